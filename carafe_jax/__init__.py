@@ -1,0 +1,1 @@
+"""CARAFE++, content-aware reassembly of features, for JAX and Flax."""

@@ -1,0 +1,1 @@
+"""Runnable experiments: one file a run, by task."""

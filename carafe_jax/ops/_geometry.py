@@ -1,0 +1,99 @@
+"""Where the windows of a reassembly lie: sizes, anchors and phases of each axis."""
+
+import dataclasses
+from fractions import Fraction
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One spatial axis of a reassembly of scale `up / down`.
+
+    Output pixel `a * up + p` (anchor a, phase p) has its window centred on source
+    pixel `a * down + offsets[p]`. There are `ceil(size / down)` anchors. Where
+    `anchors * up` exceeds `output_size` the last phases of the last anchor do not exist.
+    """
+
+    size: int
+    up: int
+    down: int
+    kernel_size: int
+
+    @property
+    def radius(self) -> int:
+        return self.kernel_size // 2
+
+    @property
+    def anchors(self) -> int:
+        return -(-self.size // self.down)
+
+    @property
+    def output_size(self) -> int:
+        return -(-self.size * self.up // self.down)
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """Source pixel of each phase, relative to the first of its anchor."""
+        return tuple(p * self.down // self.up for p in range(self.up))
+
+    @property
+    def reach(self) -> int:
+        """Source pixels that the windows of one anchor cover, all phases together."""
+        return self.offsets[-1] + self.kernel_size
+
+    def span(self, anchors: int) -> int:
+        """Source pixels that the windows of `anchors` neighbouring anchors cover."""
+        return (anchors - 1) * self.down + self.reach
+
+    @property
+    def phase_runs(self) -> tuple[tuple[int, slice], ...]:
+        """Runs of neighbouring phases that read the same source pixel: (offset, run)."""
+        distinct = sorted(set(self.offsets))
+        starts = [self.offsets.index(offset) for offset in distinct]
+        stops = [*starts[1:], self.up]
+        runs = zip(distinct, starts, stops, strict=True)
+        return tuple((offset, slice(start, stop)) for offset, start, stop in runs)
+
+    def readers(self, residue: int) -> tuple[tuple[int, int, int], ...]:
+        """(anchor shift, phase, tap) of every window that covers a source pixel.
+
+        The source pixel is `m * down + residue`; the anchors are `m + shift`.
+        """
+        found = []
+        for phase, offset in enumerate(self.offsets):
+            for tap in range(self.kernel_size):
+                shift, remainder = divmod(
+                    residue - (offset + tap - self.radius), self.down
+                )
+                if remainder == 0:
+                    found.append((shift, phase, tap))
+        return tuple(found)
+
+
+    @property
+    def reader_shifts(self) -> tuple[int, int]:
+        """Lowest and highest anchor shift of all readers."""
+        every = [self.readers(residue) for residue in range(self.down)]
+        shifts = [shift for found in every for shift, _, _ in found]
+        return min(shifts), max(shifts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Both axes of a reassembly, static and hashable."""
+
+    rows: Axis
+    columns: Axis
+    groups: int
+
+    @classmethod
+    def of(
+        cls, height: int, width: int, *, scale: Fraction, kernel_size: int, groups: int
+    ) -> "Geometry":
+        """Build the geometry of a (height, width) map."""
+        up, down = scale.numerator, scale.denominator
+        rows = Axis(height, up, down, kernel_size)
+        return cls(rows, dataclasses.replace(rows, size=width), groups)
+
+    @property
+    def kernel_size(self) -> int:
+        return self.rows.kernel_size

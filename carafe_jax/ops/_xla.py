@@ -1,0 +1,251 @@
+"""Reassembly and its two gradients in plain JAX: the fallback of every platform.
+
+The three are the partial derivatives of T(features, kernels, g) = sum of
+g * kernels * features over every output pixel, window tap and channel.
+
+All work in blocks of anchor rows. On a CPU this keeps a block in cache and, what weighs
+more, keeps temporaries small: fresh pages cost as much there as the arithmetic. Within
+a block the sums over the taps are fused loops over shifted slices; the gradient of the
+kernels is a batch of small matrix products (strips of neighbouring windows times the
+patch that they share), from which the windows are cut out.
+
+Arrays inside a block are indexed by anchor and phase: (n, a, p, b, q, ...) is output row
+a * up + p and column b * up + q; (y, x) are source pixels, g groups.
+"""
+
+import functools
+from collections.abc import Iterable
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_rows
+from carafe_jax.ops._geometry import Axis, Geometry
+
+_STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
+
+
+def reassemble(
+    features: Float[Array, "n h w c"],
+    kernels: Float[Array, "n oh ow g taps"],
+    *,
+    geometry: Geometry,
+    dtype: DTypeLike,
+) -> Float[Array, "n oh ow c"]:
+    """Sum each window of the features, weighted by its kernel."""
+    rows, columns = geometry.rows, geometry.columns
+    n, _, _, c = features.shape
+
+    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+        patch = source_rows(
+            features, first, anchors, rows=rows, columns=columns, across=columns.anchors
+        )
+        patch = _split_channels(patch, geometry.groups)
+        weights = output_rows(kernels, first, anchors, rows=rows, columns=columns)
+        runs = [
+            [
+                _sum_windows(patch[:, y:, x:], weights[:, :, p, :, q], rows, columns)
+                for x, q in columns.phase_runs
+            ]
+            for y, p in rows.phase_runs
+        ]
+        across = [jnp.concatenate(run, axis=4) for run in runs]
+        return _join_rows(jnp.concatenate(across, axis=2), (c,), columns, dtype)
+
+    return over_blocks(
+        block,
+        anchors=rows.anchors,
+        # Up-sampling writes more than it reads: one block writes the output only once.
+        anchor_bytes=row_bytes(features) * rows.down if rows.down > 1 else 0,
+        rows_per_anchor=rows.up,
+        shape=(n, rows.output_size, columns.output_size, c),
+        dtype=dtype,
+    )
+
+
+def grad_features(
+    kernels: Float[Array, "n oh ow g taps"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    dtype: DTypeLike,
+) -> Float[Array, "n h w c"]:
+    """Gather for each source pixel what the windows over it received."""
+    rows, columns = geometry.rows, geometry.columns
+    n, _, _, c = cotangent.shape
+    low, high = rows.reader_shifts
+
+    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+        read = functools.partial(
+            output_rows, rows=rows, columns=columns, halo=(-low, high)
+        )
+        span = anchors + high - low
+        weights = read(kernels, first + low, span)
+        g = _split_channels(read(cotangent, first + low, span), geometry.groups)
+        residues = [
+            [_sum_readers(weights, g, rows, columns, y, x) for x in range(columns.down)]
+            for y in range(rows.down)
+        ]
+        grid = jnp.stack([jnp.stack(row, axis=3) for row in residues], axis=2)
+        shape = (n, anchors * rows.down, columns.anchors * columns.down, c)
+        return grid.reshape(shape).astype(dtype)[:, :, : columns.size]
+
+    return over_blocks(
+        block,
+        anchors=rows.anchors,
+        anchor_bytes=row_bytes(cotangent) * rows.up,
+        rows_per_anchor=rows.down,
+        shape=(n, rows.size, columns.size, c),
+        dtype=dtype,
+    )
+
+
+def grad_kernels(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    dtype: DTypeLike,
+) -> Float[Array, "n oh ow g taps"]:
+    """Multiply each output pixel with every pixel of its window, over the channels."""
+    rows, columns, groups = geometry.rows, geometry.columns, geometry.groups
+    strip = min(_STRIP, columns.anchors)
+    strips = -(-columns.anchors // strip)
+
+    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+        patch = source_rows(
+            features, first, anchors, rows=rows, columns=columns, across=strips * strip
+        )
+        patch = _cut(patch, 1, count=anchors, step=rows.down, size=rows.reach)
+        step = strip * columns.down
+        patch = _cut(patch, 3, count=strips, step=step, size=columns.span(strip))
+        g = output_rows(cotangent, first, anchors, rows=rows, columns=columns)
+        g = _cut_strips(g, strip, strips)
+        products = jnp.einsum(
+            "napsiqgc,naysxgc->napsiqgyx",
+            _split_channels(g, groups),
+            _split_channels(patch, groups),
+            precision=lax.Precision.HIGHEST,
+        )
+        taps = _cut_windows(products, rows, columns)
+        taps = taps.reshape(*taps.shape[:3], -1, *taps.shape[5:])[:, :, :, : columns.anchors]
+        return _join_rows(taps, (groups, geometry.kernel_size**2), columns, dtype)
+
+    return over_blocks(
+        block,
+        anchors=rows.anchors,
+        anchor_bytes=row_bytes(features) * rows.down + row_bytes(cotangent) * rows.up,
+        rows_per_anchor=rows.up,
+        shape=(
+            features.shape[0],
+            rows.output_size,
+            columns.output_size,
+            groups,
+            geometry.kernel_size**2,
+        ),
+        dtype=dtype,
+    )
+
+
+def _sum_windows(
+    patch: Float[Array, "n y x g c"],
+    weights: Float[Array, "n a p b q g taps"],
+    rows: Axis,
+    columns: Axis,
+) -> Float[Array, "n a p b q g c"]:
+    """Weighted sum over the taps, for phases that read the same source pixel."""
+    k, d = rows.kernel_size, rows.down
+    y_stop = (weights.shape[1] - 1) * d + 1
+    x_stop = (columns.anchors - 1) * d + 1
+
+    def term(dy: int, dx: int) -> jax.Array:
+        pixels = patch[:, dy : dy + y_stop : d, None, dx : dx + x_stop : d, None]
+        return weights[..., dy * k + dx, None] * pixels
+
+    return _sum(_sum(term(dy, dx) for dx in range(k)) for dy in range(k))
+
+
+def _sum_readers(
+    weights: Float[Array, "n a p b q g taps"],
+    cotangent: Float[Array, "n a p b q g c"],
+    rows: Axis,
+    columns: Axis,
+    residue_y: int,
+    residue_x: int,
+) -> Float[Array, "n m mx g c"]:
+    """Weighted sum over the windows that cover source pixels (m d + y, mx d + x)."""
+    (low_y, high_y), (low_x, _) = rows.reader_shifts, columns.reader_shifts
+    down, across = cotangent.shape[1] - high_y + low_y, columns.anchors
+
+    def term(reader_y: tuple[int, int, int], reader_x: tuple[int, int, int]) -> jax.Array:
+        (shift_y, p, dy), (shift_x, q, dx) = reader_y, reader_x
+        y, x = shift_y - low_y, shift_x - low_x
+        here = (slice(None), slice(y, y + down), p, slice(x, x + across), q)
+        return weights[here][..., dy * rows.kernel_size + dx, None] * cotangent[here]
+
+    readers_y, readers_x = rows.readers(residue_y), columns.readers(residue_x)
+    if not (readers_y and readers_x):  # Strides wider than the window leave gaps.
+        n, *_, groups, c = cotangent.shape
+        return jnp.zeros((n, down, across, groups, c), cotangent.dtype)
+    return _sum(_sum(term(y, x) for x in readers_x) for y in readers_y)
+
+
+def _sum(terms: Iterable[jax.Array]) -> jax.Array:
+    return functools.reduce(jnp.add, terms)
+
+
+def _split_channels(x: Float[Array, "... c"], groups: int) -> Float[Array, "... g cg"]:
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+
+
+def _join_rows(
+    x: Float[Array, "n a p b q ..."],
+    inner: tuple[int, ...],
+    columns: Axis,
+    dtype: DTypeLike,
+) -> Float[Array, "n oh ow ..."]:
+    """Interleave anchors and phases to output rows, cut at the right."""
+    n, a, p, b, q = x.shape[:5]
+    return x.astype(dtype).reshape(n, a * p, b * q, *inner)[:, :, : columns.output_size]
+
+
+def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Array:
+    """Cut `count` overlapping pieces out of an axis: (count, size) in its place."""
+    starts = range(0, count * step, step)
+    pieces = [lax.slice_in_dim(x, s, s + size, axis=axis) for s in starts]
+    return jnp.stack(pieces, axis=axis)
+
+
+def _cut_strips(
+    x: Float[Array, "n a p b q c"], strip: int, strips: int
+) -> Float[Array, "n a p s i q c"]:
+    n, a, p, b, q, c = x.shape
+    x = jnp.pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
+    return x.reshape(n, a, p, strips, strip, q, c)
+
+
+def _cut_windows(
+    products: Float[Array, "n a p s i q g y x"], rows: Axis, columns: Axis
+) -> Float[Array, "n a p s i q g k k"]:
+    """Keep of each anchor's and phase's products those with its own window."""
+    k, d = rows.kernel_size, columns.down
+
+    def window(p: int, i: int, q: int) -> jax.Array:
+        y, x = rows.offsets[p], columns.offsets[q] + i * d
+        return products[:, :, p, :, i, q, :, y : y + k, x : x + k]
+
+    return jnp.stack(
+        [
+            jnp.stack(
+                [
+                    jnp.stack([window(p, i, q) for q in range(columns.up)], axis=3)
+                    for i in range(products.shape[4])
+                ],
+                axis=3,
+            )
+            for p in range(rows.up)
+        ],
+        axis=2,
+    )

@@ -1,1 +1,7 @@
 """CARAFE++, content-aware reassembly of features, for JAX and Flax."""
+
+from carafe_jax import interop as interop
+from carafe_jax.nn.carafe import CARAFE as CARAFE
+from carafe_jax.nn.carafe import CARAFEDownsample as CARAFEDownsample
+from carafe_jax.nn.carafe import CARAFEUpsample as CARAFEUpsample
+from carafe_jax.ops.reassembly import reassemble as reassemble

@@ -1,1 +1,3 @@
+"""Weights from PyTorch checkpoints, as NumPy arrays."""
 
+from carafe_jax.interop.mmcv import mmcv_carafe_to_flax as mmcv_carafe_to_flax

@@ -1,0 +1,259 @@
+"""CARAFE++ layers: predict a kernel for each output pixel, then reassemble."""
+
+import typing
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_jax.ops import Implementation, Scale, parse_scale, reassemble
+
+Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
+Initializer = Callable[..., Array]
+
+
+class CARAFE(nn.Module):
+    """Content-aware reassembly of features at any rational scale.
+
+    A `channel_compressor` (1x1 convolution) and a `content_encoder` predict a k x k
+    kernel for each output pixel from the content around its source pixel; the kernels
+    are normalised, and `carafe_jax.reassemble` sums each window with its kernel
+    (arXiv:2012.04733, sections 3.2 and 3.3, Eq. 1 to 3).
+
+    The predicted kernels, of shape (N, H_out, W_out, G, k*k), are sown as "kernels" in
+    the collection "intermediates".
+
+    Example:
+      >>> import carafe_jax, jax, jax.numpy as jnp
+      >>> layer = carafe_jax.CARAFE(scale="3/2", kernel_size=5)
+      >>> features = jnp.ones((1, 8, 10, 32))
+      >>> variables = layer.init(jax.random.key(0), features)
+      >>> layer.apply(variables, features).shape
+      (1, 12, 15, 32)
+
+    Attributes:
+      scale: Output pixels per source pixel along each side: an int, a
+        `fractions.Fraction` or a string such as "1/2" (default: 2).
+      kernel_size: Side k of the windows that are reassembled, odd (default: 5).
+      encoder_kernel_size: Side of the content encoder's kernel, odd; k - 2 is a good
+        choice (section 3.2) (default: 3).
+      encoder_dilation: Dilation of the content encoder (default: 1).
+      compressed_channels: Channels after the compressor, C_m of the paper; None leaves
+        the compressor out (default: 64).
+      groups: Groups of channels with a kernel of their own (default: 1).
+      normalizer: What is applied over the k*k taps: "softmax", or as in table XIV
+        "sigmoid" or "normalized_sigmoid" (default: "softmax").
+      norm: Makes the norm between the compressor and a ReLU, as in the paper's
+        classification backbones: `nn.BatchNorm` or a partial of it, called with
+        `use_running_average`, `dtype`, `param_dtype` and `name`. None: neither norm nor
+        ReLU (default: None).
+      dtype: Dtype of the computation (default: that of the input).
+      param_dtype: Dtype of the parameters (default: float32).
+      compressor_kernel_init: Initialiser of the compressor (default: Xavier uniform, as
+        in mmcv).
+      encoder_kernel_init: Initialiser of the encoder (default: normal with standard
+        deviation 0.001, as in mmcv: kernels start close to a box filter).
+      bias_init: Initialiser of both biases (default: zeros).
+      implementation: Passed to `carafe_jax.reassemble` (default: None).
+    """
+
+    scale: Scale = 2
+    kernel_size: int = 5
+    encoder_kernel_size: int = 3
+    encoder_dilation: int = 1
+    compressed_channels: int | None = 64
+    groups: int = 1
+    normalizer: Normalizer = "softmax"
+    norm: Callable[..., Any] | None = None
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+    compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
+    encoder_kernel_init: Initializer = nn.initializers.normal(0.001)
+    bias_init: Initializer = nn.initializers.zeros
+    implementation: Implementation | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse fields that break a rule."""
+        _check_fields(self)
+        super().__post_init__()
+
+    @typing.no_type_check  # It refuses wrong features itself, in words.
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n oh ow c"]:
+        """Reassemble a map.
+
+        Args:
+          features: Floating map; C must be a multiple of `groups`.
+          train: Whether `norm` takes its statistics from this batch.
+
+        Returns:
+          The map at `scale` times the size, ceil(H * u / d) x ceil(W * u / d), in
+          `dtype` if that is given, else in the dtype of `features`.
+
+        Raises:
+          ValueError: `features` is not of rank 4, not floating, or C is no multiple of
+            `groups`.
+        """
+        _check_features(features, self.groups)
+        dtype = self.dtype or features.dtype
+        features = jnp.asarray(features, dtype)
+        kernels = self._normalize(self._encode(features, dtype, train=train))
+        kernels = self._to_pixels(kernels, features.shape).astype(dtype)
+        self.sow("intermediates", "kernels", kernels)
+        return reassemble(
+            features, kernels, scale=self.scale, implementation=self.implementation
+        )
+
+    def _encode(
+        self, features: Float[Array, "n h w c"], dtype: DTypeLike, *, train: bool
+    ) -> Float[Array, "n ah aw channels"]:
+        """Predict unnormalised kernels; channels = ((py * u + px) * G + g) * k*k + tap."""
+        scale = parse_scale(self.scale)
+        dtypes = {"dtype": dtype, "param_dtype": self.param_dtype}
+        if self.compressed_channels is not None:
+            features = nn.Conv(
+                self.compressed_channels,
+                (1, 1),
+                use_bias=self.norm is None,
+                kernel_init=self.compressor_kernel_init,
+                bias_init=self.bias_init,
+                name="channel_compressor",
+                **dtypes,
+            )(features)
+            if self.norm is not None:
+                norm = self.norm(
+                    use_running_average=not train, name="compressor_norm", **dtypes
+                )
+                features = nn.relu(norm(features))
+        # Symmetric: the encoder's window has the source pixel in its centre.
+        pad = self.encoder_dilation * (self.encoder_kernel_size // 2)
+        return nn.Conv(
+            scale.numerator**2 * self.groups * self.kernel_size**2,
+            (self.encoder_kernel_size, self.encoder_kernel_size),
+            strides=scale.denominator,
+            padding=((pad, pad), (pad, pad)),
+            kernel_dilation=self.encoder_dilation,
+            kernel_init=self.encoder_kernel_init,
+            bias_init=self.bias_init,
+            name="content_encoder",
+            **dtypes,
+        )(features)
+
+    def _normalize(
+        self, logits: Float[Array, "n ah aw channels"]
+    ) -> Float[Array, "n ah aw pixels taps"]:
+        # Float32 at least: 25 bfloat16 weights need not sum to one.
+        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+        logits = logits.reshape(*logits.shape[:3], -1, self.kernel_size**2)
+        match self.normalizer:
+            case "softmax":
+                return jax.nn.softmax(logits)
+            case "sigmoid":
+                return jax.nn.sigmoid(logits)
+            case "normalized_sigmoid":
+                # Equal to s / sum(s), without 0 / 0 where every sigmoid underflows.
+                return jax.nn.softmax(jax.nn.log_sigmoid(logits))
+
+    def _to_pixels(
+        self, kernels: Float[Array, "n ah aw pixels taps"], shape: tuple[int, ...]
+    ) -> Float[Array, "n oh ow g taps"]:
+        """Spread the phases of each anchor over its output pixels."""
+        scale = parse_scale(self.scale)
+        u = scale.numerator
+        n, ah, aw, _, taps = kernels.shape
+        kernels = kernels.reshape(n, ah, aw, u, u, self.groups, taps)
+        kernels = kernels.swapaxes(2, 3).reshape(n, ah * u, aw * u, self.groups, taps)
+        height, width = (-(-size * u // scale.denominator) for size in shape[1:3])
+        return kernels[:, :height, :width]
+
+
+class CARAFEUpsample(CARAFE):
+    """`CARAFE` with a scale of at least 1; the defaults are the paper's (section 5.1).
+
+    Attributes:
+      scale: Output pixels per source pixel along each side (default: 2).
+      compressed_channels: Channels after the compressor (default: 64).
+    """
+
+    scale: Scale = 2
+    compressed_channels: int | None = 64
+
+    def __post_init__(self) -> None:
+        """Refuse fields that break a rule."""
+        if parse_scale(self.scale) < 1:
+            raise ValueError(
+                f"`scale` of CARAFEUpsample must be at least 1, got {self.scale!r}."
+            )
+        super().__post_init__()
+
+
+class CARAFEDownsample(CARAFE):
+    """`CARAFE` with a scale of at most 1; the defaults are the paper's (section 5.1).
+
+    Attributes:
+      scale: Output pixels per source pixel along each side (default: 1/2).
+      compressed_channels: Channels after the compressor (default: 16).
+    """
+
+    scale: Scale = Fraction(1, 2)
+    compressed_channels: int | None = 16
+
+    def __post_init__(self) -> None:
+        """Refuse fields that break a rule."""
+        if parse_scale(self.scale) > 1:
+            raise ValueError(
+                f"`scale` of CARAFEDownsample must be at most 1, got {self.scale!r}."
+            )
+        super().__post_init__()
+
+
+def _check_fields(layer: CARAFE) -> None:
+    parse_scale(layer.scale)
+    for name in ("kernel_size", "encoder_kernel_size"):
+        value = getattr(layer, name)
+        if not _is_count(value) or value % 2 == 0:
+            raise ValueError(f"`{name}` must be a positive odd int, got {value!r}.")
+    for name in ("encoder_dilation", "groups"):
+        value = getattr(layer, name)
+        if not _is_count(value):
+            raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+    channels = layer.compressed_channels
+    if channels is not None and not _is_count(channels):
+        raise ValueError(
+            f"`compressed_channels` must be None or a positive int, got {channels!r}."
+        )
+    if channels is None and layer.norm is not None:
+        raise ValueError(
+            "`norm` follows the channel compressor: it needs `compressed_channels`, "
+            "got None."
+        )
+    if layer.normalizer not in get_args(Normalizer):
+        raise ValueError(
+            f"`normalizer` must be one of {', '.join(map(repr, get_args(Normalizer)))}, "
+            f"got {layer.normalizer!r}."
+        )
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _check_features(features: Array, groups: int) -> None:
+    shape, dtype = jnp.shape(features), jnp.result_type(features)
+    if len(shape) != 4:
+        raise ValueError(
+            f"`features` must have 4 axes, (N, H, W, C), got shape {shape}."
+        )
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"`features` must be of a floating dtype, got {dtype}.")
+    if shape[3] % groups:
+        raise ValueError(
+            f"`features` must have a multiple of `groups` = {groups} channels, "
+            f"got {shape[3]}."
+        )

@@ -1,0 +1,30 @@
+"""Crop a map to the size of another."""
+
+import typing
+
+from jaxtyping import Array, Float
+
+
+@typing.no_type_check  # It refuses wrong arguments itself, in words.
+def crop(
+    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+) -> Float[Array, "n ch cw c"]:
+    """Keep the first rows and columns of a map.
+
+    An up-sampled level of a feature pyramid is larger by one than its lateral where the
+    lateral's size is odd: `crop(upsample(top), size=lateral.shape[1:3])`.
+
+    Args:
+      features: Any map.
+      size: (height, width) to keep.
+
+    Raises:
+      ValueError: `size` is larger than the map.
+    """
+    height, width = size
+    if not (0 < height <= features.shape[1] and 0 < width <= features.shape[2]):
+        raise ValueError(
+            "`size` must be positive and at most the map's "
+            f"{tuple(features.shape[1:3])}, got {tuple(size)}."
+        )
+    return features[:, :height, :width]

@@ -1,0 +1,256 @@
+"""Batches for inpainting: photographs -> grain -> crops with holes."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator
+from typing import TypedDict
+
+import grain
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from carafe_jax.data.crops import random_crop
+from carafe_jax.data.masks import MINIMUM_SIDE, FreeFormMasks, free_form_mask
+from carafe_jax.data.photographs import Photographs, Split, open_photographs
+
+# An epoch of fewer is made longer: grain takes milliseconds for each index of a short
+# shuffle (it draws from a range of fixed size until the index is small enough).
+_VISITS_IN_AN_EPOCH = 1024
+
+
+class InpaintingBatch(TypedDict):
+    """What a network that inpaints is trained on."""
+
+    image: Float32[np.ndarray, "*b h w 3"]
+    """Whole photographs, RGB in [-1, 1]."""
+    mask: Float32[np.ndarray, "*b h w 1"]
+    """1 in the hole, 0 at the pixels that are given."""
+
+
+class HeldOutBatch(InpaintingBatch):
+    """A batch of the test set, filled up to the full size."""
+
+    valid: Bool[np.ndarray, "b"]
+    """False at the copies that fill up the last batch."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InpaintingData:
+    """Where photographs come from and how crops and holes are made of them."""
+
+    source: str = "builtin"
+    """"builtin" (photographs that ship with scikit-image), the path of a folder of
+    images, or "tfds:NAME"."""
+    crop_size: int = 64
+    """Side of the images in a batch, in pixels, at least 8."""
+    crop_fraction: tuple[float, float] = (0.25, 1.0)
+    """Smallest and largest square to cut, as fractions of the shorter side of the
+    photograph, in (0, 1]; never under `crop_size` pixels."""
+    batch_size: int = 16
+    """Crops in a step, over all processes together."""
+    masks: FreeFormMasks = dataclasses.field(default_factory=FreeFormMasks)
+    """Form of the holes."""
+    seed: int = 0
+    """Of the order, the crops and the holes of training, in [0, 2**32)."""
+    test_seed: int = 0
+    """Of the crops and the holes of the test set, in [0, 2**32)."""
+    test_crops: int = 8
+    """Fixed crops of each test photograph."""
+    test_fraction: float = 0.1
+    """Part of a folder without `train` and `test` that is kept for the test, in
+    (0, 1)."""
+    cache_mebibytes: int = 2048
+    """Memory for decoded photographs: a folder that fits is decoded only once."""
+    read_threads: int = 2
+    """Threads that make batches ahead; 0 makes each when it is asked for."""
+    prefetch_batches: int = 8
+    """Batches made ahead."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "test_crops"):
+            _check(name, getattr(self, name), "be positive", getattr(self, name) >= 1)
+        for name in ("cache_mebibytes", "read_threads", "prefetch_batches"):
+            value = getattr(self, name)
+            _check(name, value, "not be negative", value >= 0)
+        for name in ("seed", "test_seed"):
+            value = getattr(self, name)
+            _check(name, value, "lie in [0, 2**32)", 0 <= value < 2**32)
+        rule = f"be at least {MINIMUM_SIDE}"
+        _check("crop_size", self.crop_size, rule, self.crop_size >= MINIMUM_SIDE)
+        low, high = self.crop_fraction
+        rule = "be two numbers 0 < low <= high <= 1"
+        _check("crop_fraction", self.crop_fraction, rule, 0 < low <= high <= 1)
+        rule, value = "lie between 0 and 1", self.test_fraction
+        _check("test_fraction", value, rule, 0 < value < 1)
+
+
+def training_batches(
+    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
+) -> "grain.DatasetIterator[InpaintingBatch]":
+    """Iterate over training batches without end.
+
+    The photographs are shuffled anew in each epoch; an epoch visits each once, or
+    equally often and at least 1024 times altogether. Each visit is another crop,
+    flipped left to right in half of the cases, with another hole. The sequence
+    depends on `data` alone. `get_state()` of the iterator is a small dict, and
+    `set_state` goes on from it bit for bit. Step n of all processes together holds
+    the same examples whatever their number.
+
+    Args:
+        data: Source, sizes and seed.
+        process_index: Which of the processes this is, as `jax.process_index()`.
+        process_count: How many share each batch, as `jax.process_count()`.
+
+    Returns:
+        Iterator over dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole, of
+        `batch_size / process_count` examples.
+
+    Raises:
+        ValueError: If the source cannot be used (see `open_photographs`), or the
+            processes cannot share a batch evenly.
+    """
+    local_size = _local_batch_size(data, process_index, process_count)
+    photographs = _open(data, "train")
+    visits = math.ceil(_VISITS_IN_AN_EPOCH / len(photographs))
+    examples = (
+        grain.MapDataset.range(len(photographs))
+        .repeat(visits)
+        .seed(data.seed)
+        .shuffle()
+        .map(photographs.__getitem__)
+        .random_map(functools.partial(_training_example, data=data))
+        .repeat()
+    )
+    # Sliced last: whoever makes an example, its place in the whole order seeds it.
+    shard = examples.slice(slice(process_index, None, process_count))
+    options = grain.ReadOptions(
+        num_threads=data.read_threads, prefetch_buffer_size=data.prefetch_batches
+    )
+    return iter(shard.batch(local_size).to_iter_dataset(options))
+
+
+def held_out_examples(data: InpaintingData) -> InpaintingBatch:
+    """Make the whole test set: fixed crops with fixed holes.
+
+    Each test photograph gives `data.test_crops` crops, one after another. They depend
+    on the photographs, the sizes, the form of the holes and `data.test_seed`; not on
+    the machine, the process or `data.seed`.
+
+    Args:
+        data: Source, sizes and seed.
+
+    Returns:
+        Dict of `image`, RGB in [-1, 1], and `mask`, 1 in the hole.
+
+    Raises:
+        ValueError: If the source cannot be used (see `open_photographs`).
+    """
+    photographs = _open(data, "test")
+    count = len(photographs) * data.test_crops
+    return _stack([_held_out_example(photographs, i, data) for i in range(count)])
+
+
+def held_out_batches(
+    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
+) -> Iterator[HeldOutBatch]:
+    """Iterate once over the examples of `held_out_examples`, in batches of one size.
+
+    Every process gets the same number of batches. Copies of the last example fill up
+    the last one: `valid` is False there.
+
+    Args:
+        data: Source, sizes and seed.
+        process_index: Which of the processes this is, as `jax.process_index()`.
+        process_count: How many share each batch, as `jax.process_count()`.
+
+    Returns:
+        Iterator over dicts of `image`, `mask` and `valid`, of
+        `batch_size / process_count` examples.
+
+    Raises:
+        ValueError: If the source cannot be used (see `open_photographs`), or the
+            processes cannot share a batch evenly.
+    """
+    local_size = _local_batch_size(data, process_index, process_count)
+    photographs = _open(data, "test")
+    offset = process_index * local_size
+    return (
+        _held_out_batch(photographs, range(first, first + local_size), data)
+        for first in range(
+            offset, offset + len(photographs) * data.test_crops, data.batch_size
+        )
+    )
+
+
+def _check(name: str, value: object, rule: str, holds: bool) -> None:
+    if not holds:
+        raise ValueError(f"`{name}` must {rule}, got {value}.")
+
+
+def _open(data: InpaintingData, split: Split) -> Photographs:
+    return open_photographs(
+        data.source,
+        split=split,
+        minimum_side=data.crop_size,
+        # The smallest square cut from it still has `crop_size` pixels.
+        sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
+        test_fraction=data.test_fraction,
+        cache_bytes=data.cache_mebibytes * 2**20,
+    )
+
+
+def _local_batch_size(
+    data: InpaintingData, process_index: int, process_count: int
+) -> int:
+    rule = "be positive"
+    _check("process_count", process_count, rule, process_count >= 1)
+    rule = f"lie in [0, {process_count})"
+    _check("process_index", process_index, rule, 0 <= process_index < process_count)
+    rule = f"be a multiple of the {process_count} processes"
+    _check("batch_size", data.batch_size, rule, data.batch_size % process_count == 0)
+    return data.batch_size // process_count
+
+
+def _training_example(
+    photograph: np.ndarray, rng: np.random.Generator, *, data: InpaintingData
+) -> InpaintingBatch:
+    example = _example(photograph, rng, data)
+    if rng.integers(2):
+        example["image"] = np.ascontiguousarray(example["image"][:, ::-1])
+    return example
+
+
+def _held_out_example(
+    photographs: Photographs, index: int, data: InpaintingData
+) -> InpaintingBatch:
+    which, crop = divmod(index, data.test_crops)
+    rng = np.random.default_rng([data.test_seed, which, crop])
+    return _example(photographs[which], rng, data)
+
+
+def _held_out_batch(
+    photographs: Photographs, indices: range, data: InpaintingData
+) -> HeldOutBatch:
+    count = len(photographs) * data.test_crops
+    valid = np.array([i < count for i in indices])
+    examples = [
+        _held_out_example(photographs, min(i, count - 1), data) for i in indices
+    ]
+    return HeldOutBatch(**_stack(examples), valid=valid)
+
+
+def _example(
+    photograph: np.ndarray, rng: np.random.Generator, data: InpaintingData
+) -> InpaintingBatch:
+    size = data.crop_size
+    crop = random_crop(photograph, rng, size=size, fraction=data.crop_fraction)
+    mask = free_form_mask(rng, height=size, width=size, masks=data.masks)
+    return InpaintingBatch(image=crop.astype(np.float32) / 127.5 - 1.0, mask=mask)
+
+
+def _stack(examples: list[InpaintingBatch]) -> InpaintingBatch:
+    return InpaintingBatch(
+        image=np.stack([example["image"] for example in examples]),
+        mask=np.stack([example["mask"] for example in examples]),
+    )

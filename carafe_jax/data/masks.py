@@ -1,0 +1,175 @@
+"""Free-form holes: brush strokes and rectangles, drawn from a seeded generator."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image, ImageDraw
+
+# Smaller maps leave no room for a hole and its surroundings.
+MINIMUM_SIDE = 8
+_DRAWS_BEFORE_FALLBACK = 50
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FreeFormMasks:
+    """What free-form holes look like.
+
+    The strokes follow Algorithm 1 of Free-Form Image Inpainting with Gated
+    Convolution (Yu et al., arXiv:1806.03589), with a random first direction in the
+    place of its random flips; rectangles are added to them. Every pair is the two
+    ends, both included, of a uniform distribution. Lengths are fractions of the
+    shorter side of the image.
+    """
+
+    strokes: tuple[int, int] = (1, 3)
+    """Brush strokes in a mask."""
+    vertices: tuple[int, int] = (4, 12)
+    """Segments of a stroke."""
+    turn: tuple[float, float] = (48.0, 96.0)
+    """Degrees by which a segment leaves the direction of its stroke, to the left and
+    to the right in turns."""
+    segment_length: tuple[float, float] = (0.05, 0.3)
+    """Length of a segment."""
+    brush_width: tuple[float, float] = (0.05, 0.15)
+    """Width of a stroke."""
+    rectangles: tuple[int, int] = (0, 1)
+    """Rectangles in a mask."""
+    rectangle_side: tuple[float, float] = (0.1, 0.4)
+    """Height and width of a rectangle, drawn apart."""
+    hole_share: tuple[float, float] = (0.05, 0.4)
+    """Part of the image that is hole, above 0 and below 1; other masks are drawn
+    again."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_range(field.name, getattr(self, field.name))
+        if self.strokes[1] + self.rectangles[1] == 0:
+            raise ValueError(
+                "`strokes` and `rectangles` must not both be (0, 0): "
+                "a mask needs something to draw."
+            )
+        if self.strokes[1] > 0 and self.vertices[0] < 1:
+            raise ValueError(
+                f"`vertices` must be at least 1 in each stroke, got {self.vertices}."
+            )
+        low, high = self.hole_share
+        if not 0.0 < low < high < 1.0:
+            raise ValueError(
+                "`hole_share` must be two increasing numbers between 0 and 1, "
+                f"got {self.hole_share}."
+            )
+
+
+def free_form_mask(
+    rng: np.random.Generator,
+    *,
+    height: int,
+    width: int,
+    masks: FreeFormMasks | None = None,
+) -> Float32[np.ndarray, "height width 1"]:
+    """Draw one hole in the manner of Algorithm 1 of arXiv:1806.03589.
+
+    The mask depends on the state of `rng` and on the arguments alone. It has at least
+    one pixel of each kind. Its share of hole pixels lies in `masks.hole_share`; where
+    fifty draws miss that range, the hole is one rectangle with a share as near to the
+    middle of the range as whole pixels allow.
+
+    Args:
+        rng: Source of every random choice.
+        height: Rows of the mask, in pixels, at least 8.
+        width: Columns of the mask, in pixels, at least 8.
+        masks: Number, size and form of strokes and rectangles; the defaults of
+            `FreeFormMasks` where it is left out.
+
+    Returns:
+        1 in the hole, 0 at the pixels that are kept.
+
+    Raises:
+        ValueError: If a side is shorter than 8 pixels.
+    """
+    for name, side in (("height", height), ("width", width)):
+        if side < MINIMUM_SIDE:
+            raise ValueError(f"`{name}` must be at least {MINIMUM_SIDE}, got {side}.")
+    masks = FreeFormMasks() if masks is None else masks
+    low, high = masks.hole_share
+    for _ in range(_DRAWS_BEFORE_FALLBACK):
+        hole = _draw_hole(rng, (width, height), masks)
+        if low <= hole.mean() <= high and 0 < hole.sum() < hole.size:
+            break
+    else:
+        hole = _rectangular_hole(rng, (width, height), (low + high) / 2)
+    return hole.astype(np.float32)[..., None]
+
+
+def _check_range(name: str, ends: tuple[int, int] | tuple[float, float]) -> None:
+    low, high = ends
+    if not 0 <= low <= high < math.inf:
+        raise ValueError(f"`{name}` must be two numbers 0 <= low <= high, got {ends}.")
+
+
+def _draw_hole(
+    rng: np.random.Generator, size: tuple[int, int], masks: FreeFormMasks
+) -> np.ndarray:
+    canvas = Image.new("L", size)
+    draw = ImageDraw.Draw(canvas)
+    for _ in range(_integer(rng, masks.strokes)):
+        _draw_stroke(draw, rng, masks)
+    for _ in range(_integer(rng, masks.rectangles)):
+        _draw_rectangle(draw, rng, masks)
+    return np.asarray(canvas) > 0
+
+
+def _draw_stroke(
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, masks: FreeFormMasks
+) -> None:
+    width, height = draw.im.size
+    shorter = min(width, height)
+    brush = max(1, round(shorter * rng.uniform(*masks.brush_width)))
+    heading = rng.uniform(0.0, 2 * math.pi)
+    x, y = rng.uniform(0.0, width), rng.uniform(0.0, height)
+    points = [(x, y)]
+    for vertex in range(_integer(rng, masks.vertices)):
+        turn = math.radians(rng.uniform(*masks.turn))
+        angle = heading + (turn if vertex % 2 else -turn)
+        length = shorter * rng.uniform(*masks.segment_length)
+        x = min(max(x + length * math.cos(angle), 0.0), width)
+        y = min(max(y + length * math.sin(angle), 0.0), height)
+        points.append((x, y))
+    draw.line(points, fill=1, width=brush)
+    # Discs round the ends and the outer side of every corner.
+    for x, y in points:
+        draw.circle((x, y), brush / 2, fill=1)
+
+
+def _draw_rectangle(
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, masks: FreeFormMasks
+) -> None:
+    width, height = draw.im.size
+    shorter = min(width, height)
+    rows, columns = (
+        min(max(round(shorter * rng.uniform(*masks.rectangle_side)), 1), side)
+        for side in (height, width)
+    )
+    top = int(rng.integers(height - rows + 1))
+    left = int(rng.integers(width - columns + 1))
+    draw.rectangle((left, top, left + columns - 1, top + rows - 1), fill=1)
+
+
+def _rectangular_hole(
+    rng: np.random.Generator, size: tuple[int, int], share: float
+) -> np.ndarray:
+    width, height = size
+    rows, columns = (
+        min(max(round(side * math.sqrt(share)), 1), side - 1)
+        for side in (height, width)
+    )
+    top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)
+    hole = np.zeros((height, width), bool)
+    hole[top : top + rows, left : left + columns] = True
+    return hole
+
+
+def _integer(rng: np.random.Generator, ends: tuple[int, int]) -> int:
+    return int(rng.integers(ends[0], ends[1], endpoint=True))

@@ -1,0 +1,277 @@
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import grain
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from PIL import Image
+
+from carafe_jax.data import (
+    FreeFormMasks,
+    InpaintingData,
+    held_out_batches,
+    held_out_examples,
+    training_batches,
+)
+
+SMALL = InpaintingData(crop_size=16, batch_size=4, test_crops=3)
+
+
+def assert_same(first, second) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], strict=True)
+
+
+def take(data: InpaintingData, count: int, **kwargs) -> list:
+    return list(itertools.islice(training_batches(data, **kwargs), count))
+
+
+@pytest.fixture
+def greys(tmp_path) -> InpaintingData:
+    """Ten one-coloured training images, their grey values 10 apart, and two tests."""
+    for index in range(12):
+        path = tmp_path / ("train" if index < 10 else "test") / f"{index:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (20, 24), 10 * index).save(path)
+    return dataclasses.replace(SMALL, source=str(tmp_path))
+
+
+def which(batch) -> list[int]:
+    greys = (batch["image"].mean((1, 2, 3)) + 1) * 127.5
+    return np.rint(greys / 10).astype(int).tolist()
+
+
+def test_batch_is_images_and_masks_in_range():
+    batch = next(training_batches(SMALL))
+    assert batch.keys() == {"image", "mask"}
+    assert batch["image"].shape == (4, 16, 16, 3)
+    assert batch["mask"].shape == (4, 16, 16, 1)
+    assert batch["image"].dtype == batch["mask"].dtype == np.float32
+    assert -1 <= batch["image"].min() < -0.3 < 0.3 < batch["image"].max() <= 1
+    assert set(np.unique(batch["mask"])) == {0.0, 1.0}
+
+
+def test_every_mask_of_a_batch_is_another():
+    mask = next(training_batches(SMALL))["mask"]
+    assert len(np.unique(mask, axis=0)) == 4
+
+
+def test_black_and_white_are_the_ends_of_the_range(tmp_path):
+    for split, grey in (("train", 0), ("test", 255)):
+        (tmp_path / split).mkdir()
+        Image.new("L", (20, 20), grey).save(tmp_path / split / "a.png")
+    data = dataclasses.replace(SMALL, source=str(tmp_path))
+    assert set(np.unique(next(training_batches(data))["image"])) == {-1.0}
+    assert set(np.unique(held_out_examples(data)["image"])) == {1.0}
+
+
+def test_half_of_the_crops_are_flipped(tmp_path):
+    ramp = np.broadcast_to(np.arange(24, dtype=np.uint8) * 10, (24, 24)).copy()
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(ramp).save(tmp_path / split / "a.png")
+    data = dataclasses.replace(SMALL, source=str(tmp_path), batch_size=200)
+    image = next(training_batches(data))["image"]
+    flipped = np.mean(image[:, 0, 0, 0] > image[:, 0, -1, 0])
+    # Four standard deviations of 200 tosses.
+    assert abs(flipped - 0.5) < 0.15
+
+
+@pytest.mark.parametrize("threads", [0, 1, 4])
+def test_batches_depend_on_the_seed_alone(threads):
+    threaded = dataclasses.replace(SMALL, read_threads=threads)
+    for first, second in zip(take(SMALL, 5), take(threaded, 5), strict=True):
+        assert_same(first, second)
+
+
+def test_another_seed_gives_other_batches():
+    (first,), (second,) = take(SMALL, 1), take(dataclasses.replace(SMALL, seed=1), 1)
+    assert not np.array_equal(first["image"], second["image"])
+    assert not np.array_equal(first["mask"], second["mask"])
+
+
+def test_every_epoch_visits_each_photograph_equally_often_in_another_order(greys):
+    # 1024 visits of ten photographs round up to 1030.
+    first, second = take(dataclasses.replace(greys, batch_size=1030), 2)
+    for epoch in (first, second):
+        assert np.bincount(which(epoch)).tolist() == [103] * 10
+    assert which(first) != which(second)
+    assert not np.array_equal(first["mask"], second["mask"])
+
+
+def test_iterator_goes_on_bit_for_bit_from_its_state():
+    iterator = training_batches(SMALL)
+    for _ in range(5):
+        next(iterator)
+    # Through JSON: what a checkpoint may do to it.
+    state = json.loads(json.dumps(iterator.get_state()))
+    expected = [next(iterator) for _ in range(3)]
+    resumed = training_batches(SMALL)
+    resumed.set_state(state)
+    for batch in expected:
+        assert_same(next(resumed), batch)
+
+
+def test_iterator_goes_on_from_an_orbax_checkpoint(tmp_path):
+    iterator = training_batches(SMALL)
+    for _ in range(3):
+        next(iterator)
+    with ocp.CheckpointManager(tmp_path / "run") as manager:
+        save = ocp.args.Composite(data=grain.checkpoint.CheckpointSave(iterator))
+        manager.save(3, args=save)
+        manager.wait_until_finished()
+        resumed = training_batches(SMALL)
+        restore = ocp.args.Composite(data=grain.checkpoint.CheckpointRestore(resumed))
+        manager.restore(3, args=restore)
+    assert_same(next(resumed), next(iterator))
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_the_batch_of_one_process(count):
+    whole = take(SMALL, 3)
+    shards = [
+        take(SMALL, 3, process_index=i, process_count=count) for i in range(count)
+    ]
+    for step, batch in enumerate(whole):
+        # Example i of the whole batch goes to process i % count.
+        together = {
+            name: np.stack([shard[step][name] for shard in shards], 1).reshape(
+                batch[name].shape
+            )
+            for name in batch
+        }
+        assert_same(together, batch)
+
+
+def test_held_out_examples_are_some_crops_of_each_photograph(greys):
+    examples = held_out_examples(greys)
+    assert which(examples) == [10, 10, 10, 11, 11, 11]
+    assert examples["mask"].shape == (6, 16, 16, 1)
+    assert len(np.unique(examples["mask"], axis=0)) == 6
+
+
+def test_held_out_examples_do_not_depend_on_the_training_seed():
+    other = dataclasses.replace(SMALL, seed=1, batch_size=2, read_threads=0)
+    assert_same(held_out_examples(other), held_out_examples(SMALL))
+
+
+def test_another_test_seed_gives_other_held_out_examples():
+    other = held_out_examples(dataclasses.replace(SMALL, test_seed=1))
+    assert not np.array_equal(other["image"], held_out_examples(SMALL)["image"])
+    assert not np.array_equal(other["mask"], held_out_examples(SMALL)["mask"])
+
+
+def test_held_out_examples_are_the_same_in_another_process(tmp_path):
+    program = (
+        "import sys, numpy as np, carafe_jax.data as d\n"
+        "data = d.InpaintingData(crop_size=16, batch_size=4, test_crops=3)\n"
+        "np.savez(sys.argv[1], **d.held_out_examples(data))\n"
+    )
+    path = tmp_path / "examples.npz"
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", program, path], env=environment, check=True)
+    with np.load(path) as examples:
+        assert_same(dict(examples), held_out_examples(SMALL))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_held_out_batches_are_the_examples_once_and_padding(count):
+    shards = [
+        list(held_out_batches(SMALL, process_index=i, process_count=count))
+        for i in range(count)
+    ]
+    batches = [
+        {name: np.concatenate([shard[name] for shard in step]) for name in step[0]}
+        for step in zip(*shards, strict=True)
+    ]
+    assert all(len(batch["image"]) == 4 for batch in batches)
+    valid = np.concatenate([batch.pop("valid") for batch in batches])
+    assert valid.tolist() == [True] * 6 + [False] * 2
+    joined = {
+        name: np.concatenate([batch[name] for batch in batches])[valid]
+        for name in ("image", "mask")
+    }
+    assert_same(joined, held_out_examples(SMALL))
+
+
+def test_padding_has_holes_too():
+    *_, last = held_out_batches(SMALL)
+    assert np.all(last["mask"].sum((1, 2, 3)) > 0)
+
+
+def test_form_of_the_holes_is_taken_from_the_configuration():
+    masks = FreeFormMasks(strokes=(0, 0), rectangles=(1, 1), rectangle_side=(0.5, 0.5))
+    data = dataclasses.replace(SMALL, masks=masks)
+    for batch in (next(training_batches(data)), held_out_examples(data)):
+        assert set(batch["mask"].sum((1, 2, 3))) == {64.0}
+
+
+def test_crops_of_a_folder_do_not_depend_on_the_cache(greys):
+    uncached = dataclasses.replace(greys, cache_mebibytes=0)
+    assert_same(next(training_batches(uncached)), next(training_batches(greys)))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("batch_size", 0, "be positive"),
+        ("test_crops", 0, "be positive"),
+        ("crop_size", 7, "be at least 8"),
+        ("crop_fraction", (0.0, 1.0), "be two numbers"),
+        ("crop_fraction", (0.9, 0.5), "be two numbers"),
+        ("crop_fraction", (0.5, 1.5), "be two numbers"),
+        ("seed", -1, "lie in"),
+        ("test_seed", 2**32, "lie in"),
+        ("test_fraction", 1.0, "lie between 0 and 1"),
+        ("cache_mebibytes", -1, "not be negative"),
+        ("read_threads", -1, "not be negative"),
+        ("prefetch_batches", -1, "not be negative"),
+    ],
+)
+def test_refuses_invalid_configurations(field, value, rule):
+    with pytest.raises(ValueError, match=f"`{field}` must {rule}") as error:
+        InpaintingData(**{field: value})
+    assert str(error.value).endswith(f"got {value}.")
+
+
+@pytest.mark.parametrize("make", [training_batches, held_out_batches])
+@pytest.mark.parametrize(
+    ("processes", "message"),
+    [
+        ({"process_count": 0}, "`process_count` must be positive, got 0"),
+        (
+            {"process_index": 2, "process_count": 2},
+            r"`process_index` must lie in \[0, 2\), got 2",
+        ),
+        ({"process_count": 3}, "`batch_size` must be a multiple of the 3 .* got 4"),
+    ],
+)
+def test_refuses_processes_that_cannot_share(make, processes, message):
+    with pytest.raises(ValueError, match=message):
+        make(SMALL, **processes)
+
+
+@pytest.mark.parametrize("make", [training_batches, held_out_examples])
+def test_refuses_crops_larger_than_every_photograph(make):
+    with pytest.raises(ValueError, match=r"`crop_size`.* got 2000"):
+        make(dataclasses.replace(SMALL, crop_size=2000))
+
+
+def test_library_does_not_load_grain_before_it_is_needed():
+    program = "import sys, carafe_jax; sys.exit('grain' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_one_module_knows_grain():
+    package = pathlib.Path(sys.modules["carafe_jax.data"].__path__[0])
+    users = [
+        path.name for path in package.rglob("*.py") if "grain." in path.read_text()
+    ]
+    assert users == ["inpainting.py"]

@@ -1,1 +1,5 @@
+"""Whole networks, a file each."""
 
+from carafe_jax.models.unet import CARAFEConv as CARAFEConv
+from carafe_jax.models.unet import Inpainting as Inpainting
+from carafe_jax.models.unet import UNet as UNet

@@ -1,0 +1,101 @@
+"""Checkpoints of state and data position: the last one and the best one."""
+
+import pathlib
+from typing import Any
+
+import grain
+import jax
+import orbax.checkpoint as ocp
+from flax.training.train_state import TrainState
+from orbax.checkpoint import checkpoint_managers
+
+from carafe_jax.train.task import Batches
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Saving goes on in the background; `close` waits for it.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, best: str) -> None:
+        """Open or make the folder `checkpoints` of a run.
+
+        Args:
+          workdir: Folder of the run.
+          best: Name of the scalar by which a checkpoint is the best: the largest.
+        """
+
+        def score(scalars: Any) -> float:
+            return scalars[best]
+
+        keep = checkpoint_managers.AnyPreservationPolicy(
+            [
+                checkpoint_managers.LatestN(1),
+                checkpoint_managers.BestN(
+                    get_metric_fn=score, n=1, keep_checkpoints_without_metrics=False
+                ),
+            ]
+        )
+        options = ocp.CheckpointManagerOptions(
+            # Without a `best_fn` orbax does not write the scalars at all; with it and
+            # `max_to_keep` it would delete the last step. The policy keeps both.
+            best_fn=score,
+            preservation_policy=keep,
+            # A save that was cut off leaves a temporary folder behind.
+            cleanup_tmp_directories=True,
+        )
+        self._manager = ocp.CheckpointManager(
+            (workdir / "checkpoints").absolute(), options=options
+        )
+
+    @property
+    def last_step(self) -> int | None:
+        """Step of the last checkpoint; None where there is none."""
+        return self._manager.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """Step of the best checkpoint; None where none was evaluated."""
+        return self._manager.best_step()
+
+    def save(
+        self, state: TrainState, batches: Batches, scalars: dict[str, float] | None
+    ) -> None:
+        """Save a state with the position of its data; `scalars` are its evaluation."""
+        step = int(jax.device_get(state.step))
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_arrays(state)),
+                batches=grain.checkpoint.CheckpointSave(batches),
+            ),
+            metrics=scalars,
+            force=True,
+        )
+
+    def restore(
+        self, state: TrainState, batches: Batches | None = None, *, step: int
+    ) -> TrainState:
+        """Return the state of a checkpoint, laid out as `state`, and rewind `batches`."""
+        template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
+        items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
+        if batches is not None:
+            items["batches"] = grain.checkpoint.CheckpointRestore(batches)
+        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        return state.replace(**restored["state"])
+
+    def close(self) -> None:
+        """Wait for the last save and close."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+
+def _arrays(state: TrainState) -> dict[str, Any]:
+    return {
+        "step": state.step,
+        "params": state.params,
+        "opt_state": state.opt_state,
+    }

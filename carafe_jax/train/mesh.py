@@ -1,0 +1,54 @@
+"""The mesh of devices, and how states and batches lie on it."""
+
+import typing
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+BATCH_AXIS = "batch"
+
+
+def make_mesh() -> Mesh:
+    """Put every device of every process on one axis.
+
+    The axis is of type Auto: under Explicit axes, the default of `jax.make_mesh`,
+    reshapes in ordinary linen code raise.
+    """
+    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), (AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of states: every device holds all of it."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of batches: each device holds some of the examples."""
+    return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+
+
+@typing.no_type_check  # It refuses wrong batches itself, in words.
+def put_batch(batch: Any, *, mesh: Mesh) -> Any:
+    """Put this process's part of a batch on its devices.
+
+    Args:
+      batch: Tree of NumPy arrays of equal leading axes.
+      mesh: From `make_mesh`.
+
+    Raises:
+      ValueError: The examples cannot be shared evenly among the devices.
+    """
+    sharding = batch_sharding(mesh)
+    devices = len(mesh.local_devices)
+
+    def put(x: np.ndarray) -> jax.Array:
+        if x.shape[0] % devices:
+            raise ValueError(
+                f"`batch_size` must be a multiple of the {devices} devices of a "
+                f"process, got {x.shape[0]} examples for each."
+            )
+        return jax.make_array_from_process_local_data(sharding, x)
+
+    return jax.tree.map(put, dict(batch))

@@ -1,0 +1,45 @@
+"""Scalars of a run, as a tidy CSV and for TensorBoard."""
+
+import csv
+import pathlib
+from collections.abc import Mapping
+
+import tensorboardX
+
+_COLUMNS = ("step", "split", "name", "value")
+
+
+class Records:
+    """Appends scalars to `scalars.csv` and to TensorBoard's event files.
+
+    A run that goes on from an earlier step forgets what was written after it.
+    """
+
+    def __init__(self, workdir: pathlib.Path, *, step: int) -> None:
+        """Open the records of a run at the step from which it goes on."""
+        path = workdir / "scalars.csv"
+        rows = []
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        self._file = path.open("w", newline="")
+        self._csv = csv.DictWriter(self._file, _COLUMNS)
+        self._csv.writeheader()
+        self._csv.writerows(rows)
+        self._file.flush()
+        self._board = tensorboardX.SummaryWriter(
+            str(workdir / "tensorboard"), purge_step=step + 1
+        )
+
+    def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
+        """Write scalars of a step; `split` is "train" or "test"."""
+        for name, value in scalars.items():
+            row = (step, split, name, float(value))
+            self._csv.writerow(dict(zip(_COLUMNS, row, strict=True)))
+            self._board.add_scalar(f"{split}/{name}", float(value), step)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        self._board.close()

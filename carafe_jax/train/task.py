@@ -1,0 +1,44 @@
+"""What is to be learned: all that the training loop asks of a problem."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+from flax.training.train_state import TrainState
+from jaxtyping import Array, Float, Key, PyTree
+
+Batch = Mapping[str, Any]
+Scalars = dict[str, Any]
+
+
+class Batches(Iterator[Batch], Protocol):
+    """Endless training batches with a position that can be saved (grain's iterators)."""
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any], /) -> None: ...
+
+
+class Task(Protocol):
+    """A model with its loss, its data and its measure of success."""
+
+    best: str
+    """Name of the scalar of `evaluate` by which a checkpoint is the best: the largest."""
+
+    def init(self, key: Key[Array, ""]) -> PyTree[jax.Array]:
+        """Return initial parameters."""
+        ...
+
+    def loss(
+        self, params: PyTree[jax.Array], batch: Batch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Scalars]:
+        """Return the loss of a batch and scalars to log. Pure; traced by JAX."""
+        ...
+
+    def batches(self) -> Batches:
+        """Start this process's training batches, as NumPy arrays."""
+        ...
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Measure the model on data that it is not trained on."""
+        ...

@@ -1,1 +1,11 @@
+"""Training: configuration, mesh, step, loop, checkpoints, command line."""
 
+from carafe_jax.train.cli import run as run
+from carafe_jax.train.config import Loop as Loop
+from carafe_jax.train.config import Optimizer as Optimizer
+from carafe_jax.train.config import hold_to as hold_to
+from carafe_jax.train.loop import NotFiniteError as NotFiniteError
+from carafe_jax.train.loop import Outcome as Outcome
+from carafe_jax.train.loop import train as train
+from carafe_jax.train.task import Batches as Batches
+from carafe_jax.train.task import Task as Task

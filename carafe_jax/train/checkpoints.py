@@ -3,7 +3,6 @@
 import pathlib
 from typing import Any
 
-import grain
 import jax
 import orbax.checkpoint as ocp
 from flax.training.train_state import TrainState
@@ -70,7 +69,7 @@ class Checkpoints:
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(_arrays(state)),
-                batches=grain.checkpoint.CheckpointSave(batches),
+                batches=ocp.args.JsonSave(batches.get_state()),
             ),
             metrics=scalars,
             force=True,
@@ -83,8 +82,10 @@ class Checkpoints:
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
         if batches is not None:
-            items["batches"] = grain.checkpoint.CheckpointRestore(batches)
+            items["batches"] = ocp.args.JsonRestore()
         restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        if batches is not None:
+            batches.set_state(restored["batches"])
         return state.replace(**restored["state"])
 
     def close(self) -> None:

@@ -99,8 +99,8 @@ def train(
             last = step == loop.steps
             resumed = step == start
             scalars = None
-            due = not resumed and step % loop.evaluate_every == 0
-            if (last or due) and not interruption:
+            due = last or step % loop.evaluate_every == 0
+            if due and not (resumed or interruption):
                 log.flush()
                 scalars = task.evaluate(state)
                 records.write(step, "test", scalars)
@@ -115,7 +115,7 @@ def train(
             log.add(step + 1, step_scalars, examples=_examples(batch))
             if (step + 1) % loop.log_every == 0:
                 report(step + 1, log.flush())
-    return Outcome(state, scalars, interruption.signal)
+    return Outcome(state, scalars, None if last else interruption.signal)
 
 
 class _Log:

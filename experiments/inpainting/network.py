@@ -1,0 +1,58 @@
+"""The inpainting U-Net with each family of resamplers."""
+
+import dataclasses
+import functools
+from typing import Literal
+
+from carafe_jax.models import CARAFEConv, UNet
+from carafe_jax.nn import (
+    CARAFEDownsample,
+    CARAFEUpsample,
+    NearestUpsample,
+    StridedConvDownsample,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model:
+    """Size and resamplers of the U-Net."""
+
+    resampler: Literal["carafe", "conv"] = "carafe"
+    """"carafe": CARAFE++ down and up. "conv": strided convolution down, nearest
+    neighbour up."""
+    stage_features: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels at full size and after each halving."""
+    compressed_channels: int = 16
+    """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
+
+    def __post_init__(self) -> None:
+        if not self.stage_features or min(self.stage_features) < 1:
+            raise ValueError(
+                "`stage_features` must be one or more positive numbers, "
+                f"got {self.stage_features}."
+            )
+
+    def make(self) -> UNet:
+        """Make the network."""
+        return _RESAMPLERS[self.resampler](self)
+
+
+def _carafe(model: Model) -> UNet:
+    compressed = {"compressed_channels": model.compressed_channels}
+    reassembly = functools.partial(CARAFEDownsample, **compressed)
+    return UNet(
+        stage_features=model.stage_features,
+        downsample=functools.partial(CARAFEConv, reassembly=reassembly),
+        upsample=functools.partial(CARAFEUpsample, **compressed),
+    )
+
+
+def _conv(model: Model) -> UNet:
+    return UNet(
+        stage_features=model.stage_features,
+        downsample=StridedConvDownsample,
+        upsample=NearestUpsample,
+    )
+
+
+_RESAMPLERS = {"carafe": _carafe, "conv": _conv}

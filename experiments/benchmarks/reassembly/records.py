@@ -1,0 +1,69 @@
+"""The tidy CSV: a line for each number."""
+
+import csv
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from experiments.benchmarks.reassembly.config import Config
+from experiments.benchmarks.reassembly.machine import Machine
+from experiments.benchmarks.reassembly.summary import Summary
+
+Row = dict[str, str | int | float]
+
+
+def write_csv(
+    path: Path, summaries: Sequence[Summary], *, config: Config, machine: Machine
+) -> None:
+    """Write every number that was measured, with where and when."""
+    rows = [row for summary in summaries for row in _rows(summary, config, machine)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _rows(summary: Summary, config: Config, machine: Machine) -> Iterator[Row]:
+    n, h, w, c = summary.shape.features
+    for metric, unit, value in _metrics(summary):
+        if value is None:
+            continue
+        lower, _, upper = summary.quartiles
+        is_time = metric == "time"
+        yield {
+            "shape": summary.shape.name,
+            "n": n,
+            "h": h,
+            "w": w,
+            "c": c,
+            "scale": str(summary.shape.scale),
+            "kernel_size": config.kernel_size,
+            "groups": config.groups,
+            "dtype": config.dtype,
+            "provider": summary.provider,
+            "mode": summary.mode,
+            "metric": metric,
+            "unit": unit,
+            "value": _rounded(value),
+            "lower_quartile": _rounded(lower) if is_time else "",
+            "upper_quartile": _rounded(upper) if is_time else "",
+            "repetitions": summary.repetitions,
+            **dataclasses.asdict(machine),
+        }
+
+
+def _metrics(s: Summary) -> tuple[tuple[str, str, int | float | None], ...]:
+    return (
+        ("time", "ms", s.milliseconds),
+        ("bytes_moved", "B", s.bytes_moved),
+        ("bandwidth", "GB/s", s.bandwidth),
+        ("ratio_to_copy", "1", s.ratio_to_copy),
+        ("ratio_to_nearest", "1", s.ratio_to_nearest),
+        ("speedup_over_stacked", "1", s.speedup_over_stacked),
+        ("temporaries", "B", s.temporaries),
+        ("relative_temporaries", "1", s.relative_temporaries),
+    )
+
+
+def _rounded(value: int | float) -> int | float:
+    return value if isinstance(value, int) else float(f"{value:.5g}")

@@ -1,0 +1,107 @@
+"""The run: measure every shape in every mode, then report."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from experiments.benchmarks.reassembly import targets
+from experiments.benchmarks.reassembly.config import Config
+from experiments.benchmarks.reassembly.machine import Machine, describe_machine
+from experiments.benchmarks.reassembly.measurement import measure
+from experiments.benchmarks.reassembly.plot import write_plot
+from experiments.benchmarks.reassembly.programs import Skip
+from experiments.benchmarks.reassembly.records import write_csv
+from experiments.benchmarks.reassembly.shapes import Shape
+from experiments.benchmarks.reassembly.summary import Summary, summarise
+from experiments.benchmarks.reassembly.table import LEGEND, make_table
+
+
+def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:
+    """Measure and report; the files go to `config.output`."""
+    machine = describe_machine()
+    console.print(
+        f"{machine.device}, {machine.cores} cores, jax {machine.jax}, "
+        f"{config.dtype}, k = {config.kernel_size}",
+        highlight=False,
+    )
+    summaries = _measure_all(shapes, config, console)
+    _report(summaries, config, machine, console)
+    return summaries
+
+
+def _measure_all(
+    shapes: Sequence[Shape], config: Config, console: Console
+) -> list[Summary]:
+    summaries: list[Summary] = []
+    told: set[tuple[str, str]] = set()
+    with _progress(console) as progress:
+        rounds = len(shapes) * len(config.modes) * config.repetitions
+        bar = progress.add_task("", total=rounds)
+        for shape in shapes:
+            for mode in config.modes:
+                label = f"{shape.name}, {mode.replace('_', ' + ')}"
+                progress.update(bar, description=label)
+                measurements, skips = measure(
+                    shape, mode, config, on_round=lambda: progress.advance(bar)
+                )
+                found = summarise(measurements)
+                summaries += found
+                if found:
+                    console.print(make_table(found))
+                for skip in skips:
+                    _tell(console, label, skip, told)
+    return summaries
+
+
+def _tell(console: Console, label: str, skip: Skip, told: set[tuple[str, str]]) -> None:
+    """Say once why a provider is left out."""
+    if (skip.provider, skip.reason) not in told:
+        told.add((skip.provider, skip.reason))
+        console.print(
+            f"{label}: skipped {skip.provider}: {skip.reason}",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _report(
+    summaries: Sequence[Summary], config: Config, machine: Machine, console: Console
+) -> None:
+    if not summaries:
+        console.print("Nothing was measured: every provider was skipped.")
+        return
+    console.print(LEGEND, highlight=False)
+    config.output.mkdir(parents=True, exist_ok=True)
+    csv_path = config.output / "reassembly.csv"
+    write_csv(csv_path, summaries, config=config, machine=machine)
+    console.print(f"Numbers: {csv_path}", highlight=False)
+    plot_path = config.output / "reassembly.png"
+    try:
+        write_plot(plot_path, summaries, machine)
+        console.print(f"Plot: {plot_path}", highlight=False)
+    except ImportError as error:
+        reason = (
+            f"No plot ({error}): pip install 'carafe-jax[bench]' brings matplotlib."
+        )
+        console.print(reason, markup=False)
+    if targets.apply_to(config):
+        console.print(targets.make_target_table(summaries))
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )

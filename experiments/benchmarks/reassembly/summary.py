@@ -1,0 +1,73 @@
+"""From timings to the numbers of the table, the CSV and the targets."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.benchmarks.reassembly.config import Mode
+from experiments.benchmarks.reassembly.measurement import Measurement
+from experiments.benchmarks.reassembly.shapes import Shape
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One line of the table.
+
+    `quartiles` are in milliseconds, the median in the middle; `bandwidth` is in GB/s;
+    `temporaries` in bytes, and as a multiple of the bytes of arguments and outputs. A
+    ratio is None where its other half was not measured.
+    """
+
+    shape: Shape
+    mode: Mode
+    provider: str
+    repetitions: int
+    quartiles: tuple[float, float, float]
+    bytes_moved: int
+    bandwidth: float
+    ratio_to_copy: float | None
+    ratio_to_nearest: float | None
+    speedup_over_stacked: float | None
+    temporaries: int | None
+    relative_temporaries: float | None
+
+    @property
+    def milliseconds(self) -> float:
+        """Median time."""
+        return self.quartiles[1]
+
+
+def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
+    """Summarise what one shape and mode gave."""
+    medians = {m.provider: float(np.median(m.seconds)) for m in measurements}
+    return [_summarise(m, medians) for m in measurements]
+
+
+def _summarise(m: Measurement, medians: dict[str, float]) -> Summary:
+    lower, median, upper = (
+        1e3 * float(q) for q in np.percentile(m.seconds, (25, 50, 75))
+    )
+    own = medians[m.provider]
+    return Summary(
+        shape=m.shape,
+        mode=m.mode,
+        provider=m.provider,
+        repetitions=len(m.seconds),
+        quartiles=(lower, median, upper),
+        bytes_moved=m.bytes_moved,
+        bandwidth=m.bytes_moved / own / 1e9,
+        ratio_to_copy=_ratio(own, medians.get("copy")),
+        ratio_to_nearest=_ratio(own, medians.get("nearest")),
+        speedup_over_stacked=_ratio(medians.get("stacked"), own),
+        temporaries=m.temporaries,
+        relative_temporaries=_ratio(m.temporaries, m.arguments_and_outputs),
+    )
+
+
+def _ratio(
+    numerator: int | float | None, denominator: int | float | None
+) -> float | None:
+    if numerator is None or not denominator:
+        return None
+    return numerator / denominator

@@ -1,0 +1,55 @@
+"""The tables on the console, no wider than 80 columns."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from experiments.benchmarks.reassembly.summary import Summary
+
+_COLUMNS = ("ms", "quartiles", "MB", "GB/s", "x copy", "temp MB", "temp/io", "speed-up")
+LEGEND = (
+    "ms: median; MB: features, kernels, output, in the backward also cotangent and "
+    "gradients, each once; x copy: time over a copy that moves as much; temp: "
+    "temporaries of the compiled program, also over its inputs and outputs; speed-up: "
+    "over stacked."
+)
+
+
+def make_table(summaries: Sequence[Summary]) -> Table:
+    """Lay out what one shape and mode gave, a line for each provider."""
+    shape, mode = summaries[0].shape, summaries[0].mode.replace("_", " + ")
+    size = " x ".join(map(str, shape.features))
+    table = Table(
+        title=f"{shape.name} ({size}, scale {shape.scale}), {mode}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("provider")
+    for column in _COLUMNS:
+        table.add_column(column, justify="right", no_wrap=True)
+    for summary in summaries:
+        table.add_row(*_cells(summary))
+    return table
+
+
+def _cells(s: Summary) -> tuple[str, ...]:
+    lower, median, upper = map(_number, s.quartiles)
+    return (
+        s.provider,
+        median,
+        f"{lower}-{upper}",
+        _number(s.bytes_moved / 1e6),
+        _number(s.bandwidth),
+        _number(s.ratio_to_copy),
+        _number(None if s.temporaries is None else s.temporaries / 1e6),
+        _number(s.relative_temporaries),
+        _number(s.speedup_over_stacked),
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")

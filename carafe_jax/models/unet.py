@@ -67,7 +67,9 @@ class UNet(nn.Module):
     the size of the skip, so no size needs padding. With CARAFE++, the default, strided
     convolutions become CARAFE++ followed by a convolution without stride, and
     up-sampling becomes CARAFE++ (arXiv:2012.04733, section 4.3). The middle is dilated
-    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes.
+    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes; as
+    there, holes start out in the mean colour of the pixels that are given. The network
+    sees, and predicts, the difference from that colour.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -122,14 +124,16 @@ class UNet(nn.Module):
         dtype = self.dtype or image.dtype
         mask = mask.astype(image.dtype)
         given = (1 - mask) * image
-        x = jnp.concatenate([given, mask], axis=-1).astype(dtype)
+        mean = _mean_colour(given, mask)
+        x = (1 - mask) * (image - mean)
+        x = jnp.concatenate([x, mask], axis=-1).astype(dtype)
         x, skips = self._encode(x, dtype, train=train)
         for index, dilation in enumerate(self.middle_dilations):
             features = self.stage_features[-1]
             x = self._conv(x, features, f"middle_{index}", dtype, dilation=dilation)
         x = self._decode(x, skips, dtype, train=train)
         predicted = self._conv(x, image.shape[-1], "output", dtype, activate=False)
-        predicted = predicted.astype(image.dtype)
+        predicted = mean + predicted.astype(image.dtype)
         return Inpainting(composed=given + mask * predicted, predicted=predicted)
 
     def _encode(
@@ -180,6 +184,16 @@ class UNet(nn.Module):
             name=name,
         )(x)
         return self.activation(x) if activate else x
+
+
+def _mean_colour(
+    given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
+) -> Float[Array, "n 1 1 c"]:
+    """Mean of the given pixels, in float32 sums; zero where there are none."""
+    dtype = jnp.promote_types(given.dtype, jnp.float32)
+    total = given.sum((1, 2), keepdims=True, dtype=dtype)
+    count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)
+    return (total / jnp.maximum(count, 1)).astype(given.dtype)
 
 
 def _check_image_and_mask(image: Any, mask: Any) -> None:

@@ -68,7 +68,6 @@ class Axis:
                     found.append((shift, phase, tap))
         return tuple(found)
 
-
     @property
     def reader_shifts(self) -> tuple[int, int]:
         """Lowest and highest anchor shift of all readers."""

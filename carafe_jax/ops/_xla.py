@@ -14,6 +14,7 @@ a * up + p and column b * up + q; (y, x) are source pixels, g groups.
 """
 
 import functools
+import itertools
 from collections.abc import Iterable
 
 import jax
@@ -24,6 +25,7 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_rows
 from carafe_jax.ops._geometry import Axis, Geometry
 
+_FUSED_TERMS = 10
 _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
 
 
@@ -130,7 +132,8 @@ def grad_kernels(
             precision=lax.Precision.HIGHEST,
         )
         taps = _cut_windows(products, rows, columns)
-        taps = taps.reshape(*taps.shape[:3], -1, *taps.shape[5:])[:, :, :, : columns.anchors]
+        taps = taps.reshape(*taps.shape[:3], strips * strip, *taps.shape[5:])
+        taps = taps[:, :, :, : columns.anchors]
         return _join_rows(taps, (groups, geometry.kernel_size**2), columns, dtype)
 
     return over_blocks(
@@ -179,17 +182,26 @@ def _sum_readers(
     (low_y, high_y), (low_x, _) = rows.reader_shifts, columns.reader_shifts
     down, across = cotangent.shape[1] - high_y + low_y, columns.anchors
 
-    def term(reader_y: tuple[int, int, int], reader_x: tuple[int, int, int]) -> jax.Array:
+    def term(
+        reader_y: tuple[int, int, int], reader_x: tuple[int, int, int]
+    ) -> jax.Array:
         (shift_y, p, dy), (shift_x, q, dx) = reader_y, reader_x
         y, x = shift_y - low_y, shift_x - low_x
         here = (slice(None), slice(y, y + down), p, slice(x, x + across), q)
         return weights[here][..., dy * rows.kernel_size + dx, None] * cotangent[here]
 
-    readers_y, readers_x = rows.readers(residue_y), columns.readers(residue_x)
-    if not (readers_y and readers_x):  # Strides wider than the window leave gaps.
+    pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
+    terms = itertools.starmap(term, pairs)
+    runs = list(iter(lambda: list(itertools.islice(terms, _FUSED_TERMS)), []))
+    if not runs:  # Strides wider than the window leave gaps.
         n, *_, groups, c = cotangent.shape
         return jnp.zeros((n, down, across, groups, c), cotangent.dtype)
-    return _sum(_sum(term(y, x) for x in readers_x) for y in readers_y)
+    # XLA makes far faster loops of ten terms than of a hundred.
+    return functools.reduce(
+        lambda total, run: lax.optimization_barrier(total) + _sum(run),
+        runs[1:],
+        _sum(runs[0]),
+    )
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:
@@ -213,9 +225,18 @@ def _join_rows(
 
 def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Array:
     """Cut `count` overlapping pieces out of an axis: (count, size) in its place."""
-    starts = range(0, count * step, step)
-    pieces = [lax.slice_in_dim(x, s, s + size, axis=axis) for s in starts]
-    return jnp.stack(pieces, axis=axis)
+    # Slices of whole steps, laid side by side: as many as overlap, whatever the count.
+    overlap = -(-size // step)
+    pad = [(0, 0)] * x.ndim
+    pad[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
+    x = jnp.pad(x, pad)
+    shape = (*x.shape[:axis], count, step, *x.shape[axis + 1 :])
+    pieces = [
+        lax.slice_in_dim(x, i * step, (i + count) * step, axis=axis).reshape(shape)
+        for i in range(overlap)
+    ]
+    pieces = jnp.concatenate(pieces, axis=axis + 1)
+    return lax.slice_in_dim(pieces, 0, size, axis=axis + 1)
 
 
 def _cut_strips(

@@ -97,7 +97,7 @@ def parse_scale(scale: Scale) -> Fraction:
             "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
             f"got {scale!r}."
         )
-    fraction = Fraction(scale.replace(" ", "") if isinstance(scale, str) else scale)
+    fraction = Fraction("".join(scale.split()) if isinstance(scale, str) else scale)
     if fraction <= 0:
         raise ValueError(f"`scale` must be positive, got {scale}.")
     return fraction
@@ -123,8 +123,10 @@ def _check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
         raise ValueError(
             f"`{name}` must have {rank} axes, {layout}, got shape {x.shape}."
         )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"`{name}` must be of a floating dtype, got {x.dtype}.")
+    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
+        raise ValueError(
+            f"`{name}` must be of a floating dtype of at least 16 bits, got {x.dtype}."
+        )
 
 
 def _geometry(features: jax.Array, kernels: jax.Array, scale: Fraction) -> Geometry:

@@ -1,7 +1,7 @@
 """What is to be learned: all that the training loop asks of a problem."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 from flax.training.train_state import TrainState
@@ -11,6 +11,7 @@ Batch = Mapping[str, Any]
 Scalars = dict[str, Any]
 
 
+@runtime_checkable
 class Batches(Iterator[Batch], Protocol):
     """Endless training batches with a position that can be saved (grain's iterators)."""
 
@@ -19,6 +20,7 @@ class Batches(Iterator[Batch], Protocol):
     def set_state(self, state: dict[str, Any], /) -> None: ...
 
 
+@runtime_checkable
 class Task(Protocol):
     """A model with its loss, its data and its measure of success."""
 

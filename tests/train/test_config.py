@@ -1,0 +1,73 @@
+import dataclasses
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from carafe_jax.train import Loop, Optimizer, hold_to
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    optimizer: Optimizer = Optimizer()
+    widths: tuple[int, ...] = (1, 2)
+    workdir: pathlib.Path = pathlib.Path("runs")
+
+
+def test_same_configuration_is_accepted_again(tmp_path):
+    hold_to(Run(), workdir=tmp_path / "run")
+    hold_to(Run(), workdir=tmp_path / "run")
+
+
+def test_changed_field_is_named_with_both_values(tmp_path):
+    hold_to(Run(), workdir=tmp_path)
+    changed = Run(optimizer=Optimizer(learning_rate=0.5), widths=(1, 3))
+    with pytest.raises(ValueError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"):
+        hold_to(changed, workdir=tmp_path)
+    with pytest.raises(ValueError, match=r"`widths` is \[1, 3\] but was \[1, 2\]"):
+        hold_to(changed, workdir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (Optimizer, "learning_rate", 0.0),
+        (Optimizer, "learning_rate", float("nan")),
+        (Optimizer, "clip_norm", -1.0),
+        (Optimizer, "warmup_steps", -1),
+        (Optimizer, "weight_decay", -0.1),
+        (Optimizer, "beta2", 1.0),
+        (Loop, "steps", 0),
+        (Loop, "log_every", 0),
+        (Loop, "evaluate_every", 0),
+        (Loop, "save_every", -5),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(kind, field, value):
+    with pytest.raises(ValueError, match=f"`{field}` must"):
+        kind(**{field: value})
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    schedule = Optimizer(learning_rate=2.0, warmup_steps=10).schedule(100)
+    assert float(schedule(0)) == 0
+    assert float(schedule(5)) == pytest.approx(1.0)
+    assert float(schedule(10)) == pytest.approx(2.0)
+    # Cosine: half way down in the middle of the rest.
+    assert float(schedule(55)) == pytest.approx(1.0)
+    assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_run_shorter_than_its_warm_up_has_finite_rates():
+    schedule = Optimizer(warmup_steps=50).schedule(1)
+    assert np.isfinite(float(schedule(0)))
+
+
+def test_weight_decay_leaves_biases_alone():
+    transformation = Optimizer(weight_decay=0.1, warmup_steps=0).transformation(10)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
+    zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros((2,))}
+    updates, _ = transformation.update(zeros, transformation.init(params), params)
+    assert (np.asarray(updates["kernel"]) < 0).all()
+    np.testing.assert_array_equal(updates["bias"], 0)

@@ -1,0 +1,155 @@
+import csv
+import os
+import signal
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from carafe_jax.train import Loop, NotFiniteError, Optimizer, train
+from carafe_jax.train.checkpoints import Checkpoints
+from carafe_jax.train.mesh import make_mesh
+from carafe_jax.train.step import init_state
+from tests.train.toy import CountedBatches, Regression
+
+optimizer = Optimizer(learning_rate=0.05, warmup_steps=2)
+loop = Loop(steps=12, log_every=5, evaluate_every=4, save_every=4)
+
+
+def run(workdir, task=None, loop=loop):
+    return train(task or Regression(), optimizer=optimizer, loop=loop, workdir=workdir)
+
+
+class Killed(Regression):
+    """Sends its own process a signal when a batch is taken."""
+
+    def __init__(self, at: int, number: signal.Signals) -> None:
+        super().__init__()
+        self.at, self.number = at, number
+
+    def batches(self):
+        killed = self
+
+        class KillingBatches(CountedBatches):
+            def __next__(self):
+                if self.taken == killed.at:
+                    os.kill(os.getpid(), killed.number)
+                return super().__next__()
+
+        return KillingBatches(self.size)
+
+
+def read_scalars(workdir):
+    with (workdir / "scalars.csv").open(newline="") as file:
+        return [(int(r["step"]), r["split"], r["name"]) for r in csv.DictReader(file)]
+
+
+def test_training_lowers_the_loss(tmp_path):
+    outcome = run(tmp_path, loop=Loop(steps=200, log_every=50, evaluate_every=100))
+    first = Regression().evaluate(init_state(Regression(), optimizer, loop, mesh=make_mesh()))
+    assert outcome.scalars["score"] > first["score"] / 4
+    assert outcome.interrupted_by is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("at", [0, 3, 4, 10])
+def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(tmp_path, number, at):
+    whole = run(tmp_path / "whole")
+    stopped = run(tmp_path / "parts", Killed(at, number))
+    assert stopped.interrupted_by == number
+    assert int(stopped.state.step) == at + 1
+    resumed = run(tmp_path / "parts")
+    assert int(resumed.state.step) == loop.steps
+    chex.assert_trees_all_equal(resumed.state.params, whole.state.params)
+    chex.assert_trees_all_equal(resumed.state.opt_state, whole.state.opt_state)
+    assert resumed.scalars == whole.scalars
+
+
+def test_signal_handlers_are_put_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    run(tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_finished_run_is_not_trained_further(tmp_path):
+    whole = run(tmp_path)
+    again = run(tmp_path)
+    chex.assert_trees_all_equal(again.state.params, whole.state.params)
+    assert again.scalars is None
+
+
+def test_last_and_best_checkpoints_are_kept(tmp_path):
+    task = Regression(scores=(1.0, 9.0, 3.0))
+    outcome = run(tmp_path, task)
+    checkpoints = Checkpoints(tmp_path, best="score")
+    assert checkpoints.last_step == 12
+    assert checkpoints.best_step == 8
+    state = init_state(task, optimizer, loop, mesh=make_mesh())
+    last = checkpoints.restore(state, step=12)
+    best = checkpoints.restore(state, step=8)
+    checkpoints.close()
+    chex.assert_trees_all_equal(last.params, outcome.state.params)
+    assert int(best.step) == 8
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"8", "12"}
+
+
+@pytest.mark.parametrize("after", [0, 5, 7])
+def test_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path, after):
+    with pytest.raises(NotFiniteError, match=rf"nan at step {after + 1}\..*learning_rate"):
+        run(tmp_path, Regression(nan_after=after))
+    checkpoints = Checkpoints(tmp_path, best="score")
+    assert (checkpoints.last_step or 0) <= after
+    checkpoints.close()
+
+
+def test_scalars_are_written_once_for_each_step(tmp_path):
+    run(tmp_path / "whole")
+    run(tmp_path / "parts", Killed(6, signal.SIGTERM))
+    run(tmp_path / "parts")
+    rows = read_scalars(tmp_path / "parts")
+    assert len(rows) == len(set(rows))
+    evaluations = [row for row in rows if row[1] == "test"]
+    assert evaluations == [(4, "test", "score"), (8, "test", "score"), (12, "test", "score")]
+    assert {row for row in read_scalars(tmp_path / "whole") if row[1] == "test"} == set(
+        evaluations
+    )
+
+
+def test_scalars_written_after_the_checkpoint_are_forgotten(tmp_path):
+    # The run dies at step 11 without a signal: its last checkpoint is from step 8.
+    class Dying(Regression):
+        def batches(self):
+            class DyingBatches(CountedBatches):
+                def __next__(self):
+                    if self.taken == 11:
+                        raise RuntimeError("power cut")
+                    return super().__next__()
+
+            return DyingBatches(self.size)
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(tmp_path, Dying())
+    assert max(row[0] for row in read_scalars(tmp_path)) == 10
+    whole = run(tmp_path / "whole")
+    resumed = run(tmp_path)
+    chex.assert_trees_all_equal(resumed.state.params, whole.state.params)
+    rows = read_scalars(tmp_path)
+    assert len(rows) == len(set(rows))
+
+
+def test_tensorboard_files_are_written(tmp_path):
+    run(tmp_path)
+    assert list((tmp_path / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_state_and_steps_depend_on_the_seed(tmp_path):
+    a = run(tmp_path / "a")
+    b = run(tmp_path / "b", loop=Loop(steps=12, seed=1))
+    assert not np.allclose(a.state.params["w"], b.state.params["w"])
+
+
+def test_batch_must_fit_the_devices():
+    mesh = make_mesh()
+    assert mesh.shape == {"batch": jax.device_count()}

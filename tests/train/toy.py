@@ -1,0 +1,73 @@
+"""A task that trains in milliseconds."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class CountedBatches:
+    """Endless batches that depend on their number alone."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.taken = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng(self.taken)
+        self.taken += 1
+        x = rng.normal(size=(self.size, 3)).astype(np.float32)
+        return {"x": x, "y": x.sum(1) + rng.normal(size=self.size).astype(np.float32)}
+
+    def get_state(self) -> dict[str, Any]:
+        return {"taken": self.taken}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+
+
+@dataclasses.dataclass
+class Regression:
+    """Linear regression with noise in each step, so that keys matter as well."""
+
+    size: int = 4
+    nan_after: int | None = None
+    scores: tuple[float, ...] = ()
+    best: str = "score"
+    evaluations: int = 0
+
+    def init(self, key):
+        return {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
+
+    def loss(self, params, batch, key):
+        noise = 0.1 * jax.random.normal(key, batch["y"].shape)
+        error = batch["x"] @ params["w"] + params["b"] - batch["y"] + noise
+        loss = jnp.square(error).mean()
+        if self.nan_after is not None:
+            loss = jnp.where(batch["seen"].mean() >= self.nan_after, jnp.nan, loss)
+        return loss, {"mean_error": error.mean()}
+
+    def batches(self):
+        if self.nan_after is None:
+            return CountedBatches(self.size)
+        return SeenBatches(self.size)
+
+    def evaluate(self, state):
+        score = -float(jnp.abs(state.params["w"] - 1).sum())
+        if self.scores:
+            score = self.scores[self.evaluations]
+        self.evaluations += 1
+        return {"score": score}
+
+
+class SeenBatches(CountedBatches):
+    """Batches that carry how many came before them."""
+
+    def __next__(self):
+        seen = np.full(self.size, self.taken, np.float32)
+        return {**super().__next__(), "seen": seen}

@@ -19,8 +19,9 @@ def mmcv_carafe_to_flax(
     Args:
       state_dict: `channel_compressor.{weight,bias}` and `content_encoder.{weight,bias}`
         as NumPy arrays, convolutions in torch's layout (out, in, height, width).
-      scale: `scale_factor` of the module, 1 for a down-sampling one. None assumes 2
-        where that divides the encoder's channels, else a 5x5 window and one group.
+      scale: `scale_factor` of the module, 1 for a down-sampling one. None takes 2
+        where 4 divides the encoder's channels (give the scale where it is 4), else
+        assumes a 5x5 window and one group.
 
     Returns:
       `{"params": ...}` to be applied by a `CARAFE` with the same scale, groups and
@@ -36,7 +37,8 @@ def mmcv_carafe_to_flax(
     }
     if set(state_dict) != names:
         raise ValueError(
-            f"`state_dict` must have the names {sorted(names)}, got {sorted(state_dict)}."
+            f"`state_dict` must have the names {sorted(names)}, "
+            f"got {sorted(state_dict)}."
         )
     params = {}
     for layer in ("channel_compressor", "content_encoder"):
@@ -49,7 +51,18 @@ def mmcv_carafe_to_flax(
             "kernel": weight.transpose(2, 3, 1, 0),
             "bias": np.asarray(state_dict[f"{layer}.bias"]),
         }
-    encoder = params["content_encoder"]
+        if params[layer]["bias"].shape != weight.shape[:1]:
+            raise ValueError(
+                f"`state_dict['{layer}.bias']` must have shape {weight.shape[:1]}, "
+                f"got {params[layer]['bias'].shape}."
+            )
+    compressor, encoder = params["channel_compressor"], params["content_encoder"]
+    if encoder["kernel"].shape[2] != compressor["bias"].size:
+        raise ValueError(
+            "`state_dict['content_encoder.weight']` must have the compressor's "
+            f"{compressor['bias'].size} channels as input, "
+            f"got {encoder['kernel'].shape[2]}."
+        )
     order = _phase_major(encoder["bias"].size, scale)
     params["content_encoder"] = {name: x[..., order] for name, x in encoder.items()}
     return {"params": params}
@@ -59,6 +72,10 @@ def _phase_major(channels: int, scale: int | None) -> np.ndarray:
     """Return mmcv's channel for each of ours."""
     if scale is None:
         scale = 2 if channels % 4 == 0 else math.isqrt(channels // 25)
+        if scale != 2 and channels != 25 * scale**2:
+            raise ValueError(
+                f"`scale` must be given: the encoder's {channels} channels do not tell."
+            )
     if scale < 1 or channels % scale**2:
         raise ValueError(
             f"`scale` must fit the encoder's {channels} channels, which are "

@@ -16,6 +16,8 @@ Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
 Initializer = Callable[..., Array]
 
 
+# It refuses wrong fields and features itself, in words; so do the two after it.
+@typing.no_type_check
 class CARAFE(nn.Module):
     """Content-aware reassembly of features at any rational scale.
 
@@ -81,7 +83,6 @@ class CARAFE(nn.Module):
         _check_fields(self)
         super().__post_init__()
 
-    @typing.no_type_check  # It refuses wrong features itself, in words.
     @nn.compact
     def __call__(
         self, features: Float[Array, "n h w c"], *, train: bool = False
@@ -97,12 +98,13 @@ class CARAFE(nn.Module):
           `dtype` if that is given, else in the dtype of `features`.
 
         Raises:
-          ValueError: `features` is not of rank 4, not floating, or C is no multiple of
-            `groups`.
+          ValueError: `features` is not of rank 4, not floating, has no pixel or no
+            channel, or C is no multiple of `groups`.
         """
+        features = jnp.asarray(features)
         _check_features(features, self.groups)
         dtype = self.dtype or features.dtype
-        features = jnp.asarray(features, dtype)
+        features = features.astype(dtype)
         kernels = self._normalize(self._encode(features, dtype, train=train))
         kernels = self._to_pixels(kernels, features.shape).astype(dtype)
         self.sow("intermediates", "kernels", kernels)
@@ -113,9 +115,9 @@ class CARAFE(nn.Module):
     def _encode(
         self, features: Float[Array, "n h w c"], dtype: DTypeLike, *, train: bool
     ) -> Float[Array, "n ah aw channels"]:
-        """Predict unnormalised kernels; channels = ((py * u + px) * G + g) * k*k + tap."""
+        """Predict kernels; channels = ((py * u + px) * G + g) * k*k + tap."""
         scale = parse_scale(self.scale)
-        dtypes = {"dtype": dtype, "param_dtype": self.param_dtype}
+        dtypes: Any = {"dtype": dtype, "param_dtype": self.param_dtype}
         if self.compressed_channels is not None:
             features = nn.Conv(
                 self.compressed_channels,
@@ -150,7 +152,9 @@ class CARAFE(nn.Module):
     ) -> Float[Array, "n ah aw pixels taps"]:
         # Float32 at least: 25 bfloat16 weights need not sum to one.
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        logits = logits.reshape(*logits.shape[:3], -1, self.kernel_size**2)
+        taps = self.kernel_size**2
+        pixels = logits.shape[3] // taps  # Phases x groups; -1 fails on empty batches.
+        logits = logits.reshape(*logits.shape[:3], pixels, taps)
         match self.normalizer:
             case "softmax":
                 return jax.nn.softmax(logits)
@@ -173,6 +177,7 @@ class CARAFE(nn.Module):
         return kernels[:, :height, :width]
 
 
+@typing.no_type_check
 class CARAFEUpsample(CARAFE):
     """`CARAFE` with a scale of at least 1; the defaults are the paper's (section 5.1).
 
@@ -193,6 +198,7 @@ class CARAFEUpsample(CARAFE):
         super().__post_init__()
 
 
+@typing.no_type_check
 class CARAFEDownsample(CARAFE):
     """`CARAFE` with a scale of at most 1; the defaults are the paper's (section 5.1).
 
@@ -223,6 +229,10 @@ def _check_fields(layer: CARAFE) -> None:
         value = getattr(layer, name)
         if not _is_count(value):
             raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+    for name in ("dtype", "param_dtype"):
+        value = getattr(layer, name)
+        if value is not None and not jnp.issubdtype(value, jnp.floating):
+            raise ValueError(f"`{name}` must be a floating dtype, got {value!r}.")
     channels = layer.compressed_channels
     if channels is not None and not _is_count(channels):
         raise ValueError(
@@ -234,9 +244,9 @@ def _check_fields(layer: CARAFE) -> None:
             "got None."
         )
     if layer.normalizer not in get_args(Normalizer):
+        names = ", ".join(map(repr, get_args(Normalizer)))
         raise ValueError(
-            f"`normalizer` must be one of {', '.join(map(repr, get_args(Normalizer)))}, "
-            f"got {layer.normalizer!r}."
+            f"`normalizer` must be one of {names}, got {layer.normalizer!r}."
         )
 
 
@@ -245,13 +255,19 @@ def _is_count(value: object) -> bool:
 
 
 def _check_features(features: Array, groups: int) -> None:
-    shape, dtype = jnp.shape(features), jnp.result_type(features)
+    shape, dtype = features.shape, features.dtype
     if len(shape) != 4:
         raise ValueError(
             f"`features` must have 4 axes, (N, H, W, C), got shape {shape}."
         )
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise ValueError(f"`features` must be of a floating dtype, got {dtype}.")
+    if not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize < 2:
+        raise ValueError(
+            f"`features` must be of a floating dtype of at least 16 bits, got {dtype}."
+        )
+    if 0 in shape[1:]:
+        raise ValueError(
+            f"`features` must have at least one pixel and channel, got shape {shape}."
+        )
     if shape[3] % groups:
         raise ValueError(
             f"`features` must have a multiple of `groups` = {groups} channels, "

@@ -15,12 +15,16 @@ def crop(
     lateral's size is odd: `crop(upsample(top), size=lateral.shape[1:3])`.
 
     Args:
-      features: Any map.
+      features: Map of any dtype.
       size: (height, width) to keep.
 
     Raises:
-      ValueError: `size` is larger than the map.
+      ValueError: `features` is not of rank 4, or `size` is larger than the map.
     """
+    if features.ndim != 4:
+        raise ValueError(
+            f"`features` must have 4 axes, (N, H, W, C), got shape {features.shape}."
+        )
     height, width = size
     if not (0 < height <= features.shape[1] and 0 < width <= features.shape[2]):
         raise ValueError(

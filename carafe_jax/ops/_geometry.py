@@ -10,7 +10,7 @@ class Axis:
 
     Output pixel `a * up + p` (anchor a, phase p) has its window centred on source
     pixel `a * down + offsets[p]`. There are `ceil(size / down)` anchors. Where
-    `anchors * up` exceeds `output_size` the last phases of the last anchor do not exist.
+    `anchors * up` exceeds `output_size`, the last anchor lacks its last phases.
     """
 
     size: int
@@ -46,7 +46,7 @@ class Axis:
 
     @property
     def phase_runs(self) -> tuple[tuple[int, slice], ...]:
-        """Runs of neighbouring phases that read the same source pixel: (offset, run)."""
+        """Runs of phases that read the same source pixel: (offset, run)."""
         distinct = sorted(set(self.offsets))
         starts = [self.offsets.index(offset) for offset in distinct]
         stops = [*starts[1:], self.up]

@@ -9,8 +9,8 @@ a block the sums over the taps are fused loops over shifted slices; the gradient
 kernels is a batch of small matrix products (strips of neighbouring windows times the
 patch that they share), from which the windows are cut out.
 
-Arrays inside a block are indexed by anchor and phase: (n, a, p, b, q, ...) is output row
-a * up + p and column b * up + q; (y, x) are source pixels, g groups.
+Arrays inside a block are indexed by anchor and phase: (n, a, p, b, q, ...) is output
+row a * up + p and column b * up + q; (y, x) are source pixels, g groups.
 """
 
 import functools

@@ -28,15 +28,15 @@ def reassemble(
 ) -> Float[Array, "n oh ow c"]:
     r"""Reassemble a feature map with one kernel for each output pixel.
 
-    With scale u/d, windows of k x k pixels (r = k // 2) and g(c) the group of channel c,
-    Eq. 3 of CARAFE++ (arXiv:2012.04733) for any rational scale::
+    With scale u/d, windows of k x k pixels (r = k // 2) and g(c) the group of channel
+    c, Eq. 3 of CARAFE++ (arXiv:2012.04733) for any rational scale::
 
         out[n, i, j, c] = sum over (a, b) in [-r, r]^2 of
             kernels[n, i, j, g(c), (a + r) * k + (b + r)]
             * features[n, i * d // u + a, j * d // u + b, c]
 
-    Pixels outside the map count as zero. Groups are contiguous blocks of C / G channels.
-    In plain JAX, for d = 1 and one group, it equals::
+    Pixels outside the map count as zero. Groups are contiguous blocks of C / G
+    channels. In plain JAX, for d = 1 and one group, it equals::
 
         padded = jnp.pad(features, ((0, 0), (r, r), (r, r), (0, 0)))
         near = padded[:, i // u + rows, j // u + columns]   # rows, columns: 0 ... k - 1
@@ -53,8 +53,8 @@ def reassemble(
         is odd, are read from the shape.
       scale: Output pixels per source pixel along each side: an int, a
         `fractions.Fraction` or a string such as "1/2".
-      implementation: "xla" is plain JAX and runs everywhere. None takes the best one for
-        the platform that is compiled for.
+      implementation: "xla" is plain JAX and runs everywhere. None takes the best one
+        for the platform that is compiled for.
 
     Returns:
       The reassembled map in the dtype of `features`. Sums are taken in float32, or in
@@ -110,7 +110,7 @@ def _check_implementation(implementation: object) -> None:
             f"`implementation` must be None or one of {', '.join(map(repr, names))}, "
             f"got {implementation!r}."
         )
-    if implementation in names and implementation != "xla":
+    if isinstance(implementation, str) and implementation != "xla":
         reason = support.refusal(implementation)
         if reason is not None:
             raise NotImplementedError(

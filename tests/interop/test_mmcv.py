@@ -1,0 +1,128 @@
+"""Weights of mmcv's CARAFEPack, converted."""
+
+import jax
+import numpy as np
+import pytest
+
+from carafe_jax import CARAFE
+from carafe_jax.interop import mmcv_carafe_to_flax
+
+
+def state_dict(*, scale=2, groups=1, kernel_size=5, channels=6, compressed=4):
+    """Weights in mmcv's layout; each encoder channel holds its own number."""
+    outputs = scale**2 * groups * kernel_size**2
+    draw = np.random.default_rng(0).normal
+    return {
+        "channel_compressor.weight": draw(size=(compressed, channels, 1, 1)),
+        "channel_compressor.bias": draw(size=compressed),
+        "content_encoder.weight": np.broadcast_to(
+            np.arange(outputs)[:, None, None, None], (outputs, compressed, 3, 3)
+        ),
+        "content_encoder.bias": np.arange(outputs),
+    }
+
+
+def to_mmcv(params, *, scale):
+    """The way back: (phase, group and tap) to (group and tap, phase)."""
+
+    def tap_major(x):
+        return x.reshape(*x.shape[:-1], scale**2, -1).swapaxes(-1, -2).reshape(x.shape)
+
+    compressor, encoder = params["channel_compressor"], params["content_encoder"]
+    return {
+        "channel_compressor.weight": compressor["kernel"].transpose(3, 2, 0, 1),
+        "channel_compressor.bias": compressor["bias"],
+        "content_encoder.weight": tap_major(encoder["kernel"]).transpose(3, 2, 0, 1),
+        "content_encoder.bias": tap_major(encoder["bias"]),
+    }
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize(("groups", "kernel_size"), [(1, 5), (2, 3), (4, 1)])
+def test_way_back_restores_the_weights(groups, kernel_size, scale):
+    weights = state_dict(scale=scale, groups=groups, kernel_size=kernel_size)
+    params = mmcv_carafe_to_flax(weights, scale=scale)["params"]
+    restored = to_mmcv(params, scale=scale)
+    assert set(restored) == set(weights)
+    for name, array in weights.items():
+        np.testing.assert_array_equal(restored[name], array)
+
+
+def test_phase_comes_before_group_and_tap():
+    params = mmcv_carafe_to_flax(state_dict(groups=2, kernel_size=3), scale=2)["params"]
+    bias = params["content_encoder"]["bias"].reshape(4, 2, 9)
+    for phase, group, tap in np.ndindex(bias.shape):
+        assert bias[phase, group, tap] == (group * 9 + tap) * 4 + phase
+
+
+@pytest.mark.parametrize(("scale", "assumed"), [(1, 1), (2, 2), (3, 3)])
+def test_scale_of_a_plain_module_need_not_be_given(scale, assumed):
+    weights = state_dict(scale=scale)
+    expected = mmcv_carafe_to_flax(weights, scale=assumed)["params"]
+    params = mmcv_carafe_to_flax(weights)["params"]
+    for part in ("kernel", "bias"):
+        np.testing.assert_array_equal(
+            params["content_encoder"][part], expected["content_encoder"][part]
+        )
+
+
+@pytest.mark.parametrize(("scale", "ours"), [(2, 2), (1, "1/2"), (3, "3")])
+def test_converted_weights_have_the_shapes_of_the_layer(scale, ours):
+    converted = mmcv_carafe_to_flax(state_dict(scale=scale), scale=scale)
+    layer = CARAFE(scale=ours, compressed_channels=4)
+    expected = jax.eval_shape(layer.init, jax.random.key(0), np.zeros((1, 4, 4, 6)))
+    assert jax.tree.map(np.shape, converted) == jax.tree.map(np.shape, expected)
+
+
+@pytest.mark.parametrize("missing", list(state_dict()))
+def test_missing_weights_are_refused(missing):
+    weights = state_dict()
+    del weights[missing]
+    with pytest.raises(
+        ValueError, match=r"`state_dict` must have the names .*, got \["
+    ):
+        mmcv_carafe_to_flax(weights)
+
+
+def test_unknown_weights_are_refused():
+    weights = state_dict() | {"upsample.weight": np.zeros(3)}
+    with pytest.raises(ValueError, match=r"`state_dict` must have .*upsample\.weight"):
+        mmcv_carafe_to_flax(weights)
+
+
+@pytest.mark.parametrize("layer", ["channel_compressor", "content_encoder"])
+def test_weights_of_no_convolution_are_refused(layer):
+    weights = state_dict() | {f"{layer}.weight": np.zeros((100, 4))}
+    with pytest.raises(ValueError, match=rf"{layer}.weight'\]` must have 4 axes"):
+        mmcv_carafe_to_flax(weights)
+
+
+@pytest.mark.parametrize("layer", ["channel_compressor", "content_encoder"])
+def test_bias_of_another_length_is_refused(layer):
+    weights = state_dict() | {f"{layer}.bias": np.zeros(36)}
+    with pytest.raises(
+        ValueError, match=rf"{layer}.bias'\]` must have shape.*got \(36,"
+    ):
+        mmcv_carafe_to_flax(weights)
+
+
+def test_encoder_of_another_compressor_is_refused():
+    weights = state_dict() | {"content_encoder.weight": np.zeros((100, 7, 3, 3))}
+    with pytest.raises(ValueError, match="compressor's 4 channels as input, got 7"):
+        mmcv_carafe_to_flax(weights)
+
+
+@pytest.mark.parametrize("scale", [3, 4, 0, -2])
+def test_scale_that_does_not_fit_the_channels_is_refused(scale):
+    weights = state_dict(kernel_size=5, scale=2)
+    with pytest.raises(
+        ValueError, match=f"`scale` must fit .* 100 channels.*got {scale}"
+    ):
+        mmcv_carafe_to_flax(weights, scale=scale)
+
+
+@pytest.mark.parametrize(("scale", "kernel_size"), [(3, 3), (1, 3), (1, 7)])
+def test_scale_must_be_given_where_the_channels_do_not_tell(scale, kernel_size):
+    weights = state_dict(scale=scale, kernel_size=kernel_size)
+    with pytest.raises(ValueError, match="`scale` must be given: the encoder's"):
+        mmcv_carafe_to_flax(weights)

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import grain
 import numpy as np
@@ -47,6 +47,9 @@ class InpaintingData:
     crop_fraction: tuple[float, float] = (0.25, 1.0)
     """Smallest and largest square to cut, as fractions of the shorter side of the
     photograph, in (0, 1]; never under `crop_size` pixels."""
+    colours: Literal["kept", "shuffled"] = "kept"
+    """"shuffled": the three channels of each training crop change places at random,
+    which makes more of a few photographs."""
     batch_size: int = 16
     """Crops in a step, over all processes together."""
     masks: FreeFormMasks = dataclasses.field(default_factory=FreeFormMasks)
@@ -78,6 +81,8 @@ class InpaintingData:
             _check(name, value, "lie in [0, 2**32)", 0 <= value < 2**32)
         rule = f"be at least {MINIMUM_SIDE}"
         _check("crop_size", self.crop_size, rule, self.crop_size >= MINIMUM_SIDE)
+        rule = "be 'kept' or 'shuffled'"
+        _check("colours", self.colours, rule, self.colours in ("kept", "shuffled"))
         low, high = self.crop_fraction
         rule = "be two numbers 0 < low <= high <= 1"
         _check("crop_fraction", self.crop_fraction, rule, 0 < low <= high <= 1)
@@ -216,8 +221,12 @@ def _training_example(
     photograph: np.ndarray, rng: np.random.Generator, *, data: InpaintingData
 ) -> InpaintingBatch:
     example = _example(photograph, rng, data)
+    image = example["image"]
     if rng.integers(2):
-        example["image"] = np.ascontiguousarray(example["image"][:, ::-1])
+        image = image[:, ::-1]
+    if data.colours == "shuffled":
+        image = rng.permutation(image, axis=-1)
+    example["image"] = np.ascontiguousarray(image)
     return example
 
 

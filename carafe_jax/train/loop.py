@@ -87,8 +87,7 @@ def train(
     start = start or 0
     train_step = make_train_step(task, loop, mesh=mesh)
     records = Records(workdir, step=start)
-    log = _Log(records, since=start)
-    scalars = None
+    log = _Log(records)
     with (
         contextlib.closing(checkpoints),
         contextlib.closing(records),
@@ -96,17 +95,18 @@ def train(
         _progress(console, start, loop.steps) as report,
     ):
         for step in range(start, loop.steps + 1):
-            last = step == loop.steps
-            resumed = step == start
+            last, resumed = step == loop.steps, step == start
+            evaluating = (last or step % loop.evaluate_every == 0) and not interruption
+            saving = last or step % loop.save_every == 0 or interruption
             scalars = None
-            due = last or step % loop.evaluate_every == 0
-            if due and not (resumed or interruption):
+            if (evaluating or saving) and not resumed:
                 log.flush()
-                scalars = task.evaluate(state)
-                records.write(step, "test", scalars)
-            if not resumed and (step % loop.save_every == 0 or last or interruption):
-                log.flush()
-                checkpoints.save(state, batches, scalars)
+                if evaluating:
+                    scalars = task.evaluate(state)
+                    records.write(step, "test", scalars)
+                if saving:
+                    checkpoints.save(state, batches, scalars)
+                log.restart_clock()
             if last or interruption:
                 break
             batch = put_batch(next(batches), mesh=mesh)
@@ -121,12 +121,11 @@ def train(
 class _Log:
     """Scalars of steps since the last flush, still on their devices."""
 
-    def __init__(self, records: Records, *, since: int) -> None:
+    def __init__(self, records: Records) -> None:
         self._records = records
         self._pending: list[tuple[int, Scalars]] = []
         self._examples = 0
-        self._start = time.perf_counter()
-        self._latest: dict[str, float] = {}
+        self.restart_clock()
 
     def add(self, step: int, scalars: Scalars, *, examples: int) -> None:
         self._pending.append((step, scalars))
@@ -135,7 +134,7 @@ class _Log:
     def flush(self) -> dict[str, float]:
         """Fetch and write the means since the last flush; refuse what is not finite."""
         if not self._pending:
-            return self._latest
+            return {}
         pending = [(step, jax.device_get(scalars)) for step, scalars in self._pending]
         for step, scalars in pending:
             _check_finite(step, scalars)
@@ -145,9 +144,12 @@ class _Log:
         means["images_per_second"] = self._examples / seconds
         self._records.write(pending[-1][0], "train", means)
         self._pending, self._examples = [], 0
-        self._start = time.perf_counter()
-        self._latest = means
+        self.restart_clock()
         return means
+
+    def restart_clock(self) -> None:
+        """Leave out of the speed what was not training."""
+        self._start = time.perf_counter()
 
 
 def _check_finite(step: int, scalars: Scalars) -> None:

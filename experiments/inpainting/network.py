@@ -13,11 +13,14 @@ from carafe_jax.nn import (
 )
 
 
+Resampler = Literal["carafe", "conv"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Model:
     """Size and resamplers of the U-Net."""
 
-    resampler: Literal["carafe", "conv"] = "carafe"
+    resampler: Resampler = "carafe"
     """"carafe": CARAFE++ down and up. "conv": strided convolution down, nearest
     neighbour up."""
     stage_features: tuple[int, ...] = (16, 32, 64, 96)

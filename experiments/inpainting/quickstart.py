@@ -29,7 +29,9 @@ class Quickstart:
 
     model: Model = Model()
     """The network."""
-    data: InpaintingData = InpaintingData(crop_size=64, batch_size=16)
+    data: InpaintingData = InpaintingData(
+        crop_size=64, batch_size=16, colours="shuffled"
+    )
     """Photographs and holes."""
     loss: Loss = Loss()
     """What is minimised."""

@@ -13,7 +13,7 @@ from carafe_jax.data import InpaintingBatch
 
 _HEADER = 24
 _GAP = 4
-_COLUMNS = {
+COLUMNS = {
     "hole_l1": "L1 (%)",
     "hole_psnr": "PSNR (dB)",
     "hole_ssim": "SSIM",
@@ -58,7 +58,7 @@ def write_table(
 ) -> None:
     """Write a CSV with a row for each method."""
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["method", *_COLUMNS])
+        writer = csv.DictWriter(file, ["method", *COLUMNS])
         writer.writeheader()
         writer.writerows({"method": name, **row} for name, row in results.items())
 
@@ -74,12 +74,12 @@ def draw_table(results: Mapping[str, Mapping[str, float]], *, title: str) -> Tab
     """Make a console table: the hole alone on the left, the whole image on the right."""
     table = Table(title=title)
     table.add_column("method")
-    for name, unit in _COLUMNS.items():
+    for name, unit in COLUMNS.items():
         region = name.split("_")[0]
         table.add_column(f"{region}\n{unit}", justify="right")
     for method, row in results.items():
-        digits = {name: 3 if name.endswith("ssim") else 2 for name in _COLUMNS}
-        cells = (f"{row[name]:.{digits[name]}f}" for name in _COLUMNS)
+        digits = {name: 3 if name.endswith("ssim") else 2 for name in COLUMNS}
+        cells = (f"{row[name]:.{digits[name]}f}" for name in COLUMNS)
         table.add_row(method, *cells)
     return table
 

@@ -84,6 +84,22 @@ def test_half_of_the_crops_are_flipped(tmp_path):
     assert abs(flipped - 0.5) < 0.15
 
 
+def test_shuffled_colours_come_in_every_order(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.new("RGB", (20, 20), (10, 20, 30)).save(tmp_path / split / "a.png")
+    data = dataclasses.replace(
+        SMALL, source=str(tmp_path), batch_size=200, colours="shuffled"
+    )
+    pixels = (next(training_batches(data))["image"][:, 0, 0] + 1) * 127.5
+    orders, counts = np.unique(np.rint(pixels), axis=0, return_counts=True)
+    assert len(orders) == 6
+    # 200 draws of 1 in 6, give or take four standard deviations.
+    assert ((counts > 12) & (counts < 55)).all()
+    held_out = (held_out_examples(data)["image"][:, 0, 0] + 1) * 127.5
+    np.testing.assert_array_equal(np.rint(held_out), [[10, 20, 30]] * len(held_out))
+
+
 @pytest.mark.parametrize("threads", [0, 1, 4])
 def test_batches_depend_on_the_seed_alone(threads):
     threaded = dataclasses.replace(SMALL, read_threads=threads)

@@ -45,7 +45,7 @@ class CARAFEConv(nn.Module):
         self, features: Float[Array, "n h w c"], *, train: bool = False
     ) -> Float[Array, "n oh ow f"]:
         """Reassemble a map, then convolve it."""
-        dtypes = {
+        dtypes: Any = {
             "dtype": self.dtype or features.dtype,
             "param_dtype": self.param_dtype,
         }
@@ -120,6 +120,7 @@ class UNet(nn.Module):
         Raises:
           ValueError: Shapes or dtypes do not belong together.
         """
+        image, mask = jnp.asarray(image), jnp.asarray(mask)
         _check_image_and_mask(image, mask)
         dtype = self.dtype or image.dtype
         mask = mask.astype(image.dtype)
@@ -196,7 +197,7 @@ def _mean_colour(
     return (total / jnp.maximum(count, 1)).astype(given.dtype)
 
 
-def _check_image_and_mask(image: Any, mask: Any) -> None:
+def _check_image_and_mask(image: Array, mask: Array) -> None:
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise ValueError(
             "`image` must be floating with 4 axes, (N, H, W, C), "

@@ -78,7 +78,7 @@ class Checkpoints:
     def restore(
         self, state: TrainState, batches: Batches | None = None, *, step: int
     ) -> TrainState:
-        """Return the state of a checkpoint, laid out as `state`, and rewind `batches`."""
+        """Return a checkpoint's state, laid out as `state`, and rewind `batches`."""
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
         if batches is not None:

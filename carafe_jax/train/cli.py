@@ -14,7 +14,9 @@ from carafe_jax.train.loop import NotFiniteError
 Config = TypeVar("Config")
 
 
-def run(main: Callable[[Config, Console], int], config: Config, *, doc: str) -> NoReturn:
+def run(
+    main: Callable[[Config, Console], int], config: Config, *, doc: str | None
+) -> NoReturn:
     """Run an experiment with values from the command line; exit with what it returns.
 
     Every field of the configuration is an option; `--help` lists them with their

@@ -46,7 +46,9 @@ class Optimizer:
     def schedule(self, steps: int) -> optax.Schedule:
         """Return the learning rate of each step of a run of `steps`."""
         warmup = min(self.warmup_steps, steps - 1)
-        return optax.warmup_cosine_decay_schedule(0.0, self.learning_rate, warmup, steps)
+        return optax.warmup_cosine_decay_schedule(
+            0.0, self.learning_rate, warmup, steps
+        )
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
@@ -104,11 +106,10 @@ def hold_to(config: Any, *, workdir: pathlib.Path) -> None:
         return
     stored = json.loads(path.read_text())
     fields = json.loads(json.dumps(fields))
-    missing = "nothing"
     differences = [
-        f"`{name}` is {fields.get(name, missing)!r} but was {stored.get(name, missing)!r}"
+        f"`{name}` is {fields.get(name)!r} but was {stored.get(name)!r}"
         for name in sorted({*fields, *stored})
-        if fields.get(name, missing) != stored.get(name, missing)
+        if fields.get(name) != stored.get(name)
     ]
     if differences:
         raise ValueError(

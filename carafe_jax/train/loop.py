@@ -94,7 +94,8 @@ def train(
         noted_interruption() as interruption,
         _progress(console, start, loop.steps) as report,
     ):
-        for step in range(start, loop.steps + 1):
+        step = start
+        while True:
             last, resumed = step == loop.steps, step == start
             evaluating = (last or step % loop.evaluate_every == 0) and not interruption
             saving = last or step % loop.save_every == 0 or interruption
@@ -112,9 +113,10 @@ def train(
             batch = put_batch(next(batches), mesh=mesh)
             with jax.transfer_guard("disallow"):
                 state, step_scalars = train_step(state, batch)
-            log.add(step + 1, step_scalars, examples=_examples(batch))
-            if (step + 1) % loop.log_every == 0:
-                report(step + 1, log.flush())
+            step += 1
+            log.add(step, step_scalars, examples=_examples(batch))
+            if step % loop.log_every == 0:
+                report(step, log.flush())
     return Outcome(state, scalars, None if last else interruption.signal)
 
 
@@ -182,12 +184,13 @@ def _progress(console: Console | None, start: int, steps: int) -> Iterator:
         console=console,
         disable=console is None,
     ) as progress:
-        bar = progress.add_task("train", total=steps, completed=start, numbers="compiling")
+        bar = progress.add_task(
+            "train", total=steps, completed=start, numbers="compiling"
+        )
 
         def report(step: int, scalars: dict[str, float]) -> None:
-            numbers = (
-                f"loss {scalars['loss']:.4f}, {scalars['images_per_second']:.0f} images/s"
-            )
+            loss, speed = scalars["loss"], scalars["images_per_second"]
+            numbers = f"loss {loss:.4f}, {speed:.0f} images/s"
             progress.update(bar, completed=step, numbers=numbers)
 
         yield report

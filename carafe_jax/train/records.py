@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import tensorboardX
 
-_COLUMNS = ("step", "split", "name", "value")
+_COLUMNS: list[str] = ["step", "split", "name", "value"]
 
 
 class Records:

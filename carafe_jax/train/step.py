@@ -14,7 +14,9 @@ from carafe_jax.train.task import Batch, Scalars, Task
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scalars]]
 
 
-def init_state(task: Task, optimizer: Optimizer, loop: Loop, *, mesh: Mesh) -> TrainState:
+def init_state(
+    task: Task, optimizer: Optimizer, loop: Loop, *, mesh: Mesh
+) -> TrainState:
     """Make the state before the first step, on every device of the mesh."""
     transformation = optimizer.transformation(loop.steps)
 

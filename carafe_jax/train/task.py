@@ -13,7 +13,7 @@ Scalars = dict[str, Any]
 
 @runtime_checkable
 class Batches(Iterator[Batch], Protocol):
-    """Endless training batches with a position that can be saved (grain's iterators)."""
+    """Endless training batches whose position can be saved, as grain's iterators."""
 
     def get_state(self) -> dict[str, Any]: ...
 
@@ -25,14 +25,14 @@ class Task(Protocol):
     """A model with its loss, its data and its measure of success."""
 
     best: str
-    """Name of the scalar of `evaluate` by which a checkpoint is the best: the largest."""
+    """Name of the scalar of `evaluate` that is largest at the best checkpoint."""
 
     def init(self, key: Key[Array, ""]) -> PyTree[jax.Array]:
         """Return initial parameters."""
         ...
 
     def loss(
-        self, params: PyTree[jax.Array], batch: Batch, key: Key[Array, ""]
+        self, params: PyTree[jax.Array], batch: Any, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Scalars]:
         """Return the loss of a batch and scalars to log. Pure; traced by JAX."""
         ...

@@ -20,7 +20,10 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     pairs = zip(batch["image"], batch["mask"], strict=True)
     filled = [
         inpaint_biharmonic(
-            image * (1 - mask), mask[..., 0] > 0, channel_axis=-1, split_into_regions=True
+            image * (1 - mask),
+            mask[..., 0] > 0,
+            channel_axis=-1,
+            split_into_regions=True,
         )
         for image, mask in pairs
     ]

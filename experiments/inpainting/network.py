@@ -12,7 +12,6 @@ from carafe_jax.nn import (
     StridedConvDownsample,
 )
 
-
 Resampler = Literal["carafe", "conv"]
 
 

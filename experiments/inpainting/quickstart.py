@@ -30,14 +30,14 @@ class Quickstart:
     model: Model = Model()
     """The network."""
     data: InpaintingData = InpaintingData(
-        crop_size=64, batch_size=16, colours="shuffled"
+        crop_size=64, batch_size=8, colours="shuffled"
     )
     """Photographs and holes."""
     loss: Loss = Loss()
     """What is minimised."""
     optimizer: Optimizer = Optimizer(learning_rate=2e-3)
     """How."""
-    loop: Loop = Loop(steps=600, evaluate_every=200, save_every=200)
+    loop: Loop = Loop(steps=900, evaluate_every=300, save_every=300)
     """How long."""
     workdir: pathlib.Path = pathlib.Path("runs/inpainting/quickstart")
     """Folder of the run. The same command goes on where it stopped."""
@@ -66,9 +66,10 @@ def main(config: Quickstart, console: Console) -> int:
         console=console,
     )
     if outcome.interrupted_by is not None:
+        step, name = int(outcome.state.step), outcome.interrupted_by.name
         console.print(
-            f"Stopped by {outcome.interrupted_by.name} at step {int(outcome.state.step)} "
-            f"of {config.loop.steps}, saved. The same command goes on from here."
+            f"Stopped by {name} at step {step} of {config.loop.steps}, saved. The same "
+            "command goes on from here."
         )
         return 128 + outcome.interrupted_by
     with console.status("filling the holes of the test pictures"):

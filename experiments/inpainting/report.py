@@ -53,9 +53,7 @@ def save_samples(
     sheet.save(path)
 
 
-def write_table(
-    path: pathlib.Path, results: Mapping[str, Mapping[str, float]]
-) -> None:
+def write_table(path: pathlib.Path, results: Mapping[str, Mapping[str, float]]) -> None:
     """Write a CSV with a row for each method."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["method", *COLUMNS])
@@ -71,7 +69,7 @@ def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
 
 
 def draw_table(results: Mapping[str, Mapping[str, float]], *, title: str) -> Table:
-    """Make a console table: the hole alone on the left, the whole image on the right."""
+    """Make a console table: the hole on the left, the whole image on the right."""
     table = Table(title=title)
     table.add_column("method")
     for name, unit in COLUMNS.items():

@@ -1,6 +1,7 @@
 """Inpainting as a task to train: loss, data, evaluation."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class InpaintingTask:
         """Weigh the mean absolute error in the hole and at the given pixels."""
         del key  # Nothing in the network is random.
         image, mask = batch["image"], batch["mask"]
-        output = self._network.apply({"params": params}, image, mask, train=True)
+        output: Any = self._network.apply({"params": params}, image, mask, train=True)
         error = jnp.abs(output.predicted - image).mean(-1, keepdims=True)
         hole = (error * mask).sum() / jnp.maximum(mask.sum(), 1)
         given = (error * (1 - mask)).sum() / jnp.maximum((1 - mask).sum(), 1)
@@ -87,7 +88,8 @@ class InpaintingTask:
         return np.concatenate(pieces)
 
     def _apply(self, params, image, mask):
-        return self._network.apply({"params": params}, image, mask).composed
+        output: Any = self._network.apply({"params": params}, image, mask)
+        return output.composed
 
 
 def quality(
@@ -95,7 +97,9 @@ def quality(
 ) -> dict[str, float]:
     """Average the quality of filled images, in [-1, 1], over the images."""
     measured = inpainting_quality(
-        to_unit_range(filled), to_unit_range(truth["image"]), masks=truth["mask"]
+        to_unit_range(jnp.asarray(filled)),
+        to_unit_range(jnp.asarray(truth["image"])),
+        masks=jnp.asarray(truth["mask"]),
     )
     return {
         f"{region}_{name}": float(np.mean(values))

@@ -1,5 +1,6 @@
 import dataclasses
 import pathlib
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from carafe_jax.train import Loop, Optimizer, hold_to
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     widths: tuple[int, ...] = (1, 2)
     workdir: pathlib.Path = pathlib.Path("runs")
 
@@ -23,7 +24,9 @@ def test_same_configuration_is_accepted_again(tmp_path):
 def test_changed_field_is_named_with_both_values(tmp_path):
     hold_to(Run(), workdir=tmp_path)
     changed = Run(optimizer=Optimizer(learning_rate=0.5), widths=(1, 3))
-    with pytest.raises(ValueError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"):
+    with pytest.raises(
+        ValueError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"
+    ):
         hold_to(changed, workdir=tmp_path)
     with pytest.raises(ValueError, match=r"`widths` is \[1, 3\] but was \[1, 2\]"):
         hold_to(changed, workdir=tmp_path)
@@ -50,7 +53,7 @@ def test_values_that_make_no_sense_are_refused(kind, field, value):
 
 
 def test_learning_rate_warms_up_and_decays_to_zero():
-    schedule = Optimizer(learning_rate=2.0, warmup_steps=10).schedule(100)
+    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=10).schedule(100)
     assert float(schedule(0)) == 0
     assert float(schedule(5)) == pytest.approx(1.0)
     assert float(schedule(10)) == pytest.approx(2.0)
@@ -60,7 +63,7 @@ def test_learning_rate_warms_up_and_decays_to_zero():
 
 
 def test_run_shorter_than_its_warm_up_has_finite_rates():
-    schedule = Optimizer(warmup_steps=50).schedule(1)
+    schedule: Any = Optimizer(warmup_steps=50).schedule(1)
     assert np.isfinite(float(schedule(0)))
 
 
@@ -68,6 +71,7 @@ def test_weight_decay_leaves_biases_alone():
     transformation = Optimizer(weight_decay=0.1, warmup_steps=0).transformation(10)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
     zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros((2,))}
+    updates: Any
     updates, _ = transformation.update(zeros, transformation.init(params), params)
     assert (np.asarray(updates["kernel"]) < 0).all()
     np.testing.assert_array_equal(updates["bias"], 0)

@@ -16,10 +16,11 @@ from experiments.inpainting import quickstart, report
 from experiments.inpainting.fills import biharmonic, mean_colour
 from experiments.inpainting.task import InpaintingTask, quality
 
-tiny_options = (
-    "--model.stage-features 4 8 --data.crop-size 16 --data.batch-size 2 "
-    "--data.test-crops 1 --loop.log-every 1 --loop.evaluate-every 2 --loop.save-every 2"
-).split()
+tiny_options = [
+    *("--model.stage-features", "4", "8"),
+    *("--data.crop-size", "16", "--data.batch-size", "2", "--data.test-crops", "1"),
+    *("--loop.log-every", "1", "--loop.evaluate-every", "2", "--loop.save-every", "2"),
+]
 
 
 def tiny(workdir, *, resampler="conv", steps=4):
@@ -29,7 +30,9 @@ def tiny(workdir, *, resampler="conv", steps=4):
         model=dataclasses.replace(
             default.model, resampler=resampler, stage_features=(4, 8)
         ),
-        data=dataclasses.replace(default.data, crop_size=16, batch_size=2, test_crops=1),
+        data=dataclasses.replace(
+            default.data, crop_size=16, batch_size=2, test_crops=1
+        ),
         loop=dataclasses.replace(
             default.loop, steps=steps, log_every=1, evaluate_every=2, save_every=2
         ),
@@ -74,7 +77,9 @@ def test_finished_run_shows_its_table_and_how_to_start_afresh(tmp_path):
 
 def test_changed_configuration_in_the_same_folder_is_refused(tmp_path):
     main(tiny(tmp_path))
-    with pytest.raises(ValueError, match="`model.resampler` is 'carafe' but was 'conv'"):
+    with pytest.raises(
+        ValueError, match=r"`model.resampler` is 'carafe' but was 'conv'"
+    ):
         main(tiny(tmp_path, resampler="carafe"))
 
 

@@ -36,11 +36,13 @@ def reassemble(
             * features[n, i * d // u + a, j * d // u + b, c]
 
     Pixels outside the map count as zero. Groups are contiguous blocks of C / G
-    channels. In plain JAX, for d = 1 and one group, it equals::
+    channels. In plain JAX, for one group, it equals::
 
         padded = jnp.pad(features, ((0, 0), (r, r), (r, r), (0, 0)))
-        near = padded[:, i // u + rows, j // u + columns]   # rows, columns: 0 ... k - 1
-        out[:, i, j] = jnp.einsum("nyxc,nyx->nc", near, kernels[:, i, j, 0])
+        rows = (jnp.arange(OH) * d // u)[:, None, None, None] + jnp.arange(k)[:, None]
+        columns = (jnp.arange(OW) * d // u)[:, None, None] + jnp.arange(k)
+        weights = kernels.reshape(N, OH, OW, k, k)
+        out = jnp.einsum("nijabc,nijab->nijc", padded[:, rows, columns], weights)
 
     Differentiable in both arguments, to any order in reverse mode (`jax.custom_vjp` has
     no forward mode: take Hessian-vector products reverse over reverse).

@@ -105,18 +105,18 @@ def test_reassembly_is_linear_in_each_argument(scale, argument):
     chex.assert_trees_all_close(mixed, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize(("u", "kernel_size"), [(1, 3), (2, 5)])
-def test_the_plain_jax_of_the_docstring_equals_it(u, kernel_size):
-    case = Case(scale=u, kernel_size=kernel_size, groups=1, shape=(2, 3, 4, 3))
-    features, flat, _ = case.draw(np.float32, np.float32)
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize(("u", "d"), [(2, 1), (1, 2), (3, 2), (2, 3)])
+def test_the_plain_jax_of_the_docstring_equals_it(u, d, kernel_size):
+    scale = f"{u}/{d}"
+    case = Case(scale=scale, kernel_size=kernel_size, groups=1, shape=(2, 5, 6, 3))
+    features, kernels, _ = case.draw(np.float32, np.float32)
     k, r = kernel_size, kernel_size // 2
-    kernels = flat.reshape(*flat.shape[:-1], k, k)
-    rows, columns = np.arange(k)[:, None], np.arange(k)
-    out = np.zeros(case.output_shape, np.float32)
+    n, oh, ow, _ = case.output_shape
     padded = jnp.pad(features, ((0, 0), (r, r), (r, r), (0, 0)))
-    _, oh, ow, _ = case.output_shape
-    for i, j in np.ndindex(oh, ow):
-        near = padded[:, i // u + rows, j // u + columns]
-        out[:, i, j] = jnp.einsum("nyxc,nyx->nc", near, kernels[:, i, j, 0])
+    rows = (jnp.arange(oh) * d // u)[:, None, None, None] + jnp.arange(k)[:, None]
+    columns = (jnp.arange(ow) * d // u)[:, None, None] + jnp.arange(k)
+    weights = kernels.reshape(n, oh, ow, k, k)
+    out = jnp.einsum("nijabc,nijab->nijc", padded[:, rows, columns], weights)
     # Float32 sums of 25 products of about 1.
-    np.testing.assert_allclose(run(features, flat, u), out, atol=1e-5)
+    np.testing.assert_allclose(run(features, kernels, scale), out, atol=1e-5)

@@ -1,9 +1,7 @@
 """Photographs with holes, in batches of numpy arrays."""
 
-from carafe_jax.data.inpainting import HeldOutBatch as HeldOutBatch
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
 from carafe_jax.data.inpainting import InpaintingData as InpaintingData
-from carafe_jax.data.inpainting import held_out_batches as held_out_batches
 from carafe_jax.data.inpainting import held_out_examples as held_out_examples
 from carafe_jax.data.inpainting import training_batches as training_batches
 from carafe_jax.data.masks import FreeFormMasks as FreeFormMasks

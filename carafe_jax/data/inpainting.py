@@ -3,12 +3,11 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
 from typing import Literal, TypedDict
 
 import grain
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Float32
 
 from carafe_jax.data.crops import random_crop
 from carafe_jax.data.masks import MINIMUM_SIDE, FreeFormMasks, free_form_mask
@@ -19,6 +18,10 @@ from carafe_jax.data.photographs import Photographs, Split, open_photographs
 _VISITS_IN_AN_EPOCH = 1024
 
 
+# Marks fields that change no number: a run may go on with other values.
+_SPEED_ONLY = {"compared": False}
+
+
 class InpaintingBatch(TypedDict):
     """What a network that inpaints is trained on."""
 
@@ -26,13 +29,6 @@ class InpaintingBatch(TypedDict):
     """Whole photographs, RGB in [-1, 1]."""
     mask: Float32[np.ndarray, "*b h w 1"]
     """1 in the hole, 0 at the pixels that are given."""
-
-
-class HeldOutBatch(InpaintingBatch):
-    """A batch of the test set, filled up to the full size."""
-
-    valid: Bool[np.ndarray, "b"]
-    """False at the copies that fill up the last batch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,11 +59,11 @@ class InpaintingData:
     test_fraction: float = 0.1
     """Part of a folder without `train` and `test` that is kept for the test, in
     (0, 1)."""
-    cache_mebibytes: int = 2048
+    cache_mebibytes: int = dataclasses.field(default=2048, metadata=_SPEED_ONLY)
     """Memory for decoded photographs: a folder that fits is decoded only once."""
-    read_threads: int = 2
+    read_threads: int = dataclasses.field(default=2, metadata=_SPEED_ONLY)
     """Threads that make batches ahead; 0 makes each when it is asked for."""
-    prefetch_batches: int = 8
+    prefetch_batches: int = dataclasses.field(default=8, metadata=_SPEED_ONLY)
     """Batches made ahead."""
 
     def __post_init__(self) -> None:
@@ -156,38 +152,6 @@ def held_out_examples(data: InpaintingData) -> InpaintingBatch:
     return _stack([_held_out_example(photographs, i, data) for i in range(count)])
 
 
-def held_out_batches(
-    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
-) -> Iterator[HeldOutBatch]:
-    """Iterate once over the examples of `held_out_examples`, in batches of one size.
-
-    Every process gets the same number of batches. Copies of the last example fill up
-    the last one: `valid` is False there.
-
-    Args:
-        data: Source, sizes and seed.
-        process_index: Which of the processes this is, as `jax.process_index()`.
-        process_count: How many share each batch, as `jax.process_count()`.
-
-    Returns:
-        Iterator over dicts of `image`, `mask` and `valid`, of
-        `batch_size / process_count` examples.
-
-    Raises:
-        ValueError: If the source cannot be used (see `open_photographs`), or the
-            processes cannot share a batch evenly.
-    """
-    local_size = _local_batch_size(data, process_index, process_count)
-    photographs = _open(data, "test")
-    offset = process_index * local_size
-    return (
-        _held_out_batch(photographs, range(first, first + local_size), data)
-        for first in range(
-            offset, offset + len(photographs) * data.test_crops, data.batch_size
-        )
-    )
-
-
 def _check(name: str, value: object, rule: str, holds: bool) -> None:
     if not holds:
         raise ValueError(f"`{name}` must {rule}, got {value}.")
@@ -236,17 +200,6 @@ def _held_out_example(
     which, crop = divmod(index, data.test_crops)
     rng = np.random.default_rng([data.test_seed, which, crop])
     return _example(photographs[which], rng, data)
-
-
-def _held_out_batch(
-    photographs: Photographs, indices: range, data: InpaintingData
-) -> HeldOutBatch:
-    count = len(photographs) * data.test_crops
-    valid = np.array([i < count for i in indices])
-    examples = [
-        _held_out_example(photographs, min(i, count - 1), data) for i in indices
-    ]
-    return HeldOutBatch(**_stack(examples), valid=valid)
 
 
 def _example(

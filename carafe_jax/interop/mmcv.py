@@ -20,7 +20,7 @@ def mmcv_carafe_to_flax(
       state_dict: `channel_compressor.{weight,bias}` and `content_encoder.{weight,bias}`
         as NumPy arrays, convolutions in torch's layout (out, in, height, width).
       scale: `scale_factor` of the module, 1 for a down-sampling one. None takes 2
-        where 4 divides the encoder's channels (give the scale where it is 4), else
+        where 4 divides the encoder's channels, else
         assumes a 5x5 window and one group.
 
     Returns:
@@ -71,7 +71,13 @@ def mmcv_carafe_to_flax(
 def _phase_major(channels: int, scale: int | None) -> np.ndarray:
     """Return mmcv's channel for each of ours."""
     if scale is None:
-        scale = 2 if channels % 4 == 0 else math.isqrt(channels // 25)
+        usual = math.isqrt(channels // 25)
+        scale = 2 if channels % 4 == 0 else usual
+        if usual > 2 and usual % 2 == 0 and channels == 25 * usual**2:
+            raise ValueError(
+                f"`scale` must be given: the encoder's {channels} channels may be "
+                f"those of scale {usual}, or of scale 2 with {usual**2 // 4} groups."
+            )
         if scale != 2 and channels != 25 * scale**2:
             raise ValueError(
                 f"`scale` must be given: the encoder's {channels} channels do not tell."

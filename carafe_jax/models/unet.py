@@ -90,7 +90,8 @@ class UNet(nn.Module):
       upsample: Makes the layer that doubles a map, called with `dtype` and `name`.
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).
-      param_dtype: Dtype of the parameters (default: float32).
+      param_dtype: Dtype of the parameters, those of `upsample` left out
+        (default: float32).
     """
 
     stage_features: Sequence[int] = (32, 64, 128, 128)
@@ -124,9 +125,9 @@ class UNet(nn.Module):
         _check_image_and_mask(image, mask)
         dtype = self.dtype or image.dtype
         mask = mask.astype(image.dtype)
-        given = (1 - mask) * image
+        given = jnp.where(mask == 1, 0, (1 - mask) * image)
         mean = _mean_colour(given, mask)
-        x = (1 - mask) * (image - mean)
+        x = given - (1 - mask) * mean
         x = jnp.concatenate([x, mask], axis=-1).astype(dtype)
         x, skips = self._encode(x, dtype, train=train)
         for index, dilation in enumerate(self.middle_dilations):

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.ops import Implementation, Scale, parse_scale, reassemble
@@ -60,6 +61,7 @@ class CARAFE(nn.Module):
       encoder_kernel_init: Initialiser of the encoder (default: normal with standard
         deviation 0.001, as in mmcv: kernels start close to a box filter).
       bias_init: Initialiser of both biases (default: zeros).
+      precision: Of both convolutions, as in `nn.Conv` (default: None).
       implementation: Passed to `carafe_jax.reassemble` (default: None).
     """
 
@@ -76,6 +78,7 @@ class CARAFE(nn.Module):
     compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
     encoder_kernel_init: Initializer = nn.initializers.normal(0.001)
     bias_init: Initializer = nn.initializers.zeros
+    precision: PrecisionLike = None
     implementation: Implementation | None = None
 
     def __post_init__(self) -> None:
@@ -125,6 +128,7 @@ class CARAFE(nn.Module):
                 use_bias=self.norm is None,
                 kernel_init=self.compressor_kernel_init,
                 bias_init=self.bias_init,
+                precision=self.precision,
                 name="channel_compressor",
                 **dtypes,
             )(features)
@@ -143,6 +147,7 @@ class CARAFE(nn.Module):
             kernel_dilation=self.encoder_dilation,
             kernel_init=self.encoder_kernel_init,
             bias_init=self.bias_init,
+            precision=self.precision,
             name="content_encoder",
             **dtypes,
         )(features)

@@ -724,7 +724,7 @@ def _output_channels(features: Float[Array, "n h w c"], channels: int | None) ->
     if channels is None:
         return features.shape[-1]
     if channels < 1:
-        raise ValueError(f"`features` must be at least 1 channel, got {channels}.")
+        raise ValueError(f"`features` must be None or at least 1, got {channels}.")
     return channels
 
 

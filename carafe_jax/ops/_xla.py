@@ -26,9 +26,13 @@ from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_r
 from carafe_jax.ops._geometry import Axis, Geometry
 
 _FUSED_TERMS = 10
+# A call outside `jax.jit` is fused as well.
+_compiled = functools.partial(jax.jit, static_argnames=("geometry", "dtype"))
+
 _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
 
 
+@_compiled
 def reassemble(
     features: Float[Array, "n h w c"],
     kernels: Float[Array, "n oh ow g taps"],
@@ -67,6 +71,7 @@ def reassemble(
     )
 
 
+@_compiled
 def grad_features(
     kernels: Float[Array, "n oh ow g taps"],
     cotangent: Float[Array, "n oh ow c"],
@@ -104,6 +109,7 @@ def grad_features(
     )
 
 
+@_compiled
 def grad_kernels(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],

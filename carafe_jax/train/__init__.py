@@ -1,9 +1,10 @@
 """Training: configuration, mesh, step, loop, checkpoints, command line."""
 
+from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.cli import run as run
 from carafe_jax.train.config import Loop as Loop
 from carafe_jax.train.config import Optimizer as Optimizer
-from carafe_jax.train.config import hold_to as hold_to
+from carafe_jax.train.config import check_config as check_config
 from carafe_jax.train.loop import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train

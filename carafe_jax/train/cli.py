@@ -1,13 +1,16 @@
 """The command line of an experiment."""
 
 import logging
+import signal
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.text import Text
 
 from carafe_jax.train.loop import NotFiniteError
 
@@ -39,10 +42,22 @@ def run(
     parsed: Any = tyro.cli(type(config), default=config, description=doc)
     try:
         sys.exit(main(parsed, console))
-    except (ValueError, ImportError, NotFiniteError) as error:
-        console.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
-        _LOGGER.debug("Where it came from:", exc_info=error)
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from the last checkpoint.")
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, ImportError, OSError, NotFiniteError) as error:
+        if not _is_refusal(error):
+            raise
+        console.print(
+            Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True
+        )
         sys.exit(2)
 
 
-_LOGGER = logging.getLogger(__name__)
+def _is_refusal(error: Exception) -> bool:
+    """Tell what we refuse in words, or the system does, from a fault in the code."""
+    if isinstance(error, OSError):
+        return True
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    package = frame.f_globals.get("__name__", "").split(".")[0]
+    return package in ("carafe_jax", "experiments", "__main__")

@@ -59,7 +59,7 @@ class Optimizer:
                 b1=self.beta1,
                 b2=self.beta2,
                 weight_decay=self.weight_decay,
-                mask=_kernels,
+                mask=_decayed,
             ),
         )
 
@@ -70,12 +70,12 @@ class Loop:
 
     steps: int = 1000
     """Optimiser steps."""
-    log_every: int = 10
+    log_every: int = dataclasses.field(default=10, metadata={"compared": False})
     """Steps between scalars in the progress bar, the CSV and TensorBoard."""
     evaluate_every: int = 250
-    """Steps between evaluations; the last step is always evaluated."""
+    """Steps between evaluations, each with a checkpoint; the last step has one."""
     save_every: int = 250
-    """Steps between checkpoints; the last step is always saved."""
+    """Steps between checkpoints without an evaluation."""
     seed: int = 0
     """Of the parameters and of what is random in a step."""
 
@@ -87,29 +87,34 @@ class Loop:
                 )
 
 
-def hold_to(config: Any, *, workdir: pathlib.Path) -> None:
-    """Write the configuration of a run into its folder, or compare it to what is there.
+def check_config(config: Any, *, workdir: pathlib.Path) -> None:
+    """Refuse to go on with a run under another configuration than it began with.
+
+    The first call writes `config.json` into the folder. A folder without a checkpoint
+    holds nothing to go on with, and takes any configuration. Fields with the metadata
+    `{"compared": False}` change no number and may differ.
 
     Args:
       config: A dataclass.
       workdir: Folder of the run; made where it does not exist.
 
     Raises:
-      ValueError: The folder holds a run with another configuration. The message names
-        each field that differs.
+      ValueError: The folder holds checkpoints of a run with another configuration. The
+        message names each field that differs.
     """
     path = workdir / "config.json"
-    fields = _flatten(dataclasses.asdict(config))
-    if not path.exists():
+    fields = json.loads(json.dumps(_flatten(config)))
+    if not path.exists() or not any((workdir / "checkpoints").glob("[0-9]*")):
         workdir.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(fields, indent=2) + "\n")
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(fields, indent=2) + "\n")
+        partial.replace(path)
         return
     stored = json.loads(path.read_text())
-    fields = json.loads(json.dumps(fields))
     differences = [
-        f"`{name}` is {fields.get(name)!r} but was {stored.get(name)!r}"
+        f"`{name}` is {_shown(fields, name)} but was {_shown(stored, name)}"
         for name in sorted({*fields, *stored})
-        if fields.get(name) != stored.get(name)
+        if _shown(fields, name) != _shown(stored, name)
     ]
     if differences:
         raise ValueError(
@@ -119,13 +124,18 @@ def hold_to(config: Any, *, workdir: pathlib.Path) -> None:
         )
 
 
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _shown(fields: dict[str, Any], name: str) -> str:
+    return repr(fields[name]) if name in fields else "not there"
+
+
+def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     flat = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if _is_plain(value) else str(value)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            flat |= _flatten(value, f"{prefix}{field.name}.")
+        elif field.metadata.get("compared", True):
+            flat[prefix + field.name] = value if _is_plain(value) else str(value)
     return flat
 
 
@@ -135,5 +145,5 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _kernels(params: Any) -> Any:
+def _decayed(params: Any) -> Any:
     return jax.tree.map(lambda x: x.ndim > 1, params)

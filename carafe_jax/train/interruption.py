@@ -1,10 +1,12 @@
 """Signals that ask a run to stop: noted, and answered at the next step."""
 
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_LOGGER = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -14,9 +16,6 @@ class Interruption:
     def __init__(self) -> None:
         """Start without a signal."""
         self.signal: signal.Signals | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal is not None
 
 
 @contextmanager
@@ -31,6 +30,10 @@ def noted_interruption() -> Iterator[Interruption]:
     def note(number: int, frame: FrameType | None) -> None:
         interruption.signal = signal.Signals(number)
         _set(before)
+        _LOGGER.warning(
+            "%s: saving after this step; again to leave at once.",
+            interruption.signal.name,
+        )
 
     _set(dict.fromkeys(_SIGNALS, note))
     try:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import logging
 import pathlib
 import signal
@@ -58,7 +59,8 @@ def train(
 
     At each step, in this order:
 
-    1. evaluate, so that numbers and weights of a checkpoint agree;
+    1. evaluate if it is time, so that numbers and weights of a checkpoint agree; a
+       signal waits for this, so that a resumed run has the same records;
     2. save the state and the position of the data, before the next batch is taken;
     3. leave, if all steps are done or a signal came;
     4. take a batch and make the step;
@@ -74,17 +76,27 @@ def train(
       console: Where the progress bar is drawn; None draws none.
 
     Raises:
+      ValueError: The folder has a checkpoint from after `loop.steps`.
+      NotImplementedError: There is more than one process.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
+    if jax.process_count() > 1:
+        raise NotImplementedError(
+            f"`train` runs in one process, got {jax.process_count()}."
+        )
     mesh = make_mesh()
     batches = task.batches()
     state = init_state(task, optimizer, loop, mesh=mesh)
     checkpoints = Checkpoints(workdir, best=task.best)
-    start = checkpoints.last_step
-    if start is not None:
+    start = checkpoints.last_step or 0
+    if start > loop.steps:
+        raise ValueError(
+            f"`loop.steps` must be at least {start}, the step of the last checkpoint "
+            f"in {workdir}, got {loop.steps}."
+        )
+    if start:
         state = checkpoints.restore(state, batches, step=start)
         _LOGGER.info("Going on from step %d of %d.", start, loop.steps)
-    start = start or 0
     train_step = make_train_step(task, loop, mesh=mesh)
     records = Records(workdir, step=start)
     log = _Log(records)
@@ -96,19 +108,19 @@ def train(
     ):
         step = start
         while True:
-            last, resumed = step == loop.steps, step == start
-            evaluating = (last or step % loop.evaluate_every == 0) and not interruption
-            saving = last or step % loop.save_every == 0 or interruption
-            scalars = None
-            if (evaluating or saving) and not resumed:
-                log.flush()
+            # Looked at once: a signal that comes later is answered after the next step.
+            stopped_by = interruption.signal
+            last, scalars = step == loop.steps, None
+            evaluating = last or step % loop.evaluate_every == 0
+            saving = evaluating or step % loop.save_every == 0 or stopped_by is not None
+            if saving and step > start:
+                report(step, log.flush())
                 if evaluating:
                     scalars = task.evaluate(state)
                     records.write(step, "test", scalars)
-                if saving:
-                    checkpoints.save(state, batches, scalars)
+                checkpoints.save(state, batches, scalars)
                 log.restart_clock()
-            if last or interruption:
+            if last or stopped_by is not None:
                 break
             batch = put_batch(next(batches), mesh=mesh)
             with jax.transfer_guard("disallow"):
@@ -117,7 +129,7 @@ def train(
             log.add(step, step_scalars, examples=_examples(batch))
             if step % loop.log_every == 0:
                 report(step, log.flush())
-    return Outcome(state, scalars, None if last else interruption.signal)
+    return Outcome(state, scalars, None if last else stopped_by)
 
 
 class _Log:
@@ -138,13 +150,17 @@ class _Log:
         if not self._pending:
             return {}
         pending = [(step, jax.device_get(scalars)) for step, scalars in self._pending]
-        for step, scalars in pending:
-            _check_finite(step, scalars)
-        seconds = time.perf_counter() - self._start
-        names = pending[0][1]
-        means = {n: float(np.mean([s[n] for _, s in pending])) for n in names}
-        means["images_per_second"] = self._examples / seconds
-        self._records.write(pending[-1][0], "train", means)
+        finite = list(itertools.takewhile(_is_finite, pending))
+        means: dict[str, float] = {}
+        if finite:
+            names = finite[0][1]
+            means = {n: float(np.mean([s[n] for _, s in finite])) for n in names}
+            seconds = time.perf_counter() - self._start
+            means["images_per_second"] = self._examples / seconds
+            self._records.write(finite[-1][0], "train", means)
+        if len(finite) < len(pending):
+            step, scalars = pending[len(finite)]
+            raise NotFiniteError(_explanation(step, scalars))
         self._pending, self._examples = [], 0
         self.restart_clock()
         return means
@@ -154,16 +170,19 @@ class _Log:
         self._start = time.perf_counter()
 
 
-def _check_finite(step: int, scalars: Scalars) -> None:
-    for name in ("loss", "gradient_norm"):
-        if not np.isfinite(scalars[name]):
-            raise NotFiniteError(
-                f"The {name.replace('_', ' ')} is {scalars[name]} at step {step}. Look "
-                "at `scalars.csv` for when it began to grow; a smaller "
-                "`optimizer.learning_rate`, a longer `optimizer.warmup_steps` or a "
-                "smaller `optimizer.clip_norm` may help. The last checkpoint is from "
-                "before."
-            )
+def _is_finite(entry: tuple[int, Scalars]) -> bool:
+    _, scalars = entry
+    return bool(np.isfinite([scalars["loss"], scalars["gradient_norm"]]).all())
+
+
+def _explanation(step: int, scalars: Scalars) -> str:
+    return (
+        f"The loss is {scalars['loss']} and the gradient norm "
+        f"{scalars['gradient_norm']} at step {step}; nothing was saved since they "
+        "stopped being finite. See in `scalars.csv` when they began to grow, and start "
+        "afresh, in another `workdir`, with a smaller `optimizer.learning_rate` or "
+        "`optimizer.clip_norm` or a longer `optimizer.warmup_steps`."
+    )
 
 
 def _examples(batch: dict[str, jax.Array]) -> int:
@@ -189,6 +208,8 @@ def _progress(console: Console | None, start: int, steps: int) -> Iterator:
         )
 
         def report(step: int, scalars: dict[str, float]) -> None:
+            if not scalars:
+                return
             loss, speed = scalars["loss"], scalars["images_per_second"]
             numbers = f"loss {loss:.4f}, {speed:.0f} images/s"
             progress.update(bar, completed=step, numbers=numbers)

@@ -21,7 +21,7 @@ def init_state(
     transformation = optimizer.transformation(loop.steps)
 
     def init() -> TrainState:
-        params = task.init(jax.random.key(loop.seed))
+        params = task.init(_keys(loop)[0])
         # Apply functions differ from run to run; the task holds the one in use.
         return TrainState.create(apply_fn=None, params=params, tx=transformation)
 
@@ -37,7 +37,7 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
-        key = jax.random.fold_in(jax.random.key(loop.seed + 1), state.step)
+        key = jax.random.fold_in(_keys(loop)[1], state.step)
         value_and_grad = jax.value_and_grad(task.loss, has_aux=True)
         (loss, scalars), gradients = value_and_grad(state.params, batch, key)
         norm = optax.tree.norm(gradients)
@@ -53,3 +53,8 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
         out_shardings=(replicated(mesh), replicated(mesh)),
         donate_argnums=0,
     )
+
+
+def _keys(loop: Loop) -> jax.Array:
+    """Two keys of a run: of its parameters and of its steps."""
+    return jax.random.split(jax.random.key(loop.seed))

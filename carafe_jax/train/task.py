@@ -22,7 +22,11 @@ class Batches(Iterator[Batch], Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """A model with its loss, its data and its measure of success."""
+    """A model with its loss, its data and its measure of success.
+
+    The model has parameters alone: no collection that changes in the forward pass, such
+    as the running statistics of a batch norm.
+    """
 
     best: str
     """Name of the scalar of `evaluate` that is largest at the best checkpoint."""

@@ -13,6 +13,7 @@ import statistics
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from carafe_jax.train import run
 from experiments.inpainting import quickstart, report
@@ -26,7 +27,8 @@ class Comparison:
     base: quickstart.Quickstart = quickstart.Quickstart(
         workdir=pathlib.Path("runs/inpainting/comparison")
     )
-    """What all runs share; its `workdir` holds a folder for each."""
+    """What all runs share; its `workdir` holds a folder for each. Its resampler and
+    seeds are those below."""
     resamplers: tuple[Resampler, ...] = ("carafe", "conv")
     """What to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -106,7 +108,7 @@ def _draw(config: Comparison, results: Statistics) -> Table:
         f"{config.base.data.source}, {config.base.loop.steps} steps, "
         f"{len(config.seeds)} seeds: mean ± standard deviation"
     )
-    table = Table("method", title=title)
+    table = Table("method", title=Text(title))
     for name, unit in report.COLUMNS.items():
         table.add_column(f"{name.split('_')[0]}\n{unit}", justify="right")
     for method, row in results.items():

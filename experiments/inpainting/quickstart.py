@@ -5,22 +5,25 @@ small U-Net, no discriminator, free-form holes after Yu et al. (arXiv:1806.03589
 Cost: about three minutes on two cores.
 Shows: samples.png and a table of L1, PSNR and SSIM beside two classic fills.
 Command: python -m experiments.inpainting.quickstart
-Other pictures: python -m experiments.inpainting.quickstart --data.source FOLDER
-Without CARAFE++: python -m experiments.inpainting.quickstart --model.resampler conv
+Other pictures: add --data.source FOLDER --workdir runs/inpainting/FOLDER
+Without CARAFE++: add --model.resampler conv --workdir runs/inpainting/conv
 """
 
 import dataclasses
 import pathlib
+import shlex
+import time
 
-import jax
 import numpy as np
 from rich.console import Console
+from rich.text import Text
 
 from carafe_jax.data import InpaintingBatch, InpaintingData
-from carafe_jax.train import Loop, Optimizer, hold_to, run, train
+from carafe_jax.train import Loop, Optimizer, check_config, run, train
 from experiments.inpainting import fills, report
 from experiments.inpainting.network import Model
 from experiments.inpainting.task import InpaintingTask, Loss, quality
+from experiments.machine import describe_machine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,25 +42,28 @@ class Quickstart:
     """How."""
     loop: Loop = Loop(steps=900, evaluate_every=300, save_every=300)
     """How long."""
-    workdir: pathlib.Path = pathlib.Path("runs/inpainting/quickstart")
+    workdir: pathlib.Path = dataclasses.field(
+        default=pathlib.Path("runs/inpainting/quickstart"), metadata={"compared": False}
+    )
     """Folder of the run. The same command goes on where it stopped."""
-    sample_rows: int = 6
+    sample_rows: int = dataclasses.field(default=6, metadata={"compared": False})
     """Pictures in samples.png."""
 
 
 def main(config: Quickstart, console: Console) -> int:
     """Train, or go on training; then draw the samples and print the table."""
-    hold_to(config, workdir=config.workdir)
-    table = config.workdir / "table.csv"
-    if table.exists():
-        console.print(f"This run is finished. To start afresh: rm -r {config.workdir}")
-        return _show(config, console)
     task = InpaintingTask(config.model, config.loss, config.data)
+    check_config(config, workdir=config.workdir)
+    if (config.workdir / "table.csv").exists():
+        afresh = f"rm -r {shlex.quote(str(config.workdir))}"
+        console.print(Text(f"This run is finished. To start afresh: {afresh}"))
+        return _show(config, console)
+    machine = describe_machine()
     console.print(
-        f"{config.model.resampler} U-Net on {jax.device_count()} "
-        f"{jax.devices()[0].device_kind} device(s), {config.loop.steps} steps of "
-        f"{config.data.batch_size} crops"
+        f"{config.model.resampler} U-Net, {config.loop.steps} steps of "
+        f"{config.data.batch_size} crops, on {machine.device}, {machine.cores} cores"
     )
+    began = time.perf_counter()
     outcome = train(
         task,
         optimizer=config.optimizer,
@@ -68,10 +74,15 @@ def main(config: Quickstart, console: Console) -> int:
     if outcome.interrupted_by is not None:
         step, name = int(outcome.state.step), outcome.interrupted_by.name
         console.print(
-            f"Stopped by {name} at step {step} of {config.loop.steps}, saved. The same "
+            f"Stopped by {name} after step {step} of {config.loop.steps}. The same "
             "command goes on from here."
         )
         return 128 + outcome.interrupted_by
+    provenance = {
+        "steps": config.loop.steps,
+        "seconds": round(time.perf_counter() - began),
+        **dataclasses.asdict(machine),
+    }
     with console.status("filling the holes of the test pictures"):
         filled = {
             "mean colour": fills.mean_colour(task.test),
@@ -80,7 +91,8 @@ def main(config: Quickstart, console: Console) -> int:
         }
         results = {name: quality(images, task.test) for name, images in filled.items()}
         _save_samples(config, task.test, filled)
-        report.write_table(table, results)
+        report.write_provenance(config.workdir / "provenance.json", provenance)
+        report.write_table(config.workdir / "table.csv", results)
     return _show(config, console)
 
 
@@ -103,7 +115,7 @@ def _show(config: Quickstart, console: Console) -> int:
     results = report.read_table(config.workdir / "table.csv")
     title = f"Test pictures of {config.data.source}, {config.loop.steps} steps"
     console.print(report.draw_table(results, title=title))
-    console.print(f"Pictures: {config.workdir / 'samples.png'}")
+    console.print(Text(f"Pictures: {config.workdir / 'samples.png'}"))
     return 0
 
 

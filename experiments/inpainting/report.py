@@ -1,6 +1,7 @@
 """What an inpainting run shows at its end: a picture and a table."""
 
 import csv
+import json
 import pathlib
 from collections.abc import Mapping
 
@@ -8,6 +9,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
+from rich.text import Text
 
 from carafe_jax.data import InpaintingBatch
 
@@ -55,10 +57,21 @@ def save_samples(
 
 def write_table(path: pathlib.Path, results: Mapping[str, Mapping[str, float]]) -> None:
     """Write a CSV with a row for each method."""
-    with path.open("w", newline="") as file:
+    partial = path.with_suffix(".partial")
+    with partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["method", *COLUMNS])
         writer.writeheader()
         writer.writerows({"method": name, **row} for name, row in results.items())
+    partial.replace(path)
+
+
+def write_provenance(path: pathlib.Path, provenance: Mapping[str, object]) -> None:
+    """Write how, where and when the numbers of a table came about.
+
+    `seconds` are those of training, compiling and evaluating, since the run was last
+    started.
+    """
+    path.write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
@@ -70,7 +83,7 @@ def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
 
 def draw_table(results: Mapping[str, Mapping[str, float]], *, title: str) -> Table:
     """Make a console table: the hole on the left, the whole image on the right."""
-    table = Table(title=title)
+    table = Table(title=Text(title))
     table.add_column("method")
     for name, unit in COLUMNS.items():
         region = name.split("_")[0]

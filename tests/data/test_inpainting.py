@@ -15,7 +15,6 @@ from PIL import Image
 from carafe_jax.data import (
     FreeFormMasks,
     InpaintingData,
-    held_out_batches,
     held_out_examples,
     training_batches,
 )
@@ -197,31 +196,6 @@ def test_held_out_examples_are_the_same_in_another_process(tmp_path):
         assert_same(dict(examples), held_out_examples(SMALL))
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_held_out_batches_are_the_examples_once_and_padding(count):
-    shards = [
-        list(held_out_batches(SMALL, process_index=i, process_count=count))
-        for i in range(count)
-    ]
-    batches = [
-        {name: np.concatenate([shard[name] for shard in step]) for name in step[0]}
-        for step in zip(*shards, strict=True)
-    ]
-    assert all(len(batch["image"]) == 4 for batch in batches)
-    valid = np.concatenate([batch.pop("valid") for batch in batches])
-    assert valid.tolist() == [True] * 6 + [False] * 2
-    joined = {
-        name: np.concatenate([batch[name] for batch in batches])[valid]
-        for name in ("image", "mask")
-    }
-    assert_same(joined, held_out_examples(SMALL))
-
-
-def test_padding_has_holes_too():
-    *_, last = held_out_batches(SMALL)
-    assert np.all(last["mask"].sum((1, 2, 3)) > 0)
-
-
 def test_form_of_the_holes_is_taken_from_the_configuration():
     masks = FreeFormMasks(strokes=(0, 0), rectangles=(1, 1), rectangle_side=(0.5, 0.5))
     data = dataclasses.replace(SMALL, masks=masks)
@@ -257,7 +231,6 @@ def test_refuses_invalid_configurations(field, value, rule):
     assert str(error.value).endswith(f"got {value}.")
 
 
-@pytest.mark.parametrize("make", [training_batches, held_out_batches])
 @pytest.mark.parametrize(
     ("processes", "message"),
     [
@@ -269,9 +242,9 @@ def test_refuses_invalid_configurations(field, value, rule):
         ({"process_count": 3}, "`batch_size` must be a multiple of the 3 .* got 4"),
     ],
 )
-def test_refuses_processes_that_cannot_share(make, processes, message):
+def test_refuses_processes_that_cannot_share(processes, message):
     with pytest.raises(ValueError, match=message):
-        make(SMALL, **processes)
+        training_batches(SMALL, **processes)
 
 
 @pytest.mark.parametrize("make", [training_batches, held_out_examples])

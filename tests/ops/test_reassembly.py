@@ -94,6 +94,18 @@ def check_against_oracle(case, implementation, features_dtype, kernels_dtype):
         )
 
 
+@pytest.fixture
+def set_block_bytes(monkeypatch):
+    """Sets the size of a block, for programs that are not compiled yet."""
+
+    def set_to(size: int) -> None:
+        jax.clear_caches()
+        monkeypatch.setattr(_blocks, "_BLOCK_BYTES", size)
+
+    yield set_to
+    jax.clear_caches()
+
+
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_output_and_gradients_are_those_of_the_oracle(case, implementation):
@@ -101,19 +113,19 @@ def test_output_and_gradients_are_those_of_the_oracle(case, implementation):
 
 
 @pytest.mark.parametrize("case", LOOPED_CASES, ids=str)
-def test_blocks_of_one_anchor_row_change_nothing(case, monkeypatch):
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", ONE_ANCHOR_ROW)
+def test_blocks_of_one_anchor_row_change_nothing(case, set_block_bytes):
+    set_block_bytes(ONE_ANCHOR_ROW)
     check_against_oracle(case, "xla", "float32", "float32")
 
 
 @pytest.mark.parametrize("scale", [2, "1/2"])
-def test_last_block_may_overlap_the_one_before(scale, monkeypatch):
+def test_last_block_may_overlap_the_one_before(scale, set_block_bytes):
     # Five rows of anchors in blocks of two: the gradient of the kernels reads most.
     case = Case(scale=scale, kernel_size=3, groups=1, shape=(1, 5, 4, 2))
     if scale == "1/2":
         case = dataclasses.replace(case, shape=(1, 9, 4, 2))
     total = 4 * (math.prod(case.shape) + math.prod(case.output_shape))
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", 2 * math.ceil(total / 5) + 64)
+    set_block_bytes(2 * math.ceil(total / 5) + 64)
     check_against_oracle(case, "xla", "float32", "float32")
 
 
@@ -125,17 +137,17 @@ def test_every_dtype_is_summed_in_float32_or_wider(case, dtypes, implementation)
 
 
 @pytest.mark.parametrize("dtypes", [("bfloat16", "float32"), ("float32", "float16")])
-def test_blocks_of_one_anchor_row_keep_the_dtypes(dtypes, monkeypatch):
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", ONE_ANCHOR_ROW)
+def test_blocks_of_one_anchor_row_keep_the_dtypes(dtypes, set_block_bytes):
+    set_block_bytes(ONE_ANCHOR_ROW)
     check_against_oracle(DTYPE_CASES[1], "xla", *dtypes)
 
 
 @pytest.mark.parametrize(
     ("block_bytes", "loops"), [(ONE_ANCHOR_ROW, 3), (ONE_BLOCK, 0)]
 )
-def test_the_size_of_a_block_decides_on_the_loop(block_bytes, loops, monkeypatch):
+def test_the_size_of_a_block_decides_on_the_loop(block_bytes, loops, set_block_bytes):
     # Else the tests of blocks above would test nothing.
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", block_bytes)
+    set_block_bytes(block_bytes)
     case = Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 8, 6, 2))
     lowered = jax.jit(
         lambda *arrays: value_and_gradients(*arrays, scale=case.scale)
@@ -152,9 +164,11 @@ def test_the_size_of_a_block_decides_on_the_loop(block_bytes, loops, monkeypatch
         ("3/2", ONE_ANCHOR_ROW),
     ],
 )
-def test_a_pixel_reaches_no_further_than_its_windows(scale, block_bytes, monkeypatch):
+def test_a_pixel_reaches_no_further_than_its_windows(
+    scale, block_bytes, set_block_bytes
+):
     # A NaN shows wherever it is read, with a weight of zero too.
-    monkeypatch.setattr(_blocks, "_BLOCK_BYTES", block_bytes)
+    set_block_bytes(block_bytes)
     case = Case(scale=scale, kernel_size=3, groups=1, shape=(1, 6, 9, 2))
     features, kernels, _ = case.draw("float32", "float32")
     one_pixel = np.zeros_like(features)

@@ -6,30 +6,49 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from carafe_jax.train import Loop, Optimizer, hold_to
+from carafe_jax.train import Loop, Optimizer, check_config
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     widths: tuple[int, ...] = (1, 2)
-    workdir: pathlib.Path = pathlib.Path("runs")
+    workdir: pathlib.Path = dataclasses.field(
+        default=pathlib.Path("runs"), metadata={"compared": False}
+    )
 
 
 def test_same_configuration_is_accepted_again(tmp_path):
-    hold_to(Run(), workdir=tmp_path / "run")
-    hold_to(Run(), workdir=tmp_path / "run")
+    check_config(Run(), workdir=tmp_path / "run")
+    check_config(Run(), workdir=tmp_path / "run")
 
 
 def test_changed_field_is_named_with_both_values(tmp_path):
-    hold_to(Run(), workdir=tmp_path)
+    check_config(Run(), workdir=tmp_path)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     changed = Run(optimizer=Optimizer(learning_rate=0.5), widths=(1, 3))
     with pytest.raises(
         ValueError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"
     ):
-        hold_to(changed, workdir=tmp_path)
+        check_config(changed, workdir=tmp_path)
     with pytest.raises(ValueError, match=r"`widths` is \[1, 3\] but was \[1, 2\]"):
-        hold_to(changed, workdir=tmp_path)
+        check_config(changed, workdir=tmp_path)
+
+
+def test_folder_without_a_checkpoint_takes_any_configuration(tmp_path):
+    check_config(Run(widths=(3,)), workdir=tmp_path)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    check_config(Run(widths=(3,)), workdir=tmp_path)
+    (tmp_path / "checkpoints" / "4").rmdir()
+    check_config(Run(), workdir=tmp_path)
+    (tmp_path / "checkpoints" / "4").mkdir()
+    check_config(Run(), workdir=tmp_path)
+
+
+def test_fields_that_change_no_number_may_differ(tmp_path):
+    check_config(Run(), workdir=tmp_path)
+    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    check_config(Run(workdir=pathlib.Path("elsewhere")), workdir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_last_and_best_checkpoints_are_kept(tmp_path):
 @pytest.mark.parametrize("after", [0, 5, 7])
 def test_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path, after):
     with pytest.raises(
-        NotFiniteError, match=rf"nan at step {after + 1}\..*learning_rate"
+        NotFiniteError, match=rf"nan .* at step {after + 1};.*learning_rate"
     ):
         run(tmp_path, Regression(nan_after=after))
     checkpoints = Checkpoints(tmp_path, best="score")
@@ -162,6 +162,27 @@ def test_state_and_steps_depend_on_the_seed(tmp_path):
     assert not np.array_equal(a.state.params["w"], b.state.params["w"])
 
 
-def test_batch_must_fit_the_devices():
-    mesh = make_mesh()
-    assert mesh.shape == {"batch": jax.device_count()}
+def test_mesh_holds_every_device_on_the_batch_axis():
+    assert make_mesh().shape == {"batch": jax.device_count()}
+
+
+def test_checkpoint_from_after_the_last_step_is_refused(tmp_path):
+    run(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"`loop.steps` must be at least 12, .* got 10"
+    ):
+        run(tmp_path, loop=Loop(steps=10))
+
+
+def test_stopped_run_has_the_records_and_the_best_of_a_whole_one(tmp_path):
+    whole = Regression(scores=(9.0, 1.0, 3.0))
+    run(tmp_path / "whole", whole)
+    parts = Killed(3, signal.SIGTERM)
+    parts.scores = (9.0,)
+    run(tmp_path / "parts", parts)
+    run(tmp_path / "parts", Regression(scores=(1.0, 3.0)))
+    tests = [row for row in read_scalars(tmp_path / "parts") if row[1] == "test"]
+    assert [step for step, _, _ in tests] == [4, 8, 12]
+    checkpoints = Checkpoints(tmp_path / "parts", best="score")
+    assert checkpoints.best_step == 4
+    checkpoints.close()

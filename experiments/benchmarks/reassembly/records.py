@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiments.benchmarks.reassembly.config import Config
-from experiments.benchmarks.reassembly.machine import Machine
 from experiments.benchmarks.reassembly.summary import Summary
+from experiments.machine import Machine
 
 Row = dict[str, str | int | float]
 

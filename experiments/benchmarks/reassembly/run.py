@@ -14,7 +14,6 @@ from rich.progress import (
 
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config
-from experiments.benchmarks.reassembly.machine import Machine, describe_machine
 from experiments.benchmarks.reassembly.measurement import measure
 from experiments.benchmarks.reassembly.plot import write_plot
 from experiments.benchmarks.reassembly.programs import Skip
@@ -22,6 +21,7 @@ from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.summary import Summary, summarise
 from experiments.benchmarks.reassembly.table import LEGEND, make_table
+from experiments.machine import Machine, describe_machine
 
 
 def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:

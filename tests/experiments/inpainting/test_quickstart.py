@@ -144,11 +144,23 @@ def test_signalled_command_saves_and_says_how_to_go_on(tmp_path, number):
     assert any(p.name.isdigit() for p in (tmp_path / "run" / "checkpoints").iterdir())
 
 
+def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
+    wrong = tiny(tmp_path)
+    wrong = dataclasses.replace(
+        wrong, data=dataclasses.replace(wrong.data, source=str(tmp_path / "typo"))
+    )
+    with pytest.raises(ValueError, match="typo"):
+        main(wrong)
+    status, _ = main(tiny(tmp_path))
+    assert status == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--data.source", "/nowhere"], "/nowhere"),
         (["--data.crop-size", "5000"], "crop_size"),
+        (["--data.source", "tfds:[mine]"], "pip install 'carafe-jax[tfds]'"),
         (["--loop.steps", "0"], "steps"),
     ],
 )
@@ -159,7 +171,7 @@ def test_wrong_options_end_in_one_line_without_a_traceback(tmp_path, options, me
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert message in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr, done
     assert "Traceback" not in done.stdout + done.stderr
 
 

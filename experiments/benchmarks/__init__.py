@@ -1,1 +1,1 @@
-"""Experiments."""
+"""Benchmarks: timings live here, never in tests."""

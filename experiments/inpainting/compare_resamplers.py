@@ -108,11 +108,12 @@ def _draw(config: Comparison, results: Statistics) -> Table:
         f"{config.base.data.source}, {config.base.loop.steps} steps, "
         f"{len(config.seeds)} seeds: mean ± standard deviation"
     )
-    table = Table("method", title=Text(title))
+    table = Table(title=Text(title))
+    table.add_column("method", no_wrap=True)
     for name, unit in report.COLUMNS.items():
         table.add_column(f"{name.split('_')[0]}\n{unit}", justify="right")
     for method, row in results.items():
-        cells = (f"{mean:.3f} ± {spread:.3f}" for mean, spread in row.values())
+        cells = (f"{mean:.3f}\n± {spread:.3f}" for mean, spread in row.values())
         table.add_row(method, *cells)
     return table
 

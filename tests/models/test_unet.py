@@ -77,8 +77,12 @@ def test_given_pixels_are_kept_to_the_bit(example):
 def test_hole_is_filled_with_the_prediction(example):
     output = example.fill(example.variables, example.image, example.mask)
     hole = example.mask[..., 0] == 1
-    np.testing.assert_array_equal(
-        np.asarray(output.composed)[hole], np.asarray(output.predicted)[hole]
+    # Equal but for one rounding: the compiler may fuse the last sum into the product.
+    np.testing.assert_allclose(
+        np.asarray(output.composed)[hole],
+        np.asarray(output.predicted)[hole],
+        rtol=0,
+        atol=1e-6,
     )
 
 

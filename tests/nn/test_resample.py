@@ -588,7 +588,7 @@ def test_convolution_refuses_an_even_window(layer):
 @pytest.mark.parametrize("layer", [*CONVOLUTIONS, DeconvUpsample])
 def test_no_output_channel_is_refused(layer):
     with pytest.raises(
-        ValueError, match="`features` must be at least 1 channel, got 0"
+        ValueError, match="`features` must be None or at least 1, got 0"
     ):
         run(layer(features=0), jnp.zeros((1, 4, 6, 3)))
 

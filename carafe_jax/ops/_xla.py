@@ -25,11 +25,14 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_rows
 from carafe_jax.ops._geometry import Axis, Geometry
 
-_FUSED_TERMS = 10
 # A call outside `jax.jit` is fused as well.
 _compiled = functools.partial(jax.jit, static_argnames=("geometry", "dtype"))
 
+_FUSED_TERMS = 25  # Of a loop over readers; XLA makes a far slower one of a hundred.
 _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
+
+# What reads a source pixel: (anchor shift, phase, tap) of its row and of its column.
+_Readers = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 @_compiled
@@ -188,25 +191,30 @@ def _sum_readers(
     (low_y, high_y), (low_x, _) = rows.reader_shifts, columns.reader_shifts
     down, across = cotangent.shape[1] - high_y + low_y, columns.anchors
 
-    def term(
-        reader_y: tuple[int, int, int], reader_x: tuple[int, int, int]
-    ) -> jax.Array:
-        (shift_y, p, dy), (shift_x, q, dx) = reader_y, reader_x
+    def term(pair: _Readers, weights: jax.Array, cotangent: jax.Array) -> jax.Array:
+        (shift_y, p, dy), (shift_x, q, dx) = pair
         y, x = shift_y - low_y, shift_x - low_x
         here = (slice(None), slice(y, y + down), p, slice(x, x + across), q)
         return weights[here][..., dy * rows.kernel_size + dx, None] * cotangent[here]
 
+    def add(pairs: tuple[_Readers, ...], total: jax.Array, *operands: jax.Array):
+        return total + _sum(term(pair, *operands) for pair in pairs)
+
+    n, *_, groups, c = cotangent.shape
+    nothing = jnp.zeros((n, down, across, groups, c), cotangent.dtype)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
-    terms = itertools.starmap(term, pairs)
-    runs = list(iter(lambda: list(itertools.islice(terms, _FUSED_TERMS)), []))
-    if not runs:  # Strides wider than the window leave gaps.
-        n, *_, groups, c = cotangent.shape
-        return jnp.zeros((n, down, across, groups, c), cotangent.dtype)
-    # XLA makes far faster loops of ten terms than of a hundred.
-    return functools.reduce(
-        lambda total, run: lax.optimization_barrier(total) + _sum(run),
-        runs[1:],
-        _sum(runs[0]),
+    runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
+    adders = [functools.partial(add, run) for run in runs]
+    if not adders:  # Strides wider than the window leave gaps.
+        return nothing
+    if len(adders) == 1:
+        return adders[0](nothing, weights, cotangent)
+    # XLA would fuse the runs into one again if they were not branches.
+    return lax.fori_loop(
+        0,
+        len(adders),
+        lambda i, total: lax.switch(i, adders, total, weights, cotangent),
+        nothing,
     )
 
 

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 
 import pytest
 from rich.console import Console
@@ -29,4 +30,4 @@ def test_comparison_averages_over_the_seeds(tmp_path):
 @pytest.mark.parametrize("field", ["resamplers", "seeds"])
 def test_nothing_to_compare_is_refused(field):
     with pytest.raises(ValueError, match=f"`{field}` must be one or more"):
-        compare_resamplers.Comparison(**{field: ()})
+        dataclasses.replace(compare_resamplers.Comparison(), **{field: ()})

@@ -201,7 +201,8 @@ def _sum_readers(
         return total + _sum(term(pair, *operands) for pair in pairs)
 
     n, *_, groups, c = cotangent.shape
-    nothing = jnp.zeros((n, down, across, groups, c), cotangent.dtype)
+    dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
+    nothing = jnp.zeros((n, down, across, groups, c), dtype)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]

@@ -10,10 +10,10 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
 from carafe_jax.ops import _xla
-from carafe_jax.ops._geometry import Geometry
 
 
 @dataclasses.dataclass(frozen=True)

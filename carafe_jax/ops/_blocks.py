@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from carafe_pallas.geometry import Axis
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
-
-from carafe_jax.ops._geometry import Axis
 
 _BLOCK_BYTES = 2 * 2**20
 

@@ -19,11 +19,11 @@ from collections.abc import Iterable
 
 import jax
 import jax.numpy as jnp
+from carafe_pallas.geometry import Axis, Geometry
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_rows
-from carafe_jax.ops._geometry import Axis, Geometry
 
 # A call outside `jax.jit` is fused as well.
 _compiled = functools.partial(jax.jit, static_argnames=("geometry", "dtype"))

@@ -9,10 +9,10 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 from carafe_pallas import support
+from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
 from carafe_jax.ops import _autodiff
-from carafe_jax.ops._geometry import Geometry
 
 Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
 Scale = int | Fraction | str

@@ -1,0 +1,27 @@
+"""What is static in a reassembly, whatever runs it."""
+
+import dataclasses
+from typing import Literal
+
+import jax.numpy as jnp
+
+from carafe_pallas.geometry import Geometry
+
+Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
+Launch = Literal["reassemble", "grad_features", "grad_weights"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """Sizes, dtypes and options of one reassembly, for checks and for tuning.
+
+    `normalizer` is what the launches apply over the taps of the weights; None: the
+    weights are normalised already.
+    """
+
+    geometry: Geometry
+    batch: int
+    channels: int
+    features_dtype: jnp.dtype
+    weights_dtype: jnp.dtype
+    normalizer: Normalizer | None = None

@@ -1,0 +1,163 @@
+"""What a launch must return: the float64 loop, in the layout of the launches."""
+
+import dataclasses
+import functools
+import math
+from fractions import Fraction
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from carafe_pallas.call import Call, Normalizer
+from carafe_pallas.geometry import Geometry
+
+from tests.ops import oracle
+from tests.ops.cases import Case
+
+
+@dataclasses.dataclass(frozen=True)
+class LaunchCase:
+    """One reassembly as a launch sees it: weights by anchor, perhaps still logits."""
+
+    case: Case
+    features_dtype: str = "float32"
+    weights_dtype: str = "float32"
+    normalizer: Normalizer | None = None
+
+    def __str__(self) -> str:
+        dtypes = dict.fromkeys((self.features_dtype, self.weights_dtype))
+        return f"{self.case}-{'-'.join(dtypes)}-{self.normalizer}"
+
+    @property
+    def geometry(self) -> Geometry:
+        _, h, w, _ = self.case.shape
+        return Geometry.of(
+            h,
+            w,
+            scale=Fraction(self.case.scale),
+            kernel_size=self.case.kernel_size,
+            groups=self.case.groups,
+        )
+
+    @property
+    def weights_shape(self) -> tuple[int, int, int, int]:
+        rows, columns = self.geometry.rows, self.geometry.columns
+        taps = self.case.groups * self.case.kernel_size**2
+        channels = rows.up * columns.up * taps
+        return self.case.shape[0], rows.anchors, columns.anchors, channels
+
+    @property
+    def call(self) -> Call:
+        return Call(
+            geometry=self.geometry,
+            batch=self.case.shape[0],
+            channels=self.case.shape[3],
+            features_dtype=jnp.dtype(self.features_dtype),
+            weights_dtype=jnp.dtype(self.weights_dtype),
+            normalizer=self.normalizer,
+        )
+
+    def draw(self) -> tuple[Any, Any, Any]:
+        """Draw features, weights (by anchor) and a cotangent."""
+        normal = np.random.default_rng(0).normal
+        return (
+            normal(size=self.case.shape).astype(jnp.dtype(self.features_dtype)),
+            normal(size=self.weights_shape).astype(jnp.dtype(self.weights_dtype)),
+            normal(size=self.case.output_shape).astype(jnp.dtype(self.features_dtype)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Of the three launches."""
+
+    out: Any
+    grad_features: Any
+    grad_weights: Any
+
+
+def to_pixels(weights: Any, case: LaunchCase) -> Any:
+    """(n, ah, aw, phases * groups * taps) -> (n, oh, ow, groups, taps)."""
+    n, ah, aw, _ = weights.shape
+    up = case.geometry.rows.up
+    groups, taps = case.case.groups, case.case.kernel_size**2
+    split = weights.reshape(n, ah, aw, up, up, groups, taps)
+    pixels = split.swapaxes(2, 3).reshape(n, ah * up, aw * up, groups, taps)
+    _, oh, ow, _ = case.case.output_shape
+    return pixels[:, :oh, :ow]
+
+
+def to_anchors(kernels: Any, case: LaunchCase) -> Any:
+    """Turn `to_pixels` around; phases that do not exist become zero."""
+    n, ah, aw, channels = case.weights_shape
+    up = case.geometry.rows.up
+    missing = (ah * up - kernels.shape[1], aw * up - kernels.shape[2])
+    pad = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0), (0, 0))
+    split = np.pad(kernels, pad).reshape(n, ah, up, aw, up, *kernels.shape[3:])
+    return split.swapaxes(2, 3).reshape(n, ah, aw, channels)
+
+
+def normalize(weights: Any, case: LaunchCase) -> Any:
+    """Normalise over the taps in float64, rounded to the dtype of the weights."""
+    if case.normalizer is None:
+        return np.float64(weights)
+    taps = case.case.kernel_size**2
+    logits = np.float64(weights).reshape(*weights.shape[:3], -1, taps)
+    sigmoid = 1 / (1 + np.exp(-logits))
+    match case.normalizer:
+        case "softmax":
+            powers = np.exp(logits)
+            kernels = powers / powers.sum(-1, keepdims=True)
+        case "sigmoid":
+            kernels = sigmoid
+        case "normalized_sigmoid":
+            kernels = sigmoid / sigmoid.sum(-1, keepdims=True)
+    return kernels.reshape(weights.shape)
+
+
+def pull_back(gradient: Any, weights: Any, case: LaunchCase) -> Any:
+    """Turn the gradient of the normalised kernels into that of the weights."""
+    if case.normalizer is None:
+        return gradient
+    taps = case.case.kernel_size**2
+    shape = (*weights.shape[:3], -1, taps)
+    kernels = normalize(weights, case).reshape(shape)
+    sigmoid = 1 / (1 + np.exp(-np.float64(weights).reshape(shape)))
+    gradient = gradient.reshape(shape)
+    if case.normalizer == "sigmoid":
+        return (gradient * sigmoid * (1 - sigmoid)).reshape(weights.shape)
+    inner = (kernels * gradient).sum(-1, keepdims=True)
+    gradient = kernels * (gradient - inner)
+    if case.normalizer == "normalized_sigmoid":
+        gradient = gradient * (1 - sigmoid)
+    return gradient.reshape(weights.shape)
+
+
+@functools.cache
+def expected(case: LaunchCase) -> Results:
+    """Run the float64 loop."""
+    features, weights, cotangent = case.draw()
+    kernels = to_pixels(normalize(weights, case), case)
+    scale = case.case.scale
+    grad_features, grad_kernels = oracle.gradients(
+        features, kernels, cotangent, scale=scale
+    )
+    return Results(
+        out=oracle.reassemble(features, kernels, scale=scale),
+        grad_features=grad_features,
+        grad_weights=pull_back(to_anchors(grad_kernels, case), weights, case),
+    )
+
+
+def tolerance(case: LaunchCase, result: str) -> float:
+    """How far rounding may move a number, as a multiple of the largest one expected.
+
+    Each sum of n products of float32 errs by n eps of the sum of their magnitudes; a
+    result is rounded once to its own dtype, and so are kernels that were normalised.
+    """
+    eps = [float(jnp.finfo(jnp.float32).eps) * 4 * math.sqrt(case.case.terms)]
+    own = case.weights_dtype if result == "grad_weights" else case.features_dtype
+    eps.append(float(jnp.finfo(own).eps))
+    if case.normalizer is not None:
+        eps.append(2 * float(jnp.finfo(case.weights_dtype).eps))
+    return sum(eps)

@@ -1,0 +1,92 @@
+"""One battery for the launches of every backend, interpreted on the CPU."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+from tests.ops.cases import Case
+from tests.pallas.reference import LaunchCase, expected, tolerance
+
+BACKENDS = ["mosaic_tpu", "mosaic_gpu", "triton"]
+
+GEOMETRIES = [
+    Case(scale=2, kernel_size=5, groups=1, shape=(2, 5, 7, 6)),
+    Case(scale=2, kernel_size=3, groups=2, shape=(1, 3, 19, 4)),
+    Case(scale=2, kernel_size=7, groups=1, shape=(1, 2, 3, 2)),
+    Case(scale=2, kernel_size=1, groups=1, shape=(1, 1, 1, 1)),
+    Case(scale=3, kernel_size=3, groups=1, shape=(1, 3, 4, 4)),
+    Case(scale=4, kernel_size=1, groups=2, shape=(1, 2, 3, 4)),
+    Case(scale=1, kernel_size=5, groups=1, shape=(1, 4, 9, 3)),
+    Case(scale="1/2", kernel_size=5, groups=1, shape=(2, 7, 6, 5)),
+    Case(scale="1/2", kernel_size=3, groups=2, shape=(1, 8, 19, 4)),
+    Case(scale="1/3", kernel_size=5, groups=1, shape=(1, 7, 5, 2)),
+    Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 9, 10, 2)),
+    Case(scale="3/2", kernel_size=5, groups=2, shape=(1, 5, 7, 4)),
+    Case(scale="2/3", kernel_size=3, groups=1, shape=(1, 7, 8, 3)),
+    Case(scale="4/3", kernel_size=3, groups=1, shape=(1, 4, 4, 1)),
+]
+WIDE = [
+    Case(scale=2, kernel_size=5, groups=1, shape=(1, 5, 21, 130)),
+    Case(scale=2, kernel_size=3, groups=2, shape=(1, 4, 18, 256)),
+    Case(scale="1/2", kernel_size=5, groups=1, shape=(1, 9, 37, 128)),
+]
+CASES = [
+    *(LaunchCase(case) for case in GEOMETRIES),
+    *(LaunchCase(case, normalizer="softmax") for case in GEOMETRIES),
+    *(
+        LaunchCase(case, dtype, dtype, normalizer)
+        for case in WIDE
+        for dtype in ("float32", "bfloat16")
+        for normalizer in (None, "softmax")
+    ),
+    *(
+        LaunchCase(GEOMETRIES[index], normalizer=normalizer)
+        for index in (0, 7, 11)
+        for normalizer in ("sigmoid", "normalized_sigmoid")
+    ),
+    LaunchCase(GEOMETRIES[0], "float16", "float16"),
+    LaunchCase(GEOMETRIES[0], "bfloat16", "bfloat16"),
+    LaunchCase(GEOMETRIES[7], "bfloat16", "float32", "softmax"),
+    LaunchCase(GEOMETRIES[7], "float32", "bfloat16"),
+]
+
+
+def launch(backend, case, name):
+    """Run one launch, or skip where the backend says in words that it cannot."""
+    module = importlib.import_module(f"carafe_pallas.{backend}")
+    reason = module.refusal(case.call)
+    if reason is not None:
+        pytest.skip(reason)
+    features, weights, cotangent = case.draw()
+    options = {
+        "geometry": case.geometry,
+        "normalizer": case.normalizer,
+        "interpret": True,
+    }
+    match name:
+        case "out":
+            run = module.reassemble
+            return run(features, weights, dtype=features.dtype, **options)
+        case "grad_features":
+            run = module.grad_features
+            return run(weights, cotangent, dtype=features.dtype, **options)
+        case "grad_weights":
+            run = module.grad_weights
+            logits = None if case.normalizer is None else weights
+            return run(features, cotangent, logits, dtype=weights.dtype, **options)
+
+
+@pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_launch_returns_what_the_loop_does(backend, case, name):
+    got = launch(backend, case, name)
+    want = getattr(expected(case), name)
+    assert got.shape == want.shape
+    own = case.weights_dtype if name == "grad_weights" else case.features_dtype
+    assert got.dtype == own
+    scale = np.abs(want).max()
+    np.testing.assert_allclose(
+        np.float64(got), want, rtol=0, atol=tolerance(case, name) * scale
+    )

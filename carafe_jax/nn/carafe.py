@@ -3,17 +3,22 @@
 import typing
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.ops import Implementation, Scale, parse_scale, reassemble
+from carafe_jax.ops import (
+    Implementation,
+    Normalizer,
+    Scale,
+    kernels_of_logits,
+    parse_scale,
+    reassemble_logits,
+)
 
-Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
 Initializer = Callable[..., Array]
 
 
@@ -24,11 +29,12 @@ class CARAFE(nn.Module):
 
     A `channel_compressor` (1x1 convolution) and a `content_encoder` predict a k x k
     kernel for each output pixel from the content around its source pixel; the kernels
-    are normalised, and `carafe_jax.reassemble` sums each window with its kernel
-    (arXiv:2012.04733, sections 3.2 and 3.3, Eq. 1 to 3).
+    are normalised, and each window is summed with its kernel, as by
+    `carafe_jax.reassemble` (arXiv:2012.04733, sections 3.2 and 3.3, Eq. 1 to 3).
 
     The predicted kernels, of shape (N, H_out, W_out, G, k*k), are sown as "kernels" in
-    the collection "intermediates".
+    the collection "intermediates" where that is mutable; else they are normalised as
+    they are used, and never stored.
 
     Example:
       >>> import carafe_jax, jax, jax.numpy as jnp
@@ -108,11 +114,18 @@ class CARAFE(nn.Module):
         _check_features(features, self.groups)
         dtype = self.dtype or features.dtype
         features = features.astype(dtype)
-        kernels = self._normalize(self._encode(features, dtype, train=train))
-        kernels = self._to_pixels(kernels, features.shape).astype(dtype)
-        self.sow("intermediates", "kernels", kernels)
-        return reassemble(
-            features, kernels, scale=self.scale, implementation=self.implementation
+        logits = self._encode(features, dtype, train=train)
+        if self.is_mutable_collection("intermediates"):
+            kernels = self._kernels(logits, features.shape)
+            self.sow("intermediates", "kernels", kernels)
+        return reassemble_logits(
+            features,
+            logits,
+            kernel_size=self.kernel_size,
+            groups=self.groups,
+            normalizer=self.normalizer,
+            scale=self.scale,
+            implementation=self.implementation,
         )
 
     def _encode(
@@ -152,34 +165,18 @@ class CARAFE(nn.Module):
             **dtypes,
         )(features)
 
-    def _normalize(
-        self, logits: Float[Array, "n ah aw channels"]
-    ) -> Float[Array, "n ah aw pixels taps"]:
-        # Float32 at least: 25 bfloat16 weights need not sum to one.
-        logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
-        taps = self.kernel_size**2
-        pixels = logits.shape[3] // taps  # Phases x groups; -1 fails on empty batches.
-        logits = logits.reshape(*logits.shape[:3], pixels, taps)
-        match self.normalizer:
-            case "softmax":
-                return jax.nn.softmax(logits)
-            case "sigmoid":
-                return jax.nn.sigmoid(logits)
-            case "normalized_sigmoid":
-                # Equal to s / sum(s), without 0 / 0 where every sigmoid underflows.
-                return jax.nn.softmax(jax.nn.log_sigmoid(logits))
-
-    def _to_pixels(
-        self, kernels: Float[Array, "n ah aw pixels taps"], shape: tuple[int, ...]
+    def _kernels(
+        self, logits: Float[Array, "n ah aw channels"], shape: tuple[int, ...]
     ) -> Float[Array, "n oh ow g taps"]:
-        """Spread the phases of each anchor over its output pixels."""
-        scale = parse_scale(self.scale)
-        u = scale.numerator
-        n, ah, aw, _, taps = kernels.shape
-        kernels = kernels.reshape(n, ah, aw, u, u, self.groups, taps)
-        kernels = kernels.swapaxes(2, 3).reshape(n, ah * u, aw * u, self.groups, taps)
-        height, width = (-(-size * u // scale.denominator) for size in shape[1:3])
-        return kernels[:, :height, :width]
+        """Show the kernels that the logits become, for pictures."""
+        return kernels_of_logits(
+            logits,
+            size=(shape[1], shape[2]),
+            scale=self.scale,
+            kernel_size=self.kernel_size,
+            groups=self.groups,
+            normalizer=self.normalizer,
+        )
 
 
 @typing.no_type_check

@@ -3,27 +3,22 @@
 Forward, gradient of the features and gradient of the kernels are the three partial
 derivatives of one trilinear form T(features, kernels, g). The vjp of each is therefore
 made of the other two, and the family closes: no launch is ever differentiated by JAX.
+
+Where the launches normalise the kernels themselves, the vjp of the forward is made of
+such launches too. Theirs in turn is that of the same thing in two steps: normalise,
+then a member of the family.
 """
 
 import dataclasses
 import functools
 
 import jax
-import jax.numpy as jnp
-from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
-from carafe_jax.ops import _xla
-
-
-@dataclasses.dataclass(frozen=True)
-class Spec:
-    """What is static in a reassembly. Dtypes are those of the primal arguments."""
-
-    geometry: Geometry
-    features_dtype: jnp.dtype
-    kernels_dtype: jnp.dtype
-    cotangent_dtype: jnp.dtype
+from carafe_jax.ops import _launches
+from carafe_jax.ops._launches import Spec
+from carafe_jax.ops._layout import to_pixels
+from carafe_jax.ops._sharding import like
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -33,9 +28,7 @@ def reassemble(
     kernels: Float[Array, "n oh ow g taps"],
 ) -> Float[Array, "n oh ow c"]:
     """Partial derivative of T with respect to g."""
-    return _xla.reassemble(
-        features, kernels, geometry=spec.geometry, dtype=spec.cotangent_dtype
-    )
+    return _launches.reassemble(spec, features, kernels)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -45,9 +38,7 @@ def grad_features(
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n h w c"]:
     """Partial derivative of T with respect to the features."""
-    return _xla.grad_features(
-        kernels, cotangent, geometry=spec.geometry, dtype=spec.features_dtype
-    )
+    return _launches.grad_features(spec, kernels, cotangent)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -57,27 +48,31 @@ def grad_kernels(
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n oh ow g taps"]:
     """Partial derivative of T with respect to the kernels."""
-    return _xla.grad_kernels(
-        features, cotangent, geometry=spec.geometry, dtype=spec.kernels_dtype
-    )
+    return _launches.grad_kernels(spec, features, cotangent)
 
 
 def _reassemble_bwd(spec, residuals, cotangent):
     features, kernels = residuals
     return (
-        grad_features(spec, kernels, cotangent),
-        grad_kernels(spec, features, cotangent),
+        like(grad_features(spec, kernels, cotangent), features),
+        like(grad_kernels(spec, features, cotangent), kernels),
     )
 
 
 def _grad_features_bwd(spec, residuals, features):
     kernels, cotangent = residuals
-    return grad_kernels(spec, features, cotangent), reassemble(spec, features, kernels)
+    return (
+        like(grad_kernels(spec, features, cotangent), kernels),
+        like(reassemble(spec, features, kernels), cotangent),
+    )
 
 
 def _grad_kernels_bwd(spec, residuals, kernels):
     features, cotangent = residuals
-    return grad_features(spec, kernels, cotangent), reassemble(spec, features, kernels)
+    return (
+        like(grad_features(spec, kernels, cotangent), features),
+        like(reassemble(spec, features, kernels), cotangent),
+    )
 
 
 for _primal, _backward in (
@@ -87,4 +82,63 @@ for _primal, _backward in (
 ):
     _primal.defvjp(
         lambda spec, x, y, _primal=_primal: (_primal(spec, x, y), (x, y)), _backward
+    )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def reassemble_logits(
+    spec: Spec,
+    features: Float[Array, "n h w c"],
+    logits: Float[Array, "n ah aw phases weights"],
+) -> Float[Array, "n oh ow c"]:
+    """Normalise the logits over their taps and reassemble."""
+    return _launches.reassemble(spec, features, logits)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _logits_grad_features(spec: Spec, logits: Array, cotangent: Array) -> Array:
+    return _launches.grad_features(spec, logits, cotangent)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _grad_logits(spec: Spec, features: Array, cotangent: Array, logits: Array) -> Array:
+    return _launches.grad_kernels(spec, features, cotangent, logits)
+
+
+def _reassemble_logits_bwd(spec, residuals, cotangent):
+    features, logits = residuals
+    return (
+        like(_logits_grad_features(spec, logits, cotangent), features),
+        like(_grad_logits(spec, features, cotangent, logits), logits),
+    )
+
+
+def _logits_grad_features_in_steps(spec: Spec, logits: Array, cotangent: Array):
+    kernels = to_pixels(_launches.normalize(spec, logits), spec.geometry)
+    return grad_features(_normalized(spec), kernels, cotangent)
+
+
+def _grad_logits_in_steps(
+    spec: Spec, features: Array, cotangent: Array, logits: Array
+) -> Array:
+    gradient = grad_kernels(_normalized(spec), features, cotangent)
+    return _launches.pull_back(spec, gradient, logits).astype(logits.dtype)
+
+
+def _normalized(spec: Spec) -> Spec:
+    return dataclasses.replace(spec, normalizer=None)
+
+
+reassemble_logits.defvjp(
+    lambda spec, x, y: (reassemble_logits(spec, x, y), (x, y)), _reassemble_logits_bwd
+)
+for _fused, _in_steps in (
+    (_logits_grad_features, _logits_grad_features_in_steps),
+    (_grad_logits, _grad_logits_in_steps),
+):
+    _fused.defvjp(
+        lambda spec, *x, _fused=_fused: (_fused(spec, *x), x),
+        lambda spec, x, g, _in_steps=_in_steps: jax.vjp(
+            functools.partial(_in_steps, spec), *x
+        )[1](g),
     )

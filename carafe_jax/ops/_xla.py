@@ -23,7 +23,13 @@ from carafe_pallas.geometry import Axis, Geometry
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.ops._blocks import output_rows, over_blocks, row_bytes, source_rows
+from carafe_jax.ops._blocks import (
+    output_rows,
+    over_blocks,
+    row_bytes,
+    source_rows,
+    zeros,
+)
 
 # A call outside `jax.jit` is fused as well.
 _compiled = functools.partial(jax.jit, static_argnames=("geometry", "dtype"))
@@ -71,6 +77,7 @@ def reassemble(
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
         dtype=dtype,
+        like=(features, kernels),
     )
 
 
@@ -109,6 +116,7 @@ def grad_features(
         rows_per_anchor=rows.down,
         shape=(n, rows.size, columns.size, c),
         dtype=dtype,
+        like=(kernels, cotangent),
     )
 
 
@@ -158,6 +166,7 @@ def grad_kernels(
             geometry.kernel_size**2,
         ),
         dtype=dtype,
+        like=(features, cotangent),
     )
 
 
@@ -202,7 +211,7 @@ def _sum_readers(
 
     n, *_, groups, c = cotangent.shape
     dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
-    nothing = jnp.zeros((n, down, across, groups, c), dtype)
+    nothing = zeros((n, down, across, groups, c), dtype, like=(weights, cotangent))
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]

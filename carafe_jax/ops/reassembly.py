@@ -1,21 +1,28 @@
 """The reassembly operator of CARAFE++: a weighted sum of each window of a map."""
 
-import math
-import re
 import typing
-from fractions import Fraction
-from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas import support
+from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
 from carafe_jax.ops import _autodiff
-
-Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
-Scale = int | Fraction | str
+from carafe_jax.ops._arguments import (
+    Implementation,
+    Scale,
+    check_array,
+    check_implementation,
+    check_normalizer,
+    geometry_of_kernels,
+    geometry_of_logits,
+    parse_scale,
+)
+from carafe_jax.ops._launches import Spec, normalize
+from carafe_jax.ops._layout import to_pixels
+from carafe_jax.ops._platforms import kernels_are_interpreted
+from carafe_jax.ops._sharding import axes_in_force
 
 
 @typing.no_type_check  # It refuses wrong arguments itself, in words.
@@ -66,95 +73,115 @@ def reassemble(
       ValueError: An argument breaks a rule above; the message names it.
       NotImplementedError: The implementation asked for cannot run this call.
     """
-    _check_implementation(implementation)
+    check_implementation(implementation)
     fraction = parse_scale(scale)
     features, kernels = jnp.asarray(features), jnp.asarray(kernels)
-    _check_array("features", features, rank=4, layout="(N, H, W, C)")
-    _check_array("kernels", kernels, rank=5, layout="(N, H_out, W_out, G, k*k)")
-    geometry = _geometry(features, kernels, fraction)
-    spec = _autodiff.Spec(geometry, features.dtype, kernels.dtype, features.dtype)
+    check_array("features", features, rank=4, layout="(N, H, W, C)")
+    check_array("kernels", kernels, rank=5, layout="(N, H_out, W_out, G, k*k)")
+    geometry = geometry_of_kernels(features, kernels, fraction)
+    spec = _spec(geometry, features, kernels, implementation)
     return _autodiff.reassemble(spec, features, kernels)
 
 
 @typing.no_type_check  # It refuses wrong arguments itself, in words.
-def parse_scale(scale: Scale) -> Fraction:
-    """Return `scale`, in output pixels per source pixel, in lowest terms.
+def reassemble_logits(
+    features: Float[Array, "n h w c"],
+    logits: Float[Array, "n ah aw channels"],
+    *,
+    kernel_size: int,
+    groups: int = 1,
+    normalizer: Normalizer = "softmax",
+    scale: Scale = 2,
+    implementation: Implementation | None = None,
+) -> Float[Array, "n oh ow c"]:
+    """Normalise kernels over their taps and reassemble a feature map with them.
+
+    It takes the content encoder's output as it is, one pixel for each anchor (a block
+    of d source pixels along each side), and equals `reassemble` of the normalised and
+    shuffled kernels. Kernels normalise as they load: neither the normalised kernels
+    nor shuffled ones are written to memory.
+
+    Differentiable in both arguments, as `reassemble` is.
 
     Args:
-      scale: A positive int, `fractions.Fraction` or string such as "3/2".
+      features: As for `reassemble`.
+      logits: AH = ceil(H / d), AW = ceil(W / d); channel ((py * u + px) * G + g) * k*k
+        + tap belongs to phase (py, px) of the anchor's u x u output pixels. Phases past
+        the last output pixel are not read.
+      kernel_size: Side k of the windows, odd.
+      groups: Groups of channels, G.
+      normalizer: "softmax", "sigmoid" or "normalized_sigmoid", in float32 at least, and
+        rounded to the dtype of `logits`.
+      scale: As for `reassemble`.
+      implementation: As for `reassemble`.
+
+    Returns:
+      The reassembled map, as `reassemble` does.
 
     Raises:
-      ValueError: `scale` is of another type (a float is never exact), or not positive.
+      ValueError: An argument breaks a rule above; the message names it.
+      NotImplementedError: The implementation asked for cannot run this call.
     """
-    if isinstance(scale, float):
-        raise ValueError(
-            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
-            f"got the float {scale}."
-        )
-    exact = isinstance(scale, (int, Fraction)) and not isinstance(scale, bool)
-    if not exact and not (
-        isinstance(scale, str) and re.fullmatch(r"\s*\d+\s*(/\s*0*[1-9]\d*\s*)?", scale)
-    ):
-        raise ValueError(
-            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
-            f"got {scale!r}."
-        )
-    fraction = Fraction("".join(scale.split()) if isinstance(scale, str) else scale)
-    if fraction <= 0:
-        raise ValueError(f"`scale` must be positive, got {scale}.")
-    return fraction
+    check_implementation(implementation)
+    check_normalizer(normalizer)
+    fraction = parse_scale(scale)
+    features, logits = jnp.asarray(features), jnp.asarray(logits)
+    check_array("features", features, rank=4, layout="(N, H, W, C)")
+    check_array("logits", logits, rank=4, layout="(N, AH, AW, u*u*G*k*k)")
+    geometry = geometry_of_logits(
+        features, logits, scale=fraction, kernel_size=kernel_size, groups=groups
+    )
+    spec = _spec(geometry, features, logits, implementation, normalizer)
+    # Groups of their own axis can be split over devices.
+    phases, weights = fraction.numerator**2, groups * kernel_size**2
+    logits = logits.reshape(*logits.shape[:3], phases, weights)
+    return _autodiff.reassemble_logits(spec, features, logits)
 
 
-def _check_implementation(implementation: object) -> None:
-    names = get_args(Implementation)
-    if implementation is not None and implementation not in names:
-        raise ValueError(
-            f"`implementation` must be None or one of {', '.join(map(repr, names))}, "
-            f"got {implementation!r}."
-        )
-    if isinstance(implementation, str) and implementation != "xla":
-        reason = support.refusal(implementation)
-        if reason is not None:
-            raise NotImplementedError(
-                f"`implementation={implementation!r}` cannot run: {reason}."
-            )
+@typing.no_type_check
+def kernels_of_logits(
+    logits: Float[Array, "n ah aw channels"],
+    *,
+    size: tuple[int, int],
+    kernel_size: int,
+    groups: int = 1,
+    normalizer: Normalizer = "softmax",
+    scale: Scale = 2,
+) -> Float[Array, "n oh ow g taps"]:
+    """Return the kernels that `reassemble_logits` uses, as `reassemble` takes them.
+
+    Args:
+      logits: As for `reassemble_logits`.
+      size: Height and width of the map that they are for.
+      kernel_size: As for `reassemble_logits`; so are the others.
+      groups: Groups of channels.
+      normalizer: "softmax", "sigmoid" or "normalized_sigmoid".
+      scale: As for `reassemble`.
+
+    Returns:
+      Normalised kernels in the dtype of the logits.
+    """
+    check_normalizer(normalizer)
+    geometry = Geometry.of(
+        *size, scale=parse_scale(scale), kernel_size=kernel_size, groups=groups
+    )
+    spec = _spec(geometry, logits, logits, "xla", normalizer)
+    return to_pixels(normalize(spec, logits), geometry)
 
 
-def _check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
-    if x.ndim != rank:
-        raise ValueError(
-            f"`{name}` must have {rank} axes, {layout}, got shape {x.shape}."
-        )
-    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
-        raise ValueError(
-            f"`{name}` must be of a floating dtype of at least 16 bits, got {x.dtype}."
-        )
-
-
-def _geometry(features: jax.Array, kernels: jax.Array, scale: Fraction) -> Geometry:
-    n, h, w, c = features.shape
-    groups, taps = kernels.shape[3:]
-    kernel_size = math.isqrt(taps)
-    if kernel_size**2 != taps or kernel_size % 2 == 0:
-        raise ValueError(
-            "`kernels` must have k*k taps with k odd in its last axis, "
-            f"got {taps} (shape {kernels.shape})."
-        )
-    if groups == 0 or c % groups:
-        raise ValueError(
-            f"`kernels` must have a number of groups that divides the {c} channels of "
-            f"`features`, got {groups} (shape {kernels.shape})."
-        )
-    if h == 0 or w == 0:
-        raise ValueError(
-            f"`features` must have at least one pixel, got shape {features.shape}."
-        )
-    geometry = Geometry.of(h, w, scale=scale, kernel_size=kernel_size, groups=groups)
-    expected = (n, geometry.rows.output_size, geometry.columns.output_size)
-    if kernels.shape[:3] != expected:
-        raise ValueError(
-            "`kernels` must have shape (N, H_out, W_out, G, k*k) with "
-            f"(N, H_out, W_out) = {expected} for `features` of shape {features.shape} "
-            f"at scale {scale}, got {kernels.shape}."
-        )
-    return geometry
+def _spec(
+    geometry: Geometry,
+    features: jax.Array,
+    kernels: jax.Array,
+    implementation: str | None,
+    normalizer: Normalizer | None = None,
+) -> Spec:
+    return Spec(
+        geometry=geometry,
+        features_dtype=features.dtype,
+        kernels_dtype=kernels.dtype,
+        normalizer=normalizer,
+        implementation=implementation,
+        axes=axes_in_force(),
+        interpret=kernels_are_interpreted(),
+    )

@@ -1,6 +1,66 @@
-"""Why a backend cannot run a reassembly."""
+"""Which backends there are, and why one cannot run a call."""
+
+import importlib
+import re
+from types import ModuleType
+from typing import Literal, get_args
+
+from carafe_pallas.call import Call
+
+Backend = Literal["mosaic_tpu", "mosaic_gpu", "triton"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+# By platform as JAX names it, the best first.
+PLATFORMS: dict[str, tuple[Backend, ...]] = {
+    "tpu": ("mosaic_tpu",),
+    "cuda": ("mosaic_gpu", "triton"),
+}
 
 
-def refusal(implementation: str) -> str | None:
-    """Return in words why a kernel cannot run, None where it can."""
-    return f"this version ships no {implementation!r} kernel"
+def platform_of(backend: Backend) -> str:
+    """Return the platform that a backend compiles for."""
+    return next(name for name, backends in PLATFORMS.items() if backend in backends)
+
+
+def module_of(backend: Backend) -> ModuleType:
+    """Import the kernels of a backend."""
+    return importlib.import_module(f"carafe_pallas.{backend}")
+
+
+def refusal(backend: Backend, call: Call, *, device_kind: str | None) -> str | None:
+    """Say why a backend cannot run a call, None where it can.
+
+    Args:
+      backend: Its name.
+      call: What it would run.
+      device_kind: What JAX calls the device that is compiled for, None if unknown; an
+        unknown device is taken to be recent enough.
+    """
+    for name in ("features", "weights"):
+        dtype = getattr(call, f"{name}_dtype")
+        if dtype.itemsize > 4:
+            return f"`{name}` must be of at most 32 bits, got {dtype}"
+    if device_kind is not None:
+        reason = _too_old(backend, device_kind)
+        if reason is not None:
+            return reason
+    return module_of(backend).refusal(call)
+
+
+def _too_old(backend: Backend, device_kind: str) -> str | None:
+    match backend:
+        case "mosaic_tpu":
+            generation = re.match(r"TPU v(\d+)", device_kind)
+            if generation and int(generation[1]) < 4:
+                return f"the TPU must be a v4 or later, got {device_kind!r}"
+        case "mosaic_gpu":
+            if not _is_hopper(device_kind):
+                return f"the GPU must be of the Hopper generation, got {device_kind!r}"
+        case "triton":
+            if re.search(r"\b(P100|V100|T4|TITAN|RTX [12]\d)", device_kind):
+                return f"the GPU must be of sm_80 or later, got {device_kind!r}"
+    return None
+
+
+def _is_hopper(device_kind: str) -> bool:
+    return re.search(r"\b(H100|H200|H20|H800|GH200)\b", device_kind) is not None

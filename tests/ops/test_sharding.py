@@ -1,4 +1,4 @@
-"""The operator with its batch split over four virtual devices."""
+"""The operator on meshes of four virtual devices."""
 
 import json
 import pathlib
@@ -9,37 +9,112 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Bytes of a block.
-RUNS = [f"2:{ONE_BLOCK}", f"2:{ONE_ANCHOR_ROW}", f"1/2:{ONE_ANCHOR_ROW}"]
+PAIR = {"shape": (2, 2), "split": (("a", "b"),)}
+BATCH_AND_CHANNELS = {"shape": (2, 2), "split": ("a", None, None, "b")}
+
+# Each device has examples of its own.
+SPLIT = {
+    "auto axes": {},
+    "auto axes, no mesh in force": {"within": False},
+    "explicit axes": {"axis_type": "Explicit"},
+    "explicit axes, no mesh in force": {"axis_type": "Explicit", "within": False},
+    "two auto axes": PAIR,
+    "two explicit axes": {**PAIR, "axis_type": "Explicit"},
+    "one of two axes": {"shape": (2, 2), "batch_axes": ("b",), "split": ("b",)},
+    "one axis divides the batch": {"shape": (2, 2), "batch": 6},
+    "vmap": {"call": "vmap"},
+    "vmap, no mesh in force": {"call": "vmap", "within": False},
+    "vmap, explicit axes": {"call": "vmap", "axis_type": "Explicit"},
+    "shard_map": {"call": "shard_map"},
+    "shard_map, explicit axes": {"call": "shard_map", "axis_type": "Explicit"},
+    "logits": {"fused": True},
+    "logits, explicit axes": {"fused": True, "axis_type": "Explicit"},
+    "one block": {"block_bytes": ONE_BLOCK},
+    "blocks of a row": {"block_bytes": ONE_ANCHOR_ROW},
+    "blocks of a row, 1/2": {"block_bytes": ONE_ANCHOR_ROW, "scale": "1/2"},
+    "blocks of a row, shard_map": {
+        "block_bytes": ONE_ANCHOR_ROW,
+        "call": "shard_map",
+        "scale": "1/2",
+    },
+    "groups": {**BATCH_AND_CHANNELS, "channel_axes": ("b",)},
+    "groups, explicit axes": {**BATCH_AND_CHANNELS, "axis_type": "Explicit"},
+}
+# Kernels that all channels share: their gradient is a sum over the devices.
+SUMMED = {
+    "channels": {**BATCH_AND_CHANNELS, "channel_axes": ("b",), "groups": 1},
+    "channels, explicit axes": {
+        **BATCH_AND_CHANNELS,
+        "axis_type": "Explicit",
+        "groups": 1,
+    },
+    "channels, logits": {
+        **BATCH_AND_CHANNELS,
+        "channel_axes": ("b",),
+        "groups": 1,
+        "fused": True,
+    },
+}
+# No axis divides the batch.
+WHOLE = {
+    "a batch of one": {"batch": 1, "split": ()},
+    "a batch of six": {"batch": 6, "split": ()},
+    "no examples": {"batch": 0, "split": ()},
+    "no examples, logits": {"batch": 0, "split": (), "fused": True},
+}
+REFUSED = {
+    "unknown axis": {"batch_axes": ("c",)},
+    "rows": {"axis_type": "Explicit", "split": (None, "a")},
+}
+EVERY = SPLIT | SUMMED | WHOLE | REFUSED
 
 
 @pytest.fixture(scope="module")
-def runs():
-    program = [sys.executable, "-W", "error", "-m", "tests.ops.four_devices"]
+def found():
     done = subprocess.run(
-        [*program, *RUNS],
+        [sys.executable, "-W", "error", "-m", "tests.ops.meshes"],
+        input=json.dumps([*EVERY.values()]),
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    return dict(zip(RUNS, found, strict=True))
+    return dict(zip(EVERY, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_results_of_a_split_batch_stay_split(run, runs):
-    assert runs[run]["devices"] == [4, 4, 4]
-    assert runs[run]["split"] == [True, True, True]
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_a_split_batch_gives_the_numbers_of_one_device(run, runs):
+@pytest.mark.parametrize("name", SPLIT | SUMMED | WHOLE)
+def test_a_mesh_gives_the_numbers_of_one_device(name, found):
     # Float32 sums of up to 36 products of about 1, perhaps in another order.
-    assert runs[run]["error"] < 1e-5
+    assert found[name]["error"] < 1e-5
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_a_split_batch_needs_no_communication(run, runs):
-    assert runs[run]["collectives"] == []
+@pytest.mark.parametrize("name", SPLIT)
+def test_results_stay_split_without_communication(name, found):
+    assert found[name]["split"] == [True, True, True]
+    assert found[name]["collectives"] == []
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_gradients_of_shared_kernels_are_summed_and_nothing_else(name, found):
+    assert found[name]["split"] == [True, True, True]
+    assert found[name]["collectives"] == ["all-reduce"]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_batch_that_no_axis_divides_runs_whole(name, found):
+    assert found[name]["split"] == [False, False, False]
+    assert found[name]["collectives"] == []
+
+
+def test_an_unknown_axis_is_refused(found):
+    assert found["unknown axis"]["refused"] == (
+        "ValueError: `batch_axes` and `channel_axes` must name axes of the mesh in "
+        "force, ('a',), got 'c'."
+    )
+
+
+def test_split_rows_are_refused_in_words(found):
+    refused = found["rows"]["refused"]
+    assert refused.startswith("NotImplementedError: A reassembly cannot split rows")

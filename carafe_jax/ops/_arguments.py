@@ -1,0 +1,143 @@
+"""The arguments of the operator: what they may be, and in which words others go."""
+
+import math
+import re
+import typing
+from fractions import Fraction
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from carafe_pallas.call import Normalizer
+from carafe_pallas.geometry import Geometry
+
+Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
+Scale = int | Fraction | str
+
+
+@typing.no_type_check  # It refuses wrong arguments itself, in words.
+def parse_scale(scale: Scale) -> Fraction:
+    """Return `scale`, in output pixels per source pixel, in lowest terms.
+
+    Args:
+      scale: A positive int, `fractions.Fraction` or string such as "3/2".
+
+    Raises:
+      ValueError: `scale` is of another type (a float is never exact), or not positive.
+    """
+    if isinstance(scale, float):
+        raise ValueError(
+            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
+            f"got the float {scale}."
+        )
+    exact = isinstance(scale, (int, Fraction)) and not isinstance(scale, bool)
+    if not exact and not (
+        isinstance(scale, str) and re.fullmatch(r"\s*\d+\s*(/\s*0*[1-9]\d*\s*)?", scale)
+    ):
+        raise ValueError(
+            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
+            f"got {scale!r}."
+        )
+    fraction = Fraction("".join(scale.split()) if isinstance(scale, str) else scale)
+    if fraction <= 0:
+        raise ValueError(f"`scale` must be positive, got {scale}.")
+    return fraction
+
+
+def check_implementation(implementation: object) -> None:
+    """Refuse what is no implementation."""
+    names = get_args(Implementation)
+    if implementation is not None and implementation not in names:
+        raise ValueError(
+            f"`implementation` must be None or one of {', '.join(map(repr, names))}, "
+            f"got {implementation!r}."
+        )
+
+
+def check_normalizer(normalizer: object) -> None:
+    """Refuse what is no normalizer."""
+    if normalizer not in get_args(Normalizer):
+        names = ", ".join(map(repr, get_args(Normalizer)))
+        raise ValueError(f"`normalizer` must be one of {names}, got {normalizer!r}.")
+
+
+def check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
+    """Refuse arrays of another rank, or not of floating numbers."""
+    if x.ndim != rank:
+        raise ValueError(
+            f"`{name}` must have {rank} axes, {layout}, got shape {x.shape}."
+        )
+    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
+        raise ValueError(
+            f"`{name}` must be of a floating dtype of at least 16 bits, got {x.dtype}."
+        )
+
+
+def geometry_of_kernels(
+    features: jax.Array, kernels: jax.Array, scale: Fraction
+) -> Geometry:
+    """Return the geometry of a map and its kernels by output pixel, or refuse them."""
+    n, _, _, c = features.shape
+    groups, taps = kernels.shape[3:]
+    kernel_size = math.isqrt(taps)
+    if kernel_size**2 != taps or kernel_size % 2 == 0:
+        raise ValueError(
+            "`kernels` must have k*k taps with k odd in its last axis, "
+            f"got {taps} (shape {kernels.shape})."
+        )
+    if groups == 0 or c % groups:
+        raise ValueError(
+            f"`kernels` must have a number of groups that divides the {c} channels of "
+            f"`features`, got {groups} (shape {kernels.shape})."
+        )
+    geometry = _geometry(features, scale, kernel_size, groups)
+    expected = (n, geometry.rows.output_size, geometry.columns.output_size)
+    if kernels.shape[:3] != expected:
+        raise ValueError(
+            "`kernels` must have shape (N, H_out, W_out, G, k*k) with "
+            f"(N, H_out, W_out) = {expected} for `features` of shape {features.shape} "
+            f"at scale {scale}, got {kernels.shape}."
+        )
+    return geometry
+
+
+def geometry_of_logits(
+    features: jax.Array,
+    logits: jax.Array,
+    *,
+    scale: Fraction,
+    kernel_size: int,
+    groups: int,
+) -> Geometry:
+    """Return the geometry of a map and its kernels by anchor, or refuse them."""
+    for name, value in (("kernel_size", kernel_size), ("groups", groups)):
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+    if kernel_size % 2 == 0:
+        raise ValueError(f"`kernel_size` must be odd, got {kernel_size}.")
+    n, _, _, c = features.shape
+    if c % groups:
+        raise ValueError(
+            f"`groups` must divide the {c} channels of `features`, got {groups}."
+        )
+    geometry = _geometry(features, scale, kernel_size, groups)
+    channels = scale.numerator**2 * groups * kernel_size**2
+    expected = (n, geometry.rows.anchors, geometry.columns.anchors, channels)
+    if logits.shape != expected:
+        raise ValueError(
+            f"`logits` must have shape (N, AH, AW, u*u*G*k*k) = {expected} for "
+            f"`features` of shape {features.shape} at scale {scale}, "
+            f"got {logits.shape}."
+        )
+    return geometry
+
+
+def _geometry(
+    features: jax.Array, scale: Fraction, kernel_size: int, groups: int
+) -> Geometry:
+    _, h, w, _ = features.shape
+    if h == 0 or w == 0:
+        raise ValueError(
+            f"`features` must have at least one pixel, got shape {features.shape}."
+        )
+    return Geometry.of(h, w, scale=scale, kernel_size=kernel_size, groups=groups)

@@ -1,0 +1,36 @@
+"""Kernels by output pixel, and by anchor as the content encoder predicts them."""
+
+import jax.numpy as jnp
+from carafe_pallas.geometry import Geometry
+from jaxtyping import Array, Float
+
+
+def to_pixels(
+    weights: Float[Array, "n ah aw channels"], geometry: Geometry
+) -> Float[Array, "n oh ow g taps"]:
+    """Spread the phases of each anchor over its output pixels.
+
+    The channel of a weight is ((py * u + px) * G + g) * k*k + tap. Phases past the last
+    output pixel are cut off.
+    """
+    rows, columns = geometry.rows, geometry.columns
+    n, ah, aw, _ = weights.shape
+    inner = (geometry.groups, geometry.kernel_size**2)
+    kernels = weights.reshape(n, ah, aw, rows.up, columns.up, *inner)
+    kernels = kernels.swapaxes(2, 3).reshape(n, ah * rows.up, aw * columns.up, *inner)
+    return kernels[:, : rows.output_size, : columns.output_size]
+
+
+def to_anchors(
+    kernels: Float[Array, "n oh ow g taps"], geometry: Geometry
+) -> Float[Array, "n ah aw channels"]:
+    """Collect the phases of each anchor; those that do not exist become zero."""
+    rows, columns = geometry.rows, geometry.columns
+    n, oh, ow, *inner = kernels.shape
+    below, right = rows.anchors * rows.up - oh, columns.anchors * columns.up - ow
+    kernels = jnp.pad(kernels, ((0, 0), (0, below), (0, right), (0, 0), (0, 0)))
+    kernels = kernels.reshape(
+        n, rows.anchors, rows.up, columns.anchors, columns.up, *inner
+    )
+    channels = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
+    return kernels.swapaxes(2, 3).reshape(n, rows.anchors, columns.anchors, channels)

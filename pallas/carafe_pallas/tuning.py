@@ -1,0 +1,57 @@
+"""Configurations found by measurement, shipped as one JSON file a kind of device."""
+
+import functools
+import importlib.resources
+import json
+import re
+from types import ModuleType
+from typing import Any
+
+from carafe_pallas.call import Call, Launch
+
+
+def config_for(
+    module: ModuleType, call: Call, launch: Launch, *, device_kind: str | None
+) -> Any:
+    """Return the configuration measured for a device and a call, else a heuristic one.
+
+    Args:
+      module: The backend.
+      call: What will run; the batch does not matter.
+      launch: Which of the three.
+      device_kind: What JAX calls the device, None if unknown.
+    """
+    backend = module.__name__.rpartition(".")[2]
+    tuned = {} if device_kind is None else _load(file_name(device_kind))
+    found = tuned.get(entry_key(backend, call, launch))
+    if found is None:
+        return module.heuristic(call, launch)
+    return module.TuningConfig(**found)
+
+
+def entry_key(backend: str, call: Call, launch: Launch) -> str:
+    """Return the key of a call in the file of a device."""
+    rows, columns = call.geometry.rows, call.geometry.columns
+    return " ".join(
+        (
+            backend,
+            launch,
+            f"{rows.up}/{rows.down}",
+            f"k{rows.kernel_size}",
+            f"g{call.geometry.groups}",
+            f"{rows.size}x{columns.size}x{call.channels}",
+            f"{call.features_dtype}*{call.weights_dtype}",
+            str(call.normalizer),
+        )
+    )
+
+
+def file_name(device_kind: str) -> str:
+    """Return the name of the file of a device: "TPU v5 lite" is tpu_v5_lite.json."""
+    return re.sub(r"\W+", "_", device_kind.strip().lower()) + ".json"
+
+
+@functools.cache
+def _load(name: str) -> dict[str, dict[str, Any]]:
+    path = importlib.resources.files("carafe_pallas") / "tuned" / name
+    return json.loads(path.read_text())["configs"] if path.is_file() else {}

@@ -1,0 +1,168 @@
+"""Run the operator on meshes of four virtual CPU devices; print findings as JSON.
+
+A program of its own: the number of devices is fixed once a process has used JAX.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import carafe_jax
+from carafe_jax import ops
+from carafe_jax.ops import _blocks
+from tests.ops.cases import Case
+from tests.pallas.reference import LaunchCase
+
+COLLECTIVES = "all-gather", "all-to-all", "all-reduce", "collective-permute"
+KERNEL_SIZE, GROUPS = 3, 2
+LARGEST_BLOCK = _blocks._BLOCK_BYTES
+
+
+@dataclasses.dataclass(frozen=True)
+class Situation:
+    """A mesh, what is split over it, and how the operator is called."""
+
+    shape: tuple[int, ...] = (4,)
+    axis_type: str = "Auto"
+    within: bool = True
+    """Whether the call is inside `jax.set_mesh`."""
+    call: str = "jit"
+    """"jit", "vmap" or "shard_map" (the user's own)."""
+    scale: int | str = 2
+    block_bytes: int | None = None
+    """Of the blocks of plain JAX; None leaves their size alone."""
+    batch: int = 8
+    groups: int = GROUPS
+    fused: bool = False
+    implementation: str = "xla"
+    batch_axes: tuple[str, ...] | None = None
+    channel_axes: tuple[str, ...] = ()
+    split: tuple[str | tuple[str, ...] | None, ...] = ("a",)
+    """How features and cotangent are split."""
+
+    @property
+    def case(self) -> Case:
+        return Case(
+            self.scale,
+            kernel_size=KERNEL_SIZE,
+            groups=self.groups,
+            shape=(self.batch, 4, 5, 8),
+        )
+
+
+def function(s: Situation) -> Callable[..., tuple[Any, ...]]:
+    """Return output and both gradients as a function of the arrays."""
+
+    def reassemble(features: Any, kernels: Any) -> Any:
+        if not s.fused:
+            return carafe_jax.reassemble(
+                features, kernels, scale=s.scale, implementation=s.implementation
+            )
+        return ops.reassemble_logits(
+            features,
+            kernels,
+            kernel_size=KERNEL_SIZE,
+            groups=s.groups,
+            scale=s.scale,
+            implementation=s.implementation,
+        )
+
+    def run(features: Any, kernels: Any, cotangent: Any) -> tuple[Any, ...]:
+        with contextlib.ExitStack() as stack:
+            if s.batch_axes is not None:
+                stack.enter_context(carafe_jax.batch_axes(*s.batch_axes))
+            stack.enter_context(carafe_jax.channel_axes(*s.channel_axes))
+            if s.implementation != "xla":
+                stack.enter_context(ops.interpret_kernels())
+            out, pull_back = jax.vjp(reassemble, features, kernels)
+            return out, *pull_back(cotangent)
+
+    return run
+
+
+def draw(s: Situation) -> tuple[Any, Any, Any]:
+    """Draw features, kernels or logits, and a cotangent."""
+    if s.fused:
+        return LaunchCase(s.case, normalizer="softmax").draw()
+    return s.case.draw(np.float32, np.float32)
+
+
+def specs(s: Situation) -> tuple[PartitionSpec, ...]:
+    """Say how the arrays are split: kernels as the features are, but for channels."""
+    maps = PartitionSpec(*s.split)
+    rest: tuple[Any, ...] = ()
+    if len(s.split) == 4 and s.groups > 1 and not s.fused:
+        rest = (None, None, s.split[3])
+    return maps, PartitionSpec(*s.split[:1], *rest), maps
+
+
+def examine(s: Situation) -> dict[str, Any]:
+    """Compare with one device; look for communication."""
+    _blocks._BLOCK_BYTES = s.block_bytes or LARGEST_BLOCK
+    names = ("a", "b")[: len(s.shape)]
+    axis_type = getattr(AxisType, s.axis_type)
+    mesh = jax.make_mesh(s.shape, names, axis_types=(axis_type,) * len(names))
+    run, arrays = function(s), draw(s)
+    if s.call == "vmap":
+        run = jax.vmap(run, in_axes=(1, 0, 1), out_axes=1)
+        arrays = (
+            np.stack([arrays[0]] * 2, 1),
+            np.stack([arrays[1]] * 2),
+            np.stack([arrays[2]] * 2, 1),
+        )
+    expected = jax.jit(run)(*arrays)
+    split = specs(s)
+    if s.call == "vmap":
+        split = (split[0], PartitionSpec(None, *split[1]), split[2])
+    on_mesh = run
+    if s.call == "shard_map":
+        on_mesh = jax.shard_map(run, mesh=mesh, in_specs=split, out_specs=split)
+    with jax.set_mesh(mesh) if s.within else contextlib.nullcontext():
+        placed = [
+            jax.device_put(x, NamedSharding(mesh, spec))
+            for x, spec in zip(arrays, split, strict=True)
+        ]
+        compiled = jax.jit(on_mesh).lower(*placed).compile()
+        results = compiled(*placed)
+    text = compiled.as_text() or ""
+    return {
+        "error": max(
+            float(jnp.max(jnp.abs(np.asarray(x) - np.asarray(y)), initial=0))
+            for x, y in zip(results, expected, strict=True)
+        ),
+        "split": [not x.sharding.is_fully_replicated for x in results],
+        "collectives": [name for name in COLLECTIVES if f" {name}" in text],
+    }
+
+
+def attempt(s: Situation) -> dict[str, Any]:
+    """Examine, or say what was refused."""
+    try:
+        return examine(s)
+    except (NotImplementedError, ValueError) as error:
+        return {"refused": f"{type(error).__name__}: {error}"}
+
+
+def read(options: dict[str, Any]) -> Situation:
+    """Make a situation of JSON, which has no tuples."""
+    return Situation(**{name: _tuples(value) for name, value in options.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    print(json.dumps([attempt(read(s)) for s in json.load(sys.stdin)]))  # noqa: T201

@@ -7,3 +7,4 @@ from carafe_jax.nn.carafe import CARAFEUpsample as CARAFEUpsample
 from carafe_jax.ops import batch_axes as batch_axes
 from carafe_jax.ops import channel_axes as channel_axes
 from carafe_jax.ops import reassemble as reassemble
+from carafe_jax.ops import row_axes as row_axes

@@ -7,6 +7,7 @@ from carafe_jax.ops._arguments import parse_scale as parse_scale
 from carafe_jax.ops._platforms import interpret_kernels as interpret_kernels
 from carafe_jax.ops._sharding import batch_axes as batch_axes
 from carafe_jax.ops._sharding import channel_axes as channel_axes
+from carafe_jax.ops._sharding import row_axes as row_axes
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits

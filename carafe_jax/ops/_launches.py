@@ -19,7 +19,7 @@ from jaxtyping import Array
 
 from carafe_jax.ops import _platforms, _sharding, _xla
 from carafe_jax.ops._layout import to_anchors, to_pixels
-from carafe_jax.ops._sharding import MAP
+from carafe_jax.ops._sharding import FEATURES, OUTPUT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,8 +58,8 @@ def reassemble(spec: Spec, features: Array, kernels: Array) -> Array:
     def kernel(share: Spec, launch: Any, features: Array, kernels: Array) -> Array:
         return launch(features, _by_anchor(share, kernels))
 
-    operands = ((features, MAP), (kernels, spec.kernels_layout))
-    return _run("reassemble", spec, xla, kernel, operands, MAP)
+    operands = ((features, FEATURES), (kernels, spec.kernels_layout))
+    return _run("reassemble", spec, xla, kernel, operands, OUTPUT)
 
 
 @_compiled
@@ -75,8 +75,8 @@ def grad_features(spec: Spec, kernels: Array, cotangent: Array) -> Array:
     def kernel(share: Spec, launch: Any, kernels: Array, cotangent: Array) -> Array:
         return launch(_by_anchor(share, kernels), cotangent)
 
-    operands = ((kernels, spec.kernels_layout), (cotangent, MAP))
-    return _run("grad_features", spec, xla, kernel, operands, MAP)
+    operands = ((kernels, spec.kernels_layout), (cotangent, OUTPUT))
+    return _run("grad_features", spec, xla, kernel, operands, FEATURES)
 
 
 @_compiled
@@ -106,7 +106,8 @@ def grad_kernels(
         return to_pixels(launch(features, cotangent, None), share.geometry)
 
     layout = spec.kernels_layout
-    operands = ((features, MAP), (cotangent, MAP), *((x, layout) for x in logits))
+    operands = ((features, FEATURES), (cotangent, OUTPUT))
+    operands += tuple((x, layout) for x in logits)
     return _run("grad_weights", spec, xla, kernel, operands, layout)
 
 
@@ -123,18 +124,19 @@ def _run(
     They are called with the share's spec, then the dtype of the result or the backend's
     launch, then the operands.
     """
-    dtype = spec.features_dtype if result is MAP else spec.kernels_dtype
+    dtype = spec.features_dtype if result.channels else spec.kernels_dtype
     device_kind = _device_kind([array for array, _ in operands])
 
-    def on_share(*shares: Array, groups: int, partial: bool) -> Array:
-        geometry = dataclasses.replace(spec.geometry, groups=groups)
+    def on_share(*shares: Array, geometry: Geometry, partial: bool) -> Array:
         share = dataclasses.replace(spec, geometry=geometry)
         # What is still to be summed is not rounded before.
         own = _wide(dtype) if partial else dtype
-        maps = [
-            x for x, (_, layout) in zip(shares, operands, strict=True) if layout is MAP
+        width = [
+            x.shape[3]
+            for x, (_, layout) in zip(shares, operands, strict=True)
+            if layout.channels
         ]
-        call = _call(share, batch=shares[0].shape[0], channels=maps[0].shape[3])
+        call = _call(share, batch=shares[0].shape[0], channels=width[0])
 
         def on_backend(backend: support.Backend, *shares: Array) -> Array:
             module = support.module_of(backend)
@@ -162,7 +164,7 @@ def _run(
         on_share,
         operands,
         result,
-        groups=spec.geometry.groups,
+        geometry=spec.geometry,
         axes=spec.axes,
         dtype=dtype,
     )

@@ -1,19 +1,23 @@
-"""Launches on a mesh: each device runs its own examples and channels.
+"""Launches on a mesh: each device runs its own examples, rows and channels.
 
 A kernel is opaque to the compiler, which would gather its operands on every device (or
 refuse). So a launch is wrapped in `jax.shard_map` over the axes of the mesh in force.
 Examples need nothing from each other. Channels neither, except that the gradient of
-kernels that all channels share is a sum over them.
+kernels that all channels share is a sum over them. Rows need those that their windows
+reach, which neighbouring devices exchange.
 """
 
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+from carafe_pallas.geometry import Geometry
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, DTypeLike
 
@@ -25,6 +29,7 @@ class Axes:
     """Names of mesh axes; `batch=None` stands for every axis of the mesh."""
 
     batch: _Axes | None = None
+    rows: _Axes = ()
     channels: _Axes = ()
 
 
@@ -52,6 +57,21 @@ def batch_axes(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def row_axes(*names: str) -> Iterator[None]:
+    """Name the mesh axes over which reassemblies split the rows of their maps.
+
+    As `batch_axes`; without it rows are not split. Each device receives from its
+    neighbours the rows that its windows reach. Rows must fall on devices in whole
+    anchors (blocks of d source rows), at least as many as a window reaches.
+
+    Args:
+      *names: Axes of the mesh in force, outermost first.
+    """
+    with _replaced(rows=names):
+        yield
+
+
+@contextlib.contextmanager
 def channel_axes(*names: str) -> Iterator[None]:
     """Name the mesh axes over which reassemblies split their channels.
 
@@ -75,33 +95,60 @@ def _replaced(**changes: _Axes) -> Iterator[None]:
 
 
 def axes_in_force() -> Axes:
-    """Return what `batch_axes` and `channel_axes` say here."""
+    """Return what `batch_axes`, `row_axes` and `channel_axes` say here."""
     return _AXES.get()
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Which dimension of an array holds examples, channels or groups of channels."""
+    """What the dimensions of an array hold; the first holds examples.
+
+    `channels` and `groups` are those dimensions, where there are any. The second
+    dimension holds rows: so many for each anchor as its `row` says.
+    """
 
     rank: int
+    row: Literal["source", "output", "anchor"]
     channels: int | None = None
     groups: int | None = None
 
-    def spec(self, batch: _Axes, channels: _Axes, *, grouped: bool) -> PartitionSpec:
-        """Split the examples, and the channels with their groups if `grouped`."""
+    def rows_per_anchor(self, geometry: Geometry) -> int:
+        """Rows of the array that belong to one anchor."""
+        match self.row:
+            case "source":
+                return geometry.rows.down
+            case "output":
+                return geometry.rows.up
+            case "anchor":
+                return 1
+
+    def spec(self, split: "Split") -> PartitionSpec:
+        """Split the examples, the rows, and the channels or groups."""
         parts: list[_Axes | None] = [None] * self.rank
-        parts[0] = batch or None
-        dimension = self.groups if grouped else None
+        parts[0], parts[1] = split.batch or None, split.rows or None
+        dimension = self.groups if split.grouped else None
         if self.channels is not None:
             dimension = self.channels
         if dimension is not None:
-            parts[dimension] = channels or None
+            parts[dimension] = split.channels or None
         return PartitionSpec(*parts)
 
 
-MAP = Layout(rank=4, channels=3)  # (n, h, w, c)
-KERNELS = Layout(rank=5, groups=3)  # (n, oh, ow, groups, taps)
-LOGITS = Layout(rank=5, groups=4)  # (n, ah, aw, phases, groups * taps)
+FEATURES = Layout(rank=4, row="source", channels=3)  # (n, h, w, c)
+OUTPUT = Layout(rank=4, row="output", channels=3)  # (n, oh, ow, c)
+KERNELS = Layout(rank=5, row="output", groups=3)  # (n, oh, ow, groups, taps)
+LOGITS = Layout(rank=5, row="anchor", groups=4)  # (n, ah, aw, phases, groups * taps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Over which axes of the mesh examples, rows and channels are split."""
+
+    batch: _Axes
+    rows: _Axes
+    channels: _Axes
+    grouped: bool
+    """Whether groups are split with their channels."""
 
 
 def per_shard(
@@ -109,30 +156,36 @@ def per_shard(
     operands: Sequence[tuple[Array, Layout]],
     result: Layout,
     *,
-    groups: int,
+    geometry: Geometry,
     axes: Axes,
     dtype: DTypeLike,
 ) -> Array:
-    """Run `launch(*shares, groups=..., partial=...)` on each device's share.
+    """Run `launch(*shares, geometry=..., partial=...)` on each device's share.
 
-    `launch` hears how many groups its share holds. Where channels are split and groups
-    are not, a result without channels is `partial`: it is summed over the devices, and
-    then rounded to `dtype`.
+    `launch` hears the geometry of its share. Where channels are split and groups are
+    not, a result without channels is `partial`: it is summed over the devices, and then
+    rounded to `dtype`.
     """
     arrays = [array for array, _ in operands]
     mesh = _mesh(arrays)
     free = () if mesh is None else _free_axes(mesh)
     if mesh is None or math.prod(mesh.shape[name] for name in free) == 1:
-        return launch(*arrays, groups=groups, partial=False)
-    batch, channels = _choose(operands, mesh, free, groups, axes)
-    parts = math.prod(mesh.shape[name] for name in channels)
-    grouped = groups > 1
-    specs = [layout.spec(batch, channels, grouped=grouped) for _, layout in operands]
-    summed = channels if result.channels is None and not grouped else ()
+        return launch(*arrays, geometry=geometry, partial=False)
+    split = _choose(operands, mesh, free, geometry, axes)
+    layouts = [layout for _, layout in operands]
+    specs = [layout.spec(split) for layout in layouts]
+    summed = split.channels if result.channels is None and not split.grouped else ()
+    share = _share(geometry, split, mesh)
 
     def run(*shares: Array) -> Array:
-        own = groups // parts if grouped else groups
-        out = launch(*shares, groups=own, partial=bool(summed))
+        out = _with_neighbours(
+            functools.partial(launch, partial=bool(summed)),
+            shares,
+            layouts,
+            result,
+            geometry=share,
+            axes=split.rows,
+        )
         return jax.lax.psum(out, summed).astype(dtype) if summed else out
 
     explicit = set(free) & set(mesh.explicit_axes)
@@ -145,10 +198,63 @@ def per_shard(
         run,
         mesh=mesh,
         in_specs=tuple(specs),
-        out_specs=result.spec(batch, channels, grouped=grouped),
+        out_specs=result.spec(split),
         axis_names=set(free),
         check_vma=False,
     )(*arrays)
+
+
+def _share(geometry: Geometry, split: Split, mesh: Any) -> Geometry:
+    """Return the geometry of one device's rows and groups."""
+    rows, channels = (
+        math.prod(mesh.shape[name] for name in names)
+        for names in (split.rows, split.channels)
+    )
+    return dataclasses.replace(
+        geometry,
+        rows=dataclasses.replace(geometry.rows, size=geometry.rows.size // rows),
+        groups=geometry.groups // channels if split.grouped else geometry.groups,
+    )
+
+
+def _with_neighbours(
+    launch: Callable[..., Array],
+    shares: Sequence[Array],
+    layouts: Sequence[Layout],
+    result: Layout,
+    *,
+    geometry: Geometry,
+    axes: _Axes,
+) -> Array:
+    """Launch with the rows of the devices above and below, as far as windows reach."""
+    if not axes:
+        return launch(*shares, geometry=geometry)
+    reach, rows = _reach(geometry), geometry.rows
+    wider = dataclasses.replace(rows, size=rows.size + 2 * reach * rows.down)
+    geometry = dataclasses.replace(geometry, rows=wider)
+    shares = [
+        _exchange(share, reach * layout.rows_per_anchor(geometry), axes)
+        for share, layout in zip(shares, layouts, strict=True)
+    ]
+    out = launch(*shares, geometry=geometry)
+    margin = reach * result.rows_per_anchor(geometry)
+    return out[:, margin : out.shape[1] - margin]
+
+
+def _reach(geometry: Geometry) -> int:
+    """Anchors above or below that share source pixels with an anchor's windows."""
+    low, high = geometry.rows.reader_shifts
+    return max(-low, high)
+
+
+def _exchange(x: Array, count: int, axes: _Axes) -> Array:
+    """Add `count` rows of each neighbour; beyond the map's edge they are zero."""
+    size = jax.lax.axis_size(axes)
+    down = [(i, i + 1) for i in range(size - 1)]
+    up = [(i + 1, i) for i in range(size - 1)]
+    above = jax.lax.ppermute(x[:, x.shape[1] - count :], axes, down)
+    below = jax.lax.ppermute(x[:, :count], axes, up)
+    return jnp.concatenate([above, x, below], axis=1)
 
 
 def like(x: Array, other: Array) -> Array:
@@ -186,42 +292,64 @@ def _choose(
     operands: Sequence[tuple[Array, Layout]],
     mesh: Any,
     free: _Axes,
-    groups: int,
+    geometry: Geometry,
     axes: Axes,
-) -> tuple[_Axes, _Axes]:
-    """Choose the axes over which the batch and the channels are split."""
-    for name in (*(axes.batch or ()), *axes.channels):
+) -> Split:
+    """Choose the axes over which examples, rows and channels are split."""
+    for name in (*(axes.batch or ()), *axes.rows, *axes.channels):
         if name not in mesh.axis_names:
             raise ValueError(
-                "`batch_axes` and `channel_axes` must name axes of the mesh in force, "
-                f"{mesh.axis_names}, got {name!r}."
+                "`batch_axes`, `row_axes` and `channel_axes` must name axes of the "
+                f"mesh in force, {mesh.axis_names}, got {name!r}."
             )
-    shown = [_shown(array, layout) for array, layout in operands]
     auto = [name for name in free if name in mesh.auto_axes]
-    split = [name for _, channels in shown for name in channels]
-    split += [name for name in axes.channels if name in auto]
-    wanted = axes.batch if axes.batch is not None else auto
-    batch = [name for examples, _ in shown for name in examples]
-    batch += [name for name in wanted if name in auto and name not in split]
-    size = operands[0][0].shape[0]
-    maps = [array.shape[3] for array, layout in operands if layout.channels is not None]
-    return (
-        _dividing(batch, size, mesh),
-        _dividing(split, groups if groups > 1 else maps[0], mesh),
+    shown = [_shown(array, layout) for array, layout in operands]
+    batch, rows, channels = (
+        [name for parts in shown for name in parts[kind]] for kind in range(3)
+    )
+    rows += [name for name in axes.rows if name in auto]
+    channels += [name for name in axes.channels if name in auto]
+    wanted = auto if axes.batch is None else axes.batch
+    batch += [
+        name for name in wanted if name in auto and name not in (*rows, *channels)
+    ]
+    width = [array.shape[3] for array, layout in operands if layout.channels]
+    groups = geometry.groups
+    return Split(
+        batch=_dividing(batch, operands[0][0].shape[0], mesh),
+        rows=_fitting(rows, geometry, mesh),
+        channels=_dividing(channels, groups if groups > 1 else width[0], mesh),
+        grouped=groups > 1,
     )
 
 
-def _shown(array: Array, layout: Layout) -> tuple[_Axes, _Axes]:
+def _shown(array: Array, layout: Layout) -> tuple[_Axes, _Axes, _Axes]:
     """Explicit axes over which the type of an array says that it is split."""
     spec = [*jax.typeof(array).sharding.spec]
     spec += [None] * (layout.rank - len(spec))
     parts = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
-    if parts[1] or parts[2]:
+    if parts[2]:
         raise NotImplementedError(
-            "A reassembly cannot split rows or columns over devices: reshard its "
-            f"arrays over examples or channels, got one of sharding {spec}."
+            "A reassembly cannot split columns over devices: reshard its arrays over "
+            f"examples, rows or channels, got one of sharding {spec}."
         )
-    return parts[0], () if layout.channels is None else parts[layout.channels]
+    channels = () if layout.channels is None else parts[layout.channels]
+    return parts[0], parts[1], channels
+
+
+def _fitting(names: Sequence[str], geometry: Geometry, mesh: Any) -> _Axes:
+    """Return the axes that split the rows, if each device has whole anchors enough."""
+    names = tuple(dict.fromkeys(names))
+    devices = math.prod(mesh.shape[name] for name in names)
+    down, reach = geometry.rows.down, _reach(geometry)
+    own, rest = divmod(geometry.rows.size, devices * down)
+    if devices > 1 and (rest or own < reach):
+        raise NotImplementedError(
+            f"Rows of a reassembly can be split over {devices} devices if their number "
+            f"is a multiple of {devices * down} and each device has at least "
+            f"{reach * down}, got {geometry.rows.size} rows."
+        )
+    return names
 
 
 def _dividing(names: Sequence[str], size: int, mesh: Any) -> _Axes:

@@ -44,10 +44,13 @@ class Situation:
     block_bytes: int | None = None
     """Of the blocks of plain JAX; None leaves their size alone."""
     batch: int = 8
+    height: int = 4
+    width: int = 5
     groups: int = GROUPS
     fused: bool = False
     implementation: str = "xla"
     batch_axes: tuple[str, ...] | None = None
+    row_axes: tuple[str, ...] = ()
     channel_axes: tuple[str, ...] = ()
     split: tuple[str | tuple[str, ...] | None, ...] = ("a",)
     """How features and cotangent are split."""
@@ -58,7 +61,7 @@ class Situation:
             self.scale,
             kernel_size=KERNEL_SIZE,
             groups=self.groups,
-            shape=(self.batch, 4, 5, 8),
+            shape=(self.batch, self.height, self.width, 8),
         )
 
 
@@ -83,6 +86,7 @@ def function(s: Situation) -> Callable[..., tuple[Any, ...]]:
         with contextlib.ExitStack() as stack:
             if s.batch_axes is not None:
                 stack.enter_context(carafe_jax.batch_axes(*s.batch_axes))
+            stack.enter_context(carafe_jax.row_axes(*s.row_axes))
             stack.enter_context(carafe_jax.channel_axes(*s.channel_axes))
             if s.implementation != "xla":
                 stack.enter_context(ops.interpret_kernels())
@@ -105,7 +109,7 @@ def specs(s: Situation) -> tuple[PartitionSpec, ...]:
     rest: tuple[Any, ...] = ()
     if len(s.split) == 4 and s.groups > 1 and not s.fused:
         rest = (None, None, s.split[3])
-    return maps, PartitionSpec(*s.split[:1], *rest), maps
+    return maps, PartitionSpec(*(s.split[:1] if rest else s.split[:2]), *rest), maps
 
 
 def examine(s: Situation) -> dict[str, Any]:

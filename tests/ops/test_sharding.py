@@ -55,6 +55,22 @@ SUMMED = {
         "fused": True,
     },
 }
+# Rows: a device needs those of its neighbours that its windows reach.
+ROWS = {"shape": (2, 2), "split": ("a", "b"), "row_axes": ("b",), "height": 12}
+EXCHANGED = {
+    "rows": ROWS,
+    "rows, 1/2": {**ROWS, "scale": "1/2"},
+    "rows, 3/2": {**ROWS, "scale": "3/2"},
+    "rows, logits": {**ROWS, "fused": True},
+    "rows, logits, 2/3": {**ROWS, "fused": True, "scale": "2/3"},
+    "rows over four devices": {**ROWS, "shape": (1, 4)},
+    "rows, explicit axes": {**ROWS, "row_axes": (), "axis_type": "Explicit"},
+    "rows over both axes": {
+        **ROWS,
+        "split": (None, ("a", "b")),
+        "row_axes": ("a", "b"),
+    },
+}
 # No axis divides the batch.
 WHOLE = {
     "a batch of one": {"batch": 1, "split": ()},
@@ -64,9 +80,10 @@ WHOLE = {
 }
 REFUSED = {
     "unknown axis": {"batch_axes": ("c",)},
-    "rows": {"axis_type": "Explicit", "split": (None, "a")},
+    "columns": {"axis_type": "Explicit", "width": 8, "split": (None, None, "a")},
+    "a row too few": {"row_axes": ("a",), "height": 7},
 }
-EVERY = SPLIT | SUMMED | WHOLE | REFUSED
+EVERY = SPLIT | SUMMED | EXCHANGED | WHOLE | REFUSED
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +101,7 @@ def found():
     return dict(zip(EVERY, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
-@pytest.mark.parametrize("name", SPLIT | SUMMED | WHOLE)
+@pytest.mark.parametrize("name", SPLIT | SUMMED | EXCHANGED | WHOLE)
 def test_a_mesh_gives_the_numbers_of_one_device(name, found):
     # Float32 sums of up to 36 products of about 1, perhaps in another order.
     assert found[name]["error"] < 1e-5
@@ -102,6 +119,12 @@ def test_gradients_of_shared_kernels_are_summed_and_nothing_else(name, found):
     assert found[name]["collectives"] == ["all-reduce"]
 
 
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_split_rows_are_exchanged_between_neighbours_and_nothing_else(name, found):
+    assert found[name]["split"] == [True, True, True]
+    assert found[name]["collectives"] == ["collective-permute"]
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_batch_that_no_axis_divides_runs_whole(name, found):
     assert found[name]["split"] == [False, False, False]
@@ -110,11 +133,18 @@ def test_a_batch_that_no_axis_divides_runs_whole(name, found):
 
 def test_an_unknown_axis_is_refused(found):
     assert found["unknown axis"]["refused"] == (
-        "ValueError: `batch_axes` and `channel_axes` must name axes of the mesh in "
-        "force, ('a',), got 'c'."
+        "ValueError: `batch_axes`, `row_axes` and `channel_axes` must name axes of the "
+        "mesh in force, ('a',), got 'c'."
     )
 
 
-def test_split_rows_are_refused_in_words(found):
-    refused = found["rows"]["refused"]
-    assert refused.startswith("NotImplementedError: A reassembly cannot split rows")
+def test_split_columns_are_refused_in_words(found):
+    refused = found["columns"]["refused"]
+    assert refused.startswith("NotImplementedError: A reassembly cannot split columns")
+
+
+def test_rows_that_do_not_fall_on_devices_in_whole_anchors_are_refused(found):
+    assert found["a row too few"]["refused"] == (
+        "NotImplementedError: Rows of a reassembly can be split over 4 devices if "
+        "their number is a multiple of 4 and each device has at least 1, got 7 rows."
+    )

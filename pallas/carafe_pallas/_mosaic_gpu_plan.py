@@ -1,0 +1,171 @@
+"""How a launch cuts its arrays into blocks, and what a block needs of a processor."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from carafe_pallas._mosaic_gpu_tiles import Tile
+from carafe_pallas._mosaic_gpu_weights import AnchorRun
+from carafe_pallas.call import Call
+
+WORD = 16  # Bytes that a thread loads at once, and the unit of the copy engine.
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """The blocks of a launch.
+
+    rows, tiles: anchors of a block; along the columns in tiles of the warpgroup.
+    channels: of a block, at a time.
+    run: neighbouring anchors of a thread in one tile.
+    """
+
+    rows: int
+    tiles: int
+    channels: int
+    run: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """Block b covers `[b * stride + first, ... + size)` of an axis of `extent`.
+
+    The copy engine reads zeros outside the axis and writes nothing there. The
+    interpreter cannot: it gets arrays that are wider by `low` and `high`.
+    """
+
+    extent: int
+    size: int
+    stride: int
+    blocks: int
+    first: int = 0
+
+    @property
+    def low(self) -> int:
+        return max(0, -self.first)
+
+    @property
+    def high(self) -> int:
+        end = (self.blocks - 1) * self.stride + self.first + self.size
+        return max(0, end - self.extent)
+
+    def start(self, block: Any, *, interpret: bool) -> Any:
+        return block * self.stride + self.first + (self.low if interpret else 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that is static in a launch."""
+
+    call: Call
+    config: TuningConfig
+    interpret: bool
+
+    @property
+    def up(self) -> int:
+        return self.call.geometry.columns.up
+
+    @property
+    def down(self) -> int:
+        return self.call.geometry.columns.down
+
+    @property
+    def tile(self) -> Tile:
+        """Eight channels a thread, loaded in words of 16 bytes, if there are enough."""
+        channels = self.config.channels
+        lanes = max(4, min(32, channels // 8))
+        itemsize = jnp.dtype(self.call.features_dtype).itemsize
+        vector = min(WORD // itemsize, channels // lanes)
+        return Tile(lanes=lanes, vector=vector, run=self.config.run)
+
+    @property
+    def anchors(self) -> int:
+        """Of a block, along the columns."""
+        return self.config.tiles * self.tile.pixels
+
+    @property
+    def group_channels(self) -> int:
+        return self.call.channels // self.call.geometry.groups
+
+    @property
+    def channel_blocks(self) -> int:
+        return self.call.channels // self.config.channels
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Blocks: of images, of rows, of columns."""
+        rows, columns = self.call.geometry.rows, self.call.geometry.columns
+        return (
+            self.call.batch,
+            -(-rows.anchors // self.config.rows),
+            -(-columns.anchors // self.anchors),
+        )
+
+    @functools.cached_property
+    def patch(self) -> tuple[Box, Box]:
+        """The features that the windows of a block cover."""
+        rows, columns = self.call.geometry.rows, self.call.geometry.columns
+        _, row_blocks, column_blocks = self.grid
+        per_row, per_column = self.config.rows * self.down, self.anchors * self.down
+        # Whole anchors: the kernel splits the columns into anchors and remainders.
+        width = per_column + (columns.reach - 1) // self.down * self.down
+        span = rows.span(self.config.rows)
+        first = -rows.radius
+        return (
+            Box(rows.size, span, per_row, row_blocks, first),
+            Box(columns.size, width, per_column, column_blocks, first),
+        )
+
+    @functools.cached_property
+    def output(self) -> tuple[Box, Box]:
+        """The output pixels of the anchors of a block."""
+        rows, columns = self.call.geometry.rows, self.call.geometry.columns
+        return self._pixels(self.up, rows.output_size, columns.output_size)
+
+    @functools.cached_property
+    def source(self) -> tuple[Box, Box]:
+        """The source pixels of the anchors of a block."""
+        rows, columns = self.call.geometry.rows, self.call.geometry.columns
+        return self._pixels(self.down, rows.size, columns.size)
+
+    @functools.cached_property
+    def readers(self) -> tuple[Box, Box]:
+        """The output pixels whose windows may cover the source pixels of a block."""
+        low, high = self.call.geometry.rows.reader_shifts
+        more = (high - low) * self.up
+        row, column = (
+            dataclasses.replace(box, size=box.size + more, first=low * self.up)
+            for box in self.output
+        )
+        return row, column
+
+    def _pixels(self, each: int, height: int, width: int) -> tuple[Box, Box]:
+        _, row_blocks, column_blocks = self.grid
+        rows, columns = self.config.rows * each, self.anchors * each
+        return (
+            Box(height, rows, rows, row_blocks),
+            Box(width, columns, columns, column_blocks),
+        )
+
+    @property
+    def own_weights(self) -> AnchorRun:
+        """Weights of one anchor row of a block."""
+        call = self.call
+        return AnchorRun(call.geometry, self.anchors, call.normalizer, self.interpret)
+
+    @property
+    def reader_weights(self) -> AnchorRun:
+        """Weights of one row of the anchors that may read a block's source pixels."""
+        low, high = self.call.geometry.columns.reader_shifts
+        anchors = self.anchors + high - low
+        call = self.call
+        return AnchorRun(call.geometry, anchors, call.normalizer, self.interpret)
+
+
+def widen(array: Array, rows: Box, columns: Box) -> Array:
+    """Lay zeros around a map, for the interpreter."""
+    sides = ((0, 0), (rows.low, rows.high), (columns.low, columns.high), (0, 0))
+    return jnp.pad(array, sides)

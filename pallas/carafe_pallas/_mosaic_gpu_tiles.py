@@ -1,0 +1,152 @@
+"""How the 128 threads of a warpgroup hold tiles, and how they reach shared memory.
+
+The interpreter of Mosaic GPU knows neither layouts nor reshaped references: with
+`interpret` the same reads are slices of values.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.mosaic import gpu as mgpu
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array
+
+WARPS, WARP = 4, 32
+THREADS = WARPS * WARP
+
+
+def tiled(
+    tiles: tuple[tuple[int, ...], ...],
+    *,
+    warps: tuple[int, ...],
+    lanes: tuple[int, ...],
+) -> Any:
+    """Build a layout whose last dimension is the vector of a thread."""
+    layout = mgpu.TiledLayout(
+        plgpu.Tiling(tiles), warps, lanes, -1, _check_canonical=False
+    ).canonicalize()
+    return plgpu.Layout.TILED(
+        layout.tiling, layout.warp_dims, layout.lane_dims, layout.vector_dim
+    )
+
+
+# A thread holds every 128th value.
+ROWS = tiled(((THREADS,), (WARP,), (1,)), warps=(-3,), lanes=(-2,))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A (pixels, channels) tile: lanes lie along the channels, then along pixels.
+
+    A thread holds `run` neighbouring pixels, so that the windows of neighbours, which
+    overlap, are read once.
+    """
+
+    lanes: int
+    vector: int
+    run: int
+
+    @property
+    def pixels(self) -> int:
+        return THREADS // self.lanes * self.run
+
+    @property
+    def layout(self) -> Any:
+        width = self.lanes * self.vector
+        warp = self.pixels // WARPS
+        tiles = (
+            (self.pixels, width),
+            (warp, width),
+            (self.run, width),
+            (1, self.vector),
+        )
+        return tiled(tiles, warps=(-8,), lanes=(-6, -3))
+
+    @property
+    def pixel_layout(self) -> Any:
+        return self.layout.reduce(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stride:
+    """Entries `(block + i) * step + offset` of an axis, for i < count."""
+
+    count: int
+    step: int = 1
+    block: int = 0
+    offset: Any = 0
+
+
+def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> tuple[Any, tuple]:
+    """Split the axis after `lead` by the step; return the view and its index."""
+    _, *rest = ref.shape[len(lead) :]
+    whole = tuple(slice(None) for _ in rest)
+    along = pl.ds(stride.block, stride.count)
+    if stride.step == 1:
+        return ref.at[(*lead, along, *whole)], ()
+    length = ref.shape[len(lead)] // stride.step
+    ref = ref.at[(*lead, pl.ds(0, length * stride.step), *whole)]
+    view = ref.reshape(length, stride.step, *rest)
+    return view.at[(along, stride.offset, *whole)], ()
+
+
+def load(
+    ref: Any, lead: tuple[Any, ...], stride: Stride, *, layout: Any, interpret: bool
+) -> Array:
+    """Read every `step`-th entry of the axis that follows the indices `lead`."""
+    if interpret:
+        value = ref[(*lead, ...)] if lead else ref[...]
+        start = stride.block * stride.step + stride.offset
+        length = (stride.count - 1) * stride.step + 1
+        return lax.dynamic_slice_in_dim(value, start, length)[:: stride.step]
+    view, index = _view(ref, lead, stride)
+    return plgpu.load(view, index or ..., layout=layout, optimized=False)
+
+
+def store(
+    ref: Any, lead: tuple[Any, ...], stride: Stride, value: Array, *, interpret: bool
+) -> None:
+    """Write every `step`-th entry of the axis that follows the indices `lead`."""
+    if interpret:
+        start = stride.block * stride.step + stride.offset
+        stop = start + (stride.count - 1) * stride.step + 1
+        ref[(*lead, slice(start, stop, stride.step))] = value
+        return
+    view, _ = _view(ref, lead, stride)
+    view[...] = value
+
+
+def cast(value: Array, layout: Any, *, interpret: bool) -> Array:
+    """Fix the layout of a value."""
+    return value if interpret else plgpu.layout_cast(value, layout)
+
+
+def full(shape: tuple[int, ...], layout: Any, *, interpret: bool) -> Array:
+    """Return zeros."""
+    return cast(jnp.zeros(shape, jnp.float32), layout, interpret=interpret)
+
+
+def round_up(size: int, unit: int) -> int:
+    return math.ceil(size / unit) * unit
+
+
+def across(pixels: Array, tile: Tile, channels: int, *, interpret: bool) -> Array:
+    """Repeat a value of each pixel over the channels."""
+    shape = (pixels.shape[0], channels)
+    repeated = lax.broadcast_in_dim(pixels, shape, (0,))
+    return cast(repeated, tile.layout, interpret=interpret)
+
+
+def interpreter() -> Any:
+    """Return the parameters that make Pallas interpret a Mosaic GPU kernel."""
+    public = getattr(plgpu, "InterpretGPUParams", None)
+    if public is not None:
+        return public()
+    # JAX 0.10 has it in its own modules only.
+    from jax._src.pallas.mosaic_gpu.interpret import params
+
+    return params.InterpretGPUParams()

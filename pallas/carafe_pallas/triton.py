@@ -1,0 +1,518 @@
+"""Reassembly and its two gradients on GPUs of sm_80 and later (Pallas, Triton).
+
+Each launch is a product of matrices with a band in it. A tile of `rows x columns`
+anchors has R rows of its own (output pixels; source pixels in the gradient of the
+features), and the windows between outputs and sources make a band: entry (output,
+source) is the weight of the tap at which the output reads the source, else zero. Taps
+follow from the coordinates alone, so that any scale takes the same path.
+
+    reassemble      band (R outputs x sources) @ features (sources x channels)
+    grad_features   band (R sources x outputs) @ cotangent (outputs x channels)
+    grad_weights    band of: cotangent (R outputs x channels) @ features^T
+
+grid = (column tiles * groups * channel blocks, row tiles, batch); the gradient of the
+weights loops over the channel blocks of a group instead. No atomics: runs repeat bit
+for bit. The sum of the first two runs over `depth` pixels at a time. Memory of a block
+at x2, k = 5, bfloat16 with the default configuration (R = 64 or 16): in shared memory
+the band, 64 x 64 (8 KiB), and the pixels, 64 x 128 (16 KiB); in registers the float32
+sums, 64 x 128 (64 a thread).
+
+Entries outside the band are zero and are multiplied all the same: a NaN or an infinity
+in one pixel spreads over the results of the tiles that load it. Pixels outside the map
+and weights of phases that do not exist are never loaded.
+"""
+
+import dataclasses
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as pltriton
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_pallas import normalizers
+from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.geometry import Axis, Geometry
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_SMALLEST = 16  # Along each side of a product: that of the tensor cores.
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """Anchors and channels of a block, pixels of a product, warps, stages."""
+
+    rows: int
+    columns: int
+    channels: int
+    depth: int
+    num_warps: int = 4
+    num_stages: int = 2
+
+
+def refusal(call: Call) -> str | None:
+    """Say why these kernels cannot run the call; None where they can."""
+    for name in ("features_dtype", "weights_dtype"):
+        if (dtype := getattr(call, name)) not in _DTYPES:
+            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}."
+    # Arrays of any size are indexed rightly: offsets of more than 32 bits are made of
+    # coordinates, each of which must fit.
+    rows, columns = call.geometry.rows, call.geometry.columns
+    if (longest := max(rows.size, columns.size)) >= (limit := 2**26):
+        return f"`H` and `W` must be below {limit}, got {longest}."
+    return None
+
+
+def heuristic(call: Call, launch: Launch) -> TuningConfig:
+    """Choose blocks by arithmetic and by what the compiler makes of them."""
+    axis = call.geometry.rows
+    channels = max(_SMALLEST, _power_of_two(call.channels // call.geometry.groups))
+    wide = jnp.float32 in (call.features_dtype, call.weights_dtype)
+    own = axis.down if launch == "grad_features" else axis.up
+    side = 4 if own <= 2 else 2
+    widest, depth = (64, 16) if wide else (256, 128)
+    return TuningConfig(
+        rows=side, columns=side, channels=min(channels, widest), depth=depth
+    )
+
+
+def _power_of_two(number: int) -> int:
+    return 1 << (number - 1).bit_length()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """Pixels of a tile along an axis; the first is `anchor * stride + shift`."""
+
+    stride: int
+    shift: int
+    count: int
+    size: int
+
+
+def _own_outputs(axis: Axis, anchors: int) -> _Run:
+    return _Run(axis.up, 0, anchors * axis.up, axis.output_size)
+
+
+def _read_sources(axis: Axis, anchors: int) -> _Run:
+    return _Run(axis.down, -axis.radius, axis.span(anchors), axis.size)
+
+
+def _own_sources(axis: Axis, anchors: int) -> _Run:
+    return _Run(axis.down, 0, anchors * axis.down, axis.size)
+
+
+def _reading_outputs(axis: Axis, anchors: int) -> _Run:
+    # Output o reads around o * down // up: those that reach from radius before the
+    # first source to radius after the last.
+    reach = (anchors * axis.down + 2 * axis.radius) * axis.up
+    before = axis.radius * axis.up // axis.down
+    return _Run(axis.up, -before, -(-reach // axis.down), axis.output_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pixels:
+    """Coordinates of pixels as an array, and which of them exist."""
+
+    y: Array
+    x: Array
+    exist: Array
+
+    def column(self) -> "_Pixels":
+        return _Pixels(self.y[:, None], self.x[:, None], self.exist[:, None])
+
+    def row(self) -> "_Pixels":
+        return _Pixels(self.y[None], self.x[None], self.exist[None])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What is static in a launch."""
+
+    geometry: Geometry
+    channels: int
+    normalizer: Normalizer | None
+    config: TuningConfig
+    outputs: tuple[_Run, _Run]
+    sources: tuple[_Run, _Run]
+    dtype: Any  # Of the factors of the products.
+    name: str
+
+    @property
+    def group_channels(self) -> int:
+        return self.channels // self.geometry.groups
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of channels a group has."""
+        return pl.cdiv(self.group_channels, self.config.channels)
+
+    @property
+    def programs(self) -> int:
+        """How many programs share the channels of a group."""
+        return 1 if self.name == "carafe_grad_weights" else self.blocks
+
+    def dot(self, a: Array, b: Array, *, transpose_b: bool = False) -> Array:
+        # A float32 product without a precision would be one of TensorFloat-32.
+        precision = lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
+        a, b = a.astype(self.dtype), b.astype(self.dtype)
+        return pltriton.dot(a, b, trans_b=transpose_b, precision=precision)
+
+
+def _padded(runs: tuple[_Run, _Run]) -> int:
+    return max(_SMALLEST, _power_of_two(runs[0].count * runs[1].count))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Tile:
+    """Where a program works."""
+
+    plan: _Plan
+    n: Array
+    row: Array
+    column: Array
+    group: Array
+    block: Array | int
+
+    @classmethod
+    def of_program(cls, plan: _Plan) -> "_Tile":
+        rest, block = _divide(pl.program_id(0), plan.programs)
+        column, group = _divide(rest, plan.geometry.groups)
+        config = plan.config
+        row = pl.program_id(1) * config.rows
+        n = pl.program_id(2)
+        return cls(plan, n, row, column * config.columns, group, block)
+
+    def pixels(self, runs: tuple[_Run, _Run], index: Array) -> _Pixels:
+        """Return the pixels at flat indices into a tile."""
+        rows, columns = runs
+        i, j = _divide(index, columns.count)
+        y = self.row * rows.stride + rows.shift + i
+        x = self.column * columns.stride + columns.shift + j
+        exist = (i < rows.count) & (y >= 0) & (y < rows.size)
+        return _Pixels(y, x, exist & (x >= 0) & (x < columns.size))
+
+    def load(self, ref: Any, pixels: _Pixels, block: Array | int) -> Array:
+        """Load a block of channels of pixels; what does not exist is zero."""
+        at, inside = self._channels(block)
+        pixels = pixels.column()
+        ref = ref.at[self.n, pixels.y, pixels.x, at]
+        return pltriton.load(ref, mask=pixels.exist & inside, other=0)
+
+    def store(self, ref: Any, pixels: _Pixels, values: Array) -> None:
+        at, inside = self._channels(self.block)
+        pixels = pixels.column()
+        ref = ref.at[self.n, pixels.y, pixels.x, at]
+        pltriton.store(ref, values.astype(ref.dtype), mask=pixels.exist & inside)
+
+    def _channels(self, block: Array | int) -> tuple[Array, Array]:
+        size, width = self.plan.config.channels, self.plan.group_channels
+        at = (block * size + jnp.arange(size))[None]
+        return self.group * width + at, at < width
+
+    def taps(self, outputs: _Pixels, sources: _Pixels) -> tuple[Array, Array]:
+        """Return at which tap outputs read sources, and whether they do."""
+        rows, columns = self.plan.geometry.rows, self.plan.geometry.columns
+        k = rows.kernel_size
+        dy = sources.y - _source(outputs.y, rows) + rows.radius
+        dx = sources.x - _source(outputs.x, columns) + columns.radius
+        inside = (dy >= 0) & (dy < k) & (dx >= 0) & (dx < k)
+        return dy * k + dx, inside
+
+    def weights_at(self, ref: Any, outputs: _Pixels, taps: Array) -> Any:
+        """Return the view of the weights of output pixels at taps."""
+        geometry = self.plan.geometry
+        ay, py = _divide(jnp.maximum(outputs.y, 0), geometry.rows.up)
+        ax, px = _divide(jnp.maximum(outputs.x, 0), geometry.columns.up)
+        kernel = (py * geometry.columns.up + px) * geometry.groups + self.group
+        return ref.at[self.n, ay, ax, kernel * geometry.kernel_size**2 + taps]
+
+    def band(self, ref: Any, outputs: _Pixels, sources: _Pixels) -> Array:
+        """Lay the weights of outputs where they read sources, else zero."""
+        weights, inside = self.spread(ref, outputs, sources)
+        if self.plan.normalizer is not None:
+            # Kernels are rounded to their dtype wherever they are made.
+            kernels = _normalize(weights, inside, self.plan.normalizer)
+            weights = kernels.astype(ref.dtype)
+        return jnp.where(inside & sources.exist, weights, 0)
+
+    def spread(
+        self, ref: Any, outputs: _Pixels, sources: _Pixels
+    ) -> tuple[Array, Array]:
+        """Return the weights along the band as they are stored, and where it lies."""
+        taps, inside = self.taps(outputs, sources)
+        inside &= outputs.exist
+        weights = self.weights_at(ref, outputs, taps)
+        return pltriton.load(weights, mask=inside, other=0), inside
+
+
+def _divide(number: Array, by: int) -> tuple[Array, Array]:
+    # Numbers here are not negative, which `//` and `%` could not know.
+    return lax.div(number, by), lax.rem(number, by)
+
+
+def _source(output: Array, axis: Axis) -> Array:
+    quotient, _ = _divide(jnp.maximum(output, 0) * axis.down, axis.up)
+    return quotient
+
+
+def _normalize(logits: Array, inside: Array, normalizer: Normalizer) -> Array:
+    """Normalise each row over what is inside of the band, in float32."""
+    logits = logits.astype(jnp.float32)
+    if normalizer == "sigmoid":
+        return _sigmoid(logits)
+    if normalizer == "normalized_sigmoid":
+        logits = jnp.minimum(logits, 0) - jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    logits = jnp.where(inside, logits, -jnp.inf)
+    powers = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
+    return powers * (1 / jnp.sum(powers, axis=1, keepdims=True))
+
+
+def _sigmoid(logits: Array) -> Array:
+    return 1 / (1 + jnp.exp(-logits))
+
+
+def _sum_pixels(plan: _Plan, runs: tuple[_Run, _Run], add: Any, own: int) -> Array:
+    """Sum over the pixels of a tile, a number of them at a time."""
+    depth = min(plan.config.depth, _padded(runs))
+    chunks = pl.cdiv(runs[0].count * runs[1].count, depth)
+    total = jnp.zeros((own, plan.config.channels), jnp.float32)
+    if chunks == 1:
+        return add(jnp.arange(depth), total)
+
+    def body(chunk: Array, total: Array) -> Array:
+        return add(chunk * depth + jnp.arange(depth), total)
+
+    return lax.fori_loop(0, chunks, body, total)
+
+
+def _reassemble_kernel(
+    features_ref: Any, weights_ref: Any, out_ref: Any, *, plan: _Plan
+) -> None:
+    tile = _Tile.of_program(plan)
+    own = _padded(plan.outputs)
+    outputs = tile.pixels(plan.outputs, jnp.arange(own))
+
+    def add(index: Array, total: Array) -> Array:
+        sources = tile.pixels(plan.sources, index)
+        band = tile.band(weights_ref, outputs.column(), sources.row())
+        return total + plan.dot(band, tile.load(features_ref, sources, tile.block))
+
+    tile.store(out_ref, outputs, _sum_pixels(plan, plan.sources, add, own))
+
+
+def _grad_features_kernel(
+    weights_ref: Any, cotangent_ref: Any, grad_ref: Any, *, plan: _Plan
+) -> None:
+    tile = _Tile.of_program(plan)
+    own = _padded(plan.sources)
+    sources = tile.pixels(plan.sources, jnp.arange(own))
+
+    def add(index: Array, total: Array) -> Array:
+        outputs = tile.pixels(plan.outputs, index)
+        band = tile.band(weights_ref, outputs.row(), sources.column())
+        return total + plan.dot(band, tile.load(cotangent_ref, outputs, tile.block))
+
+    tile.store(grad_ref, sources, _sum_pixels(plan, plan.outputs, add, own))
+
+
+def _grad_weights_kernel(
+    features_ref: Any, cotangent_ref: Any, *refs: Any, plan: _Plan
+) -> None:
+    *logits_ref, grad_ref = refs
+    tile = _Tile.of_program(plan)
+    outputs = tile.pixels(plan.outputs, jnp.arange(_padded(plan.outputs)))
+    sources = tile.pixels(plan.sources, jnp.arange(_padded(plan.sources)))
+
+    def add(block: Array | int, total: Array) -> Array:
+        cotangent = tile.load(cotangent_ref, outputs, block)
+        features = tile.load(features_ref, sources, block)
+        return total + plan.dot(cotangent, features, transpose_b=True)
+
+    total = jnp.zeros((_padded(plan.outputs), _padded(plan.sources)), jnp.float32)
+    gradient = lax.fori_loop(0, plan.blocks, add, total)
+    if logits_ref:
+        gradient = _pull_back(tile, logits_ref[0], outputs, sources, gradient)
+    _store_weights(tile, grad_ref, outputs, sources, gradient)
+
+
+def _pull_back(
+    tile: _Tile, ref: Any, outputs: _Pixels, sources: _Pixels, gradient: Array
+) -> Array:
+    """Turn the gradient of the kernels into that of the logits, along the band."""
+    normalizer = tile.plan.normalizer
+    assert normalizer is not None
+    logits, inside = tile.spread(ref, outputs.column(), sources.row())
+    kernels = _normalize(logits, inside, normalizer)
+    if normalizer == "sigmoid":
+        return jnp.where(inside, gradient * kernels * (1 - kernels), 0)
+    products = jnp.where(inside, kernels * gradient, 0)
+    inner = jnp.sum(products, axis=1, keepdims=True)
+    gradient = products - kernels * inner
+    if normalizer == "normalized_sigmoid":
+        gradient *= _sigmoid(-logits.astype(jnp.float32))
+    return jnp.where(inside, gradient, 0)
+
+
+def _store_weights(
+    tile: _Tile, ref: Any, outputs: _Pixels, sources: _Pixels, gradient: Array
+) -> None:
+    """Store the band. Phases that do not exist have loaded zeros: they get zero."""
+    geometry, config = tile.plan.geometry, tile.plan.config
+    outputs = outputs.column()
+    taps, inside = tile.taps(outputs, sources.row())
+    rows, columns = geometry.rows, geometry.columns
+    own = tile.row + config.rows, tile.column + config.columns
+    inside &= outputs.y < jnp.minimum(own[0], rows.anchors) * rows.up
+    inside &= outputs.x < jnp.minimum(own[1], columns.anchors) * columns.up
+    # What is masked points past the end: it must not alias what is stored.
+    weights = tile.weights_at(ref, outputs, jnp.where(inside, taps, ref.shape[3]))
+    pltriton.store(weights, gradient.astype(ref.dtype), mask=inside)
+
+
+def reassemble(
+    features: Float[Array, "n h w c"],
+    weights: Float[Array, "n ah aw kernels"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n oh ow c"]:
+    """Sum each window of the features, weighted by its kernel."""
+    call = _call(features, weights, geometry, normalizer)
+    plan = _plan(call, "reassemble", config)
+    if plan.normalizer is None:
+        weights = _normalized(weights, geometry, normalizer)
+    oh, ow = geometry.rows.output_size, geometry.columns.output_size
+    out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), dtype)
+    return _launch(
+        _reassemble_kernel, plan, out, features, weights, interpret=interpret
+    )
+
+
+def grad_features(
+    weights: Float[Array, "n ah aw kernels"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n h w c"]:
+    """Gather for each source pixel what the windows over it received."""
+    call = _call(cotangent, weights, geometry, normalizer)
+    plan = _plan(call, "grad_features", config)
+    weights = _normalized(weights, geometry, normalizer)
+    h, w = geometry.rows.size, geometry.columns.size
+    grad = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), dtype)
+    return _launch(
+        _grad_features_kernel, plan, grad, weights, cotangent, interpret=interpret
+    )
+
+
+def grad_weights(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    weights: Float[Array, "n ah aw kernels"] | None,
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n ah aw kernels"]:
+    """Multiply each output pixel with every pixel of its window, over the channels."""
+    call = _call(features, cotangent, geometry, normalizer)
+    plan = _plan(call, "grad_weights", config)
+    rows, columns = geometry.rows, geometry.columns
+    kernels = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
+    shape = (call.batch, rows.anchors, columns.anchors, kernels)
+    grad = jax.ShapeDtypeStruct(shape, dtype)
+    operands = (
+        (features, cotangent) if weights is None else (features, cotangent, weights)
+    )
+    return _launch(_grad_weights_kernel, plan, grad, *operands, interpret=interpret)
+
+
+def _call(
+    first: Array, second: Array, geometry: Geometry, normalizer: Normalizer | None
+) -> Call:
+    """Describe a launch by its two factors, the first of which has the channels."""
+    return Call(
+        geometry,
+        batch=first.shape[0],
+        channels=first.shape[3],
+        features_dtype=first.dtype,
+        weights_dtype=second.dtype,
+        normalizer=normalizer,
+    )
+
+
+def _normalized(
+    weights: Array, geometry: Geometry, normalizer: Normalizer | None
+) -> Array:
+    """Normalise before a launch: where one would do so again in many tiles."""
+    if normalizer is None:
+        return weights
+    taps = geometry.kernel_size**2
+    logits = weights.astype(jnp.float32).reshape(*weights.shape[:3], -1, taps)
+    kernels = normalizers.normalize(logits, normalizer)
+    return kernels.reshape(weights.shape).astype(weights.dtype)
+
+
+def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> _Plan:
+    config = config or heuristic(call, launch)
+    rows, columns = call.geometry.rows, call.geometry.columns
+    of_outputs, of_sources = _own_outputs, _read_sources
+    if launch == "grad_features":
+        of_outputs, of_sources = _reading_outputs, _own_sources
+    sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
+    whole = launch == "grad_weights" or config.depth >= _padded(sources)
+    same = call.features_dtype == call.weights_dtype
+    return _Plan(
+        geometry=call.geometry,
+        channels=call.channels,
+        # A row of a band must be whole to be normalised; here it lies across otherwise.
+        normalizer=call.normalizer if whole and launch != "grad_features" else None,
+        config=config,
+        outputs=(of_outputs(rows, config.rows), of_outputs(columns, config.columns)),
+        sources=sources,
+        dtype=call.features_dtype if same else jnp.dtype(jnp.float32),
+        name=f"carafe_{launch}",
+    )
+
+
+def _launch(
+    kernel: Any,
+    plan: _Plan,
+    out: jax.ShapeDtypeStruct,
+    *operands: Array,
+    interpret: bool,
+) -> Array:
+    # JAX 0.11 and later warn whenever such a launch is lowered, after this returns.
+    # Their successor, Mosaic GPU, serves Hopper only; older devices have nothing else.
+    warnings.filterwarnings(
+        "ignore",
+        message="The Pallas Triton backend is deprecated",
+        category=DeprecationWarning,
+    )
+    config, geometry = plan.config, plan.geometry
+    columns = pl.cdiv(geometry.columns.anchors, config.columns)
+    rows = pl.cdiv(geometry.rows.anchors, config.rows)
+    return pl.pallas_call(
+        functools.partial(kernel, plan=plan),
+        out_shape=out,
+        grid=(columns * geometry.groups * plan.programs, rows, out.shape[0]),
+        compiler_params=pltriton.CompilerParams(
+            num_warps=config.num_warps, num_stages=config.num_stages
+        ),
+        interpret=interpret,
+        name=plan.name,
+    )(*operands)

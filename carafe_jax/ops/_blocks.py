@@ -1,8 +1,7 @@
 """Blocks of rows: read with zeros outside the map, written one below the other."""
 
-import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -21,12 +20,10 @@ def over_blocks(
     rows_per_anchor: int,
     shape: tuple[int, ...],
     dtype: DTypeLike,
-    like: Iterable[Array],
 ) -> Array:
     """Stack `block(first anchor, anchors)` along axis 1 into an array of `shape`.
 
-    `like` are the arrays that it reads. `anchor_bytes` is what a block reads for each
-    anchor row, in the dtype of the sums;
+    `anchor_bytes` is what a block reads for each anchor row, in the dtype of the sums;
     0 asks for one block. Rows past the last anchor's are cut off.
     """
     size = anchors
@@ -42,20 +39,8 @@ def over_blocks(
         return lax.dynamic_update_slice_in_dim(out, rows, first * rows_per_anchor, 1)
 
     full = (shape[0], anchors * rows_per_anchor, *shape[2:])
-    out = lax.fori_loop(
-        0, math.ceil(anchors / size), write, zeros(full, dtype, like=like)
-    )
+    out = lax.fori_loop(0, math.ceil(anchors / size), write, jnp.zeros(full, dtype))
     return out[:, : shape[1]]
-
-
-def zeros(shape: tuple[int, ...], dtype: DTypeLike, *, like: Iterable[Array]) -> Array:
-    """Return zeros to start a loop with that adds what comes of the arrays `like`.
-
-    Inside a `jax.shard_map` they vary over its axes as the arrays do: a loop's carry
-    keeps its type.
-    """
-    parts = [jnp.zeros_like(x, dtype=dtype, shape=shape) for x in like]
-    return functools.reduce(jnp.add, parts)
 
 
 def row_bytes(x: Float[Array, "n h w ..."]) -> int:

@@ -137,6 +137,7 @@ def _run(
             if layout.channels
         ]
         call = _call(share, batch=shares[0].shape[0], channels=width[0])
+        shape = result.shape(geometry, examples=call.batch, channels=call.channels)
 
         def on_backend(backend: support.Backend, *shares: Array) -> Array:
             module = support.module_of(backend)
@@ -155,6 +156,7 @@ def _run(
             on_backend,
             shares,
             call=call,
+            result=jax.ShapeDtypeStruct(shape, own),
             implementation=spec.implementation,
             device_kind=device_kind,
             interpret=spec.interpret,

@@ -1,18 +1,25 @@
-"""The choice between plain JAX and kernels, by the platform that is compiled for."""
+"""The choice between plain JAX and kernels, by the platform that is compiled for.
+
+A launch is a primitive with one lowering rule a platform. So only what a program will
+run is traced: a program for a CPU never looks into a kernel. (`platform_dependent` of
+`jax.lax` would trace every branch, at about a second a launch.)
+"""
 
 import contextlib
 import contextvars
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from carafe_pallas import support
 from carafe_pallas.call import Call
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 _logger = logging.getLogger(__name__)
@@ -45,53 +52,43 @@ def run(
     operands: tuple[Array, ...],
     *,
     call: Call,
+    result: jax.ShapeDtypeStruct,
     implementation: str | None,
     device_kind: str | None,
     interpret: bool,
 ) -> Array:
     """Run `xla(*operands)`, or `kernel(backend, *operands)` where a backend is chosen.
 
+    Both return an array like `result`. Examples are the first axis of all of them.
+
     Raises:
       NotImplementedError: The implementation asked for cannot run the call; on another
         platform than its own it is raised when the program is lowered.
     """
-    if implementation == "xla" or call.batch == 0 or call.channels == 0:
-        return xla(*operands)
-
-    def launch(backend: support.Backend) -> Callable[..., Array]:
-        return _over_examples(functools.partial(kernel, backend))
-
+    if implementation == "xla" or 0 in (call.batch, call.channels):
+        return _bind(xla, kernel, operands, result, lambda platform: None)
     if implementation is None:
-        chosen = {
-            platform: backend
-            for platform in support.PLATFORMS
-            if (backend := _best(platform, call, device_kind)) is not None
-        }
-        branches = {name: launch(backend) for name, backend in chosen.items()}
-        return _by_platform(operands, branches, xla)
+        best = functools.partial(_best, call=call, device_kind=device_kind)
+        return _bind(xla, kernel, operands, result, best)
     backend: Any = implementation
-    reason = support.refusal(
-        backend, call, device_kind=None if interpret else device_kind
-    )
+    kind = None if interpret else device_kind
+    reason = support.refusal(backend, call, device_kind=kind)
     if reason is not None:
         raise NotImplementedError(
             f"`implementation={implementation!r}` cannot run: {reason}."
         )
     if interpret:
-        return launch(backend)(*operands)
-    platform = support.platform_of(backend)
-
-    def elsewhere(first: Array, *rest: Array) -> Array:
-        return xla(_refuse(first, implementation, platform), *rest)
-
-    return _by_platform(operands, {platform: launch(backend)}, elsewhere)
+        return _over_examples(functools.partial(kernel, backend))(*operands)
+    return _bind(xla, kernel, operands, result, functools.partial(_only, backend))
 
 
-def _best(platform: str, call: Call, device_kind: str | None) -> support.Backend | None:
-    """Return the first backend of a platform that can run the call."""
-    for backend in support.PLATFORMS[platform]:
-        # A device of another platform says nothing about this one's.
-        kind = device_kind if _is_of(platform, device_kind) else None
+def _best(
+    platform: str, *, call: Call, device_kind: str | None
+) -> support.Backend | None:
+    # A device of another platform says nothing about this one's.
+    is_tpu = device_kind is not None and device_kind.startswith("TPU")
+    kind = device_kind if is_tpu == (platform == "tpu") else None
+    for backend in support.PLATFORMS.get(platform, ()):
         reason = support.refusal(backend, call, device_kind=kind)
         if reason is None:
             return backend
@@ -99,57 +96,113 @@ def _best(platform: str, call: Call, device_kind: str | None) -> support.Backend
     return None
 
 
-def _is_of(platform: str, device_kind: str | None) -> bool:
-    is_tpu = device_kind is not None and device_kind.startswith("TPU")
-    return is_tpu if platform == "tpu" else not is_tpu
-
-
-def _by_platform(
-    operands: tuple[Array, ...],
-    branches: dict[str, Callable[..., Array]],
-    default: Callable[..., Array],
-) -> Array:
-    if not branches:
-        return default(*operands)
-    return jax.lax.platform_dependent(*operands, default=default, **branches)
+def _only(backend: support.Backend, platform: str) -> support.Backend:
+    own = support.platform_of(backend)
+    if platform != own:
+        raise NotImplementedError(
+            f"`implementation={backend!r}` cannot run: it is for {own!r}, and the "
+            f"program is compiled for {platform!r}."
+        )
+    return backend
 
 
 def _over_examples(launch: Callable[..., Array]) -> Callable[..., Array]:
-    """Let `vmap` add to the examples of a launch, which all are its first axis."""
+    """Let `vmap` add to the examples of a launch."""
     launch = custom_vmap(launch)
 
     @launch.def_vmap
     def batched(size: int, is_batched: list[bool], *operands: Array) -> Any:
-        spread = [
-            x if has_axis else jax.numpy.broadcast_to(x, (size, *x.shape))
-            for x, has_axis in zip(operands, is_batched, strict=True)
-        ]
-        joined = [x.reshape(size * x.shape[1], *x.shape[2:]) for x in spread]
-        out = launch(*joined)
-        return out.reshape(size, out.shape[0] // size, *out.shape[1:]), True
+        dims = [0 if has_axis else None for has_axis in is_batched]
+        out = launch(*_join_examples(operands, dims, size))
+        return _split_examples(out, size), True
 
     return launch
 
 
-# The identity, which no platform can lower.
-_refuse_p = Primitive("carafe_refuse")
+def _join_examples(
+    operands: Sequence[Array], dims: Sequence[int | None], size: int
+) -> list[Array]:
+    """Make the axis that `vmap` added part of the first."""
+    spread = [
+        jnp.broadcast_to(x, (size, *x.shape))
+        if dim is None
+        else jnp.moveaxis(x, dim, 0)
+        for x, dim in zip(operands, dims, strict=True)
+    ]
+    return [x.reshape(size * x.shape[1], *x.shape[2:]) for x in spread]
 
 
-def _refuse(x: Array, implementation: str, platform: str) -> Array:
-    return _refuse_p.bind(x, implementation=implementation, platform=platform)
+def _split_examples(x: Array, size: int) -> Array:
+    return x.reshape(size, x.shape[0] // size, *x.shape[1:])
 
 
-def _cannot_lower(context: Any, *_: Any, implementation: str, platform: str) -> Any:
-    asked = context.module_context.platforms
-    raise NotImplementedError(
-        f"`implementation={implementation!r}` cannot run: it is for {platform!r}, and "
-        f"the program is compiled for {', '.join(map(repr, asked))}."
+_launch_p = Primitive("carafe_launch")
+
+
+def _bind(
+    xla: Callable[..., Array],
+    kernel: Callable[..., Array],
+    operands: Sequence[Array],
+    result: jax.ShapeDtypeStruct,
+    choose: Callable[[str], support.Backend | None],
+) -> Array:
+    """Launch what `choose(platform)` says: a backend, or None for plain JAX."""
+    # Inside a `shard_map` the result varies over the axes over which an operand does.
+    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
+    operands = [
+        jax.lax.pcast(x, axes, to="varying") if axes else x
+        for x, axes in zip(operands, missing, strict=True)
+    ]
+    return _launch_p.bind(
+        *operands, xla=xla, kernel=kernel, result=result, choose=choose
     )
 
 
-_refuse_p.def_abstract_eval(lambda x, **_: x)
-mlir.register_lowering(_refuse_p, _cannot_lower)
-batching.primitive_batchers[_refuse_p] = lambda operands, dims, **params: (
-    _refuse_p.bind(*operands, **params),
-    dims[0],
-)
+def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any) -> Any:
+    spec = PartitionSpec(*[None] * len(result.shape))
+    return aval.update(
+        shape=result.shape,
+        dtype=result.dtype,
+        weak_type=False,
+        sharding=NamedSharding(aval.sharding.mesh, spec),
+    )
+
+
+def _lower(
+    platform: str,
+    context: Any,
+    *operands: Any,
+    xla: Callable[..., Array],
+    kernel: Callable[..., Array],
+    choose: Callable[[str], support.Backend | None],
+    **_: Any,
+) -> Any:
+    backend = choose(platform)
+    function = xla if backend is None else functools.partial(kernel, backend)
+    # The types of a surrounding `shard_map` do not concern what runs on one device.
+    plain = [jax.core.ShapedArray(x.shape, x.dtype) for x in context.avals_in]
+    rule = mlir.lower_fun(function, multiple_results=False)
+    return rule(context.replace(avals_in=plain), *operands)
+
+
+def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
+    (size,) = {
+        x.shape[dim]
+        for x, dim in zip(operands, dims, strict=True)
+        if dim is not None
+    }
+    joined = _join_examples(operands, dims, size)
+    whole = jax.ShapeDtypeStruct(
+        (size * result.shape[0], *result.shape[1:]), result.dtype
+    )
+    out = _launch_p.bind(*joined, result=whole, **params)
+    return _split_examples(out, size), 0
+
+
+_launch_p.def_abstract_eval(_type_of_result)
+batching.primitive_batchers[_launch_p] = _batch
+for _platform in ("cpu", "rocm", *support.PLATFORMS):
+    mlir.register_lowering(
+        _launch_p, functools.partial(_lower, _platform), platform=_platform
+    )

@@ -122,6 +122,22 @@ class Layout:
             case "anchor":
                 return 1
 
+    def shape(
+        self, geometry: Geometry, *, examples: int, channels: int
+    ) -> tuple[int, ...]:
+        """Return the shape of the array for maps of some examples and channels."""
+        rows, columns = geometry.rows, geometry.columns
+        weights = geometry.groups * geometry.kernel_size**2
+        if self.row == "source":
+            return examples, rows.size, columns.size, channels
+        if self.row == "anchor":
+            phases = rows.up * columns.up
+            return examples, rows.anchors, columns.anchors, phases, weights
+        pixels = examples, rows.output_size, columns.output_size
+        if self.channels is not None:
+            return *pixels, channels
+        return *pixels, geometry.groups, geometry.kernel_size**2
+
     def spec(self, split: "Split") -> PartitionSpec:
         """Split the examples, the rows, and the channels or groups."""
         parts: list[_Axes | None] = [None] * self.rank
@@ -258,11 +274,15 @@ def _exchange(x: Array, count: int, axes: _Axes) -> Array:
 
 
 def like(x: Array, other: Array) -> Array:
-    """Give `x` the sharding of `other`, where types tell it (Explicit axes)."""
-    sharding = jax.typeof(other).sharding
-    if sharding.mesh.empty or not sharding.mesh.explicit_axes:
+    """Give the gradient `x` of `other` its type of sharding."""
+    own, wanted = jax.typeof(x), jax.typeof(other)
+    # In a surrounding `shard_map`: what all devices share hears from all of them.
+    varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying
+    if varying:
+        x = jax.lax.psum(x, tuple(varying))
+    if wanted.sharding.mesh.empty or not wanted.sharding.mesh.explicit_axes:
         return x
-    return jax.sharding.reshard(x, sharding)
+    return jax.sharding.reshard(x, wanted.sharding)
 
 
 def device_kind(arrays: Sequence[Array]) -> str | None:

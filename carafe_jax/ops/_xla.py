@@ -28,7 +28,6 @@ from carafe_jax.ops._blocks import (
     over_blocks,
     row_bytes,
     source_rows,
-    zeros,
 )
 
 # A call outside `jax.jit` is fused as well.
@@ -77,7 +76,6 @@ def reassemble(
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
         dtype=dtype,
-        like=(features, kernels),
     )
 
 
@@ -116,7 +114,6 @@ def grad_features(
         rows_per_anchor=rows.down,
         shape=(n, rows.size, columns.size, c),
         dtype=dtype,
-        like=(kernels, cotangent),
     )
 
 
@@ -166,7 +163,6 @@ def grad_kernels(
             geometry.kernel_size**2,
         ),
         dtype=dtype,
-        like=(features, cotangent),
     )
 
 
@@ -211,7 +207,7 @@ def _sum_readers(
 
     n, *_, groups, c = cotangent.shape
     dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
-    nothing = zeros((n, down, across, groups, c), dtype, like=(weights, cotangent))
+    nothing = jnp.zeros((n, down, across, groups, c), dtype)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]

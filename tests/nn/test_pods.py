@@ -1,0 +1,49 @@
+"""The training step of a CARAFE++ block, compiled for TPU pods that are not there."""
+
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+pytestmark = pytest.mark.aot
+
+
+@functools.cache
+def compile_step(topology):
+    pytest.importorskip("libtpu", reason='needs `pip install "jax[tpu]"`')
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "TPU_SKIP_MDS_QUERY": "1",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.nn.pod_step", topology],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("topology", ["v5e:4x4", "v5e:16x16"])
+def test_a_training_step_gathers_no_activation(topology):
+    found = compile_step(topology)
+    # Up and down, each forward and two gradients.
+    assert found["kernels"] == 6
+    assert found["gathers"] == []
+
+
+@pytest.mark.parametrize("topology", ["v5e:4x4", "v5e:16x16"])
+def test_only_parameters_statistics_and_scalars_are_reduced(topology):
+    found = compile_step(topology)
+    assert found["reduced"]
+    assert max(found["reduced"]) <= found["largest_parameter"]

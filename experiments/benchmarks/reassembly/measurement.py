@@ -1,24 +1,25 @@
 """Timing: all providers in turn, so that a drift of the machine hits them alike."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from experiments.benchmarks.reassembly.config import Config, Mode
+from experiments.benchmarks.reassembly.platforms import on_accelerator
 from experiments.benchmarks.reassembly.programs import (
     Program,
     Skip,
-    check_agreement,
     compile_program,
+    disagreements,
 )
-from experiments.benchmarks.reassembly.providers import (
-    Computation,
-    computations,
-    make_operands,
-)
+from experiments.benchmarks.reassembly.providers import computations, make_operands
 from experiments.benchmarks.reassembly.shapes import Shape
+from experiments.benchmarks.reassembly.torch_programs import torch_programs
+
+_LEAST_SECONDS = 0.01  # Of a timing on an accelerator.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,13 +31,23 @@ class Measurement:
     provider: str
     seconds: tuple[float, ...]
     bytes_moved: int
+    operations: int | None
     temporaries: int | None
     arguments_and_outputs: int | None
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Findings:
+    """What one shape and mode gave; those that disagree are timed all the same."""
+
+    measurements: list[Measurement]
+    skips: list[Skip]
+    disagreements: list[Skip]
+
+
 def measure(
     shape: Shape, mode: Mode, config: Config, *, on_round: Callable[[], None]
-) -> tuple[list[Measurement], list[Skip]]:
+) -> Findings:
     """Compile, check and time every provider; `on_round` hears of each repetition."""
     operands = make_operands(
         shape,
@@ -44,57 +55,75 @@ def measure(
         groups=config.groups,
         dtype=config.dtype,
     )
-    tried = [
-        compile_program(computation)
-        for name in config.providers
-        for computation in computations(name, operands, scale=shape.scale, mode=mode)
-    ]
+    tried: list[Program | Skip] = []
+    for name in config.providers:
+        if name in ("torch_unfold", "torch_bilinear"):
+            tried += torch_programs(name, operands, scale=shape.scale, mode=mode)
+        else:
+            found = computations(name, operands, scale=shape.scale, mode=mode)
+            tried += map(compile_program, found)
     programs = [program for program in tried if isinstance(program, Program)]
-    check_agreement(programs, operands)
+    differing = disagreements(programs, operands, scale=shape.scale, mode=mode)
     seconds = _time_in_turn(programs, config.repetitions, on_round)
     measurements = [
         _record(shape, mode, program, times)
         for program, times in zip(programs, seconds, strict=True)
     ]
-    return measurements, [skip for skip in tried if isinstance(skip, Skip)]
+    return Findings(
+        measurements=measurements,
+        skips=[skip for skip in tried if isinstance(skip, Skip)],
+        disagreements=differing,
+    )
 
 
 def _time_in_turn(
     programs: Sequence[Program], repetitions: int, on_round: Callable[[], None]
 ) -> list[tuple[float, ...]]:
-    for program in programs:
-        program()
+    calls = [_calls_of(program) for program in programs]
     seconds: list[list[float]] = [[] for _ in programs]
     order = np.random.default_rng(0)
     for _ in range(repetitions):
         # In a fixed order each program would always follow the same one.
         for index in order.permutation(len(programs)):
-            seconds[index].append(_time(programs[index]))
+            seconds[index].append(_time(programs[index], calls[index]))
         on_round()
     return [tuple(times) for times in seconds]
 
 
-def _time(program: Program) -> float:
+def _calls_of(program: Program) -> int:
+    """Choose how many calls make a timing.
+
+    An accelerator is kept busy: the host's part in a call is not to be measured.
+    """
+    if not on_accelerator():
+        return 1
+    return min(100, math.ceil(_LEAST_SECONDS / _time(program, 1)))
+
+
+def _time(program: Program, calls: int) -> float:
     # The allocator is left as this program leaves it, not as its neighbour did.
-    program()
+    program.finish(program.start())
     start = time.perf_counter()
+    for _ in range(calls - 1):
+        program.start()
     # Held until the clock is read: giving memory back to the system takes time.
-    outputs = program()
+    outputs = program.finish(program.start())
     seconds = time.perf_counter() - start
     del outputs
-    return seconds
+    return seconds / calls
 
 
 def _record(
     shape: Shape, mode: Mode, program: Program, seconds: tuple[float, ...]
 ) -> Measurement:
-    computation: Computation = program.computation
+    computation = program.computation
     return Measurement(
         shape=shape,
         mode=mode,
         provider=computation.provider,
         seconds=seconds,
         bytes_moved=computation.bytes_moved,
+        operations=computation.operations,
         temporaries=program.temporaries,
         arguments_and_outputs=program.arguments_and_outputs,
     )

@@ -1,11 +1,11 @@
-"""What is timed: the operator, the formulation it replaces, and two yardsticks."""
+"""What is timed in JAX: the operator, the formulation it replaces, two yardsticks."""
 
 import dataclasses
 import functools
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from typing import get_args
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,65 +14,103 @@ from jax import lax
 from jaxtyping import Array, Float
 
 import carafe_jax
+from carafe_jax import ops
 from carafe_jax.ops import Implementation
 from experiments.benchmarks.reassembly.config import Mode, ProviderName
+from experiments.benchmarks.reassembly.platforms import backends
 from experiments.benchmarks.reassembly.shapes import Shape
+
+NORMALIZER = "softmax"
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Operands:
-    """The arrays of one call."""
+    """The arrays of one call; the kernels are those of the logits."""
 
     features: Float[Array, "n h w c"]
     kernels: Float[Array, "n oh ow g taps"]
+    logits: Float[Array, "n ah aw channels"]
     cotangent: Float[Array, "n oh ow c"]
 
     def bytes_moved(self, mode: Mode) -> int:
-        """Count each array of a call once, and in the backward its gradient too."""
+        """Count each array that a mode reads or writes once."""
         arrays = (self.features, self.kernels, self.cotangent)
-        forward = sum(array.nbytes for array in arrays)
-        return forward if mode == "forward" else 2 * forward
+        # A gradient swaps one array for its cotangent of the same size.
+        total = sum(array.nbytes for array in arrays)
+        return 2 * total if mode == "forward_backward" else total
+
+    def bytes_moved_from_logits(self, mode: Mode) -> int:
+        """Count likewise, where logits stand for the kernels."""
+        others = self.features.nbytes + self.cotangent.nbytes
+        match mode:
+            case "forward" | "grad_features":
+                return others + self.logits.nbytes
+            case "grad_kernels":  # The logits and their gradient.
+                return others + 2 * self.logits.nbytes
+            case "forward_backward":
+                return 2 * (others + self.logits.nbytes)
+
+    def operations(self, mode: Mode) -> int:
+        """Count a product and a sum for each tap of an output pixel and channel."""
+        taps = self.kernels.shape[-1]
+        return (3 if mode == "forward_backward" else 1) * 2 * taps * self.cotangent.size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Computation:
-    """A function to compile, and the arguments to time it with."""
+    """What a provider computes in one mode.
+
+    `results` names the arrays that come out; those of one name must agree, whichever
+    provider they are of. Its name ends in a colon and an implementation where it is
+    bound to one.
+    """
 
     provider: str
+    results: tuple[str, ...]
+    bytes_moved: int
+    operations: int | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JaxComputation(Computation):
+    """A function to compile, and the arguments to time it with."""
+
     function: Callable[..., Array | tuple[Array, ...]]
     arguments: tuple[Array, ...]
-    bytes_moved: int
-
-    @property
-    def family(self) -> str:
-        """The provider's name without the implementation: "carafe:xla" is carafe."""
-        return self.provider.partition(":")[0]
 
 
 def make_operands(
     shape: Shape, *, kernel_size: int, groups: int, dtype: str
 ) -> Operands:
-    """Draw features, cotangent and softmax-normalised kernels."""
+    """Draw features, cotangent and logits; normalise these into kernels."""
     keys = jax.random.split(jax.random.key(0), 3)
-    logits = jax.random.normal(
-        keys[1], shape.kernels(kernel_size=kernel_size, groups=groups)
+    sizes = {"kernel_size": kernel_size, "groups": groups}
+    logits = jax.random.normal(keys[1], shape.logits(**sizes)).astype(dtype)
+    kernels = functools.partial(
+        ops.kernels_of_logits,
+        size=shape.features[1:3],
+        normalizer=NORMALIZER,
+        scale=shape.scale,
+        **sizes,
     )
     return Operands(
         features=jax.random.normal(keys[0], shape.features).astype(dtype),
-        kernels=jax.nn.softmax(logits).astype(dtype),
+        kernels=jax.jit(kernels)(logits),
+        logits=logits,
         cotangent=jax.random.normal(keys[2], shape.output).astype(dtype),
     )
 
 
 def computations(
     provider: ProviderName, operands: Operands, *, scale: Fraction, mode: Mode
-) -> list[Computation]:
-    """Make what a provider runs: several for `carafe` on an accelerator."""
+) -> list[JaxComputation]:
+    """Make what a provider runs: several for the operator on an accelerator."""
     match provider:
         case "carafe":
             return [
                 _with_kernels(
-                    "carafe" if name is None else f"carafe:{name}",
+                    _named("carafe", name),
                     functools.partial(
                         carafe_jax.reassemble, scale=scale, implementation=name
                     ),
@@ -81,13 +119,28 @@ def computations(
                 )
                 for name in _implementations()
             ]
+        case "fused":
+            return [
+                _from_logits(
+                    _named("fused", name),
+                    functools.partial(_fused, implementation=name),
+                    operands,
+                    scale,
+                    mode,
+                )
+                for name in _implementations()
+            ]
+        case "unfused":
+            return [_from_logits("unfused", _unfused, operands, scale, mode)]
         case "stacked":
             function = functools.partial(reassemble_stacked, scale=scale)
             return [_with_kernels("stacked", function, operands, mode)]
         case "nearest":
-            return [_nearest(operands, scale, mode)]
+            return _nearest(operands, scale, mode)
         case "copy":
             return [_copy(operands, mode)]
+        case _:
+            return []
 
 
 def reassemble_stacked(
@@ -134,6 +187,34 @@ def _sources(size: int, scale: Fraction) -> np.ndarray:
     return np.arange(math.ceil(size * scale)) * scale.denominator // scale.numerator
 
 
+def _fused(
+    features: Array,
+    logits: Array,
+    *,
+    sizes: dict[str, int],
+    scale: Fraction,
+    implementation: Implementation | None,
+) -> Array:
+    return ops.reassemble_logits(
+        features,
+        logits,
+        normalizer=NORMALIZER,
+        scale=scale,
+        implementation=implementation,
+        **sizes,
+    )
+
+
+def _unfused(
+    features: Array, logits: Array, *, sizes: dict[str, int], scale: Fraction
+) -> Array:
+    size = features.shape[1:3]
+    kernels = ops.kernels_of_logits(
+        logits, size=size, normalizer=NORMALIZER, scale=scale, **sizes
+    )
+    return ops.reassemble(features, kernels, scale=scale)
+
+
 def _resample_nearest(
     features: Float[Array, "n h w c"], *, scale: Fraction
 ) -> Float[Array, "n oh ow c"]:
@@ -150,35 +231,104 @@ def _resample_nearest(
 
 def _with_kernels(
     provider: str, function: Callable[..., Array], operands: Operands, mode: Mode
-) -> Computation:
+) -> JaxComputation:
     arguments = (operands.features, operands.kernels)
-    return Computation(
+    return JaxComputation(
         provider=provider,
         **_in_mode(function, arguments, operands.cotangent, mode),
+        results=results_of(mode, ("output", "features", "kernels")),
         bytes_moved=operands.bytes_moved(mode),
+        operations=operands.operations(mode),
     )
 
 
-def _nearest(operands: Operands, scale: Fraction, mode: Mode) -> Computation:
-    function = functools.partial(_resample_nearest, scale=scale)
+def _from_logits(
+    provider: str,
+    function: Callable[..., Array],
+    operands: Operands,
+    scale: Fraction,
+    mode: Mode,
+) -> JaxComputation:
+    *_, groups, taps = operands.kernels.shape
+    sizes = {"kernel_size": math.isqrt(taps), "groups": groups}
+    function = functools.partial(function, sizes=sizes, scale=scale)
+    arguments = (operands.features, operands.logits)
+    return JaxComputation(
+        provider=provider,
+        **_in_mode(function, arguments, operands.cotangent, mode),
+        results=results_of(mode, ("output", "features", "logits")),
+        bytes_moved=operands.bytes_moved_from_logits(mode),
+        operations=operands.operations(mode),
+    )
+
+
+def bytes_without_kernels(operands: Operands, mode: Mode) -> int:
+    """Count the bytes that a resampling without kernels reads and writes."""
     whole, out = operands.features.nbytes, operands.cotangent.nbytes
-    forward = min(whole, out) + out  # Down-sampling reads only what it keeps.
-    return Computation(
+    forward, backward = min(whole, out) + out, out + whole
+    match mode:
+        case "forward":  # Down-sampling reads only what it keeps.
+            return forward
+        case "forward_backward":
+            return forward + backward
+        case _:
+            return backward
+
+
+def _nearest(operands: Operands, scale: Fraction, mode: Mode) -> list[JaxComputation]:
+    if mode == "grad_kernels":
+        return []
+    function = functools.partial(_resample_nearest, scale=scale)
+    computation = JaxComputation(
         provider="nearest",
         **_in_mode(function, (operands.features,), operands.cotangent, mode),
-        bytes_moved=forward if mode == "forward" else forward + out + whole,
+        results=results_of(mode, ("nearest output", "nearest features")),
+        bytes_moved=bytes_without_kernels(operands, mode),
     )
+    return [computation]
 
 
-def _copy(operands: Operands, mode: Mode) -> Computation:
+def nearest_by_kernels(
+    operands: Operands, scale: Fraction, mode: Mode
+) -> JaxComputation:
+    """Make what `nearest` must agree with: kernels that are one in the centre."""
+    centre = operands.kernels.shape[-1] // 2
+    kernels = jnp.zeros_like(operands.kernels).at[..., centre].set(1)
+    reassemble = functools.partial(
+        carafe_jax.reassemble, scale=scale, implementation="xla"
+    )
+    centred = dataclasses.replace(operands, kernels=kernels)
+    computation = _with_kernels("carafe:xla", reassemble, centred, mode)
+    names = tuple(f"nearest {name}" for name in computation.results)
+    return dataclasses.replace(computation, results=names)
+
+
+def _copy(operands: Operands, mode: Mode) -> JaxComputation:
     moved = operands.bytes_moved(mode)
     dtype = operands.features.dtype
     # Half of the bytes are read and half are written. On a CPU fresh memory is the
     # dearer half, so that down-sampling, which writes little, can beat the copy.
     source = jnp.ones(max(1, moved // 2 // dtype.itemsize), dtype)
-    return Computation(
-        provider="copy", function=jnp.copy, arguments=(source,), bytes_moved=moved
+    return JaxComputation(
+        provider="copy",
+        function=jnp.copy,
+        arguments=(source,),
+        results=("copy",),
+        bytes_moved=moved,
     )
+
+
+def results_of(mode: Mode, names: tuple[T, ...]) -> tuple[T, ...]:
+    """Choose which of the output and the gradients a mode returns."""
+    match mode:
+        case "forward":
+            return names[:1]
+        case "grad_features":
+            return names[1:2]
+        case "grad_kernels":
+            return names[2:]
+        case "forward_backward":
+            return names
 
 
 def _in_mode(
@@ -191,15 +341,18 @@ def _in_mode(
         return {"function": function, "arguments": arguments}
 
     def with_gradients(*arrays: Array) -> tuple[Array, ...]:
-        # The output is returned too: without it the forward would be dead code.
+        # The compiler drops the launches whose results are not returned.
         out, vjp = jax.vjp(function, *arrays[:-1])
-        return out, *vjp(arrays[-1])
+        return results_of(mode, (out, *vjp(arrays[-1])))
 
     return {"function": with_gradients, "arguments": (*arguments, cotangent)}
 
 
 def _implementations() -> tuple[Implementation | None, ...]:
     """On a CPU there is one; elsewhere also each by name, to compare them."""
-    if jax.default_backend() == "cpu":
-        return (None,)
-    return None, *get_args(Implementation)
+    names = backends()
+    return (None, *names, "xla") if names else (None,)
+
+
+def _named(provider: str, implementation: Implementation | None) -> str:
+    return provider if implementation is None else f"{provider}:{implementation}"

@@ -56,10 +56,14 @@ def _metrics(s: Summary) -> tuple[tuple[str, str, int | float | None], ...]:
     return (
         ("time", "ms", s.milliseconds),
         ("bytes_moved", "B", s.bytes_moved),
+        ("operations", "1", s.operations),
         ("bandwidth", "GB/s", s.bandwidth),
+        ("copy_bandwidth", "GB/s", s.copy_bandwidth),
+        ("floor_reached", "1", s.floor_reached),
         ("ratio_to_copy", "1", s.ratio_to_copy),
         ("ratio_to_nearest", "1", s.ratio_to_nearest),
         ("speedup_over_stacked", "1", s.speedup_over_stacked),
+        ("speedup_over_xla", "1", s.speedup_over_xla),
         ("temporaries", "B", s.temporaries),
         ("relative_temporaries", "1", s.relative_temporaries),
     )

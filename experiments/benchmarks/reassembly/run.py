@@ -15,30 +15,48 @@ from rich.progress import (
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config
 from experiments.benchmarks.reassembly.measurement import measure
+from experiments.benchmarks.reassembly.memory import copy_bandwidth
 from experiments.benchmarks.reassembly.plot import write_plot
 from experiments.benchmarks.reassembly.programs import Skip
 from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.benchmarks.reassembly.table import LEGEND, make_table
+from experiments.benchmarks.reassembly.table import (
+    LEGEND,
+    make_table,
+    make_target_table,
+)
 from experiments.machine import Machine, describe_machine
 
 
 def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:
-    """Measure and report; the files go to `config.output`."""
+    """Measure and report; the files go to `config.output`.
+
+    Raises:
+      ValueError: Providers disagree; the message says which, and by how much.
+    """
     machine = describe_machine()
     console.print(
         f"{machine.device}, {machine.cores} cores, jax {machine.jax}, "
         f"{config.dtype}, k = {config.kernel_size}",
         highlight=False,
     )
-    summaries = _measure_all(shapes, config, console)
+    bandwidth = copy_bandwidth(config.copy_megabytes)
+    console.print(f"A large copy moves {bandwidth / 1e9:.1f} GB/s", highlight=False)
+    disagreements: list[str] = []
+    summaries = _measure_all(shapes, config, console, bandwidth, disagreements)
     _report(summaries, config, machine, console)
+    if disagreements:
+        raise ValueError("Providers disagree.\n" + "\n".join(disagreements))
     return summaries
 
 
 def _measure_all(
-    shapes: Sequence[Shape], config: Config, console: Console
+    shapes: Sequence[Shape],
+    config: Config,
+    console: Console,
+    bandwidth: float,
+    disagreements: list[str],
 ) -> list[Summary]:
     summaries: list[Summary] = []
     told: set[tuple[str, str]] = set()
@@ -49,15 +67,17 @@ def _measure_all(
             for mode in config.modes:
                 label = f"{shape.name}, {mode.replace('_', ' + ')}"
                 progress.update(bar, description=label)
-                measurements, skips = measure(
+                findings = measure(
                     shape, mode, config, on_round=lambda: progress.advance(bar)
                 )
-                found = summarise(measurements)
+                found = summarise(findings.measurements, bandwidth)
                 summaries += found
                 if found:
                     console.print(make_table(found))
-                for skip in skips:
+                for skip in findings.skips:
                     _tell(console, label, skip, told)
+                for one in findings.disagreements:
+                    disagreements.append(f"{label}: `{one.provider}`: {one.reason}.")
     return summaries
 
 
@@ -92,8 +112,8 @@ def _report(
             f"No plot ({error}): pip install 'carafe-jax[bench]' brings matplotlib."
         )
         console.print(reason, markup=False)
-    if targets.apply_to(config):
-        console.print(targets.make_target_table(summaries))
+    if (platform := targets.platform_of(config)) is not None:
+        console.print(make_target_table(summaries, platform))
 
 
 def _progress(console: Console) -> Progress:

@@ -17,6 +17,8 @@ ShapeName = Literal[
     "resnet_stage4",
     "mask_head",
     "unet",
+    "fpn_p3_up_16",
+    "resnet_stage2_64",
 ]
 
 
@@ -34,9 +36,12 @@ class Shape:
         n, h, w, c = self.features
         return n, math.ceil(h * self.scale), math.ceil(w * self.scale), c
 
-    def kernels(self, *, kernel_size: int, groups: int) -> tuple[int, ...]:
-        """Shape of the kernels, (n, oh, ow, groups, taps)."""
-        return *self.output[:3], groups, kernel_size**2
+    def logits(self, *, kernel_size: int, groups: int) -> tuple[int, int, int, int]:
+        """Shape of the kernels as the content encoder predicts them, by anchor."""
+        n, h, w, _ = self.features
+        up, down = self.scale.numerator, self.scale.denominator
+        channels = up**2 * groups * kernel_size**2
+        return n, math.ceil(h / down), math.ceil(w / down), channels
 
 
 _SIZES: dict[ShapeName, tuple[tuple[int, int, int, int], Fraction]] = {
@@ -55,10 +60,14 @@ _SIZES: dict[ShapeName, tuple[tuple[int, int, int, int], Fraction]] = {
     "mask_head": ((100, 14, 14, 256), Fraction(2)),
     # The decoder of an inpainting U-Net.
     "unet": ((8, 64, 64, 64), Fraction(2)),
+    # What a large accelerator trains on at once.
+    "fpn_p3_up_16": ((16, 100, 152, 256), Fraction(2)),
+    "resnet_stage2_64": ((64, 56, 56, 256), Fraction(1, 2)),
 }
 
 SHAPES: dict[ShapeName, Shape] = {
     name: Shape(name=name, features=features, scale=scale)
     for name, (features, scale) in _SIZES.items()
 }
+LARGE: tuple[ShapeName, ...] = ("fpn_p3_up_16", "resnet_stage2_64")
 QUICK: tuple[ShapeName, ...] = ("fpn_p3_up", "fpn_p3_half")

@@ -14,9 +14,11 @@ from experiments.benchmarks.reassembly.shapes import Shape
 class Summary:
     """One line of the table.
 
-    `quartiles` are in milliseconds, the median in the middle; `bandwidth` is in GB/s;
-    `temporaries` in bytes, and as a multiple of the bytes of arguments and outputs. A
-    ratio is None where its other half was not measured.
+    `quartiles` are in milliseconds, the median in the middle; bandwidths are in GB/s;
+    `temporaries` in bytes, and as a multiple of the bytes of arguments and outputs.
+    `bytes_moved` are the fewest, each array once, and `floor_reached` is the time that
+    a large copy of as many takes over the time. A ratio is None where its other half
+    was not measured.
     """
 
     shape: Shape
@@ -25,10 +27,14 @@ class Summary:
     repetitions: int
     quartiles: tuple[float, float, float]
     bytes_moved: int
+    operations: int | None
     bandwidth: float
+    copy_bandwidth: float
+    floor_reached: float
     ratio_to_copy: float | None
     ratio_to_nearest: float | None
     speedup_over_stacked: float | None
+    speedup_over_xla: float | None
     temporaries: int | None
     relative_temporaries: float | None
 
@@ -38,13 +44,17 @@ class Summary:
         return self.quartiles[1]
 
 
-def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
-    """Summarise what one shape and mode gave."""
+def summarise(
+    measurements: Sequence[Measurement], copy_bandwidth: float
+) -> list[Summary]:
+    """Summarise what one shape and mode gave; the bandwidth is in bytes a second."""
     medians = {m.provider: float(np.median(m.seconds)) for m in measurements}
-    return [_summarise(m, medians) for m in measurements]
+    return [_summarise(m, medians, copy_bandwidth) for m in measurements]
 
 
-def _summarise(m: Measurement, medians: dict[str, float]) -> Summary:
+def _summarise(
+    m: Measurement, medians: dict[str, float], copy_bandwidth: float
+) -> Summary:
     lower, median, upper = (
         1e3 * float(q) for q in np.percentile(m.seconds, (25, 50, 75))
     )
@@ -56,10 +66,14 @@ def _summarise(m: Measurement, medians: dict[str, float]) -> Summary:
         repetitions=len(m.seconds),
         quartiles=(lower, median, upper),
         bytes_moved=m.bytes_moved,
+        operations=m.operations,
         bandwidth=m.bytes_moved / own / 1e9,
+        copy_bandwidth=copy_bandwidth / 1e9,
+        floor_reached=m.bytes_moved / copy_bandwidth / own,
         ratio_to_copy=_ratio(own, medians.get("copy")),
         ratio_to_nearest=_ratio(own, medians.get("nearest")),
         speedup_over_stacked=_ratio(medians.get("stacked"), own),
+        speedup_over_xla=_ratio(medians.get("carafe:xla"), own),
         temporaries=m.temporaries,
         relative_temporaries=_ratio(m.temporaries, m.arguments_and_outputs),
     )

@@ -1,4 +1,4 @@
-"""The tables on the console, no wider than 80 columns."""
+"""The tables on the console, no wider than 100 columns. rich is imported only here."""
 
 from collections.abc import Sequence
 
@@ -6,13 +6,26 @@ from rich import box
 from rich.table import Table
 
 from experiments.benchmarks.reassembly.summary import Summary
+from experiments.benchmarks.reassembly.targets import TARGETS, judge, title
 
-_COLUMNS = ("ms", "quartiles", "MB", "GB/s", "x copy", "temp MB", "temp/io", "speed-up")
+_COLUMNS = (
+    "ms",
+    "quartiles",
+    "MB",
+    "GFLOP",
+    "GB/s",
+    "floor",
+    "x copy",
+    "temp MB",
+    "temp/io",
+    "speed-up",
+)
 LEGEND = (
-    "ms: median; MB: features, kernels, output, in the backward also cotangent and "
-    "gradients, each once; x copy: time over a copy that moves as much; temp: "
-    "temporaries of the compiled program, also over its inputs and outputs; speed-up: "
-    "over stacked."
+    "ms: median; MB: the fewest bytes, each array that is read or written once; GFLOP: "
+    "2 k*k for each output pixel and channel, gradients alike; floor: the part of the "
+    "large copy's bandwidth that is reached; x copy: time over a copy that moves as "
+    "much; temp: temporaries of the compiled program, also over its inputs and "
+    "outputs; speed-up: over stacked."
 )
 
 
@@ -34,6 +47,24 @@ def make_table(summaries: Sequence[Summary]) -> Table:
     return table
 
 
+def make_target_table(summaries: Sequence[Summary], platform: str) -> Table:
+    """Set what was measured against the targets of a platform."""
+    table = Table(title=title(platform), title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("carafe", "target", "measured", ""):
+        table.add_column(column)
+    colours = {"met": "green", "missed": "red"}
+    for target in TARGETS[platform]:
+        value, verdict = judge(target, summaries)
+        colour = colours.get(verdict)
+        table.add_row(
+            target.name,
+            f"{target.sign} {target.bound:g}",
+            "-" if value is None else f"{value:.2f}",
+            verdict if colour is None else f"[{colour}]{verdict}[/{colour}]",
+        )
+    return table
+
+
 def _cells(s: Summary) -> tuple[str, ...]:
     lower, median, upper = map(_number, s.quartiles)
     return (
@@ -41,7 +72,9 @@ def _cells(s: Summary) -> tuple[str, ...]:
         median,
         f"{lower}-{upper}",
         _number(s.bytes_moved / 1e6),
+        _number(None if s.operations is None else s.operations / 1e9),
         _number(s.bandwidth),
+        f"{100 * s.floor_reached:.0f} %",
         _number(s.ratio_to_copy),
         _number(None if s.temporaries is None else s.temporaries / 1e6),
         _number(s.relative_temporaries),

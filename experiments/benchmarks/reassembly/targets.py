@@ -1,16 +1,19 @@
-"""What the operator is to reach on a CPU: k = 5, float32, one group, two cores."""
+"""What the operator is to reach: k = 5, one group; float32 on a CPU of two cores.
+
+On a GPU it is bfloat16, and the measure is the bandwidth of a large copy.
+"""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Literal
 
 import jax
-from rich import box
-from rich.table import Table
 
 from experiments.benchmarks.reassembly.config import Config, Mode
-from experiments.benchmarks.reassembly.shapes import ShapeName
+from experiments.benchmarks.reassembly.shapes import LARGE, ShapeName
 from experiments.benchmarks.reassembly.summary import Summary
+
+Verdict = Literal["met", "missed", "not measured"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,11 @@ class Target:
     words: str
     sign: Literal["<=", "<", ">="]
     bound: float
+
+    @property
+    def name(self) -> str:
+        """What is bounded, in words."""
+        return f"{self.mode.replace('_', ' + ')}, {self.shape}: {self.words}"
 
     def holds(self, value: float) -> bool:
         """Tell whether a measured value keeps the bound."""
@@ -57,48 +65,79 @@ def _temporaries(mode: Mode, shape: ShapeName, bound: float) -> Target:
     )
 
 
-TARGETS = (
-    Target(
-        mode="forward",
-        shape="fpn_p3_up",
-        field="ratio_to_nearest",
-        words="time / nearest",
-        sign="<=",
-        bound=1.5,
+def _floor(mode: Mode, shape: ShapeName, bound: float) -> Target:
+    return Target(
+        mode=mode,
+        shape=shape,
+        field="floor_reached",
+        words="part of the copy's bandwidth",
+        sign=">=",
+        bound=bound,
+    )
+
+
+def _speedup_over_xla(shape: ShapeName) -> Target:
+    return Target(
+        mode="forward_backward",
+        shape=shape,
+        field="speedup_over_xla",
+        words="speed-up over carafe:xla",
+        sign=">=",
+        bound=3.0,
+    )
+
+
+TARGETS: dict[str, tuple[Target, ...]] = {
+    "cpu": (
+        Target(
+            mode="forward",
+            shape="fpn_p3_up",
+            field="ratio_to_nearest",
+            words="time / nearest",
+            sign="<=",
+            bound=1.5,
+        ),
+        _speedup("fpn_p3_up"),
+        _speedup("fpn_p3_half"),
+        _temporaries("forward", "fpn_p3_up", 0.5),
+        _temporaries("forward", "fpn_p3_half", 0.5),
+        _temporaries("forward_backward", "fpn_p3_up", 2.5),
+        _temporaries("forward_backward", "fpn_p3_half", 2.5),
     ),
-    _speedup("fpn_p3_up"),
-    _speedup("fpn_p3_half"),
-    _temporaries("forward", "fpn_p3_up", 0.5),
-    _temporaries("forward", "fpn_p3_half", 0.5),
-    _temporaries("forward_backward", "fpn_p3_up", 2.5),
-    _temporaries("forward_backward", "fpn_p3_half", 2.5),
-)
+    "gpu": tuple(
+        target
+        for shape in LARGE
+        for target in (
+            _floor("forward", shape, 0.7),
+            _floor("grad_features", shape, 0.5),
+            _floor("grad_kernels", shape, 0.5),
+            _speedup_over_xla(shape),
+        )
+    ),
+}
+_DTYPES = {"cpu": "float32", "gpu": "bfloat16"}
 
 
-def apply_to(config: Config) -> bool:
-    """Tell whether a run is of the kind that the targets speak of."""
+def platform_of(config: Config) -> str | None:
+    """Return the platform whose targets speak of such a run, None if none do."""
+    platform = jax.default_backend()
     call = (config.dtype, config.kernel_size, config.groups)
-    return jax.default_backend() == "cpu" and call == ("float32", 5, 1)
+    return platform if call == (_DTYPES.get(platform), 5, 1) else None
 
 
-def make_target_table(summaries: Sequence[Summary]) -> Table:
-    """Set what was measured against the targets."""
-    title = "Targets on a CPU (float32, k = 5, two cores)"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("carafe", "target", "measured", ""):
-        table.add_column(column)
-    measured = {(s.mode, s.shape.name): s for s in summaries if s.provider == "carafe"}
-    for target in TARGETS:
-        summary = measured.get((target.mode, target.shape))
-        value = None if summary is None else getattr(summary, target.field)
-        mode = target.mode.replace("_", " + ")
-        name = f"{mode}, {target.shape}: {target.words}"
-        table.add_row(name, f"{target.sign} {target.bound:g}", *_verdict(target, value))
-    return table
+def title(platform: str) -> str:
+    """Say what the targets of a platform speak of."""
+    device = {"cpu": "a CPU", "gpu": "a GPU"}[platform]
+    cores = ", two cores" if platform == "cpu" else ""
+    return f"Targets on {device} ({_DTYPES[platform]}, k = 5{cores})"
 
 
-def _verdict(target: Target, value: float | None) -> tuple[str, str]:
-    if value is None:
-        return "-", "not measured"
-    verdict = "[green]met[/green]" if target.holds(value) else "[red]missed[/red]"
-    return f"{value:.2f}", verdict
+def judge(target: Target, summaries: Sequence[Summary]) -> tuple[float | None, Verdict]:
+    """Return what was measured, and whether that reaches the target."""
+    for summary in summaries:
+        own = summary.provider, summary.mode, summary.shape.name
+        if own == ("carafe", target.mode, target.shape):
+            value = getattr(summary, target.field)
+            if value is not None:
+                return value, "met" if target.holds(value) else "missed"
+    return None, "not measured"

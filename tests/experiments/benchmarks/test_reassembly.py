@@ -1,4 +1,6 @@
 import csv
+import dataclasses
+import importlib.util
 import io
 import sys
 from fractions import Fraction
@@ -8,13 +10,22 @@ from typing import get_args
 import pytest
 from rich.console import Console
 
-from experiments.benchmarks.reassembly import programs, providers, targets
+from experiments.benchmarks.reassembly import (
+    memory,
+    programs,
+    providers,
+    targets,
+    torch_programs,
+)
 from experiments.benchmarks.reassembly.__main__ import main
-from experiments.benchmarks.reassembly.config import Config
+from experiments.benchmarks.reassembly.config import Config, Mode
+from experiments.benchmarks.reassembly.measurement import Measurement
 from experiments.benchmarks.reassembly.run import run
-from experiments.benchmarks.reassembly.shapes import SHAPES, Shape, ShapeName
-from experiments.benchmarks.reassembly.summary import Summary
+from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES, Shape, ShapeName
+from experiments.benchmarks.reassembly.summary import Summary, summarise
+from experiments.benchmarks.reassembly.table import make_table, make_target_table
 
+OWN = ("carafe", "fused", "unfused", "stacked", "nearest", "copy")
 TINY = tuple(
     Shape(name=f"tiny_{index}", features=(2, 5, 7, 4), scale=Fraction(scale))
     for index, scale in enumerate(("2", "1/2", "3/2"))
@@ -22,10 +33,22 @@ TINY = tuple(
 
 
 def run_tiny(output: Path, shapes=TINY[:1], **fields) -> tuple[list[Summary], str]:
-    config = Config(output=output, repetitions=2, kernel_size=3, **fields)
+    fields = {"providers": OWN, **fields}
+    config = Config(
+        output=output, repetitions=2, kernel_size=3, copy_megabytes=1, **fields
+    )
     console = Console(file=io.StringIO(), width=100)
     summaries = run(shapes, config, console)
-    return summaries, console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    return summaries, printed(console)
+
+
+def printed(console: Console) -> str:
+    return console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def tiny_operands(dtype="float32", groups=2):
+    shape = Shape(name="tiny", features=(1, 4, 4, 8), scale=Fraction(2))
+    return providers.make_operands(shape, kernel_size=3, groups=groups, dtype=dtype)
 
 
 @pytest.mark.parametrize(
@@ -34,19 +57,27 @@ def run_tiny(output: Path, shapes=TINY[:1], **fields) -> tuple[list[Summary], st
         (TINY[0], "forward_backward"),
         (TINY[1], "forward_backward"),
         (TINY[2], "forward"),
+        (TINY[0], "grad_features"),
     ],
 )
 def test_providers_agree_and_are_reported(tmp_path, shape, mode):
     summaries, text = run_tiny(tmp_path, [shape], modes=(mode,))
-    assert len(summaries) == 4
+    assert tuple(s.provider for s in summaries) == OWN
     assert all(s.milliseconds > 0 for s in summaries)
-    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), forward" in text
+    name = mode.replace("_", " + ")
+    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), {name}" in text
     assert (tmp_path / "reassembly.png").stat().st_size > 0
 
 
+def test_nearest_neighbours_have_no_gradient_of_kernels(tmp_path):
+    summaries, _ = run_tiny(tmp_path, modes=("grad_kernels",))
+    assert [s.provider for s in summaries] == [p for p in OWN if p != "nearest"]
+
+
 def test_providers_agree_in_bfloat16(tmp_path):
-    summaries, _ = run_tiny(tmp_path, dtype="bfloat16")
-    assert len(summaries) == 2 * 4
+    modes = ("forward", "forward_backward")
+    summaries, _ = run_tiny(tmp_path, dtype="bfloat16", modes=modes)
+    assert len(summaries) == 2 * len(OWN)
 
 
 def test_csv_has_a_line_for_each_number(tmp_path):
@@ -55,9 +86,10 @@ def test_csv_has_a_line_for_each_number(tmp_path):
         rows = list(csv.DictReader(file))
     times = [row for row in rows if row["metric"] == "time"]
     assert {(row["provider"], row["mode"]) for row in times} == {
-        (provider, mode)
-        for provider in ("carafe", "stacked", "nearest", "copy")
-        for mode in ("forward", "forward_backward")
+        (provider, mode) for provider in OWN for mode in ("forward", "forward_backward")
+    }
+    assert {"copy_bandwidth", "floor_reached", "operations"} < {
+        row["metric"] for row in rows
     }
     for row in rows:
         assert float(row["value"]) >= 0
@@ -66,31 +98,158 @@ def test_csv_has_a_line_for_each_number(tmp_path):
 
 
 def test_bytes_moved_count_each_array_once():
-    shape = Shape(name="tiny", features=(1, 4, 4, 8), scale=Fraction(2))
-    operands = providers.make_operands(shape, kernel_size=3, groups=2, dtype="float32")
+    operands = tiny_operands()
     features, kernels, output = 4 * 4 * 8, 8 * 8 * 2 * 9, 8 * 8 * 8
     forward = 4 * (features + kernels + output)
-    assert operands.bytes_moved("forward") == forward
-    assert operands.bytes_moved("forward_backward") == 2 * forward
+    expected = {
+        "forward": (forward, forward),
+        "grad_features": (forward, forward),
+        # From logits it reads the logits too.
+        "grad_kernels": (forward, forward + 4 * kernels),
+        "forward_backward": (2 * forward, 2 * forward),
+    }
+    for mode in get_args(Mode):
+        bytes_moved = operands.bytes_moved(mode), operands.bytes_moved_from_logits(mode)
+        assert bytes_moved == expected[mode]
+
+
+def test_operations_are_two_for_each_tap():
+    forward = 2 * 9 * 8 * 8 * 8
+    operations = [tiny_operands().operations(mode) for mode in get_args(Mode)]
+    assert operations == [forward, forward, forward, 3 * forward]
+
+
+def test_floor_is_the_time_of_a_copy_of_the_fewest_bytes():
+    measurement = Measurement(
+        shape=TINY[0],
+        mode="forward",
+        provider="carafe",
+        seconds=(2.0, 4.0, 9.0),
+        bytes_moved=100,
+        operations=None,
+        temporaries=None,
+        arguments_and_outputs=None,
+    )
+    plain = dataclasses.replace(measurement, provider="carafe:xla", seconds=(12.0,))
+    summary, _ = summarise([measurement, plain], copy_bandwidth=50.0)
+    assert summary.floor_reached == 0.5
+    assert summary.speedup_over_xla == 3.0
+
+
+def test_tables_fit_on_the_console():
+    longest = Summary(
+        shape=SHAPES["fpn_p3_up_16"],
+        mode="forward_backward",
+        provider="carafe:mosaic_gpu",
+        repetitions=15,
+        quartiles=(123.4, 123.4, 123.4),
+        bytes_moved=1343000000,
+        operations=1870000000000,
+        bandwidth=1234.5,
+        copy_bandwidth=2345.6,
+        floor_reached=1.0,
+        ratio_to_copy=0.123,
+        ratio_to_nearest=None,
+        speedup_over_stacked=12.34,
+        speedup_over_xla=3.0,
+        temporaries=123456789012,
+        relative_temporaries=0.00123,
+    )
+    console = Console(file=io.StringIO(), width=200)
+    console.print(make_table([longest]))
+    assert max(len(line.rstrip()) for line in printed(console).splitlines()) <= 100
 
 
 def test_programs_that_do_not_fit_are_skipped_with_a_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(programs, "_available_bytes", lambda: 0)
+    monkeypatch.setattr(programs, "available_bytes", lambda: 0)
     summaries, text = run_tiny(tmp_path, modes=("forward",))
     assert not summaries
     assert "skipped stacked: needs" in text
     assert "Nothing was measured" in text
 
 
-def test_disagreement_is_an_error(tmp_path, monkeypatch):
-    right = providers.reassemble_stacked
+def test_large_copy_is_bounded_by_memory(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 8 * 10**6)
+    assert memory.copy_bandwidth(None) > 0
+
+
+@pytest.mark.parametrize(
+    ("provider", "function", "told"),
+    [
+        (
+            "stacked",
+            "reassemble_stacked",
+            "its output must agree with that of `carafe`",
+        ),
+        ("nearest", "_resample_nearest", "its nearest output must agree"),
+        ("unfused", "_unfused", "its output must agree with that of `carafe`"),
+    ],
+)
+def test_disagreement_is_an_error(tmp_path, monkeypatch, provider, function, told):
+    right = getattr(providers, function)
     monkeypatch.setattr(
-        providers,
-        "reassemble_stacked",
+        providers, function, lambda *args, **kwargs: 2 * right(*args, **kwargs)
+    )
+    with pytest.raises(ValueError, match=f"`{provider}`: {told}"):
+        run_tiny(tmp_path, modes=("forward",))
+    assert (tmp_path / "reassembly.csv").exists()
+
+
+def test_implementations_of_the_platform_are_measured_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(providers, "backends", lambda: ("triton",))
+    asked = ("carafe", "fused")
+    summaries, text = run_tiny(tmp_path, providers=asked, modes=("forward",))
+    measured = ["carafe", "carafe:xla", "fused", "fused:xla"]
+    assert [s.provider for s in summaries] == measured
+    assert "skipped carafe:triton: `implementation='triton'` cannot run" in text
+    assert "skipped fused:triton: `implementation='triton'` cannot run" in text
+
+
+def test_missing_pytorch_is_told(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    asked = ("carafe", "torch_unfold", "torch_bilinear")
+    summaries, text = run_tiny(tmp_path, providers=asked, modes=("forward",))
+    assert [s.provider for s in summaries] == ["carafe"]
+    assert "skipped torch_unfold: PyTorch is missing" in text
+    assert "skipped torch_bilinear: PyTorch is missing" in text
+
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="PyTorch is missing"
+)
+
+
+@needs_torch
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("shape", TINY[:2], ids=lambda shape: str(shape.scale))
+def test_pytorch_agrees(tmp_path, shape, mode):
+    asked = ("carafe", "torch_unfold", "torch_bilinear")
+    summaries, _ = run_tiny(
+        tmp_path, [shape], providers=asked, modes=(mode,), groups=2, dtype="bfloat16"
+    )
+    measured = [p for p in asked if p != "torch_bilinear" or mode != "grad_kernels"]
+    assert [s.provider for s in summaries] == measured
+
+
+@needs_torch
+def test_pytorch_refuses_other_scales(tmp_path):
+    summaries, text = run_tiny(
+        tmp_path, TINY[2:], providers=("torch_unfold",), modes=("forward",)
+    )
+    assert not summaries
+    assert "`scale` must be a whole number or one over it, got 3/2" in text
+
+
+@needs_torch
+def test_pytorch_that_disagrees_is_an_error(tmp_path, monkeypatch):
+    right = torch_programs.reassemble_unfolded
+    monkeypatch.setattr(
+        torch_programs,
+        "reassemble_unfolded",
         lambda *args, **kwargs: 2 * right(*args, **kwargs),
     )
-    with pytest.raises(ValueError, match="`stacked` must agree with `carafe`"):
-        run_tiny(tmp_path, modes=("forward",))
+    with pytest.raises(ValueError, match="`torch_unfold`: its output must agree"):
+        run_tiny(tmp_path, providers=("carafe", "torch_unfold"), modes=("forward",))
 
 
 def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
@@ -100,16 +259,22 @@ def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
     assert (tmp_path / "reassembly.csv").exists()
 
 
-def test_targets_that_were_not_measured_are_marked():
-    console = Console(file=io.StringIO(), width=80)
-    console.print(targets.make_target_table([]))
-    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
-    assert text.count("not measured") == len(targets.TARGETS)
+@pytest.mark.parametrize("platform", targets.TARGETS)
+def test_targets_that_were_not_measured_are_marked(platform):
+    console = Console(file=io.StringIO(), width=100)
+    console.print(make_target_table([], platform))
+    assert printed(console).count("not measured") == len(targets.TARGETS[platform])
 
 
 def test_targets_speak_of_the_default_call_only():
-    assert targets.apply_to(Config())
-    assert not targets.apply_to(Config(kernel_size=3))
+    assert targets.platform_of(Config()) == "cpu"
+    assert targets.platform_of(Config(kernel_size=3)) is None
+
+
+def test_targets_on_a_gpu_are_for_bfloat16(monkeypatch):
+    monkeypatch.setattr(targets.jax, "default_backend", lambda: "gpu")
+    assert targets.platform_of(Config(dtype="bfloat16")) == "gpu"
+    assert targets.platform_of(Config()) is None
 
 
 @pytest.mark.parametrize(
@@ -117,7 +282,17 @@ def test_targets_speak_of_the_default_call_only():
     [(0, 1.5, True), (0, 1.6, False), (1, 6.0, True), (1, 5.9, False), (3, 0.5, False)],
 )
 def test_targets_are_bounds(index, value, holds):
-    assert targets.TARGETS[index].holds(value) == holds
+    assert targets.TARGETS["cpu"][index].holds(value) == holds
+
+
+def test_large_shapes_are_for_accelerators(monkeypatch):
+    assert not set(LARGE) & set(Config().shapes)
+    assert Config().modes == ("forward", "forward_backward")
+    monkeypatch.setattr(
+        "experiments.benchmarks.reassembly.config.on_accelerator", lambda: True
+    )
+    assert set(LARGE) < set(Config().shapes)
+    assert Config().modes == get_args(Mode)
 
 
 def test_every_shape_has_its_name():

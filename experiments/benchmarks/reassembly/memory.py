@@ -1,0 +1,67 @@
+"""Memory: how much is free, and how fast a large copy of it is."""
+
+import os
+import pathlib
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+
+from experiments.benchmarks.reassembly.platforms import on_accelerator
+
+_REPETITIONS = 7
+
+
+def copy_bandwidth(megabytes: int | None) -> float:
+    """Return the bytes that a copy far larger than caches moves in a second.
+
+    Args:
+      megabytes: Size of the array; None: 256 on a CPU, else 2048, but not more than a
+        quarter of what is free.
+    """
+    if megabytes is None:
+        megabytes = 2048 if on_accelerator() else 256
+        free = available_bytes()
+        if free is not None:
+            megabytes = max(1, min(megabytes, free // 4 // 10**6))
+    source = jnp.ones(megabytes * 10**6 // 4, jnp.float32)
+    copy = jax.jit(jnp.copy).lower(source).compile()
+    # The device takes the next copy up while the host starts one more.
+    calls = 10 if on_accelerator() else 1
+    jax.block_until_ready(copy(source))
+    seconds = []
+    for _ in range(_REPETITIONS):
+        start = time.perf_counter()
+        for _ in range(calls - 1):
+            copy(source)
+        jax.block_until_ready(copy(source))
+        seconds.append((time.perf_counter() - start) / calls)
+    return 2 * source.nbytes / statistics.median(seconds)
+
+
+def available_bytes() -> int | None:
+    """Free memory of the device, or of the machine and its container on a CPU."""
+    if on_accelerator():
+        stats = jax.devices()[0].memory_stats() or {}
+        limit = stats.get("bytes_limit")
+        return None if limit is None else limit - stats.get("bytes_in_use", 0)
+    found = [_free_of_machine(), _free_of_container()]
+    return min((free for free in found if free is not None), default=None)
+
+
+def _free_of_machine() -> int | None:
+    path = pathlib.Path("/proc/meminfo")
+    if not path.exists():
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    lines = path.read_text().splitlines()
+    found = [line.split() for line in lines if line.startswith("MemAvailable:")]
+    return 1024 * int(found[0][1]) if found else None
+
+
+def _free_of_container() -> int | None:
+    folder = pathlib.Path("/sys/fs/cgroup")
+    limit, used = folder / "memory.max", folder / "memory.current"
+    if not (limit.exists() and used.exists()) or limit.read_text().strip() == "max":
+        return None
+    return int(limit.read_text()) - int(used.read_text())

@@ -1,0 +1,129 @@
+"""One compilation: a launch of a backend, for a chip, at the sizes of a real map."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import jax.numpy as jnp
+from carafe_pallas.call import Call, Launch
+from carafe_pallas.geometry import Geometry
+from carafe_pallas.support import Backend
+
+from experiments.benchmarks.aot.targets import TARGETS, TargetName
+from experiments.benchmarks.reassembly.shapes import SHAPES, ShapeName
+
+if TYPE_CHECKING:
+    from experiments.benchmarks.aot.config import Config
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is compiled."""
+
+    target: TargetName
+    backend: Backend
+    launch: Launch
+    shape: ShapeName
+    dtype: Dtype
+    normalizer: NormalizerName
+    kernel_size: int = 5
+    groups: int = 1
+
+    def __str__(self) -> str:
+        return "-".join(map(str, dataclasses.astuple(self)[:6]))
+
+    @functools.cached_property
+    def call(self) -> Call:
+        """The call as the backends see it."""
+        shape = SHAPES[self.shape]
+        n, h, w, c = shape.features
+        dtype = jnp.dtype(self.dtype)
+        return Call(
+            geometry=Geometry.of(
+                h,
+                w,
+                scale=shape.scale,
+                kernel_size=self.kernel_size,
+                groups=self.groups,
+            ),
+            batch=n,
+            channels=c,
+            features_dtype=dtype,
+            weights_dtype=dtype,
+            normalizer=None if self.normalizer == "none" else self.normalizer,
+        )
+
+    @property
+    def arguments(self) -> Shapes:
+        """Shapes of what the launch reads."""
+        arrays = self._arrays
+        match self.launch:
+            case "reassemble":
+                names = ("features", "weights")
+            case "grad_features":
+                names = ("weights", "cotangent")
+            case "grad_weights":
+                names = ("features", "cotangent", "weights")
+                if self.normalizer == "none":
+                    names = names[:2]
+        return {name: arrays[name] for name in names}
+
+    @property
+    def result(self) -> tuple[int, ...]:
+        """Shape of what it writes."""
+        names: dict[Launch, str] = {
+            "reassemble": "cotangent",
+            "grad_features": "features",
+            "grad_weights": "weights",
+        }
+        return self._arrays[names[self.launch]]
+
+    @property
+    def fewest_bytes(self) -> int:
+        """Bytes that must move: each array of the launch once."""
+        elements = sum(map(_size, (*self.arguments.values(), self.result)))
+        return elements * jnp.dtype(self.dtype).itemsize
+
+    @property
+    def _arrays(self) -> Shapes:
+        n, h, w, c = SHAPES[self.shape].features
+        geometry = self.call.geometry
+        rows, columns = geometry.rows, geometry.columns
+        taps = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
+        return {
+            "features": (n, h, w, c),
+            "weights": (n, rows.anchors, columns.anchors, taps),
+            "cotangent": (n, rows.output_size, columns.output_size, c),
+        }
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return functools.reduce(int.__mul__, shape, 1)
+
+
+def make_jobs(config: "Config") -> Iterator[Job]:
+    """List all combinations, chip by chip."""
+    for target in config.targets:
+        own = TARGETS[target].backends
+        backends: list[Backend] = [
+            backend for backend in config.backends if backend in own
+        ]
+        for backend, launch, shape, dtype, normalizer in itertools.product(
+            backends, config.launches, config.shapes, config.dtypes, config.normalizers
+        ):
+            yield Job(
+                target=target,
+                backend=backend,
+                launch=launch,
+                shape=shape,
+                dtype=dtype,
+                normalizer=normalizer,
+                kernel_size=config.kernel_size,
+                groups=config.groups,
+            )

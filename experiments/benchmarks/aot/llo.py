@@ -1,0 +1,198 @@
+"""What libtpu dumps: the static schedule of VLIW bundles of each instruction.
+
+A file `*-NAME-NN-final_bundles.txt` lists the bundles of one HLO instruction. Loops are
+marked: `LB` starts a body, and each `>` is a loop around the bundle.
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+_BUNDLE = re.compile(
+    r"\s*(?:0x[0-9a-f]+|0)\s+(?P<tag>[A-Z]{2})?\s*:\s*(?P<loops>>*)\s*{(?P<empty>})?"
+)
+_EXIT = re.compile(
+    r"= scmp\.(?P<sign>\w\w)\.s32\.totalorder (?P<counter>%\w+), (?P<end>-?\d+) "
+    r"/\* loop exit test"
+)
+# The counter of a loop: `next = sadd step, phi`, `phi = sphi first, next`.
+_STEP = re.compile(r"(%\w+) = sadd\.s32 (\d+), (%\w+)")
+_PHI = re.compile(r"(%\w+) = sphi (%\w+), (%\w+)")
+_MOVE = re.compile(r"(%\w+) = smov (%\w+|-?\d+)")
+_STAGE = re.compile(r"iteration index, stage = (\d+)")
+_SPILL = re.compile(r"vmem:\[(#allocation\d+_spill)")
+_VREG = 8 * 128 * 4
+# A float32 operand loses what a bfloat16 does not hold before the next pass takes it.
+_SPLIT = re.compile(r"vand\.u32 4294901760")
+_VMEM = re.compile(r'"used_scoped_memory_configs":\[([^]]*)\]')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TpuCode:
+    """What a program is on a TPU.
+
+    bundles: of the kernel, each counted once.
+    cycles: of the kernel on one core: bundles times the trips of the loops around them.
+      A bound from below, for waits on memory are not in it, where `unknown_loops` is
+      zero; each loop without a constant end counts as one trip.
+    other_cycles: of what XLA does around the kernel, the same way.
+    vmem, spilled: bytes.
+    products: instructions of the matrix units.
+    split: whether float32 operands are split into bfloat16 for several passes.
+    """
+
+    bundles: int
+    cycles: int
+    unknown_loops: int
+    other_cycles: int
+    vmem: int
+    spilled: int
+    products: int
+    split: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Of one instruction."""
+
+    bundles: int
+    cycles: int
+    unknown_loops: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Scalars:
+    """How the scalars of a schedule that count are made."""
+
+    steps: dict[str, tuple[int, str]]
+    firsts: dict[str, str]
+    moves: dict[str, str]
+
+    @classmethod
+    def of(cls, text: str) -> "_Scalars":
+        return cls(
+            steps={new: (int(step), old) for new, step, old in _STEP.findall(text)},
+            firsts={phi: first for phi, first, _ in _PHI.findall(text)},
+            moves=dict(_MOVE.findall(text)),
+        )
+
+    def trips(self, counter: str, end: int) -> int | None:
+        """Trips of a loop that ends when its counter has reached `end`."""
+        step, phi = self.steps.get(counter, (0, ""))
+        first = self.firsts.get(phi, "")
+        while first.startswith("%"):
+            first = self.moves.get(first, "")
+        if not step or not first:
+            return None
+        return max(1, -((int(first) - end) // step))
+
+
+@dataclasses.dataclass(kw_only=True)
+class _Loop:
+    trips: int | None = None
+    stages: int = 0
+
+    def look_at(self, line: str, scalars: _Scalars) -> None:
+        test = _EXIT.search(line)
+        if test is not None and test["sign"] == "ge":
+            self.trips = scalars.trips(test["counter"], int(test["end"]))
+        # A pipeline goes round once more for each of its stages but the first.
+        stages = _STAGE.findall(line)
+        self.stages = max([self.stages, *map(int, stages)])
+
+    @property
+    def rounds(self) -> int | None:
+        return None if self.trips is None else max(1, self.trips - self.stages)
+
+
+def read_schedule(lines: Sequence[str]) -> Schedule:
+    """Count bundles, and cycles as far as the loops tell their trips."""
+    scalars = _Scalars.of("\n".join(lines))
+    around: list[_Loop] = []
+    loops: list[_Loop] = []
+    bundles: list[tuple[_Loop, ...]] = []
+    for line, tag, depth in _bundles(lines):
+        del around[depth:]
+        if tag == "LB":
+            del around[depth - 1 :]
+            around.append(_Loop())
+            loops.append(around[-1])
+        if around:
+            around[-1].look_at(line, scalars)
+        bundles.append(tuple(around))
+    return Schedule(
+        bundles=len(bundles),
+        cycles=sum(_product(loop.rounds or 1 for loop in inside) for inside in bundles),
+        unknown_loops=sum(loop.rounds is None for loop in loops),
+    )
+
+
+def _bundles(lines: Iterable[str]) -> Iterator[tuple[str, str | None, int]]:
+    """Yield each bundle with its mark and the number of loops around it."""
+    found = [match for match in map(_BUNDLE.match, lines) if match is not None]
+    depths = [len(match["loops"]) for match in found]
+    empty = [match["empty"] is not None for match in found]
+    for index, match in enumerate(found):
+        depth = depths[index]
+        if empty[index]:
+            # Empty bundles bear no marks: they are where their neighbours are.
+            later = range(index + 1, len(found))
+            after = next((depths[other] for other in later if not empty[other]), 0)
+            depth = depths[index] = min(depths[index - 1] if index else 0, after)
+        yield match.string, match["tag"], depth
+
+
+def _product(numbers: Iterable[int]) -> int:
+    product = 1
+    for number in numbers:
+        product *= number
+    return product
+
+
+def read_dumps(folder: Path, *, kernel: str, hlo: str) -> TpuCode:
+    """Read what one compilation left.
+
+    Args:
+      folder: Where the files are.
+      kernel: Name of the launch.
+      hlo: The compiled program, as text.
+
+    Raises:
+      FileNotFoundError: The kernel is not among the files.
+    """
+    own: list[str] = []
+    other_cycles = 0
+    for path in sorted(folder.glob("*-final_bundles.txt")):
+        name = path.name.split("-", 1)[1]
+        # TLP is the program that calls the others, <late-...> what surrounds it.
+        if name.startswith(("TLP-", "<")):
+            continue
+        lines = path.read_text().splitlines()
+        if name.startswith(f"{kernel}."):
+            own = lines
+        else:
+            other_cycles += read_schedule(lines).cycles
+    if not own:
+        raise FileNotFoundError(f"No bundles of `{kernel}` are in {folder}.")
+    schedule, text = read_schedule(own), "\n".join(own)
+    return TpuCode(
+        bundles=schedule.bundles,
+        cycles=schedule.cycles,
+        unknown_loops=schedule.unknown_loops,
+        other_cycles=other_cycles,
+        vmem=read_vmem(hlo),
+        spilled=_VREG * len(set(_SPILL.findall(text))),
+        products=len(re.findall(r"= vmatmul|(?<=;;)\s+%\d+ = vmatmul", text)),
+        split=_SPLIT.search(text) is not None,
+    )
+
+
+def read_vmem(hlo: str) -> int:
+    """Return the most VMEM that an instruction of the compiled program holds."""
+    sizes = [
+        int(size)
+        for found in _VMEM.findall(hlo)
+        for size in re.findall(r'"memory_space":"1"[^}]*"size":"(\d+)"', found)
+    ]
+    return max(sizes, default=0)

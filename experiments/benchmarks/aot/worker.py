@@ -1,0 +1,114 @@
+"""A process that compiles jobs, one a line of its input.
+
+    python -m experiments.benchmarks.aot.worker DUMPS
+
+It answers each with a line of JSON. What the compilers write into DUMPS is read and
+removed after each job (`--keep`: moved into a folder of the job's own).
+"""
+
+import functools
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from carafe_pallas import support, tuning
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from experiments.benchmarks.aot import llo, ptx
+from experiments.benchmarks.aot.jobs import Job
+from experiments.benchmarks.aot.result import Result
+from experiments.benchmarks.aot.targets import TARGETS, TargetName, find_tool
+
+
+def main() -> None:
+    """Answer the jobs until there are no more."""
+    dumps, keep = Path(sys.argv[1]), "--keep" in sys.argv[2:]
+    # Compilers print too: only answers go to what the parent reads.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin:
+        job = Job(**json.loads(line))
+        result = compile_job(job, dumps)
+        _clear(dumps, str(job) if keep else None)
+        print(result.to_json(), file=answers, flush=True)
+
+
+def compile_job(job: Job, dumps: Path) -> Result:
+    """Compile, unless the backend refuses; failures are told, not raised."""
+    device = _device(job.target)
+    reason = support.refusal(job.backend, job.call, device_kind=device.device_kind)
+    if reason is not None:
+        return Result(job=job, status="refused", reason=reason)
+    start = time.perf_counter()
+    try:
+        return _compile(job, dumps, device, start)
+    except Exception as error:  # Of whatever kind a compiler raises.
+        reason = f"{type(error).__name__}: {error}"
+        seconds = time.perf_counter() - start
+        return Result(job=job, status="failed", reason=reason, seconds=seconds)
+
+
+def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
+    module = support.module_of(job.backend)
+    config = tuning.config_for(
+        module, job.call, job.launch, device_kind=device.device_kind
+    )
+    launch = functools.partial(
+        getattr(module, job.launch),
+        geometry=job.call.geometry,
+        normalizer=job.call.normalizer,
+        dtype=job.call.features_dtype,
+        config=config,
+    )
+    if job.launch == "grad_weights" and job.normalizer == "none":
+        launch = functools.partial(launch, weights=None)
+    sharding = NamedSharding(Mesh(np.array([device]), ("data",)), PartitionSpec())
+    arguments = {
+        name: jax.ShapeDtypeStruct(shape, job.dtype, sharding=sharding)
+        for name, shape in job.arguments.items()
+    }
+    compiled = jax.jit(launch).lower(**arguments).compile()
+    seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    return Result(
+        job=job,
+        status="compiled",
+        config=str(config),
+        seconds=seconds,
+        temporaries=memory.temp_size_in_bytes if memory else 0,
+        code=_read(job, dumps, compiled),
+    )
+
+
+def _read(job: Job, dumps: Path, compiled: Any) -> llo.TpuCode | ptx.GpuCode:
+    kernel = f"carafe_{job.launch}"
+    if TARGETS[job.target].platform == "tpu":
+        return llo.read_dumps(dumps, kernel=kernel, hlo=compiled.as_text())
+    ptxas = find_tool("ptxas")
+    assert ptxas is not None, "the parent looked for it"
+    return ptx.read_dumps(dumps, kernel=kernel, ptxas=ptxas)
+
+
+@functools.cache
+def _device(target: TargetName) -> Any:
+    return np.array(TARGETS[target].devices()).ravel()[0]
+
+
+def _clear(dumps: Path, keep_as: str | None) -> None:
+    kept = None if keep_as is None else dumps.parent / keep_as
+    if kept is not None:
+        shutil.rmtree(kept, ignore_errors=True)
+        shutil.move(dumps, kept)
+    else:
+        shutil.rmtree(dumps, ignore_errors=True)
+    dumps.mkdir()
+
+
+if __name__ == "__main__":
+    main()

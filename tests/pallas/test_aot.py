@@ -1,0 +1,40 @@
+"""The compilers of the chips, run without the chips, take the kernels.
+
+Left out of a plain `pytest`: run it with `-m aot`. `CARAFE_AOT=full` compiles all named
+maps, with and without the softmax in the launch, instead of one map.
+"""
+
+import functools
+import os
+
+import pytest
+
+from experiments.benchmarks.aot.compilation import compile_jobs
+from experiments.benchmarks.aot.config import Config
+from experiments.benchmarks.aot.jobs import make_jobs
+from experiments.benchmarks.aot.targets import TARGETS
+
+pytestmark = pytest.mark.aot
+
+FULL = os.environ.get("CARAFE_AOT") == "full"
+JOBS = tuple(make_jobs(Config(quick=not FULL).effective))
+
+
+@functools.cache
+def results_of(target, backend):
+    """Compile all jobs of a chip in one process: it takes longer to start than most."""
+    jobs = [job for job in JOBS if (job.target, job.backend) == (target, backend)]
+    return {result.job: result for result in compile_jobs(jobs)}
+
+
+@pytest.mark.parametrize("job", JOBS, ids=str)
+def test_compiles_and_keeps_the_rules(job):
+    missing = TARGETS[job.target].missing()
+    if missing is not None:
+        # Where the compilers are meant to be, nothing may pass for want of them.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    result = results_of(job.target, job.backend)[job]
+    if result.status == "refused":
+        pytest.skip(result.reason)
+    assert result.status == "compiled", result.reason
+    assert not result.problems

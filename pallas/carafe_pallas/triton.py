@@ -24,6 +24,7 @@ and weights of phases that do not exist are never loaded.
 
 import dataclasses
 import functools
+import math
 import warnings
 from typing import Any
 
@@ -68,16 +69,39 @@ def refusal(call: Call) -> str | None:
 
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
-    """Choose blocks by arithmetic and by what the compiler makes of them."""
-    axis = call.geometry.rows
+    """Choose blocks by what the compiler makes of them; nothing here was timed."""
+    up, down = call.geometry.rows.up, call.geometry.rows.down
+    side = 4 if max(up, down) <= 2 else 2
+    float32 = jnp.float32 in (call.features_dtype, call.weights_dtype)
+    # Without tensor cores what is zero costs time: 25 of 48 entries of the band are
+    # used with 2 x 4 anchors at x2, 25 of 64 with 4 x 4.
+    flat = float32 and up == 2 and launch != "grad_features"
+    widest, depth = (128, 16) if float32 else (256, 64)
+    if launch == "reassemble" and not float32:
+        depth = 128  # Whole bands: the launch normalises them.
+    if launch == "grad_weights":
+        widest = 32 if float32 else 64
     channels = max(_SMALLEST, _power_of_two(call.channels // call.geometry.groups))
-    wide = jnp.float32 in (call.features_dtype, call.weights_dtype)
-    own = axis.down if launch == "grad_features" else axis.up
-    side = 4 if own <= 2 else 2
-    widest, depth = (64, 16) if wide else (256, 128)
-    return TuningConfig(
-        rows=side, columns=side, channels=min(channels, widest), depth=depth
+    config = TuningConfig(
+        rows=side // 2 if flat else side,
+        columns=side,
+        channels=min(channels, widest),
+        depth=depth,
     )
+    return dataclasses.replace(config, num_warps=_warps(call, launch, config))
+
+
+def _warps(call: Call, launch: Launch, config: TuningConfig) -> int:
+    """Keep the sums of a thread below about 64 registers."""
+    plan = _plan(call, launch, config)
+    own, other = _padded(plan.outputs), _padded(plan.sources)
+    match launch:
+        case "reassemble":
+            return 8 if config.channels >= 256 or other >= 256 else 4
+        case "grad_features":
+            return 8 if other * config.channels >= 4096 and config.channels > 64 else 4
+        case "grad_weights":
+            return 8 if own * other >= 8192 else 4
 
 
 def _power_of_two(number: int) -> int:
@@ -266,14 +290,19 @@ def _normalize(logits: Array, inside: Array, normalizer: Normalizer) -> Array:
     if normalizer == "sigmoid":
         return _sigmoid(logits)
     if normalizer == "normalized_sigmoid":
-        logits = jnp.minimum(logits, 0) - jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        logits = jnp.minimum(logits, 0) - jnp.log1p(_exp(-jnp.abs(logits)))
     logits = jnp.where(inside, logits, -jnp.inf)
-    powers = jnp.exp(logits - jnp.max(logits, axis=1, keepdims=True))
+    powers = _exp(logits - jnp.max(logits, axis=1, keepdims=True))
     return powers * (1 / jnp.sum(powers, axis=1, keepdims=True))
 
 
 def _sigmoid(logits: Array) -> Array:
-    return 1 / (1 + jnp.exp(-logits))
+    return 1 / (1 + _exp(-logits))
+
+
+def _exp(x: Array) -> Array:
+    # A fifth of the instructions of `jnp.exp`, which lowers to a call of libdevice.
+    return jnp.exp2(x * math.log2(math.e))
 
 
 def _sum_pixels(plan: _Plan, runs: tuple[_Run, _Run], add: Any, own: int) -> Array:

@@ -4,6 +4,7 @@ import functools
 import importlib.resources
 import json
 import re
+from importlib.resources.abc import Traversable
 from types import ModuleType
 from typing import Any
 
@@ -51,7 +52,12 @@ def file_name(device_kind: str) -> str:
     return re.sub(r"\W+", "_", device_kind.strip().lower()) + ".json"
 
 
+def folder() -> Traversable:
+    """Return where the files lie."""
+    return importlib.resources.files("carafe_pallas") / "tuned"
+
+
 @functools.cache
 def _load(name: str) -> dict[str, dict[str, Any]]:
-    path = importlib.resources.files("carafe_pallas") / "tuned" / name
+    path = folder() / name
     return json.loads(path.read_text())["configs"] if path.is_file() else {}

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,7 +16,11 @@ from experiments.benchmarks.reassembly.programs import (
     compile_program,
     disagreements,
 )
-from experiments.benchmarks.reassembly.providers import computations, make_operands
+from experiments.benchmarks.reassembly.providers import (
+    JaxComputation,
+    computations,
+    make_operands,
+)
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.torch_programs import torch_programs
 
@@ -55,13 +60,15 @@ def measure(
         groups=config.groups,
         dtype=config.dtype,
     )
-    tried: list[Program | Skip] = []
+    found = [
+        computation
+        for name in config.providers
+        for computation in computations(name, operands, scale=shape.scale, mode=mode)
+    ]
+    tried = _compile_all(found)
     for name in config.providers:
         if name in ("torch_unfold", "torch_bilinear"):
             tried += torch_programs(name, operands, scale=shape.scale, mode=mode)
-        else:
-            found = computations(name, operands, scale=shape.scale, mode=mode)
-            tried += map(compile_program, found)
     programs = [program for program in tried if isinstance(program, Program)]
     differing = disagreements(programs, operands, scale=shape.scale, mode=mode)
     seconds = _time_in_turn(programs, config.repetitions, on_round)
@@ -74,6 +81,12 @@ def measure(
         skips=[skip for skip in tried if isinstance(skip, Skip)],
         disagreements=differing,
     )
+
+
+def _compile_all(found: Sequence[JaxComputation]) -> list[Program | Skip]:
+    # On a CPU the compiler takes all the cores for one program.
+    with ThreadPoolExecutor(8 if on_accelerator() else 1) as pool:
+        return list(pool.map(compile_program, found))
 
 
 def _time_in_turn(

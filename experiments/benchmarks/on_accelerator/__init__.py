@@ -1,0 +1,1 @@
+"""Everything that needs an accelerator, in one go: tests, tuner, benchmark."""

@@ -1,0 +1,56 @@
+"""The benchmark at the large shapes, told in plain lines."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.benchmarks.reassembly import targets
+from experiments.benchmarks.reassembly.config import Config, Dtype
+from experiments.benchmarks.reassembly.measurement import measure
+from experiments.benchmarks.reassembly.memory import copy_bandwidth
+from experiments.benchmarks.reassembly.records import write_csv
+from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES
+from experiments.benchmarks.reassembly.summary import Summary, summarise
+from experiments.machine import describe_machine
+
+
+def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
+    """Measure; the CSV is renewed after each shape and mode.
+
+    Raises:
+      ValueError: Providers disagree.
+    """
+    # Stacked patches take long to compile, and many times the memory.
+    providers = tuple(p for p in Config().providers if p != "stacked")
+    config = Config(dtype=dtype, shapes=LARGE, providers=providers, repetitions=7)
+    machine, bandwidth = describe_machine(), copy_bandwidth(config.copy_megabytes)
+    say(f"{machine.device}, jax {machine.jax}: a copy moves {bandwidth / 1e9:.0f} GB/s")
+    summaries: list[Summary] = []
+    wrong = 0
+    for shape in (SHAPES[name] for name in config.shapes):
+        for mode in config.modes:
+            label = f"{shape.name} {mode}"
+            findings = measure(shape, mode, config, on_round=lambda: None)
+            found = summarise(findings.measurements, bandwidth)
+            for summary in found:
+                say(f"{label} {_numbers(summary)}")
+            for skip in findings.skips:
+                say(f"{label} {skip.provider}: skipped: {skip.reason}")
+            for one in findings.disagreements:
+                say(f"{label} {one.provider}: WRONG: {one.reason}")
+            summaries += found
+            wrong += len(findings.disagreements)
+            if summaries:
+                path = output / f"reassembly_{dtype}.csv"
+                write_csv(path, summaries, config=config, machine=machine)
+    if (platform := targets.platform_of(config)) is not None:
+        for target in targets.TARGETS[platform]:
+            value, verdict = targets.judge(target, summaries)
+            measured = "" if value is None else f" {value:.2f}"
+            say(f"{target.name} {target.sign} {target.bound:g}:{measured} {verdict}")
+    if wrong:
+        raise ValueError(f"Providers must agree, got {wrong} that do not.")
+
+
+def _numbers(s: Summary) -> str:
+    floor = f"{100 * s.floor_reached:.0f} % of the copy's bandwidth"
+    return f"{s.provider}: {s.milliseconds:.3f} ms, {floor}"

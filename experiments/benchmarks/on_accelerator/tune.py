@@ -1,0 +1,38 @@
+"""The search for block sizes at the large shapes."""
+
+import dataclasses
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+from carafe_pallas import support
+
+from experiments.benchmarks.tune import run
+from experiments.benchmarks.tune.config import Config
+from experiments.benchmarks.tune.jobs import Job, jobs_of
+
+
+def tune(output: Path, seconds: float, say: Callable[[str], None]) -> None:
+    """Tune what runs by default, in bfloat16; `output` gets a copy of the file."""
+    config = Config(dtypes=("bfloat16",), workers=16, repetitions=3)
+    jobs = _used(jobs_of(config))
+    # Loading JAX, drawing arrays and compiling plain JAX take time too.
+    config = dataclasses.replace(config, seconds=0.6 * seconds / max(1, len(jobs)))
+
+    def on_result(result: run.Result) -> None:
+        say(str(result))
+        if result.file is not None:
+            shutil.copy(result.file, output)
+
+    run.tune(jobs, config, on_job=lambda job: None, on_result=on_result)
+
+
+def _used(jobs: list[Job]) -> list[Job]:
+    """Keep for each call the first backend that runs it."""
+    kind = jax.devices()[0].device_kind
+    found: dict[object, Job] = {}
+    for job in jobs:
+        if support.refusal(job.backend, job.call, device_kind=kind) is None:
+            found.setdefault((job.call, job.launch), job)
+    return list(found.values())

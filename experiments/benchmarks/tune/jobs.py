@@ -1,0 +1,159 @@
+"""The launches to tune, their arrays, and what they must return."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from carafe_pallas import support, tuning
+from carafe_pallas.call import Call, Launch
+from carafe_pallas.geometry import Geometry
+from jaxtyping import Array
+
+from carafe_jax import ops
+from carafe_jax.ops._layout import to_pixels
+from experiments.benchmarks.reassembly.platforms import backends
+from experiments.benchmarks.reassembly.shapes import SHAPES, Shape
+from experiments.benchmarks.tune.config import Config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One launch of one backend for one call."""
+
+    backend: support.Backend
+    launch: Launch
+    shape: Shape
+    call: Call
+
+    def __str__(self) -> str:
+        call = self.call
+        options = f"{call.features_dtype}, {call.normalizer}"
+        return f"{self.backend} {self.launch}, {self.shape.name}, {options}"
+
+    @property
+    def module(self) -> ModuleType:
+        """The kernels."""
+        return support.module_of(self.backend)
+
+    @property
+    def key(self) -> str:
+        """The entry that holds its configuration."""
+        return tuning.entry_key(self.backend, self.call, self.launch)
+
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """Draw features, weights by anchor, and a cotangent."""
+        geometry, dtype = self.call.geometry, self.call.features_dtype
+        keys = jax.random.split(jax.random.key(0), 3)
+        size = {"kernel_size": geometry.kernel_size, "groups": geometry.groups}
+        shapes = self.shape.features, self.shape.logits(**size), self.shape.output
+        features, weights, cotangent = (
+            jax.random.normal(key, shape).astype(dtype)
+            for key, shape in zip(keys, shapes, strict=True)
+        )
+        return features, weights, cotangent
+
+    def run(
+        self, config: Any, features: Array, weights: Array, cotangent: Array
+    ) -> Array:
+        """Launch the kernels."""
+        fields = {
+            "geometry": self.call.geometry,
+            "normalizer": self.call.normalizer,
+            "dtype": self.call.features_dtype,
+            "config": config,
+        }
+        launch = getattr(self.module, self.launch)
+        match self.launch:
+            case "reassemble":
+                return launch(features, weights, **fields)
+            case "grad_features":
+                return launch(weights, cotangent, **fields)
+            case "grad_weights":
+                logits = None if self.call.normalizer is None else weights
+                return launch(features, cotangent, logits, **fields)
+
+    def expected(self, features: Array, weights: Array, cotangent: Array) -> Array:
+        """Return what plain JAX does."""
+        out, vjp = jax.vjp(self._plain(), features, weights)
+        match self.launch:
+            case "reassemble":
+                return out
+            case "grad_features":
+                return vjp(cotangent)[0]
+            case "grad_weights":
+                return vjp(cotangent)[1]
+
+    def _plain(self) -> Callable[[Array, Array], Array]:
+        geometry, scale = self.call.geometry, self.shape.scale
+        if self.call.normalizer is not None:
+            return functools.partial(
+                ops.reassemble_logits,
+                kernel_size=geometry.kernel_size,
+                groups=geometry.groups,
+                normalizer=self.call.normalizer,
+                scale=scale,
+                implementation="xla",
+            )
+
+        def reassemble(features: Array, weights: Array) -> Array:
+            kernels = to_pixels(weights, geometry)
+            return ops.reassemble(features, kernels, scale=scale, implementation="xla")
+
+        return reassemble
+
+
+def jobs_of(config: Config) -> list[Job]:
+    """List the launches that a configuration asks for, an entry each.
+
+    Raises:
+      ValueError: There are no kernels for the platform at hand, or not those asked for.
+    """
+    here = backends()
+    if not here:
+        raise ValueError(
+            "Tuning times kernels, and there are none for the platform at hand, "
+            f"{jax.default_backend()!r}: it needs a GPU or a TPU."
+        )
+    asked = here if config.backends is None else config.backends
+    if not set(asked) <= set(here):
+        names = ", ".join(map(repr, here))
+        raise ValueError(
+            f"`backends` must be of the platform at hand, {names}, got {asked}."
+        )
+    options = itertools.product(
+        asked, config.shapes, config.dtypes, config.normalizers, config.launches
+    )
+    jobs = [
+        Job(
+            backend=backend,
+            launch=launch,
+            shape=SHAPES[name],
+            call=_call(SHAPES[name], dtype, normalizer, config),
+        )
+        for backend, name, dtype, normalizer, launch in options
+    ]
+    return list({job.key: job for job in jobs}.values())
+
+
+def _call(shape: Shape, dtype: str, normalizer: Any, config: Config) -> Call:
+    n, h, w, c = shape.features
+    geometry = Geometry.of(
+        h,
+        w,
+        scale=shape.scale,
+        kernel_size=config.kernel_size,
+        groups=config.groups,
+    )
+    return Call(
+        geometry=geometry,
+        batch=n,
+        channels=c,
+        features_dtype=jnp.dtype(dtype),
+        weights_dtype=jnp.dtype(dtype),
+        normalizer=None if normalizer == "none" else normalizer,
+    )

@@ -1,0 +1,116 @@
+"""The search: every launch in turn, the file renewed after each."""
+
+import collections
+import dataclasses
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+from carafe_pallas import support, tuning
+
+from experiments.benchmarks.tune.candidates import candidates
+from experiments.benchmarks.tune.config import Config
+from experiments.benchmarks.tune.jobs import Job
+from experiments.benchmarks.tune.records import record
+from experiments.benchmarks.tune.timing import check, compile_config, seconds_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """What the search for one launch gave.
+
+    `seconds` belongs to each configuration that runs, the heuristic one first if it
+    does; `dropped` counts the others by what stood in their way. A launch that is
+    refused has a `refusal`; what was found is in `file`.
+    """
+
+    job: Job
+    seconds: dict[Any, float] = dataclasses.field(default_factory=dict)
+    dropped: dict[str, int] = dataclasses.field(default_factory=dict)
+    refusal: str | None = None
+    file: Path | None = None
+
+    @property
+    def best(self) -> Any:
+        """The fastest configuration, None if none runs."""
+        return min(self.seconds, key=self.seconds.__getitem__, default=None)
+
+    def __str__(self) -> str:
+        if self.refusal is not None:
+            return f"{self.job}: refused: {self.refusal}"
+        dropped = "".join(f"\n  dropped {n}: {why}" for why, n in self.dropped.items())
+        if self.best is None:
+            return f"{self.job}: no configuration runs{dropped}"
+        heuristic = self.job.module.heuristic(self.job.call, self.job.launch)
+        before = self.seconds.get(heuristic)
+        words = "does not run" if before is None else f"{1e3 * before:.3f} ms"
+        return (
+            f"{self.job}: {1e3 * self.seconds[self.best]:.3f} ms by {self.best}; "
+            f"the heuristic one: {words}; {len(self.seconds)} ran{dropped}"
+        )
+
+
+def tune(
+    jobs: list[Job],
+    config: Config,
+    *,
+    on_job: Callable[[Job], None],
+    on_result: Callable[[Result], None],
+) -> list[Result]:
+    """Search for the best configuration of each launch and write it down."""
+    device_kind = jax.devices()[0].device_kind
+    folder = config.folder or Path(str(tuning.folder()))
+    results = []
+    for job in jobs:
+        on_job(job)
+        reason = support.refusal(job.backend, job.call, device_kind=device_kind)
+        result = (
+            search(job, config) if reason is None else Result(job=job, refusal=reason)
+        )
+        if result.best is not None:
+            path = record(folder, device_kind, job.key, result.best)
+            result = dataclasses.replace(result, file=path)
+        on_result(result)
+        results.append(result)
+    return results
+
+
+def search(job: Job, config: Config) -> Result:
+    """Time the candidates of a launch until they or the seconds are spent."""
+    arrays = job.arrays()
+    expected = jax.jit(job.expected)(*arrays)
+    seconds: dict[Any, float] = {}
+    dropped: collections.Counter[str] = collections.Counter()
+    for candidate, compiled in _compiled(job, config, arrays):
+        if isinstance(compiled, Exception):
+            dropped[_reason(compiled)] += 1
+            continue
+        try:
+            check(compiled(*arrays), expected)
+            seconds[candidate] = seconds_of(compiled, arrays, config.repetitions)
+        except (ValueError, jax.errors.JaxRuntimeError) as error:
+            dropped[_reason(error)] += 1
+    return Result(job=job, seconds=seconds, dropped=dict(dropped))
+
+
+def _compiled(
+    job: Job, config: Config, arrays: Any
+) -> Iterator[tuple[Any, jax.stages.Compiled | Exception]]:
+    """Compile some candidates at a time; none while others are timed."""
+    deadline = time.monotonic() + config.seconds
+    found = candidates(job)
+    with ThreadPoolExecutor(config.workers) as pool:
+        while batch := list(itertools.islice(found, config.workers)):
+            tried = pool.map(lambda one: compile_config(job, one, arrays), batch)
+            yield from list(zip(batch, tried, strict=True))
+            if time.monotonic() > deadline:
+                return
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"

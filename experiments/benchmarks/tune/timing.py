@@ -1,0 +1,68 @@
+"""Compile a configuration, check what it returns, time it."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from experiments.benchmarks.tune.jobs import Job
+
+_LEAST_SECONDS = 0.005  # Of a timing: the host's part in a call is not to be measured.
+
+
+def compile_config(
+    job: Job, config: Any, arrays: tuple[Array, ...]
+) -> jax.stages.Compiled | Exception:
+    """Return the compiled launch, or what stood in the way."""
+
+    def launch(*arrays: Array) -> Array:
+        return job.run(config, *arrays)
+
+    try:
+        return jax.jit(launch).lower(*arrays).compile()
+    # Block sizes are tried that compilers refuse in every way they know.
+    except Exception as error:
+        return error
+
+
+def check(found: Array, expected: Array) -> None:
+    """Refuse what a launch returns if it is not what plain JAX does.
+
+    Raises:
+      ValueError: It differs; the message says by how much.
+    """
+    tolerance = 1e-3 if found.dtype.itemsize >= 4 else 5e-2
+    difference, largest = _compare(found, expected)
+    if not difference <= tolerance * largest:
+        raise ValueError(
+            f"It must return what plain JAX does, got a difference of {difference:.2e}."
+        )
+
+
+@jax.jit
+def _compare(found: Array, expected: Array) -> tuple[Array, Array]:
+    wide, other = found.astype(jnp.float32), expected.astype(jnp.float32)
+    return jnp.max(jnp.abs(wide - other)), jnp.max(jnp.abs(other))
+
+
+def seconds_of(
+    function: Callable[..., Array], arrays: tuple[Array, ...], repetitions: int
+) -> float:
+    """Return the median time of a call, the device being kept busy."""
+    calls = min(100, math.ceil(_LEAST_SECONDS / _time(function, arrays, 1)))
+    return statistics.median(_time(function, arrays, calls) for _ in range(repetitions))
+
+
+def _time(
+    function: Callable[..., Array], arrays: tuple[Array, ...], calls: int
+) -> float:
+    start = time.perf_counter()
+    for _ in range(calls - 1):
+        function(*arrays)
+    jax.block_until_ready(function(*arrays))
+    return (time.perf_counter() - start) / calls

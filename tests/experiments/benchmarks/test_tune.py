@@ -1,0 +1,223 @@
+import dataclasses
+import functools
+import itertools
+import json
+import sys
+import types
+from fractions import Fraction
+from pathlib import Path
+
+import jax
+import pytest
+from carafe_pallas import support, tuning
+
+from carafe_jax import ops
+from carafe_jax.ops._layout import to_pixels
+from experiments.benchmarks.reassembly.shapes import SHAPES, Shape
+from experiments.benchmarks.tune import jobs as jobs_module
+from experiments.benchmarks.tune import run
+from experiments.benchmarks.tune.__main__ import main
+from experiments.benchmarks.tune.candidates import candidates
+from experiments.benchmarks.tune.config import Config
+from experiments.benchmarks.tune.jobs import jobs_of
+from experiments.benchmarks.tune.records import record
+
+DEVICE = "NVIDIA H100"
+TINY = Shape(name="fpn_p3_up", features=(2, 3, 4, 2), scale=Fraction(2))
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    rows: int = 2
+    columns: int = 4
+    order: str = "rows"
+
+
+def by_plain_jax(features, weights, *, geometry, normalizer):
+    options = {
+        "scale": Fraction(geometry.rows.up, geometry.rows.down),
+        "implementation": "xla",
+    }
+    if normalizer is None:
+        return ops.reassemble(features, to_pixels(weights, geometry), **options)
+    return ops.reassemble_logits(
+        features,
+        weights,
+        kernel_size=geometry.kernel_size,
+        groups=geometry.groups,
+        normalizer=normalizer,
+        **options,
+    )
+
+
+def launch(name, first, second, *rest, geometry, normalizer, dtype, config):
+    if config.rows == 4:
+        raise NotImplementedError("too many rows")
+    function = functools.partial(by_plain_jax, geometry=geometry, normalizer=normalizer)
+    factor = 2 if config.columns == 2 else 1  # A fault.
+    if name == "reassemble":
+        return factor * function(first, second)
+    if name == "grad_features":
+        features = jax.numpy.zeros(TINY.features, dtype)
+        return factor * jax.vjp(function, features, first)[1](second)[0]
+    (weights,) = rest
+    if weights is None:
+        weights = jax.numpy.zeros(TINY.logits(kernel_size=3, groups=1), dtype)
+    return factor * jax.vjp(function, first, weights)[1](second)[1]
+
+
+@pytest.fixture
+def backend(monkeypatch):
+    """A stand-in, in plain JAX, whose second candidate is the fastest that is right."""
+    module = types.ModuleType("carafe_pallas.triton")
+    fields = {
+        "TuningConfig": TuningConfig,
+        "refusal": lambda call: None,
+        "heuristic": lambda call, launch: TuningConfig(),
+        **{
+            name: functools.partial(launch, name)
+            for name in ("reassemble", "grad_features", "grad_weights")
+        },
+    }
+    vars(module).update(fields)
+    monkeypatch.setattr(support, "module_of", lambda name: module)
+    monkeypatch.setattr(jobs_module, "backends", lambda: ("triton",))
+    monkeypatch.setitem(SHAPES, "fpn_p3_up", TINY)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "folder", lambda: tmp_path)
+    tuning._load.cache_clear()
+    yield tmp_path
+    tuning._load.cache_clear()
+
+
+def tiny_config(**fields):
+    fields = {"dtypes": ("float32",), "normalizers": ("softmax",), **fields}
+    return Config(shapes=("fpn_p3_up",), kernel_size=3, workers=1, **fields)
+
+
+def tune(config):
+    ignore = lambda _: None  # noqa: E731
+    return run.tune(jobs_of(config), config, on_job=ignore, on_result=ignore)
+
+
+@pytest.fixture
+def times(monkeypatch):
+    """The heuristic configuration takes 3 s, the next 1 s, others 2 s."""
+    taken = itertools.chain((3.0, 1.0), itertools.repeat(2.0))
+    monkeypatch.setattr(run, "seconds_of", lambda *args: next(taken))
+
+
+@pytest.mark.parametrize("launch", Config().launches)
+@pytest.mark.parametrize("normalizer", ["none", "softmax"])
+def test_fastest_configuration_is_found_by_the_kernels(
+    backend, folder, times, launch, normalizer
+):
+    (result,) = tune(tiny_config(launches=(launch,), normalizers=(normalizer,)))
+    assert result.best == TuningConfig(columns=8)
+    assert result.file == folder / "cpu.json"
+    found = tuning.config_for(backend, result.job.call, launch, device_kind="cpu")
+    assert found == TuningConfig(columns=8)
+
+
+def test_configurations_that_fail_are_counted(backend, folder):
+    (result,) = tune(tiny_config(launches=("reassemble",)))
+    assert len(result.seconds) == 4
+    assert result.dropped["NotImplementedError: too many rows"] == 3
+    assert sum("what plain JAX does" in why for why in result.dropped) == 1
+    assert "dropped 3: NotImplementedError: too many rows" in str(result)
+
+
+def test_a_launch_that_never_runs_leaves_no_entry(backend, folder, monkeypatch):
+    too_many = TuningConfig(rows=4)
+    monkeypatch.setattr(backend, "heuristic", lambda *_: too_many)
+    monkeypatch.setattr(backend, "candidates", lambda *_: (), raising=False)
+    (result,) = tune(tiny_config(launches=("reassemble",)))
+    assert "no configuration runs" in str(result)
+    assert not list(folder.iterdir())
+
+
+def test_a_refusal_is_told(backend, folder, monkeypatch):
+    monkeypatch.setattr(backend, "refusal", lambda call: "`C` must be even")
+    (result,) = tune(tiny_config(launches=("reassemble",)))
+    assert "refused: `C` must be even" in str(result)
+
+
+def test_time_that_is_spent_ends_the_search(backend, folder):
+    (result,) = tune(tiny_config(launches=("reassemble",), seconds=0.0))
+    assert list(result.seconds) == [TuningConfig()]
+
+
+def test_backends_name_their_own_candidates(backend, monkeypatch):
+    own = [TuningConfig(rows=1), TuningConfig()]
+    monkeypatch.setattr(backend, "candidates", lambda *_: iter(own), raising=False)
+    job = jobs_of(tiny_config())[0]
+    assert list(candidates(job)) == [TuningConfig(), TuningConfig(rows=1)]
+
+
+def test_other_candidates_are_neighbours_of_the_heuristic_one(backend):
+    found = list(candidates(jobs_of(tiny_config())[0]))
+    sizes = itertools.product((1, 2, 4), (2, 4, 8))
+    assert found[0] == TuningConfig()
+    assert sorted((c.rows, c.columns) for c in found) == sorted(sizes)
+    assert {c.order for c in found} == {"rows"}
+
+
+def test_entries_merge_into_the_file_of_the_device(tmp_path):
+    record(tmp_path, DEVICE, "b", TuningConfig(rows=1))
+    record(tmp_path, DEVICE, "a", TuningConfig(rows=2))
+    path = record(tmp_path, DEVICE, "b", TuningConfig(rows=3))
+    assert [file.name for file in tmp_path.iterdir()] == ["nvidia_h100.json"]
+    contents = json.loads(path.read_text())
+    assert contents["device"] == DEVICE
+    assert contents["jax"] == jax.__version__
+    assert {key: value["rows"] for key, value in contents["configs"].items()} == {
+        "a": 2,
+        "b": 3,
+    }
+
+
+def test_a_run_that_is_stopped_keeps_its_work(backend, folder, monkeypatch):
+    searched = []
+
+    def stop_at_the_second(job, config):
+        if searched:
+            raise KeyboardInterrupt
+        searched.append(job)
+        return run.Result(job=job, seconds={TuningConfig(): 1.0})
+
+    monkeypatch.setattr(run, "search", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        tune(tiny_config())
+    configs = json.loads((folder / "cpu.json").read_text())["configs"]
+    assert list(configs) == [searched[0].key]
+
+
+def test_backends_of_other_platforms_are_refused(backend):
+    with pytest.raises(ValueError, match="must be of the platform at hand, 'triton'"):
+        jobs_of(tiny_config(backends=("mosaic_tpu",)))
+
+
+def test_a_cpu_is_refused_in_words(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["tune"])
+    with pytest.raises(SystemExit, match="it needs a GPU or a TPU"):
+        main()
+
+
+def test_shipped_files_fit_the_kernels():
+    folder = Path(str(tuning.folder()))
+    for file in folder.glob("*.json"):
+        contents = json.loads(file.read_text())
+        assert tuning.file_name(contents["device"]) == file.name
+        for key, fields in contents["configs"].items():
+            support.module_of(key.partition(" ")[0]).TuningConfig(**fields)
+
+
+def test_command_line_explains_itself(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["tune", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--seconds" in capsys.readouterr().out

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 
 from carafe_jax import reassemble
-from carafe_jax.ops import parse_scale
+from carafe_jax.ops import parse_scale, reassemble_logits
 
 FEATURES, KERNELS = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 4, 6, 2, 9))
+
+
+def call_logits(**options: Any):
+    logits = np.ones((1, 2, 3, 4 * 9), np.float32)
+    options = {"kernel_size": 3, "logits": logits} | options
+    return jax.eval_shape(
+        lambda: reassemble_logits(FEATURES, options.pop("logits"), **options)
+    )
 
 
 def call(features: Any = FEATURES, kernels: Any = KERNELS, **options: Any):
@@ -92,9 +100,12 @@ def test_unknown_implementation_is_refused(name):
 
 @pytest.mark.parametrize("name", ["mosaic_tpu", "mosaic_gpu", "triton"])
 def test_implementation_that_cannot_run_says_why(name):
-    message = f"`implementation='{name}'` cannot run: this version ships no '{name}'"
-    with pytest.raises(NotImplementedError, match=message):
-        call(implementation=name)
+    message = (
+        f"`implementation='{name}'` cannot run: `features` must be of at most 32 bits, "
+        "got float64"
+    )
+    with jax.enable_x64(True), pytest.raises(NotImplementedError, match=message):
+        call(features=np.float64(FEATURES), implementation=name)
 
 
 @pytest.mark.parametrize("scale", [2.0, 0.5, float("nan"), np.float64(2)])
@@ -141,3 +152,21 @@ def test_arguments_after_the_arrays_are_named():
 
 def test_scale_is_two_unless_given():
     assert call().shape == (1, 4, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernel_size": 2}, "`kernel_size` must be odd, got 2"),
+        ({"kernel_size": 0}, "`kernel_size` must be a positive int, got 0"),
+        ({"groups": 0}, "`groups` must be a positive int, got 0"),
+        ({"groups": 3}, "`groups` must divide the 4 channels of `features`, got 3"),
+        ({"normalizer": "max"}, "`normalizer` must be one of 'softmax', .* got 'max'"),
+        ({"scale": 3}, r"`logits` must have shape .* \(1, 2, 3, 81\).*got \(1, 2"),
+        ({"kernel_size": 5}, r"`logits` must have shape .* = \(1, 2, 3, 100\)"),
+        ({"logits": np.ones((2, 3, 36))}, r"`logits` must have 4 axes, \(N, AH, AW"),
+    ],
+)
+def test_logits_that_break_a_rule_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        call_logits(**options)

@@ -1,6 +1,11 @@
-"""One battery for the launches of every backend, interpreted on the CPU."""
+"""One battery for the launches of every backend, interpreted on the CPU.
+
+Interpreters are slow: by default a few cases run, one for each thing that a kernel can
+get wrong. `CARAFE_BATTERY=full` runs them all.
+"""
 
 import importlib
+import os
 
 import numpy as np
 import pytest
@@ -51,6 +56,18 @@ CASES = [
     LaunchCase(GEOMETRIES[7], "float32", "bfloat16"),
 ]
 
+FEW = [
+    LaunchCase(GEOMETRIES[0]),
+    LaunchCase(GEOMETRIES[1], normalizer="softmax"),
+    LaunchCase(GEOMETRIES[8], normalizer="softmax"),
+    LaunchCase(GEOMETRIES[11]),
+    LaunchCase(GEOMETRIES[0], normalizer="normalized_sigmoid"),
+    LaunchCase(GEOMETRIES[7], "bfloat16", "float32", "softmax"),
+    LaunchCase(WIDE[1], "bfloat16", "bfloat16", "softmax"),
+    LaunchCase(WIDE[2], "float32", "float32"),
+]
+RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
+
 
 def launch(backend, case, name):
     """Run one launch, or skip where the backend says in words that it cannot."""
@@ -78,7 +95,7 @@ def launch(backend, case, name):
 
 
 @pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", RUN, ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_launch_returns_what_the_loop_does(backend, case, name):
     got = launch(backend, case, name)

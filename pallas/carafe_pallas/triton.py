@@ -12,14 +12,19 @@ follow from the coordinates alone, so that any scale takes the same path.
 
 grid = (column tiles * groups * channel blocks, row tiles, batch); the gradient of the
 weights loops over the channel blocks of a group instead. No atomics: runs repeat bit
-for bit. The sum of the first two runs over `depth` pixels at a time. Memory of a block
-at x2, k = 5, bfloat16 with the default configuration (R = 64 or 16): in shared memory
-the band, 64 x 64 (8 KiB), and the pixels, 64 x 128 (16 KiB); in registers the float32
-sums, 64 x 128 (64 a thread).
+for bit. The first two sum over `depth` pixels at a time. `reassemble` normalises the
+rows of its band where a product holds all of it (`depth`); otherwise, and for the
+gradient of the features, in which many tiles would repeat it, XLA does so before.
+`grad_weights` always pulls the gradient back along the rows of its band.
 
-Entries outside the band are zero and are multiplied all the same: a NaN or an infinity
-in one pixel spreads over the results of the tiles that load it. Pixels outside the map
-and weights of phases that do not exist are never loaded.
+Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
+configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
+64 x 256 (32 KiB); in registers the float32 sums, 64 x 256 (64 for each of 256 threads).
+
+Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
+time there, about half of it at x2. Entries outside the band are multiplied all the
+same: a NaN or an infinity in a pixel spreads over the results of the tiles that load
+it. Pixels outside the map and weights of phases that do not exist are never loaded.
 """
 
 import dataclasses

@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from carafe_pallas._mosaic_gpu_tiles import Tile
-from carafe_pallas._mosaic_gpu_weights import AnchorRun
-from carafe_pallas.call import Call
+from carafe_pallas._mosaic_gpu_weights import CHUNK, AnchorRun
+from carafe_pallas.call import Call, Launch
 
 WORD = 16  # Bytes that a thread loads at once, and the unit of the copy engine.
 
@@ -163,6 +164,69 @@ class Plan:
         anchors = self.anchors + high - low
         call = self.call
         return AnchorRun(call.geometry, anchors, call.normalizer, self.interpret)
+
+    @property
+    def padded_anchors(self) -> int:
+        """Anchors of a row, in whole blocks."""
+        return self.grid[2] * self.anchors
+
+    @property
+    def weights_margin(self) -> int:
+        """More values than any copy of weights reaches beyond them."""
+        low, high = self.call.geometry.rows.reader_shifts
+        rows, run = self.config.rows + high - low, self.reader_weights
+        anchors = rows * self.call.geometry.columns.anchors + 2 * run.anchors
+        return anchors * run.anchor_stride + CHUNK
+
+    def shared(self, launch: Launch) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Arrays (shape, dtype) of a block in shared memory, by name."""
+        own, reader, up = self.own_weights, self.reader_weights, self.up
+        channels, rows = self.config.channels, self.config.rows
+        features, weights = self.call.features_dtype, self.call.weights_dtype
+        patch = tuple(box.size for box in self.patch)
+        output = tuple(box.size for box in self.output)
+        match launch:
+            case "reassemble":
+                return {
+                    "patch_smem": ((*patch, channels), features),
+                    "raw_smem": ((rows, own.length), weights),
+                    "kernels_smem": ((own.taps, own.rows), jnp.float32),
+                    "out_smem": ((up, output[1], channels), features),
+                }
+            case "grad_features":
+                box = 2, up, self.readers[1].size, channels
+                return {
+                    "cotangent_smem": (box, features),
+                    "raw_smem": ((2, reader.length), weights),
+                    "kernels_smem": ((reader.taps, reader.rows), jnp.float32),
+                    "out_smem": ((self.source[1].size, channels), features),
+                }
+            case "grad_weights":
+                raw = CHUNK if self.call.normalizer is None else own.length
+                return {
+                    "patch_smem": ((*patch, channels), features),
+                    "cotangent_smem": ((*output, channels), features),
+                    "raw_smem": ((rows, raw), weights),
+                    "sums_smem": ((rows, own.taps, own.rows), jnp.float32),
+                    "out_smem": ((rows, own.length), weights),
+                }
+
+    def barriers(self, launch: Launch) -> list[tuple[int, int]]:
+        """Arrivals and number of the barriers: for pixels, for weights."""
+        own, rows = self.own_weights.chunks, self.config.rows
+        match launch:
+            case "reassemble":
+                return [(1, 1), (own, rows)]
+            case "grad_features":
+                return [(1, 2), (self.reader_weights.chunks, 2)]
+            case "grad_weights":
+                return [(2, 1), (own, rows)]
+
+    def shared_bytes(self, launch: Launch) -> int:
+        """Shared memory of a block, with 1 KiB for barriers and alignment."""
+        arrays = self.shared(launch).values()
+        sizes = (math.prod(shape) * jnp.dtype(d).itemsize for shape, d in arrays)
+        return 1024 + sum(sizes)
 
 
 def widen(array: Array, rows: Box, columns: Box) -> Array:

@@ -19,11 +19,15 @@ WARPS, WARP = 4, 32
 THREADS = WARPS * WARP
 
 
+def round_up(size: int, unit: int) -> int:
+    return math.ceil(size / unit) * unit
+
+
 def tiled(
     tiles: tuple[tuple[int, ...], ...],
     *,
-    warps: tuple[int, ...],
-    lanes: tuple[int, ...],
+    warps: tuple[Any, ...],
+    lanes: tuple[Any, ...],
 ) -> Any:
     """Build a layout whose last dimension is the vector of a thread."""
     layout = mgpu.TiledLayout(
@@ -34,8 +38,19 @@ def tiled(
     )
 
 
-# A thread holds every 128th value.
-ROWS = tiled(((THREADS,), (WARP,), (1,)), warps=(-3,), lanes=(-2,))
+def rows_of(count: int) -> int:
+    """Round up to a number of rows that a warp, two or four can hold."""
+    return round_up(count, WARP) if count <= 2 * WARP else round_up(count, THREADS)
+
+
+def rows_layout(rows: int) -> Any:
+    """Give each thread whole rows; few rows are held by several warps alike."""
+    if rows % THREADS == 0:
+        return tiled(((THREADS,), (WARP,), (1,)), warps=(-3,), lanes=(-2,))
+    if rows == 2 * WARP:
+        pair = plgpu.Replicated(2)
+        return tiled(((rows,), (WARP,), (1,)), warps=(pair, -3), lanes=(-2,))
+    return tiled(((WARP,), (1,)), warps=(plgpu.Replicated(WARPS),), lanes=(-2,))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +143,6 @@ def cast(value: Array, layout: Any, *, interpret: bool) -> Array:
 def full(shape: tuple[int, ...], layout: Any, *, interpret: bool) -> Array:
     """Return zeros."""
     return cast(jnp.zeros(shape, jnp.float32), layout, interpret=interpret)
-
-
-def round_up(size: int, unit: int) -> int:
-    return math.ceil(size / unit) * unit
 
 
 def across(pixels: Array, tile: Tile, channels: int, *, interpret: bool) -> Array:

@@ -17,12 +17,12 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
 from carafe_pallas._mosaic_gpu_tiles import (
-    ROWS,
-    THREADS,
     Stride,
     cast,
     load,
     round_up,
+    rows_layout,
+    rows_of,
 )
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
@@ -59,7 +59,11 @@ class AnchorRun:
     @property
     def rows(self) -> int:
         """Phases of all anchors of one group, rounded up to whole threads."""
-        return round_up(self.anchors * self.phases, THREADS)
+        return rows_of(self.anchors * self.phases)
+
+    @property
+    def layout(self) -> Any:
+        return rows_layout(self.rows)
 
     @property
     def length(self) -> int:
@@ -71,7 +75,7 @@ class AnchorRun:
         return -(-self.anchors * self.anchor_stride // CHUNK)
 
     def fetch(self, weights_gmem: Any, raw_smem: Any, barrier: Any, start: Any) -> None:
-        """Start to copy the weights from `start` on; `chunks` arrivals at the barrier."""
+        """Start to copy from `start` on; the barrier counts `chunks` arrivals."""
 
         @pl.loop(0, self.chunks)
         def _(chunk):
@@ -93,7 +97,7 @@ class AnchorRun:
 
     def logits(self, raw_smem: Any, slot: Any, group: Any) -> list[Array]:
         """Read the taps of each row, in float32."""
-        read = functools.partial(load, layout=ROWS, interpret=self.interpret)
+        read = functools.partial(load, layout=self.layout, interpret=self.interpret)
         return [
             read(
                 raw_smem,
@@ -119,7 +123,7 @@ class AnchorRun:
         """Which rows are of output pixels, the first anchor being (row, column)."""
         rows, columns = self.geometry.rows, self.geometry.columns
         index = lax.broadcasted_iota(jnp.int32, (self.rows,), 0)
-        index = cast(index, ROWS, interpret=self.interpret)
+        index = cast(index, self.layout, interpret=self.interpret)
         anchor = lax.div(index, self.phases)
         phase = lax.rem(index, self.phases)
         y = lax.div(phase, columns.up) + row * rows.up

@@ -1,4 +1,6 @@
-"""What is special to the kernels of Hopper GPUs: their sizes, and what must not leak."""
+"""What is special to the kernels of Hopper GPUs: sizes, and what must not leak."""
+
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,27 +11,26 @@ from tests.ops.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import launch
 
-CASES = [
-    LaunchCase(Case(scale, kernel_size, groups, shape), features, weights, normalizer)
-    for scale, kernel_size, groups, shape, features, weights, normalizer in (
-        (2, 5, 1, (2, 3, 5, 8), "float32", "float32", None),
-        (2, 3, 2, (1, 3, 19, 16), "float16", "float16", "softmax"),
-        (2, 7, 1, (1, 2, 3, 8), "float32", "bfloat16", "sigmoid"),
-        (2, 1, 1, (1, 1, 1, 8), "float32", "float32", "softmax"),
-        (3, 3, 1, (1, 3, 4, 24), "float32", "float32", "normalized_sigmoid"),
-        (4, 1, 2, (1, 2, 3, 32), "bfloat16", "bfloat16", None),
-        (1, 5, 1, (1, 4, 33, 8), "float32", "float32", None),
-        ("1/2", 5, 1, (2, 7, 5, 64), "bfloat16", "float32", "softmax"),
-        ("1/2", 3, 2, (1, 8, 19, 48), "float32", "float32", None),
-        ("1/3", 5, 1, (1, 7, 5, 16), "float32", "float32", "softmax"),
-        ("1/4", 3, 1, (1, 9, 10, 8), "float32", "float32", "normalized_sigmoid"),
-        ("3/2", 5, 2, (1, 5, 7, 32), "float32", "float32", "softmax"),
-        ("2/3", 3, 1, (1, 7, 8, 8), "float32", "float32", None),
-        ("4/3", 3, 1, (1, 4, 4, 8), "float32", "float32", "sigmoid"),
-        # More than one block of channels.
-        (2, 3, 1, (1, 3, 5, 256), "bfloat16", "bfloat16", "softmax"),
-    )
+# Scale, window, groups, shape; dtypes of features and weights; normalizer.
+SIZES: list[Any] = [
+    (2, 5, 1, (2, 3, 5, 8), "float32", "float32", None),
+    (2, 3, 2, (1, 3, 19, 16), "float16", "float16", "softmax"),
+    (2, 7, 1, (1, 2, 3, 8), "float32", "bfloat16", "sigmoid"),
+    (2, 1, 1, (1, 1, 1, 8), "float32", "float32", "softmax"),
+    (3, 3, 1, (1, 3, 4, 24), "float32", "float32", "normalized_sigmoid"),
+    (4, 1, 2, (1, 2, 3, 32), "bfloat16", "bfloat16", None),
+    (1, 5, 1, (1, 4, 33, 8), "float32", "float32", None),
+    ("1/2", 5, 1, (2, 7, 5, 64), "bfloat16", "float32", "softmax"),
+    ("1/2", 3, 2, (1, 8, 19, 48), "float32", "float32", None),
+    ("1/3", 5, 1, (1, 7, 5, 16), "float32", "float32", "softmax"),
+    ("1/4", 3, 1, (1, 9, 10, 8), "float32", "float32", "normalized_sigmoid"),
+    ("3/2", 5, 2, (1, 5, 7, 32), "float32", "float32", "softmax"),
+    ("2/3", 3, 1, (1, 7, 8, 8), "float32", "float32", None),
+    ("4/3", 3, 1, (1, 4, 4, 8), "float32", "float32", "sigmoid"),
+    # More than one block of channels.
+    (2, 3, 1, (1, 3, 5, 256), "bfloat16", "bfloat16", "softmax"),
 ]
+CASES = [LaunchCase(Case(*sizes[:4]), *sizes[4:]) for sizes in SIZES]
 NAMES = ["out", "grad_features", "grad_weights"]
 
 

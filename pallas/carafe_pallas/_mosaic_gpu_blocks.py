@@ -1,0 +1,110 @@
+"""What all kernels do: find their block, and move it through shared memory."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array
+
+from carafe_pallas._mosaic_gpu_plan import Box, Plan
+from carafe_pallas._mosaic_gpu_tiles import Stride, across, load, store
+from carafe_pallas._mosaic_gpu_weights import AnchorRun
+
+
+def channels_of(plan: Plan) -> Any:
+    """The channels of this block."""
+    return pl.ds(
+        lax.axis_index("channels") * plan.config.channels, plan.config.channels
+    )
+
+
+def pixels_of(
+    plan: Plan,
+    gmem: Any,
+    boxes: tuple[Box, Box],
+    channels: Any,
+    *,
+    skip: int = 0,
+    height: int | None = None,
+) -> Any:
+    """The pixels of this block in device memory; `height` rows of them after `skip`."""
+    rows, columns = boxes
+    row = rows.start(lax.axis_index("rows"), interpret=plan.interpret) + skip
+    column = columns.start(lax.axis_index("columns"), interpret=plan.interpret)
+    height = rows.size if height is None else height
+    image = lax.axis_index("images")
+    return gmem.at[image, pl.ds(row, height), pl.ds(column, columns.size), channels]
+
+
+def fetch_weights(
+    plan: Plan,
+    run: AnchorRun,
+    weights_gmem: Any,
+    raw_smem: Any,
+    barrier: Any,
+    *,
+    row: Any,
+    column: Any,
+) -> None:
+    """Start to copy the weights of the anchors from (row, column) on."""
+    rows, columns = plan.call.geometry.rows, plan.call.geometry.columns
+    anchor = (lax.axis_index("images") * rows.anchors + row) * columns.anchors + column
+    margin = plan.weights_margin if plan.interpret else 0
+    run.fetch(weights_gmem, raw_smem, barrier, anchor * run.anchor_stride + margin)
+
+
+def fetch_own_weights(
+    plan: Plan, weights_gmem: Any, raw_smem: Any, barrier: Any
+) -> None:
+    """Start to copy the weights of all anchors of this block."""
+
+    @pl.loop(0, plan.config.rows)
+    def _(row):
+        fetch_weights(
+            plan,
+            plan.own_weights,
+            weights_gmem,
+            raw_smem.at[row],
+            barrier.at[row],
+            row=lax.axis_index("rows") * plan.config.rows + row,
+            column=lax.axis_index("columns") * plan.anchors,
+        )
+
+
+def read_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
+    """Read a tile from a row of pixels, as float32."""
+    tile = load(smem, (row,), stride, layout=plan.tile.layout, interpret=plan.interpret)
+    return tile.astype(jnp.float32)
+
+
+def read_kernels(
+    plan: Plan, kernels_smem: Any, tap: Any, anchor: int, phase: Any
+) -> Array:
+    """Read one weight for each pixel of a tile, repeated over the channels."""
+    stride = Stride(plan.tile.pixels, plan.up**2, anchor, phase)
+    layout = plan.tile.pixel_layout
+    values = load(kernels_smem, (tap,), stride, layout=layout, interpret=plan.interpret)
+    return across(values, plan.tile, plan.config.channels, interpret=plan.interpret)
+
+
+def put(plan: Plan, smem: Any, tile: int, step: int, at: int, value: Array) -> None:
+    """Round a tile into every `step`-th pixel of a row."""
+    stride = Stride(plan.tile.pixels, step, tile * plan.tile.pixels, at)
+    store(smem, (), stride, value.astype(smem.dtype), interpret=plan.interpret)
+
+
+def send_row(
+    plan: Plan, smem: Any, gmem: Any, boxes: tuple[Box, Box], row: Any
+) -> None:
+    """Start to copy a row of pixels out, if there is such a row."""
+    rows, columns = boxes
+    start = columns.start(lax.axis_index("columns"), interpret=plan.interpret)
+
+    # The copy engine would skip a missing row, but not where the map has only one.
+    @pl.when(row < rows.extent)
+    def _():
+        pixels = pl.ds(start, columns.size)
+        image = lax.axis_index("images")
+        plgpu.copy_smem_to_gmem(smem, gmem.at[image, row, pixels, channels_of(plan)])

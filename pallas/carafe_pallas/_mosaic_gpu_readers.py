@@ -1,0 +1,183 @@
+"""The kernel that collects, for source pixels, from the windows that cover them.
+
+It walks the rows of anchors whose windows reach a block, and brings the next row's
+cotangent and weights while it sums. No atomics, so runs repeat bit for bit.
+"""
+
+import functools
+import itertools
+from typing import Any
+
+from jax import lax
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array
+
+from carafe_pallas._mosaic_gpu_blocks import (
+    channels_of,
+    fetch_weights,
+    pixels_of,
+    put,
+    read_kernels,
+    read_pixels,
+    send_row,
+)
+from carafe_pallas._mosaic_gpu_plan import Plan
+from carafe_pallas._mosaic_gpu_tiles import Stride, full
+
+# By row and residue, column residue and tile of the source pixels.
+_Sums = dict[tuple[int, int, int, int], Array]
+
+
+def grad_features_kernel(
+    weights_gmem: Any,
+    cotangent_gmem: Any,
+    out_gmem: Any,
+    cotangent_smem: Any,
+    raw_smem: Any,
+    kernels_smem: Any,
+    out_smem: Any,
+    cotangent_barrier: Any,
+    raw_barrier: Any,
+    *,
+    plan: Plan,
+) -> None:
+    run, channels = plan.reader_weights, channels_of(plan)
+    low, high = plan.call.geometry.rows.reader_shifts
+    group = lax.div(channels.start, plan.group_channels)
+    row = lax.axis_index("rows") * plan.config.rows + low
+    column = lax.axis_index("columns") * plan.anchors + low
+
+    def fetch(step: int) -> None:
+        slot = step % 2
+        raw, barrier = raw_smem.at[slot], raw_barrier.at[slot]
+        fetch_weights(
+            plan, run, weights_gmem, raw, barrier, row=row + step, column=column
+        )
+        gmem = pixels_of(
+            plan,
+            cotangent_gmem,
+            plan.readers,
+            channels,
+            skip=step * plan.up,
+            height=plan.up,
+        )
+        plgpu.copy_gmem_to_smem(
+            gmem, cotangent_smem.at[slot], cotangent_barrier.at[slot]
+        )
+
+    sums = _zeros(plan)
+    fetch(0)
+    steps = plan.config.rows + high - low
+    for step in range(steps):
+        slot = step % 2
+        # Every thread is done with the row before: its kernels, its slot.
+        plgpu.commit_smem()
+        if step + 1 < steps:
+            fetch(step + 1)
+        plgpu.barrier_wait(raw_barrier.at[slot])
+        mask = run.exists(row + step, column)
+        run.normalize(raw_smem, slot, group, kernels_smem, mask)
+        plgpu.barrier_wait(cotangent_barrier.at[slot])
+        plgpu.commit_smem()
+        sums = _add_readers(plan, cotangent_smem.at[slot], kernels_smem, step, sums)
+    _send(plan, sums, out_smem, out_gmem)
+
+
+def _zeros(plan: Plan) -> _Sums:
+    shape = plan.tile.pixels, plan.config.channels
+    zeros = full(shape, plan.tile.layout, interpret=plan.interpret)
+    residues = range(plan.down)
+    keys = itertools.product(
+        range(plan.config.rows), residues, residues, range(plan.config.tiles)
+    )
+    return dict.fromkeys(keys, zeros)
+
+
+def _add_readers(
+    plan: Plan, cotangent_smem: Any, kernels_smem: Any, step: int, sums: _Sums
+) -> _Sums:
+    """Add what the windows of one row of anchors give to the source pixels."""
+    add = functools.partial(_add_phases, plan, cotangent_smem, kernels_smem, step)
+    if plan.down == 1:
+        # All rows of phases read the same source rows: a loop, for shorter code.
+        return lax.fori_loop(0, plan.up, functools.partial(add, like=0), sums)
+    for p in range(plan.up):
+        sums = add(p, sums, like=p)
+        # Left alone, the sums wait until all rows of anchors are loaded.
+        kept = lax.optimization_barrier(list(sums.values()))
+        sums = dict(zip(sums, kept, strict=True))
+    return sums
+
+
+def _add_phases(
+    plan: Plan,
+    cotangent_smem: Any,
+    kernels_smem: Any,
+    step: int,
+    p: Any,
+    sums: _Sums,
+    *,
+    like: int,
+) -> _Sums:
+    """Add what one row of phases gives, which reads the rows that `like` reads."""
+    low, high = plan.call.geometry.columns.reader_shifts
+    rows, k, sums = (
+        _read_rows(plan, step, like),
+        plan.call.geometry.kernel_size,
+        {**sums},
+    )
+    for tile in range(plan.config.tiles):
+        for shift, q in itertools.product(range(low, high + 1), range(plan.up)):
+            columns = _read_columns(plan, shift, q)
+            if not (rows and columns):
+                continue
+            anchor = tile * plan.tile.pixels + shift - low
+            stride = Stride(plan.tile.pixels, plan.up, anchor, q)
+            cotangent = read_pixels(plan, cotangent_smem, p, stride)
+            for row, y, dy in rows:
+                for x, dx in columns:
+                    kernels = read_kernels(
+                        plan, kernels_smem, dy * k + dx, anchor, p * plan.up + q
+                    )
+                    key = row, y, x, tile
+                    sums[key] = sums[key] + kernels * cotangent
+    return sums
+
+
+def _read_rows(plan: Plan, step: int, phase: int) -> list[tuple[int, int, int]]:
+    """(row, residue, tap) of the source rows that a phase of a row of anchors reads."""
+    rows = plan.call.geometry.rows
+    low, _ = rows.reader_shifts
+    return [
+        (row, residue, tap)
+        for row in range(plan.config.rows)
+        for residue in range(plan.down)
+        for shift, p, tap in rows.readers(residue)
+        if p == phase and row + shift == step + low
+    ]
+
+
+def _read_columns(plan: Plan, shift: int, phase: int) -> list[tuple[int, int]]:
+    """(residue, tap) of the source columns that a phase of shifted anchors reads."""
+    columns = plan.call.geometry.columns
+    return [
+        (residue, tap)
+        for residue in range(plan.down)
+        for s, q, tap in columns.readers(residue)
+        if (s, q) == (shift, phase)
+    ]
+
+
+def _send(plan: Plan, sums: _Sums, out_smem: Any, out_gmem: Any) -> None:
+    down = plan.down
+    for row in range(plan.config.rows):
+        for y in range(down):
+            if row + y > 0:
+                plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+            for tile in range(plan.config.tiles):
+                for x in range(down):
+                    put(plan, out_smem, tile, down, x, sums[row, y, x, tile])
+            plgpu.commit_smem()
+            at = (lax.axis_index("rows") * plan.config.rows + row) * down + y
+            send_row(plan, out_smem, out_gmem, plan.source, at)
+    plgpu.wait_smem_to_gmem(0)

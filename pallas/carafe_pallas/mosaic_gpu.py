@@ -29,6 +29,12 @@ from carafe_pallas._mosaic_gpu_windows import grad_weights_kernel, reassemble_ke
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Geometry
 
+# A call outside `jax.jit` is compiled once as well.
+_compiled = functools.partial(
+    jax.jit,
+    static_argnames=("geometry", "normalizer", "dtype", "config", "interpret"),
+)
+
 _DTYPES = ("float32", "bfloat16", "float16")
 _SHARED_LIMIT = 227 * 1024  # Bytes of a block, of the 228 KiB of a processor.
 _SHARED_TARGET = 76 * 1024  # Three blocks a processor.
@@ -159,6 +165,7 @@ def _plan(
     return Plan(call, config or heuristic(call, launch), interpret)
 
 
+@_compiled
 def reassemble(
     features: Float[Array, "n h w c"],
     weights: Float[Array, "n ah aw phases_groups_taps"],
@@ -187,6 +194,7 @@ def reassemble(
     return crop(launch(_maps(features, plan, plan.patch), _flat_weights(weights, plan)))
 
 
+@_compiled
 def grad_features(
     weights: Float[Array, "n ah aw phases_groups_taps"],
     cotangent: Float[Array, "n oh ow c"],
@@ -217,6 +225,7 @@ def grad_features(
     )
 
 
+@_compiled
 def grad_weights(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],

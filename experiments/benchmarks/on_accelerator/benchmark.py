@@ -4,13 +4,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.benchmarks.reassembly import targets
-from experiments.benchmarks.reassembly.config import Config, Dtype
+from experiments.benchmarks.reassembly.config import Config, Dtype, ProviderName
 from experiments.benchmarks.reassembly.measurement import measure
 from experiments.benchmarks.reassembly.memory import copy_bandwidth
 from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES
 from experiments.benchmarks.reassembly.summary import Summary, summarise
 from experiments.machine import describe_machine
+
+# Without stacked patches: they take long to compile, and many times the memory.
+_PROVIDERS: tuple[ProviderName, ...] = (
+    "carafe",
+    "fused",
+    "unfused",
+    "torch_unfold",
+    "torch_bilinear",
+    "nearest",
+    "copy",
+)
 
 
 def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
@@ -19,9 +30,7 @@ def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
     Raises:
       ValueError: Providers disagree.
     """
-    # Stacked patches take long to compile, and many times the memory.
-    providers = tuple(p for p in Config().providers if p != "stacked")
-    config = Config(dtype=dtype, shapes=LARGE, providers=providers, repetitions=7)
+    config = Config(dtype=dtype, shapes=LARGE, providers=_PROVIDERS, repetitions=7)
     machine, bandwidth = describe_machine(), copy_bandwidth(config.copy_megabytes)
     say(f"{machine.device}, jax {machine.jax}: a copy moves {bandwidth / 1e9:.0f} GB/s")
     summaries: list[Summary] = []

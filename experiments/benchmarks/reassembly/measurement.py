@@ -13,8 +13,8 @@ from experiments.benchmarks.reassembly.platforms import on_accelerator
 from experiments.benchmarks.reassembly.programs import (
     Program,
     Skip,
+    check,
     compile_program,
-    disagreements,
 )
 from experiments.benchmarks.reassembly.providers import (
     JaxComputation,
@@ -70,16 +70,16 @@ def measure(
         if name in ("torch_unfold", "torch_bilinear"):
             tried += torch_programs(name, operands, scale=shape.scale, mode=mode)
     programs = [program for program in tried if isinstance(program, Program)]
-    differing = disagreements(programs, operands, scale=shape.scale, mode=mode)
-    seconds = _time_in_turn(programs, config.repetitions, on_round)
+    checked = check(programs, operands, scale=shape.scale, mode=mode)
+    seconds = _time_in_turn(checked.programs, config.repetitions, on_round)
     measurements = [
         _record(shape, mode, program, times)
-        for program, times in zip(programs, seconds, strict=True)
+        for program, times in zip(checked.programs, seconds, strict=True)
     ]
     return Findings(
         measurements=measurements,
-        skips=[skip for skip in tried if isinstance(skip, Skip)],
-        disagreements=differing,
+        skips=[skip for skip in tried if isinstance(skip, Skip)] + checked.skips,
+        disagreements=checked.disagreements,
     )
 
 

@@ -53,8 +53,12 @@ def compile_program(computation: JaxComputation) -> Program | Skip:
     try:
         lowered = jax.jit(computation.function).lower(*computation.arguments)
         compiled = lowered.compile()
-    except (NotImplementedError, jax.errors.JaxRuntimeError) as error:
+    except NotImplementedError as error:
         return Skip(provider=computation.provider, reason=first_line(error))
+    # Compilers refuse kernels in every way they know; others are still to be timed.
+    except Exception as error:
+        reason = f"does not compile: {type(error).__name__}: {first_line(error)}"
+        return Skip(provider=computation.provider, reason=reason)
     memory = compiled.memory_analysis()
     needed = memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else 0
     available = available_bytes()
@@ -85,29 +89,54 @@ def first_line(error: Exception) -> str:
     return lines[0] if len(lines[0]) <= 200 else f"{lines[0][:200]} ..."
 
 
-def disagreements(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checked:
+    """The programs that run, why others do not, and which ones disagree."""
+
+    programs: list[Program] = dataclasses.field(default_factory=list)
+    skips: list[Skip] = dataclasses.field(default_factory=list)
+    disagreements: list[Skip] = dataclasses.field(default_factory=list)
+
+
+def check(
     programs: Sequence[Program], operands: Operands, *, scale: Fraction, mode: Mode
-) -> list[Skip]:
-    """Find the programs that do not compute what others do.
+) -> Checked:
+    """Run each program once, and look whether it computes what others do.
 
     Results of one name must agree, and `nearest` with a reassembly by kernels that are
     one in the centre and zero elsewhere. Plain JAX is what others are held against;
     without it, the program that comes first.
     """
-    found = []
+    checked = Checked()
     expected: dict[str, tuple[Array, str]] = {}
     if any(p.computation.provider == "nearest" for p in programs):
         centred = compile_program(nearest_by_kernels(operands, scale, mode))
-        programs = [p for p in (centred,) if isinstance(p, Program)] + list(programs)
+        if isinstance(centred, Program):
+            _compare_all(centred.results(), expected, "carafe:xla")
     for program in sorted(programs, key=_is_no_yardstick):
         own = program.computation.provider
-        for name, result in program.results().items():
-            want, other = expected.setdefault(name, (result, own))
-            if (difference := _difference(result, want)) is not None:
-                rule = f"its {name} must agree with that of `{other}`"
-                found.append(Skip(provider=own, reason=f"{rule}, got {difference}"))
-                break
-    return found
+        try:
+            results = program.results()
+        except jax.errors.JaxRuntimeError as error:
+            reason = f"does not run: {first_line(error)}"
+            checked.skips.append(Skip(provider=own, reason=reason))
+            continue
+        checked.programs.append(program)
+        if (reason := _compare_all(results, expected, own)) is not None:
+            checked.disagreements.append(Skip(provider=own, reason=reason))
+    checked.programs.sort(key=programs.index)
+    return checked
+
+
+def _compare_all(
+    results: dict[str, Array], expected: dict[str, tuple[Array, str]], provider: str
+) -> str | None:
+    """Say what differs; results of names that are new are expected from then on."""
+    for name, result in results.items():
+        want, other = expected.setdefault(name, (result, provider))
+        if (difference := _difference(result, want)) is not None:
+            return f"its {name} must agree with that of `{other}`, got {difference}"
+    return None
 
 
 def _is_no_yardstick(program: Program) -> bool:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
+import jax
 import pytest
 from rich.console import Console
 
@@ -203,6 +204,22 @@ def test_implementations_of_the_platform_are_measured_by_name(tmp_path, monkeypa
     assert [s.provider for s in summaries] == measured
     assert "skipped carafe:triton: `implementation='triton'` cannot run" in text
     assert "skipped fused:triton: `implementation='triton'` cannot run" in text
+
+
+@pytest.mark.parametrize("step", ["compile", "run"])
+def test_a_program_that_fails_is_told_and_others_are_timed(tmp_path, monkeypatch, step):
+    def fail(*_):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken\ndetails")
+
+    def stacked(features, *_, **__):
+        if step == "compile":
+            fail()
+        return jax.pure_callback(fail, features, features)
+
+    monkeypatch.setattr(providers, "reassemble_stacked", stacked)
+    summaries, text = run_tiny(tmp_path, modes=("forward",))
+    assert [s.provider for s in summaries] == [p for p in OWN if p != "stacked"]
+    assert f"skipped stacked: does not {step}: " in text
 
 
 def test_missing_pytorch_is_told(tmp_path, monkeypatch):

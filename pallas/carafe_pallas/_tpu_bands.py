@@ -1,22 +1,23 @@
 """How reassembly becomes banded matrix products on a TPU: sizes and lane tables.
 
-A strip of neighbouring anchors of one row reads a patch of source pixels, `reach` rows
-of `columns` pixels. Pixel (i, j) of the patch is entry `i * columns + j` of the product.
-The band holds one row for each phase and anchor: the weights of its window at the pixels
-that they belong to, zero elsewhere. Lane tables say which tap goes to which pixel.
+A strip of neighbouring anchors of one row reads a patch of source pixels, `reach`
+rows of `columns` pixels. Pixel (i, j) of the patch is entry `i * columns + j` of the
+product. The band holds one row for each phase and anchor: the weights of its window at
+the pixels that they belong to, zero elsewhere. Lane tables say which tap goes to which
+pixel.
 """
 
 import dataclasses
 import functools
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from carafe_pallas.geometry import Geometry
 
 LANES = 128
 OUTSIDE = -1  # The tap reads no pixel of the map, or the pixel is no tap's.
-MISSING = -2  # The output pixel does not exist.
 
 
 def round_up(size: int, multiple: int) -> int:
@@ -26,10 +27,18 @@ def round_up(size: int, multiple: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Bands:
-    """The strips of a row of anchors, static and hashable."""
+    """The strips of a row of anchors, static and hashable.
+
+    Attributes:
+      geometry: Of the reassembly.
+      strip: Anchors of a strip.
+      inside: Whether patches are moved and narrowed to lie inside the map. Others
+        begin and end at whole registers, counted from the first patch.
+    """
 
     geometry: Geometry
     strip: int
+    inside: bool = True
 
     @property
     def up(self) -> int:
@@ -58,6 +67,11 @@ class Bands:
         return round_up(self.channels, LANES)
 
     @property
+    def few_lanes(self) -> bool:
+        """Whether a matrix product may sum the taps of each phase and group."""
+        return self.lanes <= 4 * LANES
+
+    @property
     def strips(self) -> int:
         return -(-self.geometry.columns.anchors // self.strip)
 
@@ -73,10 +87,12 @@ class Bands:
 
     @property
     def columns(self) -> int:
-        """Columns of a patch: never more than the map has, so that it lies inside."""
+        """Columns of a patch."""
         axis = self.geometry.columns
         span = axis.span(self.strip)
         wide = round_up(span, 8)
+        if not self.inside:
+            return wide
         if round_up(self.reach * wide, LANES) == round_up(self.reach * span, LANES):
             span = wide
         return min(span, axis.size)
@@ -86,10 +102,17 @@ class Bands:
         """Pixels of a patch, in whole registers."""
         return round_up(self.reach * self.columns, LANES)
 
+    @property
+    def span(self) -> int:
+        """Columns of all patches of a row, where they are not moved."""
+        return (self.strips - 1) * self.strip * self.down + self.columns
+
     def first_column(self, strip: int) -> int:
-        """First source column of a strip's patch, moved inwards at the edges."""
+        """First source column of a strip's patch."""
         axis = self.geometry.columns
         first = strip * self.strip * self.down - axis.radius
+        if not self.inside:
+            return first
         return min(max(first, 0), axis.size - self.columns)
 
     def tap_tiles(self, phase: int) -> tuple[int, ...]:
@@ -106,14 +129,16 @@ class Tables:
       kinds: Which table each strip uses.
       spread: (kinds, phases, strip, pixels); the lane of the weights, for group 0.
       collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0.
-      exists: (kinds, strip, lanes); not MISSING where the output column exists.
-      rows: (8, lanes); source row relative to the anchor's first, phase row, segment.
+      alike: (lanes, lanes); one where two lanes belong to one segment. Unused, and
+        cut short, where there are many lanes.
+      rows: (8, lanes); source row relative to the anchor's first, row of the phase,
+        segment, column of the phase, one where the lane is a weight at all.
     """
 
     kinds: tuple[int, ...]
     spread: Any
     collect: Any
-    exists: Any
+    alike: Any
     rows: Any
 
 
@@ -128,23 +153,21 @@ def tables(bands: Bands) -> Tables:
             found[key] = len(made)
             made.append(table)
         kinds.append(found[key])
-    spread, collect, exists = (np.stack(parts) for parts in zip(*made, strict=True))
-    return Tables(tuple(kinds), spread, collect, exists, _row_table(bands))
+    spread, collect = (np.stack(parts) for parts in zip(*made, strict=True))
+    rows = _row_table(bands)
+    segment = rows[2] if bands.few_lanes else rows[2][:LANES]
+    alike = np.float32(segment[:, None] == segment).astype(jnp.bfloat16)
+    return Tables(tuple(kinds), spread, collect, alike, rows)
 
 
-def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any, Any]:
+def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any]:
     rows, columns = bands.geometry.rows, bands.geometry.columns
     k, up, groups = bands.geometry.kernel_size, bands.up, bands.geometry.groups
     first = bands.first_column(strip)
     spread = np.full((bands.phases, bands.strip, bands.pixels), OUTSIDE, np.int32)
     collect = np.full((bands.strip, bands.lanes), OUTSIDE, np.int32)
-    exists = np.full((bands.strip, bands.lanes), MISSING, np.int32)
-    lane = np.arange(bands.lanes)
-    phase_column = lane // (groups * bands.taps) % up
     for a in range(bands.strip):
         anchor = strip * bands.strip + a
-        real = anchor * up + phase_column < columns.output_size
-        exists[a, real & (lane < bands.channels)] = 0
         for py, px, dy, dx in np.ndindex(up, up, k, k):
             x = anchor * bands.down + columns.offsets[px] + dx - columns.radius
             if anchor * up + px >= columns.output_size or not 0 <= x < columns.size:
@@ -154,17 +177,21 @@ def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any, Any]:
             pixel = (rows.offsets[py] + dy) * bands.columns + x - first
             spread[phase, a, pixel] = tap
             collect[a, tap] = phase * bands.pixels + pixel
-    return spread, collect, exists
+    return spread, collect
 
 
 def _row_table(bands: Bands) -> Any:
     rows, k = bands.geometry.rows, bands.geometry.kernel_size
     lane = np.arange(bands.lanes)
     segment = lane // bands.taps
-    phase_row = np.minimum(segment // (bands.geometry.groups * bands.up), bands.up - 1)
+    phase = segment // bands.geometry.groups
+    # Lanes that are no weights belong to the last phase, and to segments of their own.
+    phase_row = np.minimum(phase // bands.up, bands.up - 1)
     offset = np.asarray(rows.offsets)[phase_row]
     table = np.zeros((8, bands.lanes), np.int32)
     table[0] = offset + lane % bands.taps // k - rows.radius
     table[1] = phase_row
     table[2] = segment
+    table[3] = phase % bands.up
+    table[4] = lane < bands.channels
     return table

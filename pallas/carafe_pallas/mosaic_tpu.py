@@ -20,6 +20,7 @@ Memory of a block: the rows of features, weights and outputs, twice (the pipelin
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,28 +30,33 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_pallas._tpu_bands import LANES, MISSING, Bands, Tables, round_up, tables
+from carafe_pallas._tpu_bands import LANES, Bands, Tables, round_up, tables
+from carafe_pallas._tpu_pixels import (
+    first_group,
+    interleave,
+    load_cotangent,
+    only_group,
+    patch,
+)
+from carafe_pallas._tpu_plan import Plan
+from carafe_pallas._tpu_plan import TuningConfig as TuningConfig
+from carafe_pallas._tpu_weights import (
+    Segments,
+    band,
+    by_range,
+    load_logits,
+    prepare_kernels,
+    pull_back,
+    reads,
+    turn_lanes,
+    unband,
+)
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Geometry
 
 _DTYPES = ("float32", "bfloat16")
 _VMEM_TARGET = 12 * 2**20  # Bytes that a heuristic block takes at most, if it can.
-_VMEM_LIMIT = 64 * 2**20  # Bytes of a block; smaller than the VMEM of v5 and v6.
-
-
-@dataclasses.dataclass(frozen=True)
-class TuningConfig:
-    """Sizes of a block.
-
-    Attributes:
-      rows: Rows of anchors.
-      strip: Neighbouring anchors of one product, a multiple of 16.
-      channels: Channels; all of them, or a multiple of 128 that divides a group.
-    """
-
-    rows: int
-    strip: int
-    channels: int
+_VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.
 
 
 def refusal(call: Call) -> str | None:
@@ -58,6 +64,8 @@ def refusal(call: Call) -> str | None:
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}."
+    if (largest := _largest(call)) >= 2**31:
+        return f"Arrays must have less than 2**31 elements, got {largest}."
     for launch in ("reassemble", "grad_features", "grad_weights"):
         need = _vmem_bytes(call, launch, heuristic(call, launch))
         if need > _VMEM_LIMIT:
@@ -70,24 +78,38 @@ def refusal(call: Call) -> str | None:
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
     """Choose blocks by arithmetic alone; nothing here was measured."""
-    strip = 16
-    widths = _channel_blocks(call)
+    rows = call.geometry.rows
+    least = -(-rows.radius // rows.down) if launch == "grad_features" else 1
+    least = max(least, 1)
+
+    def cost(count: int) -> float:
+        # Rows that are computed; a block costs about a third of a row by itself.
+        return -(-rows.anchors // count) * (count + 0.3)
+
+    counts = sorted(range(least, max(16, least) + 1), key=cost)
+
+    def pixels(strip: int) -> int:
+        bands = Bands(call.geometry, strip, launch != "grad_features")
+        return bands.strips * bands.pixels
+
+    strip = min(16, 32, key=pixels)
     configs = [
-        TuningConfig(rows, strip, channels)
-        for channels in widths
-        for rows in (8, 4, 2, 1)
-        if rows <= max(1, call.geometry.rows.anchors)
-        or rows // 2 < call.geometry.rows.anchors
+        TuningConfig(count, strip, channels)
+        for channels in _channel_blocks(call)
+        for count in counts
     ]
-    if launch == "grad_features":
-        rows = call.geometry.rows
-        least = -(-rows.radius // rows.down)
-        configs = [
-            dataclasses.replace(config, rows=max(config.rows, least))
-            for config in configs
-        ]
     fitting = (c for c in configs if _vmem_bytes(call, launch, c) <= _VMEM_TARGET)
-    return next(fitting, configs[-1])
+    smallest = min(configs, key=functools.partial(_vmem_bytes, call, launch))
+    return next(fitting, smallest)
+
+
+def _largest(call: Call) -> int:
+    """Elements of the largest array."""
+    rows, columns = call.geometry.rows, call.geometry.columns
+    taps = rows.up**2 * call.geometry.groups * call.geometry.kernel_size**2
+    pixels = max(rows.size * columns.size, rows.output_size * columns.output_size)
+    weights = rows.anchors * columns.anchors * taps
+    return call.batch * max(call.channels * pixels, weights)
 
 
 def _channel_blocks(call: Call) -> list[int]:
@@ -99,469 +121,254 @@ def _channel_blocks(call: Call) -> list[int]:
 
 
 def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
-    bands = Bands(call.geometry, config.strip)
+    bands = Bands(call.geometry, config.strip, launch != "grad_features")
     rows, columns = call.geometry.rows, call.geometry.columns
     channels = round_up(config.channels, LANES)
     pixel = channels * call.features_dtype.itemsize
     source = round_up(columns.size, 16) * pixel
     out = config.rows * bands.up**2 * bands.anchors * pixel
     weights = config.rows * bands.anchors * bands.lanes * call.weights_dtype.itemsize
+    kernels = config.rows * bands.anchors * bands.lanes * 4
     spread = 4 * bands.phases * bands.strip * bands.pixels * 4
     match launch:
         case "reassemble":
             span = min(rows.span(config.rows), rows.size)
-            return 2 * (span * source + out + weights + spread)
+            return 2 * (span * source + out + weights + spread) + kernels
         case "grad_features":
-            kept = _kept_rows(bands, config.rows)
-            sums = kept * round_up(columns.size, 8) * channels * 4
+            kept = 2 * config.rows * bands.down + bands.reach
+            sums = kernels + kept * bands.span * channels * 4
             own = config.rows * bands.down * source
             return 2 * (own + out + weights + spread) + sums
         case "grad_weights":
             span = min(rows.span(config.rows), rows.size)
-            sums = config.rows * bands.anchors * bands.lanes * 4
-            return 2 * (span * source + out + 2 * weights + spread) + sums
+            return 2 * (span * source + out + 2 * weights + spread) + kernels
 
 
-def _kept_rows(bands: Bands, rows: int) -> int:
-    """Rows of sums that the gradient of the features keeps."""
-    last = (rows - 1) * bands.down + bands.reach - bands.geometry.rows.radius
-    return rows * bands.down + last
+def _by_strip(plan: Plan, run: Callable[[Any, int], None]) -> None:
+    """Run for each row of a block and each strip of it."""
+
+    def run_row(row: Any) -> None:
+        for strip in range(plan.bands.strips):
+            run(row, strip)
+
+    plan.each_row(run_row)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Plan:
-    """All that is static in a kernel."""
-
-    bands: Bands
-    kinds: tuple[int, ...]
-    config: TuningConfig
-    channels: int
-    normalizer: Normalizer | None
-    product_dtype: Any
-    weights_dtype: Any
-    interpret: bool
-
-    @property
-    def geometry(self) -> Geometry:
-        return self.bands.geometry
-
-    @property
-    def own_groups(self) -> int:
-        """Groups that a block of channels holds."""
-        own = self.channels // self.geometry.groups
-        return 1 if own % self.config.channels == 0 else self.geometry.groups
-
-    @property
-    def source_rows(self) -> int:
-        rows = self.geometry.rows
-        return min(rows.span(self.config.rows), rows.size)
-
-    def first_source_row(self, block: Any) -> Any:
-        """First source row of a block of features, moved inwards at the edges."""
-        rows = self.geometry.rows
-        first = block * (self.config.rows * rows.down) - rows.radius
-        return jnp.clip(first, 0, rows.size - self.source_rows)
-
-    def dot(self, a: Any, b: Any, contracted: tuple[int, int]) -> Any:
-        """Multiply with float32 sums; float32 factors stay float32."""
-        exact = self.product_dtype == jnp.float32
-        return lax.dot_general(
-            a.astype(self.product_dtype),
-            b.astype(self.product_dtype),
-            (((contracted[0],), (contracted[1],)), ((), ())),
-            precision=lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT,
-            preferred_element_type=jnp.float32,
-        )
-
-
-def _segment_reduce(x: Any, segment: Any, segments: int, *, maximum: bool) -> Any:
-    """Reduce each run of lanes and give the result to all its lanes."""
-
-    def reduce(s: Any, result: Any) -> Any:
-        mine = segment == s
-        if maximum:
-            one = jnp.max(jnp.where(mine, x, -jnp.inf), axis=-1, keepdims=True)
-        else:
-            one = jnp.sum(jnp.where(mine, x, 0), axis=-1, keepdims=True)
-        return jnp.where(mine, one, result)
-
-    result = jnp.zeros_like(x)
-    if segments > 16:
-        return lax.fori_loop(0, segments, reduce, result)
-    for s in range(segments):
-        result = reduce(s, result)
-    return result
-
-
-def _log_sigmoid(x: Any) -> Any:
-    return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
-
-
-def _sigmoid(x: Any) -> Any:
-    power = jnp.exp(-jnp.abs(x))
-    return jnp.where(x >= 0, 1.0, power) / (1 + power)
-
-
-def _normalize(plan: _Plan, logits: Any, segment: Any) -> Any:
-    """Normalise over the taps of each phase and group, in float32."""
-    if plan.normalizer == "sigmoid":
-        return _sigmoid(logits)
-    if plan.normalizer == "normalized_sigmoid":
-        logits = _log_sigmoid(logits)
-    segments = plan.bands.channels // plan.bands.taps
-    highest = _segment_reduce(logits, segment, segments, maximum=True)
-    powers = jnp.exp(logits - highest)
-    return powers / _segment_reduce(powers, segment, segments, maximum=False)
-
-
-def _pull_back(plan: _Plan, gradient: Any, logits: Any, segment: Any) -> Any:
-    """Turn a gradient of the normalised kernels into one of the logits."""
-    kernels = _normalize(plan, logits, segment)
-    if plan.normalizer == "sigmoid":
-        return gradient * kernels * (1 - kernels)
-    segments = plan.bands.channels // plan.bands.taps
-    inner = _segment_reduce(kernels * gradient, segment, segments, maximum=False)
-    gradient = kernels * (gradient - inner)
-    if plan.normalizer == "normalized_sigmoid":
-        gradient = gradient * _sigmoid(-logits)
-    return gradient
-
-
-def _anchors_of(plan: _Plan, strip: int) -> slice:
+def _strip_of(plan: Plan, strip: int) -> slice:
     return slice(strip * plan.config.strip, (strip + 1) * plan.config.strip)
 
 
-def _row_masks(plan: _Plan, rows_ref: Any, anchor: Any) -> tuple[Any, Any]:
-    """Return which taps of a row of anchors exist, and which read the map."""
-    rows = plan.geometry.rows
-    y = rows_ref[0:1] + anchor * rows.down
-    exists = rows_ref[1:2] + anchor * rows.up < rows.output_size
-    return exists, exists & (y >= 0) & (y < rows.size)
-
-
-def _load_kernels(
-    plan: _Plan, weights_ref: Any, rows_ref: Any, *, row: Any, anchor: Any, strip: int
+def _each_group(
+    plan: Plan, axis: int, run: Callable[[Any], Any], join: Callable[..., Any]
 ) -> Any:
-    """Return the normalised weights of a strip; zero where they read above or below."""
-    kernels = weights_ref[0, row, _anchors_of(plan, strip), :].astype(jnp.float32)
-    if plan.normalizer is not None:
-        kernels = _normalize(plan, kernels, rows_ref[2:3])
-        # Rounded as kernels that were normalised outside would be.
-        kernels = kernels.astype(plan.weights_dtype).astype(jnp.float32)
-    _, reads = _row_masks(plan, rows_ref, anchor)
-    return jnp.where(reads, kernels, 0)
-
-
-def _gather(x: Any, index: Any) -> Any:
-    return jnp.take_along_axis(x, index, axis=1, mode="promise_in_bounds")
-
-
-def _turn_lanes(plan: _Plan, x: Any, group: Any, *, back: bool) -> Any:
-    """Move the lanes of a group to those of the first group, or back."""
-    if plan.geometry.groups == 1:
-        return x
-    shift = group * plan.bands.taps
-    return pltpu.roll(x, shift if back else plan.bands.lanes - shift, 1)
-
-
-def _band(plan: _Plan, kernels: Any, spread_ref: Any, *, strip: int) -> Any:
-    """Lay the taps of group 0 over the pixels: (phases * strip, pixels)."""
-    kind = plan.kinds[strip]
-    phases = []
-    for phase in range(plan.bands.phases):
-        chunks = []
-        for first in range(0, plan.bands.pixels, LANES):
-            index = spread_ref[kind, phase, :, first : first + LANES]
-            chunk = jnp.zeros(index.shape, jnp.float32)
-            for tile in plan.bands.tap_tiles(phase):
-                source = kernels[:, tile * LANES : (tile + 1) * LANES]
-                # Arithmetic shift: OUTSIDE belongs to no tile.
-                here = index >> 7 == tile
-                chunk = jnp.where(here, _gather(source, index & 127), chunk)
-            chunks.append(chunk)
-        phases.append(jnp.concatenate(chunks, axis=1))
-    return jnp.concatenate(phases).astype(plan.product_dtype)
-
-
-def _unband(plan: _Plan, band: Any, collect_ref: Any, *, strip: int) -> Any:
-    """Collect the taps of group 0 from a band: (strip, lanes)."""
-    kind, bands = plan.kinds[strip], plan.bands
-    tiles = []
-    for tile in range(bands.lanes // LANES):
-        index = collect_ref[kind, :, tile * LANES : (tile + 1) * LANES]
-        taps = jnp.zeros(index.shape, jnp.float32)
-        for phase in range(bands.phases):
-            if tile not in bands.tap_tiles(phase):
-                continue
-            for chunk in range(bands.pixels // LANES):
-                rows = slice(phase * bands.strip, (phase + 1) * bands.strip)
-                source = band[rows, chunk * LANES : (chunk + 1) * LANES]
-                here = index >> 7 == phase * (bands.pixels // LANES) + chunk
-                taps = jnp.where(here, _gather(source, index & 127), taps)
-        tiles.append(taps)
-    return jnp.concatenate(tiles, axis=1)
-
-
-def _patch(
-    plan: _Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int
-) -> Any:
-    """Stack the pixels of a strip: (pixels, channels)."""
-    bands, rows = plan.bands, plan.geometry.rows
-    first = bands.first_column(strip)
-    columns = slice(first, first + bands.columns)
-    parts = []
-    for i in range(bands.reach):
-        # A row outside the map has weight zero: any other does in its place.
-        y = jnp.clip(anchor * rows.down - rows.radius + i, 0, rows.size - 1)
-        parts.append(features_ref[0, y - plan.first_source_row(block), columns, :])
-    unused = bands.pixels - bands.reach * bands.columns
-    if unused:
-        parts.append(jnp.zeros((unused, parts[0].shape[-1]), parts[0].dtype))
-    return jnp.concatenate(parts).astype(plan.product_dtype)
-
-
-def _only_group(plan: _Plan, x: Any, group: Any, other: Any) -> Any:
-    """Take the lanes of a group from x, the rest from `other`."""
-    own = plan.channels // plan.geometry.groups
-    lane = lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    return jnp.where((lane >= group * own) & (lane < (group + 1) * own), x, other)
-
-
-def _interleave(plan: _Plan, parts: list[Any], dtype: Any) -> Any:
-    """Interleave the rows of the column phases."""
-    if len(parts) == 1:
-        return parts[0].astype(dtype)
-    if len(parts) == 2 and dtype == jnp.bfloat16 and not plan.interpret:
-        # Two bfloat16 rows share a 32-bit sublane: packing interleaves them.
-        return pltpu.bitcast(pltpu.pack_elementwise(parts, packed_dtype=dtype), dtype)
-    stacked = jnp.stack(parts, axis=1)
-    return stacked.reshape(-1, stacked.shape[-1]).astype(dtype)
-
-
-def _cotangent(
-    plan: _Plan, cotangent_ref: Any, *, row: Any, anchor: Any, strip: int
-) -> Any:
-    """Return the cotangents of a strip by phase: (phases * strip, channels)."""
-    up, width = plan.bands.up, plan.config.strip * plan.bands.up
-    rows, columns = plan.geometry.rows, plan.geometry.columns
-    first = strip * width
-    phases = []
-    for py in range(up):
-        x = cotangent_ref[0, row * up + py, first : first + width, :]
-        for px, phase in enumerate(_deinterleave(plan, x)):
-            anchors = lax.broadcasted_iota(jnp.int32, phase.shape, 0)
-            column = (strip * plan.config.strip + anchors) * up + px
-            exists = column < columns.output_size
-            exists = exists & (anchor * up + py < rows.output_size)
-            # What lies outside the array may be NaN.
-            phases.append(jnp.where(exists, phase, 0).astype(plan.product_dtype))
-    return jnp.concatenate(phases)
-
-
-def _deinterleave(plan: _Plan, x: Any) -> list[Any]:
-    up = plan.bands.up
-    if up == 1:
-        return [x.astype(jnp.float32)]
-    if up == 2 and x.dtype == jnp.bfloat16 and not plan.interpret:
-        pairs = pltpu.bitcast(x, jnp.uint32)
-        halves = pairs << 16, pairs & jnp.uint32(0xFFFF0000)
-        return [lax.bitcast_convert_type(half, jnp.float32) for half in halves]
-    split = x.astype(jnp.float32).reshape(-1, up, x.shape[-1])
-    return [split[:, phase] for phase in range(up)]
-
-
-def _own_group(plan: _Plan, axis: int) -> Any:
-    """Return the first group of this block of channels."""
-    if plan.own_groups > 1:
-        return 0
-    own = plan.channels // plan.geometry.groups
-    return pl.program_id(axis) // (own // plan.config.channels)
+    """Run for the groups of this block of channels and join the results."""
+    result = run(first_group(plan, axis))
+    if plan.own_groups == 1:
+        return result
+    return lax.fori_loop(
+        1,
+        plan.own_groups,
+        lambda group, result: join(result, run(group), group),
+        result,
+    )
 
 
 def _reassemble_kernel(
     rows_ref: Any,
     spread_ref: Any,
+    alike_ref: Any,
     features_ref: Any,
     weights_ref: Any,
     out_ref: Any,
+    kernels_ref: Any,
     *,
-    plan: _Plan,
+    plan: Plan,
 ) -> None:
-    block, first_group = pl.program_id(1), _own_group(plan, 2)
+    block = pl.program_id(1)
     up, width = plan.bands.up, plan.config.strip
 
-    def run_strip(row: Any, anchor: Any, strip: int) -> None:
-        kernels = _load_kernels(
-            plan, weights_ref, rows_ref, row=row, anchor=anchor, strip=strip
+    @pl.when(pl.program_id(2) == 0)
+    def _prepare() -> None:
+        prepare_kernels(
+            plan, weights_ref, rows_ref, alike_ref, kernels_ref, block=block
         )
-        patch = _patch(plan, features_ref, anchor=anchor, block=block, strip=strip)
+
+    def run_strip(row: Any, strip: int) -> None:
+        anchor = block * plan.config.rows + row
+        kernels = kernels_ref[row, _strip_of(plan, strip), :]
+        pixels = patch(plan, features_ref, anchor=anchor, block=block, strip=strip)
 
         def run_group(group: Any) -> Any:
-            own = _turn_lanes(plan, kernels, group, back=False)
-            band = _band(plan, own, spread_ref, strip=strip)
-            return plan.dot(band, patch, (1, 0))
+            own = turn_lanes(plan, kernels, group, back=False)
+            return plan.dot(band(plan, own, spread_ref, strip=strip), pixels, (1, 0))
 
-        out = run_group(first_group)
-        if plan.own_groups > 1:
-            out = lax.fori_loop(
-                1,
-                plan.own_groups,
-                lambda group, out: _only_group(plan, run_group(group), group, out),
-                out,
-            )
+        out = _each_group(
+            plan,
+            2,
+            run_group,
+            lambda out, own, group: only_group(plan, own, group, out),
+        )
+        phases = [out[p * width : (p + 1) * width] for p in range(up**2)]
+        columns = slice(strip * width * up, (strip + 1) * width * up)
         for py in range(up):
-            parts = [
-                out[(py * up + px) * width : (py * up + px + 1) * width]
-                for px in range(up)
-            ]
-            columns = slice(strip * width * up, (strip + 1) * width * up)
-            pixels = _interleave(plan, parts, out_ref.dtype)
-            out_ref[0, row * up + py, columns, :] = pixels
+            line = interleave(plan, phases[py * up : (py + 1) * up], out_ref.dtype)
+            out_ref[0, row * up + py, columns, :] = line
 
-    def run_row(row: Any, _: None) -> None:
-        for strip in range(plan.bands.strips):
-            run_strip(row, block * plan.config.rows + row, strip)
+    _by_strip(plan, run_strip)
 
-    lax.fori_loop(0, plan.config.rows, run_row, None)
+
+def _add_top(x: Any, top: Any) -> Any:
+    if top is None:
+        return x
+    size = top.shape[0]
+    return jnp.concatenate([x[:size] + top, x[size:]]) if size < x.shape[0] else x + top
+
+
+def _add_rows(sums_ref: Any, rows: list[Any], columns: slice, parts: list[Any]) -> None:
+    # All loads come first: the compiler cannot know that the rows differ.
+    sums = [sums_ref[row, columns, :] for row in rows]
+    for row, old, part in zip(rows, sums, parts, strict=True):
+        sums_ref[row, columns, :] = old + part
 
 
 def _grad_features_kernel(
     rows_ref: Any,
     spread_ref: Any,
+    alike_ref: Any,
     weights_ref: Any,
     cotangent_ref: Any,
     out_ref: Any,
+    kernels_ref: Any,
     sums_ref: Any,
     *,
-    plan: _Plan,
+    plan: Plan,
 ) -> None:
-    step, first_group = pl.program_id(2), _own_group(plan, 1)
-    bands, rows = plan.bands, plan.geometry.rows
-    block_rows = plan.config.rows * bands.down
+    step, bands = pl.program_id(2), plan.bands
+    radius, reach = plan.geometry.rows.radius, bands.reach
+    own, block_rows = plan.config.strip * bands.down, plan.config.rows * bands.down
 
-    def run_strip(row: Any, anchor: Any, strip: int) -> None:
-        kernels = _load_kernels(
-            plan, weights_ref, rows_ref, row=row, anchor=anchor, strip=strip
+    def strip_pixels(row: Any, strip: int) -> Any:
+        anchor = step * plan.config.rows + row
+        kernels = kernels_ref[row, _strip_of(plan, strip), :]
+        cotangent = load_cotangent(
+            plan, cotangent_ref, row=row, anchor=anchor, strip=strip
         )
-        cotangent = _cotangent(plan, cotangent_ref, row=row, anchor=anchor, strip=strip)
 
         def run_group(group: Any) -> Any:
-            own = _turn_lanes(plan, kernels, group, back=False)
-            band = _band(plan, own, spread_ref, strip=strip)
+            own = turn_lanes(plan, kernels, group, back=False)
             mine = cotangent
             if plan.own_groups > 1:
-                mine = _only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
-            return plan.dot(band, mine, (0, 0))
+                mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
+            return plan.dot(band(plan, own, spread_ref, strip=strip), mine, (0, 0))
 
-        patch = run_group(first_group)
-        if plan.own_groups > 1:
-            patch = lax.fori_loop(
-                1,
-                plan.own_groups,
-                lambda group, patch: patch + run_group(group),
-                patch,
-            )
-        first = bands.first_column(strip)
-        for i in range(bands.reach):
-            to = block_rows + row * bands.down - rows.radius + i
-            columns = slice(first, first + bands.columns)
-            part = patch[i * bands.columns : (i + 1) * bands.columns]
-            sums_ref[to, columns, :] += part
+        return _each_group(plan, 1, run_group, lambda a, b, _: a + b)
+
+    def add_strip(row: Any, strip: int, pixels: Any, tails: list[Any]) -> list[Any]:
+        """Add what no later strip adds to; return the rest of each row."""
+        to = [plan.kept_row(step, row * bands.down + i - radius) for i in range(reach)]
+        parts = [
+            pixels[i * bands.columns : (i + 1) * bands.columns] for i in range(reach)
+        ]
+        heads = [
+            _add_top(part[:own], tail) for part, tail in zip(parts, tails, strict=True)
+        ]
+        _add_rows(sums_ref, to, slice(strip * own, (strip + 1) * own), heads)
+        if bands.columns == own:
+            return tails
+        tails = [part[own:] for part in parts]
+        if strip + 1 == bands.strips:
+            end = (strip + 1) * own
+            _add_rows(sums_ref, to, slice(end, end + bands.columns - own), tails)
+        return tails
+
+    def run_row(row: Any) -> None:
+        # Each product starts before the sums that the last one waits for.
+        pixels, tails = strip_pixels(row, 0), [None] * reach
+        for strip in range(bands.strips):
+            last = pixels
+            if strip + 1 < bands.strips:
+                pixels = strip_pixels(row, strip + 1)
+            tails = add_strip(row, strip, last, tails)
 
     @pl.when(step == 0)
     def _start() -> None:
         sums_ref[...] = jnp.zeros_like(sums_ref)
 
-    @pl.when(step < pl.num_programs(2) - 1)
+    @pl.when(step < plan.blocks)
     def _add() -> None:
-        def run_row(row: Any, _: None) -> None:
-            for strip in range(bands.strips):
-                run_strip(row, step * plan.config.rows + row, strip)
+        prepare_kernels(plan, weights_ref, rows_ref, alike_ref, kernels_ref, block=step)
+        plan.each_row(run_row)
 
-        lax.fori_loop(0, plan.config.rows, run_row, None)
+    def emit(row: Any) -> None:
+        # The first step has nothing yet; the second writes to the same block again.
+        kept = plan.kept_row(step, row - block_rows)
+        sums = sums_ref[kept, radius : radius + plan.geometry.columns.size, :]
+        out_ref[0, row] = sums.astype(out_ref.dtype)
+        sums_ref[kept] = jnp.zeros_like(sums_ref[kept])
 
-    @pl.when(step > 0)
-    def _emit() -> None:
-        def emit(row: Any, _: None) -> None:
-            out_ref[0, row] = sums_ref[row].astype(out_ref.dtype)
-
-        lax.fori_loop(0, block_rows, emit, None)
-
-    kept = _kept_rows(bands, plan.config.rows)
-
-    def move(row: Any, _: None) -> None:
-        sums_ref[row] = sums_ref[row + block_rows]
-
-    lax.fori_loop(0, kept - block_rows, move, None)
-    sums_ref[kept - block_rows :] = jnp.zeros_like(sums_ref[kept - block_rows :])
+    plan.repeat(block_rows, emit, at_once=4)
 
 
 def _grad_weights_kernel(
     rows_ref: Any,
     collect_ref: Any,
-    exists_ref: Any,
+    alike_ref: Any,
     features_ref: Any,
     cotangent_ref: Any,
     *refs: Any,
-    plan: _Plan,
+    plan: Plan,
 ) -> None:
     *logits_ref, out_ref, sums_ref = refs
-    block, first_group = pl.program_id(1), _own_group(plan, 2)
+    block = pl.program_id(1)
 
-    def run_strip(row: Any, anchor: Any, strip: int) -> None:
-        patch = _patch(plan, features_ref, anchor=anchor, block=block, strip=strip)
-        cotangent = _cotangent(plan, cotangent_ref, row=row, anchor=anchor, strip=strip)
+    def run_strip(row: Any, strip: int) -> None:
+        anchor = block * plan.config.rows + row
+        pixels = patch(plan, features_ref, anchor=anchor, block=block, strip=strip)
+        cotangent = load_cotangent(
+            plan, cotangent_ref, row=row, anchor=anchor, strip=strip
+        )
 
         def run_group(group: Any) -> Any:
             mine = cotangent
             if plan.own_groups > 1:
-                mine = _only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
-            band = plan.dot(mine, patch, (1, 1))
-            taps = _unband(plan, band, collect_ref, strip=strip)
-            return _turn_lanes(plan, taps, group, back=True)
+                mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
+            products = plan.dot(mine, pixels, (1, 1))
+            taps = unband(plan, products, collect_ref, strip=strip)
+            return turn_lanes(plan, taps, group, back=True)
 
-        taps = run_group(first_group)
-        if plan.own_groups > 1:
-            taps = lax.fori_loop(
-                1, plan.own_groups, lambda group, sums: sums + run_group(group), taps
-            )
-        sums_ref[row, _anchors_of(plan, strip), :] += taps
+        taps = _each_group(plan, 2, run_group, lambda a, b, _: a + b)
+        sums_ref[row, _strip_of(plan, strip), :] += taps
 
-    def finish_strip(row: Any, anchor: Any, strip: int) -> None:
-        anchors = _anchors_of(plan, strip)
-        exists, reads = _row_masks(plan, rows_ref, anchor)
-        gradient = jnp.where(reads, sums_ref[row, anchors, :], 0)
-        if plan.normalizer is not None:
-            logits = logits_ref[0][0, row, anchors, :].astype(jnp.float32)
-            gradient = _pull_back(plan, gradient, logits, rows_ref[2:3])
-            exists = exists & (exists_ref[plan.kinds[strip]] != MISSING)
-            gradient = jnp.where(exists, gradient, 0)
-        out_ref[0, row, anchors, :] = gradient.astype(out_ref.dtype)
+    def finish(segments: Segments) -> None:
+        def finish_row(row: Any) -> None:
+            anchor = block * plan.config.rows + row
+            gradient = jnp.where(reads(plan, rows_ref, anchor), sums_ref[row], 0)
+            if plan.normalizer is not None:
+                logits = load_logits(plan, logits_ref[0], rows_ref, row, anchor)
+                gradient = pull_back(gradient, logits, segments)
+            out_ref[0, row] = gradient.astype(out_ref.dtype)
 
-    def each_strip(run: Any) -> None:
-        def run_row(row: Any, _: None) -> None:
-            for strip in range(plan.bands.strips):
-                run(row, block * plan.config.rows + row, strip)
-
-        lax.fori_loop(0, plan.config.rows, run_row, None)
+        plan.each_row(finish_row)
 
     @pl.when(pl.program_id(2) == 0)
     def _start() -> None:
         sums_ref[...] = jnp.zeros_like(sums_ref)
 
-    each_strip(run_strip)
-    pl.when(pl.program_id(2) == pl.num_programs(2) - 1)(
-        lambda: each_strip(finish_strip)
-    )
+    _by_strip(plan, run_strip)
+
+    @pl.when(pl.program_id(2) == pl.num_programs(2) - 1)
+    def _finish() -> None:
+        weights_ref = logits_ref[0] if logits_ref else None
+        by_range(plan, weights_ref, rows_ref, alike_ref, block=block, run=finish)
 
 
 def _plan(
     call: Call, launch: Launch, config: TuningConfig | None, *, interpret: bool
-) -> tuple[_Plan, Tables]:
+) -> tuple[Plan, Tables]:
     config = heuristic(call, launch) if config is None else config
-    bands = Bands(call.geometry, config.strip)
+    bands = Bands(call.geometry, config.strip, launch != "grad_features")
     lookup = tables(bands)
-    plan = _Plan(
+    plan = Plan(
         bands=bands,
         kinds=lookup.kinds,
         config=config,
@@ -578,26 +385,21 @@ def _whole(table: Any) -> pl.BlockSpec:
     return pl.BlockSpec(table.shape, lambda *_: (0,) * table.ndim)
 
 
-def _parameters(
-    plan: _Plan, call: Call, launch: Launch, semantics: tuple[str, ...]
-) -> dict[str, Any]:
+def _parameters(plan: Plan, call: Call, launch: Launch) -> dict[str, Any]:
     need = _vmem_bytes(call, launch, plan.config)
     return {
         "name": f"carafe_{launch}",
         "interpret": pltpu.InterpretParams() if plan.interpret else False,
         "compiler_params": pltpu.CompilerParams(
-            dimension_semantics=semantics,
+            # The last axis goes in order: it keeps kernels or sums between steps.
+            dimension_semantics=("parallel", "parallel", "arbitrary"),
             # Room for what the compiler spills.
             vmem_limit_bytes=max(16 * 2**20, need + 4 * 2**20),
         ),
     }
 
 
-def _blocks(plan: _Plan) -> int:
-    return -(-plan.geometry.rows.anchors // plan.config.rows)
-
-
-def _features_spec(plan: _Plan) -> pl.BlockSpec:
+def _features_spec(plan: Plan) -> pl.BlockSpec:
     sizes = (1, plan.source_rows, plan.geometry.columns.size, plan.config.channels)
 
     def index(n: Any, block: Any, c: Any) -> tuple[Any, ...]:
@@ -606,11 +408,15 @@ def _features_spec(plan: _Plan) -> pl.BlockSpec:
     return pl.BlockSpec(tuple(pl.Element(size) for size in sizes), index)
 
 
-def _weights_shape(plan: _Plan) -> tuple[int, ...]:
+def _weights_shape(plan: Plan) -> tuple[int, ...]:
     return 1, plan.config.rows, plan.bands.anchors, plan.bands.lanes
 
 
-def _pixels_shape(plan: _Plan) -> tuple[int, ...]:
+def _kernels_scratch(plan: Plan) -> Any:
+    return pltpu.VMEM(_weights_shape(plan)[1:], jnp.float32)
+
+
+def _pixels_shape(plan: Plan) -> tuple[int, ...]:
     up = plan.bands.up
     return 1, plan.config.rows * up, plan.bands.anchors * up, plan.config.channels
 
@@ -632,10 +438,11 @@ def reassemble(
     rows, columns = geometry.rows, geometry.columns
     return pl.pallas_call(
         functools.partial(_reassemble_kernel, plan=plan),
-        grid=(n, _blocks(plan), channels // plan.config.channels),
+        grid=(n, plan.blocks, channels // plan.config.channels),
         in_specs=[
             _whole(lookup.rows),
             _whole(lookup.spread),
+            _whole(lookup.alike),
             _features_spec(plan),
             pl.BlockSpec(_weights_shape(plan), lambda n, s, c: (n, s, 0, 0)),
         ],
@@ -643,8 +450,9 @@ def reassemble(
         out_shape=jax.ShapeDtypeStruct(
             (n, rows.output_size, columns.output_size, channels), dtype
         ),
-        **_parameters(plan, call, "reassemble", ("parallel", "parallel", "arbitrary")),
-    )(lookup.rows, lookup.spread, features, weights)
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "reassemble"),
+    )(lookup.rows, lookup.spread, lookup.alike, features, weights)
 
 
 def grad_features(
@@ -661,7 +469,7 @@ def grad_features(
     n, *_, channels = cotangent.shape
     call = Call(geometry, n, channels, cotangent.dtype, weights.dtype, normalizer)
     plan, lookup = _plan(call, "grad_features", config, interpret=interpret)
-    rows, columns, blocks = geometry.rows, geometry.columns, _blocks(plan)
+    rows, columns, blocks = geometry.rows, geometry.columns, plan.blocks
     block_rows = plan.config.rows * rows.down
     # The last step only writes: it keeps the blocks that it has.
     return pl.pallas_call(
@@ -670,6 +478,7 @@ def grad_features(
         in_specs=[
             _whole(lookup.rows),
             _whole(lookup.spread),
+            _whole(lookup.alike),
             pl.BlockSpec(
                 _weights_shape(plan),
                 lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, 0),
@@ -685,19 +494,13 @@ def grad_features(
         ),
         out_shape=jax.ShapeDtypeStruct((n, rows.size, columns.size, channels), dtype),
         scratch_shapes=[
+            _kernels_scratch(plan),
             pltpu.VMEM(
-                (
-                    _kept_rows(plan.bands, plan.config.rows),
-                    columns.size,
-                    plan.config.channels,
-                ),
-                jnp.float32,
-            )
+                (plan.kept_rows, plan.bands.span, plan.config.channels), jnp.float32
+            ),
         ],
-        **_parameters(
-            plan, call, "grad_features", ("parallel", "parallel", "arbitrary")
-        ),
-    )(lookup.rows, lookup.spread, weights, cotangent)
+        **_parameters(plan, call, "grad_features"),
+    )(lookup.rows, lookup.spread, lookup.alike, weights, cotangent)
 
 
 def grad_weights(
@@ -723,11 +526,11 @@ def grad_weights(
     logits = [] if weights is None else [weights]
     return pl.pallas_call(
         functools.partial(_grad_weights_kernel, plan=plan),
-        grid=(n, _blocks(plan), channels // plan.config.channels),
+        grid=(n, plan.blocks, channels // plan.config.channels),
         in_specs=[
             _whole(lookup.rows),
             _whole(lookup.collect),
-            _whole(lookup.exists),
+            _whole(lookup.alike),
             _features_spec(plan),
             pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
             *(weights_spec for _ in logits),
@@ -736,8 +539,6 @@ def grad_weights(
         out_shape=jax.ShapeDtypeStruct(
             (n, rows.anchors, columns.anchors, plan.bands.channels), dtype
         ),
-        scratch_shapes=[pltpu.VMEM(_weights_shape(plan)[1:], jnp.float32)],
-        **_parameters(
-            plan, call, "grad_weights", ("parallel", "parallel", "arbitrary")
-        ),
-    )(lookup.rows, lookup.collect, lookup.exists, features, cotangent, *logits)
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "grad_weights"),
+    )(lookup.rows, lookup.collect, lookup.alike, features, cotangent, *logits)

@@ -1,0 +1,138 @@
+"""What is static in the TPU kernels."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from carafe_pallas._tpu_bands import Bands
+from carafe_pallas.call import Normalizer
+from carafe_pallas.geometry import Geometry
+
+
+@dataclasses.dataclass(frozen=True)
+class TuningConfig:
+    """Sizes of a block.
+
+    Attributes:
+      rows: Rows of anchors.
+      strip: Neighbouring anchors of one product, a multiple of 16.
+      channels: Channels; all of them, or a multiple of 128 that divides a group.
+    """
+
+    rows: int
+    strip: int
+    channels: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Sizes, dtypes and options of one launch.
+
+    Attributes:
+      bands: The strips.
+      kinds: Which lane tables each strip uses.
+      config: Sizes of a block.
+      channels: Of the features.
+      normalizer: What the launch applies to the weights.
+      product_dtype: Of the factors of the banded products.
+      weights_dtype: What normalised weights are rounded to.
+      interpret: Whether an interpreter runs the kernel.
+    """
+
+    bands: Bands
+    kinds: tuple[int, ...]
+    config: TuningConfig
+    channels: int
+    normalizer: Normalizer | None
+    product_dtype: Any
+    weights_dtype: Any
+    interpret: bool
+
+    @property
+    def geometry(self) -> Geometry:
+        return self.bands.geometry
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of rows of anchors."""
+        return -(-self.geometry.rows.anchors // self.config.rows)
+
+    @property
+    def own_groups(self) -> int:
+        """Groups that a block of channels holds."""
+        own = self.channels // self.geometry.groups
+        return 1 if own % self.config.channels == 0 else self.geometry.groups
+
+    @property
+    def sums_by_product(self) -> bool:
+        """Whether a matrix product sums the taps of each phase and group."""
+        return self.bands.few_lanes and self.normalizer in (
+            "softmax",
+            "normalized_sigmoid",
+        )
+
+    @property
+    def source_rows(self) -> int:
+        """Rows of a block of features."""
+        rows = self.geometry.rows
+        return min(rows.span(self.config.rows), rows.size)
+
+    def first_source_row(self, block: Any) -> Any:
+        """First source row of a block of features, moved inwards at the edges."""
+        rows = self.geometry.rows
+        first = block * (self.config.rows * rows.down) - rows.radius
+        return jnp.clip(first, 0, rows.size - self.source_rows)
+
+    @property
+    def ragged_rows(self) -> bool:
+        """Whether blocks hold output rows that do not exist."""
+        rows = self.geometry.rows
+        return self.blocks * self.config.rows * rows.up != rows.output_size
+
+    @property
+    def ragged_columns(self) -> bool:
+        """Whether blocks hold output columns that do not exist."""
+        columns = self.geometry.columns
+        return self.bands.anchors * columns.up != columns.output_size
+
+    @property
+    def kept_rows(self) -> int:
+        """Rows of sums that the gradient of the features keeps."""
+        bands = self.bands
+        block = self.config.rows * bands.down
+        halo = bands.reach - bands.geometry.rows.radius
+        return block + (self.config.rows - 1) * bands.down + halo
+
+    def kept_row(self, step: Any, row: Any) -> Any:
+        """Where the sums of a source row lie; rows count from a step's first anchor."""
+        first = step * (self.config.rows * self.bands.down) + self.kept_rows
+        return lax.rem(first + row, self.kept_rows)
+
+    def each_row(self, run: Callable[[Any], None]) -> None:
+        """Run for each row of a block, short rows a few at once."""
+        self.repeat(self.config.rows, run, at_once=max(1, 8 // self.bands.strips))
+
+    def repeat(self, count: int, run: Callable[[Any], None], *, at_once: int) -> None:
+        """Run for 0 .. count - 1, up to `at_once` in one turn of a loop."""
+        most = 1 if self.interpret else at_once
+        own = next(n for n in range(most, 0, -1) if count % n == 0)
+
+        def turn(i: Any, _: None) -> None:
+            for j in range(own):
+                run(i * own + j)
+
+        lax.fori_loop(0, count // own, turn, None)
+
+    def dot(self, a: Any, b: Any, contracted: tuple[int, int]) -> Any:
+        """Multiply with float32 sums; float32 factors stay float32."""
+        exact = self.product_dtype == jnp.float32
+        return lax.dot_general(
+            a.astype(self.product_dtype),
+            b.astype(self.product_dtype),
+            (((contracted[0],), (contracted[1],)), ((), ())),
+            precision=lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT,
+            preferred_element_type=jnp.float32,
+        )

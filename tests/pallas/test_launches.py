@@ -7,6 +7,7 @@ get wrong. `CARAFE_BATTERY=full` runs them all.
 import importlib
 import os
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -75,7 +76,7 @@ def launch(backend, case, name):
     reason = module.refusal(case.call)
     if reason is not None:
         pytest.skip(reason)
-    features, weights, cotangent = case.draw()
+    features, weights, cotangent = map(jnp.asarray, case.draw())
     options = {
         "geometry": case.geometry,
         "normalizer": case.normalizer,

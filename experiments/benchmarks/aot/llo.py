@@ -12,14 +12,16 @@ from pathlib import Path
 _BUNDLE = re.compile(
     r"\s*(?:0x[0-9a-f]+|0)\s+(?P<tag>[A-Z]{2})?\s*:\s*(?P<loops>>*)\s*{(?P<empty>})?"
 )
+# Before what an instruction reads there may be a predicate.
+_IF = r"(?:\(!?%\w+\), )?"
 _EXIT = re.compile(
-    r"= scmp\.(?P<sign>\w\w)\.s32\.totalorder (?P<counter>%\w+), (?P<end>-?\d+) "
-    r"/\* loop exit test"
+    rf"= scmp\.(?P<sign>\w\w)\.s32\.totalorder {_IF}(?P<counter>%\w+), "
+    r"(?P<end>-?\d+) /\* loop exit test"
 )
 # The counter of a loop: `next = sadd step, phi`, `phi = sphi first, next`.
-_STEP = re.compile(r"(%\w+) = sadd\.s32 (\d+), (%\w+)")
-_PHI = re.compile(r"(%\w+) = sphi (%\w+), (%\w+)")
-_MOVE = re.compile(r"(%\w+) = smov (%\w+|-?\d+)")
+_STEP = re.compile(rf"(%\w+) = sadd\.s32 {_IF}(\d+), (%\w+)")
+_PHI = re.compile(rf"(%\w+) = sphi {_IF}(%\w+), %\w+")
+_MOVE = re.compile(rf"(%\w+) = smov(?:\.u32)? {_IF}(%\w+|-?\d+)")
 _STAGE = re.compile(r"iteration index, stage = (\d+)")
 _SPILL = re.compile(r"vmem:\[(#allocation\d+_spill)")
 _VREG = 8 * 128 * 4
@@ -34,8 +36,9 @@ class TpuCode:
 
     bundles: of the kernel, each counted once.
     cycles: of the kernel on one core: bundles times the trips of the loops around them.
-      A bound from below, for waits on memory are not in it, where `unknown_loops` is
-      zero; each loop without a constant end counts as one trip.
+      Waits on memory are not in it, and both sides of a branch are. A loop without a
+      constant end counts as one trip.
+    unknown_loops: how many of those there are.
     other_cycles: of what XLA does around the kernel, the same way.
     vmem, spilled: bytes.
     products: instructions of the matrix units.
@@ -73,7 +76,7 @@ class _Scalars:
     def of(cls, text: str) -> "_Scalars":
         return cls(
             steps={new: (int(step), old) for new, step, old in _STEP.findall(text)},
-            firsts={phi: first for phi, first, _ in _PHI.findall(text)},
+            firsts=dict(_PHI.findall(text)),
             moves=dict(_MOVE.findall(text)),
         )
 

@@ -77,9 +77,11 @@ class Target:
             }
         tools = find_tool("ptxas")
         path = [str(tools.parent)] if tools else []
+        # JAX 0.12 dumps PTX only where all that emits code is named.
+        flags = f"--xla_dump_to={dumps} --xla_dump_emitter_re=.*"
         return {
             **common,
-            "XLA_FLAGS": _append("XLA_FLAGS", f"--xla_dump_to={dumps}"),
+            "XLA_FLAGS": _append("XLA_FLAGS", flags),
             "MOSAIC_GPU_DUMP_TO": str(dumps),
             "MOSAIC_GPU_DUMP_PTX": "1",
             "MOSAIC_GPU_DUMP_MLIR_PASSES": "1",

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def compile_job(job: Job, dumps: Path) -> Result:
     try:
         return _compile(job, dumps, device, start)
     except Exception as error:  # Of whatever kind a compiler raises.
+        traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
         return Result(job=job, status="failed", reason=reason, seconds=seconds)
@@ -68,12 +70,15 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
     )
     if job.launch == "grad_weights" and job.normalizer == "none":
         launch = functools.partial(launch, weights=None)
-    sharding = NamedSharding(Mesh(np.array([device]), ("data",)), PartitionSpec())
+    mesh = Mesh(np.array([device]), ("data",))
+    sharding = NamedSharding(mesh, PartitionSpec())
     arguments = {
         name: jax.ShapeDtypeStruct(shape, job.dtype, sharding=sharding)
         for name, shape in job.arguments.items()
     }
-    compiled = jax.jit(launch).lower(**arguments).compile()
+    # The mesh tells the lowering of kernels which chip it is for.
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(launch).lower(**arguments).compile()
     seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
     return Result(

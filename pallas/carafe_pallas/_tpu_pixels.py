@@ -81,4 +81,4 @@ def first_group(plan: Plan, axis: int) -> Any:
     if plan.own_groups > 1:
         return 0
     own = plan.channels // plan.geometry.groups
-    return pl.program_id(axis) // (own // plan.config.channels)
+    return lax.div(pl.program_id(axis), own // plan.config.channels)

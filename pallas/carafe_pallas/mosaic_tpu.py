@@ -403,7 +403,9 @@ def _features_spec(plan: Plan) -> pl.BlockSpec:
     sizes = (1, plan.source_rows, plan.geometry.columns.size, plan.config.channels)
 
     def index(n: Any, block: Any, c: Any) -> tuple[Any, ...]:
-        return n, plan.first_source_row(block), 0, c * plan.config.channels
+        # A product of 0 would do, were it not for proofs of alignment.
+        first = 0 if plan.config.channels == plan.channels else c * plan.config.channels
+        return n, plan.first_source_row(block), 0, first
 
     return pl.BlockSpec(tuple(pl.Element(size) for size in sizes), index)
 

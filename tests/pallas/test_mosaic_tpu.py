@@ -1,0 +1,129 @@
+"""What is special to the TPU kernels."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from carafe_pallas import mosaic_tpu
+from carafe_pallas._tpu_bands import OUTSIDE, Bands, tables
+from carafe_pallas.call import Call
+
+from tests.ops.cases import Case
+from tests.pallas.reference import LaunchCase, normalize
+
+ODD = LaunchCase(
+    Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 2)),
+    normalizer="softmax",
+)
+
+
+def options(case):
+    return {
+        "geometry": case.geometry,
+        "normalizer": case.normalizer,
+        "interpret": True,
+    }
+
+
+def missing(case):
+    """Which weights belong to phases that do not exist."""
+    geometry = case.geometry
+    up, taps = geometry.rows.up, geometry.groups * geometry.kernel_size**2
+    _, ah, aw, channels = case.weights_shape
+    lane = np.arange(channels) // taps
+    y = np.arange(ah)[:, None, None] * up + lane // up
+    x = np.arange(aw)[None, :, None] * up + lane % up
+    gone = (y >= geometry.rows.output_size) | (x >= geometry.columns.output_size)
+    assert gone.any()
+    return gone[None]
+
+
+def test_weights_of_missing_phases_do_not_leak():
+    features, weights, cotangent = ODD.draw()
+    gone = missing(ODD)
+    dirty = np.where(gone, np.float32(np.nan), weights)
+    given = options(ODD)
+    run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32", **given)
+    np.testing.assert_array_equal(run(dirty), run(weights))
+    run = functools.partial(mosaic_tpu.grad_features, dtype="float32", **given)
+    np.testing.assert_array_equal(run(dirty, cotangent), run(weights, cotangent))
+    run = functools.partial(mosaic_tpu.grad_weights, dtype="float32", **given)
+    got = np.asarray(run(features, cotangent, dirty))
+    np.testing.assert_array_equal(got, run(features, cotangent, weights))
+    assert (got[gone] == 0).all()
+
+
+def test_phases_with_logits_far_apart_are_normalised_each():
+    case = LaunchCase(
+        Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 3, 2)),
+        normalizer="softmax",
+    )
+    features, weights, _ = case.draw()
+    kernels = np.float32(normalize(weights, case))
+    # No kernel changes; one bound for all phases would take every power of three of
+    # the four to zero.
+    weights = weights + np.float32(300 * (np.arange(36) // 9))
+    plain = LaunchCase(case.case)
+    run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
+    # Float32 rounds logits of 900 to 3e-5, and the powers as much.
+    np.testing.assert_allclose(
+        run(weights, **options(case)), run(kernels, **options(plain)), atol=3e-4
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_float32_products_ask_for_the_highest_precision(dtype):
+    case = LaunchCase(
+        Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 20, 128)), dtype, dtype
+    )
+    features, weights, cotangent = case.draw()
+    given = {**options(case), "dtype": dtype, "interpret": False}
+    programs = (
+        jax.make_jaxpr(lambda *a: mosaic_tpu.reassemble(*a, **given))(
+            features, weights
+        ),
+        jax.make_jaxpr(lambda *a: mosaic_tpu.grad_features(*a, **given))(
+            weights, cotangent
+        ),
+        jax.make_jaxpr(lambda *a: mosaic_tpu.grad_weights(*a, None, **given))(
+            features, cotangent
+        ),
+    )
+    for program in programs:
+        text = str(program)
+        assert "dot_general" in text
+        assert ("HIGHEST" in text) == (dtype == "float32")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_lane_tables_agree(inside):
+    bands = Bands(ODD.geometry, 16, inside)
+    lookup = tables(bands)
+    for spread, collect in zip(lookup.spread, lookup.collect, strict=True):
+        phase, anchor, pixel = np.nonzero(spread != OUTSIDE)
+        lanes = spread[phase, anchor, pixel]
+        back = collect[anchor, lanes]
+        np.testing.assert_array_equal(back, phase * bands.pixels + pixel)
+        assert (collect != OUTSIDE).sum() == lanes.size
+
+
+def call(**changes):
+    case = LaunchCase(Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 5, 128)))
+    known = {field: getattr(case.call, field) for field in Call.__dataclass_fields__}
+    return Call(**{**known, **changes})
+
+
+def test_refusals_name_what_is_wrong():
+    assert mosaic_tpu.refusal(call()) is None
+    half = mosaic_tpu.refusal(call(features_dtype=jnp.dtype("float16")))
+    assert half is not None
+    assert "`features_dtype`" in half
+    assert "float16" in half
+    huge = mosaic_tpu.refusal(call(batch=2**22))
+    assert huge is not None
+    assert "2**31" in huge
+    wide = mosaic_tpu.refusal(call(channels=1 << 18 | 1))
+    assert wide is not None
+    assert "VMEM" in wide

@@ -5,6 +5,7 @@ The interpreter of Mosaic GPU knows neither layouts nor reshaped references: wit
 """
 
 import dataclasses
+import inspect
 import math
 from typing import Any
 
@@ -96,17 +97,21 @@ class Stride:
     offset: Any = 0
 
 
-def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> tuple[Any, tuple]:
-    """Split the axis after `lead` by the step; return the view and its index."""
+# JAX 0.12 dropped the index of `load`.
+_WHOLE = (...,) if "idx" in inspect.signature(plgpu.load).parameters else ()
+
+
+def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> Any:
+    """Split the axis after `lead` by the step; return the view of what is asked for."""
     _, *rest = ref.shape[len(lead) :]
     whole = tuple(slice(None) for _ in rest)
     along = pl.ds(stride.block, stride.count)
     if stride.step == 1:
-        return ref.at[(*lead, along, *whole)], ()
+        return ref.at[(*lead, along, *whole)]
     length = ref.shape[len(lead)] // stride.step
     ref = ref.at[(*lead, pl.ds(0, length * stride.step), *whole)]
     view = ref.reshape(length, stride.step, *rest)
-    return view.at[(along, stride.offset, *whole)], ()
+    return view.at[(along, stride.offset, *whole)]
 
 
 def load(
@@ -118,8 +123,8 @@ def load(
         start = stride.block * stride.step + stride.offset
         length = (stride.count - 1) * stride.step + 1
         return lax.dynamic_slice_in_dim(value, start, length)[:: stride.step]
-    view, index = _view(ref, lead, stride)
-    return plgpu.load(view, index or ..., layout=layout, optimized=False)
+    view = _view(ref, lead, stride)
+    return plgpu.load(view, *_WHOLE, layout=layout, optimized=False)
 
 
 def store(
@@ -131,7 +136,7 @@ def store(
         stop = start + (stride.count - 1) * stride.step + 1
         ref[(*lead, slice(start, stop, stride.step))] = value
         return
-    view, _ = _view(ref, lead, stride)
+    view = _view(ref, lead, stride)
     view[...] = value
 
 

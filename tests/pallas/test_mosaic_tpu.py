@@ -1,6 +1,7 @@
 """What is special to the TPU kernels."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,12 +62,12 @@ def test_phases_with_logits_far_apart_are_normalised_each():
         normalizer="softmax",
     )
     features, weights, _ = case.draw()
-    kernels = np.float32(normalize(weights, case))
+    kernels = np.asarray(normalize(weights, case), np.float32)
     # No kernel changes; one bound for all phases would take every power of three of
     # the four to zero.
     weights = weights + np.float32(300 * (np.arange(36) // 9))
     plain = LaunchCase(case.case)
-    run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
+    run: Any = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
     # Float32 rounds logits of 900 to 3e-5, and the powers as much.
     np.testing.assert_allclose(
         run(weights, **options(case)), run(kernels, **options(plain)), atol=3e-4
@@ -80,16 +81,13 @@ def test_float32_products_ask_for_the_highest_precision(dtype):
     )
     features, weights, cotangent = case.draw()
     given = {**options(case), "dtype": dtype, "interpret": False}
+    reassemble = functools.partial(mosaic_tpu.reassemble, **given)
+    grad_features = functools.partial(mosaic_tpu.grad_features, **given)
+    grad_weights = functools.partial(mosaic_tpu.grad_weights, weights=None, **given)
     programs = (
-        jax.make_jaxpr(lambda *a: mosaic_tpu.reassemble(*a, **given))(
-            features, weights
-        ),
-        jax.make_jaxpr(lambda *a: mosaic_tpu.grad_features(*a, **given))(
-            weights, cotangent
-        ),
-        jax.make_jaxpr(lambda *a: mosaic_tpu.grad_weights(*a, None, **given))(
-            features, cotangent
-        ),
+        jax.make_jaxpr(reassemble)(features, weights),
+        jax.make_jaxpr(grad_features)(weights, cotangent),
+        jax.make_jaxpr(grad_weights)(features, cotangent),
     )
     for program in programs:
         text = str(program)

@@ -77,7 +77,7 @@ class Plan:
     def tile(self) -> Tile:
         """Eight channels a thread, loaded in words of 16 bytes, if there are enough."""
         channels = self.config.channels
-        lanes = max(4, min(32, channels // 8))
+        lanes = max(8, min(32, channels // 8))
         itemsize = jnp.dtype(self.call.features_dtype).itemsize
         vector = min(WORD // itemsize, channels // lanes)
         return Tile(lanes=lanes, vector=vector, run=self.config.run)

@@ -11,6 +11,7 @@ then a member of the family.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -121,7 +122,7 @@ def _logits_grad_features_in_steps(spec: Spec, logits: Array, cotangent: Array):
 def _grad_logits_in_steps(
     spec: Spec, features: Array, cotangent: Array, logits: Array
 ) -> Array:
-    gradient = grad_kernels(_normalized(spec), features, cotangent)
+    gradient: Any = grad_kernels(_normalized(spec), features, cotangent)
     return _launches.pull_back(spec, gradient, logits).astype(logits.dtype)
 
 

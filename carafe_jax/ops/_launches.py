@@ -197,6 +197,7 @@ def _by_anchor(spec: Spec, kernels: Array) -> Array:
 
 def normalize(spec: Spec, logits: Array) -> Array:
     """Normalise logits over their taps, in float32 at least; round once."""
+    assert spec.normalizer is not None
     kernels = normalizers.normalize(_taps_last(spec, logits), spec.normalizer)
     channels = kernels.shape[3] * kernels.shape[4]  # -1 fails on empty batches.
     return kernels.reshape(*logits.shape[:3], channels).astype(spec.kernels_dtype)
@@ -204,6 +205,7 @@ def normalize(spec: Spec, logits: Array) -> Array:
 
 def pull_back(spec: Spec, gradient: Array, logits: Array) -> Array:
     """Turn the gradient of kernels by pixel into that of their logits, by anchor."""
+    assert spec.normalizer is not None
     gradient = _taps_last(spec, to_anchors(gradient, spec.geometry))
     gradient = normalizers.pull_back(
         gradient, _taps_last(spec, logits), spec.normalizer

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from carafe_pallas import support
 from carafe_pallas.call import Call
+from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
@@ -181,16 +182,14 @@ def _lower(
     backend = choose(platform)
     function = xla if backend is None else functools.partial(kernel, backend)
     # The types of a surrounding `shard_map` do not concern what runs on one device.
-    plain = [jax.core.ShapedArray(x.shape, x.dtype) for x in context.avals_in]
+    plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
     rule = mlir.lower_fun(function, multiple_results=False)
     return rule(context.replace(avals_in=plain), *operands)
 
 
 def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
     (size,) = {
-        x.shape[dim]
-        for x, dim in zip(operands, dims, strict=True)
-        if dim is not None
+        x.shape[dim] for x, dim in zip(operands, dims, strict=True) if dim is not None
     }
     joined = _join_examples(operands, dims, size)
     whole = jax.ShapeDtypeStruct(

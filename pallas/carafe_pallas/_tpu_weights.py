@@ -45,7 +45,7 @@ class Segments:
     def total(self, x: Any) -> Any:
         """Sum."""
         if self.alike is None:
-            return self._reduce(x, functools.partial(jnp.sum, keepdims=True), 0)
+            return self._reduce(x, functools.partial(jnp.sum, keepdims=True), 0.0)
         # Two bfloat16 terms keep 16 bits of the sum, plenty for results of 8; three
         # keep all.
         terms = 3 if self.plan.weights_dtype == jnp.float32 else 2

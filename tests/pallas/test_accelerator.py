@@ -9,6 +9,7 @@ import pytest
 from carafe_pallas import support
 
 from carafe_jax import ops, reassemble
+from carafe_jax.ops._layout import to_pixels
 from tests.ops.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import CASES
@@ -61,13 +62,12 @@ def function(case, backend):
 
 def run(case, backend, features, weights, cotangent):
     """Return output and gradients; the weights come by anchor."""
-    call = function(case, backend)
-    if case.normalizer is None:
-        inner, geometry = call, case.geometry
+    operator = function(case, backend)
 
-        def call(features, weights):
-            kernels = ops._layout.to_pixels(weights, geometry)
-            return inner(features, kernels)
+    def call(features, weights):
+        if case.normalizer is None:
+            return operator(features, to_pixels(weights, case.geometry))
+        return operator(features, weights)
 
     @jax.jit
     def compute(features, weights, cotangent):
@@ -111,9 +111,7 @@ def test_compiled_launches_agree_with_plain_jax_on_big_maps(case, backend):
     poison(case)
     for name, got, want in zip(NAMES, run(case, backend, *arrays), wants, strict=True):
         atol = tolerance(case, name) * float(jnp.abs(want).max())
-        np.testing.assert_allclose(
-            np.float32(got), np.float32(want), rtol=0, atol=atol
-        )
+        np.testing.assert_allclose(np.float32(got), np.float32(want), rtol=0, atol=atol)
 
 
 def test_the_best_implementation_is_a_kernel(backend):
@@ -144,9 +142,10 @@ def test_more_than_two_to_the_31_elements_are_indexed_rightly(backend):
         return out[:, -4:, -4:]
 
     # The last output pixels see four of nine source pixels, those before six or nine.
-    assert out_of_corner(corner()) == [[9 / 8, 9 / 8, 6 / 8, 6 / 8]] * 2 + [
-        [6 / 8, 6 / 8, 4 / 8, 4 / 8]
-    ] * 2
+    assert (
+        out_of_corner(corner())
+        == [[9 / 8, 9 / 8, 6 / 8, 6 / 8]] * 2 + [[6 / 8, 6 / 8, 4 / 8, 4 / 8]] * 2
+    )
 
 
 def out_of_corner(corner):

@@ -89,7 +89,7 @@ def launch(backend, case, name):
         case "grad_features":
             run = module.grad_features
             return run(weights, cotangent, dtype=features.dtype, **options)
-        case "grad_weights":
+        case _:
             run = module.grad_weights
             logits = None if case.normalizer is None else weights
             return run(features, cotangent, logits, dtype=weights.dtype, **options)

@@ -1,7 +1,6 @@
 """What is special to the TPU kernels."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +41,9 @@ def missing(case):
 
 
 def test_weights_of_missing_phases_do_not_leak():
-    features, weights, cotangent = ODD.draw()
+    features, weights, cotangent = map(jnp.asarray, ODD.draw())
     gone = missing(ODD)
-    dirty = np.where(gone, np.float32(np.nan), weights)
+    dirty = jnp.where(gone, jnp.nan, weights)
     given = options(ODD)
     run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32", **given)
     np.testing.assert_array_equal(run(dirty), run(weights))
@@ -61,13 +60,13 @@ def test_phases_with_logits_far_apart_are_normalised_each():
         Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 3, 2)),
         normalizer="softmax",
     )
-    features, weights, _ = case.draw()
-    kernels = np.asarray(normalize(weights, case), np.float32)
+    features, weights, _ = map(jnp.asarray, case.draw())
+    kernels = jnp.asarray(normalize(weights, case), jnp.float32)
     # No kernel changes; one bound for all phases would take every power of three of
     # the four to zero.
     weights = weights + np.float32(300 * (np.arange(36) // 9))
     plain = LaunchCase(case.case)
-    run: Any = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
+    run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
     # Float32 rounds logits of 900 to 3e-5, and the powers as much.
     np.testing.assert_allclose(
         run(weights, **options(case)), run(kernels, **options(plain)), atol=3e-4

@@ -136,7 +136,11 @@ def _launch(
         grid=grid,
         grid_names=names,
         # Barriers are placed by hand: one for all taps instead of two for each.
-        compiler_params=plgpu.CompilerParams(unsafe_no_auto_barriers=True),
+        compiler_params=plgpu.CompilerParams(
+            # Layouts are set by hand; JAX 0.12 would infer them by default.
+            lowering_semantics=plgpu.LoweringSemantics.Lane,
+            unsafe_no_auto_barriers=True,
+        ),
         kernel_name=f"carafe_{launch}",
         interpret=interpreter() if plan.interpret else None,
     )

@@ -5,6 +5,8 @@ import re
 from types import ModuleType
 from typing import Literal, get_args
 
+import jax
+
 from carafe_pallas.call import Call
 
 Backend = Literal["mosaic_tpu", "mosaic_gpu", "triton"]
@@ -27,7 +29,13 @@ def module_of(backend: Backend) -> ModuleType:
     return importlib.import_module(f"carafe_pallas.{backend}")
 
 
-def refusal(backend: Backend, call: Call, *, device_kind: str | None) -> str | None:
+def refusal(
+    backend: Backend,
+    call: Call,
+    *,
+    device_kind: str | None,
+    interpret: bool = False,
+) -> str | None:
     """Say why a backend cannot run a call, None where it can.
 
     Args:
@@ -35,11 +43,15 @@ def refusal(backend: Backend, call: Call, *, device_kind: str | None) -> str | N
       call: What it would run.
       device_kind: What JAX calls the device that is compiled for, None if unknown; an
         unknown device is taken to be recent enough.
+      interpret: Whether the kernels would be interpreted, not compiled.
     """
     for name in ("features", "weights"):
         dtype = getattr(call, f"{name}_dtype")
         if dtype.itemsize > 4:
             return f"`{name}` must be of at most 32 bits, got {dtype}"
+    if backend == "mosaic_gpu" and not interpret and jax.__version_info__ >= (0, 11):
+        # Its compiler refuses loads of the gradients that JAX 0.10's accepts.
+        return f"its gradients compile with JAX 0.10 alone, got {jax.__version__}"
     if device_kind is not None:
         reason = _too_old(backend, device_kind)
         if reason is not None:

@@ -144,7 +144,8 @@ def test_a_backend_refuses_float64_in_words(backend):
 )
 def test_a_device_that_is_too_old_is_refused(backend, device_kind, reason):
     call = LaunchCase(UP).call
-    assert support.refusal(backend, call, device_kind=device_kind) == reason
+    refusal = support.refusal(backend, call, device_kind=device_kind, interpret=True)
+    assert refusal == reason
 
 
 @pytest.mark.parametrize(
@@ -160,4 +161,12 @@ def test_a_device_that_is_too_old_is_refused(backend, device_kind, reason):
 )
 def test_a_recent_device_is_accepted(backend, device_kind):
     call = LaunchCase(UP).call
-    assert support.refusal(backend, call, device_kind=device_kind) is None
+    refusal = support.refusal(backend, call, device_kind=device_kind, interpret=True)
+    assert refusal is None
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="JAX 0.10 compiles them")
+def test_hopper_kernels_are_refused_where_their_gradients_do_not_compile():
+    reason = support.refusal("mosaic_gpu", LaunchCase(UP).call, device_kind=None)
+    assert reason is not None
+    assert "JAX 0.10 alone" in reason

@@ -73,7 +73,7 @@ def run(
         return _bind(xla, kernel, operands, result, best)
     backend: Any = implementation
     kind = None if interpret else device_kind
-    reason = support.refusal(backend, call, device_kind=kind, interpret=interpret)
+    reason = support.refusal(backend, call, device_kind=kind)
     if reason is not None:
         raise NotImplementedError(
             f"`implementation={implementation!r}` cannot run: {reason}."

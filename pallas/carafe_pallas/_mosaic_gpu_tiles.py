@@ -137,7 +137,11 @@ def store(
         ref[(*lead, slice(start, stop, stride.step))] = value
         return
     view = _view(ref, lead, stride)
-    view[...] = value
+    if hasattr(plgpu, "store"):
+        # Since JAX 0.11, other stores must be free of bank conflicts.
+        plgpu.store(view, value, optimized=False)
+    else:
+        view[...] = value
 
 
 def cast(value: Array, layout: Any, *, interpret: bool) -> Array:

@@ -1,8 +1,8 @@
 """How reassembly becomes banded matrix products on a TPU: sizes and lane tables.
 
-A strip of neighbouring anchors of one row reads a patch of source pixels, `reach`
-rows of `columns` pixels. Pixel (i, j) of the patch is entry `i * columns + j` of the
-product. The band holds one row for each phase and anchor: the weights of its window at
+A strip of neighbouring anchors of a row, or of `lines` rows, reads a patch of source
+pixels, `reach` rows of `columns` pixels. Pixel (i, j) of the patch is entry `i * columns + j` of the
+product. The band holds one row for each line, phase and anchor: the weights of its window at
 the pixels that they belong to, zero elsewhere. Lane tables say which tap goes to which
 pixel.
 """
@@ -34,11 +34,13 @@ class Bands:
       strip: Anchors of a strip.
       inside: Whether patches are moved and narrowed to lie inside the map. Others
         begin and end at whole registers, counted from the first patch.
+      lines: Neighbouring rows of anchors of a strip.
     """
 
     geometry: Geometry
     strip: int
     inside: bool = True
+    lines: int = 1
 
     @property
     def up(self) -> int:
@@ -83,7 +85,7 @@ class Bands:
     @property
     def reach(self) -> int:
         """Rows of a patch."""
-        return self.geometry.rows.reach
+        return self.geometry.rows.span(self.lines)
 
     @property
     def columns(self) -> int:
@@ -115,6 +117,12 @@ class Bands:
             return first
         return min(max(first, 0), axis.size - self.columns)
 
+    def holds(self, line: int, pixel: slice) -> bool:
+        """Whether a row of anchors reads any of these pixels of a patch."""
+        rows = self.geometry.rows
+        first = line * rows.down * self.columns
+        return pixel.start < first + rows.reach * self.columns and first < pixel.stop
+
     def tap_tiles(self, phase: int) -> tuple[int, ...]:
         """Registers that hold the taps of a phase of the first group."""
         first = phase * self.geometry.groups * self.taps
@@ -127,8 +135,10 @@ class Tables:
 
     Attributes:
       kinds: Which table each strip uses.
-      spread: (kinds, phases, strip, pixels); the lane of the weights, for group 0.
-      collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0.
+      spread: (kinds, lines * phases, strip, pixels); the lane of the weights, for
+        group 0.
+      collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0 and the
+        first line.
       alike: (lanes, lanes); one where two lanes belong to one segment. Unused, and
         cut short, where there are many lanes.
       rows: (8, lanes); source row relative to the anchor's first, row of the phase,
@@ -164,7 +174,8 @@ def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any]:
     rows, columns = bands.geometry.rows, bands.geometry.columns
     k, up, groups = bands.geometry.kernel_size, bands.up, bands.geometry.groups
     first = bands.first_column(strip)
-    spread = np.full((bands.phases, bands.strip, bands.pixels), OUTSIDE, np.int32)
+    shape = bands.lines, bands.phases, bands.strip, bands.pixels
+    spread = np.full(shape, OUTSIDE, np.int32)
     collect = np.full((bands.strip, bands.lanes), OUTSIDE, np.int32)
     for a in range(bands.strip):
         anchor = strip * bands.strip + a
@@ -175,9 +186,11 @@ def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any]:
             phase = py * up + px
             tap = phase * groups * bands.taps + dy * k + dx
             pixel = (rows.offsets[py] + dy) * bands.columns + x - first
-            spread[phase, a, pixel] = tap
+            for line in range(bands.lines):
+                at = pixel + line * bands.down * bands.columns
+                spread[line, phase, a, at] = tap
             collect[a, tap] = phase * bands.pixels + pixel
-    return spread, collect
+    return spread.reshape(-1, *shape[2:]), collect
 
 
 def _row_table(bands: Bands) -> Any:

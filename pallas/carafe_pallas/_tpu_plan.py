@@ -20,11 +20,14 @@ class TuningConfig:
       rows: Rows of anchors.
       strip: Neighbouring anchors of one product, a multiple of 16.
       channels: Channels; all of them, or a multiple of 128 that divides a group.
+      lines: Rows of anchors of one product, which divide `rows`; more than one for the
+        gradient of the features alone.
     """
 
     rows: int
     strip: int
     channels: int
+    lines: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Plan:
         """Rows of sums that the gradient of the features keeps."""
         bands = self.bands
         block = self.config.rows * bands.down
-        halo = bands.reach - bands.geometry.rows.radius
+        rows = self.geometry.rows
+        halo = max(rows.reach, rows.down) - rows.radius
         return block + (self.config.rows - 1) * bands.down + halo
 
     def kept_row(self, step: Any, row: Any) -> Any:

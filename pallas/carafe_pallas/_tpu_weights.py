@@ -6,7 +6,8 @@ side. A segment is the taps of one phase and group.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -231,23 +232,29 @@ def _gather(x: Any, index: Any) -> Any:
     return jnp.take_along_axis(x, index, axis=1, mode="promise_in_bounds")
 
 
-def band(plan: Plan, kernels: Any, spread_ref: Any, *, strip: int) -> Any:
-    """Lay the taps of group 0 over the pixels: (phases * strip, pixels)."""
-    kind = plan.kinds[strip]
-    phases = []
-    for phase in range(plan.bands.phases):
+def band(plan: Plan, lines: Sequence[Any], spread_ref: Any, *, strip: int) -> Any:
+    """Lay the taps of group 0 over the pixels: (lines * phases * strip, pixels).
+
+    Each line is the kernels of one row of anchors, (strip, lanes).
+    """
+    bands, kind, rows = plan.bands, plan.kinds[strip], []
+    for (line, kernels), phase in itertools.product(
+        enumerate(lines), range(bands.phases)
+    ):
         chunks = []
-        for first in range(0, plan.bands.pixels, LANES):
-            index = spread_ref[kind, phase, :, first : first + LANES]
-            chunk = jnp.zeros(index.shape, jnp.float32)
-            for tile in plan.bands.tap_tiles(phase):
-                source = kernels[:, tile * LANES : (tile + 1) * LANES]
-                # Arithmetic shift: OUTSIDE belongs to no tile.
-                here = index >> 7 == tile
-                chunk = jnp.where(here, _gather(source, index & 127), chunk)
+        for first in range(0, bands.pixels, LANES):
+            pixels = slice(first, first + LANES)
+            chunk = jnp.zeros((bands.strip, LANES), jnp.float32)
+            if bands.holds(line, pixels):
+                index = spread_ref[kind, line * bands.phases + phase, :, pixels]
+                for tile in bands.tap_tiles(phase):
+                    source = kernels[:, tile * LANES : (tile + 1) * LANES]
+                    # Arithmetic shift: OUTSIDE belongs to no tile.
+                    here = index >> 7 == tile
+                    chunk = jnp.where(here, _gather(source, index & 127), chunk)
             chunks.append(chunk)
-        phases.append(jnp.concatenate(chunks, axis=1))
-    return jnp.concatenate(phases).astype(plan.product_dtype)
+        rows.append(jnp.concatenate(chunks, axis=1))
+    return jnp.concatenate(rows).astype(plan.product_dtype)
 
 
 def unband(plan: Plan, band: Any, collect_ref: Any, *, strip: int) -> Any:

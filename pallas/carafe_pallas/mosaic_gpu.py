@@ -46,24 +46,24 @@ def refusal(call: Call) -> str | None:
     """Say why these kernels cannot run the call; None where they can."""
     groups = call.geometry.groups
     if call.channels % (8 * groups):
-        return f"`C / groups` must be a multiple of 8, got {call.channels} / {groups}."
+        return f"`C / groups` must be a multiple of 8, got {call.channels} / {groups}"
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
-            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}."
+            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     if (largest := _largest(call)) >= 2**31:
-        return f"Arrays must have less than 2**31 elements, got {largest}."
+        return f"arrays must have less than 2**31 elements, got {largest}"
     for launch in _LAUNCHES:
         plan = Plan(call, heuristic(call, launch), interpret=False)
         if (shared := plan.shared_bytes(launch)) > _SHARED_LIMIT:
             return (
                 f"`scale` and `kernel_size` need {shared} bytes of shared memory in "
-                f"`{launch}`, the limit is {_SHARED_LIMIT}."
+                f"`{launch}`, the limit is {_SHARED_LIMIT}"
             )
         boxes = (*plan.patch, *plan.output, *plan.source, *plan.readers)
         if (longest := max(box.size for box in boxes)) > _COPY_LIMIT:
             return (
                 f"`scale` and `kernel_size` need boxes of {longest} pixels in "
-                f"`{launch}`, the limit is {_COPY_LIMIT}."
+                f"`{launch}`, the limit is {_COPY_LIMIT}"
             )
     return None
 

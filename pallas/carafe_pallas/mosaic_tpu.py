@@ -63,44 +63,50 @@ def refusal(call: Call) -> str | None:
     """Say why these kernels cannot run the call; None where they can."""
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
-            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}."
+            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     if (largest := _largest(call)) >= 2**31:
-        return f"Arrays must have less than 2**31 elements, got {largest}."
+        return f"arrays must have less than 2**31 elements, got {largest}"
     for launch in ("reassemble", "grad_features", "grad_weights"):
         need = _vmem_bytes(call, launch, heuristic(call, launch))
         if need > _VMEM_LIMIT:
             return (
                 f"`W` and `C` must fit rows of {_VMEM_LIMIT} bytes into VMEM, got "
-                f"{call.geometry.columns.size} and {call.channels}, which take {need}."
+                f"{call.geometry.columns.size} and {call.channels}, which take {need}"
             )
     return None
 
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
     """Choose blocks by arithmetic alone; nothing here was measured."""
-    rows = call.geometry.rows
-    least = -(-rows.radius // rows.down) if launch == "grad_features" else 1
-    least = max(least, 1)
+    rows, lines, least = call.geometry.rows, 1, 1
+    if launch == "grad_features":
+        least = max(-(-rows.radius // rows.down), 1)
+        # Sums of the same source rows are added once then.
+        lines = 2 if rows.up < rows.down else 1
 
     def cost(count: int) -> float:
         # Rows that are computed; a block costs about a third of a row by itself.
         return -(-rows.anchors // count) * (count + 0.3)
 
-    counts = sorted(range(least, max(16, least) + 1), key=cost)
-
     def pixels(strip: int) -> int:
         bands = Bands(call.geometry, strip, launch != "grad_features")
         return bands.strips * bands.pixels
 
+    least = round_up(least, lines)
+    counts = sorted(range(least, max(16, least) + 1, lines), key=cost)
     strip = min(16, 32, key=pixels)
     configs = [
-        TuningConfig(count, strip, channels)
+        TuningConfig(count, strip, channels, lines)
         for channels in _channel_blocks(call)
         for count in counts
     ]
     fitting = (c for c in configs if _vmem_bytes(call, launch, c) <= _VMEM_TARGET)
     smallest = min(configs, key=functools.partial(_vmem_bytes, call, launch))
     return next(fitting, smallest)
+
+
+def _bands(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
+    return Bands(geometry, config.strip, launch != "grad_features", config.lines)
 
 
 def _largest(call: Call) -> int:
@@ -121,7 +127,7 @@ def _channel_blocks(call: Call) -> list[int]:
 
 
 def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
-    bands = Bands(call.geometry, config.strip, launch != "grad_features")
+    bands = _bands(call.geometry, launch, config)
     rows, columns = call.geometry.rows, call.geometry.columns
     channels = round_up(config.channels, LANES)
     pixel = channels * call.features_dtype.itemsize
@@ -129,13 +135,13 @@ def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
     out = config.rows * bands.up**2 * bands.anchors * pixel
     weights = config.rows * bands.anchors * bands.lanes * call.weights_dtype.itemsize
     kernels = config.rows * bands.anchors * bands.lanes * 4
-    spread = 4 * bands.phases * bands.strip * bands.pixels * 4
+    spread = 4 * bands.lines * bands.phases * bands.strip * bands.pixels * 4
     match launch:
         case "reassemble":
             span = min(rows.span(config.rows), rows.size)
             return 2 * (span * source + out + weights + spread) + kernels
         case "grad_features":
-            kept = 2 * config.rows * bands.down + bands.reach
+            kept = 2 * config.rows * bands.down + rows.reach
             sums = kernels + kept * bands.span * channels * 4
             own = config.rows * bands.down * source
             return 2 * (own + out + weights + spread) + sums
@@ -200,7 +206,7 @@ def _reassemble_kernel(
 
         def run_group(group: Any) -> Any:
             own = turn_lanes(plan, kernels, group, back=False)
-            return plan.dot(band(plan, own, spread_ref, strip=strip), pixels, (1, 0))
+            return plan.dot(band(plan, [own], spread_ref, strip=strip), pixels, (1, 0))
 
         out = _each_group(
             plan,
@@ -224,11 +230,15 @@ def _add_top(x: Any, top: Any) -> Any:
     return jnp.concatenate([x[:size] + top, x[size:]]) if size < x.shape[0] else x + top
 
 
-def _add_rows(sums_ref: Any, rows: list[Any], columns: slice, parts: list[Any]) -> None:
+def _add_rows(
+    sums_ref: Any, rows: list[Any], columns: slice, parts: list[Any], *, old: int
+) -> None:
+    """Add parts to the first `old` rows; the others have nothing yet."""
     # All loads come first: the compiler cannot know that the rows differ.
-    sums = [sums_ref[row, columns, :] for row in rows]
-    for row, old, part in zip(rows, sums, parts, strict=True):
-        sums_ref[row, columns, :] = old + part
+    sums = [sums_ref[row, columns, :] for row in rows[:old]]
+    parts = [*map(jnp.add, sums, parts), *parts[old:]]
+    for row, part in zip(rows, parts, strict=True):
+        sums_ref[row, columns, :] = part
 
 
 def _grad_features_kernel(
@@ -245,17 +255,20 @@ def _grad_features_kernel(
 ) -> None:
     step, bands = pl.program_id(2), plan.bands
     radius, reach = plan.geometry.rows.radius, bands.reach
+    # Rows of a product that products before it have added to, rows that none reads.
+    old = max(reach - bands.lines * bands.down, 0)
+    unread = max(bands.lines * bands.down - reach, 0)
     own, block_rows = plan.config.strip * bands.down, plan.config.rows * bands.down
 
-    def strip_pixels(row: Any, strip: int) -> Any:
-        anchor = step * plan.config.rows + row
-        kernels = kernels_ref[row, _strip_of(plan, strip), :]
-        cotangent = load_cotangent(
-            plan, cotangent_ref, row=row, anchor=anchor, strip=strip
-        )
+    def strip_pixels(first: Any, strip: int) -> Any:
+        rows = [first + line for line in range(bands.lines)]
+        kernels = [kernels_ref[row, _strip_of(plan, strip), :] for row in rows]
+        load = functools.partial(load_cotangent, plan, cotangent_ref, strip=strip)
+        anchor = step * plan.config.rows
+        cotangent = jnp.concatenate([load(row=r, anchor=anchor + r) for r in rows])
 
         def run_group(group: Any) -> Any:
-            own = turn_lanes(plan, kernels, group, back=False)
+            own = [turn_lanes(plan, line, group, back=False) for line in kernels]
             mine = cotangent
             if plan.own_groups > 1:
                 mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
@@ -272,16 +285,18 @@ def _grad_features_kernel(
         heads = [
             _add_top(part[:own], tail) for part, tail in zip(parts, tails, strict=True)
         ]
-        _add_rows(sums_ref, to, slice(strip * own, (strip + 1) * own), heads)
+        add = functools.partial(_add_rows, sums_ref, to, old=old)
+        add(slice(strip * own, (strip + 1) * own), heads)
         if bands.columns == own:
             return tails
         tails = [part[own:] for part in parts]
         if strip + 1 == bands.strips:
             end = (strip + 1) * own
-            _add_rows(sums_ref, to, slice(end, end + bands.columns - own), tails)
+            add(slice(end, end + bands.columns - own), tails)
         return tails
 
-    def run_row(row: Any) -> None:
+    def run_lines(i: Any) -> None:
+        row = i * bands.lines
         # Each product starts before the sums that the last one waits for.
         pixels, tails = strip_pixels(row, 0), [None] * reach
         for strip in range(bands.strips):
@@ -289,24 +304,32 @@ def _grad_features_kernel(
             if strip + 1 < bands.strips:
                 pixels = strip_pixels(row, strip + 1)
             tails = add_strip(row, strip, last, tails)
+        for i in range(unread):
+            clear(row * bands.down + reach - radius + i)
+
+    def clear(row: Any) -> None:
+        kept = plan.kept_row(step, row)
+        sums_ref[kept] = jnp.zeros_like(sums_ref[kept])
 
     @pl.when(step == 0)
     def _start() -> None:
-        sums_ref[...] = jnp.zeros_like(sums_ref)
+        for row in range(old):
+            clear(row - radius)
 
     @pl.when(step < plan.blocks)
     def _add() -> None:
         prepare_kernels(plan, weights_ref, rows_ref, alike_ref, kernels_ref, block=step)
-        plan.each_row(run_row)
+        at_once = max(1, 8 // (bands.strips * bands.lines))
+        plan.repeat(plan.config.rows // bands.lines, run_lines, at_once=at_once)
 
     def emit(row: Any) -> None:
-        # The first step has nothing yet; the second writes to the same block again.
         kept = plan.kept_row(step, row - block_rows)
         sums = sums_ref[kept, radius : radius + plan.geometry.columns.size, :]
         out_ref[0, row] = sums.astype(out_ref.dtype)
-        sums_ref[kept] = jnp.zeros_like(sums_ref[kept])
 
-    plan.repeat(block_rows, emit, at_once=4)
+    @pl.when(step > 0)
+    def _emit() -> None:
+        plan.repeat(block_rows, emit, at_once=4)
 
 
 def _grad_weights_kernel(
@@ -366,7 +389,7 @@ def _plan(
     call: Call, launch: Launch, config: TuningConfig | None, *, interpret: bool
 ) -> tuple[Plan, Tables]:
     config = heuristic(call, launch) if config is None else config
-    bands = Bands(call.geometry, config.strip, launch != "grad_features")
+    bands = _bands(call.geometry, launch, config)
     lookup = tables(bands)
     plan = Plan(
         bands=bands,

@@ -5,8 +5,6 @@ import re
 from types import ModuleType
 from typing import Literal, get_args
 
-import jax
-
 from carafe_pallas.call import Call
 
 Backend = Literal["mosaic_tpu", "mosaic_gpu", "triton"]
@@ -34,7 +32,6 @@ def refusal(
     call: Call,
     *,
     device_kind: str | None,
-    interpret: bool = False,
 ) -> str | None:
     """Say why a backend cannot run a call, None where it can.
 
@@ -43,15 +40,11 @@ def refusal(
       call: What it would run.
       device_kind: What JAX calls the device that is compiled for, None if unknown; an
         unknown device is taken to be recent enough.
-      interpret: Whether the kernels would be interpreted, not compiled.
     """
     for name in ("features", "weights"):
         dtype = getattr(call, f"{name}_dtype")
         if dtype.itemsize > 4:
             return f"`{name}` must be of at most 32 bits, got {dtype}"
-    if backend == "mosaic_gpu" and not interpret and jax.__version_info__ >= (0, 11):
-        # Its compiler refuses loads of the gradients that JAX 0.10's accepts.
-        return f"its gradients compile with JAX 0.10 alone, got {jax.__version__}"
     if device_kind is not None:
         reason = _too_old(backend, device_kind)
         if reason is not None:

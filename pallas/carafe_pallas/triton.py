@@ -64,12 +64,12 @@ def refusal(call: Call) -> str | None:
     """Say why these kernels cannot run the call; None where they can."""
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
-            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}."
+            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     # Arrays of any size are indexed rightly: offsets of more than 32 bits are made of
     # coordinates, each of which must fit.
     rows, columns = call.geometry.rows, call.geometry.columns
     if (longest := max(rows.size, columns.size)) >= (limit := 2**26):
-        return f"`H` and `W` must be below {limit}, got {longest}."
+        return f"`H` and `W` must be below {limit}, got {longest}"
     return None
 
 

@@ -23,11 +23,12 @@ EXAMPLES_PER_CHIP, SIDE, CHANNELS = 2, 32, 128
 
 
 class Block(nn.Module):
-    """Down and up again, with a batch norm between."""
+    """Down and up again between convolutions, with a batch norm."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Return a map of the same size."""
+        x = nn.Conv(CHANNELS, (1, 1), dtype=x.dtype, name="stem")(x)
         x = carafe_jax.CARAFEDownsample(name="down")(x)
         x = nn.Conv(CHANNELS, (3, 3), dtype=x.dtype, name="conv")(x)
         x = nn.BatchNorm(use_running_average=False, dtype=x.dtype, name="norm")(x)
@@ -89,7 +90,7 @@ def main(topology: str) -> None:
         "kernels": len(re.findall(r'custom_call_target="tpu_custom_call"', text)),
         "gathers": re.findall(r"all-gather|all-to-all|collective-permute", text),
         "reduced": sizes,
-        "largest_parameter": max(x.size for x in jax.tree.leaves(params)),
+        "parameters": [x.size for x in jax.tree.leaves(params)],
     }
     print(json.dumps(found))  # noqa: T201
 

@@ -144,7 +144,7 @@ def test_a_backend_refuses_float64_in_words(backend):
 )
 def test_a_device_that_is_too_old_is_refused(backend, device_kind, reason):
     call = LaunchCase(UP).call
-    refusal = support.refusal(backend, call, device_kind=device_kind, interpret=True)
+    refusal = support.refusal(backend, call, device_kind=device_kind)
     assert refusal == reason
 
 
@@ -161,12 +161,5 @@ def test_a_device_that_is_too_old_is_refused(backend, device_kind, reason):
 )
 def test_a_recent_device_is_accepted(backend, device_kind):
     call = LaunchCase(UP).call
-    refusal = support.refusal(backend, call, device_kind=device_kind, interpret=True)
+    refusal = support.refusal(backend, call, device_kind=device_kind)
     assert refusal is None
-
-
-@pytest.mark.skipif(jax.__version_info__ < (0, 11), reason="JAX 0.10 compiles them")
-def test_hopper_kernels_are_refused_where_their_gradients_do_not_compile():
-    reason = support.refusal("mosaic_gpu", LaunchCase(UP).call, device_kind=None)
-    assert reason is not None
-    assert "JAX 0.10 alone" in reason

@@ -9,13 +9,17 @@ import sys
 
 import pytest
 
+from experiments.benchmarks.aot.targets import TARGETS
+
 ROOT = pathlib.Path(__file__).parents[2]
-pytestmark = pytest.mark.aot
+pytestmark = [pytest.mark.aot, pytest.mark.xdist_group("pods")]
 
 
 @functools.cache
 def compile_step(topology):
-    pytest.importorskip("libtpu", reason='needs `pip install "jax[tpu]"`')
+    missing = TARGETS["v5e"].missing()
+    if missing is not None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",

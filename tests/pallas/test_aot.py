@@ -27,7 +27,13 @@ def results_of(target, backend):
     return {result.job: result for result in compile_jobs(jobs)}
 
 
-@pytest.mark.parametrize("job", JOBS, ids=str)
+def in_group(job):
+    """Keep the jobs of a chip in one process of pytest-xdist too."""
+    group = pytest.mark.xdist_group(f"{job.target}-{job.backend}")
+    return pytest.param(job, marks=group, id=str(job))
+
+
+@pytest.mark.parametrize("job", [in_group(job) for job in JOBS])
 def test_compiles_and_keeps_the_rules(job):
     missing = TARGETS[job.target].missing()
     if missing is not None:

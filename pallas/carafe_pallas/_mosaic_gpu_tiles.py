@@ -97,6 +97,8 @@ class Stride:
     offset: Any = 0
 
 
+# Where JAX has this, an assignment must be free of bank conflicts; JAX 0.10 has it not.
+_STORE: Any = getattr(plgpu, "store", None)
 # JAX 0.12 dropped the index of `load`.
 _WHOLE = (...,) if "idx" in inspect.signature(plgpu.load).parameters else ()
 
@@ -137,11 +139,10 @@ def store(
         ref[(*lead, slice(start, stop, stride.step))] = value
         return
     view = _view(ref, lead, stride)
-    if hasattr(plgpu, "store"):
-        # Since JAX 0.11, other stores must be free of bank conflicts.
-        plgpu.store(view, value, optimized=False)
-    else:
+    if _STORE is None:
         view[...] = value
+    else:
+        _STORE(view, value, optimized=False)
 
 
 def cast(value: Array, layout: Any, *, interpret: bool) -> Array:

@@ -127,10 +127,10 @@ def test_a_call_that_cannot_run_is_refused_in_words():
     assert triton.refusal(call) is None
     wide = dataclasses.replace(call, weights_dtype=jnp.dtype("float64"))
     assert triton.refusal(wide) == (
-        "`weights_dtype` must be one of float32, bfloat16, float16, got float64."
+        "`weights_dtype` must be one of float32, bfloat16, float16, got float64"
     )
     long = dataclasses.replace(
         call.geometry, columns=Axis(size=2**26, up=2, down=1, kernel_size=3)
     )
     reason = triton.refusal(dataclasses.replace(call, geometry=long))
-    assert reason == f"`H` and `W` must be below {2**26}, got {2**26}."
+    assert reason == f"`H` and `W` must be below {2**26}, got {2**26}"

@@ -389,6 +389,15 @@ def _plan(
     call: Call, launch: Launch, config: TuningConfig | None, *, interpret: bool
 ) -> tuple[Plan, Tables]:
     config = heuristic(call, launch) if config is None else config
+    if config.rows % config.lines:
+        raise ValueError(
+            f"`config.lines` must divide `config.rows`, got {config.lines} and "
+            f"{config.rows}."
+        )
+    if config.lines > 1 and launch != "grad_features":
+        raise ValueError(
+            f"`config.lines` must be 1 for {launch!r}, got {config.lines}."
+        )
     bands = _bands(call.geometry, launch, config)
     lookup = tables(bands)
     plan = Plan(

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from experiments.benchmarks.aot.targets import TARGETS
+from tests.compilers import need_compilers
 
 ROOT = pathlib.Path(__file__).parents[2]
 pytestmark = [pytest.mark.aot, pytest.mark.xdist_group("pods")]
@@ -17,9 +17,7 @@ pytestmark = [pytest.mark.aot, pytest.mark.xdist_group("pods")]
 
 @functools.cache
 def compile_step(topology):
-    missing = TARGETS["v5e"].missing()
-    if missing is not None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    need_compilers("v5e")
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",

@@ -12,7 +12,7 @@ import pytest
 from experiments.benchmarks.aot.compilation import compile_jobs
 from experiments.benchmarks.aot.config import Config
 from experiments.benchmarks.aot.jobs import make_jobs
-from experiments.benchmarks.aot.targets import TARGETS
+from tests.compilers import need_compilers
 
 pytestmark = pytest.mark.aot
 
@@ -35,10 +35,7 @@ def in_group(job):
 
 @pytest.mark.parametrize("job", [in_group(job) for job in JOBS])
 def test_compiles_and_keeps_the_rules(job):
-    missing = TARGETS[job.target].missing()
-    if missing is not None:
-        # Where the compilers are meant to be, nothing may pass for want of them.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
+    need_compilers(job.target)
     result = results_of(job.target, job.backend)[job]
     if result.status == "refused":
         pytest.skip(result.reason)

@@ -124,3 +124,17 @@ def test_refusals_name_what_is_wrong():
     wide = mosaic_tpu.refusal(call(channels=1 << 18 | 1))
     assert wide is not None
     assert "VMEM" in wide
+
+
+def test_lines_that_would_lose_rows_are_refused():
+    features, weights, cotangent = map(jnp.asarray, ODD.draw())
+    uneven = mosaic_tpu.TuningConfig(rows=3, strip=16, channels=2, lines=2)
+    with pytest.raises(ValueError, match=r"must divide `config\.rows`, got 2 and 3"):
+        mosaic_tpu.grad_features(
+            weights, cotangent, dtype="float32", config=uneven, **options(ODD)
+        )
+    even = mosaic_tpu.TuningConfig(rows=4, strip=16, channels=2, lines=2)
+    with pytest.raises(ValueError, match="must be 1 for 'reassemble', got 2"):
+        mosaic_tpu.reassemble(
+            features, weights, dtype="float32", config=even, **options(ODD)
+        )

@@ -1,3 +1,6 @@
 """Weights from PyTorch checkpoints, as NumPy arrays."""
 
 from carafe_jax.interop.mmcv import mmcv_carafe_to_flax as mmcv_carafe_to_flax
+from carafe_jax.interop.torchvision import (
+    torchvision_resnet_to_flax as torchvision_resnet_to_flax,
+)

@@ -1,5 +1,6 @@
 """Linen layers: CARAFE++ and every baseline under the same call."""
 
+from carafe_jax.nn.batch_norm import BatchNorm as BatchNorm
 from carafe_jax.nn.carafe import CARAFE as CARAFE
 from carafe_jax.nn.carafe import CARAFEDownsample as CARAFEDownsample
 from carafe_jax.nn.carafe import CARAFEUpsample as CARAFEUpsample

@@ -1,5 +1,13 @@
 """Whole networks, a file each."""
 
+from carafe_jax.models.classifier import Classifier as Classifier
+from carafe_jax.models.resnet import ResNet as ResNet
+from carafe_jax.models.resnet import ResNet18 as ResNet18
+from carafe_jax.models.resnet import ResNet34 as ResNet34
+from carafe_jax.models.resnet import ResNet50 as ResNet50
+from carafe_jax.models.resnet import ResNet101 as ResNet101
+from carafe_jax.models.resnet import ResNet152 as ResNet152
+from carafe_jax.models.resnet import Stages as Stages
 from carafe_jax.models.unet import CARAFEConv as CARAFEConv
 from carafe_jax.models.unet import Inpainting as Inpainting
 from carafe_jax.models.unet import UNet as UNet

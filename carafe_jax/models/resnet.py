@@ -114,9 +114,9 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions beside a shortcut, of ResNet-50 and larger.
 
-    The stride is that of the 3x3 convolution ("v1.5"), as in torchvision. A down-sampler
-    stands in front of it and in front of the shortcut's convolution, which then have
-    no stride (figure 4 of CARAFE++).
+    The stride is that of the 3x3 convolution ("v1.5"), as in torchvision. A
+    down-sampler stands in front of it and in front of the shortcut's convolution, which
+    then have no stride (figure 4 of CARAFE++).
 
     Attributes:
       features: Channels inside; the output has four times as many.
@@ -174,8 +174,9 @@ class ResNet(nn.Module):
         as many as the one before (default: 64).
       stem: `Stem` or `DeepStem`.
       downsample: Makes the layer that halves a map, called with `dtype` and `name`:
-        `CARAFEDownsample` or any other of `carafe_jax.nn`. None is the original: strided
-        convolutions, and max pooling in the stem (default: None).
+        `CARAFEDownsample`, which the paper gives `norm=BatchNorm` here, or any other of
+        `carafe_jax.nn`. None is the original: strided convolutions, and max pooling in
+        the stem (default: None).
       norm: Makes a norm, called with `use_running_average`, `dtype`, `param_dtype` and
         `name` (default: `BatchNorm`).
       last_scale_init: Initialiser of the scale of the last norm of each block. Zeros

@@ -23,7 +23,8 @@ class BatchNorm(nn.Module):
     checkpoints this makes comparable.
 
     Under `jax.jit` over a sharded batch, statistics of one group are those of the whole
-    batch on all devices; groups that no device shares need no communication.
+    batch on all devices. Groups that lie on one device each need no communication, but
+    for the running statistics.
 
     Attributes:
       use_running_average: Whether to normalise with the running statistics instead of

@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +78,7 @@ def apply_golden(name, golden, dtype):
             },
             image,
         )
+        stages: Any
         stages, updated = out if train else (out, {})
         outputs = list(stages)
         if "classifier" in params:

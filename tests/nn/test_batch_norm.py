@@ -1,11 +1,15 @@
 """Batch normalisation with groups of examples."""
 
+import os
+import subprocess
+import sys
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from carafe_jax.nn import BatchNorm
 
@@ -14,7 +18,7 @@ def draw(*shape, seed=0):
     return np.random.default_rng(seed).normal(3.0, 2.0, size=shape).astype(np.float32)
 
 
-def apply(features, *, train=True, **fields):
+def apply(features, *, train=True, **fields) -> tuple[Any, Any]:
     layer = BatchNorm(use_running_average=not train, **fields)
     variables = layer.init(jax.random.key(0), features)
     out, updated = layer.apply(variables, features, mutable="batch_stats")
@@ -69,7 +73,7 @@ def test_running_statistics_normalise_in_evaluation():
         "params": {"scale": jnp.array([1.0, 2.0]), "bias": jnp.array([0.0, 5.0])},
         "batch_stats": {"mean": jnp.array([1.0, 2.0]), "var": jnp.array([4.0, 9.0])},
     }
-    out = layer.apply(variables, features, True)
+    out: Any = layer.apply(variables, features, True)
     expected = (features - [1, 2]) / [2, 3] * [1, 2] + [0, 5]
     np.testing.assert_allclose(out, expected, rtol=1e-5)
 
@@ -92,15 +96,38 @@ def test_constant_map_has_finite_gradients():
     assert np.isfinite(jax.grad(loss)(jnp.full((2, 3, 3, 2), 1e4))).all()
 
 
-def test_groups_of_a_device_each_need_no_communication():
-    mesh = jax.make_mesh((1,), ("batch",), (AxisType.Auto,))
-    sharding = NamedSharding(mesh, PartitionSpec("batch"))
-    features = jax.device_put(draw(4, 3, 3, 2), sharding)
-    layer = BatchNorm(use_running_average=False, groups=4)
-    variables = layer.init(jax.random.key(0), features)
-    run = jax.jit(lambda v, x: layer.apply(v, x, mutable="batch_stats")[0])
-    text = run.lower(variables, features).compile().as_text()
-    assert "all-gather" not in text
+COLLECTIVES_ON_FOUR_DEVICES = """
+import re, sys
+import jax, jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from carafe_jax.nn import BatchNorm
+
+mesh = jax.make_mesh((4,), ("batch",), (AxisType.Auto,))
+split = NamedSharding(mesh, PartitionSpec("batch"))
+features = jax.device_put(jnp.ones((8, 3, 3, 2)), split)
+layer = BatchNorm(use_running_average=False, groups=int(sys.argv[1]))
+variables = layer.init(jax.random.key(0), features)
+run = jax.jit(lambda v, x: layer.apply(v, x, mutable="batch_stats")[0])
+text = run.lower(variables, features).compile().as_text()
+print(sorted(set(re.findall("all-gather|all-to-all|all-reduce|permute", text))))
+"""
+
+
+# One group: sums over all devices. A group a device, or more: each device by itself.
+@pytest.mark.parametrize(
+    ("groups", "collectives"), [(1, ["all-reduce"]), (4, []), (8, [])]
+)
+def test_groups_within_a_device_need_no_communication(groups, collectives):
+    program = [sys.executable, "-c", COLLECTIVES_ON_FOUR_DEVICES, str(groups)]
+    flags = "--xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        program,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(collectives)
 
 
 @pytest.mark.parametrize("groups", [0, 3])

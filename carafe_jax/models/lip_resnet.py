@@ -73,7 +73,7 @@ class LIPBottleneck(nn.Module):
           ValueError: `scale` does not follow its rule.
         """
         features = jnp.asarray(features, self.dtype)
-        dtypes = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes
         )
@@ -85,7 +85,7 @@ class LIPBottleneck(nn.Module):
         if keeps_size:
             x = conv(self.features, (3, 3), padding=1, name="conv2")(x)
         else:
-            x, shortcut = self._pool(x, shortcut, train=train, **dtypes)
+            x, shortcut = self._pool(x, shortcut)
             x = conv(self.features, (1, 1), name="conv2")(x)
         x = nn.relu(norm(name="norm2")(x))
         x = conv(4 * self.features, (1, 1), name="conv3")(x)
@@ -96,19 +96,13 @@ class LIPBottleneck(nn.Module):
         return nn.relu(x + shortcut)
 
     def _pool(
-        self,
-        x: Float[Array, "n h w f"],
-        features: Float[Array, "n h w c"],
-        *,
-        train: bool,
-        **dtypes: Dtype,
+        self, x: Float[Array, "n h w f"], features: Float[Array, "n h w c"]
     ) -> tuple[Float[Array, "n sh sw f"], Float[Array, "n sh sw c"]]:
         """Pool the inner map and the shortcut by logits read off the block's input."""
-        trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(
-            features, train=train
-        )
+        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(features)
         head = functools.partial(LIPHead, scale=self.scale, **dtypes)
         return (
-            head(name="pool")(x, trunk, train=train),
-            head(name="shortcut_pool")(features, trunk, train=train),
+            head(name="pool")(x, trunk),
+            head(name="shortcut_pool")(features, trunk),
         )

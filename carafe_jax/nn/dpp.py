@@ -2,6 +2,7 @@
 
 import fractions
 import typing
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -129,9 +130,6 @@ def _blocks(
 def _smooth(features: Float[Array, "n h w c"], stride: int) -> Float[Array, "n r q c"]:
     """Average each block and the row and column before it; outside counts as zero."""
     _, height, width, _ = features.shape
-    return nn.avg_pool(
-        features,
-        (stride + 1, stride + 1),
-        strides=(stride, stride),
-        padding=((1, _after(height, stride)), (1, _after(width, stride))),
-    )
+    padding: Any = [(1, _after(height, stride)), (1, _after(width, stride))]
+    window = (stride + 1, stride + 1)
+    return nn.avg_pool(features, window, strides=(stride, stride), padding=padding)

@@ -128,7 +128,7 @@ def test_running_statistics_are_those_of_the_authors_but_for_the_bias_of_varianc
     name = "lip_stage_train_odd"
     with jax.enable_x64(True):
         golden = load(name)
-        before = read(golden, "state_dict")
+        before = jax.tree.map(np.float64, read(golden, "state_dict"))
         features = jnp.asarray(nhwc(golden["input/0"]), jnp.float64)
         params, stats = before["params"], before["batch_stats"]
         _, after = apply_stage(
@@ -147,7 +147,7 @@ def biased(before, after):
         # A batch of 2 maps: 9 x 11 pixels before the pool, 5 x 6 after it.
         pixels = 2 * (9 * 11 if "norm1" in path else 5 * 6)
         bias = (pixels - 1) / pixels if path.endswith("var") else 1
-        kept = 0.9 * np.float64(before[path])
+        kept = 0.9 * before[path]
         out[path] = kept + bias * (value - kept)
     return out
 

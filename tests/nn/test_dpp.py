@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,13 +42,13 @@ def dpp_loop(features, alpha, lambda_, stride):
 @pytest.mark.parametrize("name", GOLDENS)
 def test_output_and_gradients_are_those_of_the_authors_in_float64(name):
     with jax.enable_x64(True):
-        check_layer(DPPDownsample(), to_params, name, jnp.float64, tolerance=1e-9)
+        check_layer(name, DPPDownsample(), to_params, dtype=jnp.float64, tolerance=1e-9)
 
 
 @pytest.mark.parametrize("name", GOLDENS)
 def test_output_and_gradients_are_those_of_the_authors_in_float32(name):
     # Gradients of a parameter sum 48 terms below 1: ten times their rounding, 4e-7.
-    check_layer(DPPDownsample(), to_params, name, jnp.float32, tolerance=4e-6)
+    check_layer(name, DPPDownsample(), to_params, dtype=jnp.float32, tolerance=4e-6)
 
 
 @pytest.mark.parametrize("scale", [1, "1/2", "1/3", "1/4"])
@@ -87,7 +88,8 @@ def test_gradients_on_a_flat_odd_map_are_finite(value, dtype):
 
     @jax.jit
     def loss(variables, features):
-        return (layer.apply(variables, features).astype(jnp.float32) ** 2).mean()
+        out: Any = layer.apply(variables, features)
+        return (out.astype(jnp.float32) ** 2).mean()
 
     for gradient in jax.tree.leaves(jax.grad(loss, (0, 1))(variables, features)):
         assert jnp.all(jnp.isfinite(gradient))

@@ -1,6 +1,7 @@
 """Local importance-based pooling against its authors' numbers and brute-force loops."""
 
 from fractions import Fraction
+from typing import Any
 
 import chex
 import jax
@@ -17,7 +18,7 @@ from carafe_jax.nn import (
     pool_by_importance,
 )
 from tests.nn.loops import windows
-from tests.nn.resamplers import drawn_variables, normal, run
+from tests.nn.resamplers import apply, drawn_variables, normal, run
 from tests.nn.torch_goldens import check_layer, load, nhwc, value_and_gradients
 
 
@@ -54,13 +55,21 @@ def test_pooling_by_importance_is_that_of_the_authors_in_float32(name):
 
 def test_layer_is_that_of_the_authors_in_float64():
     with jax.enable_x64(True):
-        check_layer(LIPDownsample(), to_params, "lip_simplified", jnp.float64, 1e-9)
+        check_layer(
+            "lip_simplified",
+            LIPDownsample(),
+            to_params,
+            dtype=jnp.float64,
+            tolerance=1e-9,
+        )
 
 
 def test_layer_is_that_of_the_authors_in_float32():
     # The gate multiplies the rounding of the norm by 12, and gradients of the kernel,
     # up to 13, sum 160 values: 1e-5 is that rounding.
-    check_layer(LIPDownsample(), to_params, "lip_simplified", jnp.float32, 2e-5)
+    check_layer(
+        "lip_simplified", LIPDownsample(), to_params, dtype=jnp.float32, tolerance=2e-5
+    )
 
 
 @pytest.mark.parametrize("scale", [1, "1/2", "1/3"])
@@ -68,7 +77,8 @@ def test_layer_is_that_of_the_authors_in_float32():
 @pytest.mark.parametrize("kernel_size", [1, 2, 3])
 def test_pooling_is_a_weighted_mean_of_pixels_inside_the_map(kernel_size, size, scale):
     with jax.enable_x64(True):
-        features, logits = (np.float64(normal(i, 2, *size, 3)) for i in range(2))
+        features = normal(0, 2, *size, 3).astype(np.float64)
+        logits = normal(1, 2, *size, 3).astype(np.float64)
         out = pool_by_importance(features, logits, scale=scale, kernel_size=kernel_size)
         for i, j, taps in windows(features, kernel_size, Fraction(scale)):
             weights = [np.exp(logits[:, y, x]) for _, _, y, x in taps]
@@ -105,12 +115,10 @@ def test_layer_starts_as_the_mean_of_pixels_inside_the_map(size):
 
 def test_norm_has_the_statistics_of_each_map_alone():
     features = normal(0, 3, 6, 8, 4)
-    variables = drawn_variables(LIPDownsample(), features)
-    layer = LIPDownsample()
-    alone = [layer.apply(variables, features[i : i + 1]) for i in range(3)]
+    alone = [run(LIPDownsample(), features[i : i + 1]) for i in range(3)]
     # Batched convolutions may sum in another order; the gate multiplies that by 12.
     np.testing.assert_allclose(
-        layer.apply(variables, features), np.concatenate(alone), atol=1e-5
+        run(LIPDownsample(), features), np.concatenate(alone), atol=1e-5
     )
 
 
@@ -132,7 +140,8 @@ def test_gradients_on_a_flat_odd_map_are_finite(value, dtype):
 
     @jax.jit
     def loss(variables, features):
-        return (layer.apply(variables, features).astype(jnp.float32) ** 2).mean()
+        out: Any = layer.apply(variables, features)
+        return (out.astype(jnp.float32) ** 2).mean()
 
     for gradient in jax.tree.leaves(jax.grad(loss, (0, 1))(variables, features)):
         assert jnp.all(jnp.isfinite(gradient))
@@ -183,7 +192,7 @@ def test_head_with_a_trunk_is_pooling_by_gated_logits():
     features, trunk = normal(0, 2, 5, 6, 3), normal(1, 2, 5, 6, 4)
     kernel, scale, bias = normal(2, 1, 1, 4, 3), normal(3, 3), normal(4, 3)
     params = {"conv": {"kernel": kernel}, "norm": {"scale": scale, "bias": bias}}
-    out = LIPHead().apply({"params": params}, features, trunk)
+    out: Any = LIPHead().apply({"params": params}, features, trunk)
     x = trunk @ kernel[0, 0]
     mean, variance = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
     x = (x - mean) / np.sqrt(variance + 1e-5) * scale + bias

@@ -60,13 +60,13 @@ GOLDEN_LAYERS = {
 @pytest.mark.parametrize("name", GOLDEN_LAYERS)
 def test_output_and_gradients_are_those_of_pytorch_in_float64(name):
     with jax.enable_x64(True):
-        check_layer(*GOLDEN_LAYERS[name], name, jnp.float64, tolerance=1e-9)
+        check_layer(name, *GOLDEN_LAYERS[name], dtype=jnp.float64, tolerance=1e-9)
 
 
 @pytest.mark.parametrize("name", GOLDEN_LAYERS)
 def test_output_and_gradients_are_those_of_pytorch_in_float32(name):
     # Gradients of a bias sum 140 values of about 1: 1e-5 is ten times their rounding.
-    check_layer(*GOLDEN_LAYERS[name], name, jnp.float32, tolerance=1e-5)
+    check_layer(name, *GOLDEN_LAYERS[name], dtype=jnp.float32, tolerance=1e-5)
 
 
 def nearest_loop(features, size):

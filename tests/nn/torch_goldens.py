@@ -28,7 +28,7 @@ def no_params(golden, prefix):
     return {}
 
 
-def check_layer(layer, to_params, name, dtype, tolerance):
+def check_layer(name, layer, to_params, *, dtype, tolerance):
     """Compare output and gradients, relative to values of about one."""
     golden = load(name)
     params, features = jax.tree.map(

@@ -257,7 +257,7 @@ class LIPHead(nn.Module):
           ValueError: A map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
-        _check_trunk(features, trunk)
+        trunk = _checked_trunk(features, trunk)
         return pool_by_importance(
             features,
             _logits(self, trunk, like=features, side=1),
@@ -280,14 +280,16 @@ def _check_logits(
 
 
 @typing.no_type_check
-def _check_trunk(
+def _checked_trunk(
     features: Float[Array, "n h w c"], trunk: Float[Array, "n h w f"]
-) -> None:
+) -> Float[Array, "n h w f"]:
+    trunk = jnp.asarray(trunk)
     if trunk.ndim != 4 or trunk.shape[:3] != features.shape[:3]:
         raise ValueError(
             "`trunk` must have the shape of `features` but for its channels, "
             f"{features.shape}, got {trunk.shape}."
         )
+    return trunk
 
 
 def _logits(

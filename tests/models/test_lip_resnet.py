@@ -131,9 +131,7 @@ def test_running_statistics_are_those_of_the_authors_but_for_the_bias_of_varianc
         before = jax.tree.map(np.float64, read(golden, "state_dict"))
         features = jnp.asarray(nhwc(golden["input/0"]), jnp.float64)
         params, stats = before["params"], before["batch_stats"]
-        _, after = apply_stage(
-            name, *jax.tree.map(np.float64, (params, stats)), features
-        )
+        _, after = apply_stage(name, params, stats, features)
         expected = nest(biased(stats, read(golden, "ref64_state_after")["batch_stats"]))
         chex.assert_trees_all_close(
             after["0"]["batch_stats"], expected["0"], rtol=1e-9, atol=1e-9

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.nn.batch_norm import BatchNorm
-from carafe_jax.nn.resample import MaxPoolDownsample
+from carafe_jax.nn.downsample import MaxPoolDownsample
 
 # Of torchvision and of He et al. 2015, for ReLU networks.
 _conv_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")

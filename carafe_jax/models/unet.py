@@ -86,7 +86,7 @@ class UNet(nn.Module):
         (default: 1, 2, 4).
       downsample: Makes the layer that halves a map, called with `features`, `dtype`,
         `param_dtype` and `name`: `CARAFEConv` or, say,
-        `carafe_jax.nn.resample.StridedConvDownsample`.
+        `carafe_jax.nn.downsample.StridedConvDownsample`.
       upsample: Makes the layer that doubles a map, called with `dtype` and `name`.
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).

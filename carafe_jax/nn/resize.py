@@ -1,0 +1,88 @@
+"""Maps at a given size, by interpolation."""
+
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from carafe_jax.nn._arguments import checked_features, sum_dtype
+
+# Layers and functions under `no_type_check` refuse wrong arguments in their own words,
+# which a run-time check of their annotations would forestall.
+
+
+@typing.no_type_check
+def resize_nearest(
+    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+) -> Float[Array, "n sh sw c"]:
+    """Resize a map to a given size by nearest-neighbour interpolation.
+
+    Output row i is source row `floor(i * h / sh)`, columns alike. The lateral map of a
+    feature pyramid asks for this form: its size need not be a multiple of h.
+
+    Args:
+      features: The map, floating.
+      size: Rows and columns of the output, `(sh, sw)`.
+
+    Returns:
+      The resized map, in the dtype of `features`.
+
+    Raises:
+      ValueError: The map is not of rank 4 or not floating, or a size is below 1.
+    """
+    features = checked_features(features)
+    for axis, length in zip((1, 2), _checked_size(size), strict=True):
+        features = _repeat_or_gather(features, axis, length)
+    return features
+
+
+@typing.no_type_check
+def resize_bilinear(
+    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+) -> Float[Array, "n sh sw c"]:
+    """Resize a map to a given size by bilinear interpolation.
+
+    Pixel centres lie at half-integers (`align_corners=False` elsewhere), coordinates
+    beyond the outermost centres are clamped, and nothing is smoothed before
+    down-sampling. Equal to `jax.image.resize(..., "bilinear", antialias=False)`.
+
+    Args:
+      features: The map, floating.
+      size: Rows and columns of the output, `(sh, sw)`.
+
+    Returns:
+      The resized map, summed in float32 or wider, in the dtype of `features`.
+
+    Raises:
+      ValueError: The map is not of rank 4 or not floating, or a size is below 1.
+    """
+    features = checked_features(features)
+    height, width = _checked_size(size)
+    n, _, _, c = features.shape
+    resized = jax.image.resize(
+        features.astype(sum_dtype(features)),
+        (n, height, width, c),
+        "bilinear",
+        antialias=False,
+    )
+    return resized.astype(features.dtype)
+
+
+@typing.no_type_check
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"`size` must be two numbers of at least 1, got {size}.")
+    return size
+
+
+def _repeat_or_gather(
+    features: Float[Array, "n h w c"], axis: int, length: int
+) -> Float[Array, "n sh sw c"]:
+    size = features.shape[axis]
+    if length % size == 0:
+        return jnp.repeat(features, length // size, axis=axis)
+    # NumPy's 64-bit product: `length * size` may pass 2^31 where JAX has only int32.
+    sources = np.arange(length, dtype=np.int64) * size // length
+    return jnp.take(features, sources.astype(np.int32), axis=axis, mode="clip")

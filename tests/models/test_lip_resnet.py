@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from carafe_jax.models import LIPBottleneck
+from carafe_jax.nn import LIPDownsample
 from tests.nn.torch_goldens import load, nhwc, value_and_gradients
 
 # Name of the file: inner channels, blocks.
@@ -167,3 +168,27 @@ def test_bfloat16_stays_bfloat16():
 def test_scale_that_enlarges_is_refused():
     with pytest.raises(ValueError, match="`scale` must be at most 1 to down-sample"):
         LIPBottleneck(4, scale=2).init(jax.random.key(0), jnp.zeros((1, 4, 4, 16)))
+
+
+def count_parameters(module, channels):
+    shapes = jax.eval_shape(
+        module.init, jax.random.key(0), jnp.zeros((1, 8, 8, channels))
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes["params"]))
+
+
+def test_resnet50_of_these_blocks_has_as_many_parameters_as_that_of_the_authors():
+    stem = 7 * 7 * 3 * 64 + 2 * 64
+    total = stem + count_parameters(LIPDownsample(), 64) + 2048 * 1000 + 1000
+    channels = 64
+    for width, blocks, scale in (
+        (64, 3, 1),
+        (128, 4, "1/2"),
+        (256, 6, "1/2"),
+        (512, 3, "1/2"),
+    ):
+        total += count_parameters(LIPBottleneck(width, scale=scale), channels)
+        channels = 4 * width
+        rest = count_parameters(LIPBottleneck(width, scale=1), channels)
+        total += (blocks - 1) * rest
+    assert total == 23_864_232

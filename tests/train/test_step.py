@@ -69,7 +69,7 @@ def test_collections_pass_from_part_to_part_and_step_to_step(parts):
 
 
 def test_parts_that_do_not_divide_the_batch_are_refused():
-    with pytest.raises(ValueError, match="`accumulate` must divide the 8 .* got 3"):
+    with pytest.raises(ValueError, match=r"`accumulate` must divide the 8 .* got 3"):
         steps(Loop(steps=3, accumulate=3))
 
 

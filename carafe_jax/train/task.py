@@ -17,7 +17,7 @@ class Aside(NamedTuple):
 
     scalars: Scalars
     """To log; means over the examples."""
-    collections: Variables = {}
+    collections: Variables
     """The collections that the forward pass changed, "batch_stats" say."""
 
 

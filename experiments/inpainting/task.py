@@ -60,7 +60,7 @@ class InpaintingTask:
         hole = (error * mask).sum() / jnp.maximum(mask.sum(), 1)
         given = (error * (1 - mask)).sum() / jnp.maximum((1 - mask).sum(), 1)
         loss = self._loss.hole * hole + self._loss.given * given
-        return loss, Aside({"hole_l1": hole, "given_l1": given})
+        return loss, Aside({"hole_l1": hole, "given_l1": given}, collections={})
 
     def batches(self) -> Batches:
         """Start the training batches of this process."""

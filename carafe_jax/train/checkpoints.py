@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from flax.training.train_state import TrainState
 from orbax.checkpoint import checkpoint_managers
 
+from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches
 
 
@@ -99,4 +99,6 @@ def _arrays(state: TrainState) -> dict[str, Any]:
         "step": state.step,
         "params": state.params,
         "opt_state": state.opt_state,
+        "collections": state.collections,
+        "average": state.average,
     }

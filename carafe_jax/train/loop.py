@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import jax
 import numpy as np
-from flax.training.train_state import TrainState
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,10 +22,11 @@ from rich.progress import (
 )
 
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import Loop, Optimizer
+from carafe_jax.train.config import SGD, Loop, Optimizer
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.mesh import make_mesh, put_batch
 from carafe_jax.train.records import Records
+from carafe_jax.train.state import TrainState
 from carafe_jax.train.step import init_state, make_train_step
 from carafe_jax.train.task import Scalars, Task
 
@@ -50,7 +50,7 @@ class Outcome:
 def train(
     task: Task,
     *,
-    optimizer: Optimizer,
+    optimizer: Optimizer | SGD,
     loop: Loop,
     workdir: pathlib.Path,
     console: Console | None = None,

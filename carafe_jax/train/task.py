@@ -1,14 +1,24 @@
 """What is to be learned: all that the training loop asks of a problem."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import jax
-from flax.training.train_state import TrainState
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
+
+from carafe_jax.train.state import TrainState
 
 Batch = Mapping[str, Any]
 Scalars = dict[str, Any]
+Variables = dict[str, Any]
+
+
+class Aside(NamedTuple):
+    """What comes out of a loss beside the loss."""
+
+    scalars: Scalars
+    """To log; means over the examples."""
+    collections: Variables
+    """The collections that the forward pass changed, "batch_stats" say."""
 
 
 @runtime_checkable
@@ -22,23 +32,19 @@ class Batches(Iterator[Batch], Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """A model with its loss, its data and its measure of success.
-
-    The model has parameters alone: no collection that changes in the forward pass, such
-    as the running statistics of a batch norm.
-    """
+    """A model with its loss, its data and its measure of success."""
 
     best: str
     """Name of the scalar of `evaluate` that is largest at the best checkpoint."""
 
-    def init(self, key: Key[Array, ""]) -> PyTree[jax.Array]:
-        """Return initial parameters."""
+    def init(self, key: Key[Array, ""]) -> Variables:
+        """Return initial variables, those to learn under "params"."""
         ...
 
     def loss(
-        self, params: PyTree[jax.Array], batch: Any, key: Key[Array, ""]
-    ) -> tuple[Float[Array, ""], Scalars]:
-        """Return the loss of a batch and scalars to log. Pure; traced by JAX."""
+        self, variables: Variables, batch: Any, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Aside]:
+        """Return the mean loss of a batch. Pure; traced by JAX."""
         ...
 
     def batches(self) -> Batches:

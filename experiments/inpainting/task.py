@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.training.train_state import TrainState
 from jaxtyping import Array, Float, Float32, Key, PyTree
 
 from carafe_jax.data import (
@@ -17,7 +16,7 @@ from carafe_jax.data import (
 )
 from carafe_jax.metrics import inpainting_quality, to_unit_range
 from carafe_jax.models import UNet
-from carafe_jax.train import Batches
+from carafe_jax.train import Aside, Batches, TrainState, Variables
 from experiments.inpainting.network import Model
 
 
@@ -44,24 +43,24 @@ class InpaintingTask:
         self.test: InpaintingBatch = held_out_examples(data)
         self._fill = jax.jit(self._apply)
 
-    def init(self, key: Key[Array, ""]) -> PyTree[jax.Array]:
+    def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial parameters."""
         size = self._data.crop_size
         image, mask = jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
-        return self._network.init(key, image, mask)["params"]
+        return {"params": self._network.init(key, image, mask)["params"]}
 
     def loss(
-        self, params: PyTree[jax.Array], batch: InpaintingBatch, key: Key[Array, ""]
-    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        self, variables: Variables, batch: InpaintingBatch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Aside]:
         """Weigh the mean absolute error in the hole and at the given pixels."""
         del key  # Nothing in the network is random.
         image, mask = batch["image"], batch["mask"]
-        output: Any = self._network.apply({"params": params}, image, mask, train=True)
+        output: Any = self._network.apply(variables, image, mask, train=True)
         error = jnp.abs(output.predicted - image).mean(-1, keepdims=True)
         hole = (error * mask).sum() / jnp.maximum(mask.sum(), 1)
         given = (error * (1 - mask)).sum() / jnp.maximum((1 - mask).sum(), 1)
         loss = self._loss.hole * hole + self._loss.given * given
-        return loss, {"hole_l1": hole, "given_l1": given}
+        return loss, Aside({"hole_l1": hole, "given_l1": given}, collections={})
 
     def batches(self) -> Batches:
         """Start the training batches of this process."""
@@ -73,7 +72,7 @@ class InpaintingTask:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Measure the filled test set: means over its images."""
-        filled = self.fill(state.params, self.test)
+        filled = self.fill(state.best_variables["params"], self.test)
         return quality(filled, self.test)
 
     def fill(

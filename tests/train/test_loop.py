@@ -69,6 +69,7 @@ def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(
     assert int(resumed.state.step) == loop.steps
     chex.assert_trees_all_equal(resumed.state.params, whole.state.params)
     chex.assert_trees_all_equal(resumed.state.opt_state, whole.state.opt_state)
+    chex.assert_trees_all_equal(resumed.state.collections, whole.state.collections)
     assert resumed.scalars == whole.scalars
 
 

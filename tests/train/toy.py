@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from carafe_jax.train import Aside
+
 
 class CountedBatches:
     """Endless batches that depend on their number alone."""
@@ -42,15 +44,18 @@ class Regression:
     evaluations: int = 0
 
     def init(self, key):
-        return {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
+        params = {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
+        return {"params": params, "statistics": {"seen": jnp.zeros(())}}
 
-    def loss(self, params, batch, key):
+    def loss(self, variables, batch, key):
+        params = variables["params"]
         noise = 0.1 * jax.random.normal(key, batch["y"].shape)
         error = batch["x"] @ params["w"] + params["b"] - batch["y"] + noise
         loss = jnp.square(error).mean()
         if self.nan_after is not None:
             loss = jnp.where(batch["seen"].mean() >= self.nan_after, jnp.nan, loss)
-        return loss, {"mean_error": error.mean()}
+        seen = variables["statistics"]["seen"] + len(error)
+        return loss, Aside({"mean_error": error.mean()}, {"statistics": {"seen": seen}})
 
     def batches(self):
         if self.nan_after is None:

@@ -1,0 +1,34 @@
+"""What a step of training changes."""
+
+import typing
+from typing import Any
+
+import jax
+from flax.training import train_state
+from jaxtyping import PyTree
+
+
+# Flax annotates fields of its own with types that plain dicts do not have.
+@typing.no_type_check
+class TrainState(train_state.TrainState):
+    """Flax's state with what else belongs to a network while it is trained.
+
+    Attributes:
+      collections: Variables that are no parameters, by collection, such as the running
+        statistics of batch norms; empty for many networks.
+      average: Exponential moving average of the parameters; None where none is kept.
+    """
+
+    collections: dict[str, Any]
+    average: PyTree[jax.Array] | None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """All variables, as training sees them."""
+        return {"params": self.params, **self.collections}
+
+    @property
+    def best_variables(self) -> dict[str, Any]:
+        """The variables to evaluate: with the average of the parameters, if kept."""
+        params = self.params if self.average is None else self.average
+        return {"params": params, **self.collections}

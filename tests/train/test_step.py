@@ -1,0 +1,88 @@
+"""One step: accumulation, averages and collections."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from carafe_jax.train import SGD, Aside, Loop
+from carafe_jax.train.mesh import make_mesh, put_batch
+from carafe_jax.train.step import init_state, make_train_step
+from tests.train.toy import CountedBatches
+
+RATE = 0.125
+plain = SGD(
+    learning_rate=RATE, momentum=0.0, weight_decay=0.0, warmup=0.0, milestones=()
+)
+
+
+class Line:
+    """Linear regression without noise, which counts the examples that it saw."""
+
+    best = "score"
+
+    def init(self, key):
+        return {"params": {"w": jnp.ones(3)}, "statistics": {"seen": jnp.zeros(())}}
+
+    def loss(self, variables, batch, key):
+        error = batch["x"] @ variables["params"]["w"] - batch["y"]
+        seen = variables["statistics"]["seen"] + len(error)
+        aside = Aside({"error": error.mean()}, {"statistics": {"seen": seen}})
+        return jnp.square(error).mean(), aside
+
+    def batches(self):
+        return CountedBatches(8)
+
+    def evaluate(self, state):
+        return {"score": 0.0}
+
+
+def steps(loop, *, count=3):
+    """States after each step, on the host, and the scalars of the last."""
+    task, mesh = Line(), make_mesh()
+    state = init_state(task, plain, loop, mesh=mesh)
+    step = make_train_step(task, loop, mesh=mesh)
+    batches, states = task.batches(), []
+    scalars = {}
+    for _ in range(count):
+        state, scalars = step(state, put_batch(next(batches), mesh=mesh))
+        states.append(jax.device_get(state))
+    return states, scalars
+
+
+@pytest.mark.parametrize("parts", [2, 8])
+def test_parts_of_a_batch_make_the_same_step(parts):
+    whole, scalars = steps(Loop(steps=3))
+    accumulated, summed = steps(Loop(steps=3, accumulate=parts))
+    # Float32 sums in another order.
+    chex.assert_trees_all_close(
+        accumulated[-1].params, whole[-1].params, rtol=1e-5, atol=1e-6
+    )
+    chex.assert_trees_all_close(summed, scalars, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_collections_pass_from_part_to_part_and_step_to_step(parts):
+    states, _ = steps(Loop(steps=3, accumulate=parts))
+    assert [int(s.collections["statistics"]["seen"]) for s in states] == [8, 16, 24]
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match=r"`accumulate` must divide the 8 .* got 3"):
+        steps(Loop(steps=3, accumulate=3))
+
+
+def test_average_follows_the_parameters():
+    states, _ = steps(Loop(steps=3, average_decay=0.75))
+    average = np.ones(3)
+    for state in states:
+        average = 0.75 * average + 0.25 * state.params["w"]
+        np.testing.assert_allclose(state.average["w"], average, rtol=1e-6)
+    chex.assert_trees_all_equal(states[-1].best_variables["params"], states[-1].average)
+
+
+def test_without_an_average_the_parameters_are_the_best():
+    states, _ = steps(Loop(steps=3))
+    assert states[-1].average is None
+    assert states[-1].best_variables["params"] is states[-1].params

@@ -109,5 +109,5 @@ class BatchNorm(nn.Module):
         return x.reshape(self.groups, n // self.groups, *x.shape[1:])
 
     def _follow(self, average: nn.Variable, value: Float[Array, " c"]) -> None:
-        value = value.astype(self.param_dtype)
+        value = value.astype(average.value.dtype)
         average.value = self.momentum * average.value + (1 - self.momentum) * value

@@ -1,6 +1,7 @@
 """Whole networks, a file each."""
 
 from carafe_jax.models.classifier import Classifier as Classifier
+from carafe_jax.models.lip_resnet import LIPBlock as LIPBlock
 from carafe_jax.models.lip_resnet import LIPBottleneck as LIPBottleneck
 from carafe_jax.models.resnet import ResNet as ResNet
 from carafe_jax.models.resnet import ResNet18 as ResNet18

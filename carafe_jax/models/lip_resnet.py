@@ -10,6 +10,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
+from carafe_jax.models.resnet import Layers
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.lip import LIPHead, LIPTrunk
 from carafe_jax.ops.reassembly import Scale, parse_scale
@@ -104,3 +105,31 @@ class LIPBottleneck(nn.Module):
             head(name="pool")(x, trunk),
             head(name="shortcut_pool")(features, trunk),
         )
+
+
+class LIPBlock(nn.Module):
+    """`LIPBottleneck` as the block of a `ResNet`.
+
+    `ResNet50(block=LIPBlock, downsample=LIPDownsample)` is the network of the authors:
+    the simplified form stands in the stem, the bottleneck form in the blocks.
+
+    Attributes:
+      features: Channels inside; the output has four times as many.
+      stride: 2 where the block halves the map.
+      layers: What the network is made of; its down-sampler is that of the stem alone.
+    """
+
+    features: int
+    stride: int
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Transform a map."""
+        bottleneck = LIPBottleneck(
+            self.features,
+            scale=fractions.Fraction(1, self.stride),
+            norm=self.layers.norm,
+            name="lip_bottleneck",
+        )
+        return bottleneck(x, train=train)

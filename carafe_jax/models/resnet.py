@@ -25,7 +25,7 @@ class Stages(NamedTuple):
     c5: Float[Array, "n h5 w5 f5"]
 
 
-class _Layers(NamedTuple):
+class Layers(NamedTuple):
     """What a block is made of, with the dtypes in it."""
 
     conv: Callable[..., nn.Module]
@@ -44,7 +44,7 @@ class Stem(nn.Module):
     """
 
     features: int
-    layers: _Layers
+    layers: Layers
     pool: Callable[..., nn.Module]
 
     @nn.compact
@@ -68,7 +68,7 @@ class DeepStem(nn.Module):
     """
 
     features: int
-    layers: _Layers
+    layers: Layers
     pool: Callable[..., nn.Module]
 
     @nn.compact
@@ -95,7 +95,7 @@ class BasicBlock(nn.Module):
 
     features: int
     stride: int
-    layers: _Layers
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
@@ -128,7 +128,7 @@ class Bottleneck(nn.Module):
 
     features: int
     stride: int
-    layers: _Layers
+    layers: Layers
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
@@ -169,7 +169,8 @@ class ResNet(nn.Module):
 
     Attributes:
       stage_sizes: Blocks of Res-2 to Res-5.
-      block: `BasicBlock` or `Bottleneck`.
+      block: Makes a block: `BasicBlock`, `Bottleneck`, or `LIPBlock` of
+        `carafe_jax.models.lip_resnet`.
       width: Channels of the stem, and inside the blocks of Res-2; each stage has twice
         as many as the one before (default: 64).
       stem: `Stem` or `DeepStem`.
@@ -189,7 +190,7 @@ class ResNet(nn.Module):
     """
 
     stage_sizes: Sequence[int]
-    block: type[BasicBlock] | type[Bottleneck]
+    block: Callable[..., nn.Module]
     width: int = 64
     stem: type[Stem] | type[DeepStem] = Stem
     downsample: Callable[..., nn.Module] | None = None
@@ -238,14 +239,14 @@ class ResNet(nn.Module):
             maps.append(x)
         return Stages(*maps)
 
-    def _layers(self, dtype: DTypeLike) -> _Layers:
+    def _layers(self, dtype: DTypeLike) -> Layers:
         dtypes: Any = {"dtype": dtype, "param_dtype": self.param_dtype}
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_conv_init, **dtypes
         )
         norm = functools.partial(self.norm, **dtypes)
         last = functools.partial(norm, scale_init=self.last_scale_init)
-        return _Layers(conv, norm, last, self.downsample)
+        return Layers(conv, norm, last, self.downsample)
 
 
 ResNet18 = functools.partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock)

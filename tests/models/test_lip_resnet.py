@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from carafe_jax.models import LIPBottleneck
+from carafe_jax.models import Classifier, LIPBlock, LIPBottleneck, ResNet50
 from carafe_jax.nn import LIPDownsample
 from tests.nn.torch_goldens import load, nhwc, value_and_gradients
 
@@ -178,17 +178,26 @@ def count_parameters(module, channels):
 
 
 def test_resnet50_of_these_blocks_has_as_many_parameters_as_that_of_the_authors():
-    stem = 7 * 7 * 3 * 64 + 2 * 64
-    total = stem + count_parameters(LIPDownsample(), 64) + 2048 * 1000 + 1000
-    channels = 64
-    for width, blocks, scale in (
-        (64, 3, 1),
-        (128, 4, "1/2"),
-        (256, 6, "1/2"),
-        (512, 3, "1/2"),
-    ):
-        total += count_parameters(LIPBottleneck(width, scale=scale), channels)
-        channels = 4 * width
-        rest = count_parameters(LIPBottleneck(width, scale=1), channels)
-        total += (blocks - 1) * rest
-    assert total == 23_864_232
+    backbone = ResNet50(block=LIPBlock, downsample=LIPDownsample)
+    assert count_parameters(Classifier(backbone, classes=1000), 3) == 23_864_232
+
+
+@pytest.mark.parametrize("rematerialize", ["nothing", "blocks"])
+def test_resnet_of_these_blocks_runs_on_any_size(rematerialize):
+    network = ResNet50(
+        block=LIPBlock,
+        downsample=LIPDownsample,
+        width=4,
+        rematerialize=rematerialize,
+        dtype=jnp.bfloat16,
+    )
+    image = jnp.zeros((2, 65, 47, 3))
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    stages = jax.eval_shape(network.apply, variables, image)
+    assert [x.shape[1:] for x in stages] == [
+        (17, 12, 16),
+        (9, 6, 32),
+        (5, 3, 64),
+        (3, 2, 128),
+    ]
+    assert {x.dtype for x in stages} == {jnp.dtype(jnp.bfloat16)}

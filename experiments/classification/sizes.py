@@ -82,7 +82,7 @@ def main(config: Sizes, console: Console) -> int:
     with config.output.open("w", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Size)])
         writer.writeheader()
-        writer.writerows(map(dataclasses.asdict, sizes))
+        writer.writerows(dataclasses.asdict(size) for size in sizes)
     console.print(f"Table: {config.output}")
     return 0
 

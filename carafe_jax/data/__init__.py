@@ -1,5 +1,22 @@
-"""Photographs with holes, in batches of numpy arrays."""
+"""Photographs and labelled images, in batches of numpy arrays."""
 
+from carafe_jax.data.classification import IMAGENET_MEAN as IMAGENET_MEAN
+from carafe_jax.data.classification import IMAGENET_STD as IMAGENET_STD
+from carafe_jax.data.classification import ClassificationBatch as ClassificationBatch
+from carafe_jax.data.classification import ClassificationData as ClassificationData
+from carafe_jax.data.classification import (
+    ClassificationTestBatch as ClassificationTestBatch,
+)
+from carafe_jax.data.classification import (
+    TooManyBrokenImagesError as TooManyBrokenImagesError,
+)
+from carafe_jax.data.classification import classes_of as classes_of
+from carafe_jax.data.classification import (
+    classification_test_batches as classification_test_batches,
+)
+from carafe_jax.data.classification import (
+    classification_training_batches as classification_training_batches,
+)
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
 from carafe_jax.data.inpainting import InpaintingData as InpaintingData
 from carafe_jax.data.inpainting import held_out_examples as held_out_examples

@@ -110,13 +110,15 @@ def _split_files(
     tests = [folder / name for name in ("test", "val") if (folder / name).is_dir()]
     if tests and (folder / "train").is_dir():
         root = folder / "train" if split == "train" else tests[0]
-        return root, _image_names(root)
-    names = _image_names(folder)
+        return root, image_names(root)
+    names = image_names(folder)
     held_out = _held_out(names, test_fraction)
     return folder, [name for name in names if (name in held_out) == (split == "test")]
 
 
-def _image_names(root: pathlib.Path) -> list[str]:
+def image_names(root: pathlib.Path) -> list[str]:
+    """List the files with the suffix of an image, in any nesting, by relative path."""
+
     def warn(error: OSError) -> None:
         _LOGGER.warning("Skipped a folder: %s", error)
 

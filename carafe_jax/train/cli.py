@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
+from carafe_jax.data import TooManyBrokenImagesError
 from carafe_jax.train.loop import NotFiniteError
 
 Config = TypeVar("Config")
@@ -45,7 +46,13 @@ def run(
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from the last checkpoint.")
         sys.exit(128 + signal.SIGINT)
-    except (ValueError, ImportError, OSError, NotFiniteError) as error:
+    except (
+        ValueError,
+        ImportError,
+        OSError,
+        NotFiniteError,
+        TooManyBrokenImagesError,
+    ) as error:
         if not _is_refusal(error):
             raise
         console.print(

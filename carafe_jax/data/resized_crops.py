@@ -1,0 +1,117 @@
+"""Parts of an image, resized while it is decoded."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from carafe_jax.data.decoding import to_rgb
+
+_ORIENTATION = 0x0112  # The EXIF tag; from 5 on, width and height change places.
+_TRIES = 10
+
+
+class Box(NamedTuple):
+    """Part of an image, in pixels, not of whole numbers everywhere."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def random_box(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    *,
+    area: tuple[float, float],
+    ratio: tuple[float, float],
+) -> Box:
+    """Draw the box of a random resized crop, as in Szegedy et al. (arXiv:1409.4842).
+
+    The area is uniform, the ratio of width to height log-uniform. Where ten draws do
+    not fit into the image, the box is the largest in the middle whose ratio is allowed.
+
+    Args:
+        rng: Where it is drawn from.
+        size: Width and height of the image, in pixels.
+        area: Smallest and largest area, as parts of the image's, in (0, 1].
+        ratio: Smallest and largest width over height.
+
+    Returns:
+        A box of whole pixels inside the image.
+    """
+    width, height = size
+    (smallest, largest), (narrowest, widest) = area, ratio
+    for _ in range(_TRIES):
+        pixels = width * height * rng.uniform(smallest, largest)
+        drawn = math.exp(rng.uniform(math.log(narrowest), math.log(widest)))
+        w, h = round(math.sqrt(pixels * drawn)), round(math.sqrt(pixels / drawn))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            return Box(int(left), int(top), w, h)
+    allowed = min(max(width / height, narrowest), widest)
+    w, h = min(width, round(height * allowed)), min(height, round(width / allowed))
+    return Box((width - w) // 2, (height - h) // 2, max(1, w), max(1, h))
+
+
+def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
+    """Place a square in the middle of an image.
+
+    Args:
+        size: Width and height of the image, in pixels.
+        fraction: Side of the square, as a part of the shorter side: 224 / 256 for a
+            crop of 224 pixels after the shorter side was resized to 256.
+
+    Returns:
+        The square.
+    """
+    width, height = size
+    side = fraction * min(size)
+    return Box((width - side) / 2, (height - side) / 2, side, side)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Tell width and height of an image once it is turned upright."""
+    width, height = image.size
+    turned = image.getexif().get(_ORIENTATION, 1) >= 5
+    return (height, width) if turned else (width, height)
+
+
+def decode_box(
+    image: Image.Image, box: Box, *, size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Decode a part of an image at a given size.
+
+    A JPEG is decoded at the smallest of its own scales at which the part still has as
+    many pixels as are asked for; then it is resized with an antialiasing bilinear
+    filter.
+
+    Args:
+        image: As opened by Pillow, not yet decoded.
+        box: In pixels of the upright image.
+        size: Side of the result, in pixels.
+
+    Returns:
+        RGB in [0, 255].
+
+    Raises:
+        OSError, ValueError: (or another of `decoding.UNREADABLE`) If the file is
+            damaged.
+    """
+    width, _ = upright_size(image)
+    needed = size / min(box.width, box.height)
+    if needed < 1:
+        w, h = image.size
+        image.draft(None, (math.ceil(w * needed), math.ceil(h * needed)))
+    upright = to_rgb(ImageOps.exif_transpose(image))
+    (w, h), scale = upright.size, upright.size[0] / width
+    part = (
+        box.left * scale,
+        box.top * scale,
+        min(w, (box.left + box.width) * scale),
+        min(h, (box.top + box.height) * scale),
+    )
+    return np.array(upright.resize((size, size), Image.Resampling.BILINEAR, box=part))

@@ -1,0 +1,217 @@
+"""Batches of labelled images."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carafe_jax.data import (
+    ClassificationData,
+    TooManyBrokenImagesError,
+    classes_of,
+    classification_test_batches,
+    classification_training_batches,
+)
+
+# Images of one class have one colour, far from the others even after JPEG.
+COLOURS = {"apple": (200, 20, 20), "leaf": (20, 200, 20), "sea": (20, 20, 200)}
+
+
+def write_images(root, counts, *, size=(40, 30)):
+    for name, count in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            # The number, as a shade, tells the images of a class apart.
+            colour = [min(255, c + 2 * number) for c in COLOURS[name]]
+            path = root / name / f"{number}.JPEG"
+            Image.new("RGB", size, tuple(colour)).save(path, quality=95)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_images(tmp_path / "train", {"apple": 5, "leaf": 4, "sea": 3})
+    write_images(tmp_path / "val", {"apple": 3, "leaf": 3, "sea": 1})
+    return tmp_path
+
+
+def make(folder, **fields):
+    fields = {
+        "image_size": 8,
+        "resize_size": 10,
+        "batch_size": 4,
+        "read_threads": 2,
+        **fields,
+    }
+    return ClassificationData(source=str(folder), **fields)
+
+
+def take(iterator, count):
+    return [next(iterator) for _ in range(count)]
+
+
+def assert_same(batches, expected):
+    assert len(batches) == len(expected)
+    for one, other in zip(batches, expected, strict=True):
+        assert set(one) == set(other)
+        for name in one:
+            np.testing.assert_array_equal(one[name], other[name])
+
+
+def test_batches_have_images_and_the_labels_of_their_colour(folder):
+    data = make(folder)
+    assert classes_of(data) == ("apple", "leaf", "sea")
+    for batch in take(classification_training_batches(data), 6):
+        assert batch["image"].shape == (4, 8, 8, 3)
+        assert batch["image"].dtype == np.uint8
+        assert batch["label"].dtype == np.int32
+        strongest = batch["image"].mean((1, 2)).argmax(-1)
+        np.testing.assert_array_equal(strongest, batch["label"])
+
+
+def test_each_epoch_visits_every_image_once_in_another_order(folder):
+    batches = take(classification_training_batches(make(folder)), 6)
+    labels = np.concatenate([b["label"] for b in batches]).reshape(2, 12)
+    for epoch in labels:
+        np.testing.assert_array_equal(np.bincount(epoch), [5, 4, 3])
+    assert (labels[0] != labels[1]).any()
+
+
+def test_sequence_depends_on_the_seed_alone(folder):
+    expected = take(classification_training_batches(make(folder)), 5)
+    again = make(folder, read_threads=0, prefetch_batches=1)
+    assert_same(take(classification_training_batches(again), 5), expected)
+    other = take(classification_training_batches(make(folder, seed=1)), 5)
+    with pytest.raises(AssertionError):
+        assert_same(other, expected)
+
+
+def test_position_is_saved_and_restored_bit_for_bit(folder):
+    iterator = classification_training_batches(make(folder))
+    take(iterator, 4)
+    state = json.loads(json.dumps(iterator.get_state()))
+    expected = take(iterator, 3)
+    resumed = classification_training_batches(make(folder))
+    resumed.set_state(state)
+    assert_same(take(resumed, 3), expected)
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_share_the_examples_of_one(folder, count):
+    data = make(folder)
+    whole = take(classification_training_batches(data), 3)
+    shares = [
+        take(
+            classification_training_batches(
+                data, process_index=index, process_count=count
+            ),
+            3,
+        )
+        for index in range(count)
+    ]
+    for step, batch in enumerate(whole):
+        joined = np.stack([share[step]["image"] for share in shares], axis=1)
+        np.testing.assert_array_equal(joined.reshape(4, 8, 8, 3), batch["image"])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("batch_size", [4, 8])
+def test_whole_test_set_is_seen_once(folder, batch_size, count):
+    shares = [
+        list(
+            classification_test_batches(
+                make(folder),
+                batch_size=batch_size,
+                process_index=index,
+                process_count=count,
+            )
+        )
+        for index in range(count)
+    ]
+    assert {len(share) for share in shares} == {-(-7 // batch_size)}
+    batches = [batch for share in shares for batch in share]
+    assert {len(batch["label"]) for batch in batches} == {batch_size // count}
+    valid = np.concatenate([batch["valid"] for batch in batches])
+    labels = np.concatenate([batch["label"] for batch in batches])[valid]
+    np.testing.assert_array_equal(np.bincount(labels), [3, 3, 1])
+
+
+def test_worker_processes_make_the_same_batches(folder):
+    expected = take(classification_training_batches(make(folder)), 3)
+    workers = make(folder, worker_processes=1, read_threads=1)
+    assert_same(take(classification_training_batches(workers), 3), expected)
+
+
+def damage(folder, *names):
+    for name in names:
+        (folder / name).write_bytes(b"\xff\xd8 no image")
+
+
+def test_image_after_an_unreadable_one_takes_its_place(folder, caplog):
+    damage(folder, "train/leaf/0.JPEG")
+    with caplog.at_level(logging.WARNING):
+        batches = take(classification_training_batches(make(folder)), 3)
+    labels = np.concatenate([b["label"] for b in batches])
+    np.testing.assert_array_equal(np.bincount(labels), [5, 4, 3])
+    assert "leaf/0.JPEG" in caplog.text
+    assert_same(take(classification_training_batches(make(folder)), 3), batches)
+
+
+def test_unreadable_test_image_is_not_valid(folder, caplog):
+    damage(folder, "val/sea/0.JPEG")
+    with caplog.at_level(logging.WARNING):
+        batches = list(classification_test_batches(make(folder)))
+    valid = np.concatenate([batch["valid"] for batch in batches])
+    assert valid.sum() == 6
+    assert "sea/0.JPEG" in caplog.text
+
+
+def test_too_many_unreadable_images_are_an_error(folder):
+    damage(folder, "val/sea/0.JPEG", "val/apple/0.JPEG")
+    data = make(folder, broken_limit=1, read_threads=0)
+    with pytest.raises(
+        TooManyBrokenImagesError, match=r"`broken_limit` allows 1 .* got 2: .*0.JPEG"
+    ):
+        list(classification_test_batches(data))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"image_size": 0}, "`image_size` must be positive, got 0"),
+        ({"resize_size": 7}, "`resize_size` must be at least `image_size`, 8, got 7"),
+        ({"batch_size": 0}, "`batch_size` must be positive"),
+        ({"crop_area": (0.5, 0.4)}, "`crop_area` must be two numbers"),
+        ({"crop_ratio": (0.0, 1.0)}, "`crop_ratio` must be two numbers"),
+        ({"seed": -1}, r"`seed` must lie in \[0, 2\*\*32\)"),
+        ({"broken_limit": -1}, "`broken_limit` must not be negative"),
+        ({"worker_processes": -1}, "`worker_processes` must not be negative"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(folder, fields, message):
+    with pytest.raises(ValueError, match=message):
+        make(folder, **fields)
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(folder):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive multiple of"):
+        classification_training_batches(make(folder), process_count=3)
+    with pytest.raises(ValueError, match=r"`process_index` must lie in \[0, 2\)"):
+        classification_training_batches(make(folder), process_index=2, process_count=2)
+
+
+def test_folders_that_are_no_source_are_refused(folder, tmp_path):
+    def opened(source):
+        return classification_test_batches(
+            dataclasses.replace(make(folder), source=str(source))
+        )
+
+    with pytest.raises(ValueError, match="`source` must be an existing folder"):
+        opened(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="have a folder named val or validation"):
+        opened(tmp_path / "train")
+    (tmp_path / "val" / "moon").mkdir()
+    with pytest.raises(ValueError, match="in its train folder as well, got moon"):
+        opened(tmp_path)

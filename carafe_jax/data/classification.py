@@ -3,16 +3,20 @@
 import contextlib
 import dataclasses
 import logging
-import math
 from typing import TypedDict
 
-import grain
 import numpy as np
-from absl import flags
 from jaxtyping import Bool, Int32, UInt8
 
 from carafe_jax.data.decoding import UNREADABLE
 from carafe_jax.data.labelled_images import LabelledImages, open_labelled_images
+from carafe_jax.data.loading import (
+    BatchIterator,
+    Loading,
+    Share,
+    batches_of_all,
+    endless_batches,
+)
 from carafe_jax.data.resized_crops import (
     centre_box,
     decode_box,
@@ -110,7 +114,7 @@ def classes_of(data: ClassificationData) -> tuple[str, ...]:
 
 def classification_training_batches(
     data: ClassificationData, *, process_index: int = 0, process_count: int = 1
-) -> "grain.DatasetIterator[ClassificationBatch]":
+) -> "BatchIterator[ClassificationBatch]":
     """Iterate over training batches without end.
 
     Each epoch visits every image once, in another order; each visit is another crop.
@@ -133,18 +137,20 @@ def classification_training_batches(
             processes cannot share a batch evenly; later, if more than `broken_limit`
             images are unreadable.
     """
-    local_size = _local_size(data.batch_size, process_index, process_count)
-    read = _Reader(open_labelled_images(data.source, split="train"), data)
-    examples = (
-        grain.MapDataset.range(len(read.images))
-        .seed(data.seed)
-        .shuffle()
-        .random_map(read.training_example)
-        .repeat()
+    share = Share(
+        batch_size=data.batch_size,
+        process_index=process_index,
+        process_count=process_count,
     )
-    # Sliced last: whoever makes an example, its place in the whole order seeds it.
-    shard = examples.slice(slice(process_index, None, process_count))
-    return iter(_batched(shard, local_size, data))
+    read = _Reader(open_labelled_images(data.source, split="train"), data)
+    return endless_batches(
+        int,
+        read.training_example,
+        count=len(read.images),
+        seed=data.seed,
+        share=share,
+        loading=_loading(data, share),
+    )
 
 
 def classification_test_batches(
@@ -153,7 +159,7 @@ def classification_test_batches(
     batch_size: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
-) -> "grain.DatasetIterator[ClassificationTestBatch]":
+) -> "BatchIterator[ClassificationTestBatch]":
     """Iterate once over exactly the whole test set.
 
     Every process gets as many batches, all of one size; what the images do not fill is
@@ -172,13 +178,18 @@ def classification_test_batches(
     Raises:
         ValueError: As by `classification_training_batches`.
     """
-    whole = data.batch_size if batch_size is None else batch_size
-    local_size = _local_size(whole, process_index, process_count)
+    share = Share(
+        batch_size=data.batch_size if batch_size is None else batch_size,
+        process_index=process_index,
+        process_count=process_count,
+    )
     read = _Reader(open_labelled_images(data.source, split="test"), data)
-    padded = math.ceil(len(read.images) / whole) * whole
-    examples = grain.MapDataset.range(padded).map(read.test_example)
-    shard = examples.slice(slice(process_index, None, process_count))
-    return iter(_batched(shard, local_size, data))
+    return batches_of_all(
+        read.test_example,
+        count=len(read.images),
+        share=share,
+        loading=_loading(data, share),
+    )
 
 
 class _Reader:
@@ -262,32 +273,12 @@ class TooManyBrokenImagesError(RuntimeError):
         )
 
 
-def _batched(
-    shard: "grain.MapDataset", size: int, data: ClassificationData
-) -> "grain.IterDataset":
-    options = grain.ReadOptions(
-        num_threads=data.read_threads, prefetch_buffer_size=data.prefetch_batches * size
+def _loading(data: ClassificationData, share: Share) -> Loading:
+    return Loading(
+        threads=data.read_threads,
+        prefetch=data.prefetch_batches * share.local_size,
+        processes=data.worker_processes,
     )
-    batches = shard.to_iter_dataset(options).batch(size)
-    if data.worker_processes:
-        if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
-            flags.FLAGS.mark_as_parsed()
-        workers = grain.MultiprocessingOptions(
-            num_workers=data.worker_processes, per_worker_buffer_size=2
-        )
-        batches = batches.mp_prefetch(workers)
-    return batches
-
-
-def _local_size(batch_size: int, process_index: int, process_count: int) -> int:
-    rule = "be positive"
-    _check("process_count", process_count, rule, process_count >= 1)
-    rule = f"lie in [0, {process_count})"
-    _check("process_index", process_index, rule, 0 <= process_index < process_count)
-    rule = f"be a positive multiple of the {process_count} processes"
-    holds = batch_size > 0 and batch_size % process_count == 0
-    _check("batch_size", batch_size, rule, holds)
-    return batch_size // process_count
 
 
 def _check(name: str, value: object, rule: str, holds: bool) -> None:

@@ -5,11 +5,11 @@ import functools
 import math
 from typing import Literal, TypedDict
 
-import grain
 import numpy as np
 from jaxtyping import Float32
 
 from carafe_jax.data.crops import random_crop
+from carafe_jax.data.loading import BatchIterator, Loading, Share, endless_batches
 from carafe_jax.data.masks import MINIMUM_SIDE, FreeFormMasks, free_form_mask
 from carafe_jax.data.photographs import Photographs, Split, open_photographs
 
@@ -88,7 +88,7 @@ class InpaintingData:
 
 def training_batches(
     data: InpaintingData, *, process_index: int = 0, process_count: int = 1
-) -> "grain.DatasetIterator[InpaintingBatch]":
+) -> "BatchIterator[InpaintingBatch]":
     """Iterate over training batches without end.
 
     The photographs are shuffled anew in each epoch; an epoch visits each once, or
@@ -111,24 +111,24 @@ def training_batches(
         ValueError: If the source cannot be used (see `open_photographs`), or the
             processes cannot share a batch evenly.
     """
-    local_size = _local_batch_size(data, process_index, process_count)
+    share = Share(
+        batch_size=data.batch_size,
+        process_index=process_index,
+        process_count=process_count,
+    )
     photographs = _open(data, "train")
-    visits = math.ceil(_VISITS_IN_AN_EPOCH / len(photographs))
-    examples = (
-        grain.MapDataset.range(len(photographs))
-        .repeat(visits)
-        .seed(data.seed)
-        .shuffle()
-        .map(photographs.__getitem__)
-        .random_map(functools.partial(_training_example, data=data))
-        .repeat()
+    return endless_batches(
+        photographs.__getitem__,
+        functools.partial(_training_example, data=data),
+        count=len(photographs),
+        visits=math.ceil(_VISITS_IN_AN_EPOCH / len(photographs)),
+        seed=data.seed,
+        share=share,
+        loading=Loading(
+            threads=data.read_threads,
+            prefetch=data.prefetch_batches * share.local_size,
+        ),
     )
-    # Sliced last: whoever makes an example, its place in the whole order seeds it.
-    shard = examples.slice(slice(process_index, None, process_count))
-    options = grain.ReadOptions(
-        num_threads=data.read_threads, prefetch_buffer_size=data.prefetch_batches
-    )
-    return iter(shard.batch(local_size).to_iter_dataset(options))
 
 
 def held_out_examples(data: InpaintingData) -> InpaintingBatch:
@@ -167,18 +167,6 @@ def _open(data: InpaintingData, split: Split) -> Photographs:
         test_fraction=data.test_fraction,
         cache_bytes=data.cache_mebibytes * 2**20,
     )
-
-
-def _local_batch_size(
-    data: InpaintingData, process_index: int, process_count: int
-) -> int:
-    rule = "be positive"
-    _check("process_count", process_count, rule, process_count >= 1)
-    rule = f"lie in [0, {process_count})"
-    _check("process_index", process_index, rule, 0 <= process_index < process_count)
-    rule = f"be a multiple of the {process_count} processes"
-    _check("batch_size", data.batch_size, rule, data.batch_size % process_count == 0)
-    return data.batch_size // process_count
 
 
 def _training_example(

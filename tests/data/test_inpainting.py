@@ -239,7 +239,10 @@ def test_refuses_invalid_configurations(field, value, rule):
             {"process_index": 2, "process_count": 2},
             r"`process_index` must lie in \[0, 2\), got 2",
         ),
-        ({"process_count": 3}, "`batch_size` must be a multiple of the 3 .* got 4"),
+        (
+            {"process_count": 3},
+            "`batch_size` must be a positive multiple of the 3 .* got 4",
+        ),
     ],
 )
 def test_refuses_processes_that_cannot_share(processes, message):
@@ -263,4 +266,4 @@ def test_one_module_knows_grain():
     users = [
         path.name for path in package.rglob("*.py") if "grain." in path.read_text()
     ]
-    assert users == ["inpainting.py"]
+    assert users == ["loading.py"]

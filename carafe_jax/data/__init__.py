@@ -10,13 +10,13 @@ from carafe_jax.data.classification import (
 from carafe_jax.data.classification import (
     TooManyBrokenImagesError as TooManyBrokenImagesError,
 )
-from carafe_jax.data.classification import classes_of as classes_of
 from carafe_jax.data.classification import (
     classification_test_batches as classification_test_batches,
 )
 from carafe_jax.data.classification import (
     classification_training_batches as classification_training_batches,
 )
+from carafe_jax.data.classification import describe_source as describe_source
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
 from carafe_jax.data.inpainting import InpaintingData as InpaintingData
 from carafe_jax.data.inpainting import held_out_examples as held_out_examples

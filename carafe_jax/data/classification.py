@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import logging
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
@@ -103,13 +103,24 @@ class ClassificationData:
         _check("crop_ratio", self.crop_ratio, rule, 0 < low <= high)
 
 
-def classes_of(data: ClassificationData) -> tuple[str, ...]:
-    """Name the classes of a source, by label.
+class Source(NamedTuple):
+    """What a source of labelled images holds."""
+
+    classes: tuple[str, ...]
+    """Names of the classes, by label."""
+    training_images: int
+    test_images: int
+
+
+def describe_source(data: ClassificationData) -> Source:
+    """Tell what a source holds, without reading an image.
 
     Raises:
         ValueError: If the source cannot be used (see `open_labelled_images`).
     """
-    return open_labelled_images(data.source, split="train").classes
+    train = open_labelled_images(data.source, split="train")
+    test = open_labelled_images(data.source, split="test")
+    return Source(train.classes, len(train), len(test))
 
 
 def classification_training_batches(

@@ -9,6 +9,8 @@ from carafe_jax.train.config import check_config as check_config
 from carafe_jax.train.loop import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train
+from carafe_jax.train.mesh import make_mesh as make_mesh
+from carafe_jax.train.mesh import put_batch as put_batch
 from carafe_jax.train.state import TrainState as TrainState
 from carafe_jax.train.task import Aside as Aside
 from carafe_jax.train.task import Batches as Batches

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-import typing
 from typing import Any, Literal
 
 import jax
@@ -65,7 +64,6 @@ class Optimizer:
         )
 
 
-@typing.no_type_check  # It refuses wrong values itself, in words.
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SGD:
     """SGD with Nesterov momentum, as Goyal et al. (arXiv:1706.02677) train ImageNet.

@@ -11,9 +11,9 @@ from PIL import Image
 from carafe_jax.data import (
     ClassificationData,
     TooManyBrokenImagesError,
-    classes_of,
     classification_test_batches,
     classification_training_batches,
+    describe_source,
 )
 
 # Images of one class have one colour, far from the others even after JPEG.
@@ -62,7 +62,7 @@ def assert_same(batches, expected):
 
 def test_batches_have_images_and_the_labels_of_their_colour(folder):
     data = make(folder)
-    assert classes_of(data) == ("apple", "leaf", "sea")
+    assert describe_source(data) == (("apple", "leaf", "sea"), 12, 7)
     for batch in take(classification_training_batches(data), 6):
         assert batch["image"].shape == (4, 8, 8, 3)
         assert batch["image"].dtype == np.uint8

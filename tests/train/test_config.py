@@ -64,7 +64,6 @@ def test_fields_that_change_no_number_may_differ(tmp_path):
         (SGD, "momentum", 1.0),
         (SGD, "weight_decay", -1.0),
         (SGD, "warmup", -0.1),
-        (SGD, "decay", "linear"),
         (SGD, "milestones", (0.5, 0.4)),
         (SGD, "milestones", (0.01,)),
         (Loop, "steps", 0),

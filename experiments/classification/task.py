@@ -1,0 +1,138 @@
+"""Classification as a task to train: loss, data, evaluation."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Key, UInt8
+
+from carafe_jax.data import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ClassificationBatch,
+    ClassificationData,
+    classification_test_batches,
+    classification_training_batches,
+    describe_source,
+)
+from carafe_jax.train import (
+    Aside,
+    Batches,
+    TrainState,
+    Variables,
+    make_mesh,
+    put_batch,
+)
+from experiments.classification.network import Model
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loss:
+    """Cross-entropy."""
+
+    label_smoothing: float = 0.0
+    """Part of the probability that is shared among all classes, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(
+                f"`label_smoothing` must lie in [0, 1), got {self.label_smoothing}."
+            )
+
+
+class ClassificationTask:
+    """Train a ResNet to tell classes."""
+
+    best = "top1"
+
+    def __init__(self, model: Model, loss: Loss, data: ClassificationData) -> None:
+        """Look up the classes; images are opened by `batches` and `evaluate`."""
+        self.source = describe_source(data)
+        self.network = model.make(len(self.source.classes))
+        self._loss = loss
+        self._data = data
+        self._dtype = model.dtype
+        self._count = jax.jit(self._correct)
+
+    def init(self, key: Key[Array, ""]) -> Variables:
+        """Return initial parameters and running statistics."""
+        size = self._data.image_size
+        return dict(self.network.init(key, jnp.zeros((1, size, size, 3))))
+
+    def loss(
+        self, variables: Variables, batch: ClassificationBatch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Aside]:
+        """Average the cross-entropy over the images."""
+        del key  # Nothing in the network is random.
+        logits: Any
+        image = normalize(batch["image"]).astype(self._dtype)
+        logits, updated = self.network.apply(
+            variables, image, train=True, mutable=["batch_stats"]
+        )
+        labels = jax.nn.one_hot(batch["label"], len(self.source.classes))
+        labels = optax.smooth_labels(labels, self._loss.label_smoothing)
+        loss = optax.softmax_cross_entropy(logits, labels).mean()
+        right = logits.argmax(-1) == batch["label"]
+        return loss, Aside({"top1": right.mean()}, dict(updated))
+
+    def batches(self) -> Batches:
+        """Start the training batches of this process."""
+        return classification_training_batches(
+            self._data,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Measure accuracy and loss over the whole test set."""
+        mesh, totals = make_mesh(), None
+        devices = jax.device_count()
+        batches = classification_test_batches(
+            self._data,
+            batch_size=-(-self._data.batch_size // devices) * devices,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        for batch in batches:
+            counted = self._count(state.best_variables, put_batch(batch, mesh=mesh))
+            totals = (
+                counted if totals is None else jax.tree.map(jnp.add, totals, counted)
+            )
+        sums = {name: float(value) for name, value in (totals or {}).items()}
+        images = sums.pop("images")
+        return {name: value / images for name, value in sums.items()}
+
+    def logits(
+        self, variables: Variables, image: UInt8[Array, "n h w 3"]
+    ) -> Float[Array, "n k"]:
+        """Classify images, RGB in [0, 255]."""
+        logits: Any = self.network.apply(
+            variables, normalize(image).astype(self._dtype)
+        )
+        return logits
+
+    def _correct(
+        self, variables: Variables, batch: dict[str, Any]
+    ) -> dict[str, Float[Array, ""]]:
+        """Sum over the images that are valid."""
+        logits, label = self.logits(variables, batch["image"]), batch["label"]
+        valid = batch["valid"]
+        of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
+        # Ties count against the network: a constant one is right by chance alone.
+        above = (logits >= of_label).sum(-1) - 1
+        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+        return {
+            "images": valid.sum(dtype=jnp.float32),
+            "top1": ((above < 1) & valid).sum(dtype=jnp.float32),
+            "top5": ((above < 5) & valid).sum(dtype=jnp.float32),
+            "loss": jnp.where(valid, loss, 0).sum(),
+        }
+
+
+def normalize(image: UInt8[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Bring RGB in [0, 255] to the mean and deviation of ImageNet, in float32."""
+    mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
+    return (jnp.asarray(image, jnp.float32) - mean) / std

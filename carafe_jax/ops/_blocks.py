@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from carafe_pallas.call import Size
 from carafe_pallas.geometry import Axis
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
@@ -18,7 +19,7 @@ def over_blocks(
     anchors: int,
     anchor_bytes: int,
     rows_per_anchor: int,
-    shape: tuple[int, ...],
+    shape: tuple[Size, ...],
     dtype: DTypeLike,
 ) -> Array:
     """Stack `block(first anchor, anchors)` along axis 1 into an array of `shape`.
@@ -45,7 +46,9 @@ def over_blocks(
 
 def row_bytes(x: Float[Array, "n h w ..."]) -> int:
     """Bytes of one row of the whole batch in float32."""
-    return 4 * x.shape[0] * math.prod(x.shape[2:])
+    # An exported program may be for a batch of any size: blocks are those of one image.
+    n = x.shape[0] if isinstance(x.shape[0], int) else 1
+    return 4 * n * math.prod(x.shape[2:])
 
 
 def source_rows(

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from carafe_pallas import normalizers, support, tuning
-from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.call import Call, Launch, Normalizer, Size
 from carafe_pallas.geometry import Geometry
 from jaxtyping import Array
 
@@ -172,7 +172,7 @@ def _run(
     )
 
 
-def _call(spec: Spec, *, batch: int, channels: int) -> Call:
+def _call(spec: Spec, *, batch: Size, channels: int) -> Call:
     return Call(
         geometry=spec.geometry,
         batch=batch,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from carafe_pallas.call import Size
 from carafe_pallas.geometry import Geometry
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, DTypeLike
@@ -123,8 +124,8 @@ class Layout:
                 return 1
 
     def shape(
-        self, geometry: Geometry, *, examples: int, channels: int
-    ) -> tuple[int, ...]:
+        self, geometry: Geometry, *, examples: Size, channels: int
+    ) -> tuple[Size, ...]:
         """Return the shape of the array for maps of some examples and channels."""
         rows, columns = geometry.rows, geometry.columns
         weights = geometry.groups * geometry.kernel_size**2

@@ -1,7 +1,7 @@
 """What is static in a reassembly, whatever runs it."""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import jax.numpy as jnp
 
@@ -9,6 +9,7 @@ from carafe_pallas.geometry import Geometry
 
 Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
 Launch = Literal["reassemble", "grad_features", "grad_weights"]
+Size = int | Any  # A symbol, in a program that is exported for a batch of any size.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Call:
     """
 
     geometry: Geometry
-    batch: int
+    batch: Size
     channels: int
     features_dtype: jnp.dtype
     weights_dtype: jnp.dtype

@@ -41,6 +41,8 @@ def refusal(
       device_kind: What JAX calls the device that is compiled for, None if unknown; an
         unknown device is taken to be recent enough.
     """
+    if not isinstance(call.batch, int):  # Of a program to be exported.
+        return f"the batch must be of a known size, got {call.batch}"
     for name in ("features", "weights"):
         dtype = getattr(call, f"{name}_dtype")
         if dtype.itemsize > 4:

@@ -17,6 +17,8 @@ from carafe_jax.data.classification import (
     classification_training_batches as classification_training_batches,
 )
 from carafe_jax.data.classification import describe_source as describe_source
+from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
+from carafe_jax.data.image_folder import list_images as list_images
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
 from carafe_jax.data.inpainting import InpaintingData as InpaintingData
 from carafe_jax.data.inpainting import held_out_examples as held_out_examples
@@ -25,3 +27,4 @@ from carafe_jax.data.masks import FreeFormMasks as FreeFormMasks
 from carafe_jax.data.masks import free_form_mask as free_form_mask
 from carafe_jax.data.photographs import Photographs as Photographs
 from carafe_jax.data.photographs import open_photographs as open_photographs
+from carafe_jax.data.resized_crops import decode_centre as decode_centre

@@ -18,8 +18,8 @@ from carafe_jax.data.loading import (
     endless_batches,
 )
 from carafe_jax.data.resized_crops import (
-    centre_box,
     decode_box,
+    decode_centre,
     random_box,
     upright_size,
 )
@@ -241,9 +241,9 @@ class _Reader:
             with self._counting(index):
                 image, label = self.images.open(index)
                 with image:
-                    fraction = data.image_size / data.resize_size
-                    box = centre_box(upright_size(image), fraction=fraction)
-                    pixels = decode_box(image, box, size=data.image_size)
+                    pixels = decode_centre(
+                        image, size=data.image_size, resize_size=data.resize_size
+                    )
                 return ClassificationTestBatch(
                     image=pixels, label=np.array(label, np.int32), valid=np.array(True)
                 )

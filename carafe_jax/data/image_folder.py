@@ -130,6 +130,22 @@ def image_names(root: pathlib.Path) -> list[str]:
     )
 
 
+def list_images(path: pathlib.Path) -> list[pathlib.Path]:
+    """List the images of a folder, in any nesting; of a file, the file itself.
+
+    Raises:
+        ValueError: If there is nothing at the path, or no image in the folder.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise ValueError(f"`images` must exist, got {str(path)!r}.")
+        return [path]
+    names = image_names(path)
+    if not names:
+        raise ValueError(f"`images` must hold an image, got the folder {str(path)!r}.")
+    return [path / name for name in names]
+
+
 def _held_out(names: Sequence[str], fraction: float) -> set[str]:
     """Choose the test files; with two files or more, neither split is empty."""
     held_out = {name for name in names if _rank(name) < fraction}

@@ -80,6 +80,27 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def decode_centre(
+    image: Image.Image, *, size: int, resize_size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Decode the middle of an image, as classifiers are tested.
+
+    Args:
+        image: As opened by Pillow, not yet decoded.
+        size: Side of the result, in pixels.
+        resize_size: What the shorter side is resized to before the square is cut.
+
+    Returns:
+        RGB in [0, 255].
+
+    Raises:
+        OSError, ValueError: (or another of `decoding.UNREADABLE`) If the file is
+            damaged.
+    """
+    box = centre_box(upright_size(image), fraction=size / resize_size)
+    return decode_box(image, box, size=size)
+
+
 def decode_box(
     image: Image.Image, box: Box, *, size: int
 ) -> UInt8[np.ndarray, "size size 3"]:

@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from carafe_jax.train.state import TrainState
-from carafe_jax.train.task import Batches
+from carafe_jax.train.task import Batches, Variables
 
 
 class Checkpoints:
@@ -87,6 +87,26 @@ class Checkpoints:
         if batches is not None:
             batches.set_state(restored["batches"])
         return state.replace(**restored["state"])
+
+    def restore_variables(self, *, step: int) -> Variables:
+        """Return a checkpoint's variables to use, on the first device.
+
+        Those of `TrainState.best_variables`: the task that was trained is not needed.
+        """
+        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        metadata: Any = self._manager.item_metadata(step)["state"]
+        template = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+            metadata.tree if hasattr(metadata, "tree") else metadata,
+        )
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(state=ocp.args.StandardRestore(template)),
+        )["state"]
+        params = restored["params"]
+        if restored["average"] is not None:
+            params = restored["average"]
+        return {"params": params, **restored["collections"]}
 
     def close(self) -> None:
         """Wait for the last save and close."""

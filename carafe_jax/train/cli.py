@@ -19,7 +19,10 @@ Config = TypeVar("Config")
 
 
 def run(
-    main: Callable[[Config, Console], int], config: Config, *, doc: str | None
+    main: Callable[[Config, Console], int],
+    config: Config | type[Config],
+    *,
+    doc: str | None,
 ) -> NoReturn:
     """Run an experiment with values from the command line; exit with what it returns.
 
@@ -28,7 +31,8 @@ def run(
 
     Args:
       main: Called with the configuration and a console; returns the exit status.
-      config: The experiment's own values, a dataclass.
+      config: The experiment's own values, a dataclass; or the class, where some
+        values have to be given.
       doc: Text above the options in `--help`.
     """
     console = Console()
@@ -40,7 +44,11 @@ def run(
     logging.getLogger("carafe_jax").setLevel(logging.INFO)
     # Orbax tells each save and each deletion through absl.
     logging.getLogger("absl").setLevel(logging.ERROR)
-    parsed: Any = tyro.cli(type(config), default=config, description=doc)
+    parsed: Any
+    if isinstance(config, type):
+        parsed = tyro.cli(config, description=doc)
+    else:
+        parsed = tyro.cli(type(config), default=config, description=doc)
     try:
         sys.exit(main(parsed, console))
     except KeyboardInterrupt:

@@ -55,7 +55,7 @@ class ClassificationTask:
         self._loss = loss
         self._data = data
         self._dtype = model.dtype
-        self._count = jax.jit(self._correct)
+        self._count = jax.jit(self._counted)
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial parameters and running statistics."""
@@ -88,7 +88,7 @@ class ClassificationTask:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Measure accuracy and loss over the whole test set."""
-        mesh, totals = make_mesh(), None
+        mesh, totals = make_mesh(), {}
         devices = jax.device_count()
         batches = classification_test_batches(
             self._data,
@@ -98,12 +98,8 @@ class ClassificationTask:
         )
         for batch in batches:
             counted = self._count(state.best_variables, put_batch(batch, mesh=mesh))
-            totals = (
-                counted if totals is None else jax.tree.map(jnp.add, totals, counted)
-            )
-        sums = {name: float(value) for name, value in (totals or {}).items()}
-        images = sums.pop("images")
-        return {name: value / images for name, value in sums.items()}
+            totals = {name: totals.get(name, 0) + counted[name] for name in counted}
+        return mean_of_counts(totals)
 
     def logits(
         self, variables: Variables, image: UInt8[Array, "n h w 3"]
@@ -114,22 +110,37 @@ class ClassificationTask:
         )
         return logits
 
-    def _correct(
+    def _counted(
         self, variables: Variables, batch: dict[str, Any]
     ) -> dict[str, Float[Array, ""]]:
-        """Sum over the images that are valid."""
-        logits, label = self.logits(variables, batch["image"]), batch["label"]
-        valid = batch["valid"]
-        of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
-        # Ties count against the network: a constant one is right by chance alone.
-        above = (logits >= of_label).sum(-1) - 1
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-        return {
-            "images": valid.sum(dtype=jnp.float32),
-            "top1": ((above < 1) & valid).sum(dtype=jnp.float32),
-            "top5": ((above < 5) & valid).sum(dtype=jnp.float32),
-            "loss": jnp.where(valid, loss, 0).sum(),
-        }
+        return count_correct(self.logits(variables, batch["image"]), batch)
+
+
+def count_correct(
+    logits: Float[Array, "n k"], batch: dict[str, Any]
+) -> dict[str, Float[Array, ""]]:
+    """Sum what is measured over the images of a test batch that are valid."""
+    label, valid = batch["label"], batch["valid"]
+    of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
+    # Ties count against the network, or a constant one would always be right.
+    above = (logits >= of_label).sum(-1) - 1
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
+    return {
+        "images": valid.sum(dtype=jnp.float32),
+        "top1": ((above < 1) & valid).sum(dtype=jnp.float32),
+        "top5": ((above < 5) & valid).sum(dtype=jnp.float32),
+        "loss": jnp.where(valid, loss, 0).sum(),
+    }
+
+
+def mean_of_counts(counts: dict[str, Any]) -> dict[str, float]:
+    """Divide sums of `count_correct` by the images."""
+    images = float(counts["images"])
+    return {
+        name: float(value) / images
+        for name, value in counts.items()
+        if name != "images"
+    }
 
 
 def normalize(image: UInt8[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:

@@ -15,6 +15,7 @@ from carafe_jax.data import ClassificationData
 from carafe_jax.train import SGD, Loop, check_config, train
 from experiments.classification.network import Model
 from experiments.classification.task import ClassificationTask, Loss
+from experiments.classification.trained import write_classes
 from experiments.machine import describe_machine
 
 COLUMNS = ("top1", "top5", "loss")
@@ -90,6 +91,7 @@ def main(config: Classification, console: Console) -> int:
     task = ClassificationTask(config.model, config.loss, config.data)
     loop = config.loop(task.source.training_images)
     check_config(config, workdir=config.workdir)
+    write_classes(config.workdir, task.source.classes)
     if (config.workdir / "table.csv").exists():
         afresh = f"rm -r {shlex.quote(str(config.workdir))}"
         console.print(Text(f"This run is finished. To start afresh: {afresh}"))

@@ -142,7 +142,7 @@ def test_padding_of_the_last_batch_does_not_count(folder):
     )
     variables = jax.jit(task.init)(jax.random.key(0))
     image = np.zeros((2, 16, 16, 3), np.uint8)
-    counted = task._correct(
+    counted = task._counted(
         variables,
         {
             "image": jnp.asarray(image),

@@ -1,0 +1,94 @@
+"""A finished or running classification run, loaded to be used."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from carafe_jax.models import Classifier
+from carafe_jax.train import Checkpoints, Variables
+from experiments.classification.network import Model
+from experiments.classification.task import normalize
+
+Which = Literal["best", "last"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network with its variables, and what its images look like."""
+
+    network: Classifier
+    variables: Variables
+    dtype: str
+    classes: tuple[str, ...]
+    image_size: int
+    resize_size: int
+    step: int
+
+    def logits(
+        self, image: UInt8[Array | np.ndarray, "n h w 3"]
+    ) -> Float[Array, "n k"]:
+        """Classify images, RGB in [0, 255]."""
+        pixels = normalize(image).astype(self.dtype)
+        logits: Any = self.network.apply(self.variables, pixels)
+        return logits
+
+
+def write_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
+    """Write the names of the classes beside the configuration of a run."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    (workdir / "classes.json").write_text(json.dumps(classes, indent=0) + "\n")
+
+
+def load(workdir: pathlib.Path, *, which: Which) -> Trained:
+    """Load a checkpoint of a run.
+
+    Args:
+      workdir: Folder of the run.
+      which: The checkpoint: the best by top-1, or the last.
+
+    Raises:
+      ValueError: The folder holds no such checkpoint.
+    """
+    missing = [
+        name
+        for name in ("config.json", "classes.json", "checkpoints")
+        if not (workdir / name).exists()
+    ]
+    if missing:
+        raise ValueError(
+            f"`workdir` must be the folder of a classification run, got "
+            f"{str(workdir)!r}, which lacks {', '.join(missing)}."
+        )
+    config = json.loads((workdir / "config.json").read_text())
+    classes = tuple(json.loads((workdir / "classes.json").read_text()))
+    model = Model(**_part(config, "model."))
+    checkpoints = Checkpoints(workdir, best="top1")
+    step = checkpoints.best_step if which == "best" else checkpoints.last_step
+    if step is None:
+        raise ValueError(f"`workdir` must hold a {which} checkpoint, got {workdir}.")
+    variables = checkpoints.restore_variables(step=step)
+    checkpoints.close()
+    data = _part(config, "data.")
+    return Trained(
+        network=model.make(len(classes)),
+        variables=jax.tree.map(jnp.asarray, variables),
+        dtype=model.dtype,
+        classes=classes,
+        image_size=data["image_size"],
+        resize_size=data["resize_size"],
+        step=step,
+    )
+
+
+def _part(config: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in config.items()
+        if name.startswith(prefix)
+    }

@@ -89,7 +89,7 @@ def _best(
     # A device of another platform says nothing about this one's.
     is_tpu = device_kind is not None and device_kind.startswith("TPU")
     kind = device_kind if is_tpu == (platform == "tpu") else None
-    for backend in support.PLATFORMS.get(platform, ()):
+    for backend in support.best_first(platform, call):
         reason = support.refusal(backend, call, device_kind=kind)
         if reason is None:
             return backend

@@ -38,21 +38,19 @@ def pixels_of(
     return gmem.at[image, pl.ds(row, height), pl.ds(column, columns.size), channels]
 
 
-def fetch_weights(
-    plan: Plan,
-    run: AnchorRun,
-    weights_gmem: Any,
-    raw_smem: Any,
-    barrier: Any,
-    *,
-    row: Any,
-    column: Any,
-) -> None:
-    """Start to copy the weights of the anchors from (row, column) on."""
+def weights_start(plan: Plan, run: AnchorRun, row: Any, column: Any) -> Any:
+    """Where the weights of the anchors from (row, column) on start."""
     rows, columns = plan.call.geometry.rows, plan.call.geometry.columns
     anchor = (lax.axis_index("images") * rows.anchors + row) * columns.anchors + column
     margin = plan.weights_margin if plan.interpret else 0
-    run.fetch(weights_gmem, raw_smem, barrier, anchor * run.anchor_stride + margin)
+    return anchor * run.anchor_stride + margin
+
+
+def own_start(plan: Plan, row: Any) -> Any:
+    """Where the weights of a row of anchors of this block start."""
+    row = lax.axis_index("rows") * plan.config.rows + row
+    column = lax.axis_index("columns") * plan.anchors
+    return weights_start(plan, plan.own_weights, row, column)
 
 
 def fetch_own_weights(
@@ -62,15 +60,8 @@ def fetch_own_weights(
 
     @pl.loop(0, plan.config.rows)
     def _(row):
-        fetch_weights(
-            plan,
-            plan.own_weights,
-            weights_gmem,
-            raw_smem.at[row],
-            barrier.at[row],
-            row=lax.axis_index("rows") * plan.config.rows + row,
-            column=lax.axis_index("columns") * plan.anchors,
-        )
+        slot, start = raw_smem.at[row], own_start(plan, row)
+        plan.own_weights.fetch(weights_gmem, slot, barrier.at[row], start)
 
 
 def read_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
@@ -98,13 +89,25 @@ def put(plan: Plan, smem: Any, tile: int, step: int, at: int, value: Array) -> N
 def send_row(
     plan: Plan, smem: Any, gmem: Any, boxes: tuple[Box, Box], row: Any
 ) -> None:
-    """Start to copy a row of pixels out, if there is such a row."""
-    rows, columns = boxes
-    start = columns.start(lax.axis_index("columns"), interpret=plan.interpret)
+    """Start to copy a row of pixels out, what there is of it.
 
-    # The copy engine would skip a missing row, but not where the map has only one.
-    @pl.when(row < rows.extent)
+    The copy engine is not left to skip what is outside the map: it would, unless a
+    block has all the channels; what it writes is one piece then.
+    """
+    rows, columns = boxes
+    block = lax.axis_index("columns")
+
+    def send(pixels: int) -> None:
+        at = pl.ds(block * columns.size, pixels)
+        pixels_gmem = gmem.at[lax.axis_index("images"), row, at, channels_of(plan)]
+        plgpu.copy_smem_to_gmem(smem.at[pl.ds(0, pixels)], pixels_gmem)
+
+    last = columns.extent - (columns.blocks - 1) * columns.size
+
+    @pl.when((row < rows.extent) & (block < columns.blocks - 1))
     def _():
-        pixels = pl.ds(start, columns.size)
-        image = lax.axis_index("images")
-        plgpu.copy_smem_to_gmem(smem, gmem.at[image, row, pixels, channels_of(plan)])
+        send(columns.size)
+
+    @pl.when((row < rows.extent) & (block == columns.blocks - 1))
+    def _():
+        send(last)

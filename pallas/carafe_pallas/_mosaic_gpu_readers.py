@@ -14,12 +14,12 @@ from jaxtyping import Array
 
 from carafe_pallas._mosaic_gpu_blocks import (
     channels_of,
-    fetch_weights,
     pixels_of,
     put,
     read_kernels,
     read_pixels,
     send_row,
+    weights_start,
 )
 from carafe_pallas._mosaic_gpu_plan import Plan
 from carafe_pallas._mosaic_gpu_tiles import Stride, full
@@ -49,10 +49,8 @@ def grad_features_kernel(
 
     def fetch(step: int) -> None:
         slot = step % 2
-        raw, barrier = raw_smem.at[slot], raw_barrier.at[slot]
-        fetch_weights(
-            plan, run, weights_gmem, raw, barrier, row=row + step, column=column
-        )
+        start = weights_start(plan, run, row + step, column)
+        run.fetch(weights_gmem, raw_smem.at[slot], raw_barrier.at[slot], start)
         gmem = pixels_of(
             plan,
             cotangent_gmem,
@@ -76,7 +74,8 @@ def grad_features_kernel(
             fetch(step + 1)
         plgpu.barrier_wait(raw_barrier.at[slot])
         mask = run.exists(row + step, column)
-        run.normalize(raw_smem, slot, group, kernels_smem, mask)
+        start = weights_start(plan, run, row + step, column)
+        run.normalize(raw_smem, slot, group, start, kernels_smem, mask)
         plgpu.barrier_wait(cotangent_barrier.at[slot])
         plgpu.commit_smem()
         sums = _add_readers(plan, cotangent_smem.at[slot], kernels_smem, step, sums)

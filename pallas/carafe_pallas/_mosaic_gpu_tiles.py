@@ -89,31 +89,36 @@ class Tile:
 
 @dataclasses.dataclass(frozen=True)
 class Stride:
-    """Entries `(block + i) * step + offset` of an axis, for i < count."""
+    """Entries `start + (block + i) * step + offset` of an axis, for i < count."""
 
     count: int
     step: int = 1
     block: int = 0
     offset: Any = 0
+    start: Any = 0
+
+    @property
+    def first(self) -> Any:
+        return self.start + self.block * self.step + self.offset
 
 
 # Where JAX has this, an assignment must be free of bank conflicts; JAX 0.10 has it not.
 _STORE: Any = getattr(plgpu, "store", None)
-# JAX 0.12 dropped the index of `load`.
-_WHOLE = (...,) if "idx" in inspect.signature(plgpu.load).parameters else ()
+# JAX 0.10 asks for an index; JAX 0.12 has dropped it.
+_INDEX = inspect.signature(plgpu.load).parameters.get("idx")
+_WHOLE = (...,) if _INDEX is not None and _INDEX.default is _INDEX.empty else ()
 
 
 def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> Any:
     """Split the axis after `lead` by the step; return the view of what is asked for."""
     _, *rest = ref.shape[len(lead) :]
     whole = tuple(slice(None) for _ in rest)
-    along = pl.ds(stride.block, stride.count)
     if stride.step == 1:
-        return ref.at[(*lead, along, *whole)]
-    length = ref.shape[len(lead)] // stride.step
-    ref = ref.at[(*lead, pl.ds(0, length * stride.step), *whole)]
+        return ref.at[(*lead, pl.ds(stride.start + stride.block, stride.count), *whole)]
+    length = stride.block + stride.count
+    ref = ref.at[(*lead, pl.ds(stride.start, length * stride.step), *whole)]
     view = ref.reshape(length, stride.step, *rest)
-    return view.at[(along, stride.offset, *whole)]
+    return view.at[(pl.ds(stride.block, stride.count), stride.offset, *whole)]
 
 
 def load(
@@ -122,9 +127,8 @@ def load(
     """Read every `step`-th entry of the axis that follows the indices `lead`."""
     if interpret:
         value = ref[(*lead, ...)] if lead else ref[...]
-        start = stride.block * stride.step + stride.offset
         length = (stride.count - 1) * stride.step + 1
-        return lax.dynamic_slice_in_dim(value, start, length)[:: stride.step]
+        return lax.dynamic_slice_in_dim(value, stride.first, length)[:: stride.step]
     view = _view(ref, lead, stride)
     return plgpu.load(view, *_WHOLE, layout=layout, optimized=False)
 
@@ -134,9 +138,8 @@ def store(
 ) -> None:
     """Write every `step`-th entry of the axis that follows the indices `lead`."""
     if interpret:
-        start = stride.block * stride.step + stride.offset
-        stop = start + (stride.count - 1) * stride.step + 1
-        ref[(*lead, slice(start, stop, stride.step))] = value
+        stop = stride.first + (stride.count - 1) * stride.step + 1
+        ref[(*lead, slice(stride.first, stop, stride.step))] = value
         return
     view = _view(ref, lead, stride)
     if _STORE is None:

@@ -1,8 +1,9 @@
 """The weights of a run of neighbouring anchors in shared memory.
 
-They lie in device memory as one long array, so that a copy may start anywhere: rows of
-200 bytes are none that the copy engine could address. A *row* here is one phase of one
-anchor; a thread normalises a whole row, its taps in registers.
+They lie in device memory as one long array: rows of 50 or 200 bytes are none that the
+copy engine could address. It starts at whole units of 16 bytes, so that what is asked
+for may begin a few values later in shared memory (`shift`). A *row* here is one phase
+of one anchor; a thread normalises a whole row, its taps in registers.
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 
 CHUNK = 256  # Values that one copy may bring.
+UNIT = 8  # Values of 16 bytes or 32, at a multiple of which a copy starts.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,20 +70,26 @@ class AnchorRun:
     @property
     def length(self) -> int:
         """Values of a slot of raw weights, rows that no anchor has included."""
-        return round_up(self.rows * self.row_stride, CHUNK)
+        return round_up(self.rows * self.row_stride + UNIT, CHUNK)
 
     @property
     def chunks(self) -> int:
-        return -(-self.anchors * self.anchor_stride // CHUNK)
+        return -(-(self.anchors * self.anchor_stride + UNIT - 1) // CHUNK)
+
+    @staticmethod
+    def shift(start: Any) -> Any:
+        """Where in shared memory the value at `start` lies."""
+        return start & (UNIT - 1)
 
     def fetch(self, weights_gmem: Any, raw_smem: Any, barrier: Any, start: Any) -> None:
-        """Start to copy from `start` on; the barrier counts `chunks` arrivals."""
+        """Start to copy the unit of `start` and on; `chunks` arrivals are counted."""
+        aligned = start - self.shift(start)
 
         @pl.loop(0, self.chunks)
         def _(chunk):
             first = pl.multiple_of(chunk * CHUNK, CHUNK)
             plgpu.copy_gmem_to_smem(
-                weights_gmem.at[pl.ds(start + first, CHUNK)],
+                weights_gmem.at[pl.ds(aligned + first, CHUNK)],
                 raw_smem.at[pl.ds(first, CHUNK)],
                 barrier,
             )
@@ -95,23 +103,34 @@ class AnchorRun:
                 smem.at[pl.ds(first, size)], gmem.at[pl.ds(start + first, size)]
             )
 
-    def logits(self, raw_smem: Any, slot: Any, group: Any) -> list[Array]:
-        """Read the taps of each row, in float32."""
+    def logits(self, raw_smem: Any, slot: Any, group: Any, start: Any) -> list[Array]:
+        """Read the taps of each row, in float32; `start` as they were fetched."""
         read = functools.partial(load, layout=self.layout, interpret=self.interpret)
         return [
             read(
                 raw_smem,
                 (slot,),
-                Stride(self.rows, self.row_stride, 0, group * self.taps + tap),
+                Stride(
+                    self.rows,
+                    self.row_stride,
+                    offset=group * self.taps + tap,
+                    start=self.shift(start),
+                ),
             ).astype(jnp.float32)
             for tap in range(self.taps)
         ]
 
     def normalize(
-        self, raw_smem: Any, slot: Any, group: Any, kernels_smem: Any, mask: Any = None
+        self,
+        raw_smem: Any,
+        slot: Any,
+        group: Any,
+        start: Any,
+        kernels_smem: Any,
+        mask: Any = None,
     ) -> None:
         """Write the kernels (taps, rows); zero where the mask says no."""
-        taps = _normalize(self.logits(raw_smem, slot, group), self.normalizer)
+        taps = _normalize(self.logits(raw_smem, slot, group, start), self.normalizer)
         for tap, value in enumerate(taps):
             # Rounded to the dtype of the weights, as every backend does.
             value = value.astype(raw_smem.dtype).astype(jnp.float32)

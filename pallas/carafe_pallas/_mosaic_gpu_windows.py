@@ -14,6 +14,7 @@ from jaxtyping import Array
 from carafe_pallas._mosaic_gpu_blocks import (
     channels_of,
     fetch_own_weights,
+    own_start,
     pixels_of,
     put,
     read_kernels,
@@ -51,7 +52,7 @@ def reassemble_kernel(
         plgpu.barrier_wait(raw_barrier.at[row])
         # Every thread is done with the kernels of the row before.
         plgpu.commit_smem()
-        run.normalize(raw_smem, row, group, kernels_smem)
+        run.normalize(raw_smem, row, group, own_start(plan, row), kernels_smem)
         plgpu.commit_smem()
         first = (lax.axis_index("rows") * plan.config.rows + row) * plan.up
         for phase_rows in _phase_row_groups(plan):
@@ -241,7 +242,8 @@ def _pull_back(
         for tap in range(run.taps)
     ]
     if plan.call.normalizer is not None:
-        gradient = run.pull_back(gradient, run.logits(raw_smem, row, group))
+        logits = run.logits(raw_smem, row, group, own_start(plan, row))
+        gradient = run.pull_back(gradient, logits)
     anchor_row = lax.axis_index("rows") * plan.config.rows + row
     mask = run.exists(anchor_row, lax.axis_index("columns") * plan.anchors)
     for tap, value in enumerate(gradient):

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_pallas._mosaic_gpu_plan import Plan, widen
+from carafe_pallas._mosaic_gpu_plan import WORD, Plan, widen
 from carafe_pallas._mosaic_gpu_plan import TuningConfig as TuningConfig
 from carafe_pallas._mosaic_gpu_readers import grad_features_kernel
 from carafe_pallas._mosaic_gpu_tiles import interpreter
@@ -50,6 +50,8 @@ def refusal(call: Call) -> str | None:
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
+    if call.geometry.kernel_size == groups == 1:
+        return "`kernel_size` must be at least 3 with one group, got 1"
     if (largest := _largest(call)) >= 2**31:
         return f"arrays must have less than 2**31 elements, got {largest}"
     for launch in _LAUNCHES:
@@ -193,9 +195,10 @@ def reassemble(
         config=config,
         interpret=interpret,
     )
-    out, crop = _out_maps(plan, plan.output, c, dtype)
+    oh, ow = geometry.rows.output_size, geometry.columns.output_size
+    out = jax.ShapeDtypeStruct((n, oh, ow, c), jnp.dtype(dtype))
     launch = _launch(reassemble_kernel, plan, "reassemble", out, out_smem=dtype)
-    return crop(launch(_maps(features, plan, plan.patch), _flat_weights(weights, plan)))
+    return launch(_maps(features, plan, plan.patch), _flat_weights(weights, plan))
 
 
 @_compiled
@@ -222,11 +225,10 @@ def grad_features(
         config=config,
         interpret=interpret,
     )
-    out, crop = _out_maps(plan, plan.source, c, dtype)
+    h, w = geometry.rows.size, geometry.columns.size
+    out = jax.ShapeDtypeStruct((n, h, w, c), jnp.dtype(dtype))
     launch = _launch(grad_features_kernel, plan, "grad_features", out, out_smem=dtype)
-    return crop(
-        launch(_flat_weights(weights, plan), _maps(cotangent, plan, plan.readers))
-    )
+    return launch(_flat_weights(weights, plan), _maps(cotangent, plan, plan.readers))
 
 
 @_compiled
@@ -258,6 +260,11 @@ def grad_weights(
     width = plan.padded_anchors
     size = n * rows.anchors * width * run.anchor_stride
     out = jax.ShapeDtypeStruct((size,), jnp.dtype(dtype))
+    if (values := plan.anchors * run.anchor_stride * out.dtype.itemsize) % WORD:
+        raise ValueError(
+            f"The weights of a block must fill units of {WORD} bytes, got {values} "
+            f"bytes with {plan.config}."
+        )
     launch = _launch(
         grad_weights_kernel,
         plan,
@@ -274,16 +281,6 @@ def grad_weights(
         operands.append(_flat_weights(weights, plan))
     gradient = launch(*operands).reshape(n, rows.anchors, width, run.anchor_stride)
     return gradient[:, :, : columns.anchors]
-
-
-def _out_maps(plan: Plan, boxes: Any, channels: int, dtype: Any) -> tuple[Any, Any]:
-    """Type of a map that a launch writes, and what cuts it to size."""
-    (height, width), more = (box.extent for box in boxes), (0, 0)
-    if plan.interpret:
-        more = boxes[0].high, boxes[1].high
-    shape = (plan.call.batch, height + more[0], width + more[1], channels)
-    out = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
-    return out, lambda map_: map_[:, :height, :width]
 
 
 def _maps(array: Array, plan: Plan, boxes: Any) -> Array:

@@ -10,16 +10,17 @@ follow from the coordinates alone, so that any scale takes the same path.
     grad_features   band (R sources x outputs) @ cotangent (outputs x channels)
     grad_weights    band of: cotangent (R outputs x channels) @ features^T
 
-grid = (column tiles * groups * channel blocks, row tiles, batch); the gradient of the
-weights loops over the channel blocks of a group instead. No atomics: runs repeat bit
-for bit. The first two sum over `depth` pixels at a time. `reassemble` normalises the
-rows of its band where a product holds all of it (`depth`); otherwise, and for the
-gradient of the features, in which many tiles would repeat it, XLA does so before.
-`grad_weights` always pulls the gradient back along the rows of its band.
+grid = (column tiles * groups * programs, row tiles, batch): the programs of a tile
+share its blocks of channels. No atomics: runs repeat bit for bit. Where a product holds
+the whole band (`depth`), `reassemble` lays it once for all its blocks of channels, and
+normalises its rows: it multiplies with powers, and divides the sums by their total,
+which is one more product. Otherwise, and for the gradient of the features, in which
+many tiles would repeat it, a launch before does. `grad_weights` always pulls the
+gradient back along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
 configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
-64 x 256 (32 KiB); in registers the float32 sums, 64 x 256 (64 for each of 256 threads).
+64 x 128 (16 KiB); in registers the float32 sums, 64 x 128 (32 for each of 256 threads).
 
 Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
 time there, about half of it at x2. Entries outside the band are multiplied all the
@@ -31,6 +32,7 @@ import dataclasses
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -40,17 +42,23 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pltriton
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_pallas import normalizers
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Axis, Geometry
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALLEST = 16  # Along each side of a product: that of the tensor cores.
+_LARGEST = 256  # Pixels of one product, of which `reassemble` keeps the band.
+_PROGRAMS = 512  # Enough to fill a GPU.
+_ROWS = 64  # Kernels that a program normalises.
 
 
 @dataclasses.dataclass(frozen=True)
 class TuningConfig:
-    """Anchors and channels of a block, pixels of a product, warps, stages."""
+    """Anchors and channels of a block, pixels of a product, warps, stages.
+
+    programs: that share the blocks of channels of a tile; those of the gradient of the
+    weights are one, which sums over all channels.
+    """
 
     rows: int
     columns: int
@@ -58,6 +66,7 @@ class TuningConfig:
     depth: int
     num_warps: int = 4
     num_stages: int = 2
+    programs: int = 1
 
 
 def refusal(call: Call) -> str | None:
@@ -74,39 +83,48 @@ def refusal(call: Call) -> str | None:
 
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
-    """Choose blocks by what the compiler makes of them; nothing here was timed."""
+    """Choose blocks much like those that were fastest on an H200 at x2 and 1/2."""
     up, down = call.geometry.rows.up, call.geometry.rows.down
-    side = 4 if max(up, down) <= 2 else 2
     float32 = jnp.float32 in (call.features_dtype, call.weights_dtype)
+    side = 4 if max(up, down) <= 2 else 2
+    if launch == "grad_features":
+        side = max(1, 4 // down)  # 16 source pixels.
+    channels, num_warps = _widths(launch, float32=float32, upsamples=up > down)
     # Without tensor cores what is zero costs time: 25 of 48 entries of the band are
     # used with 2 x 4 anchors at x2, 25 of 64 with 4 x 4.
     flat = float32 and up == 2 and launch != "grad_features"
-    widest, depth = (128, 16) if float32 else (256, 64)
-    if launch == "reassemble" and not float32:
-        depth = 128  # Whole bands: the launch normalises them.
-    if launch == "grad_weights":
-        widest = 32 if float32 else 64
-    channels = max(_SMALLEST, _power_of_two(call.channels // call.geometry.groups))
+    all_channels = _power_of_two(call.channels // call.geometry.groups)
     config = TuningConfig(
         rows=side // 2 if flat else side,
         columns=side,
-        channels=min(channels, widest),
-        depth=depth,
+        channels=min(channels, max(_SMALLEST, all_channels)),
+        depth=16 if float32 else 64,
+        num_warps=num_warps,
+        num_stages=1 if float32 and launch == "reassemble" else 2,
     )
-    return dataclasses.replace(config, num_warps=_warps(call, launch, config))
-
-
-def _warps(call: Call, launch: Launch, config: TuningConfig) -> int:
-    """Keep the sums of a thread below about 64 registers."""
     plan = _plan(call, launch, config)
-    own, other = _padded(plan.outputs), _padded(plan.sources)
+    if launch == "reassemble" and not float32:
+        depth = min(_padded(plan.sources), _LARGEST)
+        config = dataclasses.replace(config, depth=depth)
+    return dataclasses.replace(config, programs=_programs(plan, call.batch))
+
+
+def _widths(launch: Launch, *, float32: bool, upsamples: bool) -> tuple[int, int]:
+    """Choose the channels of a block, and its warps."""
     match launch:
         case "reassemble":
-            return 8 if config.channels >= 256 or other >= 256 else 4
+            return (256, 4) if float32 else (128 if upsamples else 64, 4)
         case "grad_features":
-            return 8 if other * config.channels >= 4096 and config.channels > 64 else 4
+            return (256, 4) if float32 or not upsamples else (256, 8)
         case "grad_weights":
-            return 8 if own * other >= 8192 else 4
+            return (16, 2) if float32 else (64, 8) if upsamples else (128, 4)
+
+
+def _programs(plan: "_Plan", batch: int) -> int:
+    """Split channels where there are few tiles."""
+    columns, rows = plan.grid
+    tiles = columns * rows * batch
+    return max(1, min(plan.blocks, -(-_PROGRAMS // max(1, tiles))))
 
 
 def _power_of_two(number: int) -> int:
@@ -169,7 +187,7 @@ class _Plan:
     outputs: tuple[_Run, _Run]
     sources: tuple[_Run, _Run]
     dtype: Any  # Of the factors of the products.
-    name: str
+    launch: Launch
 
     @property
     def group_channels(self) -> int:
@@ -181,15 +199,39 @@ class _Plan:
         return pl.cdiv(self.group_channels, self.config.channels)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """Tiles of all groups along the columns, and along the rows."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        along_columns = pl.cdiv(columns.anchors, self.config.columns)
+        along_rows = pl.cdiv(rows.anchors, self.config.rows)
+        return along_columns * self.geometry.groups, along_rows
+
+    @property
     def programs(self) -> int:
         """How many programs share the channels of a group."""
-        return 1 if self.name == "carafe_grad_weights" else self.blocks
+        if self.launch == "grad_weights":
+            return 1
+        return min(self.config.programs, self.blocks)
 
-    def dot(self, a: Array, b: Array, *, transpose_b: bool = False) -> Array:
+    @property
+    def whole(self) -> bool:
+        """Whether one product of `reassemble` takes in all the pixels of a tile."""
+        return self.config.depth >= _padded(self.sources)
+
+    def dot(
+        self,
+        a: Array,
+        b: Array,
+        *,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> Array:
         # A float32 product without a precision would be one of TensorFloat-32.
         precision = lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
         a, b = a.astype(self.dtype), b.astype(self.dtype)
-        return pltriton.dot(a, b, trans_b=transpose_b, precision=precision)
+        return pltriton.dot(
+            a, b, trans_a=transpose_a, trans_b=transpose_b, precision=precision
+        )
 
 
 def _padded(runs: tuple[_Run, _Run]) -> int:
@@ -205,16 +247,29 @@ class _Tile:
     row: Array
     column: Array
     group: Array
-    block: Array | int
+    program: Array
 
     @classmethod
     def of_program(cls, plan: _Plan) -> "_Tile":
-        rest, block = _divide(pl.program_id(0), plan.programs)
+        rest, program = _divide(pl.program_id(0), plan.programs)
         column, group = _divide(rest, plan.geometry.groups)
         config = plan.config
         row = pl.program_id(1) * config.rows
         n = pl.program_id(2)
-        return cls(plan, n, row, column * config.columns, group, block)
+        return cls(plan, n, row, column * config.columns, group, program)
+
+    def each_block(self, first: int) -> Callable[[Callable[[Array], None]], None]:
+        """Decorate what is to be done for blocks of this program from `first` on."""
+
+        def do(body: Callable[[Array], None]) -> None:
+            def step(index: Array, _: None) -> None:
+                body(index * self.plan.programs + self.program)
+
+            steps = pl.cdiv(self.plan.blocks, self.plan.programs)
+            if steps > first:
+                lax.fori_loop(first, steps, step, None)
+
+        return do
 
     def pixels(self, runs: tuple[_Run, _Run], index: Array) -> _Pixels:
         """Return the pixels at flat indices into a tile."""
@@ -232,8 +287,10 @@ class _Tile:
         ref = ref.at[self.n, pixels.y, pixels.x, at]
         return pltriton.load(ref, mask=pixels.exist & inside, other=0)
 
-    def store(self, ref: Any, pixels: _Pixels, values: Array) -> None:
-        at, inside = self._channels(self.block)
+    def store(
+        self, ref: Any, pixels: _Pixels, values: Array, block: Array | int
+    ) -> None:
+        at, inside = self._channels(block)
         pixels = pixels.column()
         ref = ref.at[self.n, pixels.y, pixels.x, at]
         pltriton.store(ref, values.astype(ref.dtype), mask=pixels.exist & inside)
@@ -252,22 +309,19 @@ class _Tile:
         inside = (dy >= 0) & (dy < k) & (dx >= 0) & (dx < k)
         return dy * k + dx, inside
 
+    def kernels_at(self, outputs: _Pixels) -> tuple[Array, Array, Array]:
+        """Return the row, column and kernel of output pixels among the weights."""
+        rows, columns = self.plan.geometry.rows, self.plan.geometry.columns
+        ay, py = _divide(jnp.maximum(outputs.y, 0), rows.up)
+        ax, px = _divide(jnp.maximum(outputs.x, 0), columns.up)
+        phase = py * columns.up + px
+        return ay, ax, phase * self.plan.geometry.groups + self.group
+
     def weights_at(self, ref: Any, outputs: _Pixels, taps: Array) -> Any:
         """Return the view of the weights of output pixels at taps."""
-        geometry = self.plan.geometry
-        ay, py = _divide(jnp.maximum(outputs.y, 0), geometry.rows.up)
-        ax, px = _divide(jnp.maximum(outputs.x, 0), geometry.columns.up)
-        kernel = (py * geometry.columns.up + px) * geometry.groups + self.group
-        return ref.at[self.n, ay, ax, kernel * geometry.kernel_size**2 + taps]
-
-    def band(self, ref: Any, outputs: _Pixels, sources: _Pixels) -> Array:
-        """Lay the weights of outputs where they read sources, else zero."""
-        weights, inside = self.spread(ref, outputs, sources)
-        if self.plan.normalizer is not None:
-            # Kernels are rounded to their dtype wherever they are made.
-            kernels = _normalize(weights, inside, self.plan.normalizer)
-            weights = kernels.astype(ref.dtype)
-        return jnp.where(inside & sources.exist, weights, 0)
+        ay, ax, kernel = self.kernels_at(outputs)
+        size = self.plan.geometry.kernel_size**2
+        return ref.at[self.n, ay, ax, kernel * size + taps]
 
     def spread(
         self, ref: Any, outputs: _Pixels, sources: _Pixels
@@ -277,6 +331,23 @@ class _Tile:
         inside &= outputs.exist
         weights = self.weights_at(ref, outputs, taps)
         return pltriton.load(weights, mask=inside, other=0), inside
+
+    def band(self, ref: Any, outputs: _Pixels, sources: _Pixels) -> Array:
+        """Lay the kernels of outputs where they read sources, else zero."""
+        kernels, inside = self.spread(ref, outputs, sources)
+        return jnp.where(inside & sources.exist, kernels, 0)
+
+    def powers(
+        self, ref: Any, outputs: _Pixels, sources: _Pixels
+    ) -> tuple[Array, Array]:
+        """Return a band of powers, and what scales its rows to kernels."""
+        logits, inside = self.spread(ref, outputs, sources)
+        # Pixels outside the map are loaded as zeros; their taps count in the total.
+        powers = _powers(logits, inside, self.plan.normalizer).astype(logits.dtype)
+        if self.plan.normalizer == "sigmoid":
+            return powers, jnp.ones((powers.shape[0], 1), jnp.float32)
+        ones = jnp.ones((powers.shape[1], _SMALLEST), powers.dtype)
+        return powers, 1 / jnp.max(self.plan.dot(powers, ones), axis=1, keepdims=True)
 
 
 def _divide(number: Array, by: int) -> tuple[Array, Array]:
@@ -290,15 +361,37 @@ def _source(output: Array, axis: Axis) -> Array:
 
 
 def _normalize(logits: Array, inside: Array, normalizer: Normalizer) -> Array:
-    """Normalise each row over what is inside of the band, in float32."""
+    """Normalise each row over what is inside, in float32."""
+    powers = _powers(logits, inside, normalizer)
+    if normalizer == "sigmoid":
+        return powers
+    return powers * (1 / jnp.sum(powers, axis=1, keepdims=True))
+
+
+def _powers(logits: Array, inside: Array, normalizer: Normalizer | None) -> Array:
+    """Return what a normalizer divides by the total of each row; sigmoids as such."""
     logits = logits.astype(jnp.float32)
     if normalizer == "sigmoid":
-        return _sigmoid(logits)
+        return jnp.where(inside, _sigmoid(logits), 0)
     if normalizer == "normalized_sigmoid":
         logits = jnp.minimum(logits, 0) - jnp.log1p(_exp(-jnp.abs(logits)))
-    logits = jnp.where(inside, logits, -jnp.inf)
-    powers = _exp(logits - jnp.max(logits, axis=1, keepdims=True))
-    return powers * (1 / jnp.sum(powers, axis=1, keepdims=True))
+    exponents = jnp.where(inside, logits * math.log2(math.e), -jnp.inf)
+    return jnp.where(inside, jnp.exp2(exponents - _highest(exponents)), 0)
+
+
+def _highest(exponents: Array) -> Array:
+    """Return the largest of each row.
+
+    As integers, of which a warp finds the largest in one instruction: the bits of a
+    float lie in the order of the numbers, but for the negative ones, which are flipped.
+    """
+    bits = _flipped(lax.bitcast_convert_type(exponents, jnp.int32))
+    highest = jnp.max(bits, axis=1, keepdims=True)
+    return lax.bitcast_convert_type(_flipped(highest), jnp.float32)
+
+
+def _flipped(bits: Array) -> Array:
+    return bits ^ (lax.shift_right_arithmetic(bits, 31) & 0x7FFFFFFF)
 
 
 def _sigmoid(logits: Array) -> Array:
@@ -330,13 +423,37 @@ def _reassemble_kernel(
     tile = _Tile.of_program(plan)
     own = _padded(plan.outputs)
     outputs = tile.pixels(plan.outputs, jnp.arange(own))
+    if not plan.whole:
 
-    def add(index: Array, total: Array) -> Array:
-        sources = tile.pixels(plan.sources, index)
+        def add(block: Array | int, index: Array, total: Array) -> Array:
+            sources = tile.pixels(plan.sources, index)
+            band = tile.band(weights_ref, outputs.column(), sources.row())
+            return total + plan.dot(band, tile.load(features_ref, sources, block))
+
+        @tile.each_block(first=0)
+        def _(block: Array) -> None:
+            sums = _sum_pixels(plan, plan.sources, functools.partial(add, block), own)
+            tile.store(out_ref, outputs, sums, block)
+
+        return
+    sources = tile.pixels(plan.sources, jnp.arange(_padded(plan.sources)))
+    # Asked for first: the band is laid while they are on their way.
+    features = tile.load(features_ref, sources, tile.program)
+    scale: Array | None = None
+    if plan.normalizer is None:
         band = tile.band(weights_ref, outputs.column(), sources.row())
-        return total + plan.dot(band, tile.load(features_ref, sources, tile.block))
+    else:
+        band, scale = tile.powers(weights_ref, outputs.column(), sources.row())
 
-    tile.store(out_ref, outputs, _sum_pixels(plan, plan.sources, add, own))
+    def multiply(block: Array | int, features: Array) -> None:
+        sums = plan.dot(band, features)
+        tile.store(out_ref, outputs, sums if scale is None else sums * scale, block)
+
+    multiply(tile.program, features)
+
+    @tile.each_block(first=1)
+    def _(block: Array | int) -> None:
+        multiply(block, tile.load(features_ref, sources, block))
 
 
 def _grad_features_kernel(
@@ -346,12 +463,17 @@ def _grad_features_kernel(
     own = _padded(plan.sources)
     sources = tile.pixels(plan.sources, jnp.arange(own))
 
-    def add(index: Array, total: Array) -> Array:
+    def add(block: Array | int, index: Array, total: Array) -> Array:
         outputs = tile.pixels(plan.outputs, index)
-        band = tile.band(weights_ref, outputs.row(), sources.column())
-        return total + plan.dot(band, tile.load(cotangent_ref, outputs, tile.block))
+        # Of one output all weights lie together: threads side by side read those.
+        band = tile.band(weights_ref, outputs.column(), sources.row())
+        cotangent = tile.load(cotangent_ref, outputs, block)
+        return total + plan.dot(band, cotangent, transpose_a=True)
 
-    tile.store(grad_ref, sources, _sum_pixels(plan, plan.outputs, add, own))
+    @tile.each_block(first=0)
+    def _(block: Array) -> None:
+        sums = _sum_pixels(plan, plan.outputs, functools.partial(add, block), own)
+        tile.store(grad_ref, sources, sums, block)
 
 
 def _grad_weights_kernel(
@@ -383,12 +505,12 @@ def _pull_back(
     logits, inside = tile.spread(ref, outputs.column(), sources.row())
     kernels = _normalize(logits, inside, normalizer)
     if normalizer == "sigmoid":
-        return jnp.where(inside, gradient * kernels * (1 - kernels), 0)
-    products = jnp.where(inside, kernels * gradient, 0)
-    inner = jnp.sum(products, axis=1, keepdims=True)
-    gradient = products - kernels * inner
+        return gradient * kernels * (1 - kernels)
+    products = kernels * gradient
+    gradient = products - kernels * jnp.sum(products, axis=1, keepdims=True)
     if normalizer == "normalized_sigmoid":
         gradient *= _sigmoid(-logits.astype(jnp.float32))
+    # A row in which nothing is inside has no total.
     return jnp.where(inside, gradient, 0)
 
 
@@ -421,10 +543,10 @@ def reassemble(
     """Sum each window of the features, weighted by its kernel."""
     call = _call(features, weights, geometry, normalizer)
     plan = _plan(call, "reassemble", config)
-    if plan.normalizer is None:
-        weights = _normalized(weights, geometry, normalizer)
     oh, ow = geometry.rows.output_size, geometry.columns.output_size
     out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), dtype)
+    if plan.normalizer is None:
+        weights = _normalized(weights, geometry, normalizer, interpret=interpret)
     return _launch(
         _reassemble_kernel, plan, out, features, weights, interpret=interpret
     )
@@ -443,9 +565,9 @@ def grad_features(
     """Gather for each source pixel what the windows over it received."""
     call = _call(cotangent, weights, geometry, normalizer)
     plan = _plan(call, "grad_features", config)
-    weights = _normalized(weights, geometry, normalizer)
     h, w = geometry.rows.size, geometry.columns.size
     grad = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), dtype)
+    weights = _normalized(weights, geometry, normalizer, interpret=interpret)
     return _launch(
         _grad_features_kernel, plan, grad, weights, cotangent, interpret=interpret
     )
@@ -469,9 +591,7 @@ def grad_weights(
     kernels = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
     shape = (call.batch, rows.anchors, columns.anchors, kernels)
     grad = jax.ShapeDtypeStruct(shape, dtype)
-    operands = (
-        (features, cotangent) if weights is None else (features, cotangent, weights)
-    )
+    operands = [features, cotangent, *([] if weights is None else [weights])]
     return _launch(_grad_weights_kernel, plan, grad, *operands, interpret=interpret)
 
 
@@ -490,15 +610,40 @@ def _call(
 
 
 def _normalized(
-    weights: Array, geometry: Geometry, normalizer: Normalizer | None
+    weights: Array,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    *,
+    interpret: bool,
 ) -> Array:
     """Normalise before a launch: where one would do so again in many tiles."""
     if normalizer is None:
         return weights
     taps = geometry.kernel_size**2
-    logits = weights.astype(jnp.float32).reshape(*weights.shape[:3], -1, taps)
-    kernels = normalizers.normalize(logits, normalizer)
-    return kernels.reshape(weights.shape).astype(weights.dtype)
+    rows = math.prod(weights.shape) // taps
+    kernels = _call_triton(
+        functools.partial(_normalize_kernel, normalizer=normalizer),
+        jax.ShapeDtypeStruct((rows, taps), weights.dtype),
+        weights.reshape(rows, taps),
+        grid=(pl.cdiv(rows, _ROWS),),
+        num_warps=4,
+        num_stages=1,
+        name="carafe_normalize",
+        interpret=interpret,
+    )
+    return kernels.reshape(weights.shape)
+
+
+def _normalize_kernel(
+    logits_ref: Any, kernels_ref: Any, *, normalizer: Normalizer
+) -> None:
+    rows, taps = logits_ref.shape
+    row = (pl.program_id(0) * _ROWS + jnp.arange(_ROWS))[:, None]
+    tap = jnp.arange(_power_of_two(taps))[None]
+    inside = (row < rows) & (tap < taps)
+    logits = pltriton.load(logits_ref.at[row, tap], mask=inside, other=0)
+    kernels = _normalize(logits, inside, normalizer).astype(kernels_ref.dtype)
+    pltriton.store(kernels_ref.at[row, tap], kernels, mask=inside)
 
 
 def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> _Plan:
@@ -507,19 +652,20 @@ def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> _Plan:
     of_outputs, of_sources = _own_outputs, _read_sources
     if launch == "grad_features":
         of_outputs, of_sources = _reading_outputs, _own_sources
-    sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
-    whole = launch == "grad_weights" or config.depth >= _padded(sources)
     same = call.features_dtype == call.weights_dtype
+    sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
+    # A row of a band must be whole to be normalised; else it is before the launch.
+    whole = launch == "grad_weights" or config.depth >= _padded(sources)
+    inside = whole and launch != "grad_features"
     return _Plan(
         geometry=call.geometry,
         channels=call.channels,
-        # A row of a band must be whole to be normalised; here it lies across otherwise.
-        normalizer=call.normalizer if whole and launch != "grad_features" else None,
+        normalizer=call.normalizer if inside else None,
         config=config,
         outputs=(of_outputs(rows, config.rows), of_outputs(columns, config.columns)),
         sources=sources,
         dtype=call.features_dtype if same else jnp.dtype(jnp.float32),
-        name=f"carafe_{launch}",
+        launch=launch,
     )
 
 
@@ -530,6 +676,29 @@ def _launch(
     *operands: Array,
     interpret: bool,
 ) -> Array:
+    config, (columns, rows) = plan.config, plan.grid
+    return _call_triton(
+        functools.partial(kernel, plan=plan),
+        out,
+        *operands,
+        grid=(columns * plan.programs, rows, out.shape[0]),
+        num_warps=config.num_warps,
+        num_stages=config.num_stages,
+        name=f"carafe_{plan.launch}",
+        interpret=interpret,
+    )
+
+
+def _call_triton(
+    kernel: Any,
+    out: jax.ShapeDtypeStruct,
+    *operands: Array,
+    grid: tuple[int, ...],
+    num_warps: int,
+    num_stages: int,
+    name: str,
+    interpret: bool,
+) -> Array:
     # JAX 0.11 and later warn whenever such a launch is lowered, after this returns.
     # Their successor, Mosaic GPU, serves Hopper only; older devices have nothing else.
     warnings.filterwarnings(
@@ -537,16 +706,13 @@ def _launch(
         message="The Pallas Triton backend is deprecated",
         category=DeprecationWarning,
     )
-    config, geometry = plan.config, plan.geometry
-    columns = pl.cdiv(geometry.columns.anchors, config.columns)
-    rows = pl.cdiv(geometry.rows.anchors, config.rows)
     return pl.pallas_call(
-        functools.partial(kernel, plan=plan),
+        kernel,
         out_shape=out,
-        grid=(columns * geometry.groups * plan.programs, rows, out.shape[0]),
+        grid=grid,
         compiler_params=pltriton.CompilerParams(
-            num_warps=config.num_warps, num_stages=config.num_stages
+            num_warps=num_warps, num_stages=num_stages
         ),
         interpret=interpret,
-        name=plan.name,
+        name=name,
     )(*operands)

@@ -35,8 +35,8 @@ def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
     say(f"{machine.device}, jax {machine.jax}: a copy moves {bandwidth / 1e9:.0f} GB/s")
     summaries: list[Summary] = []
     wrong = 0
-    for shape in (SHAPES[name] for name in config.shapes):
-        for mode in config.modes:
+    for mode in config.modes:
+        for shape in (SHAPES[name] for name in config.shapes):
             label = f"{shape.name} {mode}"
             findings = measure(shape, mode, config, on_round=lambda: None)
             found = summarise(findings.measurements, bandwidth)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 from carafe_pallas import support
+from carafe_pallas.call import Call
 
 from experiments.benchmarks.tune import run
 from experiments.benchmarks.tune.config import Config
@@ -29,10 +30,16 @@ def tune(output: Path, seconds: float, say: Callable[[str], None]) -> None:
 
 
 def _used(jobs: list[Job]) -> list[Job]:
-    """Keep for each call the first backend that runs it."""
-    kind = jax.devices()[0].device_kind
-    found: dict[object, Job] = {}
-    for job in jobs:
-        if support.refusal(job.backend, job.call, device_kind=kind) is None:
-            found.setdefault((job.call, job.launch), job)
-    return list(found.values())
+    """Keep for each call the backend that runs it."""
+    device = jax.devices()[0]
+    platform = "cuda" if device.platform == "gpu" else device.platform
+
+    def runs(backend: support.Backend, call: Call) -> bool:
+        kind = device.device_kind
+        return support.refusal(backend, call, device_kind=kind) is None
+
+    def best(call: Call) -> str | None:
+        asked = support.best_first(platform, call)
+        return next((backend for backend in asked if runs(backend, call)), None)
+
+    return [job for job in jobs if job.backend == best(job.call)]

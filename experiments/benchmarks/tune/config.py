@@ -15,7 +15,7 @@ NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Time every configuration of the kernels and keep the best of each call.
+    """Search for the best configuration of the kernels for each call.
 
     Writes `tuned/<device>.json` in the package of the kernels, which reads it; entries
     of other calls stay. The file is renewed after each call, so that a run that is
@@ -47,7 +47,7 @@ class Config:
     """Timings of each configuration, of which the median counts."""
 
     seconds: float = 60.0
-    """For one call; when they have passed, no further configuration is begun."""
+    """For one call; when they have passed, no further step of the search is taken."""
 
     workers: int = 8
     """Configurations that are compiled at the same time."""

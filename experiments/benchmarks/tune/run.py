@@ -2,9 +2,8 @@
 
 import collections
 import dataclasses
-import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 from carafe_pallas import support, tuning
 
-from experiments.benchmarks.tune.candidates import candidates
+from experiments.benchmarks.tune.candidates import neighbours
 from experiments.benchmarks.tune.config import Config
 from experiments.benchmarks.tune.jobs import Job
 from experiments.benchmarks.tune.records import record
@@ -80,35 +79,42 @@ def tune(
 
 
 def search(job: Job, config: Config) -> Result:
-    """Time the candidates of a launch until they or the seconds are spent."""
+    """Walk from the heuristic configuration to better neighbours while there are any.
+
+    No further step is taken when the seconds are spent.
+    """
+    deadline = time.monotonic() + config.seconds
     arrays = job.arrays()
     expected = jax.jit(job.expected)(*arrays)
     seconds: dict[Any, float] = {}
     dropped: collections.Counter[str] = collections.Counter()
-    for candidate, compiled in _compiled(job, config, arrays):
-        if isinstance(compiled, Exception):
-            dropped[_reason(compiled)] += 1
-            continue
-        try:
-            check(compiled(*arrays), expected)
-            seconds[candidate] = seconds_of(compiled, arrays, config.repetitions)
-        except (ValueError, jax.errors.JaxRuntimeError) as error:
-            dropped[_reason(error)] += 1
+    tried, best = set(), job.module.heuristic(job.call, job.launch)
+    candidates = [best]
+    while candidates:
+        tried.update(candidates)
+        # None is compiled while others are timed.
+        for candidate, compiled in _compile(job, candidates, config.workers, arrays):
+            if isinstance(compiled, Exception):
+                dropped[_reason(compiled)] += 1
+                continue
+            try:
+                check(compiled(*arrays), expected)
+                seconds[candidate] = seconds_of(compiled, arrays, config.repetitions)
+            except (ValueError, jax.errors.JaxRuntimeError) as error:
+                dropped[_reason(error)] += 1
+        if time.monotonic() > deadline:
+            break
+        best = min(seconds, key=seconds.__getitem__, default=best)
+        candidates = [one for one in neighbours(best) if one not in tried]
     return Result(job=job, seconds=seconds, dropped=dict(dropped))
 
 
-def _compiled(
-    job: Job, config: Config, arrays: Any
-) -> Iterator[tuple[Any, jax.stages.Compiled | Exception]]:
-    """Compile some candidates at a time; none while others are timed."""
-    deadline = time.monotonic() + config.seconds
-    found = candidates(job)
-    with ThreadPoolExecutor(config.workers) as pool:
-        while batch := list(itertools.islice(found, config.workers)):
-            tried = pool.map(lambda one: compile_config(job, one, arrays), batch)
-            yield from list(zip(batch, tried, strict=True))
-            if time.monotonic() > deadline:
-                return
+def _compile(
+    job: Job, candidates: Sequence[Any], workers: int, arrays: Any
+) -> list[tuple[Any, jax.stages.Compiled | Exception]]:
+    with ThreadPoolExecutor(workers) as pool:
+        compiled = pool.map(lambda one: compile_config(job, one, arrays), candidates)
+        return list(zip(candidates, compiled, strict=True))
 
 
 def _reason(error: Exception) -> str:

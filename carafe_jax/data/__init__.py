@@ -7,6 +7,7 @@ from carafe_jax.data.classification import ClassificationData as ClassificationD
 from carafe_jax.data.classification import (
     ClassificationTestBatch as ClassificationTestBatch,
 )
+from carafe_jax.data.classification import Source as Source
 from carafe_jax.data.classification import (
     TooManyBrokenImagesError as TooManyBrokenImagesError,
 )

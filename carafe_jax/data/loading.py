@@ -1,6 +1,7 @@
 """Examples by index -> batches in order, made ahead: the file that knows grain."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,8 @@ class Loading:
 class Share:
     """Which part of each batch a process takes.
 
-    Step n of all processes together holds the same examples whatever their number.
+    Step n of all processes together holds the same examples in the same order whatever
+    their number.
 
     Raises:
         ValueError: The processes cannot share a batch evenly.
@@ -100,11 +102,21 @@ def batches_of_all(
     return iter(_batches(grain.MapDataset.range(padded).map(read), share, loading))
 
 
+def _of_all(index: int, *, examples: "grain.MapDataset", share: Share) -> Any:
+    """Read an example of a process: its part of a batch is one piece of it."""
+    batch, place = divmod(index, share.local_size)
+    first = batch * share.batch_size + share.process_index * share.local_size
+    return examples[first + place]
+
+
 def _batches(
     examples: "grain.MapDataset", share: Share, loading: Loading
 ) -> "grain.IterDataset":
-    # Sliced last: whoever makes an example, its place in the whole order seeds it.
-    own = examples.slice(slice(share.process_index, None, share.process_count))
+    own = examples
+    if share.process_count > 1:
+        # Chosen last: whoever makes an example, its place in the whole order seeds it.
+        take = functools.partial(_of_all, examples=examples, share=share)
+        own = grain.MapDataset.range(len(examples) // share.process_count).map(take)
     options = grain.ReadOptions(
         num_threads=loading.threads, prefetch_buffer_size=loading.prefetch
     )

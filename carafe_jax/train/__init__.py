@@ -11,6 +11,8 @@ from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train
 from carafe_jax.train.mesh import make_mesh as make_mesh
 from carafe_jax.train.mesh import put_batch as put_batch
+from carafe_jax.train.processes import is_first as is_first
+from carafe_jax.train.processes import join_processes as join_processes
 from carafe_jax.train.state import TrainState as TrainState
 from carafe_jax.train.task import Aside as Aside
 from carafe_jax.train.task import Batches as Batches

@@ -45,7 +45,13 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(), options=options
+            (workdir / "checkpoints").absolute(),
+            options=options,
+            # Without it orbax knows nothing of a state that it has not saved itself.
+            item_handlers={
+                "state": ocp.StandardCheckpointHandler(),
+                "batches": ocp.JsonCheckpointHandler(),
+            },
         )
 
     @property

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import jax
 import optax
 
+from carafe_jax.train.processes import is_first
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer:
@@ -152,6 +154,9 @@ class Loop:
     average_decay: float = 0.0
     """Decay of the moving average of the parameters that is evaluated in their place;
     0 keeps none."""
+    fully_sharded: bool = dataclasses.field(default=False, metadata={"compared": False})
+    """Each device holds a part of the parameters and of the optimiser's state, and
+    gathers them for a step; else each holds all."""
 
     def __post_init__(self) -> None:
         counts = ("steps", "log_every", "evaluate_every", "save_every", "accumulate")
@@ -184,6 +189,8 @@ def check_config(config: Any, *, workdir: pathlib.Path) -> None:
     path = workdir / "config.json"
     fields = json.loads(json.dumps(_flatten(config)))
     if not path.exists() or not any((workdir / "checkpoints").glob("[0-9]*")):
+        if not is_first():
+            return
         workdir.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(fields, indent=2) + "\n")

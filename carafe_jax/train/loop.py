@@ -25,6 +25,7 @@ from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.config import SGD, Loop, Optimizer
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.mesh import make_mesh, put_batch
+from carafe_jax.train.processes import is_first, signal_of_any
 from carafe_jax.train.records import Records
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.step import init_state, make_train_step
@@ -68,22 +69,22 @@ def train(
 
     A run that was interrupted and goes on ends with the same bits as one that was not.
 
+    Several processes (`join_processes`) call this alike. Each takes its part of the
+    batches; all save into the same folder; the first writes the records and draws the
+    progress bar. A signal to any of them stops all, when scalars are logged next.
+
     Args:
       task: What to learn.
       optimizer: How.
       loop: How long.
-      workdir: Folder of checkpoints, `scalars.csv` and TensorBoard's files.
+      workdir: Folder of checkpoints, `scalars.csv` and TensorBoard's files; one that
+        all processes see.
       console: Where the progress bar is drawn; None draws none.
 
     Raises:
       ValueError: The folder has a checkpoint from after `loop.steps`.
-      NotImplementedError: There is more than one process.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
-    if jax.process_count() > 1:
-        raise NotImplementedError(
-            f"`train` runs in one process, got {jax.process_count()}."
-        )
     mesh = make_mesh()
     batches = task.batches()
     state = init_state(task, optimizer, loop, mesh=mesh)
@@ -98,20 +99,22 @@ def train(
         state = checkpoints.restore(state, batches, step=start)
         _LOGGER.info("Going on from step %d of %d.", start, loop.steps)
     train_step = make_train_step(task, loop, mesh=mesh)
-    records = Records(workdir, step=start)
+    records = Records(workdir, step=start, writes=is_first())
     log = _Log(records)
     with (
         contextlib.closing(checkpoints),
         contextlib.closing(records),
         noted_interruption() as interruption,
-        _progress(console, start, loop.steps) as report,
+        _progress(console if is_first() else None, start, loop.steps) as report,
     ):
-        step = start
+        step, alone = start, jax.process_count() == 1
         while True:
-            # Looked at once: a signal that comes later is answered after the next step.
-            stopped_by = interruption.signal
             last, scalars = step == loop.steps, None
             evaluating = last or step % loop.evaluate_every == 0
+            # Looked at once: a signal that comes later is answered after the next step.
+            stopped_by = None
+            if alone or evaluating or step % loop.log_every == 0:
+                stopped_by = signal_of_any(interruption.signal)
             saving = evaluating or step % loop.save_every == 0 or stopped_by is not None
             if saving and step > start:
                 report(step, log.flush())

@@ -20,8 +20,31 @@ def make_mesh() -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of states: every device holds all of it."""
+    """Return the sharding of what every device holds all of."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def state_shardings(state: Any, *, mesh: Mesh, fully_sharded: bool) -> Any:
+    """Return how a state lies on the devices.
+
+    Args:
+      state: Tree of arrays, or of their shapes.
+      mesh: From `make_mesh`.
+      fully_sharded: Each device holds a part of every array, along the last axis that
+        the devices can share evenly; what has none is on every device.
+    """
+    devices = mesh.size
+
+    def lay(x: Any) -> NamedSharding:
+        if fully_sharded:
+            for axis in reversed(range(x.ndim)):
+                if x.shape[axis] and x.shape[axis] % devices == 0:
+                    return NamedSharding(
+                        mesh, PartitionSpec(*[None] * axis, BATCH_AXIS)
+                    )
+        return replicated(mesh)
+
+    return jax.tree.map(lay, state)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:

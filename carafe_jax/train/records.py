@@ -15,8 +15,19 @@ class Records:
     A run that goes on from an earlier step forgets what was written after it.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, step: int) -> None:
-        """Open the records of a run at the step from which it goes on."""
+    def __init__(
+        self, workdir: pathlib.Path, *, step: int, writes: bool = True
+    ) -> None:
+        """Open the records of a run at the step from which it goes on.
+
+        Args:
+          workdir: Folder of the run.
+          step: What was written after it is forgotten.
+          writes: Whether anything is written; else another process writes.
+        """
+        self._writes = writes
+        if not writes:
+            return
         path = workdir / "scalars.csv"
         rows = []
         if path.exists():
@@ -33,6 +44,8 @@ class Records:
 
     def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
         """Write scalars of a step; `split` is "train" or "test"."""
+        if not self._writes:
+            return
         for name, value in scalars.items():
             row = (step, split, name, float(value))
             self._csv.writerow(dict(zip(_COLUMNS, row, strict=True)))
@@ -41,5 +54,7 @@ class Records:
 
     def close(self) -> None:
         """Close the files."""
+        if not self._writes:
+            return
         self._file.close()
         self._board.close()

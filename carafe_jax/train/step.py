@@ -10,7 +10,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from carafe_jax.train.config import SGD, Loop, Optimizer
-from carafe_jax.train.mesh import batch_sharding, replicated
+from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Aside, Batch, Scalars, Task, Variables
 
@@ -20,7 +20,31 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scalars]]
 def init_state(
     task: Task, optimizer: Optimizer | SGD, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
-    """Make the state before the first step, on every device of the mesh."""
+    """Make the state before the first step, on the devices of the mesh."""
+    init = _init(task, optimizer, loop)
+    return jax.jit(init, out_shardings=_layout(init, loop, mesh=mesh))()
+
+
+def abstract_state(
+    task: Task, optimizer: Optimizer | SGD, loop: Loop, *, mesh: Mesh
+) -> TrainState:
+    """Return the shapes of the state and how it lies on devices, here or not."""
+    init = _init(task, optimizer, loop)
+    return jax.tree.map(
+        lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+        jax.eval_shape(init),
+        _layout(init, loop, mesh=mesh),
+    )
+
+
+def _layout(init: Callable[[], TrainState], loop: Loop, *, mesh: Mesh) -> Any:
+    state = jax.eval_shape(init)
+    return state_shardings(state, mesh=mesh, fully_sharded=loop.fully_sharded)
+
+
+def _init(
+    task: Task, optimizer: Optimizer | SGD, loop: Loop
+) -> Callable[[], TrainState]:
     transformation = optimizer.transformation(loop.steps)
 
     def init() -> TrainState:
@@ -36,7 +60,7 @@ def init_state(
             average=jax.tree.map(jnp.copy, params) if loop.average_decay else None,
         )
 
-    return jax.jit(init, out_shardings=replicated(mesh))()
+    return init
 
 
 def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
@@ -45,11 +69,18 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
     The state is donated: use the one that is returned. Gradients are those of the mean
     loss of the whole batch, over all devices. Scalars are those of the task with
     "loss" and "gradient_norm".
+
+    A fully sharded state is gathered where it is used; what is computed of the examples
+    stays with them.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
         key = jax.random.fold_in(_keys(loop)[1], state.step)
-        gradients, loss, aside = _gradients(task, loop, state.variables, batch, key)
+        variables = state.variables
+        if loop.fully_sharded:
+            variables = lax.with_sharding_constraint(variables, replicated(mesh))
+        gradients, loss, aside = _gradients(task, loop, variables, batch, key)
+        norm = optax.tree.norm(gradients)
         state = state.apply_gradients(
             grads=gradients, collections={**state.collections, **aside.collections}
         )
@@ -58,13 +89,17 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
                 state.params, state.average, 1 - loop.average_decay
             )
             state = state.replace(average=average)
-        norm = optax.tree.norm(gradients)
+        if loop.fully_sharded:
+            shardings = state_shardings(state, mesh=mesh, fully_sharded=True)
+            state = lax.with_sharding_constraint(state, shardings)
         return state, {**aside.scalars, "loss": loss, "gradient_norm": norm}
 
+    # What is not replicated lies as it is given.
+    whole = None if loop.fully_sharded else replicated(mesh)
     return jax.jit(
         train_step,
-        in_shardings=(replicated(mesh), batch_sharding(mesh)),
-        out_shardings=(replicated(mesh), replicated(mesh)),
+        in_shardings=(whole, batch_sharding(mesh)),
+        out_shardings=(whole, replicated(mesh)),
         donate_argnums=0,
     )
 

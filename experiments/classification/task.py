@@ -14,6 +14,7 @@ from carafe_jax.data import (
     IMAGENET_STD,
     ClassificationBatch,
     ClassificationData,
+    Source,
     classification_test_batches,
     classification_training_batches,
     describe_source,
@@ -48,9 +49,15 @@ class ClassificationTask:
 
     best = "top1"
 
-    def __init__(self, model: Model, loss: Loss, data: ClassificationData) -> None:
-        """Look up the classes; images are opened by `batches` and `evaluate`."""
-        self.source = describe_source(data)
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss,
+        data: ClassificationData,
+        source: Source | None = None,
+    ) -> None:
+        """Look up what `data` holds, if no `source` says it; no image is opened yet."""
+        self.source = describe_source(data) if source is None else source
         self.network = model.make(len(self.source.classes))
         self._loss = loss
         self._data = data

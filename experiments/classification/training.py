@@ -12,7 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.data import ClassificationData
-from carafe_jax.train import SGD, Loop, check_config, train
+from carafe_jax.train import (
+    SGD,
+    Loop,
+    check_config,
+    is_first,
+    join_processes,
+    train,
+)
 from experiments.classification.network import Model
 from experiments.classification.task import ClassificationTask, Loss
 from experiments.classification.trained import write_classes
@@ -51,6 +58,12 @@ class Classification:
     average_decay: float = 0.0
     """Decay of a moving average of the parameters, evaluated in their place; 0 keeps
     none."""
+    fully_sharded: bool = dataclasses.field(default=False, metadata={"compared": False})
+    """Each device holds a part of the parameters and of the optimiser's state."""
+    distributed: bool = dataclasses.field(default=False, metadata={"compared": False})
+    """This is one of several processes, one a host, that all run this command. They
+    are recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods; else
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name them."""
     seed: int = 0
     """Of the parameters."""
 
@@ -77,6 +90,7 @@ class Classification:
             seed=self.seed,
             accumulate=self.accumulate,
             average_decay=self.average_decay,
+            fully_sharded=self.fully_sharded,
         )
 
     @property
@@ -88,10 +102,15 @@ class Classification:
 
 def main(config: Classification, console: Console) -> int:
     """Train, or go on training; then print the table."""
+    if config.distributed:
+        join_processes()
+    if not is_first():
+        console = Console(quiet=True)
     task = ClassificationTask(config.model, config.loss, config.data)
     loop = config.loop(task.source.training_images)
     check_config(config, workdir=config.workdir)
-    write_classes(config.workdir, task.source.classes)
+    if is_first():
+        write_classes(config.workdir, task.source.classes)
     if (config.workdir / "table.csv").exists():
         afresh = f"rm -r {shlex.quote(str(config.workdir))}"
         console.print(Text(f"This run is finished. To start afresh: {afresh}"))
@@ -127,6 +146,8 @@ def main(config: Classification, console: Console) -> int:
         "seconds": round(time.perf_counter() - began),
         **dataclasses.asdict(machine),
     }
+    if not is_first():
+        return 0
     text = json.dumps(provenance, indent=2) + "\n"
     (config.workdir / "provenance.json").write_text(text)
     write_table(config.workdir / "table.csv", scalars)

@@ -1,0 +1,51 @@
+"""The processes of a run: one for each host, or the only one."""
+
+import os
+import signal
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+
+def join_processes() -> None:
+    """Make this process one of several that run the same command.
+
+    Who the others are is recognised by `jax.distributed.initialize` on Slurm, under
+    Open MPI, on Kubernetes and on TPU pods. Elsewhere the environment says so: of each
+    process JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID. To be called before JAX is asked for its devices.
+
+    Raises:
+      ValueError: The environment does not say who the others are.
+    """
+    told = {
+        name: int(os.environ[variable])
+        for name, variable in (
+            ("num_processes", "JAX_NUM_PROCESSES"),
+            ("process_id", "JAX_PROCESS_ID"),
+        )
+        if variable in os.environ
+    }
+    try:
+        jax.distributed.initialize(**told)
+    except ValueError as error:
+        raise ValueError(
+            "The processes of a distributed run must be known by Slurm, Open MPI, "
+            "Kubernetes or a TPU pod, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES "
+            f"and JAX_PROCESS_ID, got: {error}"
+        ) from error
+
+
+def is_first() -> bool:
+    """Tell whether this process speaks and writes for all."""
+    return jax.process_index() == 0
+
+
+def signal_of_any(own: signal.Signals | None) -> signal.Signals | None:
+    """Agree on a signal that came to any of the processes; all call it together."""
+    if jax.process_count() == 1:
+        return own
+    numbers = multihost_utils.process_allgather(np.int32(own or 0))
+    largest = int(np.max(numbers))
+    return signal.Signals(largest) if largest else None

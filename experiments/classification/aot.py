@@ -1,0 +1,264 @@
+"""Compile the training step of ResNet for TPU pods that are not there.
+
+Paper: table II of CARAFE++ (arXiv:2012.04733): batches of 1024, and larger.
+Cost: minutes of a CPU for each variant; needs `pip install "jax[tpu]"`.
+Shows: memory, operations and collectives of a chip, and a predicted time, as a table
+and aot.csv. The status is 1 if memory does not suffice or an activation is gathered.
+Command: python -m experiments.classification.aot
+"""
+
+import csv
+import dataclasses
+import importlib.util
+import os
+import pathlib
+import time
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import AxisType, Mesh
+from rich.console import Console
+from rich.table import Table
+
+from carafe_jax.data import ClassificationData, Source
+from carafe_jax.train import SGD, Loop, run
+from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
+from carafe_jax.train.step import abstract_state, make_train_step
+from experiments.classification.collectives import Collective, collectives_of
+from experiments.classification.network import Depth, Downsampler, Model
+from experiments.classification.sizes import measure
+from experiments.classification.task import ClassificationTask, Loss
+
+Topology = Literal["v5e:4x4", "v5e:16x16"]
+_IMAGES_OF_A_NORM = 64  # As on each device of the paper.
+# Of a v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
+# TFLOP/s in bfloat16, four links of 400 Gbit/s.
+_MEMORY, _BANDWIDTH, _PEAK, _LINKS = 16 * 2**30, 819e9, 197e12, 4 * 400e9 / 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Aot:
+    """What to compile: each topology with its batch, each down-sampler."""
+
+    topologies: tuple[Topology, ...] = ("v5e:4x4", "v5e:16x16")
+    """Slices of chips."""
+    batch_sizes: tuple[int, ...] = (1024, 8192)
+    """Images of a step, for each of `topologies`."""
+    depth: Depth = 50
+    """Layers of the ResNet."""
+    downsamplers: tuple[Downsampler, ...] = ("conv", "carafe")
+    """What halves its maps."""
+    image_size: int = 224
+    """Side of the images, in pixels."""
+    classes: int = 1000
+    """To tell apart."""
+    rematerialize: Literal["nothing", "blocks"] = "nothing"
+    """"blocks" computes activations anew in the backward pass."""
+    fully_sharded: bool = False
+    """Each chip holds a part of the parameters and of the optimiser's state."""
+    output: pathlib.Path = pathlib.Path("runs/classification/aot.csv")
+    """The table as a file."""
+
+    def __post_init__(self) -> None:
+        if len(self.batch_sizes) != len(self.topologies):
+            raise ValueError(
+                f"`batch_sizes` must be {len(self.topologies)}, one for each of "
+                f"`topologies`, got {self.batch_sizes}."
+            )
+        for size in self.batch_sizes:
+            if size % _IMAGES_OF_A_NORM or size < 1:
+                raise ValueError(
+                    "`batch_sizes` must be positive multiples of the "
+                    f"{_IMAGES_OF_A_NORM} images that a norm sees, got {size}."
+                )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Result:
+    """One compiled step; sizes in bytes, of one chip, times in seconds."""
+
+    topology: str
+    batch_size: int
+    depth: int
+    downsampler: str
+    fully_sharded: bool
+    arguments: int
+    temporaries: int
+    operations: float
+    traffic: float
+    reduced: int
+    gathered: int
+    activations_gathered: int
+    compile_seconds: float
+
+    @property
+    def memory(self) -> int:
+        """What a step holds: the donated state once."""
+        return self.arguments + self.temporaries
+
+    @property
+    def fits(self) -> bool:
+        """Whether a chip has as much."""
+        return self.memory <= _MEMORY
+
+    @property
+    def predicted_seconds(self) -> float:
+        """Of a step: operations or traffic, the longer; then the collectives.
+
+        A ring sends what it reduces twice, and what it gathers once.
+        """
+        links = (2 * self.reduced + self.gathered) / _LINKS
+        return max(self.operations / _PEAK, self.traffic / _BANDWIDTH) + links
+
+
+def main(config: Aot, console: Console) -> int:
+    """Compile each variant and print the table."""
+    if importlib.util.find_spec("libtpu") is None:
+        raise ImportError('Compiling for a TPU needs libtpu: pip install "jax[tpu]".')
+    # There is no TPU, so nobody to ask about it and nothing to lock.
+    os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
+    jax.config.update("jax_platforms", "cpu")
+    results = []
+    for topology, batch_size in zip(config.topologies, config.batch_sizes, strict=True):
+        for downsampler in config.downsamplers:
+            label = f"ResNet-{config.depth}, {downsampler}, {topology}, {batch_size}"
+            with console.status(f"Compiling {label}"):
+                results.append(compile_step(config, topology, batch_size, downsampler))
+            _write(config.output, results)
+    _draw(config, results, console)
+    bad = [r for r in results if r.activations_gathered or not r.fits]
+    for result in bad:
+        what = "does not fit" if not result.fits else "gathers an activation"
+        console.print(f"{result.downsampler} on {result.topology} {what}.")
+    return int(bool(bad))
+
+
+def compile_step(
+    config: Aot, topology: Topology, batch_size: int, downsampler: Downsampler
+) -> Result:
+    """Compile one variant and look at what came out."""
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+    mesh = Mesh(np.ravel(devices.devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    model = Model(
+        depth=config.depth,
+        downsampler=downsampler,
+        dtype="bfloat16",
+        norm_groups=batch_size // _IMAGES_OF_A_NORM,
+        rematerialize=config.rematerialize,
+    )
+    data = ClassificationData(
+        source="", image_size=config.image_size, batch_size=batch_size
+    )
+    names = tuple(map(str, range(config.classes)))
+    task = ClassificationTask(model, Loss(), data, Source(names, 0, 0))
+    loop = Loop(fully_sharded=config.fully_sharded)
+    state = abstract_state(task, SGD(), loop, mesh=mesh)
+    began = time.perf_counter()
+    with jax.set_mesh(mesh):
+        step = make_train_step(task, loop, mesh=mesh)
+        batch = _batch(batch_size, config.image_size, mesh)
+        compiled = step.lower(state, batch).compile()  # pyright: ignore[reportFunctionMemberAccess]
+    seconds = time.perf_counter() - began
+    memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
+    found = collectives_of(compiled.as_text())
+    size = measure(model, image_size=config.image_size, classes=config.classes)
+    return Result(
+        topology=topology,
+        batch_size=batch_size,
+        depth=config.depth,
+        downsampler=downsampler,
+        fully_sharded=config.fully_sharded,
+        arguments=memory.argument_size_in_bytes,
+        temporaries=memory.temp_size_in_bytes,
+        # Forward and two gradients; XLA does not see into the kernels.
+        operations=3 * 2 * size.multiply_adds * batch_size / mesh.size,
+        traffic=float(costs.get("bytes accessed", 0.0)),
+        reduced=_bytes(found, "all-reduce", "reduce-scatter"),
+        gathered=_bytes(found, "all-gather", "all-to-all", "collective-permute"),
+        activations_gathered=len(gathered_activations(found, state)),
+        compile_seconds=seconds,
+    )
+
+
+def _batch(batch_size: int, side: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
+    sharding = batch_sharding(mesh)
+    shapes = {
+        "image": ((batch_size, side, side, 3), jnp.uint8),
+        "label": ((batch_size,), jnp.int32),
+    }
+    return {
+        name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+        for name, (shape, dtype) in shapes.items()
+    }
+
+
+def gathered_activations(found: list[Collective], state: Any) -> list[Collective]:
+    """Return what gathers arrays that are not of the state."""
+    of_state = {x.size for x in jax.tree.leaves(state)}
+    return [
+        one
+        for one in found
+        if one.kind in ("all-gather", "all-to-all")
+        and not all(size in of_state for size in one.elements)
+    ]
+
+
+def _bytes(found: list[Collective], *kinds: str) -> int:
+    return sum(one.bytes for one in found if one.kind in kinds)
+
+
+def _write(path: pathlib.Path, results: list[Result]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        columns = [f.name for f in dataclasses.fields(Result)]
+        writer = csv.DictWriter(file, [*columns, "predicted_seconds"])
+        writer.writeheader()
+        for result in results:
+            row = dataclasses.asdict(result)
+            writer.writerow({**row, "predicted_seconds": result.predicted_seconds})
+
+
+def _draw(config: Aot, results: list[Result], console: Console) -> None:
+    table = Table(title=f"A training step of ResNet-{config.depth}, bfloat16, a chip")
+    for column in (
+        "slice",
+        "batch",
+        "down-sampler",
+        "GiB",
+        "TFLOP",
+        "GB",
+        "MB sum",
+        "MB all",
+        "s",
+        "ms",
+    ):
+        table.add_column(column, justify="right")
+    for r in results:
+        table.add_row(
+            r.topology,
+            str(r.batch_size),
+            r.downsampler,
+            f"{r.memory / 2**30:.2f}",
+            f"{r.operations / 1e12:.2f}",
+            f"{r.traffic / 1e9:.1f}",
+            f"{r.reduced / 1e6:.0f}",
+            f"{r.gathered / 1e6:.0f}",
+            f"{r.compile_seconds:.0f}",
+            f"{1e3 * r.predicted_seconds:.0f}",
+        )
+    console.print(table)
+    console.print(
+        f"GiB: held, of {_MEMORY / 2**30:.0f}. TFLOP: of the network's products, "
+        "forward and two gradients. GB: moved to and from memory, by XLA's estimate. "
+        "MB: summed over the chips, and gathered. s: to compile. ms: predicted, from "
+        "operations at 197 TFLOP/s or memory at 819 GB/s, whichever is longer, and "
+        "collectives at 200 GB/s; nothing was run."
+    )
+    console.print(f"Table: {config.output}")
+
+
+if __name__ == "__main__":
+    run(main, Aot, doc=__doc__)

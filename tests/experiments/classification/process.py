@@ -1,0 +1,83 @@
+"""A process of a tiny run: `python -m tests.experiments.classification.process`.
+
+It takes a folder of images, a folder for the run, and perhaps what else is asked of it:
+"distributed", "fully_sharded", "stopped" (a signal comes before the fourth step).
+"""
+
+import os
+import pathlib
+import signal
+import sys
+
+import jax
+from rich.console import Console
+
+from carafe_jax.data import ClassificationData
+from carafe_jax.train import SGD, make_mesh
+from carafe_jax.train.step import init_state
+from experiments.classification import training
+from experiments.classification.network import Model
+from experiments.classification.task import ClassificationTask
+
+
+def main() -> None:
+    folder, workdir, *asked = sys.argv[1:]
+    config = training.Classification(
+        data=ClassificationData(
+            source=folder, image_size=16, resize_size=16, batch_size=8, read_threads=1
+        ),
+        model=Model(depth=18, width=4, downsampler="carafe", compressed_channels=4),
+        optimizer=SGD(learning_rate=0.3),
+        epochs=6,  # Each of one step.
+        evaluate_every=3,
+        log_every=1,
+        workdir=pathlib.Path(workdir),
+        distributed="distributed" in asked,
+        fully_sharded="fully_sharded" in asked,
+    )
+    if "stopped" in asked:
+        stop_before(4)
+    status = training.main(config, Console())
+    if "fully_sharded" in asked:
+        check_that_states_are_shared(config)
+    sys.exit(status)
+
+
+def stop_before(step: int) -> None:
+    """Send a signal to the last process, when it takes the batch of a step."""
+    batches_of = ClassificationTask.batches
+
+    def batches(task: ClassificationTask):
+        inner = batches_of(task)
+        taken = 0
+
+        class Stopping:
+            get_state, set_state = inner.get_state, inner.set_state
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                nonlocal taken
+                taken += 1
+                if taken == step and jax.process_index() == jax.process_count() - 1:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return next(inner)
+
+        return Stopping()
+
+    ClassificationTask.batches = batches
+
+
+def check_that_states_are_shared(config: training.Classification) -> None:
+    task = ClassificationTask(config.model, config.loss, config.data)
+    loop = config.loop(task.source.training_images)
+    state = init_state(task, config.optimizer, loop, mesh=make_mesh())
+    arrays = jax.tree.leaves((state.params, state.opt_state))
+    whole = sum(x.nbytes for x in arrays)
+    own = sum(x.addressable_shards[0].data.nbytes for x in arrays)
+    assert own < 0.3 * whole, f"{own} bytes of {whole}, on {jax.device_count()} devices"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What is read off compiled training steps; compiling them takes minutes."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from experiments.classification.aot import Aot, Result, gathered_activations
+from experiments.classification.collectives import Collective, collectives_of
+
+PROGRAM = """
+  %a = (f32[64]{0}, bf16[3,3,8]{2,1,0}) all-reduce(%x, %y), channel_id=1
+  %b = f32[] all-reduce-start(%z), channel_id=2
+  %c = f32[] all-reduce-done(%b)
+  %d = (f32[8,4]{1,0}, f32[32,4]{1,0}) all-gather-start(%p), dimensions={0}
+  %e = u8[2,2]{1,0} all-to-all(%q)
+  %f = f32[2]{0} fusion(%all-reduce.1), calls=%g
+"""
+
+
+def test_collectives_are_found_with_their_sizes():
+    assert collectives_of(PROGRAM) == [
+        Collective("all-reduce", (64, 72), 64 * 4 + 72 * 2),
+        Collective("all-reduce", (1,), 4),
+        Collective("all-gather", (128,), 512),
+        Collective("all-to-all", (4,), 4),
+    ]
+
+
+def test_gathered_parameters_are_no_activations():
+    state = {"kernel": jax.ShapeDtypeStruct((32, 4), jnp.float32)}
+    (found,) = gathered_activations(collectives_of(PROGRAM), state)
+    assert found.kind == "all-to-all"
+
+
+def result(**fields):
+    sizes = {"arguments": 2**30, "temporaries": 2**30, "operations": 197e9}
+    return Result(
+        **{
+            "topology": "v5e:4x4",
+            "batch_size": 1024,
+            "depth": 50,
+            "downsampler": "carafe",
+            "fully_sharded": False,
+            "traffic": 819e3,
+            "reduced": 0,
+            "gathered": 0,
+            "activations_gathered": 0,
+            "compile_seconds": 1.0,
+            **sizes,
+            **fields,
+        }
+    )
+
+
+def test_time_is_predicted_from_the_slower_of_products_and_memory():
+    assert result().predicted_seconds == pytest.approx(1e-3)
+    assert result(traffic=819e7).predicted_seconds == pytest.approx(1e-2)
+    assert result(reduced=10**8).predicted_seconds == pytest.approx(2e-3)
+
+
+def test_more_than_the_memory_of_a_chip_does_not_fit():
+    assert result().fits
+    assert not result(temporaries=16 * 2**30).fits
+
+
+def test_batches_must_fit_topologies_and_norms():
+    with pytest.raises(ValueError, match="`batch_sizes` must be 2, one for each"):
+        Aot(batch_sizes=(1024,))
+    with pytest.raises(ValueError, match="multiples of the 64 images"):
+        Aot(batch_sizes=(1024, 100))

@@ -19,22 +19,21 @@ def join_processes() -> None:
     Raises:
       ValueError: The environment does not say who the others are.
     """
-    told = {
-        name: int(os.environ[variable])
-        for name, variable in (
-            ("num_processes", "JAX_NUM_PROCESSES"),
-            ("process_id", "JAX_PROCESS_ID"),
-        )
-        if variable in os.environ
-    }
     try:
-        jax.distributed.initialize(**told)
+        jax.distributed.initialize(
+            num_processes=_number("JAX_NUM_PROCESSES"),
+            process_id=_number("JAX_PROCESS_ID"),
+        )
     except ValueError as error:
         raise ValueError(
             "The processes of a distributed run must be known by Slurm, Open MPI, "
             "Kubernetes or a TPU pod, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES "
             f"and JAX_PROCESS_ID, got: {error}"
         ) from error
+
+
+def _number(variable: str) -> int | None:
+    return int(os.environ[variable]) if variable in os.environ else None
 
 
 def is_first() -> bool:

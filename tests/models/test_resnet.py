@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from carafe_jax.interop import torchvision_resnet_to_flax
+from carafe_jax.interop import mmcv_carafe_to_flax, torchvision_resnet_to_flax
 from carafe_jax.models.classifier import Classifier
 from carafe_jax.models.resnet import (
     Bottleneck,
     DeepStem,
+    Layers,
     ResNet,
     ResNet18,
     ResNet50,
@@ -282,3 +283,79 @@ def test_stages_have_the_dtype_and_logits_are_float32(dtype):
 def test_wrong_arguments_are_refused(fields, image, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(SMALL(**fields).init, jax.random.key(0), image)
+
+
+def stage_variables(golden, prefix):
+    """Convert the two blocks of a stage, and their CARAFE++ modules as mmcv's."""
+    names = {
+        "0.conv2.1.": "0.conv2.",
+        "1.conv2.0.": "1.conv2.",
+        "0.downsample.1.": "0.downsample.0.",
+        "0.downsample.2.": "0.downsample.1.",
+    }
+    modules = {
+        "0.conv2.0.": "downsample",
+        "0.downsample.0.": "shortcut_downsample",
+    }
+    plain, carafes = {}, {module: {} for module in modules.values()}
+    for key in golden.files:
+        if not key.startswith(prefix):
+            continue
+        name = key.removeprefix(prefix)
+        for start, module in modules.items():
+            if name.startswith(start):
+                carafes[module][name.removeprefix(start)] = golden[key]
+                break
+        else:
+            start = next((start for start in names if name.startswith(start)), "")
+            plain[f"layer2.{names.get(start, '')}{name[len(start) :]}"] = golden[key]
+    variables = {
+        collection: trees["backbone"]
+        for collection, trees in torchvision_resnet_to_flax(plain).items()
+    }
+    for module, weights in carafes.items():
+        params = mmcv_carafe_to_flax(weights, scale=1)["params"]
+        variables["params"]["res3_0"][module] = params
+    return variables
+
+
+class CarafedStage(nn.Module):
+    """Two bottlenecks, of which the first down-samples with CARAFE++."""
+
+    @nn.compact
+    def __call__(self, x):
+        dtypes = {"dtype": x.dtype, "param_dtype": x.dtype}
+        norm = functools.partial(BatchNorm, **dtypes)
+        layers = Layers(
+            conv=functools.partial(nn.Conv, use_bias=False, **dtypes),
+            norm=norm,
+            last_norm=norm,
+            downsample=functools.partial(CARAFEDownsample, compressed_channels=64),
+        )
+        for index in range(2):
+            block = Bottleneck(4, 2 - index, layers, name=f"res3_{index}")
+            x = block(x, train=False)
+        return x
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+def test_stage_with_carafe_gives_the_numbers_of_pytorch(dtype, tolerance):
+    golden = np.load(GOLDENS.parent / "resnet_stage_carafed.npz")
+    with jax.enable_x64(dtype == "float64"):
+        variables = cast(stage_variables(golden, "state_dict/"), dtype)
+
+        def run(params, image):
+            out: Any = CarafedStage().apply({**variables, "params": params}, image)
+            return jnp.vdot(out, jnp.asarray(nhwc(golden["R/0"]), dtype)), out
+
+        image = jnp.asarray(nhwc(golden["input/0"]), dtype)
+        (gradients, grad_image), out = jax.grad(run, argnums=(0, 1), has_aux=True)(
+            variables["params"], image
+        )
+        agree(nhwc_inverse(out), golden["ref64_output/0"], tolerance)
+        agree(nhwc_inverse(grad_image), golden["ref64_grad_input/0"], tolerance)
+        expected = flat(stage_variables(golden, "ref64_grad_param/")["params"])
+        ours = flat(gradients)
+        assert set(ours) == set(expected)
+        for path, reference in expected.items():
+            agree(ours[path], reference, tolerance)

@@ -47,8 +47,8 @@ def stop_before(step: int) -> None:
     """Send a signal to the last process, when it takes the batch of a step."""
     batches_of = ClassificationTask.batches
 
-    def batches(task: ClassificationTask):
-        inner = batches_of(task)
+    def batches(self: ClassificationTask):
+        inner = batches_of(self)
         taken = 0
 
         class Stopping:

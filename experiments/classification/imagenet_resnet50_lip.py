@@ -1,0 +1,23 @@
+"""Train ResNet-50 with local importance-based pooling on ImageNet-1k.
+
+Paper: table III of CARAFE++ (arXiv:2012.04733): the backbone that is pretrained for it;
+the recipe of table II (Goyal et al. 2017).
+Cost: 90 epochs of batches of 1024. Nobody has run it to the end yet.
+Expected: the paper tells what becomes of it in detection alone; reached: not run.
+Command: python -m experiments.classification.imagenet_resnet50_lip
+A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
+One device: --accumulate 16
+"""
+
+import pathlib
+
+from carafe_jax.train import run
+from experiments.classification.network import Model
+from experiments.classification.training import Classification, main
+
+if __name__ == "__main__":
+    config = Classification(
+        model=Model(depth=50, downsampler="lip_own", dtype="bfloat16", norm_groups=16),
+        workdir=pathlib.Path("runs/classification/imagenet_resnet50_lip"),
+    )
+    run(main, config, doc=__doc__)

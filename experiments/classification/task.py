@@ -3,11 +3,12 @@
 import dataclasses
 from typing import Any
 
+import dm_pix as pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key, Num, UInt8
 
 from carafe_jax.data import (
     IMAGENET_MEAN,
@@ -44,6 +45,49 @@ class Loss:
             )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Jitter:
+    """Random colours of training images, each image's own; zeros change none."""
+
+    brightness: float = 0.0
+    """Largest change, as a part of white."""
+    contrast: float = 0.0
+    """Largest change of the factor, in [0, 1)."""
+    saturation: float = 0.0
+    """Largest change of the factor, in [0, 1)."""
+    hue: float = 0.0
+    """Largest turn, as a part of the circle, in [0, 0.5]."""
+
+    def __post_init__(self) -> None:
+        highest = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
+        for name, limit in highest.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit or (name != "hue" and value == 1):
+                bound = f"{limit:g}]" if name == "hue" else f"{limit:g})"
+                raise ValueError(f"`{name}` must lie in [0, {bound}, got {value}.")
+
+    def __call__(
+        self, key: Key[Array, ""], image: UInt8[Array, "n h w 3"]
+    ) -> Float[Array, "n h w 3"]:
+        """Change the colours of images; RGB in [0, 255] in and out."""
+        pixels = image.astype(jnp.float32)
+        if self == Jitter():
+            return pixels
+        keys = jax.random.split(key, image.shape[0])
+        return 255 * jnp.clip(jax.vmap(self._one)(keys, pixels / 255), 0, 1)
+
+    def _one(
+        self, key: Key[Array, ""], image: Float[Array, "h w 3"]
+    ) -> Float[Array, "h w 3"]:
+        keys = jax.random.split(key, 4)
+        image = pix.random_brightness(keys[0], image, self.brightness)
+        low, high = 1 - self.contrast, 1 + self.contrast
+        image = pix.random_contrast(keys[1], image, low, high)
+        low, high = 1 - self.saturation, 1 + self.saturation
+        image = pix.random_saturation(keys[2], jnp.clip(image, 0, 1), low, high)
+        return pix.random_hue(keys[3], image, self.hue)
+
+
 class ClassificationTask:
     """Train a ResNet to tell classes."""
 
@@ -55,11 +99,13 @@ class ClassificationTask:
         loss: Loss,
         data: ClassificationData,
         source: Source | None = None,
+        jitter: Jitter | None = None,
     ) -> None:
         """Look up what `data` holds, if no `source` says it; no image is opened yet."""
         self.source = describe_source(data) if source is None else source
         self.network = model.make(len(self.source.classes))
         self._loss = loss
+        self._jitter = jitter or Jitter()
         self._data = data
         self._dtype = model.dtype
         self._count = jax.jit(self._counted)
@@ -73,9 +119,8 @@ class ClassificationTask:
         self, variables: Variables, batch: ClassificationBatch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Aside]:
         """Average the cross-entropy over the images."""
-        del key  # Nothing in the network is random.
         logits: Any
-        image = normalize(batch["image"]).astype(self._dtype)
+        image = normalize(self._jitter(key, batch["image"])).astype(self._dtype)
         logits, updated = self.network.apply(
             variables, image, train=True, mutable=["batch_stats"]
         )
@@ -150,7 +195,7 @@ def mean_of_counts(counts: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def normalize(image: UInt8[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
     """Bring RGB in [0, 255] to the mean and deviation of ImageNet, in float32."""
     mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
     return (jnp.asarray(image, jnp.float32) - mean) / std

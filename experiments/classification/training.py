@@ -21,7 +21,7 @@ from carafe_jax.train import (
     train,
 )
 from experiments.classification.network import Model
-from experiments.classification.task import ClassificationTask, Loss
+from experiments.classification.task import ClassificationTask, Jitter, Loss
 from experiments.classification.trained import write_classes
 from experiments.machine import describe_machine
 
@@ -43,6 +43,8 @@ class Classification:
     """The network."""
     loss: Loss = Loss()
     """What is minimised."""
+    jitter: Jitter = Jitter()
+    """Random colours; none by default, as in the paper."""
     optimizer: SGD = SGD()
     """How; its `learning_rate` is for 256 images, and grows with the batch."""
     epochs: int = 90
@@ -106,7 +108,9 @@ def main(config: Classification, console: Console) -> int:
         join_processes()
     if not is_first():
         console = Console(quiet=True)
-    task = ClassificationTask(config.model, config.loss, config.data)
+    task = ClassificationTask(
+        config.model, config.loss, config.data, jitter=config.jitter
+    )
     loop = config.loop(task.source.training_images)
     check_config(config, workdir=config.workdir)
     if is_first():

@@ -31,8 +31,8 @@ class InputPipeline:
     """Images and crops; its `worker_processes` is varied."""
     worker_processes: tuple[int, ...] = (0, 1, 2)
     """Processes that make batches; 0: threads of this one."""
-    batches: int = 8
-    """Of a timing."""
+    batches: int = 32
+    """Of a timing: many more than are made ahead."""
     repetitions: int = 5
     """Timings, of which the median counts."""
     network_speed: float = 2500.0

@@ -67,10 +67,10 @@ class Jitter:
                 raise ValueError(f"`{name}` must lie in [0, {bound}, got {value}.")
 
     def __call__(
-        self, key: Key[Array, ""], image: UInt8[Array, "n h w 3"]
+        self, key: Key[Array, ""], image: UInt8[Array | np.ndarray, "n h w 3"]
     ) -> Float[Array, "n h w 3"]:
         """Change the colours of images; RGB in [0, 255] in and out."""
-        pixels = image.astype(jnp.float32)
+        pixels = jnp.asarray(image, jnp.float32)
         if self == Jitter():
             return pixels
         keys = jax.random.split(key, image.shape[0])
@@ -80,12 +80,12 @@ class Jitter:
         self, key: Key[Array, ""], image: Float[Array, "h w 3"]
     ) -> Float[Array, "h w 3"]:
         keys = jax.random.split(key, 4)
-        image = pix.random_brightness(keys[0], image, self.brightness)
+        pixels: Any = pix.random_brightness(keys[0], image, self.brightness)
         low, high = 1 - self.contrast, 1 + self.contrast
-        image = pix.random_contrast(keys[1], image, low, high)
+        pixels = pix.random_contrast(keys[1], pixels, low, high)
         low, high = 1 - self.saturation, 1 + self.saturation
-        image = pix.random_saturation(keys[2], jnp.clip(image, 0, 1), low, high)
-        return pix.random_hue(keys[3], image, self.hue)
+        pixels = pix.random_saturation(keys[2], jnp.clip(pixels, 0, 1), low, high)
+        return pix.random_hue(keys[3], pixels, self.hue)
 
 
 class ClassificationTask:

@@ -85,7 +85,7 @@ class Jitter:
         pixels = pix.random_contrast(keys[1], pixels, low, high)
         low, high = 1 - self.saturation, 1 + self.saturation
         pixels = pix.random_saturation(keys[2], jnp.clip(pixels, 0, 1), low, high)
-        return pix.random_hue(keys[3], pixels, self.hue)
+        return jnp.asarray(pix.random_hue(keys[3], pixels, self.hue))
 
 
 class ClassificationTask:

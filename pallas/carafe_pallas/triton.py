@@ -20,7 +20,7 @@ gradient back along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
 configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
-64 x 128 (16 KiB); in registers the float32 sums, 64 x 128 (32 for each of 256 threads).
+64 x 128 (16 KiB); in registers the float32 sums, 64 x 128 (64 for each of 128 threads).
 
 Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
 time there, about half of it at x2. Entries outside the band are multiplied all the
@@ -47,7 +47,7 @@ from carafe_pallas.geometry import Axis, Geometry
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALLEST = 16  # Along each side of a product: that of the tensor cores.
-_LARGEST = 256  # Pixels of one product, of which `reassemble` keeps the band.
+_LARGEST = 128  # Pixels of a product that is to hold a whole band: shared memory.
 _PROGRAMS = 512  # Enough to fill a GPU.
 _ROWS = 64  # Kernels that a program normalises.
 
@@ -103,9 +103,9 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
         num_stages=1 if float32 and launch == "reassemble" else 2,
     )
     plan = _plan(call, launch, config)
-    if launch == "reassemble" and not float32:
-        depth = min(_padded(plan.sources), _LARGEST)
-        config = dataclasses.replace(config, depth=depth)
+    sources = _padded(plan.sources)
+    if launch == "reassemble" and not float32 and sources <= _LARGEST:
+        config = dataclasses.replace(config, depth=sources)
     return dataclasses.replace(config, programs=_programs(plan, call.batch))
 
 

@@ -1,6 +1,7 @@
 """Steps, each a process of its own: one that fails or hangs stops no other."""
 
 import dataclasses
+import importlib.util
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ _PYTEST = (
     "tests/pallas",
     "tests/ops",
 )
+# Most of a test is compiling. Beside it, pytest-benchmark warns, which is an error.
+_TOGETHER = ("-n", "8", "-p", "no:benchmark")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,11 +50,12 @@ def all_steps(output: Path, seconds: float) -> tuple[Step, ...]:
         package = "experiments.benchmarks.on_accelerator"
         return step(name, share, package, "--step", name, *options)
 
+    together = _TOGETHER if importlib.util.find_spec("xdist") else ()
     return (
-        step("tests", 0.25, *_PYTEST),
-        own("tune", 0.4),
-        own("bfloat16", 0.2),
-        own("float32", 0.15),
+        step("tests", 0.15, *_PYTEST, *together),
+        own("tune", 0.25),
+        own("bfloat16", 0.4),
+        own("float32", 0.2),
     )
 
 
@@ -79,7 +83,12 @@ def run_steps(
 def _run(step: Step, seconds: float, log: Path) -> str:
     with log.open("w") as file:
         process = subprocess.Popen(
-            step.command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            step.command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            # Tests that run together share the memory of a device.
+            env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         )
         try:
             status = process.wait(max(seconds, 0))

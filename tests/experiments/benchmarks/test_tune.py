@@ -123,7 +123,7 @@ def test_fastest_configuration_is_found_by_the_kernels(
     assert found == TuningConfig(rows=1)
 
 
-def test_configurations_that_fail_are_counted(backend, folder):
+def test_configurations_that_fail_are_counted(backend, folder, times):
     (result,) = tune(tiny_config(launches=("reassemble",)))
     assert set(result.seconds) >= {TuningConfig(), TuningConfig(rows=1)}
     assert result.dropped["NotImplementedError: too many rows"] == 1

@@ -22,14 +22,15 @@ from rich.progress import (
 )
 
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import SGD, Loop, Optimizer
+from carafe_jax.train.config import Loop
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.mesh import make_mesh, put_batch
+from carafe_jax.train.optimizers import Optimization
 from carafe_jax.train.processes import is_first, signal_of_any
 from carafe_jax.train.records import Records
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.step import init_state, make_train_step
-from carafe_jax.train.task import Scalars, Task
+from carafe_jax.train.task import Draws, Scalars, Task
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Outcome:
 def train(
     task: Task,
     *,
-    optimizer: Optimizer | SGD,
+    optimizer: Optimization,
     loop: Loop,
     workdir: pathlib.Path,
     console: Console | None = None,
@@ -60,8 +61,9 @@ def train(
 
     At each step, in this order:
 
-    1. evaluate if it is time, so that numbers and weights of a checkpoint agree; a
-       signal waits for this, so that a resumed run has the same records;
+    1. evaluate, and draw if the task does, if it is time, so that numbers and weights
+       of a checkpoint agree; a signal waits for this, so that a resumed run has the
+       same records;
     2. save the state and the position of the data, before the next batch is taken;
     3. leave, if all steps are done or a signal came;
     4. take a batch and make the step;
@@ -77,8 +79,8 @@ def train(
       task: What to learn.
       optimizer: How.
       loop: How long.
-      workdir: Folder of checkpoints, `scalars.csv` and TensorBoard's files; one that
-        all processes see.
+      workdir: Folder of checkpoints, `scalars.csv`, `pictures` and TensorBoard's files;
+        one that all processes see.
       console: Where the progress bar is drawn; None draws none.
 
     Raises:
@@ -121,6 +123,8 @@ def train(
                 if evaluating:
                     scalars = task.evaluate(state)
                     records.write(step, "test", scalars)
+                    if isinstance(task, Draws):
+                        records.write_pictures(step, task.draw(state))
                 checkpoints.save(state, batches, scalars)
                 log.restart_clock()
             if last or stopped_by is not None:

@@ -1,16 +1,22 @@
-"""Scalars of a run, as a tidy CSV and for TensorBoard."""
+"""Scalars and pictures of a run, as a tidy CSV, PNG files and for TensorBoard."""
 
 import csv
 import pathlib
 from collections.abc import Mapping
 
+import numpy as np
 import tensorboardX
+from jaxtyping import UInt8
+from PIL import Image
 
 _COLUMNS: list[str] = ["step", "split", "name", "value"]
 
 
 class Records:
     """Appends scalars to `scalars.csv` and to TensorBoard's event files.
+
+    Pictures go to the folder `pictures`, a file for each name and step, and to
+    TensorBoard.
 
     A run that goes on from an earlier step forgets what was written after it.
     """
@@ -26,6 +32,7 @@ class Records:
           writes: Whether anything is written; else another process writes.
         """
         self._writes = writes
+        self._pictures = workdir / "pictures"
         if not writes:
             return
         path = workdir / "scalars.csv"
@@ -51,6 +58,17 @@ class Records:
             self._csv.writerow(dict(zip(_COLUMNS, row, strict=True)))
             self._board.add_scalar(f"{split}/{name}", float(value), step)
         self._file.flush()
+
+    def write_pictures(
+        self, step: int, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]
+    ) -> None:
+        """Write pictures of a step, RGB."""
+        if not self._writes:
+            return
+        self._pictures.mkdir(exist_ok=True)
+        for name, picture in pictures.items():
+            Image.fromarray(picture).save(self._pictures / f"{name}_{step:07d}.png")
+            self._board.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Close the files."""

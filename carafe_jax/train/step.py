@@ -9,8 +9,9 @@ import optax
 from jax import lax
 from jax.sharding import Mesh
 
-from carafe_jax.train.config import SGD, Loop, Optimizer
+from carafe_jax.train.config import Loop
 from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
+from carafe_jax.train.optimizers import Optimization
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Aside, Batch, Scalars, Task, Variables
 
@@ -18,7 +19,7 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scalars]]
 
 
 def init_state(
-    task: Task, optimizer: Optimizer | SGD, loop: Loop, *, mesh: Mesh
+    task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
     """Make the state before the first step, on the devices of the mesh."""
     init = _init(task, optimizer, loop)
@@ -26,7 +27,7 @@ def init_state(
 
 
 def abstract_state(
-    task: Task, optimizer: Optimizer | SGD, loop: Loop, *, mesh: Mesh
+    task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
     """Return the shapes of the state and how it lies on devices, here or not."""
     init = _init(task, optimizer, loop)
@@ -42,9 +43,7 @@ def _layout(init: Callable[[], TrainState], loop: Loop, *, mesh: Mesh) -> Any:
     return state_shardings(state, mesh=mesh, fully_sharded=loop.fully_sharded)
 
 
-def _init(
-    task: Task, optimizer: Optimizer | SGD, loop: Loop
-) -> Callable[[], TrainState]:
+def _init(task: Task, optimizer: Optimization, loop: Loop) -> Callable[[], TrainState]:
     transformation = optimizer.transformation(loop.steps)
 
     def init() -> TrainState:

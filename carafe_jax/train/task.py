@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Key
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt8
 
 from carafe_jax.train.state import TrainState
 
@@ -53,4 +54,13 @@ class Task(Protocol):
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Measure the model on data that it is not trained on."""
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A task that can also show what the model does."""
+
+    def draw(self, state: TrainState) -> Mapping[str, UInt8[np.ndarray, "h w 3"]]:
+        """Return pictures by name, RGB."""
         ...

@@ -7,6 +7,7 @@ import chex
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from carafe_jax.train import Loop, NotFiniteError, Optimizer, train
 from carafe_jax.train.checkpoints import Checkpoints
@@ -187,3 +188,27 @@ def test_stopped_run_has_the_records_and_the_best_of_a_whole_one(tmp_path):
     checkpoints = Checkpoints(tmp_path / "parts", best="score")
     assert checkpoints.best_step == 4
     checkpoints.close()
+
+
+class Drawn(Regression):
+    """Draws its weights as grey levels."""
+
+    def draw(self, state):
+        level = np.uint8(np.clip(128 + 32 * np.asarray(state.params["w"]), 0, 255))
+        return {"weights": np.broadcast_to(level[None, :, None], (2, 3, 3))}
+
+
+def test_pictures_are_drawn_at_every_evaluation(tmp_path):
+    run(tmp_path, Drawn())
+    files = sorted((tmp_path / "pictures").iterdir())
+    assert [file.name for file in files] == [
+        f"weights_{step:07d}.png" for step in (4, 8, 12)
+    ]
+    first, *_, last = (np.asarray(Image.open(file)) for file in files)
+    assert first.shape == (2, 3, 3)
+    assert (first != last).any()
+
+
+def test_a_task_that_does_not_draw_has_no_pictures(tmp_path):
+    run(tmp_path)
+    assert not (tmp_path / "pictures").exists()

@@ -1,0 +1,149 @@
+"""How the parameters move: optimisers and the schedules of their rates."""
+
+import dataclasses
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import jax
+import optax
+
+
+@runtime_checkable
+class Optimization(Protocol):
+    """Whatever makes an optax transformation for a run of some length."""
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """Return the optax transformation for a run of `steps`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """Adam with a linear warm-up."""
+
+    learning_rate: float = 1e-3
+    """At the end of the warm-up."""
+    warmup_steps: int = 50
+    """Steps over which the learning rate grows from zero."""
+    beta1: float = 0.9
+    """Decay of the mean of the gradients."""
+    beta2: float = 0.99
+    """Decay of the mean of their squares."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of every parameter with more than one axis."""
+    clip_norm: float = 1.0
+    """Largest global norm of the gradients; larger ones are scaled down."""
+    decay: Literal["cosine", "none"] = "cosine"
+    """What comes after the warm-up: a cosine to zero, or the same rate to the end."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(
+                    f"`{name}` must be positive, got {getattr(self, name)}."
+                )
+        for name in ("warmup_steps", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"`{name}` must not be negative, got {getattr(self, name)}."
+                )
+        if self.decay not in ("cosine", "none"):
+            raise ValueError(f"`decay` must be 'cosine' or 'none', got {self.decay!r}.")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
+                )
+
+    def schedule(self, steps: int) -> optax.Schedule:
+        """Return the learning rate of each step of a run of `steps`."""
+        warmup = min(self.warmup_steps, steps - 1)
+        if self.decay == "none":
+            return optax.warmup_constant_schedule(0.0, self.learning_rate, warmup)
+        return optax.warmup_cosine_decay_schedule(
+            0.0, self.learning_rate, warmup, steps
+        )
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """Return the optax transformation for a run of `steps`."""
+        return optax.chain(
+            optax.clip_by_global_norm(self.clip_norm),
+            optax.adamw(
+                self.schedule(steps),
+                b1=self.beta1,
+                b2=self.beta2,
+                weight_decay=self.weight_decay,
+                mask=_decayed,
+            ),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SGD:
+    """SGD with Nesterov momentum, as Goyal et al. (arXiv:1706.02677) train ImageNet.
+
+    The rate grows linearly in the warm-up, from a tenth, then falls in steps or by a
+    cosine. Weight decay is part of the gradient, of kernels alone: parameters with more
+    than one axis.
+    """
+
+    learning_rate: float = 0.1
+    """After the warm-up; the paper's rule is 0.1 for each 256 examples of a batch."""
+    momentum: float = 0.9
+    """Decay of the sum of the gradients."""
+    weight_decay: float = 1e-4
+    """Of kernels; scales and biases have none."""
+    warmup: float = 5 / 90
+    """Part of the run over which the rate grows."""
+    decay: Literal["steps", "cosine"] = "steps"
+    """How the rate falls: by ten at each of `milestones`, or to zero by a cosine."""
+    milestones: tuple[float, ...] = (30 / 90, 60 / 90, 80 / 90)
+    """Where it falls, as parts of the run."""
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(
+                f"`learning_rate` must be positive, got {self.learning_rate}."
+            )
+        if self.weight_decay < 0:
+            raise ValueError(
+                f"`weight_decay` must not be negative, got {self.weight_decay}."
+            )
+        for name in ("momentum", "warmup"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
+                )
+        if self.decay not in ("steps", "cosine"):
+            raise ValueError(
+                f"`decay` must be 'steps' or 'cosine', got {self.decay!r}."
+            )
+        if list(self.milestones) != sorted(
+            x for x in self.milestones if self.warmup < x <= 1
+        ):
+            raise ValueError(
+                "`milestones` must rise, from after the warm-up to 1, "
+                f"got {self.milestones}."
+            )
+
+    def schedule(self, steps: int) -> optax.Schedule:
+        """Return the learning rate of each step of a run of `steps`."""
+        warmup = round(self.warmup * steps)
+        rate = self.learning_rate
+        if self.decay == "cosine":
+            after = optax.cosine_decay_schedule(rate, max(1, steps - warmup))
+        else:
+            drops = {round(x * steps) - warmup: 0.1 for x in self.milestones}
+            after = optax.piecewise_constant_schedule(rate, drops)
+        grow = optax.linear_schedule(rate / 10, rate, max(1, warmup))
+        return optax.join_schedules([grow, after], [warmup])
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """Return the optax transformation for a run of `steps`."""
+        return optax.chain(
+            optax.add_decayed_weights(self.weight_decay, mask=_decayed),
+            optax.sgd(self.schedule(steps), momentum=self.momentum, nesterov=True),
+        )
+
+
+def _decayed(params: Any) -> Any:
+    return jax.tree.map(lambda x: x.ndim > 1, params)

@@ -1,0 +1,86 @@
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from carafe_jax.train import SGD, Optimizer
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (Optimizer, "learning_rate", 0.0),
+        (Optimizer, "learning_rate", float("nan")),
+        (Optimizer, "clip_norm", -1.0),
+        (Optimizer, "warmup_steps", -1),
+        (Optimizer, "weight_decay", -0.1),
+        (Optimizer, "beta2", 1.0),
+        (SGD, "learning_rate", 0.0),
+        (SGD, "momentum", 1.0),
+        (SGD, "weight_decay", -1.0),
+        (SGD, "warmup", -0.1),
+        (SGD, "milestones", (0.5, 0.4)),
+        (SGD, "milestones", (0.01,)),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(kind, field, value):
+    with pytest.raises(ValueError, match=f"`{field}` must"):
+        kind(**{field: value})
+
+
+def test_learning_rate_warms_up_and_decays_to_zero():
+    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=10).schedule(100)
+    assert float(schedule(0)) == 0
+    assert float(schedule(5)) == pytest.approx(1.0)
+    assert float(schedule(10)) == pytest.approx(2.0)
+    # Cosine: half way down in the middle of the rest.
+    assert float(schedule(55)) == pytest.approx(1.0)
+    assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_rate_without_a_decay_stays_after_its_warm_up():
+    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=10, decay="none")
+    rates = [float(schedule.schedule(100)(step)) for step in (5, 10, 50, 100)]
+    assert rates == pytest.approx([1.0, 2.0, 2.0, 2.0])
+
+
+def test_run_shorter_than_its_warm_up_has_finite_rates():
+    schedule: Any = Optimizer(warmup_steps=50).schedule(1)
+    assert np.isfinite(float(schedule(0)))
+
+
+def test_weight_decay_leaves_biases_alone():
+    transformation = Optimizer(weight_decay=0.1, warmup_steps=0).transformation(10)
+    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
+    zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros((2,))}
+    updates: Any
+    updates, _ = transformation.update(zeros, transformation.init(params), params)
+    assert (np.asarray(updates["kernel"]) < 0).all()
+    np.testing.assert_array_equal(updates["bias"], 0)
+
+
+def test_rate_of_ninety_epochs_is_that_of_goyal_et_al():
+    schedule: Any = SGD(learning_rate=0.4).schedule(900)  # Ten steps an epoch.
+    expected = {0: 0.04, 25: 0.22, 50: 0.4, 299: 0.4, 301: 0.04, 601: 4e-3, 801: 4e-4}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate), step
+
+
+def test_cosine_falls_from_the_rate_to_zero():
+    schedule: Any = SGD(learning_rate=2.0, warmup=0.1, decay="cosine").schedule(100)
+    assert float(schedule(10)) == pytest.approx(2.0)
+    assert float(schedule(55)) == pytest.approx(1.0)
+    assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_decay_of_kernels_is_part_of_the_gradient_and_scales_have_none():
+    sgd = SGD(learning_rate=1.0, momentum=0.5, weight_decay=0.25, warmup=0.0)
+    transformation = sgd.transformation(10)
+    params = {"kernel": jnp.ones((2, 2)), "scale": jnp.ones((2,))}
+    zeros = {"kernel": jnp.zeros((2, 2)), "scale": jnp.zeros((2,))}
+    updates: Any
+    updates, _ = transformation.update(zeros, transformation.init(params), params)
+    # Nesterov looks a step ahead: 1 + momentum times the gradient.
+    np.testing.assert_allclose(updates["kernel"], -0.25 * 1.5, rtol=1e-6)
+    np.testing.assert_array_equal(updates["scale"], 0)

@@ -1,6 +1,15 @@
 """Weights from PyTorch checkpoints, as NumPy arrays."""
 
 from carafe_jax.interop.mmcv import mmcv_carafe_to_flax as mmcv_carafe_to_flax
+from carafe_jax.interop.mmediting import (
+    mmediting_global_local_to_flax as mmediting_global_local_to_flax,
+)
+from carafe_jax.interop.mmediting import (
+    mmediting_patch_gan_to_flax as mmediting_patch_gan_to_flax,
+)
+from carafe_jax.interop.mmediting import (
+    mmediting_sn_patch_gan_to_flax as mmediting_sn_patch_gan_to_flax,
+)
 from carafe_jax.interop.torchvision import (
     torchvision_resnet_to_flax as torchvision_resnet_to_flax,
 )

@@ -2,62 +2,20 @@
 
 import typing
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.nn.carafe import CARAFEDownsample, CARAFEUpsample
+from carafe_jax.models.conv_blocks import CARAFEConv
+from carafe_jax.models.inpainting import (
+    Inpainting,
+    check_image_and_mask,
+    compose,
+    given_pixels,
+)
+from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
-
-
-class Inpainting(NamedTuple):
-    """What an inpainting network returns; images as its input, not clipped."""
-
-    composed: Float[Array, "n h w c"]
-    """The image with its hole filled: (1 - M) x + M y."""
-    predicted: Float[Array, "n h w c"]
-    """The prediction y everywhere."""
-
-
-class CARAFEConv(nn.Module):
-    """CARAFE++ followed by a convolution without stride.
-
-    Takes the place of a strided convolution (arXiv:2012.04733, section 4.3).
-
-    Attributes:
-      features: Channels of the output.
-      kernel_size: Side of the convolution's kernel (default: 3).
-      reassembly: Makes the CARAFE++ layer (default: `CARAFEDownsample`).
-      dtype: Dtype of the computation (default: that of the input).
-      param_dtype: Dtype of the parameters (default: float32).
-    """
-
-    features: int
-    kernel_size: int = 3
-    reassembly: Callable[..., nn.Module] = CARAFEDownsample
-    dtype: DTypeLike | None = None
-    param_dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
-    ) -> Float[Array, "n oh ow f"]:
-        """Reassemble a map, then convolve it."""
-        dtypes: Any = {
-            "dtype": self.dtype or features.dtype,
-            "param_dtype": self.param_dtype,
-        }
-        features = self.reassembly(name="carafe", **dtypes)(features, train=train)
-        pad = self.kernel_size // 2
-        return nn.Conv(
-            self.features,
-            (self.kernel_size, self.kernel_size),
-            padding=((pad, pad), (pad, pad)),
-            name="conv",
-            **dtypes,
-        )(features)
 
 
 class UNet(nn.Module):
@@ -122,10 +80,10 @@ class UNet(nn.Module):
           ValueError: Shapes or dtypes do not belong together.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
-        _check_image_and_mask(image, mask)
+        check_image_and_mask(image, mask)
         dtype = self.dtype or image.dtype
         mask = mask.astype(image.dtype)
-        given = jnp.where(mask == 1, 0, (1 - mask) * image)
+        given = given_pixels(image, mask)
         mean = _mean_colour(given, mask)
         x = given - (1 - mask) * mean
         x = jnp.concatenate([x, mask], axis=-1).astype(dtype)
@@ -136,7 +94,7 @@ class UNet(nn.Module):
         x = self._decode(x, skips, dtype, train=train)
         predicted = self._conv(x, image.shape[-1], "output", dtype, activate=False)
         predicted = mean + predicted.astype(image.dtype)
-        return Inpainting(composed=given + mask * predicted, predicted=predicted)
+        return compose(given, mask, predicted)
 
     def _encode(
         self, x: Array, dtype: DTypeLike, *, train: bool
@@ -196,16 +154,3 @@ def _mean_colour(
     total = given.sum((1, 2), keepdims=True, dtype=dtype)
     count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)
     return (total / jnp.maximum(count, 1)).astype(given.dtype)
-
-
-def _check_image_and_mask(image: Array, mask: Array) -> None:
-    if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
-            "`image` must be floating with 4 axes, (N, H, W, C), "
-            f"got {image.dtype} of shape {image.shape}."
-        )
-    if mask.shape != (*image.shape[:3], 1):
-        raise ValueError(
-            f"`mask` must have shape {(*image.shape[:3], 1)}, as the image has "
-            f"{image.shape}, got {mask.shape}."
-        )

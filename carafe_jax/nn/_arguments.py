@@ -49,6 +49,10 @@ def stride_of(scale: Scale) -> int:
     return fraction.denominator
 
 
+def is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 @typing.no_type_check
 def check_kernel_size(kernel_size: int) -> None:
     if not isinstance(kernel_size, int) or kernel_size < 1:

@@ -10,6 +10,8 @@ from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.nn._arguments import is_count
+from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.ops import (
     Implementation,
     Normalizer,
@@ -20,6 +22,13 @@ from carafe_jax.ops import (
 )
 
 Initializer = Callable[..., Array]
+
+# Kernels over valid taps alone sum to one, whatever they sum to over all.
+_SUMMING_TO_ONE: dict[Normalizer, Normalizer] = {
+    "softmax": "softmax",
+    "sigmoid": "normalized_sigmoid",
+    "normalized_sigmoid": "normalized_sigmoid",
+}
 
 
 # It refuses wrong fields and features itself, in words; so do the two after it.
@@ -94,12 +103,19 @@ class CARAFE(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self,
+        features: Float[Array, "n h w c"],
+        *,
+        valid: Float[Array, "n h w 1"] | None = None,
+        train: bool = False,
     ) -> Float[Array, "n oh ow c"]:
         """Reassemble a map.
 
         Args:
           features: Floating map; C must be a multiple of `groups`.
+          valid: 1 where a pixel is valid, 0 in a hole: kernels are normalised over the
+            valid pixels of a window alone, as by `carafe_jax.nn.PartialCARAFE`. None:
+            kernels are normalised over all taps.
           train: Whether `norm` takes its statistics from this batch.
 
         Returns:
@@ -108,22 +124,30 @@ class CARAFE(nn.Module):
 
         Raises:
           ValueError: `features` is not of rank 4, not floating, has no pixel or no
-            channel, or C is no multiple of `groups`.
+            channel, or C is no multiple of `groups`; or `valid` does not fit it.
         """
         features = jnp.asarray(features)
         _check_features(features, self.groups)
         dtype = self.dtype or features.dtype
-        features = features.astype(dtype)
+        features, normalizer = features.astype(dtype), self.normalizer
+        if valid is not None:
+            valid = checked_valid(valid, features)
+            features = zero_holes(features, valid)
         logits = self._encode(features, dtype, train=train)
+        if valid is not None:
+            logits = mask_logits(
+                logits, valid, scale=self.scale, kernel_size=self.kernel_size
+            )
+            normalizer = _SUMMING_TO_ONE[normalizer]
         if self.is_mutable_collection("intermediates"):
-            kernels = self._kernels(logits, features.shape)
+            kernels = self._kernels(logits, features.shape, normalizer)
             self.sow("intermediates", "kernels", kernels)
         return reassemble_logits(
             features,
             logits,
             kernel_size=self.kernel_size,
             groups=self.groups,
-            normalizer=self.normalizer,
+            normalizer=normalizer,
             scale=self.scale,
             implementation=self.implementation,
         )
@@ -166,7 +190,10 @@ class CARAFE(nn.Module):
         )(features)
 
     def _kernels(
-        self, logits: Float[Array, "n ah aw channels"], shape: tuple[int, ...]
+        self,
+        logits: Float[Array, "n ah aw channels"],
+        shape: tuple[int, ...],
+        normalizer: Normalizer,
     ) -> Float[Array, "n oh ow g taps"]:
         """Show the kernels that the logits become, for pictures."""
         return kernels_of_logits(
@@ -175,7 +202,7 @@ class CARAFE(nn.Module):
             scale=self.scale,
             kernel_size=self.kernel_size,
             groups=self.groups,
-            normalizer=self.normalizer,
+            normalizer=normalizer,
         )
 
 
@@ -225,18 +252,18 @@ def _check_fields(layer: CARAFE) -> None:
     parse_scale(layer.scale)
     for name in ("kernel_size", "encoder_kernel_size"):
         value = getattr(layer, name)
-        if not _is_count(value) or value % 2 == 0:
+        if not is_count(value) or value % 2 == 0:
             raise ValueError(f"`{name}` must be a positive odd int, got {value!r}.")
     for name in ("encoder_dilation", "groups"):
         value = getattr(layer, name)
-        if not _is_count(value):
+        if not is_count(value):
             raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
     for name in ("dtype", "param_dtype"):
         value = getattr(layer, name)
         if value is not None and not jnp.issubdtype(value, jnp.floating):
             raise ValueError(f"`{name}` must be a floating dtype, got {value!r}.")
     channels = layer.compressed_channels
-    if channels is not None and not _is_count(channels):
+    if channels is not None and not is_count(channels):
         raise ValueError(
             f"`compressed_channels` must be None or a positive int, got {channels!r}."
         )
@@ -250,10 +277,6 @@ def _check_fields(layer: CARAFE) -> None:
         raise ValueError(
             f"`normalizer` must be one of {names}, got {layer.normalizer!r}."
         )
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def _check_features(features: Array, groups: int) -> None:

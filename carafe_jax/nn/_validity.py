@@ -1,0 +1,130 @@
+"""Where maps with holes are valid, and what partial layers ask of them."""
+
+import typing
+
+import jax
+import jax.numpy as jnp
+from carafe_pallas.geometry import Axis, Geometry
+from flax import linen as nn
+from jaxtyping import Array, Bool, Float
+
+from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn.masked import Masked
+from carafe_jax.ops.reassembly import Scale, parse_scale
+
+# Functions under `no_type_check` refuse wrong arguments in their own words, which a
+# run-time check of their annotations would forestall.
+
+
+@typing.no_type_check
+def checked_masked(masked: Masked) -> Masked:
+    """Return a map with holes, or refuse it; no gradient reaches `valid`."""
+    features = checked_features(masked.features)
+    valid = jnp.asarray(masked.valid)
+    _check_valid(valid, features, channels=sorted({1, features.shape[-1]}))
+    return Masked(features, jax.lax.stop_gradient(valid))
+
+
+@typing.no_type_check
+def checked_valid(
+    valid: Float[Array, "n h w 1"], features: Float[Array, "n h w c"]
+) -> Float[Array, "n h w 1"]:
+    """Return the one validity of all channels, or refuse it."""
+    valid = jnp.asarray(valid)
+    _check_valid(valid, features, channels=[1])
+    return valid
+
+
+def _check_valid(valid: Array, features: Array, *, channels: list[int]) -> None:
+    shapes = [(*features.shape[:3], count) for count in channels]
+    if valid.shape not in shapes:
+        raise ValueError(
+            f"`valid` must have shape {' or '.join(map(str, shapes))}, as `features` "
+            f"has {features.shape}, got {valid.shape}."
+        )
+    if not jnp.issubdtype(valid.dtype, jnp.floating):
+        raise ValueError(
+            "`valid` must be floating, 1 where valid and 0 in the hole, got dtype "
+            f"{valid.dtype}."
+        )
+
+
+def zero_holes(
+    features: Float[Array, "n h w c"], valid: Float[Array, "n h w v"]
+) -> Float[Array, "n h w c"]:
+    # A product would let NaN through.
+    return jnp.where(valid > 0, features, jnp.zeros_like(features))
+
+
+def mask_logits(
+    logits: Float[Array, "n ah aw channels"],
+    valid: Float[Array, "n h w 1"],
+    *,
+    scale: Scale,
+    kernel_size: int,
+) -> Float[Array, "n ah aw channels"]:
+    """Make the logits of taps in holes, and outside the map, so low that none counts.
+
+    Low, but finite: where a whole window is hole, its weights are equal, not NaN.
+    """
+    taps = _valid_taps(valid[..., 0] > 0, _geometry(valid, scale, kernel_size))
+    pixels, weights = taps.shape[3], taps.shape[5]
+    groups = logits.shape[3] // (pixels * weights)
+    by_tap = logits.reshape(*logits.shape[:3], pixels, groups, weights)
+    # Half of the lowest number leaves room for the arithmetic of a softmax.
+    low = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
+    return jnp.where(taps, by_tap, low).reshape(logits.shape)
+
+
+def valid_windows(
+    valid: Float[Array, "n h w 1"], *, scale: Scale, kernel_size: int
+) -> Float[Array, "n oh ow 1"]:
+    """Return 1 for each output pixel whose window holds a valid pixel, else 0."""
+    geometry = _geometry(valid, scale, kernel_size)
+    pad = geometry.rows.radius
+    valid = nn.max_pool(
+        valid, (kernel_size, kernel_size), padding=((pad, pad), (pad, pad))
+    )
+    return valid[:, _sources(geometry.rows)][:, :, _sources(geometry.columns)]
+
+
+def _geometry(valid: Array, scale: Scale, kernel_size: int) -> Geometry:
+    height, width = valid.shape[1:3]
+    return Geometry.of(
+        height, width, scale=parse_scale(scale), kernel_size=kernel_size, groups=1
+    )
+
+
+def _valid_taps(
+    valid: Bool[Array, "n h w"], geometry: Geometry
+) -> Bool[Array, "n ah aw pixels 1 taps"]:
+    """Spread a map over the taps of each window, as logits lie, for all groups."""
+    taps = _unfold(valid, geometry.rows, dim=1)
+    taps = _unfold(taps, geometry.columns, dim=4)
+    taps = taps.transpose(0, 1, 4, 2, 5, 3, 6)
+    n, ah, aw, u, v, k, _ = taps.shape
+    return taps.reshape(n, ah, aw, u * v, 1, k**2)
+
+
+def _unfold(valid: Array, axis: Axis, *, dim: int) -> Array:
+    """Split an axis of pixels into anchors, phases and taps."""
+    padding = [(0, 0)] * valid.ndim
+    after = axis.span(axis.anchors) - axis.size - axis.radius
+    padding[dim] = (axis.radius, max(0, after))
+    padded = jnp.pad(valid, padding)
+    length = (axis.anchors - 1) * axis.down + 1
+    # Slices, and no gather: TPUs are slow at those.
+    taps = [
+        jax.lax.slice_in_dim(padded, start, start + length, axis.down, axis=dim)
+        for offset in axis.offsets
+        for start in range(offset, offset + axis.kernel_size)
+    ]
+    stacked = jnp.stack(taps, axis=dim + 1)
+    inner = (axis.up, axis.kernel_size)
+    return stacked.reshape(
+        *valid.shape[:dim], axis.anchors, *inner, *valid.shape[dim + 1 :]
+    )
+
+
+def _sources(axis: Axis) -> list[int]:
+    return [index * axis.down // axis.up for index in range(axis.output_size)]

@@ -1,0 +1,81 @@
+"""CARAFE++ over the valid pixels of each window alone."""
+
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import DTypeLike
+
+from carafe_jax.nn._validity import checked_masked, valid_windows
+from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
+from carafe_jax.nn.masked import Masked
+
+
+# It refuses wrong features itself, in words.
+@typing.no_type_check
+class PartialCARAFE(nn.Module):
+    """CARAFE++ of a map with holes.
+
+    CARAFE++ puts itself into networks of partial convolutions and updates their masks
+    with its kernels (arXiv:2012.04733, section 4.3), but gives no rule. This is ours:
+    with a kernel w over a window of pixels x and their validity m, ::
+
+        out = sum(w m x) / sum(w m)        zero where the whole window is hole
+        m' = 1 where any pixel of the window is valid, else 0
+
+    It is the rule of partial convolution for kernels that sum to one, as every
+    predicted weight is positive. The kernels are predicted from the map with zeros in
+    its hole. Pixels outside the map count as hole. So with everything valid, it is
+    CARAFE++ but for windows that reach over the border, which are normalised over the
+    pixels inside the map. With the normalizer "sigmoid", whose kernels sum to any
+    number, the output is that of "normalized_sigmoid".
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.nn import Masked, PartialCARAFE
+      >>> image, hole = jnp.ones((1, 5, 8, 3)), jnp.zeros((1, 5, 8, 1))
+      >>> layer = PartialCARAFE()
+      >>> masked = Masked(image, valid=1 - hole)
+      >>> variables = layer.init(jax.random.key(0), masked)
+      >>> jax.tree.map(jnp.shape, layer.apply(variables, masked))
+      Masked(features=(1, 3, 4, 3), valid=(1, 3, 4, 1))
+
+    Attributes:
+      reassembly: Makes the `CARAFE` layer, called with `dtype`, `param_dtype` and
+        `name`; its parameters are under the name "carafe" (default:
+        `CARAFEDownsample`).
+      dtype: Dtype of the computation (default: that of the features).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    reassembly: Callable[..., CARAFE] = CARAFEDownsample
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+        """Reassemble a map with holes.
+
+        Args:
+          masked: The map, floating, and one validity for all of its channels.
+          train: Passed to the `CARAFE` layer.
+
+        Returns:
+          The map in `dtype` if that is given, else in that of the features, and its
+          validity, in the dtype of `valid`.
+
+        Raises:
+          ValueError: Shapes or dtypes do not belong together, or each channel has a
+            validity of its own.
+        """
+        features, valid = checked_masked(masked)
+        dtypes: Any = {
+            "dtype": self.dtype or features.dtype,
+            "param_dtype": self.param_dtype,
+        }
+        layer = self.reassembly(name="carafe", **dtypes)
+        features = layer(features, valid=valid, train=train)
+        valid = valid_windows(valid, scale=layer.scale, kernel_size=layer.kernel_size)
+        return Masked(features, valid)

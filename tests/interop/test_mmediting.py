@@ -158,7 +158,7 @@ def test_wrong_weights_are_refused(convert, weights, message):
 
 
 def test_unknown_norm_is_refused():
-    with pytest.raises(ValueError, match="`norm` must be .* got 'layer'"):
+    with pytest.raises(ValueError, match=r"`norm` must be .* got 'layer'"):
         mmediting_patch_gan_to_flax(
             {},
             norm="layer",  # pyright: ignore[reportArgumentType]

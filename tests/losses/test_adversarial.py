@@ -28,7 +28,7 @@ def golden():
 
 
 def nhwc(array):
-    return np.moveaxis(np.float64(array), 1, -1)
+    return np.moveaxis(np.asarray(array, np.float64), 1, -1)
 
 
 def logits(seed=0, *, shape=(2, 3, 4, 1)):
@@ -66,7 +66,7 @@ def test_loss_of_the_generator_is_that_of_pytorch(golden, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_discriminator_wants_high_logits_of_real_and_low_of_fake(kind):
-    unsure = np.float32([[[[0.5]]]])
+    unsure = jnp.full((1, 1, 1, 1), 0.5)
     loss = functools.partial(discriminator_loss, kind=kind)
     for_real, for_fake = jax.grad(loss, argnums=(0, 1))(unsure, unsure)
     assert for_real.item() < 0 < for_fake.item()
@@ -75,7 +75,7 @@ def test_discriminator_wants_high_logits_of_real_and_low_of_fake(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_generator_wants_high_logits(kind):
     gradient = jax.grad(functools.partial(generator_loss, kind=kind))
-    assert gradient(np.float32([[[[-3.0]]]])).item() < 0
+    assert gradient(jnp.full((1, 1, 1, 1), -3.0)).item() < 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +123,7 @@ def test_no_weight_at_all_is_no_loss_and_no_gradient(kind):
 
 
 def test_large_logits_give_finite_losses():
-    far = np.float32([[[[-200.0], [200.0]]]])
+    far = jnp.asarray([[[[-200.0], [200.0]]]])
     np.testing.assert_allclose(discriminator_loss(far, far, kind="vanilla"), 200)
 
 
@@ -136,7 +136,7 @@ def test_bfloat16_logits_are_summed_in_float32():
 
 
 def test_unknown_kind_is_refused():
-    with pytest.raises(ValueError, match="`kind` must be one of 'vanilla'.*'lsgan'"):
+    with pytest.raises(ValueError, match=r"`kind` must be one of 'vanilla'.*'lsgan'"):
         generator_loss(logits(), kind="lsgan")  # pyright: ignore[reportArgumentType]
 
 
@@ -155,7 +155,8 @@ def area_average(mask, height, width):
 
 @pytest.mark.parametrize("size", [(3, 4), (2, 5), (1, 1), (6, 8), (7, 20)])
 def test_patch_weights_are_means_over_cells(size):
-    mask = np.float32(np.random.default_rng(0).random((2, 6, 8, 1)) < 0.4)
+    holes = np.random.default_rng(0).random((2, 6, 8, 1)) < 0.4
+    mask = holes.astype(np.float32)
     weights = jax.jit(functools.partial(patch_weights, size=size))(mask)
     expected = np.stack([area_average(m[..., 0], *size) for m in mask])[..., None]
     assert weights.shape == (2, *size, 1)

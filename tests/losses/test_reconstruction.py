@@ -15,7 +15,7 @@ GOLDEN = (
 
 
 def nhwc(array):
-    return np.moveaxis(np.float64(array), 1, -1)
+    return np.moveaxis(np.asarray(array, np.float64), 1, -1)
 
 
 @pytest.mark.parametrize("name", ["l1_masked", "l1_mean"])

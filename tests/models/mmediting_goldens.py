@@ -5,7 +5,6 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "models"
 NOT_RECORDED = 12345.0
@@ -27,6 +26,10 @@ def section(golden, prefix):
 
 def nhwc(array):
     return np.moveaxis(array, 1, -1)
+
+
+def flat(tree):
+    return dict(jax.tree.leaves_with_path(tree))
 
 
 def agree(ours, reference, tolerance):
@@ -59,8 +62,8 @@ def check(golden, apply, convert, *, dtype, tolerance):
 def check_gradients(gradients, state, golden, convert, tolerance):
     recorded = section(golden, "ref64_grad_param/")
     nothing = {name: np.full(np.shape(x), NOT_RECORDED) for name, x in state.items()}
-    expected = flatten_dict(convert({**nothing, **recorded})["params"])
-    ours = flatten_dict(gradients)
+    expected = flat(convert({**nothing, **recorded})["params"])
+    ours = flat(gradients)
     compared = [path for path, x in expected.items() if NOT_RECORDED not in x]
     assert len(compared) >= 4
     for path in compared:
@@ -70,7 +73,7 @@ def check_gradients(gradients, state, golden, convert, tolerance):
 def check_statistics(updates, state, golden, convert):
     after = section(golden, "state_after/")
     expected = convert({**state, **after}).get("batch_stats", {}) if after else {}
-    expected, ours = flatten_dict(expected), flatten_dict(updates)
+    expected, ours = flat(expected), flat(updates)
     assert set(expected) == set(ours)
     for path, reference in expected.items():
         # The recorded ones are float32.

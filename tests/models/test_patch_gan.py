@@ -18,7 +18,7 @@ from carafe_jax.nn import BatchNorm
 from tests.models import mmediting_goldens
 
 small = functools.partial(PatchGAN, features=(4, 8), strides=(2, 1))
-SN_CHANNELS = {"features": (8, 16, 32, 32), "strides": (2, 2, 2, 2)}
+small_sn = functools.partial(SNPatchGAN, features=(8, 16, 32, 32), strides=(2, 2, 2, 2))
 
 
 def random_map(*shape, dtype=np.float32):
@@ -61,7 +61,7 @@ def test_numbers_are_those_of_pytorch(name, dtype, tolerance):
 # The singular vectors are recorded in float32.
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-6), ("float32", 1e-5)])
 def test_spectrally_normalised_numbers_are_those_of_pytorch(dtype, tolerance):
-    network = SNPatchGAN(param_dtype=dtype, **SN_CHANNELS)
+    network = small_sn(param_dtype=dtype)
     golden = mmediting_goldens.load("sn_patch_disc")
     with jax.enable_x64(dtype == "float64"):
         mmediting_goldens.check(
@@ -77,7 +77,7 @@ def test_training_makes_a_step_of_power_iteration():
     golden = mmediting_goldens.load("sn_patch_disc")
     state = mmediting_goldens.section(golden, "state_dict/")
     variables = mmediting_sn_patch_gan_to_flax(state)
-    network = SNPatchGAN(**SN_CHANNELS)
+    network = small_sn()
     _, updates = jax.jit(
         functools.partial(network.apply, train=True, mutable=["batch_stats"])
     )(variables, random_map(1, 16, 16, 4))

@@ -134,14 +134,13 @@ def mmediting_sn_patch_gan_to_flax(
             f"{theirs}.weight_orig": (*conv, "kernel"),
             f"{theirs}.bias": (*conv, "bias"),
             f"{theirs}.weight_u": None,
-            f"{theirs}.weight_v": (*norm, "conv/kernel/u"),
+            f"{theirs}.weight_v": (*norm, "conv/kernel/v"),
         }
     variables = _convert(state_dict, places, "mmediting's MultiLayerDiscriminator")
     for layer, norms in variables["batch_stats"].items():
         kernel = variables["params"][layer]["conv"]["kernel"]
-        norms["weight_norm"] = _singular_vector(
-            kernel, norms["weight_norm"]["conv/kernel/u"]
-        )
+        v = norms["weight_norm"]["conv/kernel/v"]
+        norms["weight_norm"] = _singular_vector(kernel, v)
     return variables
 
 
@@ -197,11 +196,13 @@ def _array(name: str, array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
 
 
 def _singular_vector(kernel: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the u, with sigma, that a step of power iteration makes torch's v of."""
+    """Return the u from which a step of power iteration makes v, and its sigma."""
     height, width, channels, features = kernel.shape
     v = v.reshape(channels, height, width).transpose(1, 2, 0).ravel()
-    matrix = kernel.reshape(-1, features)
+    matrix = kernel.reshape(-1, features).astype(np.float64)
     u = np.linalg.lstsq(matrix, v, rcond=None)[0]
-    sigma = np.linalg.norm(v @ matrix)
-    u = (u / np.linalg.norm(u))[None]
-    return {"conv/kernel/u": u, "conv/kernel/sigma": sigma}
+    kept = {
+        "conv/kernel/u": (u / np.linalg.norm(u))[None],
+        "conv/kernel/sigma": np.linalg.norm(v @ matrix),
+    }
+    return {name: np.asarray(x, kernel.dtype) for name, x in kept.items()}

@@ -56,6 +56,8 @@ class InpaintingData:
     """Of the crops and the holes of the test set, in [0, 2**32)."""
     test_crops: int = 8
     """Fixed crops of each test photograph."""
+    test_photographs: int | None = None
+    """Test photographs to use, spread over all of them; None uses each."""
     test_fraction: float = 0.1
     """Part of a folder without `train` and `test` that is kept for the test, in
     (0, 1)."""
@@ -69,6 +71,9 @@ class InpaintingData:
     def __post_init__(self) -> None:
         for name in ("batch_size", "test_crops"):
             _check(name, getattr(self, name), "be positive", getattr(self, name) >= 1)
+        value = self.test_photographs
+        rule = "be positive or None"
+        _check("test_photographs", value, rule, value is None or value >= 1)
         for name in ("cache_mebibytes", "read_threads", "prefetch_batches"):
             value = getattr(self, name)
             _check(name, value, "not be negative", value >= 0)
@@ -134,9 +139,9 @@ def training_batches(
 def held_out_examples(data: InpaintingData) -> InpaintingBatch:
     """Make the whole test set: fixed crops with fixed holes.
 
-    Each test photograph gives `data.test_crops` crops, one after another. They depend
-    on the photographs, the sizes, the form of the holes and `data.test_seed`; not on
-    the machine, the process or `data.seed`.
+    Each test photograph that is used gives `data.test_crops` crops, one after another.
+    They depend on the photographs, the sizes, the form of the holes and
+    `data.test_seed`; not on the machine, the process or `data.seed`.
 
     Args:
         data: Source, sizes and seed.
@@ -148,8 +153,15 @@ def held_out_examples(data: InpaintingData) -> InpaintingBatch:
         ValueError: If the source cannot be used (see `open_photographs`).
     """
     photographs = _open(data, "test")
-    count = len(photographs) * data.test_crops
-    return _stack([_held_out_example(photographs, i, data) for i in range(count)])
+    count = min(len(photographs), data.test_photographs or len(photographs))
+    chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
+    return _stack(
+        [
+            _held_out_example(photographs, which, crop, data)
+            for which in chosen
+            for crop in range(data.test_crops)
+        ]
+    )
 
 
 def _check(name: str, value: object, rule: str, holds: bool) -> None:
@@ -183,9 +195,8 @@ def _training_example(
 
 
 def _held_out_example(
-    photographs: Photographs, index: int, data: InpaintingData
+    photographs: Photographs, which: int, crop: int, data: InpaintingData
 ) -> InpaintingBatch:
-    which, crop = divmod(index, data.test_crops)
     rng = np.random.default_rng([data.test_seed, which, crop])
     return _example(photographs[which], rng, data)
 

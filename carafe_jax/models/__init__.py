@@ -6,6 +6,10 @@ from carafe_jax.models.conv_blocks import ConvBlock as ConvBlock
 from carafe_jax.models.conv_blocks import DeconvBlock as DeconvBlock
 from carafe_jax.models.global_local import GlobalLocal as GlobalLocal
 from carafe_jax.models.global_local import GlobalLocalCARAFE as GlobalLocalCARAFE
+from carafe_jax.models.global_local import PartialGlobalLocal as PartialGlobalLocal
+from carafe_jax.models.global_local import (
+    PartialGlobalLocalCARAFE as PartialGlobalLocalCARAFE,
+)
 from carafe_jax.models.inpainting import Inpainting as Inpainting
 from carafe_jax.models.lip_resnet import LIPBlock as LIPBlock
 from carafe_jax.models.lip_resnet import LIPBottleneck as LIPBottleneck

@@ -25,6 +25,10 @@ from carafe_jax.models.inpainting import (
 )
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
+from carafe_jax.nn.masked import Masked
+from carafe_jax.nn.partial_block import PartialConvBlock, PartialResampleConv
+from carafe_jax.nn.partial_carafe import PartialCARAFE
+from carafe_jax.nn.partial_upsample import PartialNearestUpsample
 
 
 def concatenate(
@@ -192,3 +196,40 @@ GlobalLocalCARAFE = functools.partial(
     upsample=functools.partial(_carafe_conv, reassembly=CARAFEUpsample),
 )
 """Global&Local with CARAFE++ in both places of each direction (section 4.3)."""
+
+
+def enter_masked(
+    given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
+) -> Masked:
+    """Make a map that is valid where the pixels are given."""
+    return Masked(given, 1 - mask)
+
+
+def leave_masked(masked: Masked) -> Float[Array, "n h w c"]:
+    """Return the map; pixels that no valid one has reached are zero."""
+    return masked.features
+
+
+PartialGlobalLocal = functools.partial(
+    GlobalLocal,
+    block=PartialConvBlock,
+    downsample=functools.partial(PartialConvBlock, stride=2),
+    upsample=functools.partial(PartialResampleConv, resample=PartialNearestUpsample),
+    enter=enter_masked,
+    leave=leave_masked,
+)
+"""Global&Local with partial convolutions in the place of all convolutions.
+
+The mask is no channel of the input. Maps are doubled by nearest neighbours and a
+partial convolution, as Liu et al. (arXiv:1804.07723) do.
+"""
+
+PartialGlobalLocalCARAFE = functools.partial(
+    PartialGlobalLocal,
+    downsample=PartialResampleConv,
+    upsample=functools.partial(
+        PartialResampleConv,
+        resample=functools.partial(PartialCARAFE, reassembly=CARAFEUpsample),
+    ),
+)
+"""Global&Local of partial convolutions, with CARAFE++ as in `GlobalLocalCARAFE`."""

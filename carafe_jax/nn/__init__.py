@@ -14,10 +14,13 @@ from carafe_jax.nn.lip import LIPHead as LIPHead
 from carafe_jax.nn.lip import LIPTrunk as LIPTrunk
 from carafe_jax.nn.lip import pool_by_importance as pool_by_importance
 from carafe_jax.nn.masked import Masked as Masked
-from carafe_jax.nn.partial_block import PartialCARAFEConv as PartialCARAFEConv
 from carafe_jax.nn.partial_block import PartialConvBlock as PartialConvBlock
+from carafe_jax.nn.partial_block import PartialResampleConv as PartialResampleConv
 from carafe_jax.nn.partial_carafe import PartialCARAFE as PartialCARAFE
 from carafe_jax.nn.partial_conv import PartialConv as PartialConv
+from carafe_jax.nn.partial_upsample import (
+    PartialNearestUpsample as PartialNearestUpsample,
+)
 from carafe_jax.nn.resize import resize_bilinear as resize_bilinear
 from carafe_jax.nn.resize import resize_nearest as resize_nearest
 from carafe_jax.nn.upsample import BilinearConvUpsample as BilinearConvUpsample

@@ -1,18 +1,13 @@
 """Blocks of networks on maps with holes: partial layers, norm and activation."""
 
-import functools
-import typing
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike
 
-from carafe_jax.nn._arguments import is_count
 from carafe_jax.nn._validity import zero_holes
-from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial_carafe import PartialCARAFE
 from carafe_jax.nn.partial_conv import PartialConv
@@ -49,25 +44,23 @@ class PartialConvBlock(nn.Module):
     @nn.compact
     def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
         """Apply the block; with `train`, `norm` takes the statistics of this batch."""
-        return _convolve(self, masked, stride=self.stride, train=train)
+        return _convolve(
+            self, masked, stride=self.stride, dilation=self.dilation, train=train
+        )
 
 
-# It refuses a wrong stride itself, in words.
-@typing.no_type_check
-class PartialCARAFEConv(nn.Module):
-    """Partial CARAFE++, a partial convolution without stride, norm and activation.
+class PartialResampleConv(nn.Module):
+    """A resampler of maps with holes, a partial convolution, norm and activation.
 
-    Takes the place of a `PartialConvBlock` with a stride (arXiv:2012.04733, section
-    4.3). What is said there of holes holds here.
+    With `PartialCARAFE` it takes the place of a `PartialConvBlock` with a stride, and
+    of an up-sampler that changes the channels (arXiv:2012.04733, section 4.3). What is
+    said there of holes holds here.
 
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's window, odd (default: 3).
-      stride: Source pixels per output pixel of the CARAFE++ layer along each side
-        (default: 2).
-      dilation: Dilation of the convolution (default: 1).
-      reassembly: Makes the `CARAFE` layer, called with `scale`, `dtype`, `param_dtype`
-        and `name` (default: `CARAFEDownsample`).
+      resample: Makes the resampler, called with `dtype`, `param_dtype` and `name`:
+        `PartialCARAFE`, or `PartialNearestUpsample` (default: `PartialCARAFE`).
       norm: As for `PartialConvBlock` (default: None).
       activation: As for `PartialConvBlock` (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
@@ -76,38 +69,28 @@ class PartialCARAFEConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    stride: int = 2
-    dilation: int = 1
-    reassembly: Callable[..., CARAFE] = CARAFEDownsample
+    resample: Callable[..., nn.Module] = PartialCARAFE
     norm: Callable[..., Any] | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
-    def __post_init__(self) -> None:
-        """Refuse a stride that breaks its rule."""
-        if not is_count(self.stride):
-            raise ValueError(f"`stride` must be a positive int, got {self.stride!r}.")
-        super().__post_init__()
-
     @nn.compact
     def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
         """Apply the block; with `train`, norms take the statistics of this batch."""
-        masked = PartialCARAFE(
-            functools.partial(self.reassembly, scale=Fraction(1, self.stride)),
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name="reassembly",
-        )(masked, train=train)
-        return _convolve(self, masked, stride=1, train=train)
+        resample: Any = self.resample(
+            dtype=self.dtype, param_dtype=self.param_dtype, name="resample"
+        )
+        return _convolve(self, resample(masked, train=train), train=train)
 
 
 def _convolve(
-    block: PartialConvBlock | PartialCARAFEConv,
+    block: PartialConvBlock | PartialResampleConv,
     masked: Masked,
     *,
-    stride: int,
     train: bool,
+    stride: int = 1,
+    dilation: int = 1,
 ) -> Masked:
     dtypes: Any = {
         "dtype": block.dtype or masked.features.dtype,
@@ -117,7 +100,7 @@ def _convolve(
         block.features,
         block.kernel_size,
         stride=stride,
-        dilation=block.dilation,
+        dilation=dilation,
         use_bias=block.norm is None,
         name="conv",
         **dtypes,

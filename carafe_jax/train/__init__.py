@@ -18,5 +18,6 @@ from carafe_jax.train.state import TrainState as TrainState
 from carafe_jax.train.task import Aside as Aside
 from carafe_jax.train.task import Batches as Batches
 from carafe_jax.train.task import Draws as Draws
+from carafe_jax.train.task import Scalars as Scalars
 from carafe_jax.train.task import Task as Task
 from carafe_jax.train.task import Variables as Variables

@@ -58,7 +58,9 @@ class Optimizer:
         """Return the learning rate of each step of a run of `steps`."""
         warmup = min(self.warmup_steps, steps - 1)
         if self.decay == "none":
-            return optax.warmup_constant_schedule(0.0, self.learning_rate, warmup)
+            grow = optax.linear_schedule(0.0, self.learning_rate, max(1, warmup))
+            stay = optax.constant_schedule(self.learning_rate)
+            return optax.join_schedules([grow, stay], [warmup])
         return optax.warmup_cosine_decay_schedule(
             0.0, self.learning_rate, warmup, steps
         )

@@ -11,19 +11,14 @@ Without CARAFE++: add --model.resampler conv --workdir runs/inpainting/conv
 
 import dataclasses
 import pathlib
-import shlex
-import time
 
-import numpy as np
 from rich.console import Console
-from rich.text import Text
 
-from carafe_jax.data import InpaintingBatch, InpaintingData
-from carafe_jax.train import Loop, Optimizer, check_config, run, train
-from experiments.inpainting import fills, report
+from carafe_jax.data import InpaintingData
+from carafe_jax.train import Loop, Optimizer, run
 from experiments.inpainting.network import Model
-from experiments.inpainting.task import InpaintingTask, Loss, quality
-from experiments.machine import describe_machine
+from experiments.inpainting.task import InpaintingTask, Loss
+from experiments.inpainting.training import train_and_report
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,70 +48,10 @@ class Quickstart:
 def main(config: Quickstart, console: Console) -> int:
     """Train, or go on training; then draw the samples and print the table."""
     task = InpaintingTask(config.model, config.loss, config.data)
-    check_config(config, workdir=config.workdir)
-    if (config.workdir / "table.csv").exists():
-        afresh = f"rm -r {shlex.quote(str(config.workdir))}"
-        console.print(Text(f"This run is finished. To start afresh: {afresh}"))
-        return _show(config, console)
-    machine = describe_machine()
-    console.print(
-        f"{config.model.resampler} U-Net, {config.loop.steps} steps of "
-        f"{config.data.batch_size} crops, on {machine.device}, {machine.cores} cores"
+    resampler = config.model.resampler
+    return train_and_report(
+        config, task, method=resampler, network=f"{resampler} U-Net", console=console
     )
-    began = time.perf_counter()
-    outcome = train(
-        task,
-        optimizer=config.optimizer,
-        loop=config.loop,
-        workdir=config.workdir,
-        console=console,
-    )
-    if outcome.interrupted_by is not None:
-        step, name = int(outcome.state.step), outcome.interrupted_by.name
-        console.print(
-            f"Stopped by {name} after step {step} of {config.loop.steps}. The same "
-            "command goes on from here."
-        )
-        return 128 + outcome.interrupted_by
-    provenance = {
-        "steps": config.loop.steps,
-        "seconds": round(time.perf_counter() - began),
-        **dataclasses.asdict(machine),
-    }
-    with console.status("filling the holes of the test pictures"):
-        filled = {
-            "mean colour": fills.mean_colour(task.test),
-            "biharmonic": fills.biharmonic(task.test),
-            config.model.resampler: task.fill(outcome.state.params, task.test),
-        }
-        results = {name: quality(images, task.test) for name, images in filled.items()}
-        _save_samples(config, task.test, filled)
-        report.write_provenance(config.workdir / "provenance.json", provenance)
-        report.write_table(config.workdir / "table.csv", results)
-    return _show(config, console)
-
-
-def _save_samples(
-    config: Quickstart, truth: InpaintingBatch, filled: dict[str, np.ndarray]
-) -> None:
-    """Draw pictures from all over the test set."""
-    count = len(truth["image"])
-    rows = np.linspace(0, count - 1, min(config.sample_rows, count)).astype(int)
-    report.save_samples(
-        config.workdir / "samples.png",
-        truth=InpaintingBatch(image=truth["image"][rows], mask=truth["mask"][rows]),
-        fills={
-            name: filled[name][rows] for name in ("biharmonic", config.model.resampler)
-        },
-    )
-
-
-def _show(config: Quickstart, console: Console) -> int:
-    results = report.read_table(config.workdir / "table.csv")
-    title = f"Test pictures of {config.data.source}, {config.loop.steps} steps"
-    console.print(report.draw_table(results, title=title))
-    console.print(Text(f"Pictures: {config.workdir / 'samples.png'}"))
-    return 0
 
 
 if __name__ == "__main__":

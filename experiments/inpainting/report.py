@@ -25,17 +25,15 @@ COLUMNS = {
 }
 
 
-def save_samples(
-    path: pathlib.Path,
-    *,
+def draw_samples(
     truth: InpaintingBatch,
+    *,
     fills: Mapping[str, Float32[np.ndarray, "n h w 3"]],
     side: int = 192,
-) -> None:
+) -> Image.Image:
     """Draw pictures with holes, each of their fills and the truth, side by side.
 
     Args:
-      path: PNG to write.
       truth: Images in [-1, 1] and their masks.
       fills: Filled images in [-1, 1], by the title of their column.
       side: Height of a drawn picture, in pixels.
@@ -50,9 +48,9 @@ def save_samples(
         middle = column * step + side / 2
         draw.text((middle, _HEADER / 2), title, fill="black", anchor="mm", font=font)
         for row, picture in enumerate(pictures):
-            drawn = _to_image(picture).resize((side, side), Image.Resampling.BICUBIC)
-            sheet.paste(drawn, (column * step, _HEADER + row * step))
-    sheet.save(path)
+            tile = _to_image(picture).resize((side, side), Image.Resampling.BICUBIC)
+            sheet.paste(tile, (column * step, _HEADER + row * step))
+    return sheet
 
 
 def write_table(path: pathlib.Path, results: Mapping[str, Mapping[str, float]]) -> None:

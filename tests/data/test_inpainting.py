@@ -169,6 +169,14 @@ def test_held_out_examples_are_some_crops_of_each_photograph(greys):
     assert len(np.unique(examples["mask"], axis=0)) == 6
 
 
+def test_fewer_test_photographs_are_some_of_all(greys):
+    every = held_out_examples(greys)
+    some = held_out_examples(dataclasses.replace(greys, test_photographs=1))
+    crops = greys.test_crops
+    assert len(every["image"]) == 2 * crops
+    assert_same(some, {name: values[:crops] for name, values in every.items()})
+
+
 def test_held_out_examples_do_not_depend_on_the_training_seed():
     other = dataclasses.replace(SMALL, seed=1, batch_size=2, read_threads=0)
     assert_same(held_out_examples(other), held_out_examples(SMALL))
@@ -210,6 +218,7 @@ def test_crops_of_a_folder_do_not_depend_on_the_cache(greys):
     [
         ("batch_size", 0, "be positive"),
         ("test_crops", 0, "be positive"),
+        ("test_photographs", 0, "be positive or None"),
         ("crop_size", 7, "be at least 8"),
         ("crop_fraction", (0.0, 1.0), "be two numbers"),
         ("crop_fraction", (0.9, 0.5), "be two numbers"),

@@ -45,6 +45,11 @@ def test_rate_without_a_decay_stays_after_its_warm_up():
     assert rates == pytest.approx([1.0, 2.0, 2.0, 2.0])
 
 
+def test_rate_without_decay_and_warm_up_is_there_from_the_start():
+    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=0, decay="none")
+    assert [float(schedule.schedule(9)(step)) for step in (0, 8)] == [2.0, 2.0]
+
+
 def test_run_shorter_than_its_warm_up_has_finite_rates():
     schedule: Any = Optimizer(warmup_steps=50).schedule(1)
     assert np.isfinite(float(schedule(0)))

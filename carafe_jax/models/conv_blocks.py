@@ -14,6 +14,8 @@ Activation = Callable[[Array], Array]
 
 # Keeps the spread of signals through layers with ReLU (He et al. 2015).
 relu_init = nn.initializers.he_normal()
+# The same, where a pixel sees a quarter of the taps of a window.
+_deconv_init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
 class ConvBlock(nn.Module):
@@ -80,13 +82,14 @@ class ConvBlock(nn.Module):
 class DeconvBlock(nn.Module):
     """Transposed convolution that doubles a map, then a norm and an activation.
 
-    Window 4, stride 2, padding 1, as in mmediting's Global&Local.
+    Window 4, stride 2, padding 1, as in mmediting's Global&Local. So each output pixel
+    sees 2x2 of the 4x4 taps.
 
     Attributes:
       features: Channels of the output.
       norm: As that of `ConvBlock` (default: None).
       activation: Applied last; None: nothing is (default: ReLU).
-      kernel_init: Initialiser of the kernel (default: He normal).
+      kernel_init: Initialiser of the kernel (default: He normal for 2x2 taps).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -94,7 +97,7 @@ class DeconvBlock(nn.Module):
     features: int
     norm: Callable[..., nn.Module] | None = None
     activation: Activation | None = nn.relu
-    kernel_init: Initializer = relu_init
+    kernel_init: Initializer = _deconv_init
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 

@@ -94,7 +94,7 @@ class AdversarialTask:
     ) -> tuple[Float[Array, ""], Aside]:
         """Add the losses of both networks."""
         del key  # Nothing in the networks is random.
-        image, mask = batch["image"], batch["mask"]
+        image, mask = jnp.asarray(batch["image"]), jnp.asarray(batch["mask"])
         output, generator = self._train(
             "generator", part(variables, "generator"), image, mask
         )

@@ -194,8 +194,9 @@ class Drawn(Regression):
     """Draws its weights as grey levels."""
 
     def draw(self, state):
-        level = np.uint8(np.clip(128 + 32 * np.asarray(state.params["w"]), 0, 255))
-        return {"weights": np.broadcast_to(level[None, :, None], (2, 3, 3))}
+        level = np.clip(128 + 32 * np.asarray(state.params["w"]), 0, 255)
+        picture = np.broadcast_to(level[None, :, None], (2, 3, 3))
+        return {"weights": picture.astype(np.uint8)}
 
 
 def test_pictures_are_drawn_at_every_evaluation(tmp_path):

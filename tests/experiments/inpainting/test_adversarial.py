@@ -1,6 +1,9 @@
 """Adversarial runs on a few tiny crops."""
 
 import dataclasses
+import os
+import subprocess
+import sys
 from typing import Any
 
 import chex
@@ -176,6 +179,22 @@ def test_resumed_run_has_the_same_bits(tmp_path):
         jax.tree.map(np.asarray, whole.state.opt_state),
         jax.tree.map(np.asarray, resumed.state.opt_state),
     )
+
+
+def test_four_devices_share_a_batch_and_exchange_sums_alone():
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.experiments.inpainting.four_devices"],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "all-reduce"
 
 
 def test_comparison_has_a_row_for_each_network(tmp_path):

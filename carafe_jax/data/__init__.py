@@ -20,9 +20,12 @@ from carafe_jax.data.classification import (
 from carafe_jax.data.classification import describe_source as describe_source
 from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
 from carafe_jax.data.image_folder import list_images as list_images
+from carafe_jax.data.inpainting import HeldOut as HeldOut
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
 from carafe_jax.data.inpainting import InpaintingData as InpaintingData
 from carafe_jax.data.inpainting import held_out_examples as held_out_examples
+from carafe_jax.data.inpainting import open_held_out as open_held_out
+from carafe_jax.data.inpainting import stack_examples as stack_examples
 from carafe_jax.data.inpainting import training_batches as training_batches
 from carafe_jax.data.masks import FreeFormMasks as FreeFormMasks
 from carafe_jax.data.masks import free_form_mask as free_form_mask

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -136,12 +137,50 @@ def training_batches(
     )
 
 
-def held_out_examples(data: InpaintingData) -> InpaintingBatch:
-    """Make the whole test set: fixed crops with fixed holes.
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The test set: fixed crops with fixed holes, made when they are asked for.
 
     Each test photograph that is used gives `data.test_crops` crops, one after another.
     They depend on the photographs, the sizes, the form of the holes and
     `data.test_seed`; not on the machine, the process or `data.seed`.
+    """
+
+    data: InpaintingData
+    photographs: Photographs
+    chosen: tuple[int, ...]
+    """Which photographs are used."""
+
+    def __len__(self) -> int:
+        return len(self.chosen) * self.data.test_crops
+
+    def __getitem__(self, index: int) -> InpaintingBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        which, crop = divmod(index, self.data.test_crops)
+        return _held_out_example(self.photographs, self.chosen[which], crop, self.data)
+
+
+def open_held_out(data: InpaintingData) -> HeldOut:
+    """Open the test set.
+
+    Args:
+        data: Source, sizes and seed.
+
+    Returns:
+        Examples by index: dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole.
+
+    Raises:
+        ValueError: If the source cannot be used (see `open_photographs`).
+    """
+    photographs = _open(data, "test")
+    count = min(len(photographs), data.test_photographs or len(photographs))
+    chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
+    return HeldOut(data, photographs, tuple(chosen))
+
+
+def held_out_examples(data: InpaintingData) -> InpaintingBatch:
+    """Make the whole test set at once, see `HeldOut`.
 
     Args:
         data: Source, sizes and seed.
@@ -152,15 +191,15 @@ def held_out_examples(data: InpaintingData) -> InpaintingBatch:
     Raises:
         ValueError: If the source cannot be used (see `open_photographs`).
     """
-    photographs = _open(data, "test")
-    count = min(len(photographs), data.test_photographs or len(photographs))
-    chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
-    return _stack(
-        [
-            _held_out_example(photographs, which, crop, data)
-            for which in chosen
-            for crop in range(data.test_crops)
-        ]
+    examples = open_held_out(data)
+    return stack_examples([examples[index] for index in range(len(examples))])
+
+
+def stack_examples(examples: Sequence[InpaintingBatch]) -> InpaintingBatch:
+    """Make a batch of single examples of one size."""
+    return InpaintingBatch(
+        image=np.stack([example["image"] for example in examples]),
+        mask=np.stack([example["mask"] for example in examples]),
     )
 
 
@@ -208,10 +247,3 @@ def _example(
     crop = random_crop(photograph, rng, size=size, fraction=data.crop_fraction)
     mask = free_form_mask(rng, height=size, width=size, masks=data.masks)
     return InpaintingBatch(image=crop.astype(np.float32) / 127.5 - 1.0, mask=mask)
-
-
-def _stack(examples: list[InpaintingBatch]) -> InpaintingBatch:
-    return InpaintingBatch(
-        image=np.stack([example["image"] for example in examples]),
-        mask=np.stack([example["mask"] for example in examples]),
-    )

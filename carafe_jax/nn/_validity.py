@@ -4,13 +4,19 @@ import typing
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from carafe_pallas.geometry import Axis, Geometry
-from flax import linen as nn
 from jaxtyping import Array, Bool, Float
 
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops.reassembly import Scale, parse_scale
+
+# The logit of a tap that does not count: beside one that is higher by 750, its power is
+# exactly zero, in float64 too. It is finite, so that a window of holes has weights, and
+# float16 holds it. A much lower one would break kernels that take powers of two: the
+# rounding of an exponent, 1e-7 of the logit, must be small.
+_LOW = -3e4
 
 # Functions under `no_type_check` refuse wrong arguments in their own words, which a
 # run-time check of their annotations would forestall.
@@ -63,16 +69,12 @@ def mask_logits(
     scale: Scale,
     kernel_size: int,
 ) -> Float[Array, "n ah aw channels"]:
-    """Make the logits of taps in holes, and outside the map, so low that none counts.
-
-    Low, but finite: where a whole window is hole, its weights are equal, not NaN.
-    """
+    """Make the logits of taps in holes, or outside the map, too low to count."""
     taps = _valid_taps(valid[..., 0] > 0, _geometry(valid, scale, kernel_size))
     pixels, weights = taps.shape[3], taps.shape[5]
     groups = logits.shape[3] // (pixels * weights)
     by_tap = logits.reshape(*logits.shape[:3], pixels, groups, weights)
-    # Half of the lowest number leaves room for the arithmetic of a softmax.
-    low = jnp.asarray(jnp.finfo(logits.dtype).min / 2, logits.dtype)
+    low = jnp.asarray(_LOW, logits.dtype)
     return jnp.where(taps, by_tap, low).reshape(logits.shape)
 
 
@@ -81,9 +83,11 @@ def valid_windows(
 ) -> Float[Array, "n oh ow 1"]:
     """Return 1 for each output pixel whose window holds a valid pixel, else 0."""
     geometry = _geometry(valid, scale, kernel_size)
-    pad = geometry.rows.radius
-    valid = nn.max_pool(
-        valid, (kernel_size, kernel_size), padding=((pad, pad), (pad, pad))
+    pad = (geometry.rows.radius, geometry.rows.radius)
+    windows = (1, kernel_size, kernel_size, 1)
+    padding = ((0, 0), pad, pad, (0, 0))
+    valid = jax.lax.reduce_window(
+        valid, -np.inf, jax.lax.max, windows, (1, 1, 1, 1), padding
     )
     return valid[:, _sources(geometry.rows)][:, :, _sources(geometry.columns)]
 

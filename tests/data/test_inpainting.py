@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import grain
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -14,8 +15,10 @@ from PIL import Image
 
 from carafe_jax.data import (
     FreeFormMasks,
+    InpaintingBatch,
     InpaintingData,
     held_out_examples,
+    open_held_out,
     training_batches,
 )
 
@@ -174,7 +177,17 @@ def test_fewer_test_photographs_are_some_of_all(greys):
     some = held_out_examples(dataclasses.replace(greys, test_photographs=1))
     crops = greys.test_crops
     assert len(every["image"]) == 2 * crops
-    assert_same(some, {name: values[:crops] for name, values in every.items()})
+    assert_same(some, jax.tree.map(lambda x: x[:crops], every))
+
+
+def test_held_out_examples_come_by_index(greys):
+    examples = open_held_out(greys)
+    assert len(examples) == 6
+    whole = held_out_examples(greys)
+    assert_same(examples[4], jax.tree.map(lambda x: x[4], whole))
+    for index in (-1, 6):
+        with pytest.raises(IndexError):
+            examples[index]
 
 
 def test_held_out_examples_do_not_depend_on_the_training_seed():
@@ -204,7 +217,11 @@ def test_held_out_examples_are_the_same_in_another_process(tmp_path):
 def test_form_of_the_holes_is_taken_from_the_configuration():
     masks = FreeFormMasks(strokes=(0, 0), rectangles=(1, 1), rectangle_side=(0.5, 0.5))
     data = dataclasses.replace(SMALL, masks=masks)
-    for batch in (next(training_batches(data)), held_out_examples(data)):
+    batches: list[InpaintingBatch] = [
+        next(training_batches(data)),
+        held_out_examples(data),
+    ]
+    for batch in batches:
         assert set(batch["mask"].sum((1, 2, 3))) == {64.0}
 
 

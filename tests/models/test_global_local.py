@@ -11,20 +11,45 @@ import pytest
 from flax import linen as nn
 
 from carafe_jax.interop import mmediting_global_local_to_flax
-from carafe_jax.models import CARAFEConv, GlobalLocal, GlobalLocalCARAFE
-from carafe_jax.nn import BatchNorm, CARAFEUpsample
+from carafe_jax.models import (
+    CARAFEConv,
+    GlobalLocal,
+    GlobalLocalCARAFE,
+    PartialGlobalLocal,
+    PartialGlobalLocalCARAFE,
+)
+from carafe_jax.nn import (
+    BatchNorm,
+    CARAFEUpsample,
+    PartialCARAFE,
+    PartialResampleConv,
+)
 from tests.models import mmediting_goldens
 
 # The reassemblies take most of the time to compile: the fewest channels.
+carafe = functools.partial(CARAFEUpsample, compressed_channels=4)
 small_carafe = functools.partial(
     GlobalLocalCARAFE,
     width=2,
-    upsample=functools.partial(
-        CARAFEConv,
-        reassembly=functools.partial(CARAFEUpsample, compressed_channels=4),
-    ),
+    upsample=functools.partial(CARAFEConv, reassembly=carafe),
 )
 small_conv = functools.partial(GlobalLocal, width=2)
+small_partial = functools.partial(PartialGlobalLocal, width=2)
+small_partial_carafe = functools.partial(
+    PartialGlobalLocalCARAFE,
+    width=2,
+    upsample=functools.partial(
+        PartialResampleConv,
+        resample=functools.partial(PartialCARAFE, reassembly=carafe),
+    ),
+)
+NETWORKS = {
+    "carafe": small_carafe,
+    "conv": small_conv,
+    "partial_carafe": small_partial_carafe,
+    "partial": small_partial,
+}
+networks = pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
 
 
 def random_batch(n, h, w, dtype=np.float32):
@@ -104,7 +129,7 @@ class Example(NamedTuple):
     fill: Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=[small_carafe, small_conv])
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS)
 def example(request):
     """One compiled network, its parameters and a batch of an odd size."""
     network = request.param()
@@ -113,7 +138,7 @@ def example(request):
     return Example(image, mask, variables, jax.jit(network.apply))
 
 
-@pytest.mark.parametrize("make", [small_carafe, small_conv])
+@networks
 @pytest.mark.parametrize("size", [(16, 16), (17, 23), (5, 40), (1, 1)])
 def test_output_has_the_size_of_the_image(make, size):
     image, mask = random_batch(2, *size)
@@ -204,6 +229,31 @@ def test_plain_network_has_the_channels_of_the_paper():
     }
 
 
+@pytest.mark.parametrize("make", [PartialGlobalLocal, PartialGlobalLocalCARAFE])
+def test_partial_networks_have_the_same_layers_but_no_mask_channel(make):
+    image, mask = random_batch(1, 16, 16)
+    params = jax.eval_shape(make().init, jax.random.key(0), image, mask)["params"]
+    plain = jax.eval_shape(GlobalLocal().init, jax.random.key(0), image, mask)
+    assert set(params) == set(plain["params"])
+    shapes = {name: layer["conv"]["kernel"].shape for name, layer in params.items()}
+    assert shapes["stem"] == (5, 5, 3, 64)
+    assert shapes["up_0"] == (3, 3, 128, 64)
+    resamplers = {name for name, layer in params.items() if "resample" in layer}
+    carafe = make is PartialGlobalLocalCARAFE
+    assert resamplers == ({"down_1", "down_2", "up_1", "up_0"} if carafe else set())
+
+
+@pytest.mark.parametrize("make", [small_partial, small_partial_carafe])
+def test_partial_networks_of_a_picture_without_given_pixels_are_zero(make):
+    image, _ = random_batch(1, 8, 8)
+    mask = np.ones((1, 8, 8, 1), np.float32)
+    network = make()
+    variables = jax.eval_shape(network.init, jax.random.key(0), image, mask)
+    ones = jax.tree.map(lambda x: jnp.ones(x.shape, x.dtype), variables)
+    output: Any = jax.jit(network.apply)(ones, image, mask)
+    np.testing.assert_array_equal(output.composed, 0)
+
+
 class Masked(NamedTuple):
     features: Any
     valid: Any
@@ -256,7 +306,7 @@ def test_map_between_layers_may_be_a_tree():
     assert seen == [Masked((2, 7, 9, 3), (2, 7, 9, 1))]
 
 
-@pytest.mark.parametrize("make", [small_carafe, small_conv])
+@networks
 def test_bfloat16_computation_keeps_the_image_dtype(make):
     image, mask = random_batch(1, 8, 8)
     network = make(dtype=jnp.bfloat16, norm=BatchNorm)

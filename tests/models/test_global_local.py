@@ -129,7 +129,7 @@ class Example(NamedTuple):
     fill: Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=NETWORKS.values(), ids=NETWORKS)
+@pytest.fixture(scope="module", params=NETWORKS.values(), ids=list(NETWORKS))
 def example(request):
     """One compiled network, its parameters and a batch of an odd size."""
     network = request.param()

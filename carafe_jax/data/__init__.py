@@ -19,6 +19,8 @@ from carafe_jax.data.classification import (
 )
 from carafe_jax.data.classification import describe_source as describe_source
 from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
+from carafe_jax.data.decoding import decode_photograph as decode_photograph
+from carafe_jax.data.decoding import to_rgb as to_rgb
 from carafe_jax.data.image_folder import list_images as list_images
 from carafe_jax.data.inpainting import HeldOut as HeldOut
 from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch

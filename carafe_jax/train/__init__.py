@@ -4,6 +4,7 @@ from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.cli import run as run
 from carafe_jax.train.config import Loop as Loop
 from carafe_jax.train.config import check_config as check_config
+from carafe_jax.train.config import restore_part as restore_part
 from carafe_jax.train.loop import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
+import typing
+from typing import Any, TypeVar
 
 from carafe_jax.train.processes import is_first
+
+Part = TypeVar("Part")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +85,48 @@ def check_config(config: Any, *, workdir: pathlib.Path) -> None:
             f"{'; '.join(differences)}. Give it the same values to go on, or another "
             "`workdir` to start afresh."
         )
+
+
+def restore_part(workdir: pathlib.Path, name: str, kind: type[Part]) -> Part:
+    """Rebuild a part of the configuration that a run was started with.
+
+    Args:
+      workdir: Folder of the run, with the `config.json` of `check_config`.
+      name: Field of the configuration: "data", say.
+      kind: Dataclass of that field.
+
+    Returns:
+      The part, with the defaults of fields that change no number.
+
+    Raises:
+      ValueError: The file does not exist or has no such field.
+    """
+    path = workdir / "config.json"
+    fields = json.loads(path.read_text()) if path.exists() else {}
+    if not any(field.startswith(f"{name}.") for field in fields):
+        raise ValueError(
+            f"`workdir` must be the folder of a run whose configuration has "
+            f"`{name}`, got {str(workdir)!r}."
+        )
+    return _unflatten(kind, fields, f"{name}.")
+
+
+def _unflatten(kind: type[Part], fields: dict[str, Any], prefix: str) -> Part:
+    kinds, values = typing.get_type_hints(kind), {}
+    for field in dataclasses.fields(typing.cast(Any, kind)):
+        name, inner = prefix + field.name, kinds[field.name]
+        if dataclasses.is_dataclass(inner):
+            values[field.name] = _unflatten(
+                typing.cast(type, inner), fields, f"{name}."
+            )
+        elif name in fields:
+            values[field.name] = _tuples(fields[name])
+    return kind(**values)
+
+
+def _tuples(value: Any) -> Any:
+    """Make of JSON's lists the tuples that they were written from."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _shown(fields: dict[str, Any], name: str) -> str:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from carafe_jax.data import ClassificationData
 from carafe_jax.models import Classifier
-from carafe_jax.train import Checkpoints, Variables
+from carafe_jax.train import Checkpoints, Variables, restore_part
 from experiments.classification.network import Model
 from experiments.classification.task import normalize
 
@@ -65,30 +66,21 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
             f"`workdir` must be the folder of a classification run, got "
             f"{str(workdir)!r}, which lacks {', '.join(missing)}."
         )
-    config = json.loads((workdir / "config.json").read_text())
     classes = tuple(json.loads((workdir / "classes.json").read_text()))
-    model = Model(**_part(config, "model."))
+    model = restore_part(workdir, "model", Model)
     checkpoints = Checkpoints(workdir, best="top1")
     step = checkpoints.best_step if which == "best" else checkpoints.last_step
     if step is None:
         raise ValueError(f"`workdir` must hold a {which} checkpoint, got {workdir}.")
     variables = checkpoints.restore_variables(step=step)
     checkpoints.close()
-    data = _part(config, "data.")
+    data = restore_part(workdir, "data", ClassificationData)
     return Trained(
         network=model.make(len(classes)),
         variables=jax.tree.map(jnp.asarray, variables),
         dtype=model.dtype,
         classes=classes,
-        image_size=data["image_size"],
-        resize_size=data["resize_size"],
+        image_size=data.image_size,
+        resize_size=data.resize_size,
         step=step,
     )
-
-
-def _part(config: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in config.items()
-        if name.startswith(prefix)
-    }

@@ -81,11 +81,4 @@ def main(config: Adversarial, console: Console) -> int:
         loss=config.loss,
         adversary=config.adversary,
     )
-    name = method(config.generator)
-    return train_and_report(config, task, method=name, network=name, console=console)
-
-
-def method(generator: Generator) -> str:
-    """Name a row of table X."""
-    name = {"plain": "Global&Local", "partial": "Partial Conv"}[generator.convolution]
-    return name + (", CARAFE++" if generator.resampler == "carafe" else "")
+    return train_and_report(config, task, method=config.generator.name, console=console)

@@ -136,7 +136,7 @@ class AdversarialTask:
 
     def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """Draw some of the filled test set."""
-        some = take(self.test, spread(self.test, count=PICTURES))
+        some = take(self.test, spread(len(self.test["image"]), count=PICTURES))
         return draw_filled(some, self.fill(state, some))
 
     def _train(

@@ -65,7 +65,7 @@ def main(config: Comparison, console: Console) -> int:
     ]
     return seeds.compare(
         adversarial.main,
-        {(adversarial.method(one.generator), one.loop.seed): one for one in runs},
+        {(one.generator.name, one.loop.seed): one for one in runs},
         workdir=base.workdir,
         title=(
             f"{base.data.source}, {base.loop.steps} steps, "

@@ -37,13 +37,14 @@ class Comparison:
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
     base = config.base
+    runs = [
+        _run_of(base, resampler, seed)
+        for seed in config.seeds
+        for resampler in config.resamplers
+    ]
     return seeds.compare(
         quickstart.main,
-        {
-            (resampler, seed): _run_of(base, resampler, seed)
-            for seed in config.seeds
-            for resampler in config.resamplers
-        },
+        {(one.model.name, one.loop.seed): one for one in runs},
         workdir=base.workdir,
         title=(
             f"{base.data.source}, {base.loop.steps} steps, "

@@ -52,6 +52,12 @@ class Generator:
                 f"got {self.compressed_channels}."
             )
 
+    @property
+    def name(self) -> str:
+        """What the network is called in tables: as in table X."""
+        name = {"plain": "Global&Local", "partial": "Partial Conv"}[self.convolution]
+        return name + (", CARAFE++" if self.resampler == "carafe" else "")
+
     def make(self) -> nn.Module:
         """Make the network."""
         return _GENERATORS[self.convolution, self.resampler](

@@ -34,6 +34,11 @@ class Model:
                 f"got {self.stage_features}."
             )
 
+    @property
+    def name(self) -> str:
+        """What the network is called in tables."""
+        return "U-Net, CARAFE++" if self.resampler == "carafe" else "U-Net"
+
     def make(self) -> UNet:
         """Make the network."""
         return _RESAMPLERS[self.resampler](self)

@@ -48,10 +48,7 @@ class Quickstart:
 def main(config: Quickstart, console: Console) -> int:
     """Train, or go on training; then draw the samples and print the table."""
     task = InpaintingTask(config.model, config.loss, config.data)
-    resampler = config.model.resampler
-    return train_and_report(
-        config, task, method=resampler, network=f"{resampler} U-Net", console=console
-    )
+    return train_and_report(config, task, method=config.model.name, console=console)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class InpaintingTask:
 
     def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
         """Draw some of the filled test set."""
-        some = take(self.test, spread(self.test, count=PICTURES))
+        some = take(self.test, spread(len(self.test["image"]), count=PICTURES))
         return draw_filled(some, self.fill(state, some))
 
 
@@ -134,9 +134,8 @@ def batches_of_process(data: InpaintingData) -> Batches:
     )
 
 
-def spread(batch: InpaintingBatch, *, count: int) -> Int[np.ndarray, "rows"]:
+def spread(examples: int, *, count: int) -> Int[np.ndarray, "rows"]:
     """Choose examples from all over a set; each where there are no more."""
-    examples = len(batch["image"])
     return np.linspace(0, examples - 1, min(count, examples)).astype(int)
 
 
@@ -157,13 +156,21 @@ def quality(
     filled: Float32[np.ndarray, "n h w 3"], truth: InpaintingBatch
 ) -> dict[str, float]:
     """Average the quality of filled images, in [-1, 1], over the images."""
+    each = quality_of_each(filled, truth)
+    return {name: float(np.mean(values)) for name, values in each.items()}
+
+
+def quality_of_each(
+    filled: Float32[np.ndarray, "n h w 3"], truth: InpaintingBatch
+) -> dict[str, Float32[np.ndarray, "n"]]:
+    """Measure filled images, in [-1, 1]: the hole of each, and each as a whole."""
     measured = inpainting_quality(
         to_unit_range(jnp.asarray(filled)),
         to_unit_range(jnp.asarray(truth["image"])),
         masks=jnp.asarray(truth["mask"]),
     )
     return {
-        f"{region}_{name}": float(np.mean(values))
+        f"{region}_{name}": np.asarray(values)
         for region, numbers in measured._asdict().items()
         for name, values in numbers._asdict().items()
     }

@@ -48,16 +48,13 @@ class FillingTask(Protocol):
     ) -> Float32[np.ndarray, "n h w 3"]: ...
 
 
-def train_and_report(
-    config: Run, task: Any, *, method: str, network: str, console: Console
-) -> int:
+def train_and_report(config: Run, task: Any, *, method: str, console: Console) -> int:
     """Train, or go on training; then draw the samples and print the table.
 
     Args:
       config: A dataclass.
       task: A task to train that is a `FillingTask` as well.
       method: What the network is called in the table.
-      network: What it is called before training.
       console: Where bar and table are drawn.
 
     Returns:
@@ -72,7 +69,7 @@ def train_and_report(
         return _show(config, console)
     machine = describe_machine()
     console.print(
-        f"{network}, {config.loop.steps} steps of {config.data.batch_size} crops, "
+        f"{method}, {config.loop.steps} steps of {config.data.batch_size} crops, "
         f"on {machine.device}, {machine.cores} cores"
     )
     began = time.perf_counter()
@@ -115,7 +112,7 @@ def _report(
         **filled,
     }
     results = {name: quality(images, truth) for name, images in every.items()}
-    rows = spread(truth, count=config.sample_rows)
+    rows = spread(len(truth["image"]), count=config.sample_rows)
     drawn = {name: every[name][rows] for name in ("biharmonic", *filled)}
     sheet = report.draw_samples(take(truth, rows), fills=drawn)
     sheet.save(config.workdir / "samples.png")

@@ -3,13 +3,27 @@ import pathlib
 
 import pytest
 
-from carafe_jax.train import Loop, Optimizer, check_config
+from carafe_jax.train import Loop, Optimizer, check_config, restore_part
+
+
+@dataclasses.dataclass(frozen=True)
+class Layers:
+    widths: tuple[tuple[int, ...], ...] = ((1,),)
+    name: str | None = None
+    verbose: bool = dataclasses.field(default=False, metadata={"compared": False})
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    layers: Layers = Layers()
+    depth: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
     widths: tuple[int, ...] = (1, 2)
+    network: Network = Network()
     workdir: pathlib.Path = dataclasses.field(
         default=pathlib.Path("runs"), metadata={"compared": False}
     )
@@ -46,6 +60,20 @@ def test_fields_that_change_no_number_may_differ(tmp_path):
     check_config(Run(), workdir=tmp_path)
     (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     check_config(Run(workdir=pathlib.Path("elsewhere")), workdir=tmp_path)
+
+
+def test_parts_come_back_as_they_were_but_for_what_changes_no_number(tmp_path):
+    network = Network(Layers(((2, 3), (4,)), "a", verbose=True), depth=5)
+    check_config(Run(network=network), workdir=tmp_path)
+    restored = restore_part(tmp_path, "network", Network)
+    assert restored == Network(Layers(((2, 3), (4,)), "a"), depth=5)
+
+
+def test_part_that_was_not_stored_is_refused(tmp_path):
+    check_config(Run(), workdir=tmp_path)
+    for folder, name in ((tmp_path, "net"), (tmp_path / "nothing", "network")):
+        with pytest.raises(ValueError, match=f"`workdir` must .* has `{name}`, got"):
+            restore_part(folder, name, Network)
 
 
 @pytest.mark.parametrize(

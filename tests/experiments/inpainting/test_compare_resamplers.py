@@ -17,11 +17,11 @@ def test_comparison_averages_over_the_seeds(tmp_path):
     runs = [
         report.read_table(tmp_path / f"conv-{seed}" / "table.csv") for seed in (0, 1)
     ]
-    a, b = (run["conv"]["hole_psnr"] for run in runs)
+    a, b = (run["U-Net"]["hole_psnr"] for run in runs)
     assert a != b
     with (tmp_path / "comparison.csv").open(newline="") as file:
         rows = {(r["method"], r["metric"]): r for r in csv.DictReader(file)}
-    row = rows["conv", "hole_psnr"]
+    row = rows["U-Net", "hole_psnr"]
     assert float(row["mean"]) == pytest.approx((a + b) / 2)
     assert float(row["standard_deviation"]) == pytest.approx(abs(a - b) / 2**0.5)
     assert float(rows["biharmonic", "hole_psnr"]["standard_deviation"]) == 0

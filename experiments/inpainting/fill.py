@@ -1,0 +1,250 @@
+"""Fill holes in photographs with a trained network.
+
+Cost: seconds a photograph on two cores.
+Shows: each photograph with its hole filled, as PNG; its other pixels as they were.
+Command: python -m experiments.inpainting.fill photo.jpg mask.png -o out.png
+Folders: python -m experiments.inpainting.fill photos/ masks/ -o filled/
+A network: python -m experiments.inpainting.quickstart trains one in minutes
+"""
+
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+import tyro
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.text import Text
+
+from carafe_jax.data import (
+    UNREADABLE,
+    InpaintingBatch,
+    decode_photograph,
+    list_images,
+)
+from carafe_jax.train import run
+from experiments.inpainting.holes import HoleColour, read_hole
+from experiments.inpainting.task import Filler
+from experiments.inpainting.trained import Which, load
+
+# A network is compiled for each size that it meets; sizes are padded to multiples.
+_MULTIPLE = 64
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Filling:
+    """Photographs with holes, and a network to fill them with."""
+
+    photo: tyro.conf.Positional[pathlib.Path]
+    """Photograph, or a folder of them."""
+    mask: tyro.conf.Positional[pathlib.Path]
+    """Picture of the same size that shows the hole; or a folder with one for each
+    photograph, of the same name but for its ending."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """PNG file to write; of a folder, a folder."""
+    checkpoint: pathlib.Path = pathlib.Path("runs/inpainting/quickstart")
+    """Folder of the run that trained the network."""
+    which: Which = "best"
+    """Its checkpoint: the best by PSNR in the hole, or the last."""
+    hole: HoleColour = "white"
+    """What marks the hole in a mask."""
+    grow: int = 0
+    """Pixels by which holes are made wider on each side, where masks leave a seam."""
+    longest_side: int = 512
+    """Larger photographs are filled at a whole part of their size, with no side above
+    this, and the fill is enlarged."""
+    overwrite: bool = False
+    """Write over what is there. Else a file that is there is refused, and of a folder
+    passed over."""
+
+    def __post_init__(self) -> None:
+        if self.grow < 0:
+            raise ValueError(f"`grow` must not be negative, got {self.grow}.")
+        if self.longest_side < 1:
+            raise ValueError(
+                f"`longest_side` must be positive, got {self.longest_side}."
+            )
+
+
+Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    photo: pathlib.Path
+    mask: pathlib.Path
+    output: pathlib.Path
+
+
+def main(config: Filling, console: Console) -> int:
+    """Fill each photograph; name those that could not be filled."""
+    jobs, problems = _find_jobs(config)
+    waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
+    trained = load(config.checkpoint, which=config.which)
+    filler = Filler(trained.network, batch_size=1)
+    fill = functools.partial(filler, trained.variables)
+    filled = 0
+    for job in track(waiting, description="filling", console=console):
+        try:
+            _fill_file(job, fill, config)
+        except UNREADABLE as error:
+            problems[job.photo] = str(error)
+        else:
+            filled += 1
+    for path, reason in problems.items():
+        console.print(Text(f"Not filled: {path}: {reason}."), soft_wrap=True)
+    summary = f"Filled by {trained.name}, step {trained.step}: {filled}"
+    if there := len(jobs) - len(waiting):
+        summary += f"; there already: {there}"
+    if problems:
+        summary += f"; not filled: {len(problems)}"
+    console.print(Text(f"{summary}. In {config.output}"), soft_wrap=True)
+    return 1 if problems else 0
+
+
+def fill_photograph(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    *,
+    fill: Fill,
+    longest_side: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill the hole of a photograph of any size.
+
+    Args:
+      photo: RGB in [0, 255].
+      hole: True in the hole.
+      fill: Fills images in [-1, 1], whose sides are multiples of 64.
+      longest_side: A larger photograph is reduced by a whole factor until no side is
+        longer, to means over the pixels that are given.
+
+    Returns:
+      The photograph; only pixels of the hole differ.
+    """
+    factor = -(-max(hole.shape) // longest_side)
+    image, mask = _reduce(photo, hole, factor)
+    height, width = image.shape[:2]
+    pad = [(0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)]
+    image, mask = (np.pad(x, pad, mode="symmetric")[None] for x in (image, mask))
+    filled = fill(InpaintingBatch(image=image, mask=mask))[0, :height, :width]
+    pixels = Image.fromarray(np.uint8(np.round((filled.clip(-1, 1) + 1) * 127.5)))
+    large = pixels.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    enlarged = np.asarray(large)[: hole.shape[0], : hole.shape[1]]
+    return np.where(hole[..., None], enlarged, photo)
+
+
+def _reduce(
+    photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"], factor: int
+) -> tuple[
+    Float32[np.ndarray, "rows columns 3"], Float32[np.ndarray, "rows columns 1"]
+]:
+    """Average blocks over their given pixels; a block without any is hole."""
+    edge = [(0, -side % factor) for side in hole.shape]
+    given = np.pad(~hole, edge)[..., None].astype(np.float32)
+    pixels = given * (np.pad(photo, [*edge, (0, 0)]) / np.float32(127.5) - 1)
+    count, total = (_block_sums(x, factor) for x in (given, pixels))
+    return total / np.maximum(count, 1), (count == 0).astype(np.float32)
+
+
+def _block_sums(
+    x: Float32[np.ndarray, "h w c"], factor: int
+) -> Float32[np.ndarray, "rows columns c"]:
+    height, width, channels = x.shape
+    blocks = x.reshape(height // factor, factor, width // factor, factor, channels)
+    return blocks.sum((1, 3))
+
+
+def _fill_file(job: _Job, fill: Fill, config: Filling) -> None:
+    photo = decode_photograph(job.photo)
+    hole = read_hole(job.mask, colour=config.hole, grow=config.grow)
+    if hole.shape != photo.shape[:2]:
+        raise ValueError(
+            f"the mask must be as large as the photograph, {_size(photo)}, "
+            f"got {_size(hole)}"
+        )
+    pixels = fill_photograph(photo, hole, fill=fill, longest_side=config.longest_side)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = job.output.with_suffix(".partial")
+    image = Image.fromarray(pixels)
+    image.save(partial, format="png", icc_profile=_colour_profile(job.photo))
+    partial.replace(job.output)
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def _colour_profile(path: pathlib.Path) -> bytes | None:
+    """Read what the numbers of an RGB file mean; those of others were converted."""
+    with Image.open(path) as file:
+        return file.info.get("icc_profile") if file.mode.startswith("RGB") else None
+
+
+def _find_jobs(config: Filling) -> tuple[list[_Job], dict[pathlib.Path, str]]:
+    """Pair photographs, masks and outputs; say which photographs lack a mask."""
+    for name in ("photo", "mask"):
+        path = getattr(config, name)
+        if not path.exists():
+            raise ValueError(f"`{name}` must exist, got {str(path)!r}.")
+    if config.photo.is_dir() != config.mask.is_dir():
+        raise ValueError(
+            "`photo` and `mask` must both be files or both be folders, got "
+            f"{str(config.photo)!r} and {str(config.mask)!r}."
+        )
+    if config.photo.is_dir():
+        return _pair_folders(config)
+    if config.output.suffix.lower() != ".png" or config.output.is_dir():
+        raise ValueError(
+            "`output` must be a file that ends in .png, which keeps every pixel, got "
+            f"{str(config.output)!r}."
+        )
+    if config.output.exists() and not config.overwrite:
+        raise ValueError(
+            f"`output` must not exist, got {str(config.output)!r}; --overwrite writes "
+            "over it."
+        )
+    return [_Job(config.photo, config.mask, config.output)], {}
+
+
+def _pair_folders(config: Filling) -> tuple[list[_Job], dict[pathlib.Path, str]]:
+    if config.output.exists() and not config.output.is_dir():
+        raise ValueError(
+            f"`output` must be a folder, as `photo` is, got {str(config.output)!r}."
+        )
+    if config.output.resolve() in (config.photo.resolve(), config.mask.resolve()):
+        raise ValueError(
+            "`output` must be another folder than `photo` and `mask`, got "
+            f"{str(config.output)!r}."
+        )
+    masks = _by_stem(config.mask)
+    jobs, problems = [], {}
+    for stem, photos in _by_stem(config.photo).items():
+        found = masks.get(stem, [])
+        if len(photos) == len(found) == 1:
+            output = config.output / f"{stem}.png"
+            jobs.append(_Job(photos[0], found[0], output))
+        else:
+            reason = (
+                f"there must be one photograph and one mask called {stem}.*, got "
+                f"{len(photos)} and {len(found)}"
+            )
+            problems |= dict.fromkeys(photos, reason)
+    return jobs, problems
+
+
+def _by_stem(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """Group the images of a folder by their relative path without its ending."""
+    groups: dict[str, list[pathlib.Path]] = {}
+    for path in list_images(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        groups.setdefault(stem, []).append(path)
+    return groups
+
+
+if __name__ == "__main__":
+    run(main, Filling, doc=__doc__)

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 from experiments.inpainting import adversarial, evaluate, fill, quickstart, report
 from experiments.inpainting.fills import navier_stokes, telea
 from experiments.inpainting.hole_shares import Measured
-from experiments.inpainting.holes import read_hole
+from experiments.inpainting.holes import HoleColour, read_hole
 from experiments.inpainting.task import Filler
 from experiments.inpainting.trained import load
 from tests.experiments.inpainting import test_adversarial, test_quickstart
@@ -171,9 +172,9 @@ def test_fills_of_opencv_continue_a_constant_and_keep_what_is_given(fill_by):
 
 def test_hole_is_read_in_every_colour(tmp_path):
     hole = square_hole(12, 14)
-    light = np.uint8(255 * hole)
+    light = (255 * hole).astype(np.uint8)
     clear = np.dstack([random_photo(12, 14), 255 - light])
-    masks = {
+    masks: dict[HoleColour, pathlib.Path] = {
         "white": save(tmp_path / "white.png", light),
         "black": save(tmp_path / "black.png", 255 - light),
         "transparent": save(tmp_path / "clear.png", clear),
@@ -186,7 +187,7 @@ def test_hole_is_read_in_every_colour(tmp_path):
 
 
 def test_hole_grows_on_every_side(tmp_path):
-    path = save(tmp_path / "mask.png", np.uint8(255 * square_hole(12, 14)))
+    path = save(tmp_path / "mask.png", (255 * square_hole(12, 14)).astype(np.uint8))
     expected = np.zeros((12, 14), bool)
     expected[:8, 1:11] = True
     np.testing.assert_array_equal(read_hole(path, colour="white", grow=2), expected)
@@ -217,7 +218,7 @@ def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
     photo, hole = random_photo(37, 90), square_hole(37, 90)
     config = fill.Filling(
         photo=save(tmp_path / "photo.png", photo),
-        mask=save(tmp_path / "mask.png", np.uint8(255 * hole)),
+        mask=save(tmp_path / "mask.png", (255 * hole).astype(np.uint8)),
         output=tmp_path / "new" / "out.png",
         checkpoint=run,
         longest_side=64,
@@ -275,7 +276,7 @@ def test_large_photographs_are_filled_from_means_of_what_is_given(longest_side):
 
 
 def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
-    hole = np.uint8(255 * square_hole(16, 16))
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
     for name in ("a.png", "deep/b.jpg", "c.png", "d.png", "e.png"):
         save(tmp_path / "photos" / name, random_photo(16, 16))
     for name in ("a.png", "deep/b.png", "d.png"):

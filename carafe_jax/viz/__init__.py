@@ -1,0 +1,10 @@
+"""What a network of CARAFE++ layers looks at: arrays first, then pictures."""
+
+from carafe_jax.viz.drawing import draw_kernels as draw_kernels
+from carafe_jax.viz.drawing import draw_sources as draw_sources
+from carafe_jax.viz.kernels import effective_taps as effective_taps
+from carafe_jax.viz.kernels import tile_kernels as tile_kernels
+from carafe_jax.viz.levels import Level as Level
+from carafe_jax.viz.levels import reassembly_levels as reassembly_levels
+from carafe_jax.viz.sources import reassembly_sources as reassembly_sources
+from carafe_jax.viz.sources import strongest_sources as strongest_sources

@@ -1,0 +1,63 @@
+"""Reassembly kernels as pictures."""
+
+import math
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+
+@typing.no_type_check  # It refuses wrong kernels itself, in words.
+def tile_kernels(
+    kernels: Float[ArrayLike, "h w taps"], *, gap: int = 1
+) -> Float[np.ndarray, "rows columns"]:
+    """Lay out the kernels of a region, each a k x k tile at its pixel's place.
+
+    Args:
+      kernels: Of one example and group, such as `level.kernels[0, :8, :8, 0]`.
+      gap: Empty pixels between tiles.
+
+    Returns:
+      A picture of h * (k + gap) - gap rows, as many columns for each of w, with NaN
+      between the tiles.
+
+    Raises:
+      ValueError: `kernels` does not have three axes, or not k*k taps; or `gap` is
+        negative.
+    """
+    kernels = np.asarray(kernels)
+    if kernels.ndim != 3 or 0 in kernels.shape:
+        raise ValueError(
+            "`kernels` must have 3 axes, (H, W, k*k), none of them empty, "
+            f"got shape {kernels.shape}."
+        )
+    h, w, taps = kernels.shape
+    k = math.isqrt(taps)
+    if k * k != taps:
+        raise ValueError(f"`kernels` must have k*k taps in its last axis, got {taps}.")
+    if gap < 0:
+        raise ValueError(f"`gap` must not be negative, got {gap}.")
+    tiles = np.full((h, k + gap, w, k + gap), np.nan, kernels.dtype)
+    tiles[:, :k, :, :k] = kernels.reshape(h, w, k, k).transpose(0, 2, 1, 3)
+    picture = tiles.reshape(h * (k + gap), w * (k + gap))
+    return picture[: h * (k + gap) - gap, : w * (k + gap) - gap]
+
+
+def effective_taps(kernels: Float[Array, "*n taps"]) -> Float[Array, "*n"]:
+    """Say over how many taps each kernel spreads: the exponential of its entropy.
+
+    It is exp(-sum p log p) with p the kernel over its sum: 1 where a kernel copies one
+    pixel, k*k where it averages the window.
+
+    Args:
+      kernels: Not negative; each with a positive sum.
+
+    Returns:
+      In [1, k*k], in float32, or in float64 where the kernels have it.
+    """
+    kernels = kernels.astype(jnp.promote_types(kernels.dtype, jnp.float32))
+    share = kernels / kernels.sum(-1, keepdims=True)
+    return jnp.exp(jax.scipy.special.entr(share).sum(-1))

@@ -1,0 +1,264 @@
+# %% [markdown]
+# # Inpainting with CARAFE++, and a look inside
+#
+# A network is trained on photographs with holes, live; fills holes that it has never
+# seen; and is then asked what it looked at: the kernels that its CARAFE++ layers
+# predicted, and the source pixels that an output pixel was reassembled from, as in
+# figure 9 of the paper ([arXiv:2012.04733](https://arxiv.org/abs/2012.04733)).
+#
+# It takes a minute or two on two CPU cores. The photographs ship with scikit-image:
+# nothing is downloaded. Put the path of a folder in the place of `"builtin"` to use
+# your own.
+
+# %%
+import jax
+import numpy as np
+import optax
+from IPython.display import Markdown, display
+from matplotlib import pyplot as plt
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from skimage.restoration import inpaint_biharmonic
+
+from carafe_jax.data import (
+    FreeFormMasks,
+    InpaintingData,
+    free_form_mask,
+    held_out_examples,
+    open_photographs,
+    training_batches,
+)
+from carafe_jax.losses import masked_l1
+from carafe_jax.metrics import inpainting_quality, to_unit_range
+from carafe_jax.models import UNet
+from carafe_jax.viz import (
+    draw_kernels,
+    draw_sources,
+    effective_taps,
+    reassembly_levels,
+    reassembly_sources,
+)
+
+set_matplotlib_formats("jpeg")
+
+# %% [markdown]
+# ## Photographs with holes
+#
+# Batches are random crops with random strokes, drawn from a seed. Images are in [-1,
+# 1]; the mask is 1 in the hole.
+
+# %%
+data = InpaintingData(
+    source="builtin", crop_size=64, batch_size=8, colours="shuffled", test_crops=4
+)
+batches = training_batches(data)
+test = held_out_examples(data)
+
+
+def punched(batch):
+    """Draw the holes white; images in [0, 1]."""
+    return np.where(batch["mask"] > 0, 1, to_unit_range(batch["image"]))
+
+
+def show(rows, *, size=1.6):
+    """Draw rows of pictures in [0, 1] by their titles."""
+    columns = max(map(len, rows.values()))
+    figure, axes = plt.subplots(
+        len(rows), columns, figsize=(size * columns, size * len(rows)), squeeze=False
+    )
+    for (title, pictures), line in zip(rows.items(), axes, strict=True):
+        line[0].set_ylabel(title, fontsize=9)
+        for axis, picture in zip(line, pictures, strict=False):
+            axis.imshow(np.clip(picture, 0, 1))
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+    figure.tight_layout(pad=0.3)
+
+
+show({"training": punched(next(batches)), "test": punched(test)})
+
+# %% [markdown]
+# ## A network
+#
+# `UNet` takes its resamplers as arguments; without any, all are CARAFE++. The strided
+# convolutions of the encoder became CARAFE++ and a convolution without stride, the
+# interpolation of the decoder became CARAFE++ (section 4.3 of the paper).
+
+# %%
+network = UNet(stage_features=(16, 32, 64, 96))
+variables = network.init(jax.random.key(0), test["image"], test["mask"])
+count = sum(leaf.size for leaf in jax.tree.leaves(variables))
+print(f"{count / 1e6:.2f} million parameters")
+
+# %% [markdown]
+# ## Training, live
+#
+# The mean absolute error, six times as much in the hole as outside it. Everything is
+# plain optax; the experiments of this repository add resuming, meshes and logs around
+# the same step.
+
+# %%
+STEPS = 600
+optimizer = optax.adam(optax.cosine_decay_schedule(2e-3, STEPS))
+state = optimizer.init(variables)
+
+
+@jax.jit
+def train_step(variables, state, batch):
+    """Make one step; return the loss beside what has changed."""
+
+    def loss(variables):
+        predicted = network.apply(variables, **batch).predicted
+        hole = masked_l1(predicted, batch["image"], mask=batch["mask"])
+        given = masked_l1(predicted, batch["image"], mask=1 - batch["mask"])
+        return 6 * hole + given
+
+    value, gradient = jax.value_and_grad(loss)(variables)
+    updates, state = optimizer.update(gradient, state)
+    return optax.apply_updates(variables, updates), state, value
+
+
+@jax.jit
+def fill(variables, batch):
+    """Fill the holes; the given pixels stay as they are. Images in [0, 1]."""
+    return to_unit_range(network.apply(variables, **batch).composed)
+
+
+losses = []
+screen = display(display_id=True)
+for step in range(STEPS):
+    variables, state, loss = train_step(variables, state, next(batches))
+    losses.append(loss)
+    if step % 50 == 49:
+        figure, axes = plt.subplots(1, 5, figsize=(11, 2.2))
+        axes[0].plot(losses, linewidth=0.5)
+        axes[0].set(title=f"loss, step {step + 1}", ylim=(0, None))
+        for axis, picture in zip(axes[1:], fill(variables, test)[:4], strict=True):
+            axis.imshow(picture)
+            axis.axis("off")
+        screen.update(figure)
+        plt.close(figure)
+
+# %% [markdown]
+# ## Filled holes
+#
+# Crops of the two test photographs, beside the smoothest continuation of what is around
+# a hole, the biharmonic fill. That one is hard to beat on smooth pictures after a
+# minute of training.
+
+
+# %%
+def smooth(batch):
+    """Fill holes with the biharmonic equation."""
+    pairs = zip(punched(batch), batch["mask"][..., 0] > 0, strict=True)
+    filled = [inpaint_biharmonic(x, hole, channel_axis=-1) for x, hole in pairs]
+    return np.stack(filled).clip(0, 1).astype(np.float32)
+
+
+fills = {"biharmonic": smooth(test), "CARAFE++": fill(variables, test)}
+truth = to_unit_range(test["image"])
+show({"input": punched(test), **fills, "truth": truth})
+
+table = "| | L1 (%) in the hole | PSNR (dB) | SSIM |\n|---|---|---|---|"
+for name, filled in fills.items():
+    hole = inpainting_quality(filled, truth, masks=test["mask"]).hole
+    l1, psnr, ssim = (np.mean(values) for values in hole)
+    table += f"\n| {name} | {l1:.2f} | {psnr:.2f} | {ssim:.3f} |"
+Markdown(table)
+
+# %% [markdown]
+# The network takes images of any size. Here is a whole photograph, with a hole of your
+# own drawing: change the arrays and run the cell again.
+
+# %%
+photograph = open_photographs("builtin", split="test", minimum_side=64)[0][::2, ::2]
+height, width, _ = photograph.shape
+mask = free_form_mask(
+    np.random.default_rng(1),
+    height=height,
+    width=width,
+    masks=FreeFormMasks(brush_width=(0.03, 0.06), rectangles=(0, 0)),
+)
+mask[95:115, 30:60] = 1
+whole = {"image": np.float32(photograph)[None] / 127.5 - 1, "mask": mask[None]}
+filled = fill(variables, whole)
+pictures = [punched(whole)[0], filled[0], to_unit_range(whole["image"])[0]]
+show({"": pictures}, size=3.6)
+
+# %% [markdown]
+# ## Inside: the kernels
+#
+# `reassembly_levels` runs the network and hands out what each CARAFE++ layer did. The
+# number of effective taps says over how many of the 25 taps a kernel spreads: 25 is a
+# blur, 1 copies a pixel.
+
+# %%
+levels = reassembly_levels(network, variables, **whole)
+table = "| layer | from | to | effective taps, mean |\n|---|---|---|---|"
+for name, level in levels.items():
+    taps = float(effective_taps(level.kernels).mean())
+    table += f"\n| {name} | {level.size} | {level.kernels.shape[1:3]} | {taps:.1f} |"
+display(Markdown(table))
+
+figure, axes = plt.subplots(2, 3, figsize=(11, 5))
+for axis, (name, level) in zip(axes.flat, levels.items(), strict=True):
+    axis.imshow(effective_taps(level.kernels[0, :, :, 0]), vmin=1, vmax=25)
+    axis.set_title(name, fontsize=9)
+    axis.axis("off")
+figure.tight_layout()
+
+# %% [markdown]
+# Both ends of the network know the holes. In the first layer kernels narrow down along
+# their borders, to the pixels that are given; in the last layer they are narrow where
+# pixels are given and spread where they are not. Here are kernels of both as pictures,
+# each a tile at its pixel, at the right eye:
+
+# %%
+first, *_, last = levels
+figure, axes = plt.subplots(1, 2, figsize=(9, 4.5))
+for axis, name, corner in ((axes[0], first, (40, 76)), (axes[1], last, (84, 156))):
+    y, x = corner
+    draw_kernels(axis, levels[name].kernels[0, y : y + 8, x : x + 8, 0])
+    axis.set_title(name)
+
+# %% [markdown]
+# ## Inside: where a pixel comes from
+#
+# `reassembly_sources` follows output pixels back through any number of layers: along
+# each path the weights of the kernels are multiplied, and all paths to a source pixel
+# are added. Below, red dots are the strongest source pixels, which hold half of the
+# weight together; the larger, the heavier. The green ring is the output pixel.
+#
+# The first row goes back through the last up-sampling alone, to a map of half the size;
+# the second through two, the third through all three of the decoder, as in figure 9.
+# The last row goes on through the encoder, to the pixels of the photograph, with the
+# weight as colour. Convolutions and skips between the layers are passed over, as in the
+# paper.
+
+# %%
+pixels = [(105, 45), (62, 80), (50, 180), (98, 128)]
+size = (height, width)
+down = [level for name, level in levels.items() if name.startswith("down")]
+up = [level for name, level in levels.items() if name.startswith("up")]
+
+figure, axes = plt.subplots(4, len(pixels), figsize=(9, 9))
+for line, path in zip(axes, (up[2:], up[1:], up, [*down, *up]), strict=True):
+    sources = reassembly_sources(path, pixels)[0]
+    for axis, pixel, weights in zip(line, pixels, sources, strict=True):
+        if len(path) <= len(up):
+            draw_sources(axis, filled[0], weights, pixel=pixel, size=size, share=0.5)
+        else:
+            axis.imshow(filled[0] * 0.6)
+            axis.imshow(weights, cmap="hot", alpha=(weights / weights.max()) ** 0.5)
+        y, x = pixel
+        axis.set(xlim=(x - 44, x + 44), ylim=(y + 44, y - 44), xticks=[], yticks=[])
+figure.tight_layout(pad=0.3)
+
+# %% [markdown]
+# ## Where to go on
+#
+# - `python -m experiments.inpainting.quickstart` trains the same network for longer,
+#   with checkpoints, TensorBoard and a table; `python -m experiments.inpainting.fill`
+#   fills holes in your photographs with it.
+# - [Inpainting](../../docs/inpainting.md): Global&Local, partial convolutions and the
+#   adversarial training of the paper.
+# - [tour.ipynb](tour.ipynb): the operator and the layer by themselves.

@@ -4,6 +4,7 @@ Cost: a few seconds for each number of workers.
 Shows: training images a second by worker processes, for each core, and how many cores
 would feed a network that takes `--network-speed`; as a table and input_pipeline.csv.
 Command: python -m experiments.benchmarks.input_pipeline --data.source FOLDER
+Like ImageNet: add --jpeg-size 500 375 where the images of the folder are smaller
 """
 
 import csv
@@ -11,16 +12,25 @@ import dataclasses
 import itertools
 import pathlib
 import statistics
+import tempfile
 import time
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from carafe_jax.data import ClassificationData, classification_training_batches
+from carafe_jax.data.labelled_images import open_labelled_images
 from carafe_jax.train import run
 from experiments.machine import describe_machine
+
+_JPEGS = 500
+# With this grain a JPEG of 500 x 375 pixels takes about 100 kB, as ImageNet's do.
+_GRAIN = 12.0
+_JPEG_QUALITY = 90
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,10 @@ class InputPipeline:
     """Of a timing: many more than are made ahead."""
     repetitions: int = 5
     """Timings, of which the median counts."""
+    jpeg_size: tuple[int, int] | None = None
+    """Width and height in pixels of JPEGs that are made of the images, with grain, in a
+    temporary folder, and read in their place; ImageNet's are about 500 x 375. None: the
+    images as they are."""
     network_speed: float = 2500.0
     """Training images a second that are asked for; a guess for ResNet-50 in bfloat16 on
     an H200."""
@@ -47,6 +61,8 @@ class InputPipeline:
                 raise ValueError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
+        if self.jpeg_size is not None and min(self.jpeg_size) < 1:
+            raise ValueError(f"`jpeg_size` must be positive, got {self.jpeg_size}.")
         if not self.worker_processes or min(self.worker_processes) < 0:
             raise ValueError(
                 "`worker_processes` must be one or more numbers that are not negative, "
@@ -56,13 +72,25 @@ class InputPipeline:
 
 def main(config: InputPipeline, console: Console) -> int:
     """Read, and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = config.data
+        if config.jpeg_size is not None:
+            with console.status("making JPEGs"):
+                _write_jpegs(data.source, config.jpeg_size, pathlib.Path(folder))
+            data = dataclasses.replace(data, source=folder)
+        return _report(config, data, console)
+
+
+def _report(config: InputPipeline, data: ClassificationData, console: Console) -> int:
     machine = describe_machine()
+    jpegs = "x".join(map(str, config.jpeg_size)) if config.jpeg_size else ""
     rows: list[dict[str, Any]] = []
     for workers in track(config.worker_processes, "reading", console=console):
-        data = dataclasses.replace(config.data, worker_processes=workers)
+        data = dataclasses.replace(data, worker_processes=workers)
         speed = _images_per_second(data, config.batches, config.repetitions)
         rows.append(
             {
+                "jpeg_size": jpegs,
                 "image_size": data.image_size,
                 "batch_size": data.batch_size,
                 "worker_processes": workers,
@@ -78,8 +106,9 @@ def main(config: InputPipeline, console: Console) -> int:
         writer.writeheader()
         writer.writerows(rows)
     table = Table(
-        title=f"Training images of {config.data.source}, {config.data.image_size} px, "
-        f"{machine.cores} cores"
+        title=f"Training images of {config.data.source}"
+        + (f" as JPEGs of {jpegs} px" if jpegs else "")
+        + f", {data.image_size} px, {machine.cores} cores"
     )
     feeding = f"cores for {config.network_speed:.0f} images/s"
     for column in ("worker processes", "images/s", "a core", feeding):
@@ -94,6 +123,22 @@ def main(config: InputPipeline, console: Console) -> int:
     console.print(table)
     console.print(f"Table: {config.output}")
     return 0
+
+
+def _write_jpegs(source: str, size: tuple[int, int], folder: pathlib.Path) -> None:
+    """Write images of all over a source as the training part of a folder."""
+    images = open_labelled_images(source, split="train")
+    rng = np.random.default_rng(0)
+    chosen = np.linspace(0, len(images) - 1, _JPEGS).astype(int).tolist()
+    for number, index in enumerate(chosen):
+        image, label = images.open(index)
+        with image:
+            large = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+        grain = rng.normal(0, _GRAIN, (size[1], size[0], 1))
+        pixels = np.uint8((np.asarray(large) + grain).clip(0, 255))
+        path = folder / "train" / images.classes[label] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, quality=_JPEG_QUALITY)
 
 
 def _images_per_second(

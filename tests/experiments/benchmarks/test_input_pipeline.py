@@ -1,11 +1,13 @@
 import csv
+import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import ClassificationData
+from carafe_jax.data import ClassificationData, decode_photograph
+from experiments.benchmarks import input_pipeline
 from experiments.benchmarks.input_pipeline import InputPipeline, main
 
 
@@ -38,8 +40,34 @@ def test_speed_is_told_for_each_core(data, tmp_path):
     assert "cores for 2500 images/s" in console.export_text()
 
 
+def test_images_are_read_from_jpegs_of_the_size_that_is_asked_for(
+    data, tmp_path, monkeypatch
+):
+    shapes = []
+
+    def read(data, batches, repetitions):
+        paths = sorted(pathlib.Path(data.source).glob("train/cat/*.jpg"))
+        shapes.extend(decode_photograph(path).shape for path in paths)
+        return 1.0
+
+    monkeypatch.setattr(input_pipeline, "_JPEGS", 4)
+    monkeypatch.setattr(input_pipeline, "_images_per_second", read)
+    config = InputPipeline(
+        data=data,
+        worker_processes=(0,),
+        jpeg_size=(20, 15),
+        output=tmp_path / "table.csv",
+    )
+    assert main(config, Console(quiet=True)) == 0
+    assert shapes == 4 * [(15, 20, 3)]
+    with config.output.open(newline="") as file:
+        assert next(csv.DictReader(file))["jpeg_size"] == "20x15"
+
+
 def test_values_that_make_no_sense_are_refused(data):
     with pytest.raises(ValueError, match="`batches` must be positive, got 0"):
         InputPipeline(data=data, batches=0)
+    with pytest.raises(ValueError, match=r"`jpeg_size` must be positive, got \(0, 5\)"):
+        InputPipeline(data=data, jpeg_size=(0, 5))
     with pytest.raises(ValueError, match="`worker_processes` must be one or more"):
         InputPipeline(data=data, worker_processes=(-1,))

@@ -97,13 +97,15 @@ def main(config: Filling, console: Console) -> int:
         else:
             filled += 1
     for path, reason in problems.items():
-        console.print(Text(f"Not filled: {path}: {reason}."), soft_wrap=True)
+        console.print(Text(f"Not filled: {path}: {reason}"), soft_wrap=True)
     summary = f"Filled by {trained.name}, step {trained.step}: {filled}"
     if there := len(jobs) - len(waiting):
         summary += f"; there already: {there}"
     if problems:
         summary += f"; not filled: {len(problems)}"
-    console.print(Text(f"{summary}. In {config.output}"), soft_wrap=True)
+    if filled or there:
+        summary += f". In {config.output}"
+    console.print(Text(summary), soft_wrap=True)
     return 1 if problems else 0
 
 

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import importlib.util
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import jax
@@ -32,14 +32,13 @@ from carafe_jax.data import (
 )
 from carafe_jax.train import run
 from experiments.inpainting import fills, report
+from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
 from experiments.inpainting.hole_shares import Measured
 from experiments.inpainting.task import Filler, quality_of_each, spread
 from experiments.inpainting.trained import Trained, Which, load
 from experiments.machine import describe_machine
 
 Classic = Literal["mean colour", "biharmonic", "Telea", "Navier-Stokes"]
-
-Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
 
 _FILLS_OF_OPENCV = {"Telea": fills.telea, "Navier-Stokes": fills.navier_stokes}
 
@@ -123,7 +122,11 @@ def _test_data(config: Evaluation, data: InpaintingData) -> InpaintingData:
 
 
 def _methods(config: Evaluation, trained: Trained, console: Console) -> dict[str, Fill]:
-    """Choose the fills, the network's last; without OpenCV, leave out its fills."""
+    """Choose the fills, the network's last; without OpenCV, leave out its fills.
+
+    The network fills each picture at once, as in its training, and from coarse to fine,
+    as photographs of any size.
+    """
     chosen = dict.fromkeys(config.classic)
     missing = [name for name in chosen if name in _FILLS_OF_OPENCV]
     if missing and importlib.util.find_spec("cv2") is None:
@@ -141,9 +144,36 @@ def _methods(config: Evaluation, trained: Trained, console: Console) -> dict[str
             for name, fill in _FILLS_OF_OPENCV.items()
         },
     }
-    filler = Filler(trained.network, batch_size=config.batch_size)
     methods = {name: known[name] for name in chosen}
-    return {**methods, trained.name: functools.partial(filler, trained.variables)}
+    filler = Filler(trained.network, batch_size=config.batch_size)
+    fill = functools.partial(filler, trained.variables)
+    reach = reach_of(trained.data)
+    coarse_to_fine = functools.partial(_coarse_to_fine, fill=fill, reach=reach)
+    return {
+        **methods,
+        trained.name: fill,
+        f"{trained.name}, coarse to fine": coarse_to_fine,
+    }
+
+
+def _coarse_to_fine(
+    batch: InpaintingBatch, *, fill: Fill, reach: int
+) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill as `experiments.inpainting.fill` does, to 8-bit pixels."""
+    photos = np.round((batch["image"] + 1) * 127.5).astype(np.uint8)
+    filled = [
+        fill_photograph(
+            photo,
+            mask[..., 0] > 0,
+            fill=fill,
+            reach=reach,
+            longest_side=max(mask.shape),
+        )
+        for photo, mask in zip(photos, batch["mask"], strict=True)
+    ]
+    return np.where(
+        batch["mask"] > 0, np.stack(filled) / np.float32(127.5) - 1, batch["image"]
+    )
 
 
 def _measure(

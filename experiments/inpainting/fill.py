@@ -15,25 +15,18 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from carafe_jax.data import (
-    UNREADABLE,
-    InpaintingBatch,
-    decode_photograph,
-    list_images,
-)
+from carafe_jax.data import UNREADABLE, decode_photograph, list_images
 from carafe_jax.train import run
+from experiments.inpainting.coarse_to_fine import fill_photograph, reach_of
 from experiments.inpainting.holes import HoleColour, read_hole
 from experiments.inpainting.task import Filler
 from experiments.inpainting.trained import Which, load
-
-# A network is compiled for each size that it meets; sizes are padded to multiples.
-_MULTIPLE = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +48,11 @@ class Filling:
     """What marks the hole in a mask."""
     grow: int = 0
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
-    longest_side: int = 512
+    reach: int | None = None
+    """Pixels from the border of a hole that the network fills at once; deeper holes are
+    filled at half the size first, and so on. None: an eighth of the side of the crops
+    that it was trained on."""
+    longest_side: int = 1024
     """Larger photographs are filled at a whole part of their size, with no side above
     this, and the fill is enlarged."""
     overwrite: bool = False
@@ -65,13 +62,15 @@ class Filling:
     def __post_init__(self) -> None:
         if self.grow < 0:
             raise ValueError(f"`grow` must not be negative, got {self.grow}.")
-        if self.longest_side < 1:
-            raise ValueError(
-                f"`longest_side` must be positive, got {self.longest_side}."
-            )
+        for name in ("longest_side", "reach"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be positive, got {value}.")
 
 
-Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
+_Fill = Callable[
+    [UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]], UInt8[np.ndarray, "h w 3"]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +86,12 @@ def main(config: Filling, console: Console) -> int:
     waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
     trained = load(config.checkpoint, which=config.which)
     filler = Filler(trained.network, batch_size=1)
-    fill = functools.partial(filler, trained.variables)
+    fill = functools.partial(
+        fill_photograph,
+        fill=functools.partial(filler, trained.variables),
+        reach=config.reach or reach_of(trained.data),
+        longest_side=config.longest_side,
+    )
     filled = 0
     for job in track(waiting, description="filling", console=console):
         try:
@@ -109,59 +113,7 @@ def main(config: Filling, console: Console) -> int:
     return 1 if problems else 0
 
 
-def fill_photograph(
-    photo: UInt8[np.ndarray, "h w 3"],
-    hole: Bool[np.ndarray, "h w"],
-    *,
-    fill: Fill,
-    longest_side: int,
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Fill the hole of a photograph of any size.
-
-    Args:
-      photo: RGB in [0, 255].
-      hole: True in the hole.
-      fill: Fills images in [-1, 1], whose sides are multiples of 64.
-      longest_side: A larger photograph is reduced by a whole factor until no side is
-        longer, to means over the pixels that are given.
-
-    Returns:
-      The photograph; only pixels of the hole differ.
-    """
-    factor = -(-max(hole.shape) // longest_side)
-    image, mask = _reduce(photo, hole, factor)
-    height, width = image.shape[:2]
-    pad = [(0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)]
-    image, mask = (np.pad(x, pad, mode="symmetric")[None] for x in (image, mask))
-    filled = fill(InpaintingBatch(image=image, mask=mask))[0, :height, :width]
-    pixels = Image.fromarray(np.uint8(np.round((filled.clip(-1, 1) + 1) * 127.5)))
-    large = pixels.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
-    enlarged = np.asarray(large)[: hole.shape[0], : hole.shape[1]]
-    return np.where(hole[..., None], enlarged, photo)
-
-
-def _reduce(
-    photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"], factor: int
-) -> tuple[
-    Float32[np.ndarray, "rows columns 3"], Float32[np.ndarray, "rows columns 1"]
-]:
-    """Average blocks over their given pixels; a block without any is hole."""
-    edge = [(0, -side % factor) for side in hole.shape]
-    given = np.pad(~hole, edge)[..., None].astype(np.float32)
-    pixels = given * (np.pad(photo, [*edge, (0, 0)]) / np.float32(127.5) - 1)
-    count, total = (_block_sums(x, factor) for x in (given, pixels))
-    return total / np.maximum(count, 1), (count == 0).astype(np.float32)
-
-
-def _block_sums(
-    x: Float32[np.ndarray, "h w c"], factor: int
-) -> Float32[np.ndarray, "rows columns c"]:
-    height, width, channels = x.shape
-    blocks = x.reshape(height // factor, factor, width // factor, factor, channels)
-    return blocks.sum((1, 3))
-
-
-def _fill_file(job: _Job, fill: Fill, config: Filling) -> None:
+def _fill_file(job: _Job, fill: _Fill, config: Filling) -> None:
     photo = decode_photograph(job.photo)
     hole = read_hole(job.mask, colour=config.hole, grow=config.grow)
     if hole.shape != photo.shape[:2]:
@@ -169,7 +121,7 @@ def _fill_file(job: _Job, fill: Fill, config: Filling) -> None:
             f"the mask must be as large as the photograph, {_size(photo)}, "
             f"got {_size(hole)}"
         )
-    pixels = fill_photograph(photo, hole, fill=fill, longest_side=config.longest_side)
+    pixels = fill(photo, hole)
     job.output.parent.mkdir(parents=True, exist_ok=True)
     partial = job.output.with_suffix(".partial")
     image = Image.fromarray(pixels)

@@ -11,6 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from experiments.inpainting import adversarial, evaluate, fill, quickstart, report
+from experiments.inpainting.coarse_to_fine import fill_photograph
 from experiments.inpainting.fills import navier_stokes, telea
 from experiments.inpainting.hole_shares import Measured
 from experiments.inpainting.holes import HoleColour, read_hole
@@ -91,15 +92,15 @@ def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
     for method in ("mean colour", "biharmonic", "U-Net"):
         assert f"{table[method]['hole_psnr']:.2f}" in text
     overall = _rows(tmp_path / "quality.csv", hole_share="all")
-    assert list(overall) == [*config.classic, "U-Net"]
+    assert list(overall) == [*config.classic, "U-Net", "U-Net, coarse to fine"]
     for method, row in table.items():
         for name in report.COLUMNS:
             assert float(overall[method][name]) == pytest.approx(row[name], rel=1e-5)
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     assert provenance["step"] == 4
     with Image.open(tmp_path / "samples.png") as picture:
-        # Input, four fills, network, truth: two test pictures.
-        assert picture.size == (7 * 196 - 4, 24 + 2 * 196 - 4)
+        # Input, four fills, the network twice, truth: two test pictures.
+        assert picture.size == (8 * 196 - 4, 24 + 2 * 196 - 4)
 
 
 def _rows(path, **where):
@@ -129,7 +130,7 @@ def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeyp
     assert status == 0
     assert "Left out: Telea" in text
     methods = list(_rows(tmp_path / "quality.csv", hole_share="all"))
-    assert methods == ["mean colour", "U-Net"]
+    assert methods == ["mean colour", "U-Net", "U-Net, coarse to fine"]
 
 
 def test_means_are_taken_by_the_size_of_the_hole(tmp_path):
@@ -236,22 +237,23 @@ def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
     assert fill.main(again, Console(quiet=True)) == 0
 
 
-def test_what_the_hole_hides_does_not_matter(run):
+@pytest.mark.parametrize(("reach", "longest_side"), [(30, 15), (30, 64), (1, 64)])
+def test_what_the_hole_hides_does_not_matter(run, reach, longest_side):
     trained = load(run, which="last")
     filler = Filler(trained.network, batch_size=1)
     photo, hole = random_photo(20, 30), square_hole(20, 30)
     other = np.where(hole[..., None], np.uint8(0), photo)
-    for longest_side in (15, 64):
-        first, second = (
-            fill.fill_photograph(
-                pixels,
-                hole,
-                fill=lambda batch: filler(trained.variables, batch),
-                longest_side=longest_side,
-            )
-            for pixels in (photo, other)
+    first, second = (
+        fill_photograph(
+            pixels,
+            hole,
+            fill=lambda batch: filler(trained.variables, batch),
+            reach=reach,
+            longest_side=longest_side,
         )
-        np.testing.assert_array_equal(first, second)
+        for pixels in (photo, other)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("longest_side", [64, 20, 7])
@@ -265,14 +267,57 @@ def test_large_photographs_are_filled_from_means_of_what_is_given(longest_side):
         seen.append(batch)
         return np.where(batch["mask"] > 0, np.float32(0.5), batch["image"])
 
-    filled = fill.fill_photograph(photo, hole, fill=constant, longest_side=longest_side)
+    filled = fill_photograph(
+        photo, hole, fill=constant, reach=30, longest_side=longest_side
+    )
     np.testing.assert_array_equal(filled[~hole], 90)
-    image, mask = seen[0]["image"], seen[0]["mask"]
+    ((image, mask),) = ((batch["image"], batch["mask"]) for batch in seen)
     assert image.shape == (1, 64, 64, 3)
     given = np.broadcast_to(mask == 0, image.shape)
     np.testing.assert_allclose(image[given], 90 / 127.5 - 1, rtol=1e-6)
     if longest_side == 64:
         np.testing.assert_array_equal(filled[hole], round(1.5 * 127.5))
+
+
+def test_deep_holes_are_filled_from_coarse_to_fine():
+    photo = np.zeros((64, 64, 3), np.uint8)
+    hole = np.zeros((64, 64), bool)
+    hole[20:44, 16:48] = True  # 12 pixels deep
+    masks = []
+
+    def count(batch):
+        masks.append(batch["mask"][0, ..., 0])
+        level = np.float32(len(masks) / 10)
+        return np.where(batch["mask"] > 0, level, batch["image"])
+
+    filled = fill_photograph(photo, hole, fill=count, reach=3, longest_side=64)
+    # Sizes 1/4, 1/2 and 1, padded to 64 by mirrors.
+    unknown = [
+        mask[:side, :side] for mask, side in zip(masks, (16, 32, 64), strict=True)
+    ]
+    assert [mask.sum() for mask in unknown] == [
+        6 * 8,
+        12 * 16 - 6 * 10,
+        24 * 32 - 18 * 26,
+    ]
+    np.testing.assert_array_equal(filled[~hole], 0)
+    level = np.round((filled[..., 0] / 127.5 - 1) * 10)
+    np.testing.assert_array_equal(level[32, 16:30], 3 * [3] + 3 * [2] + 8 * [1])
+
+
+def test_a_hole_without_end_is_filled_once_nothing_is_left_of_the_photograph():
+    hole = np.ones((40, 40), bool)
+    hole[0, 0] = False
+    sides = []
+
+    def fill(batch):
+        sides.append(int(batch["mask"].size))
+        return np.zeros_like(batch["image"])
+
+    fill_photograph(
+        np.zeros((40, 40, 3), np.uint8), hole, fill=fill, reach=1, longest_side=64
+    )
+    assert len(sides) == 5
 
 
 def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
@@ -324,7 +369,9 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
         fill.main(config, Console(quiet=True))
 
 
-@pytest.mark.parametrize(("field", "value"), [("grow", -1), ("longest_side", 0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("grow", -1), ("longest_side", 0), ("reach", 0)]
+)
 def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
     paths = dict.fromkeys(("photo", "mask", "output"), tmp_path)
     with pytest.raises(ValueError, match=f"`{field}` must"):

@@ -1,0 +1,112 @@
+"""Fill photographs of any size with a network that was trained on small crops.
+
+A network fills well what is as near to given pixels as in its training; farther in, it
+falls back to a mean colour. So a deep hole is filled at a fraction of the size first,
+where it is shallow. At twice that size its middle counts as given and the network fills
+the rim, and so on up to the size of the photograph.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+
+from carafe_jax.data import InpaintingBatch, InpaintingData
+
+# A network is compiled for each size that it meets; sizes are padded to multiples.
+_MULTIPLE = 64
+
+Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
+
+
+def reach_of(data: InpaintingData) -> int:
+    """Say how many pixels into a hole a network fills well that was trained on these.
+
+    An eighth of the side of its crops: about as deep as most of its holes were.
+    """
+    return max(1, data.crop_size // 8)
+
+
+def fill_photograph(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    *,
+    fill: Fill,
+    reach: int,
+    longest_side: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill the hole of a photograph of any size.
+
+    Args:
+      photo: RGB in [0, 255].
+      hole: True in the hole.
+      fill: Fills images in [-1, 1], whose sides are multiples of 64.
+      reach: Pixels from the border of a hole that it fills at one size; positive.
+      longest_side: A larger photograph is reduced by a whole factor until no side is
+        longer, to means over the pixels that are given, and the fill is enlarged;
+        positive.
+
+    Returns:
+      The photograph; only pixels of the hole differ.
+    """
+    depth = np.asarray(distance_transform_edt(hole))
+    unknown = hole
+    for factor in _factors(hole.shape, depth.max(), reach, longest_side):
+        enlarged = _fill_reduced(photo, unknown, fill, factor)
+        photo = np.where(unknown[..., None], enlarged, photo)
+        # At twice the size, what lies deeper is given.
+        unknown = hole & (depth <= reach * factor / 2)
+    return photo
+
+
+def _factors(
+    shape: tuple[int, ...], depth: float, reach: int, longest_side: int
+) -> Iterator[int]:
+    """Yield by how much to reduce a photograph, from the most to the least."""
+    least = factor = -(-max(shape) // longest_side)
+    # Smaller than this, nothing is left of a photograph.
+    while depth > reach * factor and max(shape) > 4 * reach * factor:
+        factor *= 2
+    while factor >= least:
+        yield factor
+        factor //= 2
+
+
+def _fill_reduced(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    fill: Fill,
+    factor: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill a reduced photograph, and enlarge it."""
+    image, mask = _reduce(photo, hole, factor)
+    height, width = image.shape[:2]
+    pad = [(0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)]
+    image, mask = (np.pad(x, pad, mode="symmetric")[None] for x in (image, mask))
+    filled = fill(InpaintingBatch(image=image, mask=mask))[0, :height, :width]
+    pixels = Image.fromarray(np.uint8(np.round((filled.clip(-1, 1) + 1) * 127.5)))
+    large = pixels.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    return np.asarray(large)[: hole.shape[0], : hole.shape[1]]
+
+
+def _reduce(
+    photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"], factor: int
+) -> tuple[
+    Float32[np.ndarray, "rows columns 3"], Float32[np.ndarray, "rows columns 1"]
+]:
+    """Average blocks over their given pixels; a block without any is hole."""
+    edge = [(0, -side % factor) for side in hole.shape]
+    given = np.pad(~hole, edge)[..., None].astype(np.float32)
+    pixels = given * (np.pad(photo, [*edge, (0, 0)]) / np.float32(127.5) - 1)
+    count, total = (_block_sums(x, factor) for x in (given, pixels))
+    return total / np.maximum(count, 1), (count == 0).astype(np.float32)
+
+
+def _block_sums(
+    x: Float32[np.ndarray, "h w c"], factor: int
+) -> Float32[np.ndarray, "rows columns c"]:
+    height, width, channels = x.shape
+    blocks = x.reshape(height // factor, factor, width // factor, factor, channels)
+    return blocks.sum((1, 3))

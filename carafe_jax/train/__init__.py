@@ -1,6 +1,8 @@
 """Training: configuration, optimisers, mesh, step, loop, checkpoints, command line."""
 
 from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
+from carafe_jax.train.checkpoints import Which as Which
+from carafe_jax.train.checkpoints import restore_trained as restore_trained
 from carafe_jax.train.cli import run as run
 from carafe_jax.train.config import Loop as Loop
 from carafe_jax.train.config import check_config as check_config

@@ -1,14 +1,17 @@
 """Checkpoints of state and data position: the last one and the best one."""
 
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
+
+Which = Literal["best", "last"]
 
 
 class Checkpoints:
@@ -118,6 +121,37 @@ class Checkpoints:
         """Wait for the last save and close."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def restore_trained(
+    workdir: pathlib.Path, *, best: str, which: Which
+) -> tuple[Variables, int]:
+    """Restore what a run has learned, to use it.
+
+    Args:
+      workdir: Folder of the run.
+      best: Name of the scalar by which a checkpoint is the best: the largest.
+      which: The best checkpoint or the last.
+
+    Returns:
+      The variables, as `Checkpoints.restore_variables`, and their step.
+
+    Raises:
+      ValueError: The run has no such checkpoint.
+    """
+    checkpoints = Checkpoints(workdir, best=best)
+    try:
+        steps = {"best": checkpoints.best_step, "last": checkpoints.last_step}
+        step = steps[which]
+        if step is None:
+            raise ValueError(
+                f"A run with a {which} checkpoint is needed, got {str(workdir)!r}, "
+                f"with {'none' if steps['last'] is None else 'the last one alone'}."
+            )
+        variables = checkpoints.restore_variables(step=step)
+    finally:
+        checkpoints.close()
+    return jax.tree.map(jnp.asarray, variables), step
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from carafe_jax.data import (
     classification_test_batches,
     describe_source,
 )
-from carafe_jax.train import run
+from carafe_jax.train import Which, run
 from experiments.classification.task import count_correct, mean_of_counts
-from experiments.classification.trained import Trained, Which, load
+from experiments.classification.trained import Trained, load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ import jax.export
 import jax.numpy as jnp
 from rich.console import Console
 
-from carafe_jax.train import run
-from experiments.classification.trained import Trained, Which, load
+from carafe_jax.train import Which, run
+from experiments.classification.trained import Trained, load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

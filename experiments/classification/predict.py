@@ -18,8 +18,8 @@ from rich.progress import track
 from rich.table import Table
 
 from carafe_jax.data import UNREADABLE, decode_centre, list_images
-from carafe_jax.train import run
-from experiments.classification.trained import Trained, Which, load
+from carafe_jax.train import Which, run
+from experiments.classification.trained import Trained, load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

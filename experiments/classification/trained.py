@@ -3,20 +3,16 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any, Literal
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from carafe_jax.data import ClassificationData
 from carafe_jax.models import Classifier
-from carafe_jax.train import Checkpoints, Variables, restore_part
+from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.classification.network import Model
 from experiments.classification.task import normalize
-
-Which = Literal["best", "last"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,16 +64,11 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
         )
     classes = tuple(json.loads((workdir / "classes.json").read_text()))
     model = restore_part(workdir, "model", Model)
-    checkpoints = Checkpoints(workdir, best="top1")
-    step = checkpoints.best_step if which == "best" else checkpoints.last_step
-    if step is None:
-        raise ValueError(f"`workdir` must hold a {which} checkpoint, got {workdir}.")
-    variables = checkpoints.restore_variables(step=step)
-    checkpoints.close()
+    variables, step = restore_trained(workdir, best="top1", which=which)
     data = restore_part(workdir, "data", ClassificationData)
     return Trained(
         network=model.make(len(classes)),
-        variables=jax.tree.map(jnp.asarray, variables),
+        variables=variables,
         dtype=model.dtype,
         classes=classes,
         image_size=data.image_size,

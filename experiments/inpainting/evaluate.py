@@ -30,12 +30,12 @@ from carafe_jax.data import (
     open_held_out,
     stack_examples,
 )
-from carafe_jax.train import run
+from carafe_jax.train import Which, run
 from experiments.inpainting import fills, report
 from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
 from experiments.inpainting.hole_shares import Measured
 from experiments.inpainting.task import Filler, quality_of_each, spread
-from experiments.inpainting.trained import Trained, Which, load
+from experiments.inpainting.trained import Trained, load
 from experiments.machine import describe_machine
 
 Classic = Literal["mean colour", "biharmonic", "Telea", "Navier-Stokes"]

@@ -22,11 +22,11 @@ from rich.progress import track
 from rich.text import Text
 
 from carafe_jax.data import UNREADABLE, decode_photograph, list_images
-from carafe_jax.train import run
+from carafe_jax.train import Which, run
 from experiments.inpainting.coarse_to_fine import fill_photograph, reach_of
 from experiments.inpainting.holes import HoleColour, read_hole
 from experiments.inpainting.task import Filler
-from experiments.inpainting.trained import Which, load
+from experiments.inpainting.trained import load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,19 +3,14 @@
 import dataclasses
 import json
 import pathlib
-from typing import Literal
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from carafe_jax.data import InpaintingData
-from carafe_jax.train import Checkpoints, Variables, restore_part
+from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.inpainting.adversarial_task import part
 from experiments.inpainting.generators import Generator
 from experiments.inpainting.network import Model
-
-Which = Literal["best", "last"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +48,10 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
     else:
         model = restore_part(workdir, "model", Model)
     data = restore_part(workdir, "data", InpaintingData)
-    checkpoints = Checkpoints(workdir, best="hole_psnr")
-    step = checkpoints.best_step if which == "best" else checkpoints.last_step
-    if step is None:
-        raise ValueError(f"There is no {which} checkpoint in {str(workdir)!r} yet.")
-    variables = checkpoints.restore_variables(step=step)
-    checkpoints.close()
+    variables, step = restore_trained(workdir, best="hole_psnr", which=which)
     return Trained(
         network=model.make(),
-        variables=jax.tree.map(
-            jnp.asarray, part(variables, "generator") if adversarial else variables
-        ),
+        variables=part(variables, "generator") if adversarial else variables,
         name=model.name,
         data=data,
         step=step,

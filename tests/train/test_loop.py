@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.train import Loop, NotFiniteError, Optimizer, train
+from carafe_jax.train import (
+    Loop,
+    NotFiniteError,
+    Optimizer,
+    restore_trained,
+    train,
+)
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state
@@ -188,6 +194,27 @@ def test_stopped_run_has_the_records_and_the_best_of_a_whole_one(tmp_path):
     checkpoints = Checkpoints(tmp_path / "parts", best="score")
     assert checkpoints.best_step == 4
     checkpoints.close()
+
+
+def test_trained_variables_are_restored(tmp_path):
+    end: Any = run(tmp_path, Regression(scores=(1.0, 3.0, 2.0)))
+    variables, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == 12
+    chex.assert_trees_all_equal(variables, end.state.best_variables)
+    _, step = restore_trained(tmp_path, best="score", which="best")
+    assert step == 8
+
+
+def test_checkpoint_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"with a last checkpoint is needed, .* none\."
+    ):
+        restore_trained(tmp_path, best="score", which="last")
+    run(tmp_path, Killed(1, signal.SIGTERM))
+    with pytest.raises(
+        ValueError, match=r"best checkpoint is needed, .* last one alone"
+    ):
+        restore_trained(tmp_path, best="score", which="best")
 
 
 class Drawn(Regression):

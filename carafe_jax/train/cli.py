@@ -52,7 +52,7 @@ def run(
     try:
         sys.exit(main(parsed, console))
     except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from the last checkpoint.")
+        console.print("Stopped. The same command goes on from what is saved.")
         sys.exit(128 + signal.SIGINT)
     except (
         ValueError,

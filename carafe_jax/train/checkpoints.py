@@ -4,7 +4,6 @@ import pathlib
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -151,7 +150,7 @@ def restore_trained(
         variables = checkpoints.restore_variables(step=step)
     finally:
         checkpoints.close()
-    return jax.tree.map(jnp.asarray, variables), step
+    return variables, step
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

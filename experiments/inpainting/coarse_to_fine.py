@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
 from carafe_jax.data import InpaintingBatch, InpaintingData
+from experiments.inpainting.pixels import from_pixels, to_pixels
 
 # A network is compiled for each size that it meets; sizes are padded to multiples.
 _MULTIPLE = 64
@@ -86,7 +87,7 @@ def _fill_reduced(
     pad = [(0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)]
     image, mask = (np.pad(x, pad, mode="symmetric")[None] for x in (image, mask))
     filled = fill(InpaintingBatch(image=image, mask=mask))[0, :height, :width]
-    pixels = Image.fromarray(np.uint8(np.round((filled.clip(-1, 1) + 1) * 127.5)))
+    pixels = Image.fromarray(to_pixels(filled))
     large = pixels.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
     return np.asarray(large)[: hole.shape[0], : hole.shape[1]]
 
@@ -99,7 +100,7 @@ def _reduce(
     """Average blocks over their given pixels; a block without any is hole."""
     edge = [(0, -side % factor) for side in hole.shape]
     given = np.pad(~hole, edge)[..., None].astype(np.float32)
-    pixels = given * (np.pad(photo, [*edge, (0, 0)]) / np.float32(127.5) - 1)
+    pixels = given * from_pixels(np.pad(photo, [*edge, (0, 0)]))
     count, total = (_block_sums(x, factor) for x in (given, pixels))
     return total / np.maximum(count, 1), (count == 0).astype(np.float32)
 

@@ -1,7 +1,7 @@
 """Measure the fills of a trained network beside classic ones, over a whole test set.
 
 Paper: the measures of table X of CARAFE++ (arXiv:2012.04733), and SSIM.
-Cost: a forward pass of every test picture; the biharmonic fill takes seconds for each.
+Cost: on two cores, seconds for hundreds of pictures of 64 px, a minute at 192 px.
 Shows: tables of L1, PSNR and SSIM, over all pictures and by the size of the hole;
 quality.csv, images.csv and samples.png in the folder `evaluation` of the run.
 Command: python -m experiments.inpainting.evaluate --workdir RUN
@@ -34,6 +34,7 @@ from carafe_jax.train import Which, run
 from experiments.inpainting import fills, report
 from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
 from experiments.inpainting.hole_shares import Measured
+from experiments.inpainting.pixels import from_pixels, to_pixels
 from experiments.inpainting.task import Filler, quality_of_each, spread
 from experiments.inpainting.trained import Trained, load
 from experiments.machine import describe_machine
@@ -160,7 +161,7 @@ def _coarse_to_fine(
     batch: InpaintingBatch, *, fill: Fill, reach: int
 ) -> Float32[np.ndarray, "n h w 3"]:
     """Fill as `experiments.inpainting.fill` does, to 8-bit pixels."""
-    photos = np.round((batch["image"] + 1) * 127.5).astype(np.uint8)
+    photos = to_pixels(batch["image"])
     filled = [
         fill_photograph(
             photo,
@@ -171,9 +172,7 @@ def _coarse_to_fine(
         )
         for photo, mask in zip(photos, batch["mask"], strict=True)
     ]
-    return np.where(
-        batch["mask"] > 0, np.stack(filled) / np.float32(127.5) - 1, batch["image"]
-    )
+    return np.where(batch["mask"] > 0, from_pixels(np.stack(filled)), batch["image"])
 
 
 def _measure(

@@ -8,6 +8,7 @@ from jaxtyping import Float32
 from skimage.restoration import inpaint_biharmonic
 
 from carafe_jax.data import InpaintingBatch
+from experiments.inpainting.pixels import from_pixels, to_pixels
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
@@ -68,11 +69,10 @@ def _by_opencv(
             "Fills by OpenCV need it: pip install 'carafe-jax[opencv]'."
         ) from error
     image, mask = batch["image"], batch["mask"]
-    pixels = np.round((image.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
+    pixels = to_pixels(image)
     holes = (mask[..., 0] > 0).astype(np.uint8)
     filled = [
         cv2.inpaint(picture * (1 - hole[..., None]), hole, radius, getattr(cv2, method))
         for picture, hole in zip(pixels, holes, strict=True)
     ]
-    filled = np.stack(filled).astype(np.float32) / 127.5 - 1
-    return np.where(mask > 0, filled, image)
+    return np.where(mask > 0, from_pixels(np.stack(filled)), image)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.data import InpaintingBatch
+from experiments.inpainting.pixels import to_pixels
 
 _HEADER = 24
 _GAP = 4
@@ -94,4 +95,4 @@ def draw_table(results: Mapping[str, Mapping[str, float]], *, title: str) -> Tab
 
 
 def _to_image(picture: Float32[np.ndarray, "h w 3"]) -> Image.Image:
-    return Image.fromarray(np.uint8(np.round((picture.clip(-1, 1) + 1) * 127.5)))
+    return Image.fromarray(to_pixels(picture))

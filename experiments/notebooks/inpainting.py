@@ -17,7 +17,6 @@ import optax
 from IPython.display import Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib_inline.backend_inline import set_matplotlib_formats
-from skimage.restoration import inpaint_biharmonic
 
 from carafe_jax.data import (
     FreeFormMasks,
@@ -37,6 +36,7 @@ from carafe_jax.viz import (
     reassembly_levels,
     reassembly_sources,
 )
+from experiments.inpainting.fills import biharmonic
 
 set_matplotlib_formats("jpeg")
 
@@ -145,16 +145,11 @@ for step in range(STEPS):
 # a hole, the biharmonic fill. That one is hard to beat on smooth pictures after a
 # minute of training.
 
-
 # %%
-def smooth(batch):
-    """Fill holes with the biharmonic equation."""
-    pairs = zip(punched(batch), batch["mask"][..., 0] > 0, strict=True)
-    filled = [inpaint_biharmonic(x, hole, channel_axis=-1) for x, hole in pairs]
-    return np.stack(filled).clip(0, 1).astype(np.float32)
-
-
-fills = {"biharmonic": smooth(test), "CARAFE++": fill(variables, test)}
+fills = {
+    "biharmonic": to_unit_range(biharmonic(test)),
+    "CARAFE++": fill(variables, test),
+}
 truth = to_unit_range(test["image"])
 show({"input": punched(test), **fills, "truth": truth})
 

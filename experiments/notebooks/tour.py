@@ -134,7 +134,7 @@ for scale in (2, "3/2", "2/3", "1/2"):
 # Two small networks learn it from two other photographs. In the first, two convolutions
 # look at the picture, and CARAFE++ reassembles its pixels accordingly. The second
 # learns kernels of the same size that are alike all over the picture: the best that a
-# fixed resampler could do.
+# fixed resampler of this kind could do.
 
 
 # %%
@@ -210,7 +210,7 @@ def train(network, *, steps=250):
 
 
 networks = {scale: (Looking(scale), Alike(scale)) for scale in (2, "3/2", "1/2")}
-trained = {scale: tuple(map(train, pair)) for scale, pair in networks.items()}
+trained = {scale: tuple(map(train, both)) for scale, both in networks.items()}
 
 # %% [markdown]
 # And now the cat, which neither network has seen:

@@ -1,13 +1,13 @@
 """Timing: all providers in turn, so that a drift of the machine hits them alike."""
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from experiments.benchmarks.clock import calls_for
 from experiments.benchmarks.reassembly.config import Config, Mode
 from experiments.benchmarks.reassembly.platforms import on_accelerator
 from experiments.benchmarks.reassembly.programs import (
@@ -104,16 +104,15 @@ def _time_in_turn(
 
 
 def _calls_of(program: Program) -> int:
-    """Choose how many calls make a timing.
-
-    An accelerator is kept busy: the host's part in a call is not to be measured.
-    """
+    """Choose how many calls make a timing: an accelerator is kept busy."""
     if not on_accelerator():
         return 1
-    return min(100, math.ceil(_LEAST_SECONDS / _time(program, 1)))
+    return calls_for(_time(program, 1), least=_LEAST_SECONDS)
 
 
 def _time(program: Program, calls: int) -> float:
+    if program.device_seconds is not None:
+        return program.device_seconds(calls)
     # The allocator is left as this program leaves it, not as its neighbour did.
     program.finish(program.start())
     start = time.perf_counter()

@@ -3,11 +3,11 @@
 import os
 import pathlib
 import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmarks.clock import seconds_of_call
 from experiments.benchmarks.reassembly.platforms import on_accelerator
 
 _REPETITIONS = 7
@@ -27,16 +27,9 @@ def copy_bandwidth(megabytes: int | None) -> float:
             megabytes = max(1, min(megabytes, free // 4 // 10**6))
     source = jnp.ones(megabytes * 10**6 // 4, jnp.float32)
     copy = jax.jit(jnp.copy).lower(source).compile()
-    # The device takes the next copy up while the host starts one more.
     calls = 10 if on_accelerator() else 1
     jax.block_until_ready(copy(source))
-    seconds = []
-    for _ in range(_REPETITIONS):
-        start = time.perf_counter()
-        for _ in range(calls - 1):
-            copy(source)
-        jax.block_until_ready(copy(source))
-        seconds.append((time.perf_counter() - start) / calls)
+    seconds = [seconds_of_call(copy, (source,), calls) for _ in range(_REPETITIONS)]
     return 2 * source.nbytes / statistics.median(seconds)
 
 

@@ -1,6 +1,7 @@
 """Programs that can run: what they hold in memory, whether they fit and agree."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -9,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from experiments.benchmarks.clock import clock, seconds_on_device
 from experiments.benchmarks.reassembly.config import Mode
 from experiments.benchmarks.reassembly.memory import available_bytes
 from experiments.benchmarks.reassembly.providers import (
@@ -24,7 +26,8 @@ class Program:
     """A computation, ready to run. Sizes in bytes; None where nothing tells them.
 
     `start` lets the device begin and returns what `finish` waits for; `arrays` turns
-    that into the computation's results, NHWC.
+    that into the computation's results, NHWC. `device_seconds` is the mean time of a
+    number of calls by the device's clock, where it has one.
     """
 
     computation: Computation
@@ -33,6 +36,7 @@ class Program:
     arrays: Callable[[Any], tuple[Array, ...]]
     temporaries: int | None = None
     arguments_and_outputs: int | None = None
+    device_seconds: Callable[[int], float] | None = None
 
     def results(self) -> dict[str, Array]:
         """Run to the end and name what comes out."""
@@ -72,6 +76,11 @@ def compile_program(computation: JaxComputation) -> Program | Skip:
         temporaries=memory and memory.temp_size_in_bytes,
         arguments_and_outputs=memory
         and memory.argument_size_in_bytes + memory.output_size_in_bytes,
+        device_seconds=functools.partial(
+            seconds_on_device, compiled, computation.arguments
+        )
+        if clock() == "device"
+        else None,
     )
 
 

@@ -21,8 +21,9 @@ _COLUMNS = (
     "speed-up",
 )
 LEGEND = (
-    "ms: median; MB: the fewest bytes, each array that is read or written once; GFLOP: "
-    "2 k*k for each output pixel and channel, gradients alike; floor: the part of the "
+    "ms: median, on an NVIDIA GPU of the kernels by its own clock; MB: the fewest "
+    "bytes, each array that is read or written once; GFLOP: 2 k*k for each output "
+    "pixel and channel, gradients alike; floor: the part of the "
     "large copy's bandwidth that is reached; x copy: time over a copy that moves as "
     "much; temp: temporaries of the compiled program, also over its inputs and "
     "outputs; speed-up: over stacked."

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from experiments.benchmarks.clock import clock
 from experiments.benchmarks.reassembly.config import Mode, ProviderName
 from experiments.benchmarks.reassembly.memory import available_bytes
 from experiments.benchmarks.reassembly.platforms import on_accelerator
@@ -140,7 +141,21 @@ def _program(
         start=start,
         finish=finish,
         arrays=lambda out: tuple(_to_jax(x, cotangent.dtype) for x in out),
+        device_seconds=functools.partial(_seconds_on_device, torch, start)
+        if clock() == "device"
+        else None,
     )
+
+
+def _seconds_on_device(torch: Any, start: Callable[[], Any], calls: int) -> float:
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start()
+    begin.record()
+    for _ in range(calls):
+        start()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / calls / 1e3
 
 
 def _in_mode(

@@ -1,18 +1,16 @@
 """Compile a configuration, check what it returns, time it."""
 
-import math
 import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from experiments.benchmarks.clock import calls_for, seconds_of_call
 from experiments.benchmarks.tune.jobs import Job
 
-_LEAST_SECONDS = 0.005  # Of a timing: the host's part in a call is not to be measured.
+_LEAST_SECONDS = 0.005  # Of a timing.
 
 
 def compile_config(
@@ -51,18 +49,11 @@ def _compare(found: Array, expected: Array) -> tuple[Array, Array]:
 
 
 def seconds_of(
-    function: Callable[..., Array], arrays: tuple[Array, ...], repetitions: int
+    program: jax.stages.Compiled, arrays: tuple[Array, ...], repetitions: int
 ) -> float:
-    """Return the median time of a call, the device being kept busy."""
-    calls = min(100, math.ceil(_LEAST_SECONDS / _time(function, arrays, 1)))
-    return statistics.median(_time(function, arrays, calls) for _ in range(repetitions))
-
-
-def _time(
-    function: Callable[..., Array], arrays: tuple[Array, ...], calls: int
-) -> float:
-    start = time.perf_counter()
-    for _ in range(calls - 1):
-        function(*arrays)
-    jax.block_until_ready(function(*arrays))
-    return (time.perf_counter() - start) / calls
+    """Return the median time of a call."""
+    once = seconds_of_call(program, arrays, 1)
+    calls = calls_for(once, least=_LEAST_SECONDS)
+    return statistics.median(
+        seconds_of_call(program, arrays, calls) for _ in range(repetitions)
+    )

@@ -69,7 +69,7 @@ class Config:
 
     copy_megabytes: int | None = None
     """Size of the array whose copy tells the bandwidth of memory; by default 256, and
-    2048 on an accelerator, or as much as a quarter of the free memory."""
+    8192 on an accelerator, or as much as a quarter of the free memory."""
 
     quick: bool = False
     """Time fpn_p3_up and fpn_p3_half only, with at most 5 repetitions."""

@@ -1,13 +1,14 @@
 """Timing: all providers in turn, so that a drift of the machine hits them alike."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from experiments.benchmarks.clock import calls_for
+from experiments.benchmarks.clock import Clock, Timer, calls_for
 from experiments.benchmarks.reassembly.config import Config, Mode
 from experiments.benchmarks.reassembly.platforms import on_accelerator
 from experiments.benchmarks.reassembly.programs import (
@@ -35,6 +36,7 @@ class Measurement:
     mode: Mode
     provider: str
     seconds: tuple[float, ...]
+    clock: Clock
     bytes_moved: int
     operations: int | None
     temporaries: int | None
@@ -71,10 +73,10 @@ def measure(
             tried += torch_programs(name, operands, scale=shape.scale, mode=mode)
     programs = [program for program in tried if isinstance(program, Program)]
     checked = check(programs, operands, scale=shape.scale, mode=mode)
-    seconds = _time_in_turn(checked.programs, config.repetitions, on_round)
+    timed = _time_in_turn(checked.programs, config.repetitions, on_round)
     measurements = [
-        _record(shape, mode, program, times)
-        for program, times in zip(checked.programs, seconds, strict=True)
+        _record(shape, mode, program, clock, seconds)
+        for program, (clock, seconds) in zip(checked.programs, timed, strict=True)
     ]
     return Findings(
         measurements=measurements,
@@ -91,28 +93,37 @@ def _compile_all(found: Sequence[JaxComputation]) -> list[Program | Skip]:
 
 def _time_in_turn(
     programs: Sequence[Program], repetitions: int, on_round: Callable[[], None]
-) -> list[tuple[float, ...]]:
-    calls = [_calls_of(program) for program in programs]
+) -> list[tuple[Clock, tuple[float, ...]]]:
+    timers = [_timer_of(program) for program in programs]
+    calls = [_calls_of(clock, timer) for clock, timer in timers]
     seconds: list[list[float]] = [[] for _ in programs]
     order = np.random.default_rng(0)
     for _ in range(repetitions):
         # In a fixed order each program would always follow the same one.
         for index in order.permutation(len(programs)):
-            seconds[index].append(_time(programs[index], calls[index]))
+            _, timer = timers[index]
+            seconds[index].append(timer(calls[index]))
         on_round()
-    return [tuple(times) for times in seconds]
+    return [
+        (clock, tuple(times)) for (clock, _), times in zip(timers, seconds, strict=True)
+    ]
 
 
-def _calls_of(program: Program) -> int:
+def _timer_of(program: Program) -> tuple[Clock, Timer]:
+    on_device = program.device_timer()
+    if on_device is not None:
+        return "device", on_device
+    return "host", functools.partial(_time, program)
+
+
+def _calls_of(clock: Clock, timer: Timer) -> int:
     """Choose how many calls make a timing: an accelerator is kept busy."""
     if not on_accelerator():
         return 1
-    return calls_for(_time(program, 1), least=_LEAST_SECONDS)
+    return calls_for(timer(1), least=_LEAST_SECONDS, clock=clock)
 
 
 def _time(program: Program, calls: int) -> float:
-    if program.device_seconds is not None:
-        return program.device_seconds(calls)
     # The allocator is left as this program leaves it, not as its neighbour did.
     program.finish(program.start())
     start = time.perf_counter()
@@ -126,7 +137,11 @@ def _time(program: Program, calls: int) -> float:
 
 
 def _record(
-    shape: Shape, mode: Mode, program: Program, seconds: tuple[float, ...]
+    shape: Shape,
+    mode: Mode,
+    program: Program,
+    clock: Clock,
+    seconds: tuple[float, ...],
 ) -> Measurement:
     computation = program.computation
     return Measurement(
@@ -134,6 +149,7 @@ def _record(
         mode=mode,
         provider=computation.provider,
         seconds=seconds,
+        clock=clock,
         bytes_moved=computation.bytes_moved,
         operations=computation.operations,
         temporaries=program.temporaries,

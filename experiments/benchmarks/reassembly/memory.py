@@ -7,7 +7,7 @@ import statistics
 import jax
 import jax.numpy as jnp
 
-from experiments.benchmarks.clock import seconds_of_call
+from experiments.benchmarks.clock import host_timer
 from experiments.benchmarks.reassembly.platforms import on_accelerator
 
 _REPETITIONS = 7
@@ -17,11 +17,11 @@ def copy_bandwidth(megabytes: int | None) -> float:
     """Return the bytes that a copy far larger than caches moves in a second.
 
     Args:
-      megabytes: Size of the array; None: 256 on a CPU, else 2048, but not more than a
+      megabytes: Size of the array; None: 256 on a CPU, else 8192, but not more than a
         quarter of what is free.
     """
     if megabytes is None:
-        megabytes = 2048 if on_accelerator() else 256
+        megabytes = 8192 if on_accelerator() else 256
         free = available_bytes()
         if free is not None:
             megabytes = max(1, min(megabytes, free // 4 // 10**6))
@@ -29,8 +29,9 @@ def copy_bandwidth(megabytes: int | None) -> float:
     copy = jax.jit(jnp.copy).lower(source).compile()
     calls = 10 if on_accelerator() else 1
     jax.block_until_ready(copy(source))
-    seconds = [seconds_of_call(copy, (source,), calls) for _ in range(_REPETITIONS)]
-    return 2 * source.nbytes / statistics.median(seconds)
+    seconds = host_timer(copy, (source,))
+    times = [seconds(calls) for _ in range(_REPETITIONS)]
+    return 2 * source.nbytes / statistics.median(times)
 
 
 def available_bytes() -> int | None:

@@ -1,7 +1,6 @@
 """Programs that can run: what they hold in memory, whether they fit and agree."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -10,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from experiments.benchmarks.clock import clock, seconds_on_device
+from experiments.benchmarks.clock import Timer, device_timer
 from experiments.benchmarks.reassembly.config import Mode
 from experiments.benchmarks.reassembly.memory import available_bytes
 from experiments.benchmarks.reassembly.providers import (
@@ -26,8 +25,8 @@ class Program:
     """A computation, ready to run. Sizes in bytes; None where nothing tells them.
 
     `start` lets the device begin and returns what `finish` waits for; `arrays` turns
-    that into the computation's results, NHWC. `device_seconds` is the mean time of a
-    number of calls by the device's clock, where it has one.
+    that into the computation's results, NHWC. `device_timer` makes what
+    times it by the clock of the device, None where there is none.
     """
 
     computation: Computation
@@ -36,7 +35,7 @@ class Program:
     arrays: Callable[[Any], tuple[Array, ...]]
     temporaries: int | None = None
     arguments_and_outputs: int | None = None
-    device_seconds: Callable[[int], float] | None = None
+    device_timer: Callable[[], Timer | None] = lambda: None
 
     def results(self) -> dict[str, Array]:
         """Run to the end and name what comes out."""
@@ -76,11 +75,7 @@ def compile_program(computation: JaxComputation) -> Program | Skip:
         temporaries=memory and memory.temp_size_in_bytes,
         arguments_and_outputs=memory
         and memory.argument_size_in_bytes + memory.output_size_in_bytes,
-        device_seconds=functools.partial(
-            seconds_on_device, compiled, computation.arguments
-        )
-        if clock() == "device"
-        else None,
+        device_timer=lambda: device_timer(compiled, computation.arguments),
     )
 
 

@@ -5,7 +5,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from experiments.benchmarks.clock import clock
 from experiments.benchmarks.reassembly.config import Config
 from experiments.benchmarks.reassembly.summary import Summary
 from experiments.machine import Machine
@@ -49,7 +48,7 @@ def _rows(summary: Summary, config: Config, machine: Machine) -> Iterator[Row]:
             "lower_quartile": _rounded(lower) if is_time else "",
             "upper_quartile": _rounded(upper) if is_time else "",
             "repetitions": summary.repetitions,
-            "clock": clock(),
+            "clock": summary.clock,
             **dataclasses.asdict(machine),
         }
 

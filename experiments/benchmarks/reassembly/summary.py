@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.benchmarks.clock import Clock
 from experiments.benchmarks.reassembly.config import Mode
 from experiments.benchmarks.reassembly.measurement import Measurement
 from experiments.benchmarks.reassembly.shapes import Shape
@@ -25,6 +26,7 @@ class Summary:
     mode: Mode
     provider: str
     repetitions: int
+    clock: Clock
     quartiles: tuple[float, float, float]
     bytes_moved: int
     operations: int | None
@@ -64,6 +66,7 @@ def _summarise(
         mode=m.mode,
         provider=m.provider,
         repetitions=len(m.seconds),
+        clock=m.clock,
         quartiles=(lower, median, upper),
         bytes_moved=m.bytes_moved,
         operations=m.operations,

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from experiments.benchmarks.clock import clock
 from experiments.benchmarks.reassembly.config import Mode, ProviderName
 from experiments.benchmarks.reassembly.memory import available_bytes
 from experiments.benchmarks.reassembly.platforms import on_accelerator
@@ -141,9 +140,11 @@ def _program(
         start=start,
         finish=finish,
         arrays=lambda out: tuple(_to_jax(x, cotangent.dtype) for x in out),
-        device_seconds=functools.partial(_seconds_on_device, torch, start)
-        if clock() == "device"
-        else None,
+        device_timer=lambda: (
+            functools.partial(_seconds_on_device, torch, start)
+            if on_accelerator()
+            else None
+        ),
     )
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from experiments.benchmarks.clock import calls_for, seconds_of_call
+from experiments.benchmarks.clock import calls_for, device_timer, host_timer
 from experiments.benchmarks.tune.jobs import Job
 
 _LEAST_SECONDS = 0.005  # Of a timing.
@@ -52,8 +52,8 @@ def seconds_of(
     program: jax.stages.Compiled, arrays: tuple[Array, ...], repetitions: int
 ) -> float:
     """Return the median time of a call."""
-    once = seconds_of_call(program, arrays, 1)
-    calls = calls_for(once, least=_LEAST_SECONDS)
-    return statistics.median(
-        seconds_of_call(program, arrays, calls) for _ in range(repetitions)
-    )
+    on_device = device_timer(program, arrays)
+    seconds = on_device or host_timer(program, arrays)
+    clock = "host" if on_device is None else "device"
+    calls = calls_for(seconds(1), least=_LEAST_SECONDS, clock=clock)
+    return statistics.median(seconds(calls) for _ in range(repetitions))

@@ -55,8 +55,10 @@ def reassemble(spec: Spec, features: Array, kernels: Array) -> Array:
         kernels = _by_pixel(share, kernels)
         return _xla.reassemble(features, kernels, geometry=share.geometry, dtype=dtype)
 
-    def kernel(share: Spec, launch: Any, features: Array, kernels: Array) -> Array:
-        return launch(features, _by_anchor(share, kernels))
+    def kernel(
+        share: Spec, backend: Any, launch: Any, features: Array, kernels: Array
+    ) -> Array:
+        return launch(features, _for_launch(share, backend, kernels))
 
     operands = ((features, FEATURES), (kernels, spec.kernels_layout))
     return _run("reassemble", spec, xla, kernel, operands, OUTPUT)
@@ -72,8 +74,10 @@ def grad_features(spec: Spec, kernels: Array, cotangent: Array) -> Array:
             kernels, cotangent, geometry=share.geometry, dtype=dtype
         )
 
-    def kernel(share: Spec, launch: Any, kernels: Array, cotangent: Array) -> Array:
-        return launch(_by_anchor(share, kernels), cotangent)
+    def kernel(
+        share: Spec, backend: Any, launch: Any, kernels: Array, cotangent: Array
+    ) -> Array:
+        return launch(_for_launch(share, backend, kernels), cotangent)
 
     operands = ((kernels, spec.kernels_layout), (cotangent, OUTPUT))
     return _run("grad_features", spec, xla, kernel, operands, FEATURES)
@@ -98,12 +102,20 @@ def grad_kernels(
         return pull_back(share, gradient, *logits).astype(dtype)
 
     def kernel(
-        share: Spec, launch: Any, features: Array, cotangent: Array, *logits: Array
+        share: Spec,
+        backend: Any,
+        launch: Any,
+        features: Array,
+        cotangent: Array,
+        *logits: Array,
     ) -> Array:
         if logits:
-            gradient = launch(features, cotangent, _by_anchor(share, logits[0]))
-            return gradient.reshape(logits[0].shape)
-        return to_pixels(launch(features, cotangent, None), share.geometry)
+            weights = _for_launch(share, backend, logits[0])
+            return launch(features, cotangent, weights).reshape(logits[0].shape)
+        gradient = launch(features, cotangent, None)
+        if backend.KERNELS_BY_PIXEL:
+            return gradient
+        return to_pixels(gradient, share.geometry)
 
     layout = spec.kernels_layout
     operands = ((features, FEATURES), (cotangent, OUTPUT))
@@ -121,8 +133,8 @@ def _run(
 ) -> Array:
     """Run one of the two on each device's share of the operands.
 
-    They are called with the share's spec, then the dtype of the result or the backend's
-    launch, then the operands.
+    They are called with the share's spec, then the dtype of the result or the backend
+    and its launch, then the operands.
     """
     dtype = spec.features_dtype if result.channels else spec.kernels_dtype
     device_kind = _device_kind([array for array, _ in operands])
@@ -149,7 +161,7 @@ def _run(
                 config=tuning.config_for(module, call, name, device_kind=device_kind),
                 interpret=spec.interpret,
             )
-            return kernel(share, launch, *shares)
+            return kernel(share, module, launch, *shares)
 
         return _platforms.run(
             functools.partial(xla, share, own),
@@ -189,9 +201,10 @@ def _by_pixel(spec: Spec, kernels: Array) -> Array:
     return to_pixels(normalize(spec, kernels), spec.geometry)
 
 
-def _by_anchor(spec: Spec, kernels: Array) -> Array:
+def _for_launch(spec: Spec, backend: Any, kernels: Array) -> Array:
     if spec.normalizer is None:
-        return to_anchors(kernels, spec.geometry)
+        by_pixel = backend.KERNELS_BY_PIXEL
+        return kernels if by_pixel else to_anchors(kernels, spec.geometry)
     return kernels.reshape(*kernels.shape[:3], kernels.shape[3] * kernels.shape[4])
 
 

@@ -1,4 +1,10 @@
-"""What is static in a reassembly, whatever runs it."""
+"""What is static in a reassembly, whatever runs it.
+
+Weights come to the launches by anchor, (n, ah, aw, phases * groups * taps), as the
+content encoder predicts them. A backend whose `KERNELS_BY_PIXEL` is true takes those
+that are normalised already by output pixel, (n, oh, ow, groups, taps), as
+`carafe_jax.reassemble` does, and so returns their gradient.
+"""
 
 import dataclasses
 from typing import Any, Literal

@@ -35,6 +35,8 @@ _compiled = functools.partial(
     static_argnames=("geometry", "normalizer", "dtype", "config", "interpret"),
 )
 
+KERNELS_BY_PIXEL = False
+
 _DTYPES = ("float32", "bfloat16", "float16")
 _SHARED_LIMIT = 227 * 1024  # Bytes of a block, of the 228 KiB of a processor.
 _SHARED_TARGET = 76 * 1024  # Three blocks a processor.

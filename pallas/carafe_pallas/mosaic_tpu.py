@@ -54,6 +54,8 @@ from carafe_pallas._tpu_weights import (
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Geometry
 
+KERNELS_BY_PIXEL = False
+
 _DTYPES = ("float32", "bfloat16")
 _VMEM_TARGET = 12 * 2**20  # Bytes that a heuristic block takes at most, if it can.
 _VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.

@@ -15,7 +15,7 @@ share its blocks of channels. No atomics: runs repeat bit for bit. Where a produ
 the whole band (`depth`), `reassemble` lays it once for all its blocks of channels, and
 normalises its rows: it multiplies with powers, and divides the sums by their total,
 which is one more product. Otherwise, and for the gradient of the features, in which
-many tiles would repeat it, a launch before does. `grad_weights` always pulls the
+many tiles would repeat it, plain JAX does before. `grad_weights` always pulls the
 gradient back along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
@@ -42,14 +42,16 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton as pltriton
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_pallas import normalizers
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Axis, Geometry
+
+KERNELS_BY_PIXEL = True
 
 _DTYPES = ("float32", "bfloat16", "float16")
 _SMALLEST = 16  # Along each side of a product: that of the tensor cores.
 _LARGEST = 128  # Pixels of a product that is to hold a whole band: shared memory.
 _PROGRAMS = 512  # Enough to fill a GPU.
-_ROWS = 64  # Kernels that a program normalises.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +91,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
     side = 4 if max(up, down) <= 2 else 2
     if launch == "grad_features":
         side = max(1, 4 // down)  # 16 source pixels.
-    channels, num_warps = _widths(launch, float32=float32, upsamples=up > down)
+    channels, num_warps = _widths(call, launch, float32=float32)
     # Without tensor cores what is zero costs time: 25 of 48 entries of the band are
     # used with 2 x 4 anchors at x2, 25 of 64 with 4 x 4.
     flat = float32 and up == 2 and launch != "grad_features"
@@ -100,7 +102,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
         channels=min(channels, max(_SMALLEST, all_channels)),
         depth=16 if float32 else 64,
         num_warps=num_warps,
-        num_stages=1 if float32 and launch == "reassemble" else 2,
+        num_stages=1 if launch == "reassemble" and (float32 or up > down) else 2,
     )
     plan = _plan(call, launch, config)
     sources = _padded(plan.sources)
@@ -109,15 +111,20 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
     return dataclasses.replace(config, programs=_programs(plan, call.batch))
 
 
-def _widths(launch: Launch, *, float32: bool, upsamples: bool) -> tuple[int, int]:
+def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
     """Choose the channels of a block, and its warps."""
+    upsamples = call.geometry.rows.up > call.geometry.rows.down
     match launch:
+        case "reassemble" if float32:
+            return 256, 4
+        case "reassemble" if upsamples:
+            return 128, 8 if call.normalizer is None else 4
         case "reassemble":
-            return (256, 4) if float32 else (128 if upsamples else 64, 4)
+            return 64, 4
         case "grad_features":
             return (256, 4) if float32 or not upsamples else (256, 8)
         case "grad_weights":
-            return (16, 2) if float32 else (64, 8) if upsamples else (128, 4)
+            return (16, 4) if float32 else (64, 8) if upsamples else (128, 4)
 
 
 def _programs(plan: "_Plan", batch: int) -> int:
@@ -214,6 +221,11 @@ class _Plan:
         return min(self.config.programs, self.blocks)
 
     @property
+    def steps(self) -> int:
+        """How many of the blocks are a program's."""
+        return pl.cdiv(self.blocks, self.programs)
+
+    @property
     def whole(self) -> bool:
         """Whether one product of `reassemble` takes in all the pixels of a tile."""
         return self.config.depth >= _padded(self.sources)
@@ -258,16 +270,19 @@ class _Tile:
         n = pl.program_id(2)
         return cls(plan, n, row, column * config.columns, group, program)
 
+    def block(self, index: Array | int) -> Array:
+        """Return the number of a block of channels of this program."""
+        return index * self.plan.programs + self.program
+
     def each_block(self, first: int) -> Callable[[Callable[[Array], None]], None]:
         """Decorate what is to be done for blocks of this program from `first` on."""
 
         def do(body: Callable[[Array], None]) -> None:
             def step(index: Array, _: None) -> None:
-                body(index * self.plan.programs + self.program)
+                body(self.block(index))
 
-            steps = pl.cdiv(self.plan.blocks, self.plan.programs)
-            if steps > first:
-                lax.fori_loop(first, steps, step, None)
+            if self.plan.steps > first:
+                lax.fori_loop(first, self.plan.steps, step, None)
 
         return do
 
@@ -319,6 +334,8 @@ class _Tile:
 
     def weights_at(self, ref: Any, outputs: _Pixels, taps: Array) -> Any:
         """Return the view of the weights of output pixels at taps."""
+        if len(ref.shape) == 5:
+            return ref.at[self.n, outputs.y, outputs.x, self.group, taps]
         ay, ax, kernel = self.kernels_at(outputs)
         size = self.plan.geometry.kernel_size**2
         return ref.at[self.n, ay, ax, kernel * size + taps]
@@ -438,7 +455,7 @@ def _reassemble_kernel(
         return
     sources = tile.pixels(plan.sources, jnp.arange(_padded(plan.sources)))
     # Asked for first: the band is laid while they are on their way.
-    features = tile.load(features_ref, sources, tile.program)
+    features = tile.load(features_ref, sources, tile.block(0))
     scale: Array | None = None
     if plan.normalizer is None:
         band = tile.band(weights_ref, outputs.column(), sources.row())
@@ -449,11 +466,23 @@ def _reassemble_kernel(
         sums = plan.dot(band, features)
         tile.store(out_ref, outputs, sums if scale is None else sums * scale, block)
 
-    multiply(tile.program, features)
+    if plan.config.num_stages > 1:
+        # Triton itself asks for the blocks of a loop ahead of their use.
+        multiply(tile.block(0), features)
 
-    @tile.each_block(first=1)
-    def _(block: Array | int) -> None:
-        multiply(block, tile.load(features_ref, sources, block))
+        @tile.each_block(first=1)
+        def _(block: Array) -> None:
+            multiply(block, tile.load(features_ref, sources, block))
+
+        return
+
+    def step(index: Array, features: Array) -> Array:
+        following = tile.load(features_ref, sources, tile.block(index + 1))
+        multiply(tile.block(index), features)
+        return following
+
+    last = plan.steps - 1
+    multiply(tile.block(last), lax.fori_loop(0, last, step, features))
 
 
 def _grad_features_kernel(
@@ -525,14 +554,16 @@ def _store_weights(
     own = tile.row + config.rows, tile.column + config.columns
     inside &= outputs.y < jnp.minimum(own[0], rows.anchors) * rows.up
     inside &= outputs.x < jnp.minimum(own[1], columns.anchors) * columns.up
+    if len(ref.shape) == 5:
+        inside &= outputs.exist
     # What is masked points past the end: it must not alias what is stored.
-    weights = tile.weights_at(ref, outputs, jnp.where(inside, taps, ref.shape[3]))
+    weights = tile.weights_at(ref, outputs, jnp.where(inside, taps, ref.shape[-1]))
     pltriton.store(weights, gradient.astype(ref.dtype), mask=inside)
 
 
 def reassemble(
     features: Float[Array, "n h w c"],
-    weights: Float[Array, "n ah aw kernels"],
+    weights: Float[Array, "n ah aw kernels"] | Float[Array, "n oh ow g taps"],
     *,
     geometry: Geometry,
     normalizer: Normalizer | None,
@@ -546,14 +577,14 @@ def reassemble(
     oh, ow = geometry.rows.output_size, geometry.columns.output_size
     out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), dtype)
     if plan.normalizer is None:
-        weights = _normalized(weights, geometry, normalizer, interpret=interpret)
+        weights = _normalized(weights, geometry, normalizer)
     return _launch(
         _reassemble_kernel, plan, out, features, weights, interpret=interpret
     )
 
 
 def grad_features(
-    weights: Float[Array, "n ah aw kernels"],
+    weights: Float[Array, "n ah aw kernels"] | Float[Array, "n oh ow g taps"],
     cotangent: Float[Array, "n oh ow c"],
     *,
     geometry: Geometry,
@@ -567,7 +598,7 @@ def grad_features(
     plan = _plan(call, "grad_features", config)
     h, w = geometry.rows.size, geometry.columns.size
     grad = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), dtype)
-    weights = _normalized(weights, geometry, normalizer, interpret=interpret)
+    weights = _normalized(weights, geometry, normalizer)
     return _launch(
         _grad_features_kernel, plan, grad, weights, cotangent, interpret=interpret
     )
@@ -583,14 +614,18 @@ def grad_weights(
     dtype: DTypeLike,
     config: TuningConfig | None = None,
     interpret: bool = False,
-) -> Float[Array, "n ah aw kernels"]:
+) -> Float[Array, "n ah aw kernels"] | Float[Array, "n oh ow g taps"]:
     """Multiply each output pixel with every pixel of its window, over the channels."""
     call = _call(features, cotangent, geometry, normalizer)
     plan = _plan(call, "grad_weights", config)
     rows, columns = geometry.rows, geometry.columns
-    kernels = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
-    shape = (call.batch, rows.anchors, columns.anchors, kernels)
-    grad = jax.ShapeDtypeStruct(shape, dtype)
+    taps = geometry.kernel_size**2
+    if normalizer is None:
+        inner = (rows.output_size, columns.output_size, geometry.groups, taps)
+    else:
+        kernels = rows.up * columns.up * geometry.groups * taps
+        inner = (rows.anchors, columns.anchors, kernels)
+    grad = jax.ShapeDtypeStruct((call.batch, *inner), dtype)
     operands = [features, cotangent, *([] if weights is None else [weights])]
     return _launch(_grad_weights_kernel, plan, grad, *operands, interpret=interpret)
 
@@ -610,40 +645,16 @@ def _call(
 
 
 def _normalized(
-    weights: Array,
-    geometry: Geometry,
-    normalizer: Normalizer | None,
-    *,
-    interpret: bool,
+    weights: Array, geometry: Geometry, normalizer: Normalizer | None
 ) -> Array:
     """Normalise before a launch: where one would do so again in many tiles."""
     if normalizer is None:
         return weights
     taps = geometry.kernel_size**2
-    rows = math.prod(weights.shape) // taps
-    kernels = _call_triton(
-        functools.partial(_normalize_kernel, normalizer=normalizer),
-        jax.ShapeDtypeStruct((rows, taps), weights.dtype),
-        weights.reshape(rows, taps),
-        grid=(pl.cdiv(rows, _ROWS),),
-        num_warps=4,
-        num_stages=1,
-        name="carafe_normalize",
-        interpret=interpret,
-    )
-    return kernels.reshape(weights.shape)
-
-
-def _normalize_kernel(
-    logits_ref: Any, kernels_ref: Any, *, normalizer: Normalizer
-) -> None:
-    rows, taps = logits_ref.shape
-    row = (pl.program_id(0) * _ROWS + jnp.arange(_ROWS))[:, None]
-    tap = jnp.arange(_power_of_two(taps))[None]
-    inside = (row < rows) & (tap < taps)
-    logits = pltriton.load(logits_ref.at[row, tap], mask=inside, other=0)
-    kernels = _normalize(logits, inside, normalizer).astype(kernels_ref.dtype)
-    pltriton.store(kernels_ref.at[row, tap], kernels, mask=inside)
+    shape = (*weights.shape[:3], weights.shape[3] // taps, taps)
+    logits = weights.reshape(shape).astype(jnp.float32)
+    kernels = normalizers.normalize(logits, normalizer)
+    return kernels.reshape(weights.shape).astype(weights.dtype)
 
 
 def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> _Plan:
@@ -676,29 +687,6 @@ def _launch(
     *operands: Array,
     interpret: bool,
 ) -> Array:
-    config, (columns, rows) = plan.config, plan.grid
-    return _call_triton(
-        functools.partial(kernel, plan=plan),
-        out,
-        *operands,
-        grid=(columns * plan.programs, rows, out.shape[0]),
-        num_warps=config.num_warps,
-        num_stages=config.num_stages,
-        name=f"carafe_{plan.launch}",
-        interpret=interpret,
-    )
-
-
-def _call_triton(
-    kernel: Any,
-    out: jax.ShapeDtypeStruct,
-    *operands: Array,
-    grid: tuple[int, ...],
-    num_warps: int,
-    num_stages: int,
-    name: str,
-    interpret: bool,
-) -> Array:
     # JAX 0.11 and later warn whenever such a launch is lowered, after this returns.
     # Their successor, Mosaic GPU, serves Hopper only; older devices have nothing else.
     warnings.filterwarnings(
@@ -706,13 +694,14 @@ def _call_triton(
         message="The Pallas Triton backend is deprecated",
         category=DeprecationWarning,
     )
+    config, (columns, rows) = plan.config, plan.grid
     return pl.pallas_call(
-        kernel,
+        functools.partial(kernel, plan=plan),
         out_shape=out,
-        grid=grid,
+        grid=(columns * plan.programs, rows, out.shape[0]),
         compiler_params=pltriton.CompilerParams(
-            num_warps=num_warps, num_stages=num_stages
+            num_warps=config.num_warps, num_stages=config.num_stages
         ),
         interpret=interpret,
-        name=name,
+        name=f"carafe_{plan.launch}",
     )(*operands)

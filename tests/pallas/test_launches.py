@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from tests.ops.cases import Case
-from tests.pallas.reference import LaunchCase, expected, tolerance
+from tests.pallas.reference import (
+    LaunchCase,
+    expected,
+    to_anchors,
+    to_pixels,
+    tolerance,
+)
 
 BACKENDS = ["mosaic_tpu", "mosaic_gpu", "triton"]
 
@@ -80,6 +86,9 @@ def launch(backend, case, name):
     if reason is not None:
         pytest.skip(reason)
     features, weights, cotangent = map(jnp.asarray, case.draw())
+    by_pixel = case.normalizer is None and module.KERNELS_BY_PIXEL
+    if by_pixel:
+        weights = to_pixels(weights, case)
     options = {
         "geometry": case.geometry,
         "normalizer": case.normalizer,
@@ -95,7 +104,8 @@ def launch(backend, case, name):
         case _:
             run = module.grad_weights
             logits = None if case.normalizer is None else weights
-            return run(features, cotangent, logits, dtype=weights.dtype, **options)
+            got = run(features, cotangent, logits, dtype=weights.dtype, **options)
+            return to_anchors(got, case) if by_pixel else got
 
 
 @pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])

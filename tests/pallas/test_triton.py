@@ -13,7 +13,7 @@ from carafe_pallas.geometry import Axis
 from jax import lax
 
 from tests.ops.cases import Case
-from tests.pallas.reference import LaunchCase, expected, tolerance
+from tests.pallas.reference import LaunchCase, expected, to_pixels, tolerance
 
 UP = Case(scale=2, kernel_size=3, groups=1, shape=(1, 5, 6, 8))
 DOWN = Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 7, 5, 8))
@@ -23,6 +23,8 @@ CROPPED = Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 4))
 def launches(case, **options):
     """Return the three launches of a case and what they take."""
     features, weights, cotangent = case.draw()
+    if case.normalizer is None:
+        weights = to_pixels(weights, case)
     common = {"geometry": case.geometry, "normalizer": case.normalizer}
     common |= {"dtype": features.dtype, **options}
     logits = None if case.normalizer is None else weights
@@ -72,7 +74,7 @@ def test_bfloat16_is_multiplied_as_it_is_and_summed_in_float32(name):
 
 
 @pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
-@pytest.mark.parametrize("normalizer", [None, "softmax", "sigmoid"])
+@pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
 def test_weights_of_phases_that_do_not_exist_are_not_read(normalizer, name):
     case = LaunchCase(CROPPED, normalizer=normalizer)
     launch, operands = launches(case, interpret=True)[name]
@@ -104,6 +106,26 @@ def test_kernels_are_normalised_before_or_inside_of_a_launch(normalizer, depth, 
     launch, operands = launches(case, config=config, interpret=True)["out"]
     want = expected(case).out
     atol = tolerance(case, "out") * np.abs(want).max()
+    np.testing.assert_allclose(launch(*operands), want, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("num_stages", [1, 2])
+@pytest.mark.parametrize("programs", [1, 2])
+@pytest.mark.parametrize("name", ["out", "grad_features"])
+def test_blocks_of_channels_are_asked_for_ahead_or_not(name, programs, num_stages):
+    shape = (1, 3, 5, 70)  # Five blocks, of which the last is ragged.
+    case = LaunchCase(Case(scale=2, kernel_size=3, groups=1, shape=shape))
+    config = triton.TuningConfig(
+        rows=2,
+        columns=2,
+        channels=16,
+        depth=64,
+        num_stages=num_stages,
+        programs=programs,
+    )
+    launch, operands = launches(case, config=config, interpret=True)[name]
+    want = getattr(expected(case), name)
+    atol = tolerance(case, name) * np.abs(want).max()
     np.testing.assert_allclose(launch(*operands), want, rtol=0, atol=atol)
 
 

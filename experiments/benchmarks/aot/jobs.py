@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 import jax.numpy as jnp
+from carafe_pallas import support
 from carafe_pallas.call import Call, Launch
 from carafe_pallas.geometry import Geometry
 from carafe_pallas.support import Backend
@@ -95,11 +96,18 @@ class Job:
         n, h, w, c = SHAPES[self.shape].features
         geometry = self.call.geometry
         rows, columns = geometry.rows, geometry.columns
-        taps = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
+        taps = geometry.kernel_size**2
+        pixels = n, rows.output_size, columns.output_size
+        weights = (*pixels, geometry.groups, taps)
+        by_pixel = support.module_of(self.backend).KERNELS_BY_PIXEL
+        if self.normalizer != "none" or not by_pixel:
+            phases = rows.up * columns.up
+            kernels = phases * geometry.groups * taps
+            weights = (n, rows.anchors, columns.anchors, kernels)
         return {
             "features": (n, h, w, c),
-            "weights": (n, rows.anchors, columns.anchors, taps),
-            "cotangent": (n, rows.output_size, columns.output_size, c),
+            "weights": weights,
+            "cotangent": (*pixels, c),
         }
 
 

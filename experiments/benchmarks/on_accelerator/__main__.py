@@ -7,9 +7,9 @@ from pathlib import Path
 from experiments.benchmarks.on_accelerator.steps import all_steps, run_steps
 
 _ABOUT = """Run the tests that need an accelerator, tune the kernels at the large
-shapes, and measure them in bfloat16 and float32. It needs jax, flax, numpy and pytest
-alone. The folder gets a log of each step, the numbers, the tuned configurations and
-report.txt. A step that fails or hangs stops no other."""
+shapes, and measure them in bfloat16 and float32, and PyTorch last. It needs jax, flax,
+numpy and pytest alone. The folder gets a log of each step, the numbers, the tuned
+configurations and report.txt. A step that fails or hangs stops no other."""
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=_ABOUT)
     parser.add_argument("--output", type=Path, default=Path("runs/on_accelerator"))
     parser.add_argument("--seconds", type=float, default=570.0, help="for all of it")
-    parser.add_argument("--step", choices=("tune", "bfloat16", "float32"))
+    parser.add_argument("--step", choices=("tune", "bfloat16", "float32", "torch"))
     arguments = parser.parse_args()
     output, seconds = arguments.output, arguments.seconds
     output.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config, Dtype, ProviderName
@@ -13,24 +14,26 @@ from experiments.benchmarks.reassembly.summary import Summary, summarise
 from experiments.machine import describe_machine
 
 # Without stacked patches: they take long to compile, and many times the memory.
-_PROVIDERS: tuple[ProviderName, ...] = (
-    "carafe",
-    "fused",
-    "unfused",
-    "torch_unfold",
-    "torch_bilinear",
-    "nearest",
-    "copy",
-)
+_JAX: tuple[ProviderName, ...] = ("carafe", "fused", "unfused", "nearest", "copy")
+_TORCH: tuple[ProviderName, ...] = ("carafe", "torch_unfold", "torch_bilinear")
+
+Part = Literal["bfloat16", "float32", "torch"]
+_PARTS: dict[Part, tuple[Dtype, tuple[ProviderName, ...]]] = {
+    "bfloat16": ("bfloat16", _JAX),
+    "float32": ("float32", _JAX),
+    # Its arrays go through the host, and its checks back: minutes.
+    "torch": ("bfloat16", _TORCH),
+}
 
 
-def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
-    """Measure; the CSV is renewed after each shape and mode.
+def benchmark(part: Part, output: Path, say: Callable[[str], None]) -> None:
+    """Measure a part; its CSV is renewed after each shape and mode.
 
     Raises:
       ValueError: Providers disagree.
     """
-    config = Config(dtype=dtype, shapes=LARGE, providers=_PROVIDERS, repetitions=7)
+    dtype, providers = _PARTS[part]
+    config = Config(dtype=dtype, shapes=LARGE, providers=providers, repetitions=7)
     machine, bandwidth = describe_machine(), copy_bandwidth(config.copy_megabytes)
     say(f"{machine.device}, jax {machine.jax}: a copy moves {bandwidth / 1e9:.0f} GB/s")
     summaries: list[Summary] = []
@@ -49,7 +52,7 @@ def benchmark(dtype: Dtype, output: Path, say: Callable[[str], None]) -> None:
             summaries += found
             wrong += len(findings.disagreements)
             if summaries:
-                path = output / f"reassembly_{dtype}.csv"
+                path = output / f"reassembly_{part}.csv"
                 write_csv(path, summaries, config=config, machine=machine)
     if (platform := targets.platform_of(config)) is not None:
         for target in targets.TARGETS[platform]:

@@ -52,10 +52,11 @@ def all_steps(output: Path, seconds: float) -> tuple[Step, ...]:
 
     together = _TOGETHER if importlib.util.find_spec("xdist") else ()
     return (
-        step("tests", 0.15, *_PYTEST, *together),
-        own("tune", 0.25),
-        own("bfloat16", 0.4),
+        step("tests", 0.2, *_PYTEST, *together),
+        own("tune", 0.2),
+        own("bfloat16", 0.25),
         own("float32", 0.2),
+        own("torch", 0.15),
     )
 
 

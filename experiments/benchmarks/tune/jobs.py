@@ -46,7 +46,7 @@ class Job:
         return tuning.entry_key(self.backend, self.call, self.launch)
 
     def arrays(self) -> tuple[Array, Array, Array]:
-        """Draw features, weights by anchor, and a cotangent."""
+        """Draw features, weights as the launch takes them, and a cotangent."""
         geometry, dtype = self.call.geometry, self.call.features_dtype
         keys = jax.random.split(jax.random.key(0), 3)
         size = {"kernel_size": geometry.kernel_size, "groups": geometry.groups}
@@ -55,7 +55,13 @@ class Job:
             jax.random.normal(key, shape).astype(dtype)
             for key, shape in zip(keys, shapes, strict=True)
         )
+        if self._by_pixel:
+            weights = to_pixels(weights, geometry)
         return features, weights, cotangent
+
+    @property
+    def _by_pixel(self) -> bool:
+        return self.call.normalizer is None and self.module.KERNELS_BY_PIXEL
 
     def run(
         self, config: Any, features: Array, weights: Array, cotangent: Array
@@ -101,7 +107,7 @@ class Job:
             )
 
         def reassemble(features: Array, weights: Array) -> Array:
-            kernels = to_pixels(weights, geometry)
+            kernels = weights if self._by_pixel else to_pixels(weights, geometry)
             return ops.reassemble(features, kernels, scale=scale, implementation="xla")
 
         return reassemble

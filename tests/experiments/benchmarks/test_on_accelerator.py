@@ -35,7 +35,8 @@ def test_steps_go_on_after_one_that_fails_or_hangs(tmp_path):
 
 def test_steps_share_the_time(tmp_path):
     steps = all_steps(tmp_path, 600)
-    assert [step.name for step in steps] == ["tests", "tune", "bfloat16", "float32"]
+    names = ["tests", "tune", "bfloat16", "float32", "torch"]
+    assert [step.name for step in steps] == names
     assert sum(step.seconds for step in steps) == pytest.approx(600)
 
 
@@ -56,10 +57,11 @@ def test_benchmark_is_told_in_plain_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 4 * 10**6)
     monkeypatch.setitem(sys.modules, "torch", None)
     said = []
-    benchmark("bfloat16", tmp_path, said.append)
-    assert any(line.startswith("fpn_p3_up_16 forward carafe: ") for line in said)
+    for part in ("bfloat16", "torch"):
+        benchmark(part, tmp_path, said.append)
+        assert any(line.startswith("fpn_p3_up_16 forward carafe: ") for line in said)
+        assert (tmp_path / f"reassembly_{part}.csv").exists()
     assert any("torch_unfold: skipped: PyTorch is missing" in line for line in said)
-    assert (tmp_path / "reassembly_bfloat16.csv").exists()
 
 
 def test_tuning_is_refused_on_a_cpu(tmp_path):

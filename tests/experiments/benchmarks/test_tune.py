@@ -71,6 +71,7 @@ def backend(monkeypatch):
     """A stand-in, in plain JAX, some of whose configurations fail."""
     module = types.ModuleType("carafe_pallas.triton")
     fields = {
+        "KERNELS_BY_PIXEL": False,
         "TuningConfig": TuningConfig,
         "refusal": lambda call: None,
         "heuristic": lambda call, launch: TuningConfig(),

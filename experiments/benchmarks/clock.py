@@ -20,7 +20,7 @@ Timer = Callable[[int], float]
 
 
 def device_timer(
-    program: jax.stages.Compiled, arguments: Sequence[Array]
+    program: Callable[..., Any], arguments: Sequence[Array]
 ) -> Timer | None:
     """Return what times the kernels of a call, added up, on an NVIDIA GPU.
 
@@ -41,7 +41,7 @@ def device_timer(
     return None if measured(*arguments)[1] is None else seconds
 
 
-def host_timer(program: jax.stages.Compiled, arguments: Sequence[Array]) -> Timer:
+def host_timer(program: Callable[..., Any], arguments: Sequence[Array]) -> Timer:
     """Return what times calls from outside, the device being kept busy."""
 
     def seconds(calls: int) -> float:

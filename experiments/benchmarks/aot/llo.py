@@ -1,7 +1,8 @@
 """What libtpu dumps: the static schedule of VLIW bundles of each instruction.
 
 A file `*-NAME-NN-final_bundles.txt` lists the bundles of one HLO instruction. Loops are
-marked: `LB` starts a body, and each `>` is a loop around the bundle.
+marked: `LB` starts a body, and each `>` is a loop around the bundle. A branch forward
+skips the bundles up to the one at which the region that it names is told to be empty.
 """
 
 import dataclasses
@@ -22,6 +23,11 @@ _EXIT = re.compile(
 _STEP = re.compile(rf"(%\w+) = sadd\.s32 {_IF}(\d+), (%\w+)")
 _PHI = re.compile(rf"(%\w+) = sphi {_IF}(%\w+), %\w+")
 _MOVE = re.compile(rf"(%\w+) = smov(?:\.u32)? {_IF}(%\w+|-?\d+)")
+_BRANCH = re.compile(
+    r"sbr\.rel \((?P<negated>!?)(?P<predicate>%\w+)\) "
+    r"target = \$region(?P<region>\d+)\b"
+)
+_REGION_END = re.compile(r"Start/End empty region (\d+)\b")
 _STAGE = re.compile(r"iteration index, stage = (\d+)")
 _SPILL = re.compile(r"vmem:\[(#allocation\d+_spill)")
 _VREG = 8 * 128 * 4
@@ -36,8 +42,9 @@ class TpuCode:
 
     bundles: of the kernel, each counted once.
     cycles: of the kernel on one core: bundles times the trips of the loops around them.
-      Waits on memory are not in it, and both sides of a branch are. A loop without a
-      constant end counts as one trip.
+      Waits on memory are not in it, nor is the longer side of a branch that has two:
+      a kernel takes it where logits lie far apart. A loop without a constant end counts
+      as one trip.
     unknown_loops: how many of those there are.
     other_cycles: of what XLA does around the kernel, the same way.
     vmem, spilled: bytes.
@@ -115,6 +122,7 @@ def read_schedule(lines: Sequence[str]) -> Schedule:
     around: list[_Loop] = []
     loops: list[_Loop] = []
     bundles: list[tuple[_Loop, ...]] = []
+    texts: list[str] = []
     for line, tag, depth in _bundles(lines):
         del around[depth:]
         if tag == "LB":
@@ -124,9 +132,12 @@ def read_schedule(lines: Sequence[str]) -> Schedule:
         if around:
             around[-1].look_at(line, scalars)
         bundles.append(tuple(around))
+        texts.append(line)
+    cycles = [_product(loop.rounds or 1 for loop in inside) for inside in bundles]
+    rare = sum(max(sum(cycles[side]) for side in sides) for sides in _branches(texts))
     return Schedule(
         bundles=len(bundles),
-        cycles=sum(_product(loop.rounds or 1 for loop in inside) for inside in bundles),
+        cycles=sum(cycles) - rare,
         unknown_loops=sum(loop.rounds is None for loop in loops),
     )
 
@@ -144,6 +155,31 @@ def _bundles(lines: Iterable[str]) -> Iterator[tuple[str, str | None, int]]:
             after = next((depths[other] for other in later if not empty[other]), 0)
             depth = depths[index] = min(depths[index - 1] if index else 0, after)
         yield match.string, match["tag"], depth
+
+
+def _branches(texts: Sequence[str]) -> list[tuple[slice, slice]]:
+    """Return the two sides of each branch that has two, as ranges of bundles.
+
+    Each side is skipped by a branch of its own, by a predicate and by its opposite.
+    """
+    ends = {
+        region: index
+        for index, text in enumerate(texts)
+        for region in _REGION_END.findall(text)
+    }
+    first: dict[tuple[str, bool], slice] = {}
+    found = []
+    for index, text in enumerate(texts):
+        for match in _BRANCH.finditer(text):
+            end, negated = ends.get(match["region"], 0), bool(match["negated"])
+            if end <= index:  # Back to the start of a loop.
+                continue
+            side = slice(index + 1, end)
+            other = first.get((match["predicate"], not negated))
+            if other is not None and other.stop <= index:
+                found.append((other, side))
+            first[match["predicate"], negated] = side
+    return found
 
 
 def _product(numbers: Iterable[int]) -> int:

@@ -21,10 +21,10 @@ LEGENDS = {
     ),
     "tpu": (
         "bundles: of the kernel, each once; kcycle: estimate, bundles times trips on "
-        "one core, both sides of a branch and what XLA does around the kernel "
-        "included, waits on memory not (> where a loop has no constant end, + where "
-        "XLA adds more than a tenth); VMEM, spill: MiB; us: estimate, the cycles at "
-        "the chip's clock; mem: estimate in us, the fewest bytes at its bandwidth; "
+        "one core, of two sides of a branch the shorter, what XLA does around the "
+        "kernel included, waits on memory not (> where a loop has no constant end, + "
+        "where XLA adds more than a tenth); VMEM, spill: MiB; us: estimate, the cycles "
+        "at the chip's clock; mem: estimate in us, the fewest bytes at its bandwidth; "
         "x mem: us over it. Nothing was run."
     ),
 }

@@ -99,6 +99,34 @@ def test_a_loop_that_starts_nowhere_is_told():
     assert llo.read_schedule(text.splitlines()).unknown_loops == 1
 
 
+# Two sides of a branch, of 2 bundles and of 1 and a loop of 5 trips; one that is alone.
+BRANCHES = """\
+     0   :  { %s5_s2 = smov 0 ;;  %8 = sbr.rel (!%p1_p1) target = $region2 }
+   0x1   :  {}
+   0x2   :  {}
+   0x3 PF:  { %9 = sbr.rel (%p1_p1) target = $region3 } /* Start/End empty region 2 */
+   0x4   :  {}
+   0x5 LB: > { %s6_s2 = sphi %s5_s2, %s7_s2  ;;  %s7_s2 = sadd.s32 1, %s6_s2 }
+   0x6   : > { %p2_p2 = scmp.ge.s32.totalorder %s7_s2, 5 /* loop exit test */ }
+   0x7   : > { %9 = sbr.rel (!%p2_p2) target = $region9 }
+   0x8 PF:  { %7 = sbr.rel (%p4_p4) target = $region5 } /* Start/End empty region 3 */
+   0x9   :  {}
+   0xa PF:  {} /* Start/End empty region 5 */
+"""
+
+
+@pytest.mark.parametrize(
+    ("predicate", "cycles"),
+    [("(%p1_p1)", 3 + 2 + 2), ("(!%p1_p1)", 3 + 2 + 16 + 2), ("(%p3_p3)", 23)],
+)
+def test_of_two_sides_of_a_branch_the_shorter_counts(predicate, cycles):
+    text = BRANCHES.replace(
+        "(%p1_p1) target = $region3", f"{predicate} target = $region3"
+    )
+    schedule = llo.read_schedule(text.splitlines())
+    assert schedule == llo.Schedule(bundles=11, cycles=cycles, unknown_loops=0)
+
+
 def write_tpu_dumps(folder):
     kernel = BUNDLES.replace(
         "   0x6   : >> {",

@@ -20,7 +20,10 @@ gradient back along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
 configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
-64 x 128 (16 KiB); in registers the float32 sums, 64 x 128 (64 for each of 128 threads).
+64 x 128, of two blocks of channels (32 KiB); in registers the float32 sums, 64 x 128
+(32 for each of 256 threads).
+
+Weights that are normalised already come by output pixel, others by anchor.
 
 Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
 time there, about half of it at x2. Entries outside the band are multiplied all the
@@ -58,6 +61,8 @@ _PROGRAMS = 512  # Enough to fill a GPU.
 class TuningConfig:
     """Anchors and channels of a block, pixels of a product, warps, stages.
 
+    num_stages: with one, `reassemble` itself asks for each block of channels while the
+    one before is multiplied; with more, Triton does for the blocks after the first.
     programs: that share the blocks of channels of a tile; those of the gradient of the
     weights are one, which sums over all channels.
     """

@@ -56,9 +56,9 @@ def reassemble(spec: Spec, features: Array, kernels: Array) -> Array:
         return _xla.reassemble(features, kernels, geometry=share.geometry, dtype=dtype)
 
     def kernel(
-        share: Spec, backend: Any, launch: Any, features: Array, kernels: Array
+        share: Spec, by_pixel: bool, launch: Any, features: Array, kernels: Array
     ) -> Array:
-        return launch(features, _for_launch(share, backend, kernels))
+        return launch(features, kernels if by_pixel else _by_anchor(share, kernels))
 
     operands = ((features, FEATURES), (kernels, spec.kernels_layout))
     return _run("reassemble", spec, xla, kernel, operands, OUTPUT)
@@ -75,9 +75,9 @@ def grad_features(spec: Spec, kernels: Array, cotangent: Array) -> Array:
         )
 
     def kernel(
-        share: Spec, backend: Any, launch: Any, kernels: Array, cotangent: Array
+        share: Spec, by_pixel: bool, launch: Any, kernels: Array, cotangent: Array
     ) -> Array:
-        return launch(_for_launch(share, backend, kernels), cotangent)
+        return launch(kernels if by_pixel else _by_anchor(share, kernels), cotangent)
 
     operands = ((kernels, spec.kernels_layout), (cotangent, OUTPUT))
     return _run("grad_features", spec, xla, kernel, operands, FEATURES)
@@ -103,19 +103,17 @@ def grad_kernels(
 
     def kernel(
         share: Spec,
-        backend: Any,
+        by_pixel: bool,
         launch: Any,
         features: Array,
         cotangent: Array,
         *logits: Array,
     ) -> Array:
         if logits:
-            weights = _for_launch(share, backend, logits[0])
-            return launch(features, cotangent, weights).reshape(logits[0].shape)
+            gradient = launch(features, cotangent, _by_anchor(share, logits[0]))
+            return gradient.reshape(logits[0].shape)
         gradient = launch(features, cotangent, None)
-        if backend.KERNELS_BY_PIXEL:
-            return gradient
-        return to_pixels(gradient, share.geometry)
+        return gradient if by_pixel else to_pixels(gradient, share.geometry)
 
     layout = spec.kernels_layout
     operands = ((features, FEATURES), (cotangent, OUTPUT))
@@ -133,8 +131,8 @@ def _run(
 ) -> Array:
     """Run one of the two on each device's share of the operands.
 
-    They are called with the share's spec, then the dtype of the result or the backend
-    and its launch, then the operands.
+    They are called with the share's spec, then the dtype of the result, or whether the
+    backend's launch takes kernels by pixel and the launch, then the operands.
     """
     dtype = spec.features_dtype if result.channels else spec.kernels_dtype
     device_kind = _device_kind([array for array, _ in operands])
@@ -161,7 +159,8 @@ def _run(
                 config=tuning.config_for(module, call, name, device_kind=device_kind),
                 interpret=spec.interpret,
             )
-            return kernel(share, module, launch, *shares)
+            by_pixel = support.takes_pixels(backend, call)
+            return kernel(share, by_pixel, launch, *shares)
 
         return _platforms.run(
             functools.partial(xla, share, own),
@@ -201,10 +200,9 @@ def _by_pixel(spec: Spec, kernels: Array) -> Array:
     return to_pixels(normalize(spec, kernels), spec.geometry)
 
 
-def _for_launch(spec: Spec, backend: Any, kernels: Array) -> Array:
+def _by_anchor(spec: Spec, kernels: Array) -> Array:
     if spec.normalizer is None:
-        by_pixel = backend.KERNELS_BY_PIXEL
-        return kernels if by_pixel else to_anchors(kernels, spec.geometry)
+        return to_anchors(kernels, spec.geometry)
     return kernels.reshape(*kernels.shape[:3], kernels.shape[3] * kernels.shape[4])
 
 

@@ -1,9 +1,8 @@
 """Time by the clock of the device where it can be read, else by the host's.
 
-On an NVIDIA GPU the kernels of a call are timed by CUPTI. From outside, each call costs
-some 20 microseconds more, in which XLA hands one program's memory on to the next: as
-much as a small kernel takes, and nothing that the kernel could be blamed for, since
-inside of a larger program it is not there.
+On an NVIDIA GPU the kernels of a call are timed by CUPTI. From outside, each call takes
+longer by as much as a small kernel takes: nothing that the kernel could be blamed for,
+since inside of a larger program it is not there.
 """
 
 import math

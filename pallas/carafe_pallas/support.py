@@ -27,6 +27,11 @@ def module_of(backend: Backend) -> ModuleType:
     return importlib.import_module(f"carafe_pallas.{backend}")
 
 
+def takes_pixels(backend: Backend, call: Call) -> bool:
+    """Tell whether a backend takes the weights of a call by output pixel."""
+    return call.normalizer is None and module_of(backend).KERNELS_BY_PIXEL
+
+
 def best_first(platform: str, call: Call) -> tuple[Backend, ...]:
     """Return the backends of a platform in the order in which they are asked.
 

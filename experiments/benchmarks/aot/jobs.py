@@ -93,21 +93,16 @@ class Job:
 
     @property
     def _arrays(self) -> Shapes:
-        n, h, w, c = SHAPES[self.shape].features
-        geometry = self.call.geometry
-        rows, columns = geometry.rows, geometry.columns
-        taps = geometry.kernel_size**2
-        pixels = n, rows.output_size, columns.output_size
-        weights = (*pixels, geometry.groups, taps)
-        by_pixel = support.module_of(self.backend).KERNELS_BY_PIXEL
-        if self.normalizer != "none" or not by_pixel:
-            phases = rows.up * columns.up
-            kernels = phases * geometry.groups * taps
-            weights = (n, rows.anchors, columns.anchors, kernels)
+        shape, groups = SHAPES[self.shape], self.groups
+        weights: tuple[int, ...] = shape.logits(
+            kernel_size=self.kernel_size, groups=groups
+        )
+        if support.takes_pixels(self.backend, self.call):
+            weights = (*shape.output[:3], groups, self.kernel_size**2)
         return {
-            "features": (n, h, w, c),
+            "features": shape.features,
             "weights": weights,
-            "cotangent": (*pixels, c),
+            "cotangent": shape.output,
         }
 
 

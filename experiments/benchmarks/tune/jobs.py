@@ -61,7 +61,7 @@ class Job:
 
     @property
     def _by_pixel(self) -> bool:
-        return self.call.normalizer is None and self.module.KERNELS_BY_PIXEL
+        return support.takes_pixels(self.backend, self.call)
 
     def run(
         self, config: Any, features: Array, weights: Array, cotangent: Array

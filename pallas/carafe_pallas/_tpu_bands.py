@@ -92,9 +92,10 @@ class Bands:
         """Columns of a patch."""
         axis = self.geometry.columns
         span = axis.span(self.strip)
-        wide = round_up(span, 8)
         if not self.inside:
-            return wide
+            # Pixels of the strip's own that no window reads are summed too, to zero.
+            return round_up(max(span, self.strip * self.down + axis.radius), 8)
+        wide = round_up(span, 8)
         if round_up(self.reach * wide, LANES) == round_up(self.reach * span, LANES):
             span = wide
         return min(span, axis.size)

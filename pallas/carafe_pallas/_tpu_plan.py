@@ -9,7 +9,7 @@ from jax import lax
 
 from carafe_pallas._tpu_bands import Bands
 from carafe_pallas.call import Normalizer
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.geometry import Axis, Geometry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +28,13 @@ class TuningConfig:
     strip: int
     channels: int
     lines: int = 1
+
+
+def kept_rows(axis: Axis, rows: int) -> int:
+    """Count the rows of sums that live while a block of anchors adds to them."""
+    own = rows * axis.down
+    before = axis.radius if rows >= axis.anchors else own
+    return before + max(axis.span(rows) - axis.radius, own)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,13 +109,17 @@ class Plan:
         return self.bands.anchors * columns.up != columns.output_size
 
     @property
+    def late(self) -> int:
+        """Steps after which a block of the gradient of the features leaves.
+
+        Anchors of the block after it add to its last rows, unless it is the only one.
+        """
+        return 0 if self.blocks == 1 else 1
+
+    @property
     def kept_rows(self) -> int:
         """Rows of sums that the gradient of the features keeps."""
-        bands = self.bands
-        block = self.config.rows * bands.down
-        rows = self.geometry.rows
-        halo = max(rows.reach, rows.down) - rows.radius
-        return block + (self.config.rows - 1) * bands.down + halo
+        return kept_rows(self.geometry.rows, self.config.rows)
 
     def kept_row(self, step: Any, row: Any) -> Any:
         """Where the sums of a source row lie; rows count from a step's first anchor."""

@@ -12,7 +12,8 @@ read outside the map has weight zero instead, so that no block leaves its array.
                    band = cotangent (phases * strip, C) @ patch^T, lanes gathered back
     grad_features  grid (N, blocks of channels, blocks of rows + 1)
                    patch = band^T @ cotangent, added to rows in VMEM; a block of source
-                   rows leaves one step after the anchors of the same rows came
+                   rows leaves one step after the anchors of the same rows came, in
+                   the same step where it is all of a map: no step more then
 
 Memory of a block: the rows of features, weights and outputs, twice (the pipeline), see
 `_vmem_bytes`.
@@ -38,7 +39,7 @@ from carafe_pallas._tpu_pixels import (
     only_group,
     patch,
 )
-from carafe_pallas._tpu_plan import Plan
+from carafe_pallas._tpu_plan import Plan, kept_rows
 from carafe_pallas._tpu_plan import TuningConfig as TuningConfig
 from carafe_pallas._tpu_weights import (
     Segments,
@@ -52,7 +53,7 @@ from carafe_pallas._tpu_weights import (
     unband,
 )
 from carafe_pallas.call import Call, Launch, Normalizer
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.geometry import Axis, Geometry
 
 KERNELS_BY_PIXEL = False
 
@@ -81,21 +82,28 @@ def refusal(call: Call) -> str | None:
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
     """Choose blocks by arithmetic alone; nothing here was measured."""
     rows, lines, least = call.geometry.rows, 1, 1
+    most = 16
     if launch == "grad_features":
-        least = max(-(-rows.radius // rows.down), 1)
+        least = _least(rows)
         # Sums of the same source rows are added once then.
         lines = 2 if rows.up < rows.down else 1
+        # A block that is all of a map leaves in the step that it came in.
+        most = round_up(rows.anchors, lines)
 
     def cost(count: int) -> float:
-        # Rows that are computed; a block costs about a third of a row by itself.
-        return -(-rows.anchors // count) * (count + 0.3)
+        # Rows that are computed; a block costs about a third of a row by itself, one
+        # that leaves a step late another for each row. The first of all blocks is
+        # waited for.
+        blocks = -(-rows.anchors // count)
+        late = count / 3 if launch == "grad_features" and blocks > 1 else 0
+        return count + call.batch * (blocks * (count + 0.3) + late)
 
     def pixels(strip: int) -> int:
         bands = Bands(call.geometry, strip, launch != "grad_features")
         return bands.strips * bands.pixels
 
     least = round_up(least, lines)
-    counts = sorted(range(least, max(16, least) + 1, lines), key=cost)
+    counts = sorted(range(least, max(most, least) + 1, lines), key=cost)
     strip = min(16, 32, key=pixels)
     configs = [
         TuningConfig(count, strip, channels, lines)
@@ -105,6 +113,11 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
     fitting = (c for c in configs if _vmem_bytes(call, launch, c) <= _VMEM_TARGET)
     smallest = min(configs, key=functools.partial(_vmem_bytes, call, launch))
     return next(fitting, smallest)
+
+
+def _least(rows: Axis) -> int:
+    """Rows of anchors of a block whose sums the next block completes."""
+    return max(-(-rows.radius // rows.down), 1)
 
 
 def _bands(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
@@ -143,8 +156,8 @@ def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
             span = min(rows.span(config.rows), rows.size)
             return 2 * (span * source + out + weights + spread) + kernels
         case "grad_features":
-            kept = 2 * config.rows * bands.down + rows.reach
-            sums = kernels + kept * bands.span * channels * 4
+            kept = kept_rows(rows, config.rows) * bands.span
+            sums = kernels + kept * channels * 4
             own = config.rows * bands.down * source
             return 2 * (own + out + weights + spread) + sums
         case "grad_weights":
@@ -257,9 +270,10 @@ def _grad_features_kernel(
 ) -> None:
     step, bands = pl.program_id(2), plan.bands
     radius, reach = plan.geometry.rows.radius, bands.reach
-    # Rows of a product that products before it have added to, rows that none reads.
-    old = max(reach - bands.lines * bands.down, 0)
-    unread = max(bands.lines * bands.down - reach, 0)
+    # Rows of a product that products before it have added to, and its own rows that
+    # only products after it may read, or none.
+    own_rows = bands.lines * bands.down
+    old, unread = max(reach - own_rows, 0), max(own_rows - (reach - radius), 0)
     own, block_rows = plan.config.strip * bands.down, plan.config.rows * bands.down
 
     def strip_pixels(first: Any, strip: int) -> Any:
@@ -325,11 +339,11 @@ def _grad_features_kernel(
         plan.repeat(plan.config.rows // bands.lines, run_lines, at_once=at_once)
 
     def emit(row: Any) -> None:
-        kept = plan.kept_row(step, row - block_rows)
+        kept = plan.kept_row(step, row - plan.late * block_rows)
         sums = sums_ref[kept, radius : radius + plan.geometry.columns.size, :]
         out_ref[0, row] = sums.astype(out_ref.dtype)
 
-    @pl.when(step > 0)
+    @pl.when(step >= plan.late)
     def _emit() -> None:
         plan.repeat(block_rows, emit, at_once=4)
 
@@ -399,6 +413,12 @@ def _plan(
     if config.lines > 1 and launch != "grad_features":
         raise ValueError(
             f"`config.lines` must be 1 for {launch!r}, got {config.lines}."
+        )
+    rows = call.geometry.rows
+    if launch == "grad_features" and config.rows < min(_least(rows), rows.anchors):
+        raise ValueError(
+            f"`config.rows` must be at least {_least(rows)} for {launch!r} with "
+            f"`kernel_size={rows.kernel_size}`, got {config.rows}."
         )
     bands = _bands(call.geometry, launch, config)
     lookup = tables(bands)
@@ -507,10 +527,10 @@ def grad_features(
     plan, lookup = _plan(call, "grad_features", config, interpret=interpret)
     rows, columns, blocks = geometry.rows, geometry.columns, plan.blocks
     block_rows = plan.config.rows * rows.down
-    # The last step only writes: it keeps the blocks that it has.
+    # A step that only writes keeps the blocks that it has.
     return pl.pallas_call(
         functools.partial(_grad_features_kernel, plan=plan),
-        grid=(n, channels // plan.config.channels, blocks + 1),
+        grid=(n, channels // plan.config.channels, blocks + plan.late),
         in_specs=[
             _whole(lookup.rows),
             _whole(lookup.spread),
@@ -526,7 +546,7 @@ def grad_features(
         ],
         out_specs=pl.BlockSpec(
             (1, block_rows, columns.size, plan.config.channels),
-            lambda n, c, s: (n, jnp.maximum(s - 1, 0), 0, c),
+            lambda n, c, s: (n, jnp.maximum(s - plan.late, 0), 0, c),
         ),
         out_shape=jax.ShapeDtypeStruct((n, rows.size, columns.size, channels), dtype),
         scratch_shapes=[

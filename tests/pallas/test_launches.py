@@ -39,6 +39,8 @@ GEOMETRIES = [
     Case(scale="4/3", kernel_size=3, groups=1, shape=(1, 4, 4, 1)),
     # No window reads two of three rows and columns.
     Case(scale="1/3", kernel_size=1, groups=1, shape=(1, 7, 9, 8)),
+    # No window reads the last row and column.
+    Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 8, 64, 2)),
 ]
 WIDE = [
     Case(scale=2, kernel_size=5, groups=1, shape=(1, 5, 21, 130)),
@@ -71,6 +73,7 @@ FEW = [
     LaunchCase(GEOMETRIES[8], normalizer="softmax"),
     LaunchCase(GEOMETRIES[11]),
     LaunchCase(GEOMETRIES[14]),
+    LaunchCase(GEOMETRIES[15]),
     LaunchCase(GEOMETRIES[0], normalizer="normalized_sigmoid"),
     LaunchCase(GEOMETRIES[7], "bfloat16", "float32", "softmax"),
     LaunchCase(WIDE[1], "bfloat16", "bfloat16", "softmax"),

@@ -20,7 +20,7 @@ SIZES: list[Any] = [
     (2, 5, 1, (2, 3, 5, 8), "float32", "float32", None),
     (2, 3, 2, (1, 3, 19, 16), "float16", "float16", "softmax"),
     (2, 7, 1, (1, 2, 3, 8), "float32", "bfloat16", "sigmoid"),
-    (2, 1, 1, (1, 1, 1, 8), "float32", "float32", "softmax"),
+    (2, 3, 1, (1, 1, 1, 8), "float32", "float32", "softmax"),
     (3, 3, 1, (1, 3, 4, 24), "float32", "float32", "normalized_sigmoid"),
     (4, 1, 2, (1, 2, 3, 32), "bfloat16", "bfloat16", None),
     (1, 5, 1, (1, 4, 33, 8), "float32", "float32", None),

@@ -11,7 +11,7 @@ from carafe_pallas._tpu_bands import OUTSIDE, Bands, tables
 from carafe_pallas.call import Call
 
 from tests.ops.cases import Case
-from tests.pallas.reference import LaunchCase, normalize
+from tests.pallas.reference import LaunchCase, expected, normalize
 
 ODD = LaunchCase(
     Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 2)),
@@ -124,6 +124,33 @@ def test_refusals_name_what_is_wrong():
     wide = mosaic_tpu.refusal(call(channels=1 << 18 | 1))
     assert wide is not None
     assert "VMEM" in wide
+
+
+@pytest.mark.parametrize("rows", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("scale", "kernel_size", "height"),
+    [("1/3", 3, 24), ("1/4", 3, 31), ("1/2", 1, 16), ("2/3", 3, 24), (2, 5, 8)],
+)
+def test_gradient_of_features_leaves_in_blocks_of_any_size(
+    scale, kernel_size, height, rows
+):
+    shape = (2, height, 7, 2)
+    case = LaunchCase(Case(scale=scale, kernel_size=kernel_size, groups=1, shape=shape))
+    _, weights, cotangent = map(jnp.asarray, case.draw())
+    config = mosaic_tpu.TuningConfig(rows=rows, strip=16, channels=2)
+    run = functools.partial(mosaic_tpu.grad_features, config=config, **options(case))
+    got = run(weights, cotangent, dtype="float32")
+    np.testing.assert_allclose(got, expected(case).grad_features, rtol=0, atol=1e-5)
+
+
+def test_rows_that_would_leave_too_early_are_refused():
+    case = LaunchCase(Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 3, 2)))
+    _, weights, cotangent = map(jnp.asarray, case.draw())
+    config = mosaic_tpu.TuningConfig(rows=1, strip=16, channels=2)
+    with pytest.raises(ValueError, match=r"`config\.rows` must be at least 2 .* got 1"):
+        mosaic_tpu.grad_features(
+            weights, cotangent, dtype="float32", config=config, **options(case)
+        )
 
 
 def test_lines_that_would_lose_rows_are_refused():

@@ -30,14 +30,18 @@ class Segments:
       plan: Of the launch.
       segment: (1, lanes), which segment a lane belongs to.
       alike: (lanes, lanes), one where two lanes share a segment; None: unused.
-      bound: No logit of the block is higher, and none is lower by _CLOSE or more;
+      bound: What to subtract from all logits of the block (their logarithmic sigmoids
+        for a normalized sigmoid): none is higher, none is lower by _CLOSE or more;
         None: not known.
+      filler: Stands where there is no logit. Its power must not overflow: a product
+        with `alike` would make NaN of infinity in every segment.
     """
 
     plan: Plan
     segment: Any
     alike: Any = None
     bound: Any = None
+    filler: Any = 0.0
 
     @property
     def count(self) -> int:
@@ -137,12 +141,17 @@ def reads(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
 
 
 def load_logits(
-    plan: Plan, weights_ref: Any, rows_ref: Any, row: Any, anchor: Any
+    plan: Plan,
+    weights_ref: Any,
+    rows_ref: Any,
+    segments: Segments,
+    row: Any,
+    anchor: Any,
 ) -> Any:
-    """Load a row of logits in float32; zero where there is none."""
+    """Load a row of logits in float32, filled up where there is none."""
     logits = weights_ref[0, row].astype(jnp.float32)
     # What lies outside the array may be NaN.
-    return jnp.where(exists(plan, rows_ref, anchor), logits, 0)
+    return jnp.where(exists(plan, rows_ref, anchor), logits, segments.filler)
 
 
 def by_range(
@@ -162,7 +171,15 @@ def by_range(
     low, high = _range(plan, weights_ref, rows_ref, block=block)
     bound = _log_sigmoid(high) if plan.normalizer == "normalized_sigmoid" else high
     close = high - low < _CLOSE
-    pl.when(close)(lambda: run(Segments(plan, rows_ref[2:3], alike_ref[...], bound)))
+
+    @pl.when(close)
+    def _by_products() -> None:
+        run(
+            dataclasses.replace(
+                segments, alike=alike_ref[...], bound=bound, filler=high
+            )
+        )
+
     pl.when(jnp.logical_not(close))(lambda: run(segments))
 
 
@@ -209,7 +226,7 @@ def prepare_kernels(
             if plan.normalizer is None:
                 kernels = weights_ref[0, row].astype(jnp.float32)
             else:
-                logits = load_logits(plan, weights_ref, rows_ref, row, anchor)
+                logits = load_logits(plan, weights_ref, rows_ref, segments, row, anchor)
                 kernels = normalize(logits, segments)
                 # Rounded as kernels that were normalised outside would be.
                 kernels = kernels.astype(plan.weights_dtype).astype(jnp.float32)

@@ -383,7 +383,9 @@ def _grad_weights_kernel(
             anchor = block * plan.config.rows + row
             gradient = jnp.where(reads(plan, rows_ref, anchor), sums_ref[row], 0)
             if plan.normalizer is not None:
-                logits = load_logits(plan, logits_ref[0], rows_ref, row, anchor)
+                logits = load_logits(
+                    plan, logits_ref[0], rows_ref, segments, row, anchor
+                )
                 gradient = pull_back(gradient, logits, segments)
             out_ref[0, row] = gradient.astype(out_ref.dtype)
 

@@ -133,10 +133,11 @@ def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
 
 
 def _programs(plan: "_Plan", batch: int) -> int:
-    """Split channels where there are few tiles."""
+    """Split channels where there are few tiles, into equal parts if they divide."""
     columns, rows = plan.grid
     tiles = columns * rows * batch
-    return max(1, min(plan.blocks, -(-_PROGRAMS // max(1, tiles))))
+    steps = max(1, plan.blocks * tiles // _PROGRAMS)
+    return max(1, -(-plan.blocks // steps))
 
 
 def _power_of_two(number: int) -> int:
@@ -397,17 +398,17 @@ def _powers(logits: Array, inside: Array, normalizer: Normalizer | None) -> Arra
         return jnp.where(inside, _sigmoid(logits), 0)
     if normalizer == "normalized_sigmoid":
         logits = jnp.minimum(logits, 0) - jnp.log1p(_exp(-jnp.abs(logits)))
-    exponents = jnp.where(inside, logits * math.log2(math.e), -jnp.inf)
-    return jnp.where(inside, jnp.exp2(exponents - _highest(exponents)), 0)
+    logits = jnp.where(inside, logits, -jnp.inf)
+    return jnp.where(inside, _exp(logits - _highest(logits)), 0)
 
 
-def _highest(exponents: Array) -> Array:
+def _highest(logits: Array) -> Array:
     """Return the largest of each row.
 
     As integers, of which a warp finds the largest in one instruction: the bits of a
     float lie in the order of the numbers, but for the negative ones, which are flipped.
     """
-    bits = _flipped(lax.bitcast_convert_type(exponents, jnp.int32))
+    bits = _flipped(lax.bitcast_convert_type(logits, jnp.int32))
     highest = jnp.max(bits, axis=1, keepdims=True)
     return lax.bitcast_convert_type(_flipped(highest), jnp.float32)
 

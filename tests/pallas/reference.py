@@ -17,16 +17,21 @@ from tests.ops.cases import Case
 
 @dataclasses.dataclass(frozen=True)
 class LaunchCase:
-    """One reassembly as a launch sees it: weights by anchor, perhaps still logits."""
+    """One reassembly as a launch sees it: weights by anchor, perhaps still logits.
+
+    Weights are drawn about `mean`.
+    """
 
     case: Case
     features_dtype: str = "float32"
     weights_dtype: str = "float32"
     normalizer: Normalizer | None = None
+    mean: float = 0.0
 
     def __str__(self) -> str:
         dtypes = dict.fromkeys((self.features_dtype, self.weights_dtype))
-        return f"{self.case}-{'-'.join(dtypes)}-{self.normalizer}"
+        about = f"-about{self.mean:g}" if self.mean else ""
+        return f"{self.case}-{'-'.join(dtypes)}-{self.normalizer}{about}"
 
     @property
     def geometry(self) -> Geometry:
@@ -60,9 +65,10 @@ class LaunchCase:
     def draw(self) -> tuple[Any, Any, Any]:
         """Draw features, weights (by anchor) and a cotangent."""
         normal = np.random.default_rng(0).normal
+        weights = normal(self.mean, size=self.weights_shape)
         return (
             normal(size=self.case.shape).astype(jnp.dtype(self.features_dtype)),
-            normal(size=self.weights_shape).astype(jnp.dtype(self.weights_dtype)),
+            weights.astype(jnp.dtype(self.weights_dtype)),
             normal(size=self.case.output_shape).astype(jnp.dtype(self.features_dtype)),
         )
 
@@ -103,15 +109,15 @@ def normalize(weights: Any, case: LaunchCase) -> Any:
         return np.float64(weights)
     taps = case.case.kernel_size**2
     logits = np.float64(weights).reshape(*weights.shape[:3], -1, taps)
-    sigmoid = 1 / (1 + np.exp(-logits))
     match case.normalizer:
         case "softmax":
-            powers = np.exp(logits)
+            powers = np.exp(logits - logits.max(-1, keepdims=True))
             kernels = powers / powers.sum(-1, keepdims=True)
         case "sigmoid":
-            kernels = sigmoid
+            kernels = _sigmoid(logits)
         case "normalized_sigmoid":
-            kernels = sigmoid / sigmoid.sum(-1, keepdims=True)
+            powers = _sigmoid(logits)
+            kernels = powers / powers.sum(-1, keepdims=True)
     return kernels.reshape(weights.shape)
 
 
@@ -122,15 +128,19 @@ def pull_back(gradient: Any, weights: Any, case: LaunchCase) -> Any:
     taps = case.case.kernel_size**2
     shape = (*weights.shape[:3], -1, taps)
     kernels = normalize(weights, case).reshape(shape)
-    sigmoid = 1 / (1 + np.exp(-np.float64(weights).reshape(shape)))
+    logits = np.float64(weights).reshape(shape)
     gradient = gradient.reshape(shape)
     if case.normalizer == "sigmoid":
-        return (gradient * sigmoid * (1 - sigmoid)).reshape(weights.shape)
+        return (gradient * kernels * (1 - kernels)).reshape(weights.shape)
     inner = (kernels * gradient).sum(-1, keepdims=True)
     gradient = kernels * (gradient - inner)
     if case.normalizer == "normalized_sigmoid":
-        gradient = gradient * (1 - sigmoid)
+        gradient = gradient * (1 - _sigmoid(logits))
     return gradient.reshape(weights.shape)
+
+
+def _sigmoid(logits: Any) -> Any:
+    return 1 / (1 + np.exp(-logits))
 
 
 @functools.cache

@@ -47,6 +47,18 @@ WIDE = [
     Case(scale=2, kernel_size=3, groups=2, shape=(1, 4, 18, 256)),
     Case(scale="1/2", kernel_size=5, groups=1, shape=(1, 9, 37, 128)),
 ]
+# Powers of their logits are zero or infinite, all of them; of what lies beside them in
+# a block they are not.
+FAR = [
+    LaunchCase(case, normalizer=normalizer, mean=mean)
+    for case in (GEOMETRIES[8], WIDE[0], WIDE[2])
+    for normalizer, mean in (
+        ("softmax", -200),
+        ("softmax", 200),
+        ("softmax", -30000),
+        ("normalized_sigmoid", -200),
+    )
+]
 CASES = [
     *(LaunchCase(case) for case in GEOMETRIES),
     *(LaunchCase(case, normalizer="softmax") for case in GEOMETRIES),
@@ -61,6 +73,7 @@ CASES = [
         for index in (0, 7, 11)
         for normalizer in ("sigmoid", "normalized_sigmoid")
     ),
+    *FAR,
     LaunchCase(GEOMETRIES[0], "float16", "float16"),
     LaunchCase(GEOMETRIES[0], "bfloat16", "bfloat16"),
     LaunchCase(GEOMETRIES[7], "bfloat16", "float32", "softmax"),
@@ -75,6 +88,8 @@ FEW = [
     LaunchCase(GEOMETRIES[14]),
     LaunchCase(GEOMETRIES[15]),
     LaunchCase(GEOMETRIES[0], normalizer="normalized_sigmoid"),
+    FAR[3],
+    FAR[8],
     LaunchCase(GEOMETRIES[7], "bfloat16", "float32", "softmax"),
     LaunchCase(WIDE[1], "bfloat16", "bfloat16", "softmax"),
     LaunchCase(WIDE[2], "float32", "float32"),

@@ -16,9 +16,10 @@ from experiments.benchmarks.reassembly.shapes import ShapeName
 class Config:
     """Compile the kernels for chips that are not here, and show what comes out.
 
-    Prints a table for each chip, and writes `aot.csv`. The status is 1 if something
-    that was asked for could not be compiled, or breaks a rule that is told below its
-    table; a refusal by a backend, in words, is no failure.
+    Prints a table for each chip, backend and launch, and writes it to `aot.csv`, as it
+    is done. The status is 1 if something that was asked for could not be compiled, or
+    breaks a rule that is told below its table; a refusal by a backend, in words, is no
+    failure.
     """
 
     targets: tuple[TargetName, ...] = get_args(TargetName)
@@ -51,6 +52,9 @@ class Config:
     limit: float = 300.0
     """Seconds that one compilation may take."""
 
+    workers: int = 1
+    """Compilers that run at once, each takes a core and about 1 GB."""
+
     output: Path = Path("runs/benchmarks/aot")
     """Folder of the CSV and of what the compilers said, replaced by each run."""
 
@@ -61,6 +65,8 @@ class Config:
         """Refuse values that break a rule."""
         if self.limit <= 0:
             raise ValueError(f"`limit` must be positive, got {self.limit}.")
+        if self.workers < 1:
+            raise ValueError(f"`workers` must be at least 1, got {self.workers}.")
         for name in (
             "targets",
             "backends",

@@ -20,9 +20,13 @@ _EXIT = re.compile(
     r"(?P<end>-?\d+) /\* loop exit test"
 )
 # The counter of a loop: `next = sadd step, phi`, `phi = sphi first, next`.
+_NUMBER = re.compile(r"-?\d+")
 _STEP = re.compile(rf"(%\w+) = sadd\.s32 {_IF}(\d+), (%\w+)")
 _PHI = re.compile(rf"(%\w+) = sphi {_IF}(%\w+), %\w+")
 _MOVE = re.compile(rf"(%\w+) = smov(?:\.u32)? {_IF}(%\w+|-?\d+)")
+# A scalar may wait in memory meanwhile.
+_STORE = re.compile(rf"= sst \[smem:\[(#allocation\d+_spill)\]\] {_IF}(%\w+)")
+_LOAD = re.compile(rf"(%\w+) = sld {_IF}\[smem:\[(#allocation\d+_spill)\]\]")
 _BRANCH = re.compile(
     r"sbr\.rel \((?P<negated>!?)(?P<predicate>%\w+)\) "
     r"target = \$region(?P<region>\d+)\b"
@@ -77,25 +81,39 @@ class _Scalars:
 
     steps: dict[str, tuple[int, str]]
     firsts: dict[str, str]
-    moves: dict[str, str]
+    copies: dict[str, str]
 
     @classmethod
     def of(cls, text: str) -> "_Scalars":
+        stored: dict[str, set[str]] = {}
+        for slot, scalar in _STORE.findall(text):
+            stored.setdefault(slot, set()).add(scalar)
+        loads = {
+            scalar: next(iter(stored[slot]))
+            for scalar, slot in _LOAD.findall(text)
+            if len(stored.get(slot, ())) == 1
+        }
         return cls(
             steps={new: (int(step), old) for new, step, old in _STEP.findall(text)},
             firsts=dict(_PHI.findall(text)),
-            moves=dict(_MOVE.findall(text)),
+            copies=loads | dict(_MOVE.findall(text)),
         )
 
     def trips(self, counter: str, end: int) -> int | None:
         """Trips of a loop that ends when its counter has reached `end`."""
         step, phi = self.steps.get(counter, (0, ""))
-        first = self.firsts.get(phi, "")
-        while first.startswith("%"):
-            first = self.moves.get(first, "")
-        if not step or not first:
+        first = self._origin(self.firsts.get(self._origin(phi), ""))
+        if not step or not _NUMBER.fullmatch(first):
             return None
         return max(1, -((int(first) - end) // step))
+
+    def _origin(self, scalar: str) -> str:
+        """Follow the copies of a scalar to where it, or a number, comes from."""
+        seen = set()
+        while scalar in self.copies and scalar not in seen:
+            seen.add(scalar)
+            scalar = self.copies[scalar]
+        return scalar
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -1,7 +1,9 @@
 """The run: compile for every chip that can be compiled for, then report."""
 
 import itertools
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 from rich.progress import (
@@ -27,12 +29,22 @@ def run(config: Config, console: Console) -> bool:
     missing = _tell_missing(config, console)
     jobs = [job for job in make_jobs(config) if job.target not in missing]
     config.output.mkdir(parents=True, exist_ok=True)
-    results = _compile_all(jobs, config, console)
+    path = config.output / "aot.csv"
+    path.unlink(missing_ok=True)
+    versions = describe_versions()
+    told: set[str] = set()
+    results: list[Result] = []
+    for own in _compile_all(jobs, config, console):
+        console.print(make_table(own))
+        _tell_problems(own, told, console)
+        results += own
+        write_csv(path, results, versions)
     if not results:
         console.print("Nothing was compiled.")
         return False
-    path = config.output / "aot.csv"
-    write_csv(path, results, describe_versions())
+    platforms = (TARGETS[result.job.target].platform for result in results)
+    for platform in dict.fromkeys(platforms):
+        console.print(LEGENDS[platform], highlight=False)
     console.print(f"Numbers: {path}", highlight=False)
     wrong = any(result.status == "failed" or result.problems for result in results)
     return not wrong and not missing
@@ -46,43 +58,53 @@ def _tell_missing(config: Config, console: Console) -> set[str]:
     return {name for name, reason in missing.items() if reason is not None}
 
 
-def _compile_all(jobs: Sequence[Job], config: Config, console: Console) -> list[Result]:
-    every: list[Result] = []
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=len(jobs))
-        for _, own in itertools.groupby(
-            jobs, key=lambda job: (job.target, job.backend)
-        ):
-            results = []
-            own = list(own)
-            progress.update(bar, description=f"{own[0].target}, {own[0].backend}")
+def _compile_all(
+    jobs: Sequence[Job], config: Config, console: Console
+) -> Iterator[list[Result]]:
+    """Yield the results of one chip, backend and launch after another."""
+    stopped = threading.Event()
+    with (
+        _progress(console) as progress,
+        ThreadPoolExecutor(config.workers) as executor,
+    ):
+        bar = progress.add_task("Compiling", total=len(jobs))
+
+        def compile_group(group: tuple[str, Sequence[Job]]) -> list[Result]:
+            name, own = group
+            results: list[Result] = []
             for result in compile_jobs(
                 own,
                 limit=config.limit,
-                folder=config.output,
+                folder=config.output / name,
                 keep_dumps=config.keep_dumps,
             ):
                 results.append(result)
                 progress.advance(bar)
-            _tell(results, console)
-            every += results
-    for platform in dict.fromkeys(
-        TARGETS[result.job.target].platform for result in every
-    ):
-        console.print(LEGENDS[platform], highlight=False)
-    return every
+                if stopped.is_set():
+                    break
+            return results
+
+        groups = itertools.groupby(
+            jobs, key=lambda job: f"{job.target}-{job.backend}-{job.launch}"
+        )
+        try:
+            yield from executor.map(
+                compile_group, [(name, list(own)) for name, own in groups]
+            )
+        finally:
+            # Whoever interrupts the run waits for no other compilation.
+            stopped.set()
+            executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _tell(results: Sequence[Result], console: Console) -> None:
-    for _, own in itertools.groupby(results, key=lambda result: result.job.launch):
-        console.print(make_table(list(own)))
-    told = set()
+def _tell_problems(results: Sequence[Result], told: set[str], console: Console) -> None:
     for result in results:
         lines = [f"{result.status}: {result.reason}"] if result.reason else []
         for line in lines + [f"broken rule: {problem}" for problem in result.problems]:
             # A refusal says the same for all dtypes and normalizers.
-            if line not in told:
-                told.add(line)
+            said = f"{result.job.target} {result.job.backend} {line}"
+            if said not in told:
+                told.add(said)
                 console.print(f"{result.job}: {line}", markup=False, highlight=False)
 
 

@@ -10,6 +10,7 @@ import textwrap
 import pytest
 from rich.console import Console
 
+import experiments.benchmarks.aot.run as aot_run
 from experiments.benchmarks.aot import compilation, llo, ptx, targets
 from experiments.benchmarks.aot.__main__ import main
 from experiments.benchmarks.aot.compilation import compile_jobs
@@ -90,6 +91,17 @@ def test_a_loop_without_a_constant_end_is_told(end):
     assert schedule == llo.Schedule(
         bundles=11, cycles=3 + 12 * (5 + 3), unknown_loops=1
     )
+
+
+@pytest.mark.parametrize(("stored", "unknown"), [("%s3_s1", 0), ("%s6_s2", 1)])
+def test_a_counter_may_wait_in_memory(stored, unknown):
+    text = BUNDLES.replace(
+        "sadd.s32 1, %s3_s1",
+        "sadd.s32 1, %s8_s1 ;; %9 = sst [smem:[#allocation2_spill]] %s3_s1 ;; "
+        f"%9 = sst [smem:[#allocation2_spill]] {stored} ;; "
+        "%s8_s1 = sld [smem:[#allocation2_spill]] /* iteration index */",
+    )
+    assert llo.read_schedule(text.splitlines()).unknown_loops == unknown
 
 
 def test_a_loop_that_starts_nowhere_is_told():
@@ -414,6 +426,60 @@ def test_a_compiler_that_hangs_is_stopped(monkeypatch):
     assert result.reason == "it took more than 0.2 s"
 
 
+def refuse_all(monkeypatch):
+    """Let a process that needs no compiler refuse every job, by its launch."""
+    monkeypatch.setattr(targets, "version", lambda package: "1")
+    fake_worker(
+        monkeypatch,
+        """
+        for line in sys.stdin:
+            job = json.loads(line)
+            time.sleep(0.3 if job["launch"] == "reassemble" else 0)
+            answer = {"job": job, "status": "refused", "code": None}
+            print(json.dumps({**answer, "reason": job["launch"]}), flush=True)
+        """,
+    )
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatch):
+    refuse_all(monkeypatch)
+    config = Config(
+        targets=("h200",),
+        backends=("triton",),
+        quick=True,
+        workers=workers,
+        output=tmp_path,
+    ).effective
+    console = Console(file=io.StringIO(), width=200)
+    assert run(config, console)
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    said = [line for line in text.splitlines() if "refused: " in line]
+    assert [line.split("refused: ")[1] for line in said] == list(config.launches)
+    with (tmp_path / "aot.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(dict.fromkeys(row["launch"] for row in rows)) == list(config.launches)
+
+
+def test_what_is_done_is_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
+    refuse_all(monkeypatch)
+    tables = iter([make_table, None])
+
+    def make_one_table(results):
+        make = next(tables)
+        if make is None:
+            raise KeyboardInterrupt
+        return make(results)
+
+    monkeypatch.setattr(aot_run, "make_table", make_one_table)
+    config = Config(targets=("h200",), quick=True, output=tmp_path).effective
+    with pytest.raises(KeyboardInterrupt):
+        run(config, Console(file=io.StringIO()))
+    with (tmp_path / "aot.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["launch"] for row in rows} == {"reassemble"}
+
+
 def test_flags_of_the_caller_are_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XLA_FLAGS", "--xla_one=1")
     monkeypatch.setenv("LIBTPU_INIT_ARGS", "--two=2")
@@ -423,7 +489,9 @@ def test_flags_of_the_caller_are_kept(monkeypatch, tmp_path):
     assert arguments.startswith("--two=2 --xla_jf_dump_to=")
 
 
-@pytest.mark.parametrize(("field", "value"), [("limit", 0.0), ("shapes", ())])
+@pytest.mark.parametrize(
+    ("field", "value"), [("limit", 0.0), ("shapes", ()), ("workers", 0)]
+)
 def test_values_that_break_a_rule_are_refused(field, value):
     with pytest.raises(ValueError, match=f"`{field}` must"):
         Config(**{field: value})

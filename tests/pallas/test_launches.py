@@ -21,6 +21,7 @@ from tests.pallas.reference import (
 )
 
 BACKENDS = ["mosaic_tpu", "mosaic_gpu", "triton"]
+NAMES = ["out", "grad_features", "grad_weights"]
 
 GEOMETRIES = [
     Case(scale=2, kernel_size=5, groups=1, shape=(2, 5, 7, 6)),
@@ -126,11 +127,15 @@ def launch(backend, case, name):
             return to_anchors(got, case) if by_pixel else got
 
 
-@pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", RUN, ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_launch_returns_what_the_loop_does(backend, case, name):
-    got = launch(backend, case, name)
+    check(launch(backend, case, name), case, name)
+
+
+def check(got, case, name):
+    """Compare the result of a launch with the loop's."""
     want = getattr(expected(case), name)
     assert got.shape == want.shape
     own = case.weights_dtype if name == "grad_weights" else case.features_dtype

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 _BUNDLE = re.compile(
-    r"\s*(?:0x[0-9a-f]+|0)\s+(?P<tag>[A-Z]{2})?\s*:\s*(?P<loops>>*)\s*{(?P<empty>})?"
+    r"\s*(?:0x[0-9a-f]+|0)\s+(?P<tag>[A-Z]{2})?\s*:\s*(?P<loops>>*)\s*{"
 )
 # Before what an instruction reads there may be a predicate.
 _IF = r"(?:\(!?%\w+\), )?"
@@ -161,17 +161,18 @@ def read_schedule(lines: Sequence[str]) -> Schedule:
 
 
 def _bundles(lines: Iterable[str]) -> Iterator[tuple[str, str | None, int]]:
-    """Yield each bundle with its mark and the number of loops around it."""
+    """Yield each bundle with its tag and the number of loops around it."""
     found = [match for match in map(_BUNDLE.match, lines) if match is not None]
-    depths = [len(match["loops"]) for match in found]
-    empty = [match["empty"] is not None for match in found]
-    for index, match in enumerate(found):
-        depth = depths[index]
-        if empty[index]:
-            # Empty bundles bear no marks: they are where their neighbours are.
-            later = range(index + 1, len(found))
-            after = next((depths[other] for other in later if not empty[other]), 0)
-            depth = depths[index] = min(depths[index - 1] if index else 0, after)
+    depths = []
+    # A bundle may bear fewer marks than there are loops around it: one that is empty,
+    # or in which an instruction from outside of a loop has found room. But a loop that
+    # the next bundle does not start goes on.
+    least = 0
+    for match in reversed(found):
+        depth = max(len(match["loops"]), least)
+        depths.append(depth)
+        least = depth - 1 if match["tag"] == "LB" else depth
+    for match, depth in zip(found, reversed(depths), strict=True):
         yield match.string, match["tag"], depth
 
 

@@ -84,6 +84,16 @@ def test_bundles_count_as_often_as_their_loops_go_round():
     )
 
 
+def test_an_instruction_from_outside_of_a_loop_does_not_end_it():
+    text = BUNDLES.replace(
+        "   0x5   : >> { %p1", "   0x5   : > { %s8_s8 = smov 0 }\n   0x5   : >> { %p1"
+    )
+    schedule = llo.read_schedule(text.splitlines())
+    assert schedule == llo.Schedule(
+        bundles=12, cycles=3 + 12 * (5 + 7 * 4), unknown_loops=0
+    )
+
+
 @pytest.mark.parametrize("end", ["%s9_s3", "8 /* no test */"])
 def test_a_loop_without_a_constant_end_is_told(end):
     text = BUNDLES.replace("%s7_s2, 8", f"%s7_s2, {end}")

@@ -1,0 +1,72 @@
+"""Launches of drawn sizes, windows, dtypes and normalizers against the float64 loop.
+
+`CARAFE_BATTERY=full` draws many.
+"""
+
+import importlib
+import os
+from fractions import Fraction
+
+import pytest
+
+from tests.ops.cases import Case
+from tests.pallas.reference import LaunchCase
+from tests.pallas.test_launches import BACKENDS, NAMES, check, launch
+
+pytest.importorskip("hypothesis")
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+FULL = os.environ.get("CARAFE_BATTERY") == "full"
+DTYPES = st.sampled_from(["float32", "bfloat16"])
+
+
+@st.composite
+def launch_cases(draw, multiple):
+    """Draw a case whose channels of a group are a multiple of `multiple`, or of 128."""
+    normalizer = draw(
+        st.sampled_from([None, "softmax", "sigmoid", "normalized_sigmoid"])
+    )
+    # With one tap the normalised kernel is 1 and its gradient zero: nothing to compare.
+    constant = normalizer in ("softmax", "normalized_sigmoid")
+    kernel_size = draw(st.sampled_from([3, 5, 7] if constant else [1, 3, 5, 7]))
+    up, down = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    groups = draw(st.integers(1, 3))
+    blocks = draw(st.integers(1, 4))
+    channels = blocks * draw(st.sampled_from([multiple, multiple, multiple, 128]))
+    # About a thousand output pixels: interpreters are slow.
+    longest = max(1, 30 * down // up // kernel_size)
+    size = st.integers(1, longest)
+    return LaunchCase(
+        Case(
+            scale=Fraction(up, down),
+            kernel_size=kernel_size,
+            groups=groups,
+            shape=(draw(st.integers(1, 2)), draw(size), draw(size), groups * channels),
+        ),
+        draw(DTYPES),
+        draw(DTYPES),
+        normalizer,
+        draw(st.sampled_from([0, -200, 200])) if normalizer == "softmax" else 0,
+    )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_launch_of_any_sizes_returns_what_the_loop_does(backend):
+    module = importlib.import_module(f"carafe_pallas.{backend}")
+    multiple = 8 if backend == "mosaic_gpu" else 1
+
+    @settings(
+        max_examples=200 if FULL else 4,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(case=launch_cases(multiple), name=st.sampled_from(NAMES))
+    def run(case, name):
+        assume(module.refusal(case.call) is None)
+        check(launch(backend, case, name), case, name)
+
+    run()

@@ -10,6 +10,7 @@ import os
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from carafe_pallas.call import Normalizer
 
 from tests.ops.cases import Case
 from tests.pallas.reference import (
@@ -50,15 +51,16 @@ WIDE = [
 ]
 # Powers of their logits are zero or infinite, all of them; of what lies beside them in
 # a block they are not.
+MEANS: list[tuple[Normalizer, int]] = [
+    ("softmax", -200),
+    ("softmax", 200),
+    ("softmax", -30000),
+    ("normalized_sigmoid", -200),
+]
 FAR = [
     LaunchCase(case, normalizer=normalizer, mean=mean)
     for case in (GEOMETRIES[8], WIDE[0], WIDE[2])
-    for normalizer, mean in (
-        ("softmax", -200),
-        ("softmax", 200),
-        ("softmax", -30000),
-        ("normalized_sigmoid", -200),
-    )
+    for normalizer, mean in MEANS
 ]
 CASES = [
     *(LaunchCase(case) for case in GEOMETRIES),

@@ -118,7 +118,8 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
 
 def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
     """Choose the channels of a block, and its warps."""
-    upsamples = call.geometry.rows.up > call.geometry.rows.down
+    up, down = call.geometry.rows.up, call.geometry.rows.down
+    upsamples = up > down
     match launch:
         case "reassemble" if float32:
             return 256, 4
@@ -128,8 +129,11 @@ def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
             return 64, 4
         case "grad_features":
             return (256, 4) if float32 or not upsamples else (256, 8)
+        case "grad_weights" if float32:
+            # Of x3 and 3/2 a product has twice the entries.
+            return 16, 4 if max(up, down) <= 2 else 8
         case "grad_weights":
-            return (16, 4) if float32 else (64, 8) if upsamples else (128, 4)
+            return 64 if upsamples else 128, 8
 
 
 def _programs(plan: "_Plan", batch: int) -> int:

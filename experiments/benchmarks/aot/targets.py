@@ -65,7 +65,13 @@ class Target:
 
     def environment(self, dumps: Path) -> dict[str, str]:
         """Variables that must be set before JAX starts; the dumps go to a folder."""
-        common = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        common = {
+            "JAX_PLATFORMS": "cpu",
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            # Compilers for GPUs call `llvm-symbolizer`, where there is one, again and
+            # again: five sixths of the time for Triton.
+            "LLVM_DISABLE_SYMBOLIZATION": "1",
+        }
         if self.platform == "tpu":
             flags = f"--xla_jf_dump_to={dumps} --xla_jf_dump_llo_text=true"
             return {

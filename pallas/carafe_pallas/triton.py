@@ -130,8 +130,8 @@ def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
         case "grad_features":
             return (256, 4) if float32 or not upsamples else (256, 8)
         case "grad_weights" if float32:
-            # Of x3 and 3/2 a product has twice the entries.
-            return 16, 4 if max(up, down) <= 2 else 8
+            # At x3, x4 and 3/2 a product has twice the entries.
+            return 16, 8 if up > 2 else 4
         case "grad_weights":
             return 64 if upsamples else 128, 8
 

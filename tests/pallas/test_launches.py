@@ -49,14 +49,14 @@ WIDE = [
     Case(scale=2, kernel_size=3, groups=2, shape=(1, 4, 18, 256)),
     Case(scale="1/2", kernel_size=5, groups=1, shape=(1, 9, 37, 128)),
 ]
-# Powers of their logits are zero or infinite, all of them; of what lies beside them in
-# a block they are not.
 MEANS: list[tuple[Normalizer, int]] = [
     ("softmax", -200),
     ("softmax", 200),
     ("softmax", -30000),
     ("normalized_sigmoid", -200),
 ]
+# Powers of their logits are zero or infinite, all of them; of what lies beside them in
+# a block they are not.
 FAR = [
     LaunchCase(case, normalizer=normalizer, mean=mean)
     for case in (GEOMETRIES[8], WIDE[0], WIDE[2])

@@ -65,13 +65,7 @@ class Target:
 
     def environment(self, dumps: Path) -> dict[str, str]:
         """Variables that must be set before JAX starts; the dumps go to a folder."""
-        common = {
-            "JAX_PLATFORMS": "cpu",
-            "JAX_ENABLE_COMPILATION_CACHE": "false",
-            # Compilers for GPUs call `llvm-symbolizer`, where there is one, again and
-            # again: five sixths of the time for Triton.
-            "LLVM_DISABLE_SYMBOLIZATION": "1",
-        }
+        common = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
         if self.platform == "tpu":
             flags = f"--xla_jf_dump_to={dumps} --xla_jf_dump_llo_text=true"
             return {
@@ -91,6 +85,9 @@ class Target:
             "MOSAIC_GPU_DUMP_TO": str(dumps),
             "MOSAIC_GPU_DUMP_PTX": "1",
             "MOSAIC_GPU_DUMP_MLIR_PASSES": "1",
+            # Else `llvm-symbolizer`, where there is one, is called again and again:
+            # five sixths of the time for Triton.
+            "LLVM_DISABLE_SYMBOLIZATION": "1",
             "PATH": os.pathsep.join((*path, os.environ.get("PATH", ""))),
         }
 

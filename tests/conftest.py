@@ -1,11 +1,31 @@
-"""What holds for all tests."""
+"""What holds for all tests, and for the commands that they start."""
 
 import os
 
 import jax
+import pytest
 
 # Initialisers compile four times faster with this generator, and compiling takes most
-# of the time. No test asks for the numbers of a generator. Commands that tests start
-# see it by the environment.
+# of the time. No test asks for the numbers of a generator.
 os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")
 jax.config.update("jax_default_prng_impl", os.environ["JAX_DEFAULT_PRNG_IMPL"])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compile_fast(tmp_path_factory):
+    """Compile for CPUs without what costs more than it saves, the same program once.
+
+    Programs of tests run for milliseconds. What is compiled is kept for the session, in
+    a folder that its processes share.
+    """
+    if jax.default_backend() != "cpu":
+        return
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    for name, value in {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(shared / "programs"),
+        "jax_persistent_cache_min_compile_time_secs": 0.3,
+    }.items():
+        os.environ[name.upper()] = str(value)
+        jax.config.update(name, value)

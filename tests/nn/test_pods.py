@@ -22,6 +22,8 @@ def compile_step(topology):
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",
         "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+        # Of a program as it runs, not of one that compiles fast.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
     }
     done = subprocess.run(
         [sys.executable, "-m", "tests.nn.pod_step", topology],

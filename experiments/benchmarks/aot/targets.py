@@ -65,7 +65,12 @@ class Target:
 
     def environment(self, dumps: Path) -> dict[str, str]:
         """Variables that must be set before JAX starts; the dumps go to a folder."""
-        common = {"JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "false"}
+        common = {
+            "JAX_PLATFORMS": "cpu",
+            # What is not compiled, or not as it will be, tells nothing.
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
+        }
         if self.platform == "tpu":
             flags = f"--xla_jf_dump_to={dumps} --xla_jf_dump_llo_text=true"
             return {

@@ -15,12 +15,14 @@ from rich.console import Console
 from carafe_jax.data import ClassificationData
 from carafe_jax.train import SGD, make_mesh
 from carafe_jax.train.step import init_state
-from experiments.classification import training
+from experiments.classification import network, training
 from experiments.classification.network import Model
 from experiments.classification.task import ClassificationTask
+from tests.experiments.classification.small import RESNET
 
 
 def main() -> None:
+    network._RESNETS[18] = RESNET
     folder, workdir, *asked = sys.argv[1:]
     config = training.Classification(
         data=ClassificationData(

@@ -12,7 +12,7 @@ import chex
 import jax
 from jax.sharding import AxisType, Mesh
 
-from carafe_jax.train import make_mesh, put_batch
+from carafe_jax.train import SGD, make_mesh, put_batch
 from carafe_jax.train.step import init_state, make_train_step
 from tests.experiments.inpainting.test_adversarial import task_of, tiny
 
@@ -27,9 +27,11 @@ def compare() -> set[str]:
     )
     task = task_of(config)
     batch = next(task.batches())
+    # Adam would make large steps of gradients that are nothing but rounding.
+    optimizer = SGD(learning_rate=0.1)
 
     def params_and_program(mesh: Mesh):
-        state = init_state(task, config.optimizer, config.loop, mesh=mesh)
+        state = init_state(task, optimizer, config.loop, mesh=mesh)
         step: Any = make_train_step(task, config.loop, mesh=mesh)
         placed = put_batch(batch, mesh=mesh)
         compiled = step.lower(state, placed).compile()
@@ -42,8 +44,8 @@ def compare() -> set[str]:
     assert four.size == 4
     expected, _ = params_and_program(one)
     params, program = params_and_program(four)
-    # Three steps of Adam at 1e-4, and sums in another order.
-    chex.assert_trees_all_close(params, expected, atol=2e-5)
+    # Sums are taken in another order.
+    chex.assert_trees_all_close(params, expected, atol=1e-5)
     return set(re.findall(COLLECTIVES, program))
 
 

@@ -96,8 +96,10 @@ print(f"{count / 1e6:.2f} million parameters")
 # plain optax; the experiments of this repository add resuming, meshes and logs around
 # the same step.
 
-# %%
+# %% nbmake={"mock": {"STEPS": 60}}
 STEPS = 600
+
+# %%
 optimizer = optax.adam(optax.cosine_decay_schedule(2e-3, STEPS))
 state = optimizer.init(variables)
 

@@ -119,10 +119,9 @@ print(sorted(set(re.findall("all-gather|all-to-all|all-reduce|permute", text))))
 )
 def test_groups_within_a_device_need_no_communication(groups, collectives):
     program = [sys.executable, "-c", COLLECTIVES_ON_FOUR_DEVICES, str(groups)]
-    flags = "--xla_force_host_platform_device_count=4"
     done = subprocess.run(
         program,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
         capture_output=True,
         text=True,
         check=True,

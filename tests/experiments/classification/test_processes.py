@@ -36,7 +36,7 @@ def start(folder, workdir, *asked, devices=4, **environment):
         env={
             **os.environ,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_NUM_CPU_DEVICES": str(devices),
             **environment,
         },
         stdout=subprocess.PIPE,

@@ -184,11 +184,7 @@ def test_resumed_run_has_the_same_bits(tmp_path):
 def test_four_devices_share_a_batch_and_exchange_sums_alone():
     done = subprocess.run(
         [sys.executable, "-m", "tests.experiments.inpainting.four_devices"],
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        },
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
         capture_output=True,
         text=True,
         check=False,

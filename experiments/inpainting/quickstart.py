@@ -35,7 +35,7 @@ class Quickstart:
     """What is minimised."""
     optimizer: Optimizer = Optimizer(learning_rate=2e-3)
     """How."""
-    loop: Loop = Loop(steps=900, evaluate_every=300, save_every=300)
+    loop: Loop = Loop(steps=600, evaluate_every=300, save_every=300)
     """How long."""
     workdir: pathlib.Path = dataclasses.field(
         default=pathlib.Path("runs/inpainting/quickstart"), metadata={"compared": False}

@@ -23,6 +23,7 @@ from carafe_jax.data.resized_crops import (
     random_box,
     upright_size,
 )
+from carafe_jax.errors import RefusedError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ def describe_source(data: ClassificationData) -> Source:
     """Tell what a source holds, without reading an image.
 
     Raises:
-        ValueError: If the source cannot be used (see `open_labelled_images`).
+        RefusedError: If the source cannot be used (see `open_labelled_images`).
     """
     train = open_labelled_images(data.source, split="train")
     test = open_labelled_images(data.source, split="test")
@@ -144,7 +145,7 @@ def classification_training_batches(
         examples.
 
     Raises:
-        ValueError: If the source cannot be used (see `open_labelled_images`), or the
+        RefusedError: If the source cannot be used (see `open_labelled_images`), or the
             processes cannot share a batch evenly; later, if more than `broken_limit`
             images are unreadable.
     """
@@ -187,7 +188,7 @@ def classification_test_batches(
         Iterator over dicts of `image`, `label` and `valid`.
 
     Raises:
-        ValueError: As by `classification_training_batches`.
+        RefusedError: As by `classification_training_batches`.
     """
     share = Share(
         batch_size=data.batch_size if batch_size is None else batch_size,
@@ -232,7 +233,7 @@ class _Reader:
                 return ClassificationBatch(
                     image=pixels, label=np.array(label, np.int32)
                 )
-        raise ValueError(f"`source` must hold readable images, got {data.source!r}.")
+        raise RefusedError(f"`source` must hold readable images, got {data.source!r}.")
 
     def test_example(self, index: int) -> ClassificationTestBatch:
         """Read the middle of the image of this index."""
@@ -294,4 +295,4 @@ def _loading(data: ClassificationData, share: Share) -> Loading:
 
 def _check(name: str, value: object, rule: str, holds: bool) -> None:
     if not holds:
-        raise ValueError(f"`{name}` must {rule}, got {value}.")
+        raise RefusedError(f"`{name}` must {rule}, got {value}.")

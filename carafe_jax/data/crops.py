@@ -4,6 +4,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from carafe_jax.errors import RefusedError
+
 
 def random_crop(
     photograph: UInt8[np.ndarray, "h w 3"],
@@ -26,12 +28,12 @@ def random_crop(
         RGB in [0, 255].
 
     Raises:
-        ValueError: If the photograph is smaller than the crop.
+        RefusedError: If the photograph is smaller than the crop.
     """
     height, width, _ = photograph.shape
     shorter = min(height, width)
     if shorter < size:
-        raise ValueError(
+        raise RefusedError(
             "`size` must not exceed the shorter side of the photograph "
             f"({height} x {width}), got {size}."
         )

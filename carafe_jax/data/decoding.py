@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from carafe_jax.errors import RefusedError
+
 # What Pillow raises on files that are no images, are cut short or are damaged.
 UNREADABLE = (
     OSError,
@@ -56,11 +58,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
         The same picture in mode RGB.
 
     Raises:
-        ValueError: If the pixels are floating-point numbers, or Pillow knows no
+        RefusedError: If the pixels are floating-point numbers, or Pillow knows no
             conversion.
     """
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+        raise RefusedError("floating-point pixels have no known range")
     if image.mode.startswith("I"):
         # Pillow itself would clip these at 255. Mode "I" is what 16-bit PGM files give.
         values = np.asarray(image).clip(0, 65535).astype(np.uint16)

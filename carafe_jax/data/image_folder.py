@@ -18,6 +18,7 @@ from carafe_jax.data.decoding import (
     bytes_when_decoded,
     decode_photograph,
 )
+from carafe_jax.errors import RefusedError
 
 _LOGGER = logging.getLogger(__name__)
 _SUFFIXES = frozenset(
@@ -80,10 +81,10 @@ def open_image_folder(
         Photographs in the order of their relative paths, RGB in [0, 255].
 
     Raises:
-        ValueError: If the folder is missing, or no image of the split can be used.
+        RefusedError: If the folder is missing, or no image of the split can be used.
     """
     if not folder.is_dir():
-        raise ValueError(f"`source` must be an existing folder, got {str(folder)!r}.")
+        raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
     root, names = _split_files(folder, split, test_fraction)
     sizes, refused = _try_each(names, lambda name: _size(root / name, minimum_side))
     needed = sum(bytes_when_decoded(size, sufficient_side) for size in sizes.values())
@@ -96,7 +97,7 @@ def open_image_folder(
         photographs = dataclasses.replace(files, names=tuple(usable))
     _warn_of_skipped(refused | damaged, root)
     if not usable:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must hold an image for {split!r} that can be read and has no "
             f"side under {minimum_side} pixels (the `crop_size` of crops), "
             f"got {str(folder)!r}, where none of {len(names)} will do."
@@ -134,15 +135,17 @@ def list_images(path: pathlib.Path) -> list[pathlib.Path]:
     """List the images of a folder, in any nesting; of a file, the file itself.
 
     Raises:
-        ValueError: If there is nothing at the path, or no image in the folder.
+        RefusedError: If there is nothing at the path, or no image in the folder.
     """
     if not path.is_dir():
         if not path.exists():
-            raise ValueError(f"`images` must exist, got {str(path)!r}.")
+            raise RefusedError(f"`images` must exist, got {str(path)!r}.")
         return [path]
     names = image_names(path)
     if not names:
-        raise ValueError(f"`images` must hold an image, got the folder {str(path)!r}.")
+        raise RefusedError(
+            f"`images` must hold an image, got the folder {str(path)!r}."
+        )
     return [path / name for name in names]
 
 
@@ -164,7 +167,7 @@ def _size(path: pathlib.Path, minimum_side: int) -> tuple[int, int]:
     with Image.open(path) as image:
         width, height = image.size
     if min(width, height) < minimum_side:
-        raise ValueError(f"{width} x {height} pixels, a side under {minimum_side}")
+        raise RefusedError(f"{width} x {height} pixels, a side under {minimum_side}")
     return width, height
 
 

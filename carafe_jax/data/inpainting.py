@@ -13,6 +13,7 @@ from carafe_jax.data.crops import random_crop
 from carafe_jax.data.loading import BatchIterator, Loading, Share, endless_batches
 from carafe_jax.data.masks import MINIMUM_SIDE, FreeFormMasks, free_form_mask
 from carafe_jax.data.photographs import Photographs, Split, open_photographs
+from carafe_jax.errors import RefusedError
 
 # An epoch of fewer is made longer: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).
@@ -114,7 +115,7 @@ def training_batches(
         `batch_size / process_count` examples.
 
     Raises:
-        ValueError: If the source cannot be used (see `open_photographs`), or the
+        RefusedError: If the source cannot be used (see `open_photographs`), or the
             processes cannot share a batch evenly.
     """
     share = Share(
@@ -171,7 +172,7 @@ def open_held_out(data: InpaintingData) -> HeldOut:
         Examples by index: dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole.
 
     Raises:
-        ValueError: If the source cannot be used (see `open_photographs`).
+        RefusedError: If the source cannot be used (see `open_photographs`).
     """
     photographs = _open(data, "test")
     count = min(len(photographs), data.test_photographs or len(photographs))
@@ -189,7 +190,7 @@ def held_out_examples(data: InpaintingData) -> InpaintingBatch:
         Dict of `image`, RGB in [-1, 1], and `mask`, 1 in the hole.
 
     Raises:
-        ValueError: If the source cannot be used (see `open_photographs`).
+        RefusedError: If the source cannot be used (see `open_photographs`).
     """
     examples = open_held_out(data)
     return stack_examples([examples[index] for index in range(len(examples))])
@@ -205,7 +206,7 @@ def stack_examples(examples: Sequence[InpaintingBatch]) -> InpaintingBatch:
 
 def _check(name: str, value: object, rule: str, holds: bool) -> None:
     if not holds:
-        raise ValueError(f"`{name}` must {rule}, got {value}.")
+        raise RefusedError(f"`{name}` must {rule}, got {value}.")
 
 
 def _open(data: InpaintingData, split: Split) -> Photographs:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from carafe_jax.data.image_folder import image_names
 from carafe_jax.data.photographs import Split
+from carafe_jax.errors import MissingExtraError, RefusedError
 
 _FOLDERS: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
@@ -52,12 +53,12 @@ def open_labelled_images(source: str, *, split: Split) -> LabelledImages:
         Images by index, in an order that is always the same.
 
     Raises:
-        ValueError: If the source does not exist, has no such split, or its test has a
+        RefusedError: If the source does not exist, has no such split, or its test has a
             class that is not trained.
-        ImportError: If TensorFlow Datasets is asked for and not installed.
+        MissingExtraError: If TensorFlow Datasets is asked for and not installed.
     """
     if not source:
-        raise ValueError(
+        raise RefusedError(
             "`source` must be the path of a folder or 'tfds:NAME', got ''."
         )
     if source.startswith("tfds:"):
@@ -84,12 +85,12 @@ class _Files:
 
 def _open_folder(folder: pathlib.Path, split: Split) -> _Files:
     if not folder.is_dir():
-        raise ValueError(f"`source` must be an existing folder, got {str(folder)!r}.")
+        raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
     root = _split_folder(folder, split)
     classes = _classes(_split_folder(folder, "train"))
     strange = sorted(set(_classes(root)) - set(classes))
     if strange:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must have the classes of {str(root)!r} in its train folder as "
             f"well, got {', '.join(strange)}."
         )
@@ -98,7 +99,7 @@ def _open_folder(folder: pathlib.Path, split: Split) -> _Files:
     labels = {name: numbers.get(name.split("/")[0]) for name in names}
     kept = {name: label for name, label in labels.items() if label is not None}
     if not kept:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must hold images in {str(root / 'CLASS')!r}, got none."
         )
     return _Files(root, classes, tuple(kept), tuple(kept.values()))
@@ -108,7 +109,7 @@ def _split_folder(folder: pathlib.Path, split: Split) -> pathlib.Path:
     for name in _FOLDERS[split]:
         if (folder / name).is_dir():
             return folder / name
-    raise ValueError(
+    raise RefusedError(
         f"`source` must have a folder named {' or '.join(_FOLDERS[split])}, got "
         f"{str(folder)!r}."
     )
@@ -140,7 +141,7 @@ def _open_tfds(name: str, split: Split) -> _Records:
     try:
         tfds = importlib.import_module("tensorflow_datasets")
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingExtraError(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
     # A download of unknown size is the user's to start, not a training run's.
@@ -150,7 +151,7 @@ def _open_tfds(name: str, split: Split) -> _Records:
     wanted = ("train",) if split == "train" else ("validation", "test")
     part = next((parts[key] for key in wanted if key in parts), None)
     if part is None or len(part) == 0:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must have a split named {' or '.join(wanted)}, "
             f"got 'tfds:{name}' with {sorted(parts)}."
         )

@@ -9,6 +9,8 @@ import grain
 import numpy as np
 from absl import flags
 
+from carafe_jax.errors import RefusedError
+
 BatchIterator = grain.DatasetIterator
 Examples = Callable[[int], Any]
 RandomExamples = Callable[[Any, np.random.Generator], Any]
@@ -38,7 +40,7 @@ class Share:
     their number.
 
     Raises:
-        ValueError: The processes cannot share a batch evenly.
+        RefusedError: The processes cannot share a batch evenly.
     """
 
     batch_size: int
@@ -48,11 +50,13 @@ class Share:
     def __post_init__(self) -> None:
         count, index, size = self.process_count, self.process_index, self.batch_size
         if count < 1:
-            raise ValueError(f"`process_count` must be positive, got {count}.")
+            raise RefusedError(f"`process_count` must be positive, got {count}.")
         if not 0 <= index < count:
-            raise ValueError(f"`process_index` must lie in [0, {count}), got {index}.")
+            raise RefusedError(
+                f"`process_index` must lie in [0, {count}), got {index}."
+            )
         if size < 1 or size % count:
-            raise ValueError(
+            raise RefusedError(
                 f"`batch_size` must be a positive multiple of the {count} processes, "
                 f"got {size}."
             )

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
+from carafe_jax.errors import RefusedError
+
 # Smaller maps leave no room for a hole and its surroundings.
 MINIMUM_SIDE = 8
 _DRAWS_BEFORE_FALLBACK = 50
@@ -46,17 +48,17 @@ class FreeFormMasks:
         for field in dataclasses.fields(self):
             _check_range(field.name, getattr(self, field.name))
         if self.strokes[1] + self.rectangles[1] == 0:
-            raise ValueError(
+            raise RefusedError(
                 "`strokes` and `rectangles` must not both be (0, 0): "
                 "a mask needs something to draw."
             )
         if self.strokes[1] > 0 and self.vertices[0] < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`vertices` must be at least 1 in each stroke, got {self.vertices}."
             )
         low, high = self.hole_share
         if not 0.0 < low < high < 1.0:
-            raise ValueError(
+            raise RefusedError(
                 "`hole_share` must be two increasing numbers between 0 and 1, "
                 f"got {self.hole_share}."
             )
@@ -87,11 +89,11 @@ def free_form_mask(
         1 in the hole, 0 at the pixels that are kept.
 
     Raises:
-        ValueError: If a side is shorter than 8 pixels.
+        RefusedError: If a side is shorter than 8 pixels.
     """
     for name, side in (("height", height), ("width", width)):
         if side < MINIMUM_SIDE:
-            raise ValueError(f"`{name}` must be at least {MINIMUM_SIDE}, got {side}.")
+            raise RefusedError(f"`{name}` must be at least {MINIMUM_SIDE}, got {side}.")
     masks = FreeFormMasks() if masks is None else masks
     low, high = masks.hole_share
     for _ in range(_DRAWS_BEFORE_FALLBACK):
@@ -106,7 +108,9 @@ def free_form_mask(
 def _check_range(name: str, ends: tuple[int, int] | tuple[float, float]) -> None:
     low, high = ends
     if not 0 <= low <= high < math.inf:
-        raise ValueError(f"`{name}` must be two numbers 0 <= low <= high, got {ends}.")
+        raise RefusedError(
+            f"`{name}` must be two numbers 0 <= low <= high, got {ends}."
+        )
 
 
 def _draw_hole(

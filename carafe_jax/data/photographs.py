@@ -12,6 +12,7 @@ from PIL import Image
 
 from carafe_jax.data.decoding import reduce_to, to_rgb
 from carafe_jax.data.image_folder import open_image_folder
+from carafe_jax.errors import MissingExtraError, RefusedError
 
 Split = Literal["train", "test"]
 
@@ -69,19 +70,19 @@ def open_photographs(
         Photographs by index, RGB in [0, 255], in an order that is always the same.
 
     Raises:
-        ValueError: If the source does not exist, or holds no photograph that is large
+        RefusedError: If the source does not exist, or holds no photograph that is large
             enough.
-        ImportError: If TensorFlow Datasets is asked for and not installed.
+        MissingExtraError: If TensorFlow Datasets is asked for and not installed.
     """
     if minimum_side < 1:
-        raise ValueError(f"`minimum_side` must be positive, got {minimum_side}.")
+        raise RefusedError(f"`minimum_side` must be positive, got {minimum_side}.")
     if sufficient_side is not None and sufficient_side < minimum_side:
-        raise ValueError(
+        raise RefusedError(
             f"`sufficient_side` must be at least `minimum_side`, {minimum_side}, "
             f"got {sufficient_side}."
         )
     if not source:
-        raise ValueError(
+        raise RefusedError(
             "`source` must be 'builtin', 'tfds:NAME' or the path of a folder, got ''."
         )
     if source == "builtin":
@@ -108,7 +109,7 @@ def _open_builtin(
     ]
     sides = [min(photograph.shape[:2]) for photograph in photographs]
     if minimum_side > max(sides):
-        raise ValueError(
+        raise RefusedError(
             "`minimum_side` (the `crop_size` of crops) must not exceed the shorter "
             f"side of every photograph, at most {max(sides)} in the built-in "
             f"{split!r} part, got {minimum_side}."
@@ -132,7 +133,7 @@ def _open_tfds(
     try:
         tfds = importlib.import_module("tensorflow_datasets")
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingExtraError(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
     # A download of unknown size is the user's to start, not a training run's.
@@ -140,7 +141,7 @@ def _open_tfds(
     wanted = ("train",) if split == "train" else ("test", "validation")
     part = next((parts[key] for key in wanted if key in parts), None)
     if part is None or len(part) == 0:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must have a split named {' or '.join(wanted)}, "
             f"got 'tfds:{name}' with {sorted(parts)}."
         )

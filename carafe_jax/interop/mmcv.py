@@ -1,13 +1,14 @@
 """Weights of mmcv's CARAFEPack for `carafe_jax.CARAFE`."""
 
 import math
-import typing
 from collections.abc import Mapping
 
 import numpy as np
 
+from carafe_jax.errors import RefusedError, no_type_check
 
-@typing.no_type_check  # It refuses wrong weights itself, in words.
+
+@no_type_check
 def mmcv_carafe_to_flax(
     state_dict: Mapping[str, np.ndarray], *, scale: int | None = None
 ) -> dict[str, dict[str, dict[str, np.ndarray]]]:
@@ -28,7 +29,7 @@ def mmcv_carafe_to_flax(
       kernel sizes.
 
     Raises:
-      ValueError: A name is missing or unknown, or the channels do not fit.
+      RefusedError: A name is missing or unknown, or the channels do not fit.
     """
     names = {
         f"{layer}.{part}"
@@ -36,7 +37,7 @@ def mmcv_carafe_to_flax(
         for part in ("weight", "bias")
     }
     if set(state_dict) != names:
-        raise ValueError(
+        raise RefusedError(
             f"`state_dict` must have the names {sorted(names)}, "
             f"got {sorted(state_dict)}."
         )
@@ -44,7 +45,7 @@ def mmcv_carafe_to_flax(
     for layer in ("channel_compressor", "content_encoder"):
         weight = np.asarray(state_dict[f"{layer}.weight"])
         if weight.ndim != 4:
-            raise ValueError(
+            raise RefusedError(
                 f"`state_dict['{layer}.weight']` must have 4 axes, got {weight.shape}."
             )
         params[layer] = {
@@ -52,13 +53,13 @@ def mmcv_carafe_to_flax(
             "bias": np.asarray(state_dict[f"{layer}.bias"]),
         }
         if params[layer]["bias"].shape != weight.shape[:1]:
-            raise ValueError(
+            raise RefusedError(
                 f"`state_dict['{layer}.bias']` must have shape {weight.shape[:1]}, "
                 f"got {params[layer]['bias'].shape}."
             )
     compressor, encoder = params["channel_compressor"], params["content_encoder"]
     if encoder["kernel"].shape[2] != compressor["bias"].size:
-        raise ValueError(
+        raise RefusedError(
             "`state_dict['content_encoder.weight']` must have the compressor's "
             f"{compressor['bias'].size} channels as input, "
             f"got {encoder['kernel'].shape[2]}."
@@ -74,16 +75,16 @@ def _phase_major(channels: int, scale: int | None) -> np.ndarray:
         usual = math.isqrt(channels // 25)
         scale = 2 if channels % 4 == 0 else usual
         if usual > 2 and usual % 2 == 0 and channels == 25 * usual**2:
-            raise ValueError(
+            raise RefusedError(
                 f"`scale` must be given: the encoder's {channels} channels may be "
                 f"those of scale {usual}, or of scale 2 with {usual**2 // 4} groups."
             )
         if scale != 2 and channels != 25 * scale**2:
-            raise ValueError(
+            raise RefusedError(
                 f"`scale` must be given: the encoder's {channels} channels do not tell."
             )
     if scale < 1 or channels % scale**2:
-        raise ValueError(
+        raise RefusedError(
             f"`scale` must fit the encoder's {channels} channels, which are "
             f"scale^2 * groups * k^2, got {scale}."
         )

@@ -1,12 +1,13 @@
 """Weights of mmediting's Global&Local and its discriminators."""
 
 import re
-import typing
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
+
+from carafe_jax.errors import RefusedError, no_type_check
 
 Norm = Literal["batch", "instance"]
 # Where each of mmediting's arrays goes; None: nowhere.
@@ -31,7 +32,7 @@ _GENERATOR = {
 }
 
 
-@typing.no_type_check  # It refuses wrong weights itself, in words.
+@no_type_check
 def mmediting_global_local_to_flax(
     state_dict: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Any]]:
@@ -48,7 +49,7 @@ def mmediting_global_local_to_flax(
       `{"params": ...}`, with "batch_stats" where there are norms.
 
     Raises:
-      ValueError: A name is missing or unknown, or an array has the wrong number of
+      RefusedError: A name is missing or unknown, or an array has the wrong number of
         axes.
     """
     has_norms = any(".bn." in name for name in state_dict)
@@ -62,7 +63,7 @@ def mmediting_global_local_to_flax(
     return _convert(state_dict, places, "mmediting's Global&Local")
 
 
-@typing.no_type_check  # It refuses wrong weights itself, in words.
+@no_type_check
 def mmediting_patch_gan_to_flax(
     state_dict: Mapping[str, np.ndarray], *, norm: Norm | None = "batch"
 ) -> dict[str, dict[str, Any]]:
@@ -80,11 +81,11 @@ def mmediting_patch_gan_to_flax(
       `{"params": ...}`, with "batch_stats" where there are batch norms.
 
     Raises:
-      ValueError: `norm` or a name is unknown, a name is missing, or an array has the
+      RefusedError: `norm` or a name is unknown, a name is missing, or an array has the
         wrong number of axes.
     """
     if norm not in (None, *get_args(Norm)):
-        raise ValueError(f"`norm` must be 'batch', 'instance' or None, got {norm!r}.")
+        raise RefusedError(f"`norm` must be 'batch', 'instance' or None, got {norm!r}.")
     last = _largest_index(r"model\.(\d+)\.", state_dict)
     places: _Places = {}
     for index in range(last):
@@ -100,7 +101,7 @@ def mmediting_patch_gan_to_flax(
     return _convert(state_dict, places, "mmediting's PatchDiscriminator")
 
 
-@typing.no_type_check  # It refuses wrong weights itself, in words.
+@no_type_check
 def mmediting_sn_patch_gan_to_flax(
     state_dict: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Any]]:
@@ -122,7 +123,7 @@ def mmediting_sn_patch_gan_to_flax(
       `{"params": ..., "batch_stats": ...}`.
 
     Raises:
-      ValueError: A name is missing or unknown, or an array has the wrong number of
+      RefusedError: A name is missing or unknown, or an array has the wrong number of
         axes.
     """
     last = _largest_index(r"conv(\d+)\.", state_dict)
@@ -174,7 +175,7 @@ def _convert(
             for fault, found in faults.items()
             if found
         )
-        raise ValueError(f"`state_dict` must have the names of {network}: {listed}.")
+        raise RefusedError(f"`state_dict` must have the names of {network}: {listed}.")
     return unflatten_dict(
         {
             path: _array(name, np.asarray(state_dict[name]), path)
@@ -187,7 +188,7 @@ def _convert(
 def _array(name: str, array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
     axes = 4 if path[-1] == "kernel" else 1
     if array.ndim != axes:
-        raise ValueError(
+        raise RefusedError(
             f"`state_dict[{name!r}]` must have {axes} axes, got {array.shape}."
         )
     if path[-2:] == ("deconv", "kernel"):

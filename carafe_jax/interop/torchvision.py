@@ -1,12 +1,13 @@
 """Weights of torchvision's ResNets for `carafe_jax.models`."""
 
 import re
-import typing
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
+
+from carafe_jax.errors import RefusedError, no_type_check
 
 # Counters, and the sums of CSAIL's synchronised norms: no part of the network.
 _NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tmp_running_\w+$|_running_iter$")
@@ -24,7 +25,7 @@ _NORM_NAMES = {
 }
 
 
-@typing.no_type_check  # It refuses wrong weights itself, in words.
+@no_type_check
 def torchvision_resnet_to_flax(
     state_dict: Mapping[str, np.ndarray],
 ) -> dict[str, dict[str, Any]]:
@@ -45,7 +46,7 @@ def torchvision_resnet_to_flax(
       is under "backbone".
 
     Raises:
-      ValueError: A name is unknown, or an array has the wrong number of axes.
+      RefusedError: A name is unknown, or an array has the wrong number of axes.
     """
     variables: dict[tuple[str, ...], np.ndarray] = {}
     unknown = []
@@ -64,7 +65,7 @@ def torchvision_resnet_to_flax(
             array = _kernel(name, np.asarray(array), linear=path == ("classifier",))
         variables[collection, *path, leaf] = np.asarray(array)
     if unknown or not variables:
-        raise ValueError(
+        raise RefusedError(
             "`state_dict` must have the names of a torchvision ResNet, got "
             f"{', '.join(sorted(unknown)) or 'no name'}."
         )
@@ -91,7 +92,7 @@ def _ours(name: str) -> str:
 def _kernel(name: str, weight: np.ndarray, *, linear: bool) -> np.ndarray:
     axes = 2 if linear else 4
     if weight.ndim != axes:
-        raise ValueError(
+        raise RefusedError(
             f"`state_dict[{name!r}]` must have {axes} axes, got {weight.shape}."
         )
     return weight.T if linear else weight.transpose(2, 3, 1, 0)

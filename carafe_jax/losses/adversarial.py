@@ -1,6 +1,5 @@
 """Losses of generative adversarial networks, patch by patch."""
 
-import typing
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -10,10 +9,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
+
 Kind = Literal["vanilla", "least_squares", "wasserstein", "hinge"]
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def discriminator_loss(
     real_logits: Float[Array, "n h w c"],
     fake_logits: Float[Array, "n h w c"],
@@ -44,14 +45,14 @@ def discriminator_loss(
       whose weights are all zero is zero.
 
     Raises:
-      ValueError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
+      RefusedError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
     """
     loss = _loss(_DISCRIMINATOR, kind)
     real = _weighted_mean(loss(_wide(real_logits), real=True), weights)
     return real + _weighted_mean(loss(_wide(fake_logits), real=False), weights)
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def generator_loss(
     fake_logits: Float[Array, "n h w c"],
     *,
@@ -77,13 +78,13 @@ def generator_loss(
       where all weights are.
 
     Raises:
-      ValueError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
+      RefusedError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
     """
     loss = _loss(_GENERATOR, kind)
     return _weighted_mean(loss(_wide(fake_logits), real=True), weights)
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def patch_weights(
     mask: Float[Array, "n h w 1"], *, size: tuple[int, int]
 ) -> Float[Array, "n oh ow 1"]:
@@ -100,12 +101,12 @@ def patch_weights(
       In [0, 1], float32 or, where the mask has more precision, in its dtype.
 
     Raises:
-      ValueError: `mask` is not of rank 4, or `size` is not positive.
+      RefusedError: `mask` is not of rank 4, or `size` is not positive.
     """
     if mask.ndim != 4:
-        raise ValueError(f"`mask` must have 4 axes, got shape {mask.shape}.")
+        raise RefusedError(f"`mask` must have 4 axes, got shape {mask.shape}.")
     if min(size) < 1:
-        raise ValueError(f"`size` must be positive, got {tuple(size)}.")
+        raise RefusedError(f"`size` must be positive, got {tuple(size)}.")
     mask = _wide(mask)
     rows, columns = (
         jnp.asarray(_area_averages(n, cells), mask.dtype)
@@ -154,7 +155,7 @@ _GENERATOR = {**_DISCRIMINATOR, "hinge": _wasserstein}
 def _loss(losses: dict[str, Callable[..., Array]], kind: str) -> Callable[..., Array]:
     if kind not in losses:
         names = ", ".join(map(repr, get_args(Kind)))
-        raise ValueError(f"`kind` must be one of {names}, got {kind!r}.")
+        raise RefusedError(f"`kind` must be one of {names}, got {kind!r}.")
     return losses[kind]
 
 
@@ -163,7 +164,7 @@ def _wide(x: jax.typing.ArrayLike) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-@typing.no_type_check
+@no_type_check
 def _weighted_mean(
     values: Float[Array, "n h w c"], weights: Float[Array, "n h w 1"] | None
 ) -> Float[Array, ""]:
@@ -171,7 +172,7 @@ def _weighted_mean(
         return values.mean()
     shape = np.shape(weights)
     if not _broadcasts(shape, values.shape):
-        raise ValueError(
+        raise RefusedError(
             f"`weights` must be broadcast to the logits' shape {values.shape}, "
             f"got {shape}."
         )

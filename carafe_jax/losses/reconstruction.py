@@ -1,12 +1,12 @@
 """How far a prediction is from its target in a part of the image."""
 
-import typing
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 
-@typing.no_type_check  # It refuses wrong shapes itself, in words.
+
+@no_type_check
 def masked_l1(
     predictions: Float[Array, "n h w c"],
     targets: Float[Array, "n h w c"],
@@ -30,15 +30,15 @@ def masked_l1(
       where no pixel counts.
 
     Raises:
-      ValueError: Shapes do not belong together.
+      RefusedError: Shapes do not belong together.
     """
     if predictions.shape != targets.shape:
-        raise ValueError(
+        raise RefusedError(
             f"`predictions` must have the shape of `targets`, {targets.shape}, "
             f"got {predictions.shape}."
         )
     if mask.shape != (*targets.shape[:3], 1):
-        raise ValueError(
+        raise RefusedError(
             f"`mask` must have shape {(*targets.shape[:3], 1)}, got {mask.shape}."
         )
     dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)

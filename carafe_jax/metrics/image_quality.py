@@ -3,7 +3,6 @@
 import functools
 import math
 import operator
-import typing
 from typing import NamedTuple
 
 import dm_pix
@@ -11,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
+
+from carafe_jax.errors import RefusedError, no_type_check
 
 # The window of Wang et al. 2004 is 11 pixels wide.
 _SSIM_RADIUS = 5
@@ -35,7 +36,7 @@ class InpaintingQuality(NamedTuple):
     hole: ImageQuality
 
 
-@typing.no_type_check
+@no_type_check
 def inpainting_quality(
     predictions: Float[Array, "b h w c"],
     targets: Float[Array, "b h w c"],
@@ -65,7 +66,7 @@ def inpainting_quality(
         Three numbers for each image, on the whole and in the hole.
 
     Raises:
-        ValueError: If the shapes of the arguments do not belong together.
+        RefusedError: If the shapes of the arguments do not belong together.
     """
     _check_shapes(predictions.shape, targets.shape, masks.shape)
     dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
@@ -148,12 +149,12 @@ def _check_shapes(
     predictions: tuple[int, ...], targets: tuple[int, ...], masks: tuple[int, ...]
 ) -> None:
     if len(targets) != 4:
-        raise ValueError(f"`targets` must have 4 dimensions, got shape {targets}.")
+        raise RefusedError(f"`targets` must have 4 dimensions, got shape {targets}.")
     if predictions != targets:
-        raise ValueError(
+        raise RefusedError(
             f"`predictions` must have the shape of `targets`, {targets}, "
             f"got {predictions}."
         )
     expected = (*targets[:3], 1)
     if masks != expected:
-        raise ValueError(f"`masks` must have shape {expected}, got {masks}.")
+        raise RefusedError(f"`masks` must have shape {expected}, got {masks}.")

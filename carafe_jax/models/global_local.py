@@ -1,7 +1,6 @@
 """Generator of Global&Local (Iizuka et al. 2017), with its layers as arguments."""
 
 import functools
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float, PyTree
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.conv_blocks import (
     Activation,
     CARAFEConv,
@@ -99,10 +99,10 @@ class GlobalLocal(nn.Module):
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
         if self.width < 2 or self.width % 2:
-            raise ValueError(f"`width` must be positive and even, got {self.width}.")
+            raise RefusedError(f"`width` must be positive and even, got {self.width}.")
         super().__post_init__()
 
-    @typing.no_type_check  # It refuses wrong images itself, in words.
+    @no_type_check
     @nn.compact
     def __call__(
         self,
@@ -122,7 +122,7 @@ class GlobalLocal(nn.Module):
           Images in [-1, 1]: the prediction is clipped, with no gradient outside.
 
         Raises:
-          ValueError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not belong together.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)

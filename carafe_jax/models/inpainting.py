@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError
+
 
 class Inpainting(NamedTuple):
     """What an inpainting network returns; images in the range of its input."""
@@ -18,12 +20,12 @@ class Inpainting(NamedTuple):
 def check_image_and_mask(image: Array, mask: Array) -> None:
     """Refuse an image and a mask that do not belong together."""
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
+        raise RefusedError(
             "`image` must be floating with 4 axes, (N, H, W, C), "
             f"got {image.dtype} of shape {image.shape}."
         )
     if mask.shape != (*image.shape[:3], 1):
-        raise ValueError(
+        raise RefusedError(
             f"`mask` must have shape {(*image.shape[:3], 1)}, as the image has "
             f"{image.shape}, got {mask.shape}."
         )

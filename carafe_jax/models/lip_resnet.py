@@ -69,7 +69,7 @@ class LIPBottleneck(nn.Module):
           The map of `4 * self.features` channels.
 
         Raises:
-          ValueError: `scale` does not follow its rule.
+          RefusedError: `scale` does not follow its rule.
         """
         features = jnp.asarray(features, self.dtype)
         dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}

@@ -1,7 +1,6 @@
 """Discriminators that judge an image patch by patch (Isola et al. 2017)."""
 
 import functools
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.nn.batch_norm import BatchNorm
 
@@ -90,13 +90,13 @@ class PatchGAN(nn.Module):
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
         if len(self.strides) != len(self.features):
-            raise ValueError(
+            raise RefusedError(
                 f"`strides` must have one number for each of {len(self.features)} "
                 f"`features`, got {self.strides}."
             )
         super().__post_init__()
 
-    @typing.no_type_check  # It refuses small maps itself, in words.
+    @no_type_check
     @nn.compact
     def __call__(
         self, features: Float[Array, "n h w c"], *, train: bool = False
@@ -108,7 +108,7 @@ class PatchGAN(nn.Module):
           train: Whether norms take, and keep, statistics of this batch.
 
         Raises:
-          ValueError: The map is smaller than the windows.
+          RefusedError: The map is smaller than the windows.
         """
         x = jnp.asarray(features)
         block = functools.partial(
@@ -130,7 +130,7 @@ class PatchGAN(nn.Module):
             layers.append(block(self.logits, activation=None, name="output"))
         for layer in layers:
             if min(x.shape[1:3]) + 2 * ((self.kernel_size - 1) // 2) < self.kernel_size:
-                raise ValueError(
+                raise RefusedError(
                     "`features` must be large enough for "
                     f"{len(layers)} convolutions, got shape {jnp.shape(features)}."
                 )

@@ -1,7 +1,6 @@
 """ResNet whose down-sampler is an argument (arXiv:2012.04733, section 4.1)."""
 
 import functools
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.downsample import MaxPoolDownsample
 
@@ -147,7 +147,7 @@ class Bottleneck(nn.Module):
 
 
 # It refuses wrong fields and images itself, in words.
-@typing.no_type_check
+@no_type_check
 class ResNet(nn.Module):
     """The convolutional part of a ResNet, as the backbone of other networks.
 
@@ -211,8 +211,8 @@ class ResNet(nn.Module):
           train: Whether norms take their statistics from this batch.
 
         Raises:
-          ValueError: The image is not of rank 4 or not floating, or a field breaks its
-            rule.
+          RefusedError: The image is not of rank 4 or not floating, or a field breaks
+            its rule.
         """
         image = jnp.asarray(image)
         _check_fields(self)
@@ -280,11 +280,11 @@ def _shortcut(
 def _check_fields(network: ResNet) -> None:
     sizes = tuple(network.stage_sizes)
     if len(sizes) != 4 or min(sizes) < 1:
-        raise ValueError(f"`stage_sizes` must be four positive ints, got {sizes}.")
+        raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")
     if network.width < 1:
-        raise ValueError(f"`width` must be positive, got {network.width}.")
+        raise RefusedError(f"`width` must be positive, got {network.width}.")
     if network.rematerialize not in ("nothing", "blocks"):
-        raise ValueError(
+        raise RefusedError(
             "`rematerialize` must be 'nothing' or 'blocks', "
             f"got {network.rematerialize!r}."
         )
@@ -292,11 +292,11 @@ def _check_fields(network: ResNet) -> None:
 
 def _check_image(image: Array) -> None:
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
+        raise RefusedError(
             "`image` must be floating with 4 axes, (N, H, W, C), "
             f"got {image.dtype} of shape {image.shape}."
         )
     if 0 in image.shape[1:]:
-        raise ValueError(
+        raise RefusedError(
             f"`image` must have at least one pixel and channel, got {image.shape}."
         )

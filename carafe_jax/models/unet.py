@@ -1,12 +1,12 @@
 """U-Net for inpainting, with the resamplers as arguments."""
 
-import typing
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import CARAFEConv
 from carafe_jax.models.inpainting import (
     Inpainting,
@@ -60,7 +60,7 @@ class UNet(nn.Module):
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
-    @typing.no_type_check  # It refuses wrong images itself, in words.
+    @no_type_check
     @nn.compact
     def __call__(
         self,
@@ -77,7 +77,7 @@ class UNet(nn.Module):
           train: Passed to the resamplers.
 
         Raises:
-          ValueError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not belong together.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)

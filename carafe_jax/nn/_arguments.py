@@ -1,49 +1,45 @@
 """What resamplers ask of their arguments, and make of them."""
 
-import typing
-
 import jax.numpy as jnp
 import numpy as np
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.reassembly import Scale, parse_scale
 
-# Functions under `no_type_check` refuse wrong arguments in their own words, which a
-# run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 def checked_features(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     features = jnp.asarray(features)
     if features.ndim != 4:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have rank 4, (n, h, w, c), got shape {features.shape}."
         )
     if not jnp.issubdtype(features.dtype, jnp.floating):
-        raise ValueError(f"`features` must be floating, got dtype {features.dtype}.")
+        raise RefusedError(f"`features` must be floating, got dtype {features.dtype}.")
     if 0 in features.shape[1:]:
-        raise ValueError(
+        raise RefusedError(
             "`features` must have at least one row, column and channel, got shape "
             f"{features.shape}."
         )
     return features
 
 
-@typing.no_type_check
+@no_type_check
 def cast(
     features: Float[Array, "n h w c"], dtype: Dtype | None
 ) -> Float[Array, "n h w c"]:
     return checked_features(features).astype(dtype or features.dtype)
 
 
-@typing.no_type_check
+@no_type_check
 def stride_of(scale: Scale) -> int:
     fraction = parse_scale(scale)
     if fraction > 1:
-        raise ValueError(f"`scale` must be at most 1 to down-sample, got {fraction}.")
+        raise RefusedError(f"`scale` must be at most 1 to down-sample, got {fraction}.")
     if fraction.numerator != 1:
-        raise ValueError(
+        raise RefusedError(
             f"`scale` must be 1/n with a whole n for this layer, got {fraction}."
         )
     return fraction.denominator
@@ -53,10 +49,10 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
-@typing.no_type_check
+@no_type_check
 def check_kernel_size(kernel_size: int) -> None:
     if not isinstance(kernel_size, int) or kernel_size < 1:
-        raise ValueError(
+        raise RefusedError(
             f"`kernel_size` must be an int of at least 1, got {kernel_size!r}."
         )
 
@@ -65,7 +61,7 @@ def output_channels(features: Float[Array, "n h w c"], channels: int | None) -> 
     if channels is None:
         return features.shape[-1]
     if channels < 1:
-        raise ValueError(f"`features` must be None or at least 1, got {channels}.")
+        raise RefusedError(f"`features` must be None or at least 1, got {channels}.")
     return channels
 
 

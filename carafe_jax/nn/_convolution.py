@@ -5,6 +5,7 @@ from typing import Any
 from flax import linen as nn
 from flax.typing import Dtype
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.nn._arguments import check_kernel_size
 
 default_kernel_init = nn.initializers.xavier_uniform()
@@ -20,7 +21,7 @@ def zero_padded_conv(
     """Make the convolution that the fields of a layer describe."""
     check_kernel_size(layer.kernel_size)
     if layer.kernel_size % 2 == 0:
-        raise ValueError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
+        raise RefusedError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
     return nn.Conv(
         channels,
         (layer.kernel_size, layer.kernel_size),

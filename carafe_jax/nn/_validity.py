@@ -1,13 +1,12 @@
 """Where maps with holes are valid, and what partial layers ask of them."""
 
-import typing
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from carafe_pallas.geometry import Axis, Geometry
 from jaxtyping import Array, Bool, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops.reassembly import Scale, parse_scale
@@ -18,11 +17,8 @@ from carafe_jax.ops.reassembly import Scale, parse_scale
 # rounding of an exponent, 1e-7 of the logit, must be small.
 _LOW = -3e4
 
-# Functions under `no_type_check` refuse wrong arguments in their own words, which a
-# run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 def checked_masked(masked: Masked) -> Masked:
     """Return a map with holes, or refuse it; no gradient reaches `valid`."""
     features = checked_features(masked.features)
@@ -31,7 +27,7 @@ def checked_masked(masked: Masked) -> Masked:
     return Masked(features, jax.lax.stop_gradient(valid))
 
 
-@typing.no_type_check
+@no_type_check
 def checked_valid(
     valid: Float[Array, "n h w 1"], features: Float[Array, "n h w c"]
 ) -> Float[Array, "n h w 1"]:
@@ -44,12 +40,12 @@ def checked_valid(
 def _check_valid(valid: Array, features: Array, *, channels: list[int]) -> None:
     shapes = [(*features.shape[:3], count) for count in channels]
     if valid.shape not in shapes:
-        raise ValueError(
+        raise RefusedError(
             f"`valid` must have shape {' or '.join(map(str, shapes))}, as `features` "
             f"has {features.shape}, got {valid.shape}."
         )
     if not jnp.issubdtype(valid.dtype, jnp.floating):
-        raise ValueError(
+        raise RefusedError(
             "`valid` must be floating, 1 where valid and 0 in the hole, got dtype "
             f"{valid.dtype}."
         )

@@ -1,6 +1,5 @@
 """Batch normalisation whose numbers do not depend on how many devices share a batch."""
 
-import typing
 from collections.abc import Callable
 
 import jax
@@ -8,11 +7,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
+
 Initializer = Callable[..., Array]
 
 
 # It refuses wrong features itself, in words.
-@typing.no_type_check
+@no_type_check
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015).
 
@@ -64,7 +65,7 @@ class BatchNorm(nn.Module):
           given, else in the dtype of `features`.
 
         Raises:
-          ValueError: `groups` does not divide the examples.
+          RefusedError: `groups` does not divide the examples.
         """
         running = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
@@ -103,7 +104,7 @@ class BatchNorm(nn.Module):
     def _grouped(self, x: Float[Array, "n *s c"]) -> Float[Array, "g m *s c"]:
         n = x.shape[0]
         if self.groups < 1 or n % self.groups:
-            raise ValueError(
+            raise RefusedError(
                 f"`groups` must divide the {n} examples of a batch, got {self.groups}."
             )
         return x.reshape(self.groups, n // self.groups, *x.shape[1:])

@@ -1,6 +1,5 @@
 """CARAFE++ layers: predict a kernel for each output pixel, then reassemble."""
 
-import typing
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, get_args
@@ -10,6 +9,7 @@ from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import is_count
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.ops import (
@@ -32,7 +32,7 @@ _SUMMING_TO_ONE: dict[Normalizer, Normalizer] = {
 
 
 # It refuses wrong fields and features itself, in words; so do the two after it.
-@typing.no_type_check
+@no_type_check
 class CARAFE(nn.Module):
     """Content-aware reassembly of features at any rational scale.
 
@@ -123,7 +123,7 @@ class CARAFE(nn.Module):
           `dtype` if that is given, else in the dtype of `features`.
 
         Raises:
-          ValueError: `features` is not of rank 4, not floating, has no pixel or no
+          RefusedError: `features` is not of rank 4, not floating, has no pixel or no
             channel, or C is no multiple of `groups`; or `valid` does not fit it.
         """
         features = jnp.asarray(features)
@@ -206,7 +206,7 @@ class CARAFE(nn.Module):
         )
 
 
-@typing.no_type_check
+@no_type_check
 class CARAFEUpsample(CARAFE):
     """`CARAFE` with a scale of at least 1; the defaults are the paper's (section 5.1).
 
@@ -221,13 +221,13 @@ class CARAFEUpsample(CARAFE):
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
         if parse_scale(self.scale) < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`scale` of CARAFEUpsample must be at least 1, got {self.scale!r}."
             )
         super().__post_init__()
 
 
-@typing.no_type_check
+@no_type_check
 class CARAFEDownsample(CARAFE):
     """`CARAFE` with a scale of at most 1; the defaults are the paper's (section 5.1).
 
@@ -242,7 +242,7 @@ class CARAFEDownsample(CARAFE):
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
         if parse_scale(self.scale) > 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`scale` of CARAFEDownsample must be at most 1, got {self.scale!r}."
             )
         super().__post_init__()
@@ -253,28 +253,28 @@ def _check_fields(layer: CARAFE) -> None:
     for name in ("kernel_size", "encoder_kernel_size"):
         value = getattr(layer, name)
         if not is_count(value) or value % 2 == 0:
-            raise ValueError(f"`{name}` must be a positive odd int, got {value!r}.")
+            raise RefusedError(f"`{name}` must be a positive odd int, got {value!r}.")
     for name in ("encoder_dilation", "groups"):
         value = getattr(layer, name)
         if not is_count(value):
-            raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+            raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
     for name in ("dtype", "param_dtype"):
         value = getattr(layer, name)
         if value is not None and not jnp.issubdtype(value, jnp.floating):
-            raise ValueError(f"`{name}` must be a floating dtype, got {value!r}.")
+            raise RefusedError(f"`{name}` must be a floating dtype, got {value!r}.")
     channels = layer.compressed_channels
     if channels is not None and not is_count(channels):
-        raise ValueError(
+        raise RefusedError(
             f"`compressed_channels` must be None or a positive int, got {channels!r}."
         )
     if channels is None and layer.norm is not None:
-        raise ValueError(
+        raise RefusedError(
             "`norm` follows the channel compressor: it needs `compressed_channels`, "
             "got None."
         )
     if layer.normalizer not in get_args(Normalizer):
         names = ", ".join(map(repr, get_args(Normalizer)))
-        raise ValueError(
+        raise RefusedError(
             f"`normalizer` must be one of {names}, got {layer.normalizer!r}."
         )
 
@@ -282,19 +282,19 @@ def _check_fields(layer: CARAFE) -> None:
 def _check_features(features: Array, groups: int) -> None:
     shape, dtype = features.shape, features.dtype
     if len(shape) != 4:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have 4 axes, (N, H, W, C), got shape {shape}."
         )
     if not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize < 2:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must be of a floating dtype of at least 16 bits, got {dtype}."
         )
     if 0 in shape[1:]:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have at least one pixel and channel, got shape {shape}."
         )
     if shape[3] % groups:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have a multiple of `groups` = {groups} channels, "
             f"got {shape[3]}."
         )

@@ -1,11 +1,11 @@
 """Crop a map to the size of another."""
 
-import typing
-
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+
+@no_type_check
 def crop(
     features: Float[Array, "n h w c"], *, size: tuple[int, int]
 ) -> Float[Array, "n ch cw c"]:
@@ -19,15 +19,15 @@ def crop(
       size: (height, width) to keep.
 
     Raises:
-      ValueError: `features` is not of rank 4, or `size` is larger than the map.
+      RefusedError: `features` is not of rank 4, or `size` is larger than the map.
     """
     if features.ndim != 4:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have 4 axes, (N, H, W, C), got shape {features.shape}."
         )
     height, width = size
     if not (0 < height <= features.shape[1] and 0 < width <= features.shape[2]):
-        raise ValueError(
+        raise RefusedError(
             "`size` must be positive and at most the map's "
             f"{tuple(features.shape[1:3])}, got {tuple(size)}."
         )

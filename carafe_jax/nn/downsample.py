@@ -7,7 +7,6 @@ input's dtype, and returns it, unless `dtype` is given.
 """
 
 import fractions
-import typing
 from typing import Literal
 
 import jax.numpy as jnp
@@ -15,6 +14,7 @@ from flax import linen as nn
 from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import (
     cast,
     check_kernel_size,
@@ -30,11 +30,8 @@ from carafe_jax.nn._convolution import (
 from carafe_jax.nn._windows import pool_padding
 from carafe_jax.ops.reassembly import Scale
 
-# Layers and functions under `no_type_check` refuse wrong arguments in their own words,
-# which a run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 class StridedConvDownsample(nn.Module):
     """Strided convolution.
 
@@ -93,7 +90,7 @@ class StridedConvDownsample(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         stride = stride_of(self.scale)
@@ -101,7 +98,7 @@ class StridedConvDownsample(nn.Module):
         return zero_padded_conv(self, channels, features.dtype, stride)(features)
 
 
-@typing.no_type_check
+@no_type_check
 class MaxPoolDownsample(nn.Module):
     """Maximum over a window around each source pixel.
 
@@ -140,7 +137,7 @@ class MaxPoolDownsample(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         stride = stride_of(self.scale)
@@ -154,7 +151,7 @@ class MaxPoolDownsample(nn.Module):
         )
 
 
-@typing.no_type_check
+@no_type_check
 class AveragePoolDownsample(nn.Module):
     """Average over a window around each source pixel.
 
@@ -197,13 +194,13 @@ class AveragePoolDownsample(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         stride = stride_of(self.scale)
         check_kernel_size(self.kernel_size)
         if self.divisor not in ("window", "valid"):
-            raise ValueError(
+            raise RefusedError(
                 f'`divisor` must be "window" or "valid", got {self.divisor!r}.'
             )
         padding = pool_padding(features, self.kernel_size, stride)

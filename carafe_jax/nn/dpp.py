@@ -1,7 +1,6 @@
 """Detail-preserving pooling, a baseline of CARAFE++ (table III of its paper)."""
 
 import fractions
-import typing
 from typing import Any
 
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
+from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import cast, stride_of, sum_dtype
 from carafe_jax.ops.reassembly import Scale
 
@@ -17,7 +17,7 @@ _EPSILON = 1e-3
 
 
 # It refuses wrong fields and features itself, in words.
-@typing.no_type_check
+@no_type_check
 class DPPDownsample(nn.Module):
     """Detail-preserving pooling: a mean of each block, weighted towards its details.
 
@@ -76,7 +76,7 @@ class DPPDownsample(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         stride = stride_of(self.scale)

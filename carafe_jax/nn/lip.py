@@ -8,13 +8,13 @@ exponential of logits that a small network reads off the map: one convolution in
 
 import fractions
 import functools
-import typing
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import (
     cast,
     check_kernel_size,
@@ -32,11 +32,8 @@ _instance_norm = functools.partial(
     nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False
 )
 
-# Layers and functions under `no_type_check` refuse wrong arguments in their own words,
-# which a run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 def pool_by_importance(
     features: Float[Array, "n h w c"],
     logits: Float[Array, "n h w c"],
@@ -64,7 +61,7 @@ def pool_by_importance(
       The smaller map, summed in float32 or wider, in the dtype of `features`.
 
     Raises:
-      ValueError: An argument does not follow its rule.
+      RefusedError: An argument does not follow its rule.
     """
     features, logits = checked_features(features), jnp.asarray(logits)
     _check_logits(features, logits)
@@ -83,7 +80,7 @@ def pool_by_importance(
     return pooled.astype(features.dtype)
 
 
-@typing.no_type_check
+@no_type_check
 class LIPDownsample(nn.Module):
     """Local importance-based pooling, its logits made by one convolution.
 
@@ -142,7 +139,7 @@ class LIPDownsample(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         return pool_by_importance(
@@ -153,7 +150,7 @@ class LIPDownsample(nn.Module):
         )
 
 
-@typing.no_type_check
+@no_type_check
 class LIPTrunk(nn.Module):
     """The part of LIP's logit network that the pools of a block share.
 
@@ -191,7 +188,7 @@ class LIPTrunk(nn.Module):
           What `LIPHead` takes.
 
         Raises:
-          ValueError: The map does not follow its rule.
+          RefusedError: The map does not follow its rule.
         """
         features = cast(features, self.dtype)
         dtypes = {"dtype": features.dtype, "param_dtype": self.param_dtype}
@@ -209,7 +206,7 @@ class LIPTrunk(nn.Module):
         return nn.relu(_instance_norm(name="norm2", **dtypes)(x))
 
 
-@typing.no_type_check
+@no_type_check
 class LIPHead(nn.Module):
     """Pooling by importance whose logits come from a `LIPTrunk`.
 
@@ -254,7 +251,7 @@ class LIPHead(nn.Module):
           The smaller map.
 
         Raises:
-          ValueError: A map or a field does not follow its rule.
+          RefusedError: A map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         trunk = _checked_trunk(features, trunk)
@@ -266,26 +263,26 @@ class LIPHead(nn.Module):
         )
 
 
-@typing.no_type_check
+@no_type_check
 def _check_logits(
     features: Float[Array, "n h w c"], logits: Float[Array, "n h w c"]
 ) -> None:
     if logits.shape != features.shape:
-        raise ValueError(
+        raise RefusedError(
             f"`logits` must have the shape of `features`, {features.shape}, got "
             f"{logits.shape}."
         )
     if not jnp.issubdtype(logits.dtype, jnp.floating):
-        raise ValueError(f"`logits` must be floating, got dtype {logits.dtype}.")
+        raise RefusedError(f"`logits` must be floating, got dtype {logits.dtype}.")
 
 
-@typing.no_type_check
+@no_type_check
 def _checked_trunk(
     features: Float[Array, "n h w c"], trunk: Float[Array, "n h w f"]
 ) -> Float[Array, "n h w f"]:
     trunk = jnp.asarray(trunk)
     if trunk.ndim != 4 or trunk.shape[:3] != features.shape[:3]:
-        raise ValueError(
+        raise RefusedError(
             "`trunk` must have the shape of `features` but for its channels, "
             f"{features.shape}, got {trunk.shape}."
         )

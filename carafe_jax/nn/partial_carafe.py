@@ -1,6 +1,5 @@
 """CARAFE++ over the valid pixels of each window alone."""
 
-import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +7,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import DTypeLike
 
+from carafe_jax.errors import no_type_check
 from carafe_jax.nn._validity import checked_masked, valid_windows
 from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
 from carafe_jax.nn.masked import Masked
 
 
 # It refuses wrong features itself, in words.
-@typing.no_type_check
+@no_type_check
 class PartialCARAFE(nn.Module):
     """CARAFE++ of a map with holes.
 
@@ -67,7 +67,7 @@ class PartialCARAFE(nn.Module):
           validity, in the dtype of `valid`.
 
         Raises:
-          ValueError: Shapes or dtypes do not belong together, or each channel has a
+          RefusedError: Shapes or dtypes do not belong together, or each channel has a
             validity of its own.
         """
         features, valid = checked_masked(masked)

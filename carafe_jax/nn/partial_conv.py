@@ -1,6 +1,5 @@
 """Partial convolution: a convolution over the valid pixels of each window alone."""
 
-import typing
 from collections.abc import Callable
 
 import jax
@@ -10,6 +9,7 @@ from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import is_count
 from carafe_jax.nn._validity import checked_masked, zero_holes
 from carafe_jax.nn.masked import Masked
@@ -18,7 +18,7 @@ Initializer = Callable[..., Array]
 
 
 # It refuses wrong fields and features itself, in words.
-@typing.no_type_check
+@no_type_check
 class PartialConv(nn.Module):
     """Convolution of a map with holes (Liu et al., arXiv:1804.07723, Eq. 1 and 2).
 
@@ -94,7 +94,7 @@ class PartialConv(nn.Module):
           validity for all of its channels, in the dtype of `valid`.
 
         Raises:
-          ValueError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not belong together.
         """
         features, valid = checked_masked(masked)
         dtype = self.dtype or features.dtype
@@ -149,12 +149,12 @@ def _check_fields(layer: PartialConv) -> None:
     for name in ("features", "kernel_size", "stride", "dilation"):
         value = getattr(layer, name)
         if not is_count(value):
-            raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+            raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
     if layer.kernel_size % 2 == 0:
-        raise ValueError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
+        raise RefusedError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
     if layer.padding is not None and not (
         layer.padding == 0 or is_count(layer.padding)
     ):
-        raise ValueError(
+        raise RefusedError(
             f"`padding` must be None or an int of at least 0, got {layer.padding!r}."
         )

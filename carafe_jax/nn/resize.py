@@ -1,19 +1,15 @@
 """Maps at a given size, by interpolation."""
 
-import typing
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features, sum_dtype
 
-# Layers and functions under `no_type_check` refuse wrong arguments in their own words,
-# which a run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 def resize_nearest(
     features: Float[Array, "n h w c"], *, size: tuple[int, int]
 ) -> Float[Array, "n sh sw c"]:
@@ -30,7 +26,7 @@ def resize_nearest(
       The resized map, in the dtype of `features`.
 
     Raises:
-      ValueError: The map is not of rank 4 or not floating, or a size is below 1.
+      RefusedError: The map is not of rank 4 or not floating, or a size is below 1.
     """
     features = checked_features(features)
     for axis, length in zip((1, 2), _checked_size(size), strict=True):
@@ -38,7 +34,7 @@ def resize_nearest(
     return features
 
 
-@typing.no_type_check
+@no_type_check
 def resize_bilinear(
     features: Float[Array, "n h w c"], *, size: tuple[int, int]
 ) -> Float[Array, "n sh sw c"]:
@@ -56,7 +52,7 @@ def resize_bilinear(
       The resized map, summed in float32 or wider, in the dtype of `features`.
 
     Raises:
-      ValueError: The map is not of rank 4 or not floating, or a size is below 1.
+      RefusedError: The map is not of rank 4 or not floating, or a size is below 1.
     """
     features = checked_features(features)
     height, width = _checked_size(size)
@@ -70,10 +66,10 @@ def resize_bilinear(
     return resized.astype(features.dtype)
 
 
-@typing.no_type_check
+@no_type_check
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
     if len(size) != 2 or min(size) < 1:
-        raise ValueError(f"`size` must be two numbers of at least 1, got {size}.")
+        raise RefusedError(f"`size` must be two numbers of at least 1, got {size}.")
     return size
 
 

@@ -8,13 +8,13 @@ input's dtype, and returns it, unless `dtype` is given.
 
 import fractions
 import math
-import typing
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import cast, check_kernel_size, output_channels
 from carafe_jax.nn._convolution import (
     default_bias_init,
@@ -24,11 +24,8 @@ from carafe_jax.nn._convolution import (
 from carafe_jax.nn.resize import resize_bilinear, resize_nearest
 from carafe_jax.ops.reassembly import Scale, parse_scale
 
-# Layers and functions under `no_type_check` refuse wrong arguments in their own words,
-# which a run-time check of their annotations would forestall.
 
-
-@typing.no_type_check
+@no_type_check
 class NearestUpsample(nn.Module):
     """Nearest-neighbour up-sampling.
 
@@ -64,14 +61,14 @@ class NearestUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         size = _output_size(features, _upsampling_scale(self.scale))
         return resize_nearest(features, size=size)
 
 
-@typing.no_type_check
+@no_type_check
 class BilinearUpsample(nn.Module):
     """Bilinear up-sampling.
 
@@ -107,14 +104,14 @@ class BilinearUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         size = _output_size(features, _upsampling_scale(self.scale))
         return resize_bilinear(features, size=size)
 
 
-@typing.no_type_check
+@no_type_check
 class NearestConvUpsample(nn.Module):
     """Nearest-neighbour up-sampling followed by a convolution.
 
@@ -172,7 +169,7 @@ class NearestConvUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         size = _output_size(features, _upsampling_scale(self.scale))
@@ -182,7 +179,7 @@ class NearestConvUpsample(nn.Module):
         return conv(resize_nearest(features, size=size))
 
 
-@typing.no_type_check
+@no_type_check
 class BilinearConvUpsample(nn.Module):
     """Bilinear up-sampling followed by a convolution.
 
@@ -240,7 +237,7 @@ class BilinearConvUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         size = _output_size(features, _upsampling_scale(self.scale))
@@ -250,7 +247,7 @@ class BilinearConvUpsample(nn.Module):
         return conv(resize_bilinear(features, size=size))
 
 
-@typing.no_type_check
+@no_type_check
 class DeconvUpsample(nn.Module):
     """Transposed convolution whose output is exactly `scale` times its input.
 
@@ -317,7 +314,7 @@ class DeconvUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         scale = _whole_scale(self.scale)
@@ -339,7 +336,7 @@ class DeconvUpsample(nn.Module):
         return deconv(features)
 
 
-@typing.no_type_check
+@no_type_check
 class PixelShuffleUpsample(nn.Module):
     """Convolution to `scale**2` times the channels, then pixel shuffle.
 
@@ -400,7 +397,7 @@ class PixelShuffleUpsample(nn.Module):
           The larger map.
 
         Raises:
-          ValueError: The map or a field does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
         features = cast(features, self.dtype)
         scale = _whole_scale(self.scale)
@@ -410,19 +407,19 @@ class PixelShuffleUpsample(nn.Module):
         )
 
 
-@typing.no_type_check
+@no_type_check
 def _upsampling_scale(scale: Scale) -> fractions.Fraction:
     fraction = parse_scale(scale)
     if fraction < 1:
-        raise ValueError(f"`scale` must be at least 1 to up-sample, got {fraction}.")
+        raise RefusedError(f"`scale` must be at least 1 to up-sample, got {fraction}.")
     return fraction
 
 
-@typing.no_type_check
+@no_type_check
 def _whole_scale(scale: Scale) -> int:
     fraction = _upsampling_scale(scale)
     if fraction.denominator != 1:
-        raise ValueError(
+        raise RefusedError(
             f"`scale` must be a whole number for this layer, got {fraction}."
         )
     return fraction.numerator
@@ -452,7 +449,7 @@ def _deconv_padding(
         padding = max(0, (kernel_size - scale + 1) // 2)
     output_padding = scale + 2 * padding - kernel_size
     if not 0 <= output_padding < scale:
-        raise ValueError(
+        raise RefusedError(
             "`padding` must leave an output padding, scale + 2 * padding - "
             f"kernel_size, of 0 to scale - 1, got {padding} with kernel_size "
             f"{kernel_size} and scale {scale}."

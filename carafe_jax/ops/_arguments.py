@@ -2,7 +2,6 @@
 
 import math
 import re
-import typing
 from fractions import Fraction
 from typing import Literal, get_args
 
@@ -11,11 +10,13 @@ import jax.numpy as jnp
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 
+from carafe_jax.errors import RefusedError, no_type_check
+
 Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
 Scale = int | Fraction | str
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def parse_scale(scale: Scale) -> Fraction:
     """Return `scale`, in output pixels per source pixel, in lowest terms.
 
@@ -23,10 +24,11 @@ def parse_scale(scale: Scale) -> Fraction:
       scale: A positive int, `fractions.Fraction` or string such as "3/2".
 
     Raises:
-      ValueError: `scale` is of another type (a float is never exact), or not positive.
+      RefusedError: `scale` is of another type (a float is never exact), or not
+        positive.
     """
     if isinstance(scale, float):
-        raise ValueError(
+        raise RefusedError(
             "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
             f"got the float {scale}."
         )
@@ -34,13 +36,13 @@ def parse_scale(scale: Scale) -> Fraction:
     if not exact and not (
         isinstance(scale, str) and re.fullmatch(r"\s*\d+\s*(/\s*0*[1-9]\d*\s*)?", scale)
     ):
-        raise ValueError(
+        raise RefusedError(
             "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
             f"got {scale!r}."
         )
     fraction = Fraction("".join(scale.split()) if isinstance(scale, str) else scale)
     if fraction <= 0:
-        raise ValueError(f"`scale` must be positive, got {scale}.")
+        raise RefusedError(f"`scale` must be positive, got {scale}.")
     return fraction
 
 
@@ -48,7 +50,7 @@ def check_implementation(implementation: object) -> None:
     """Refuse what is no implementation."""
     names = get_args(Implementation)
     if implementation is not None and implementation not in names:
-        raise ValueError(
+        raise RefusedError(
             f"`implementation` must be None or one of {', '.join(map(repr, names))}, "
             f"got {implementation!r}."
         )
@@ -58,17 +60,17 @@ def check_normalizer(normalizer: object) -> None:
     """Refuse what is no normalizer."""
     if normalizer not in get_args(Normalizer):
         names = ", ".join(map(repr, get_args(Normalizer)))
-        raise ValueError(f"`normalizer` must be one of {names}, got {normalizer!r}.")
+        raise RefusedError(f"`normalizer` must be one of {names}, got {normalizer!r}.")
 
 
 def check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
     """Refuse arrays of another rank, or not of floating numbers."""
     if x.ndim != rank:
-        raise ValueError(
+        raise RefusedError(
             f"`{name}` must have {rank} axes, {layout}, got shape {x.shape}."
         )
     if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
-        raise ValueError(
+        raise RefusedError(
             f"`{name}` must be of a floating dtype of at least 16 bits, got {x.dtype}."
         )
 
@@ -81,19 +83,19 @@ def geometry_of_kernels(
     groups, taps = kernels.shape[3:]
     kernel_size = math.isqrt(taps)
     if kernel_size**2 != taps or kernel_size % 2 == 0:
-        raise ValueError(
+        raise RefusedError(
             "`kernels` must have k*k taps with k odd in its last axis, "
             f"got {taps} (shape {kernels.shape})."
         )
     if groups == 0 or c % groups:
-        raise ValueError(
+        raise RefusedError(
             f"`kernels` must have a number of groups that divides the {c} channels of "
             f"`features`, got {groups} (shape {kernels.shape})."
         )
     geometry = _geometry(features, scale, kernel_size, groups)
     expected = (n, geometry.rows.output_size, geometry.columns.output_size)
     if kernels.shape[:3] != expected:
-        raise ValueError(
+        raise RefusedError(
             "`kernels` must have shape (N, H_out, W_out, G, k*k) with "
             f"(N, H_out, W_out) = {expected} for `features` of shape {features.shape} "
             f"at scale {scale}, got {kernels.shape}."
@@ -112,19 +114,19 @@ def geometry_of_logits(
     """Return the geometry of a map and its kernels by anchor, or refuse them."""
     for name, value in (("kernel_size", kernel_size), ("groups", groups)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"`{name}` must be a positive int, got {value!r}.")
+            raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
     if kernel_size % 2 == 0:
-        raise ValueError(f"`kernel_size` must be odd, got {kernel_size}.")
+        raise RefusedError(f"`kernel_size` must be odd, got {kernel_size}.")
     n, _, _, c = features.shape
     if c % groups:
-        raise ValueError(
+        raise RefusedError(
             f"`groups` must divide the {c} channels of `features`, got {groups}."
         )
     geometry = _geometry(features, scale, kernel_size, groups)
     channels = scale.numerator**2 * groups * kernel_size**2
     expected = (n, geometry.rows.anchors, geometry.columns.anchors, channels)
     if logits.shape != expected:
-        raise ValueError(
+        raise RefusedError(
             f"`logits` must have shape (N, AH, AW, u*u*G*k*k) = {expected} for "
             f"`features` of shape {features.shape} at scale {scale}, "
             f"got {logits.shape}."
@@ -137,7 +139,7 @@ def _geometry(
 ) -> Geometry:
     _, h, w, _ = features.shape
     if h == 0 or w == 0:
-        raise ValueError(
+        raise RefusedError(
             f"`features` must have at least one pixel, got shape {features.shape}."
         )
     return Geometry.of(h, w, scale=scale, kernel_size=kernel_size, groups=groups)

@@ -22,6 +22,8 @@ from carafe_pallas.geometry import Geometry
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, DTypeLike
 
+from carafe_jax.errors import RefusedError
+
 _Axes = tuple[str, ...]
 
 
@@ -51,7 +53,7 @@ def batch_axes(*names: str) -> Iterator[None]:
       *names: Axes of the mesh in force, outermost first; none: do not split.
 
     Raises:
-      ValueError: On the way, in `reassemble`, where the mesh has no axis of a name.
+      RefusedError: On the way, in `reassemble`, where the mesh has no axis of a name.
     """
     with _replaced(batch=names):
         yield
@@ -319,7 +321,7 @@ def _choose(
     """Choose the axes over which examples, rows and channels are split."""
     for name in (*(axes.batch or ()), *axes.rows, *axes.channels):
         if name not in mesh.axis_names:
-            raise ValueError(
+            raise RefusedError(
                 "`batch_axes`, `row_axes` and `channel_axes` must name axes of the "
                 f"mesh in force, {mesh.axis_names}, got {name!r}."
             )

@@ -1,13 +1,12 @@
 """The reassembly operator of CARAFE++: a weighted sum of each window of a map."""
 
-import typing
-
 import jax
 import jax.numpy as jnp
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import no_type_check
 from carafe_jax.ops import _autodiff
 from carafe_jax.ops._arguments import (
     Implementation,
@@ -25,7 +24,7 @@ from carafe_jax.ops._platforms import kernels_are_interpreted
 from carafe_jax.ops._sharding import axes_in_force
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def reassemble(
     features: Float[Array, "n h w c"],
     kernels: Float[Array, "n oh ow g taps"],
@@ -70,7 +69,7 @@ def reassemble(
       float64 where an argument has it.
 
     Raises:
-      ValueError: An argument breaks a rule above; the message names it.
+      RefusedError: An argument breaks a rule above; the message names it.
       NotImplementedError: The implementation asked for cannot run this call.
     """
     check_implementation(implementation)
@@ -83,7 +82,7 @@ def reassemble(
     return _autodiff.reassemble(spec, features, kernels)
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def reassemble_logits(
     features: Float[Array, "n h w c"],
     logits: Float[Array, "n ah aw channels"],
@@ -119,7 +118,7 @@ def reassemble_logits(
       The reassembled map, as `reassemble` does.
 
     Raises:
-      ValueError: An argument breaks a rule above; the message names it.
+      RefusedError: An argument breaks a rule above; the message names it.
       NotImplementedError: The implementation asked for cannot run this call.
     """
     check_implementation(implementation)
@@ -138,7 +137,7 @@ def reassemble_logits(
     return _autodiff.reassemble_logits(spec, features, logits)
 
 
-@typing.no_type_check
+@no_type_check
 def kernels_of_logits(
     logits: Float[Array, "n ah aw channels"],
     *,

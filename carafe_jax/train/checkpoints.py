@@ -7,6 +7,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
 
@@ -136,14 +137,14 @@ def restore_trained(
       The variables, as `Checkpoints.restore_variables`, and their step.
 
     Raises:
-      ValueError: The run has no such checkpoint.
+      RefusedError: The run has no such checkpoint.
     """
     checkpoints = Checkpoints(workdir, best=best)
     try:
         steps = {"best": checkpoints.best_step, "last": checkpoints.last_step}
         step = steps[which]
         if step is None:
-            raise ValueError(
+            raise RefusedError(
                 f"A run with a {which} checkpoint is needed, got {str(workdir)!r}, "
                 f"with {'none' if steps['last'] is None else 'the last one alone'}."
             )

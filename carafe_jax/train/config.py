@@ -6,6 +6,7 @@ import pathlib
 import typing
 from typing import Any, TypeVar
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train.processes import is_first
 
 Part = TypeVar("Part")
@@ -39,11 +40,11 @@ class Loop:
         counts = ("steps", "log_every", "evaluate_every", "save_every", "accumulate")
         for name in counts:
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
         if not 0 <= self.average_decay < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`average_decay` must lie in [0, 1), got {self.average_decay}."
             )
 
@@ -60,8 +61,8 @@ def check_config(config: Any, *, workdir: pathlib.Path) -> None:
       workdir: Folder of the run; made where it does not exist.
 
     Raises:
-      ValueError: The folder holds checkpoints of a run with another configuration. The
-        message names each field that differs.
+      RefusedError: The folder holds checkpoints of a run with another configuration.
+        The message names each field that differs.
     """
     path = workdir / "config.json"
     fields = json.loads(json.dumps(_flatten(config)))
@@ -80,7 +81,7 @@ def check_config(config: Any, *, workdir: pathlib.Path) -> None:
         if _shown(fields, name) != _shown(stored, name)
     ]
     if differences:
-        raise ValueError(
+        raise RefusedError(
             f"The run in {workdir} was started with another configuration: "
             f"{'; '.join(differences)}. Give it the same values to go on, or another "
             "`workdir` to start afresh."
@@ -99,12 +100,12 @@ def restore_part(workdir: pathlib.Path, name: str, kind: type[Part]) -> Part:
       The part, with the defaults of fields that change no number.
 
     Raises:
-      ValueError: The file does not exist or has no such field.
+      RefusedError: The file does not exist or has no such field.
     """
     path = workdir / "config.json"
     fields = json.loads(path.read_text()) if path.exists() else {}
     if not any(field.startswith(f"{name}.") for field in fields):
-        raise ValueError(
+        raise RefusedError(
             f"`workdir` must be the folder of a run whose configuration has "
             f"`{name}`, got {str(workdir)!r}."
         )

@@ -21,6 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.config import Loop
 from carafe_jax.train.interruption import noted_interruption
@@ -84,7 +85,7 @@ def train(
       console: Where the progress bar is drawn; None draws none.
 
     Raises:
-      ValueError: The folder has a checkpoint from after `loop.steps`.
+      RefusedError: The folder has a checkpoint from after `loop.steps`.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     mesh = make_mesh()
@@ -93,7 +94,7 @@ def train(
     checkpoints = Checkpoints(workdir, best=task.best)
     start = checkpoints.last_step or 0
     if start > loop.steps:
-        raise ValueError(
+        raise RefusedError(
             f"`loop.steps` must be at least {start}, the step of the last checkpoint "
             f"in {workdir}, got {loop.steps}."
         )

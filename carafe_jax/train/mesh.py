@@ -1,11 +1,12 @@
 """The mesh of devices, and how states and batches lie on it."""
 
-import typing
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from carafe_jax.errors import RefusedError, no_type_check
 
 BATCH_AXIS = "batch"
 
@@ -52,7 +53,7 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
 
 
-@typing.no_type_check  # It refuses wrong batches itself, in words.
+@no_type_check
 def put_batch(batch: Any, *, mesh: Mesh) -> Any:
     """Put this process's part of a batch on its devices.
 
@@ -61,14 +62,14 @@ def put_batch(batch: Any, *, mesh: Mesh) -> Any:
       mesh: From `make_mesh`.
 
     Raises:
-      ValueError: The examples cannot be shared evenly among the devices.
+      RefusedError: The examples cannot be shared evenly among the devices.
     """
     sharding = batch_sharding(mesh)
     devices = len(mesh.local_devices)
 
     def put(x: np.ndarray) -> jax.Array:
         if x.shape[0] % devices:
-            raise ValueError(
+            raise RefusedError(
                 f"`batch_size` must be a multiple of the {devices} devices of a "
                 f"process, got {x.shape[0]} examples for each."
             )

@@ -6,6 +6,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import optax
 
+from carafe_jax.errors import RefusedError
+
 
 @runtime_checkable
 class Optimization(Protocol):
@@ -38,19 +40,21 @@ class Optimizer:
     def __post_init__(self) -> None:
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
         for name in ("warmup_steps", "weight_decay"):
             if getattr(self, name) < 0:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must not be negative, got {getattr(self, name)}."
                 )
         if self.decay not in ("cosine", "none"):
-            raise ValueError(f"`decay` must be 'cosine' or 'none', got {self.decay!r}.")
+            raise RefusedError(
+                f"`decay` must be 'cosine' or 'none', got {self.decay!r}."
+            )
         for name in ("beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
                 )
 
@@ -103,26 +107,26 @@ class SGD:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ValueError(
+            raise RefusedError(
                 f"`learning_rate` must be positive, got {self.learning_rate}."
             )
         if self.weight_decay < 0:
-            raise ValueError(
+            raise RefusedError(
                 f"`weight_decay` must not be negative, got {self.weight_decay}."
             )
         for name in ("momentum", "warmup"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
                 )
         if self.decay not in ("steps", "cosine"):
-            raise ValueError(
+            raise RefusedError(
                 f"`decay` must be 'steps' or 'cosine', got {self.decay!r}."
             )
         if list(self.milestones) != sorted(
             x for x in self.milestones if self.warmup < x <= 1
         ):
-            raise ValueError(
+            raise RefusedError(
                 "`milestones` must rise, from after the warm-up to 1, "
                 f"got {self.milestones}."
             )

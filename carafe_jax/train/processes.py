@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from carafe_jax.errors import RefusedError
+
 
 def join_processes() -> None:
     """Make this process one of several that run the same command.
@@ -17,7 +19,7 @@ def join_processes() -> None:
     JAX_PROCESS_ID. To be called before JAX is asked for its devices.
 
     Raises:
-      ValueError: The environment does not say who the others are.
+      RefusedError: The environment does not say who the others are.
     """
     try:
         jax.distributed.initialize(
@@ -25,7 +27,7 @@ def join_processes() -> None:
             process_id=_number("JAX_PROCESS_ID"),
         )
     except ValueError as error:
-        raise ValueError(
+        raise RefusedError(
             "The processes of a distributed run must be known by Slurm, Open MPI, "
             "Kubernetes or a TPU pod, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES "
             f"and JAX_PROCESS_ID, got: {error}"

@@ -1,15 +1,16 @@
 """What a step of training changes."""
 
-import typing
 from typing import Any
 
 import jax
 from flax.training import train_state
 from jaxtyping import PyTree
 
+from carafe_jax.errors import no_type_check
+
 
 # Flax annotates fields of its own with types that plain dicts do not have.
-@typing.no_type_check
+@no_type_check
 class TrainState(train_state.TrainState):
     """Flax's state with what else belongs to a network while it is trained.
 

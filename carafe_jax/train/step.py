@@ -9,6 +9,7 @@ import optax
 from jax import lax
 from jax.sharding import Mesh
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train.config import Loop
 from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
 from carafe_jax.train.optimizers import Optimization
@@ -142,7 +143,7 @@ def _gradients(
 def _split(x: jax.Array, parts: int) -> jax.Array:
     """Take every so-manieth example into each part: a device keeps its own examples."""
     if x.shape[0] % parts:
-        raise ValueError(
+        raise RefusedError(
             f"`accumulate` must divide the {x.shape[0]} examples of a batch, "
             f"got {parts}."
         )

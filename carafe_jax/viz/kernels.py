@@ -1,7 +1,6 @@
 """Reassembly kernels as pictures."""
 
 import math
-import typing
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +8,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 
-@typing.no_type_check  # It refuses wrong kernels itself, in words.
+
+@no_type_check
 def tile_kernels(
     kernels: Float[ArrayLike, "h w taps"], *, gap: int = 1
 ) -> Float[np.ndarray, "rows columns"]:
@@ -25,21 +26,23 @@ def tile_kernels(
       between the tiles.
 
     Raises:
-      ValueError: `kernels` does not have three axes, or not k*k taps; or `gap` is
+      RefusedError: `kernels` does not have three axes, or not k*k taps; or `gap` is
         negative.
     """
     kernels = np.asarray(kernels)
     if kernels.ndim != 3 or 0 in kernels.shape:
-        raise ValueError(
+        raise RefusedError(
             "`kernels` must have 3 axes, (H, W, k*k), none of them empty, "
             f"got shape {kernels.shape}."
         )
     h, w, taps = kernels.shape
     k = math.isqrt(taps)
     if k * k != taps:
-        raise ValueError(f"`kernels` must have k*k taps in its last axis, got {taps}.")
+        raise RefusedError(
+            f"`kernels` must have k*k taps in its last axis, got {taps}."
+        )
     if gap < 0:
-        raise ValueError(f"`gap` must not be negative, got {gap}.")
+        raise RefusedError(f"`gap` must not be negative, got {gap}.")
     tiles = np.full((h, k + gap, w, k + gap), np.nan, kernels.dtype)
     tiles[:, :k, :, :k] = kernels.reshape(h, w, k, k).transpose(0, 2, 1, 3)
     picture = tiles.reshape(h * (k + gap), w * (k + gap))

@@ -1,13 +1,13 @@
 """The reassemblies of a network, with the kernels that they predicted."""
 
 import collections
-import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn import CARAFE
 from carafe_jax.ops import Scale
 
@@ -25,7 +25,7 @@ class Level(NamedTuple):
     give the same), but no larger than the output of the level before."""
 
 
-@typing.no_type_check  # Flax's interceptors have types of their own.
+@no_type_check
 def reassembly_levels(
     model: nn.Module, variables: dict[str, Any], *args: Any, **kwargs: Any
 ) -> dict[str, Level]:
@@ -46,7 +46,7 @@ def reassembly_levels(
       is the layer). The second call of a layer is "path#2", and so on.
 
     Raises:
-      ValueError: A layer sits in a lifted transformation, such as `flax.linen.scan`,
+      RefusedError: A layer sits in a lifted transformation, such as `flax.linen.scan`,
         that does not hand out its kernels call by call.
     """
     calls: list[tuple[tuple[str, ...], Scale, tuple[int, int]]] = []
@@ -83,7 +83,7 @@ def _kernels_of_layer(
         intermediates = intermediates.get(name, {})
     kernels = intermediates.get("kernels", ())
     if len(kernels) != calls or any(x.ndim != 5 for x in kernels):
-        raise ValueError(
+        raise RefusedError(
             "`model` must hand out the kernels of each call of its CARAFE++ layers: "
             "take them out of lifted transformations, got kernels of "
             f"{len(kernels)} calls out of {calls} of {'/'.join(path)!r}."

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import typing
 from collections.abc import Sequence
 
 import jax
@@ -11,11 +10,12 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import parse_scale, reassemble
 from carafe_jax.viz.levels import Level
 
 
-@typing.no_type_check  # It refuses wrong arguments itself, in words.
+@no_type_check
 def reassembly_sources(
     levels: Sequence[Level], pixels: Sequence[tuple[int, int]] | Int[ArrayLike, "p 2"]
 ) -> Float[Array, "n p h w"]:
@@ -46,7 +46,7 @@ def reassembly_sources(
       where a kernel has it.
 
     Raises:
-      ValueError: There is no level; the levels do not fit each other; or a pixel lies
+      RefusedError: There is no level; the levels do not fit each other; or a pixel lies
         outside the output of the last one.
     """
     levels = list(levels)
@@ -63,7 +63,7 @@ def reassembly_sources(
     return jnp.moveaxis(weights, -1, 1)
 
 
-@typing.no_type_check
+@no_type_check
 def strongest_sources(
     weights: Float[ArrayLike, "h w"], *, share: float = 0.5
 ) -> Bool[np.ndarray, "h w"]:
@@ -74,10 +74,10 @@ def strongest_sources(
       share: In (0, 1].
 
     Raises:
-      ValueError: `share` is out of its range.
+      RefusedError: `share` is out of its range.
     """
     if not 0 < share <= 1:
-        raise ValueError(f"`share` must lie in (0, 1], got {share}.")
+        raise RefusedError(f"`share` must lie in (0, 1], got {share}.")
     values = np.asarray(weights, np.float64)
     order = np.argsort(values, axis=None)[::-1]
     before = np.cumsum(values.ravel()[order]) - values.ravel()[order]
@@ -103,16 +103,16 @@ def _follow_back(
 
 def _check_kernels(levels: Sequence[Level]) -> None:
     if not levels:
-        raise ValueError("`levels` must hold at least one level, got none.")
+        raise RefusedError("`levels` must hold at least one level, got none.")
     for index, level in enumerate(levels):
         shape = level.kernels.shape
         if len(shape) != 5 or 0 in shape[1:]:
-            raise ValueError(
+            raise RefusedError(
                 f"`levels[{index}].kernels` must have 5 axes, (N, H_out, W_out, G, "
                 f"k*k), none of them empty, got shape {shape}."
             )
         if shape[0] != levels[0].kernels.shape[0]:
-            raise ValueError(
+            raise RefusedError(
                 f"`levels[{index}].kernels` must have as many examples as the first "
                 f"level has, {levels[0].kernels.shape[0]}, got shape {shape}."
             )
@@ -135,33 +135,33 @@ def _source_size(
         size = tuple(map(min, largest, available)) if available else largest
     height, width = size
     if (math.ceil(height * scale), math.ceil(width * scale)) != tuple(output):
-        raise ValueError(
+        raise RefusedError(
             f"`levels[{index}]` must have kernels of shape (N, H_out, W_out, G, k*k) "
             "with (H_out, W_out) the size of its source times its scale, rounded up, "
             f"got (H_out, W_out) = {tuple(output)}, source {(height, width)} and scale "
             f"{scale}."
         )
     if available and (height > available[0] or width > available[1]):
-        raise ValueError(
+        raise RefusedError(
             f"`levels[{index}].size` must be at most the output of the level before, "
             f"{tuple(available)}, got {(height, width)}."
         )
     return height, width
 
 
-@typing.no_type_check
+@no_type_check
 def _checked_pixels(
     pixels: Sequence[tuple[int, int]] | Int[ArrayLike, "p 2"], size: tuple[int, int]
 ) -> Int[np.ndarray, "p 2"]:
     pixels = np.asarray(pixels)
     if pixels.ndim != 2 or pixels.shape[1] != 2 or pixels.dtype.kind not in "iu":
-        raise ValueError(
+        raise RefusedError(
             "`pixels` must be pairs of whole numbers, (row, column), got "
             f"{pixels.dtype} of shape {pixels.shape}."
         )
     outside = ((pixels < 0) | (pixels >= size)).any(1)
     if outside.any():
-        raise ValueError(
+        raise RefusedError(
             f"`pixels` must lie in the last level's output, of size {size}, got "
             f"{tuple(pixels[outside][0].tolist())}."
         )

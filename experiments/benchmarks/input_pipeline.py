@@ -30,6 +30,7 @@ from carafe_jax.data import (
     to_rgb,
 )
 from carafe_jax.data.labelled_images import open_labelled_images
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import run
 from experiments.machine import describe_machine
 
@@ -65,13 +66,13 @@ class InputPipeline:
     def __post_init__(self) -> None:
         for name in ("batches", "repetitions", "network_speed"):
             if getattr(self, name) <= 0:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
         if self.jpeg_size is not None and min(self.jpeg_size) < 1:
-            raise ValueError(f"`jpeg_size` must be positive, got {self.jpeg_size}.")
+            raise RefusedError(f"`jpeg_size` must be positive, got {self.jpeg_size}.")
         if not self.worker_processes or min(self.worker_processes) < 0:
-            raise ValueError(
+            raise RefusedError(
                 "`worker_processes` must be one or more numbers that are not negative, "
                 f"got {self.worker_processes}."
             )

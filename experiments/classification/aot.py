@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from carafe_jax.data import ClassificationData, Source
+from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.train import SGD, Loop, run
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
@@ -64,13 +65,13 @@ class Aot:
 
     def __post_init__(self) -> None:
         if len(self.batch_sizes) != len(self.topologies):
-            raise ValueError(
+            raise RefusedError(
                 f"`batch_sizes` must be {len(self.topologies)}, one for each of "
                 f"`topologies`, got {self.batch_sizes}."
             )
         for size in self.batch_sizes:
             if size % _IMAGES_OF_A_NORM or size < 1:
-                raise ValueError(
+                raise RefusedError(
                     "`batch_sizes` must be positive multiples of the "
                     f"{_IMAGES_OF_A_NORM} images that a norm sees, got {size}."
                 )
@@ -117,7 +118,9 @@ class Result:
 def main(config: Aot, console: Console) -> int:
     """Compile each variant and print the table."""
     if importlib.util.find_spec("libtpu") is None:
-        raise ImportError('Compiling for a TPU needs libtpu: pip install "jax[tpu]".')
+        raise MissingExtraError(
+            'Compiling for a TPU needs libtpu: pip install "jax[tpu]".'
+        )
     # There is no TPU, so nobody to ask about it and nothing to lock.
     os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
     jax.config.update("jax_platforms", "cpu")

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import run
 from experiments.classification import training
 from experiments.classification.network import Downsampler, Model
@@ -56,7 +57,7 @@ class Comparison:
         for name in ("downsamplers", "seeds"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be one or more different values, got {values}."
                 )
 

@@ -21,6 +21,7 @@ from carafe_jax.data import (
     classification_test_batches,
     describe_source,
 )
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.classification.task import count_correct, mean_of_counts
 from experiments.classification.trained import Trained, load
@@ -51,7 +52,7 @@ def main(config: Evaluation, console: Console) -> int:
     )
     source = describe_source(data)
     if source.classes != trained.classes:
-        raise ValueError(
+        raise RefusedError(
             f"`source` must have the {len(trained.classes)} classes of the run, "
             f"{_some(trained.classes)}, got {len(source.classes)}: "
             f"{_some(source.classes)}."

@@ -15,6 +15,7 @@ import jax.export
 import jax.numpy as jnp
 from rich.console import Console
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.classification.trained import Trained, load
 
@@ -65,10 +66,10 @@ def export(
     """Serialise the program from images, RGB in [0, 255], to logits.
 
     Raises:
-      ValueError: The platform's kernels cannot be written to a file.
+      RefusedError: The platform's kernels cannot be written to a file.
     """
     if platform == "cuda" and batch_size is not None:
-        raise ValueError(
+        raise RefusedError(
             "`batch_size` must be None for the platform 'cuda': JAX guarantees no "
             "compatibility of GPU kernels in files, and a batch of any size runs "
             f"plain JAX; got {batch_size}."

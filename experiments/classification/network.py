@@ -7,6 +7,7 @@ from typing import Literal
 
 from flax import linen as nn
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import (
     Classifier,
     LIPBlock,
@@ -64,11 +65,11 @@ class Model:
     def __post_init__(self) -> None:
         for name in ("width", "compressed_channels", "norm_groups"):
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
         if self.downsampler == "lip_own" and self.depth < 50:
-            raise ValueError(
+            raise RefusedError(
                 "`downsampler` 'lip_own' is made of bottlenecks: `depth` must be at "
                 f"least 50, got {self.depth}."
             )

@@ -18,6 +18,7 @@ from rich.progress import track
 from rich.table import Table
 
 from carafe_jax.data import UNREADABLE, decode_centre, list_images
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.classification.trained import Trained, load
 
@@ -41,7 +42,7 @@ class Prediction:
 def main(config: Prediction, console: Console) -> int:
     """Classify every image; print and write the table. Unreadable ones are named."""
     if config.classes < 1:
-        raise ValueError(f"`classes` must be positive, got {config.classes}.")
+        raise RefusedError(f"`classes` must be positive, got {config.classes}.")
     paths = [path for given in config.images for path in list_images(given)]
     trained = load(config.workdir, which=config.checkpoint)
     rows, refused = _predict(trained, paths, config.classes, console)

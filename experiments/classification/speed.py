@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from carafe_jax.data import ClassificationData, Source
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch, run
 from carafe_jax.train.step import init_state, make_train_step
 from experiments.classification.network import Depth, Downsampler, Model
@@ -58,7 +59,7 @@ class Speed:
     def __post_init__(self) -> None:
         for name in ("batch_size", "image_size", "repetitions"):
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
 

@@ -20,6 +20,7 @@ from carafe_jax.data import (
     classification_training_batches,
     describe_source,
 )
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     Aside,
     Batches,
@@ -40,7 +41,7 @@ class Loss:
 
     def __post_init__(self) -> None:
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`label_smoothing` must lie in [0, 1), got {self.label_smoothing}."
             )
 
@@ -64,7 +65,7 @@ class Jitter:
             value = getattr(self, name)
             if not 0 <= value <= limit or (name != "hue" and value == 1):
                 bound = f"{limit:g}]" if name == "hue" else f"{limit:g})"
-                raise ValueError(f"`{name}` must lie in [0, {bound}, got {value}.")
+                raise RefusedError(f"`{name}` must lie in [0, {bound}, got {value}.")
 
     def __call__(
         self, key: Key[Array, ""], image: UInt8[Array | np.ndarray, "n h w 3"]

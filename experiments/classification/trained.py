@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import Classifier
 from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.classification.network import Model
@@ -50,7 +51,7 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
       which: The checkpoint: the best by top-1, or the last.
 
     Raises:
-      ValueError: The folder holds no such checkpoint.
+      RefusedError: The folder holds no such checkpoint.
     """
     missing = [
         name
@@ -58,7 +59,7 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
         if not (workdir / name).exists()
     ]
     if missing:
-        raise ValueError(
+        raise RefusedError(
             f"`workdir` must be the folder of a classification run, got "
             f"{str(workdir)!r}, which lacks {', '.join(missing)}."
         )

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     SGD,
     Loop,
@@ -72,7 +73,7 @@ class Classification:
     def __post_init__(self) -> None:
         for name in ("epochs", "evaluate_every"):
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
 
@@ -80,7 +81,7 @@ class Classification:
         """Count the epochs in steps; the images over whole batches are left out."""
         steps = training_images // self.data.batch_size
         if not steps:
-            raise ValueError(
+            raise RefusedError(
                 f"`batch_size` must be at most the {training_images} training images, "
                 f"got {self.data.batch_size}."
             )

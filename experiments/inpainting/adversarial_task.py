@@ -11,6 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Key, UInt8
 
 from carafe_jax.data import InpaintingBatch, InpaintingData, held_out_examples
+from carafe_jax.errors import RefusedError
 from carafe_jax.losses import (
     discriminator_loss,
     generator_loss,
@@ -45,7 +46,7 @@ class Adversary:
 
     def __post_init__(self) -> None:
         if not self.weight >= 0:
-            raise ValueError(f"`weight` must not be negative, got {self.weight}.")
+            raise RefusedError(f"`weight` must not be negative, got {self.weight}.")
 
 
 class AdversarialTask:

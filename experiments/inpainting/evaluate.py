@@ -30,6 +30,7 @@ from carafe_jax.data import (
     open_held_out,
     stack_examples,
 )
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.inpainting import fills, report
 from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
@@ -82,7 +83,7 @@ class Evaluation:
     def __post_init__(self) -> None:
         for name in ("batch_size", "radius"):
             if not getattr(self, name) > 0:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
 

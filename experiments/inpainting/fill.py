@@ -22,6 +22,7 @@ from rich.progress import track
 from rich.text import Text
 
 from carafe_jax.data import UNREADABLE, decode_photograph, list_images
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.inpainting.coarse_to_fine import fill_photograph, reach_of
 from experiments.inpainting.holes import HoleColour, read_hole
@@ -61,11 +62,11 @@ class Filling:
 
     def __post_init__(self) -> None:
         if self.grow < 0:
-            raise ValueError(f"`grow` must not be negative, got {self.grow}.")
+            raise RefusedError(f"`grow` must not be negative, got {self.grow}.")
         for name in ("longest_side", "reach"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"`{name}` must be positive, got {value}.")
+                raise RefusedError(f"`{name}` must be positive, got {value}.")
 
 
 _Fill = Callable[
@@ -117,7 +118,7 @@ def _fill_file(job: _Job, fill: _Fill, config: Filling) -> None:
     photo = decode_photograph(job.photo)
     hole = read_hole(job.mask, colour=config.hole, grow=config.grow)
     if hole.shape != photo.shape[:2]:
-        raise ValueError(
+        raise RefusedError(
             f"the mask must be as large as the photograph, {_size(photo)}, "
             f"got {_size(hole)}"
         )
@@ -144,21 +145,21 @@ def _find_jobs(config: Filling) -> tuple[list[_Job], dict[pathlib.Path, str]]:
     for name in ("photo", "mask"):
         path = getattr(config, name)
         if not path.exists():
-            raise ValueError(f"`{name}` must exist, got {str(path)!r}.")
+            raise RefusedError(f"`{name}` must exist, got {str(path)!r}.")
     if config.photo.is_dir() != config.mask.is_dir():
-        raise ValueError(
+        raise RefusedError(
             "`photo` and `mask` must both be files or both be folders, got "
             f"{str(config.photo)!r} and {str(config.mask)!r}."
         )
     if config.photo.is_dir():
         return _pair_folders(config)
     if config.output.suffix.lower() != ".png" or config.output.is_dir():
-        raise ValueError(
+        raise RefusedError(
             "`output` must be a file that ends in .png, which keeps every pixel, got "
             f"{str(config.output)!r}."
         )
     if config.output.exists() and not config.overwrite:
-        raise ValueError(
+        raise RefusedError(
             f"`output` must not exist, got {str(config.output)!r}; --overwrite writes "
             "over it."
         )
@@ -167,11 +168,11 @@ def _find_jobs(config: Filling) -> tuple[list[_Job], dict[pathlib.Path, str]]:
 
 def _pair_folders(config: Filling) -> tuple[list[_Job], dict[pathlib.Path, str]]:
     if config.output.exists() and not config.output.is_dir():
-        raise ValueError(
+        raise RefusedError(
             f"`output` must be a folder, as `photo` is, got {str(config.output)!r}."
         )
     if config.output.resolve() in (config.photo.resolve(), config.mask.resolve()):
-        raise ValueError(
+        raise RefusedError(
             "`output` must be another folder than `photo` and `mask`, got "
             f"{str(config.output)!r}."
         )

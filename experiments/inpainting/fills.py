@@ -8,6 +8,7 @@ from jaxtyping import Float32
 from skimage.restoration import inpaint_biharmonic
 
 from carafe_jax.data import InpaintingBatch
+from carafe_jax.errors import MissingExtraError
 from experiments.inpainting.pixels import from_pixels, to_pixels
 
 
@@ -44,7 +45,7 @@ def telea(
       radius: Of the neighbourhood of a pixel that it is filled from, in pixels.
 
     Raises:
-      ImportError: OpenCV is not installed.
+      MissingExtraError: OpenCV is not installed.
     """
     return _by_opencv(batch, "INPAINT_TELEA", radius)
 
@@ -65,7 +66,7 @@ def _by_opencv(
     try:
         cv2: Any = importlib.import_module("cv2")
     except ModuleNotFoundError as error:
-        raise ImportError(
+        raise MissingExtraError(
             "Fills by OpenCV need it: pip install 'carafe-jax[opencv]'."
         ) from error
     image, mask = batch["image"], batch["mask"]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import (
     CARAFEConv,
     ConvBlock,
@@ -47,7 +48,7 @@ class Generator:
 
     def __post_init__(self) -> None:
         if min(self.compressed_channels) < 1:
-            raise ValueError(
+            raise RefusedError(
                 "`compressed_channels` must be positive, "
                 f"got {self.compressed_channels}."
             )

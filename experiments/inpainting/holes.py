@@ -8,6 +8,7 @@ from jaxtyping import Bool
 from PIL import Image, ImageFilter, ImageOps
 
 from carafe_jax.data import to_rgb
+from carafe_jax.errors import RefusedError
 
 HoleColour = Literal["white", "black", "transparent"]
 
@@ -29,7 +30,7 @@ def read_hole(
       True in the hole.
 
     Raises:
-      ValueError: The picture does not show a hole in this colour, leaves no pixel, or
+      RefusedError: The picture does not show a hole in this colour, leaves no pixel, or
         is no mask: more than a twentieth of it is neither near black nor near white.
       OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file cannot
         be read.
@@ -39,7 +40,7 @@ def read_hole(
         values = _opacity(image) if colour == "transparent" else _brightness(image)
     hole = values >= 128 if colour == "white" else values < 128
     if not hole.any():
-        raise ValueError(
+        raise RefusedError(
             f"the mask must show a hole in {colour}, got none: its "
             f"{'opacity' if colour == 'transparent' else 'brightness'} goes from "
             f"{values.min()} to {values.max()} of 255"
@@ -52,7 +53,7 @@ def read_hole(
         )
         hole = np.asarray(grown) > 0
     if hole.all():
-        raise ValueError(
+        raise RefusedError(
             f"the mask must leave pixels to fill from, got {colour} everywhere"
             + (f", grown by {grow} pixels" if grow else "")
         )
@@ -61,7 +62,7 @@ def read_hole(
 
 def _opacity(image: Image.Image) -> np.ndarray:
     if not image.has_transparency_data:
-        raise ValueError(
+        raise RefusedError(
             "the mask must have transparent pixels for a transparent hole, got "
             f"an image of mode {image.mode}"
         )
@@ -70,14 +71,14 @@ def _opacity(image: Image.Image) -> np.ndarray:
 
 def _brightness(image: Image.Image) -> np.ndarray:
     if image.has_transparency_data and (_opacity(image) < 255).any():
-        raise ValueError(
+        raise RefusedError(
             "the mask must be opaque for a white or black hole, got transparent "
             "pixels: is the hole transparent?"
         )
     values = np.asarray(to_rgb(image).convert("L"))
     grey = np.mean((values >= 64) & (values < 192))
     if grey > _MOST_GREY:
-        raise ValueError(
+        raise RefusedError(
             f"the mask must be black and white, at most {_MOST_GREY:.0%} of it grey, "
             f"got {grey:.0%}: is it a photograph?"
         )

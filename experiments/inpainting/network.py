@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from typing import Literal
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import CARAFEConv, UNet
 from carafe_jax.nn import (
     CARAFEDownsample,
@@ -29,7 +30,7 @@ class Model:
 
     def __post_init__(self) -> None:
         if not self.stage_features or min(self.stage_features) < 1:
-            raise ValueError(
+            raise RefusedError(
                 "`stage_features` must be one or more positive numbers, "
                 f"got {self.stage_features}."
             )

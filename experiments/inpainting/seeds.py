@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.errors import RefusedError
 from experiments.inpainting import report
 from experiments.inpainting.training import Run
 
@@ -22,7 +23,7 @@ def check_choices(**choices: tuple[object, ...]) -> None:
     """Refuse an empty choice and one that names something twice."""
     for name, values in choices.items():
         if not values or len(set(values)) < len(values):
-            raise ValueError(
+            raise RefusedError(
                 f"`{name}` must be one or more different values, got {values}."
             )
 

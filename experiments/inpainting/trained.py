@@ -7,6 +7,7 @@ import pathlib
 from flax import linen as nn
 
 from carafe_jax.data import InpaintingData
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.inpainting.adversarial_task import part
 from experiments.inpainting.generators import Generator
@@ -33,10 +34,10 @@ def load(workdir: pathlib.Path, *, which: Which) -> Trained:
       which: The checkpoint: the best by PSNR in the hole, or the last.
 
     Raises:
-      ValueError: The folder holds no such checkpoint.
+      RefusedError: The folder holds no such checkpoint.
     """
     if not all((workdir / name).exists() for name in ("config.json", "checkpoints")):
-        raise ValueError(
+        raise RefusedError(
             f"The folder of an inpainting run is needed, with config.json and "
             f"checkpoints, got {str(workdir)!r}. "
             "`python -m experiments.inpainting.quickstart` makes one in minutes, in "

@@ -7,6 +7,7 @@ from typing import get_args
 from carafe_pallas.call import Launch
 from carafe_pallas.support import BACKENDS, Backend
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.aot.jobs import Dtype, NormalizerName
 from experiments.benchmarks.aot.targets import TargetName
 from experiments.benchmarks.reassembly.shapes import ShapeName
@@ -64,9 +65,9 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse values that break a rule."""
         if self.limit <= 0:
-            raise ValueError(f"`limit` must be positive, got {self.limit}.")
+            raise RefusedError(f"`limit` must be positive, got {self.limit}.")
         if self.workers < 1:
-            raise ValueError(f"`workers` must be at least 1, got {self.workers}.")
+            raise RefusedError(f"`workers` must be at least 1, got {self.workers}.")
         for name in (
             "targets",
             "backends",
@@ -76,7 +77,7 @@ class Config:
             "normalizers",
         ):
             if not getattr(self, name):
-                raise ValueError(f"`{name}` must name at least one, got none.")
+                raise RefusedError(f"`{name}` must name at least one, got none.")
 
     @property
     def effective(self) -> "Config":

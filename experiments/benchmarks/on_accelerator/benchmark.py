@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config, Dtype, ProviderName
 from experiments.benchmarks.reassembly.measurement import measure
@@ -30,7 +31,7 @@ def benchmark(part: Part, output: Path, say: Callable[[str], None]) -> None:
     """Measure a part; its CSV is renewed after each shape and mode.
 
     Raises:
-      ValueError: Providers disagree.
+      RefusedError: Providers disagree.
     """
     dtype, providers = _PARTS[part]
     config = Config(dtype=dtype, shapes=LARGE, providers=providers, repetitions=7)
@@ -60,7 +61,7 @@ def benchmark(part: Part, output: Path, say: Callable[[str], None]) -> None:
             measured = "" if value is None else f" {value:.2f}"
             say(f"{target.name} {target.sign} {target.bound:g}:{measured} {verdict}")
     if wrong:
-        raise ValueError(f"Providers must agree, got {wrong} that do not.")
+        raise RefusedError(f"Providers must agree, got {wrong} that do not.")
 
 
 def _numbers(s: Summary) -> str:

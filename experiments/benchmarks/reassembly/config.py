@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly.platforms import on_accelerator
 from experiments.benchmarks.reassembly.shapes import LARGE, ShapeName
 
@@ -80,13 +81,13 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse values that break a rule."""
         if self.repetitions < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`repetitions` must be at least 1, got {self.repetitions}."
             )
         if self.copy_megabytes is not None and self.copy_megabytes < 1:
-            raise ValueError(
+            raise RefusedError(
                 f"`copy_megabytes` must be at least 1, got {self.copy_megabytes}."
             )
         for name in ("shapes", "providers", "modes"):
             if not getattr(self, name):
-                raise ValueError(f"`{name}` must name at least one, got none.")
+                raise RefusedError(f"`{name}` must name at least one, got none.")

@@ -12,6 +12,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config
 from experiments.benchmarks.reassembly.measurement import measure
@@ -33,7 +34,7 @@ def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summa
     """Measure and report; the files go to `config.output`.
 
     Raises:
-      ValueError: Providers disagree; the message says which, and by how much.
+      RefusedError: Providers disagree; the message says which, and by how much.
     """
     machine = describe_machine()
     console.print(
@@ -47,7 +48,7 @@ def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summa
     summaries = _measure_all(shapes, config, console, bandwidth, disagreements)
     _report(summaries, config, machine, console)
     if disagreements:
-        raise ValueError("Providers disagree.\n" + "\n".join(disagreements))
+        raise RefusedError("Providers disagree.\n" + "\n".join(disagreements))
     return summaries
 
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from carafe_pallas.call import Launch
 from carafe_pallas.support import Backend
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly.config import Dtype
 from experiments.benchmarks.reassembly.shapes import LARGE, ShapeName
 
@@ -59,9 +60,9 @@ class Config:
         """Refuse values that break a rule."""
         for name in ("repetitions", "workers"):
             if getattr(self, name) < 1:
-                raise ValueError(
+                raise RefusedError(
                     f"`{name}` must be at least 1, got {getattr(self, name)}."
                 )
         for name in ("shapes", "launches", "dtypes", "normalizers"):
             if not getattr(self, name):
-                raise ValueError(f"`{name}` must name at least one, got none.")
+                raise RefusedError(f"`{name}` must name at least one, got none.")

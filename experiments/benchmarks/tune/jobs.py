@@ -15,6 +15,7 @@ from carafe_pallas.geometry import Geometry
 from jaxtyping import Array
 
 from carafe_jax import ops
+from carafe_jax.errors import RefusedError
 from carafe_jax.ops._layout import to_pixels
 from experiments.benchmarks.reassembly.platforms import backends
 from experiments.benchmarks.reassembly.shapes import SHAPES, Shape
@@ -117,18 +118,18 @@ def jobs_of(config: Config) -> list[Job]:
     """List the launches that a configuration asks for, an entry each.
 
     Raises:
-      ValueError: There are no kernels for the platform at hand, or not those asked for.
+      RefusedError: There are no kernels for the platform, or not those selected.
     """
     here = backends()
     if not here:
-        raise ValueError(
+        raise RefusedError(
             "Tuning times kernels, and there are none for the platform at hand, "
             f"{jax.default_backend()!r}: it needs a GPU or a TPU."
         )
     asked = here if config.backends is None else config.backends
     if not set(asked) <= set(here):
         names = ", ".join(map(repr, here))
-        raise ValueError(
+        raise RefusedError(
             f"`backends` must be of the platform at hand, {names}, got {asked}."
         )
     options = itertools.product(

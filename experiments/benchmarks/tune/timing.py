@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from carafe_jax.errors import RefusedError
 from experiments.benchmarks.clock import calls_for, device_timer, host_timer
 from experiments.benchmarks.tune.jobs import Job
 
@@ -32,12 +33,12 @@ def check(found: Array, expected: Array) -> None:
     """Refuse what a launch returns if it is not what plain JAX does.
 
     Raises:
-      ValueError: It differs; the message says by how much.
+      RefusedError: It differs; the message says by how much.
     """
     tolerance = 1e-3 if found.dtype.itemsize >= 4 else 5e-2
     difference, largest = _compare(found, expected)
     if not difference <= tolerance * largest:
-        raise ValueError(
+        raise RefusedError(
             f"It must return what plain JAX does, got a difference of {difference:.2e}."
         )
 

@@ -1,6 +1,6 @@
 """Losses of generative adversarial networks, patch by patch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
 import jax
@@ -16,11 +16,11 @@ Kind = Literal["vanilla", "least_squares", "wasserstein", "hinge"]
 
 @no_type_check
 def discriminator_loss(
-    real_logits: Float[Array, "n h w c"],
-    fake_logits: Float[Array, "n h w c"],
+    real_logits: Float[Array | np.ndarray, "n h w c"],
+    fake_logits: Float[Array | np.ndarray, "n h w c"],
     *,
     kind: Kind,
-    weights: Float[Array, "n h w 1"] | None = None,
+    weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
     """Ask a discriminator for high logits of real images, and low ones of fakes.
 
@@ -54,10 +54,10 @@ def discriminator_loss(
 
 @no_type_check
 def generator_loss(
-    fake_logits: Float[Array, "n h w c"],
+    fake_logits: Float[Array | np.ndarray, "n h w c"],
     *,
     kind: Kind,
-    weights: Float[Array, "n h w 1"] | None = None,
+    weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
     """Ask a generator for images that the discriminator takes for real.
 
@@ -86,7 +86,7 @@ def generator_loss(
 
 @no_type_check
 def patch_weights(
-    mask: Float[Array, "n h w 1"], *, size: tuple[int, int]
+    mask: Float[Array | np.ndarray, "n h w 1"], *, size: Sequence[int]
 ) -> Float[Array, "n oh ow 1"]:
     """Share of the hole in the cell of pixels that each logit of a map stands for.
 
@@ -166,7 +166,8 @@ def _wide(x: jax.typing.ArrayLike) -> Array:
 
 @no_type_check
 def _weighted_mean(
-    values: Float[Array, "n h w c"], weights: Float[Array, "n h w 1"] | None
+    values: Float[Array, "n h w c"],
+    weights: Float[Array | np.ndarray, "n h w 1"] | None,
 ) -> Float[Array, ""]:
     if weights is None:
         return values.mean()

@@ -1,6 +1,7 @@
 """How far a prediction is from its target in a part of the image."""
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -8,10 +9,10 @@ from carafe_jax.errors import RefusedError, no_type_check
 
 @no_type_check
 def masked_l1(
-    predictions: Float[Array, "n h w c"],
-    targets: Float[Array, "n h w c"],
+    predictions: Float[Array | np.ndarray, "n h w c"],
+    targets: Float[Array | np.ndarray, "n h w c"],
     *,
-    mask: Float[Array, "n h w 1"],
+    mask: Float[Array | np.ndarray, "n h w 1"],
 ) -> Float[Array, ""]:
     """Average the absolute difference over the pixels of a mask, of the whole batch.
 
@@ -42,7 +43,7 @@ def masked_l1(
             f"`mask` must have shape {(*targets.shape[:3], 1)}, got {mask.shape}."
         )
     dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
-    error = jnp.abs(predictions.astype(dtype) - targets.astype(dtype))
-    error = error.mean(-1, keepdims=True)
-    mask = mask.astype(dtype)
-    return (error * mask).sum() / jnp.maximum(mask.sum(), 1)
+    images, originals = jnp.asarray(predictions, dtype), jnp.asarray(targets, dtype)
+    error = jnp.abs(images - originals).mean(-1, keepdims=True)
+    counted = jnp.asarray(mask, dtype)
+    return (error * counted).sum() / jnp.maximum(counted.sum(), 1)

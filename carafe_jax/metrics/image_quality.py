@@ -8,6 +8,7 @@ from typing import NamedTuple
 import dm_pix
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
@@ -38,10 +39,10 @@ class InpaintingQuality(NamedTuple):
 
 @no_type_check
 def inpainting_quality(
-    predictions: Float[Array, "b h w c"],
-    targets: Float[Array, "b h w c"],
+    predictions: Float[Array | np.ndarray, "b h w c"],
+    targets: Float[Array | np.ndarray, "b h w c"],
     *,
-    masks: Num[Array, "b h w 1"] | Bool[Array, "b h w 1"],
+    masks: Num[Array | np.ndarray, "b h w 1"] | Bool[Array | np.ndarray, "b h w 1"],
 ) -> InpaintingQuality:
     """Compare inpainted images with the originals.
 
@@ -100,7 +101,9 @@ def ssim_map(
     return jnp.asarray(similarity).mean(-1)
 
 
-def to_unit_range(images: Float[Array, "*b h w c"]) -> Float[Array, "*b h w c"]:
+def to_unit_range(
+    images: Float[Array | np.ndarray, "*b h w c"],
+) -> Float[Array, "*b h w c"]:
     """Map images from [-1, 1] to [0, 1], and clip what lies outside."""
     return jnp.clip((images + 1) / 2, 0, 1)
 

@@ -136,8 +136,8 @@ class GlobalLocal(nn.Module):
             name = f"middle_{index}"
             x = run(self.block, x, 4 * self.width, name, dilation=dilation)
         x = self._decode(x, levels, run)
-        bare = {"norm": None, "activation": None}
-        x = run(self.block, x, image.shape[-1], "output", **bare)
+        channels = image.shape[-1]
+        x = run(self.block, x, channels, "output", norm=None, activation=None)
         predicted = jnp.clip(self.leave(x).astype(image.dtype), -1, 1)
         return compose(given, mask, predicted)
 

@@ -10,7 +10,9 @@ from carafe_jax.ops.reassembly import Scale, parse_scale
 
 
 @no_type_check
-def checked_features(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+def checked_features(
+    features: Float[Array | np.ndarray, "n h w c"],
+) -> Float[Array, "n h w c"]:
     features = jnp.asarray(features)
     if features.ndim != 4:
         raise RefusedError(

@@ -1,5 +1,7 @@
 """Crop a map to the size of another."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -7,7 +9,7 @@ from carafe_jax.errors import RefusedError, no_type_check
 
 @no_type_check
 def crop(
-    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+    features: Float[Array, "n h w c"], *, size: Sequence[int]
 ) -> Float[Array, "n ch cw c"]:
     """Keep the first rows and columns of a map.
 
@@ -25,6 +27,8 @@ def crop(
         raise RefusedError(
             f"`features` must have 4 axes, (N, H, W, C), got shape {features.shape}."
         )
+    if len(size) != 2:
+        raise RefusedError(f"`size` must be two numbers, got {tuple(size)}.")
     height, width = size
     if not (0 < height <= features.shape[1] and 0 < width <= features.shape[2]):
         raise RefusedError(

@@ -27,7 +27,7 @@ from carafe_jax.nn._convolution import (
     default_kernel_init,
     zero_padded_conv,
 )
-from carafe_jax.nn._windows import pool_padding
+from carafe_jax.nn._windows import average_pool, max_pool
 from carafe_jax.ops.reassembly import Scale
 
 
@@ -142,13 +142,7 @@ class MaxPoolDownsample(nn.Module):
         features = cast(features, self.dtype)
         stride = stride_of(self.scale)
         check_kernel_size(self.kernel_size)
-        padding = pool_padding(features, self.kernel_size, stride)
-        return nn.max_pool(
-            features,
-            (self.kernel_size, self.kernel_size),
-            strides=(stride, stride),
-            padding=padding,  # pyright: ignore[reportArgumentType]
-        )
+        return max_pool(features, kernel_size=self.kernel_size, stride=stride)
 
 
 @no_type_check
@@ -203,12 +197,10 @@ class AveragePoolDownsample(nn.Module):
             raise RefusedError(
                 f'`divisor` must be "window" or "valid", got {self.divisor!r}.'
             )
-        padding = pool_padding(features, self.kernel_size, stride)
-        average = nn.avg_pool(
+        average = average_pool(
             features.astype(sum_dtype(features)),
-            (self.kernel_size, self.kernel_size),
-            strides=(stride, stride),
-            padding=padding,  # pyright: ignore[reportArgumentType]
+            kernel_size=self.kernel_size,
+            stride=stride,
             count_include_pad=self.divisor == "window",
         )
         return average.astype(features.dtype)

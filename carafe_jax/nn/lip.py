@@ -10,6 +10,7 @@ import fractions
 import functools
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
@@ -22,7 +23,7 @@ from carafe_jax.nn._arguments import (
     stride_of,
     sum_dtype,
 )
-from carafe_jax.nn._windows import pool_padding
+from carafe_jax.nn._windows import average_pool
 from carafe_jax.ops.reassembly import Scale
 
 # Logits lie between zero and this, so that no weight is beyond e^12 times another.
@@ -35,8 +36,8 @@ _instance_norm = functools.partial(
 
 @no_type_check
 def pool_by_importance(
-    features: Float[Array, "n h w c"],
-    logits: Float[Array, "n h w c"],
+    features: Float[Array | np.ndarray, "n h w c"],
+    logits: Float[Array | np.ndarray, "n h w c"],
     *,
     scale: Scale = fractions.Fraction(1, 2),
     kernel_size: int = 3,
@@ -67,12 +68,7 @@ def pool_by_importance(
     _check_logits(features, logits)
     stride = stride_of(scale)
     check_kernel_size(kernel_size)
-    pool = functools.partial(
-        nn.avg_pool,
-        window_shape=(kernel_size, kernel_size),
-        strides=(stride, stride),
-        padding=pool_padding(features, kernel_size, stride),
-    )
+    pool = functools.partial(average_pool, kernel_size=kernel_size, stride=stride)
     sums = jnp.promote_types(sum_dtype(features), logits.dtype)
     weights = jnp.exp(logits.astype(sums))
     # Both means count zeros outside the map, and both divide by the whole window.

@@ -1,5 +1,7 @@
 """Maps at a given size, by interpolation."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ from carafe_jax.nn._arguments import checked_features, sum_dtype
 
 @no_type_check
 def resize_nearest(
-    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+    features: Float[Array | np.ndarray, "n h w c"], *, size: Sequence[int]
 ) -> Float[Array, "n sh sw c"]:
     """Resize a map to a given size by nearest-neighbour interpolation.
 
@@ -36,7 +38,7 @@ def resize_nearest(
 
 @no_type_check
 def resize_bilinear(
-    features: Float[Array, "n h w c"], *, size: tuple[int, int]
+    features: Float[Array | np.ndarray, "n h w c"], *, size: Sequence[int]
 ) -> Float[Array, "n sh sw c"]:
     """Resize a map to a given size by bilinear interpolation.
 
@@ -67,10 +69,11 @@ def resize_bilinear(
 
 
 @no_type_check
-def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+def _checked_size(size: Sequence[int]) -> tuple[int, int]:
     if len(size) != 2 or min(size) < 1:
         raise RefusedError(f"`size` must be two numbers of at least 1, got {size}.")
-    return size
+    height, width = size
+    return height, width
 
 
 def _repeat_or_gather(

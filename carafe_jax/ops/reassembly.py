@@ -1,7 +1,10 @@
 """The reassembly operator of CARAFE++: a weighted sum of each window of a map."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
@@ -26,8 +29,8 @@ from carafe_jax.ops._sharding import axes_in_force
 
 @no_type_check
 def reassemble(
-    features: Float[Array, "n h w c"],
-    kernels: Float[Array, "n oh ow g taps"],
+    features: Float[Array | np.ndarray, "n h w c"],
+    kernels: Float[Array | np.ndarray, "n oh ow g taps"],
     *,
     scale: Scale = 2,
     implementation: Implementation | None = None,
@@ -84,8 +87,8 @@ def reassemble(
 
 @no_type_check
 def reassemble_logits(
-    features: Float[Array, "n h w c"],
-    logits: Float[Array, "n ah aw channels"],
+    features: Float[Array | np.ndarray, "n h w c"],
+    logits: Float[Array | np.ndarray, "n ah aw channels"],
     *,
     kernel_size: int,
     groups: int = 1,
@@ -141,7 +144,7 @@ def reassemble_logits(
 def kernels_of_logits(
     logits: Float[Array, "n ah aw channels"],
     *,
-    size: tuple[int, int],
+    size: Sequence[int],
     kernel_size: int,
     groups: int = 1,
     normalizer: Normalizer = "softmax",

@@ -1,7 +1,7 @@
 """The reassemblies of a network, with the kernels that they predicted."""
 
 import collections
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -27,7 +27,7 @@ class Level(NamedTuple):
 
 @no_type_check
 def reassembly_levels(
-    model: nn.Module, variables: dict[str, Any], *args: Any, **kwargs: Any
+    model: nn.Module, variables: Mapping[str, Any], *args: Any, **kwargs: Any
 ) -> dict[str, Level]:
     """Run a model and return what each of its CARAFE++ layers did.
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.nn.crop import crop
 
 FEATURES = np.arange(2 * 4 * 5 * 3).reshape(2, 4, 5, 3)
@@ -25,3 +26,8 @@ def test_size_that_is_not_inside_the_map_is_refused(size):
 def test_another_rank_is_refused(shape):
     with pytest.raises(ValueError, match=r"`features` must have 4 axes.*got shape \("):
         crop(jnp.zeros(shape), size=(1, 1))
+
+
+def test_size_of_three_numbers_is_refused():
+    with pytest.raises(RefusedError, match=r"`size` must be two .* \(4, 5, 3\)"):
+        crop(jnp.asarray(FEATURES), size=FEATURES.shape[1:])

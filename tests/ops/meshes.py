@@ -48,7 +48,7 @@ class Situation:
     width: int = 5
     groups: int = GROUPS
     fused: bool = False
-    implementation: str = "xla"
+    implementation: ops.Implementation = "xla"
     batch_axes: tuple[str, ...] | None = None
     row_axes: tuple[str, ...] = ()
     channel_axes: tuple[str, ...] = ()

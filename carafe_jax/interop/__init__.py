@@ -13,3 +13,11 @@ from carafe_jax.interop.mmediting import (
 from carafe_jax.interop.torchvision import (
     torchvision_resnet_to_flax as torchvision_resnet_to_flax,
 )
+
+__all__ = [
+    "mmcv_carafe_to_flax",
+    "mmediting_global_local_to_flax",
+    "mmediting_patch_gan_to_flax",
+    "mmediting_sn_patch_gan_to_flax",
+    "torchvision_resnet_to_flax",
+]

@@ -5,3 +5,11 @@ from carafe_jax.metrics.image_quality import InpaintingQuality as InpaintingQual
 from carafe_jax.metrics.image_quality import inpainting_quality as inpainting_quality
 from carafe_jax.metrics.image_quality import ssim_map as ssim_map
 from carafe_jax.metrics.image_quality import to_unit_range as to_unit_range
+
+__all__ = [
+    "ImageQuality",
+    "InpaintingQuality",
+    "inpainting_quality",
+    "ssim_map",
+    "to_unit_range",
+]

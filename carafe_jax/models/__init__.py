@@ -1,26 +1,65 @@
-"""Whole networks, a file each."""
+"""Whole networks, and their configurations by name and fields."""
 
+from carafe_jax.models.backbones import LIPBlock as LIPBlock
+from carafe_jax.models.backbones import LIPBottleneck as LIPBottleneck
+from carafe_jax.models.backbones import ResNet as ResNet
+from carafe_jax.models.backbones import ResNet18 as ResNet18
+from carafe_jax.models.backbones import ResNet34 as ResNet34
+from carafe_jax.models.backbones import ResNet50 as ResNet50
+from carafe_jax.models.backbones import ResNet101 as ResNet101
+from carafe_jax.models.backbones import ResNet152 as ResNet152
+from carafe_jax.models.backbones import Stages as Stages
 from carafe_jax.models.classifier import Classifier as Classifier
-from carafe_jax.models.conv_blocks import CARAFEConv as CARAFEConv
-from carafe_jax.models.conv_blocks import ConvBlock as ConvBlock
-from carafe_jax.models.conv_blocks import DeconvBlock as DeconvBlock
-from carafe_jax.models.global_local import GlobalLocal as GlobalLocal
-from carafe_jax.models.global_local import GlobalLocalCARAFE as GlobalLocalCARAFE
-from carafe_jax.models.global_local import PartialGlobalLocal as PartialGlobalLocal
-from carafe_jax.models.global_local import (
+from carafe_jax.models.classifier import ClassifierConfig as ClassifierConfig
+from carafe_jax.models.classifier import Depth as Depth
+from carafe_jax.models.classifier import Downsampler as Downsampler
+from carafe_jax.models.inpainting import CARAFEConv as CARAFEConv
+from carafe_jax.models.inpainting import ConvBlock as ConvBlock
+from carafe_jax.models.inpainting import DeconvBlock as DeconvBlock
+from carafe_jax.models.inpainting import GlobalLocal as GlobalLocal
+from carafe_jax.models.inpainting import GlobalLocalCARAFE as GlobalLocalCARAFE
+from carafe_jax.models.inpainting import GlobalLocalConfig as GlobalLocalConfig
+from carafe_jax.models.inpainting import Inpainting as Inpainting
+from carafe_jax.models.inpainting import PartialGlobalLocal as PartialGlobalLocal
+from carafe_jax.models.inpainting import (
     PartialGlobalLocalCARAFE as PartialGlobalLocalCARAFE,
 )
-from carafe_jax.models.inpainting import Inpainting as Inpainting
-from carafe_jax.models.lip_resnet import LIPBlock as LIPBlock
-from carafe_jax.models.lip_resnet import LIPBottleneck as LIPBottleneck
-from carafe_jax.models.patch_gan import PatchGAN as PatchGAN
-from carafe_jax.models.patch_gan import SNPatchGAN as SNPatchGAN
-from carafe_jax.models.patch_gan import instance_norm as instance_norm
-from carafe_jax.models.resnet import ResNet as ResNet
-from carafe_jax.models.resnet import ResNet18 as ResNet18
-from carafe_jax.models.resnet import ResNet34 as ResNet34
-from carafe_jax.models.resnet import ResNet50 as ResNet50
-from carafe_jax.models.resnet import ResNet101 as ResNet101
-from carafe_jax.models.resnet import ResNet152 as ResNet152
-from carafe_jax.models.resnet import Stages as Stages
-from carafe_jax.models.unet import UNet as UNet
+from carafe_jax.models.inpainting import PatchGAN as PatchGAN
+from carafe_jax.models.inpainting import PatchGANConfig as PatchGANConfig
+from carafe_jax.models.inpainting import Resampler as Resampler
+from carafe_jax.models.inpainting import SNPatchGAN as SNPatchGAN
+from carafe_jax.models.inpainting import UNet as UNet
+from carafe_jax.models.inpainting import UNetConfig as UNetConfig
+from carafe_jax.models.inpainting import instance_norm as instance_norm
+
+__all__ = [
+    "CARAFEConv",
+    "Classifier",
+    "ClassifierConfig",
+    "ConvBlock",
+    "DeconvBlock",
+    "Depth",
+    "Downsampler",
+    "GlobalLocal",
+    "GlobalLocalCARAFE",
+    "GlobalLocalConfig",
+    "Inpainting",
+    "LIPBlock",
+    "LIPBottleneck",
+    "PartialGlobalLocal",
+    "PartialGlobalLocalCARAFE",
+    "PatchGAN",
+    "PatchGANConfig",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "ResNet50",
+    "ResNet101",
+    "ResNet152",
+    "Resampler",
+    "SNPatchGAN",
+    "Stages",
+    "UNet",
+    "UNetConfig",
+    "instance_norm",
+]

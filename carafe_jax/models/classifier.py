@@ -1,8 +1,31 @@
 """A backbone with a linear classifier on top."""
 
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.models.backbones.lip_resnet import LIPBlock
+from carafe_jax.models.backbones.resnet import (
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNet101,
+    ResNet152,
+)
+from carafe_jax.nn import (
+    AveragePoolDownsample,
+    BatchNorm,
+    CARAFEDownsample,
+    DPPDownsample,
+    LIPDownsample,
+    MaxPoolDownsample,
+)
 
 
 class Classifier(nn.Module):
@@ -10,8 +33,7 @@ class Classifier(nn.Module):
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> from carafe_jax.models.classifier import Classifier
-      >>> from carafe_jax.models.resnet import ResNet18
+      >>> from carafe_jax.models import Classifier, ResNet18
       >>> network = Classifier(ResNet18(), classes=10)
       >>> image = jnp.zeros((2, 64, 64, 3))
       >>> variables = jax.eval_shape(network.init, jax.random.key(0), image)
@@ -19,7 +41,7 @@ class Classifier(nn.Module):
       (2, 10)
 
     Attributes:
-      backbone: Network that returns a `c5`, as `carafe_jax.models.resnet.ResNet`; its
+      backbone: Network that returns a `c5`, as `carafe_jax.models.ResNet`; its
         variables are under "backbone".
       classes: How many there are.
       param_dtype: Dtype of the parameters of the classifier (default: float32).
@@ -44,3 +66,95 @@ class Classifier(nn.Module):
             param_dtype=self.param_dtype,
             name="classifier",
         )(last.astype(dtype).mean((1, 2)))
+
+
+Downsampler = Literal["conv", "max", "average", "dpp", "lip", "lip_own", "carafe"]
+Depth = Literal[18, 34, 50, 101, 152]
+
+_RESNETS: dict[Depth, Callable[..., nn.Module]] = {
+    18: ResNet18,
+    34: ResNet34,
+    50: ResNet50,
+    101: ResNet101,
+    152: ResNet152,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """Size and down-sampler of a `Classifier` on a ResNet."""
+
+    depth: Depth = 50
+    """Layers of the ResNet."""
+    downsampler: Downsampler = "carafe"
+    """What halves a map, in the seven places of section 4.1. "conv": strided
+    convolutions, and max pooling in the stem; the others of table III stand in front of
+    convolutions without stride. "lip_own" is LIP in the blocks of its own paper."""
+    width: int = 64
+    """Channels of the stem; each stage has twice as many as the one before."""
+    compressed_channels: int = 16
+    """Channels of the content encoders of CARAFE++ (C_m; table XII has 4 to 64)."""
+    normalizer: Literal["softmax", "sigmoid", "normalized_sigmoid"] = "softmax"
+    """Of the kernels of CARAFE++ (table XIV)."""
+    norm_groups: int = 1
+    """Groups of neighbouring examples with batch norm statistics of their own: the
+    16 devices of the paper, with 64 images each, are 16 groups of a batch of 1024."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the computation; parameters, statistics and logits are float32."""
+    rematerialize: Literal["nothing", "blocks"] = "nothing"
+    """"blocks" computes activations anew in the backward pass, to save memory."""
+
+    def __post_init__(self) -> None:
+        for name in ("width", "compressed_channels", "norm_groups"):
+            if getattr(self, name) < 1:
+                raise RefusedError(
+                    f"`{name}` must be positive, got {getattr(self, name)}."
+                )
+        if self.downsampler == "lip_own" and self.depth < 50:
+            raise RefusedError(
+                "`downsampler` 'lip_own' is made of bottlenecks: `depth` must be at "
+                f"least 50, got {self.depth}."
+            )
+
+    def make(self, classes: int) -> Classifier:
+        """Make the network."""
+        norm = functools.partial(BatchNorm, groups=self.norm_groups)
+        block = {"block": LIPBlock} if self.downsampler == "lip_own" else {}
+        backbone = _RESNETS[self.depth](
+            **block,
+            width=self.width,
+            downsample=_DOWNSAMPLERS[self.downsampler](self, norm),
+            norm=norm,
+            rematerialize=self.rematerialize,
+            dtype=self.dtype,
+        )
+        return Classifier(backbone, classes=classes)
+
+
+_Maker = Callable[..., nn.Module] | None
+
+
+def _carafe(config: ClassifierConfig, norm: Callable[..., nn.Module]) -> _Maker:
+    return functools.partial(
+        CARAFEDownsample,
+        compressed_channels=config.compressed_channels,
+        normalizer=config.normalizer,
+        norm=norm,
+    )
+
+
+def _always(
+    maker: _Maker,
+) -> Callable[[ClassifierConfig, Callable[..., nn.Module]], _Maker]:
+    return lambda config, norm: maker
+
+
+_DOWNSAMPLERS: dict[Downsampler, Callable[..., _Maker]] = {
+    "conv": _always(None),
+    "max": _always(MaxPoolDownsample),
+    "average": _always(AveragePoolDownsample),
+    "dpp": _always(DPPDownsample),
+    "lip": _always(LIPDownsample),
+    "lip_own": _always(LIPDownsample),
+    "carafe": _carafe,
+}

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.masked import Masked
-from carafe_jax.ops.reassembly import Scale, parse_scale
+from carafe_jax.ops import Scale, parse_scale
 
 # The logit of a tap that does not count: beside one that is higher by 750, its power is
 # exactly zero, in float64 too. It is finite, so that a window of holes has weights, and

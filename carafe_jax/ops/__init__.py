@@ -11,3 +11,17 @@ from carafe_jax.ops._sharding import row_axes as row_axes
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits
+
+__all__ = [
+    "Implementation",
+    "Normalizer",
+    "Scale",
+    "batch_axes",
+    "channel_axes",
+    "interpret_kernels",
+    "kernels_of_logits",
+    "parse_scale",
+    "reassemble",
+    "reassemble_logits",
+    "row_axes",
+]

@@ -8,3 +8,14 @@ from carafe_jax.viz.levels import Level as Level
 from carafe_jax.viz.levels import reassembly_levels as reassembly_levels
 from carafe_jax.viz.sources import reassembly_sources as reassembly_sources
 from carafe_jax.viz.sources import strongest_sources as strongest_sources
+
+__all__ = [
+    "Level",
+    "draw_kernels",
+    "draw_sources",
+    "effective_taps",
+    "reassembly_levels",
+    "reassembly_sources",
+    "strongest_sources",
+    "tile_kernels",
+]

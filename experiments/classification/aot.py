@@ -25,11 +25,12 @@ from rich.table import Table
 
 from carafe_jax.data import ClassificationData, Source
 from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import Depth, Downsampler
 from carafe_jax.train import SGD, Loop, run
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
 from experiments.classification.collectives import Collective, collectives_of
-from experiments.classification.network import Depth, Downsampler, Model
 from experiments.classification.sizes import measure
 from experiments.classification.task import ClassificationTask, Loss
 

@@ -19,9 +19,10 @@ from rich.text import Text
 
 from carafe_jax.data import ClassificationData
 from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import Downsampler
 from carafe_jax.train import run
 from experiments.classification import training
-from experiments.classification.network import Downsampler, Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,8 @@ One device: --accumulate 16
 
 import pathlib
 
+from carafe_jax.models import ClassifierConfig as Model
 from carafe_jax.train import run
-from experiments.classification.network import Model
 from experiments.classification.training import Classification, main
 
 if __name__ == "__main__":

@@ -18,8 +18,9 @@ from jax.extend import core
 from rich.console import Console
 from rich.table import Table
 
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import Depth, Downsampler
 from carafe_jax.train import run
-from experiments.classification.network import Depth, Downsampler, Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,9 +23,10 @@ from rich.table import Table
 
 from carafe_jax.data import ClassificationData, Source
 from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import Depth, Downsampler
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch, run
 from carafe_jax.train.step import init_state, make_train_step
-from experiments.classification.network import Depth, Downsampler, Model
 from experiments.classification.task import ClassificationTask, Loss
 from experiments.machine import describe_machine
 

@@ -21,6 +21,7 @@ from carafe_jax.data import (
     describe_source,
 )
 from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig as Model
 from carafe_jax.train import (
     Aside,
     Batches,
@@ -29,7 +30,6 @@ from carafe_jax.train import (
     make_mesh,
     put_batch,
 )
-from experiments.classification.network import Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

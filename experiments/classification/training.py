@@ -13,6 +13,7 @@ from rich.text import Text
 
 from carafe_jax.data import ClassificationData
 from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig as Model
 from carafe_jax.train import (
     SGD,
     Loop,
@@ -21,7 +22,6 @@ from carafe_jax.train import (
     join_processes,
     train,
 )
-from experiments.classification.network import Model
 from experiments.classification.task import ClassificationTask, Jitter, Loss
 from experiments.classification.trained import write_classes
 from experiments.machine import describe_machine

@@ -7,9 +7,10 @@ import optax
 from rich.console import Console
 
 from carafe_jax.data import FreeFormMasks, InpaintingData
+from carafe_jax.models import GlobalLocalConfig as Generator
+from carafe_jax.models import PatchGANConfig as Discriminator
 from carafe_jax.train import Loop, Optimizer, join_processes
 from experiments.inpainting.adversarial_task import PARTS, AdversarialTask, Adversary
-from experiments.inpainting.generators import Discriminator, Generator
 from experiments.inpainting.task import Loss
 from experiments.inpainting.training import train_and_report
 

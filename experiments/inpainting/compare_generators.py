@@ -14,9 +14,10 @@ from typing import Literal
 from rich.console import Console
 
 from carafe_jax.data import InpaintingData
+from carafe_jax.models import GlobalLocalConfig as Generator
+from carafe_jax.models import PatchGANConfig as Discriminator
 from carafe_jax.train import Loop, Optimizer, run
 from experiments.inpainting import adversarial, seeds
-from experiments.inpainting.generators import Discriminator, Generator
 
 Network = Literal[
     "global_local", "global_local_carafe", "partial_conv", "partial_conv_carafe"

@@ -11,9 +11,9 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.models import Resampler
 from carafe_jax.train import run
 from experiments.inpainting import quickstart, seeds
-from experiments.inpainting.network import Resampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ A folder instead of TFDS: --data.source FOLDER
 
 import pathlib
 
+from carafe_jax.models import GlobalLocalConfig as Generator
 from carafe_jax.train import run
 from experiments.inpainting.adversarial import Adversarial, main
-from experiments.inpainting.generators import Generator
 
 if __name__ == "__main__":
     config = Adversarial(

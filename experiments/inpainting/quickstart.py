@@ -15,8 +15,8 @@ import pathlib
 from rich.console import Console
 
 from carafe_jax.data import InpaintingData
+from carafe_jax.models import UNetConfig as Model
 from carafe_jax.train import Loop, Optimizer, run
-from experiments.inpainting.network import Model
 from experiments.inpainting.task import InpaintingTask, Loss
 from experiments.inpainting.training import train_and_report
 

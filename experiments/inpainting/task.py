@@ -18,9 +18,9 @@ from carafe_jax.data import (
 from carafe_jax.losses import masked_l1
 from carafe_jax.metrics import inpainting_quality, to_unit_range
 from carafe_jax.models import UNet
+from carafe_jax.models import UNetConfig as Model
 from carafe_jax.train import Aside, Batches, Scalars, TrainState, Variables
 from experiments.inpainting import report
-from experiments.inpainting.network import Model
 
 PICTURES = 6  # Of a sheet that is drawn at an evaluation.
 

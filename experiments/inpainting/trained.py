@@ -8,10 +8,10 @@ from flax import linen as nn
 
 from carafe_jax.data import InpaintingData
 from carafe_jax.errors import RefusedError
+from carafe_jax.models import GlobalLocalConfig as Generator
+from carafe_jax.models import UNetConfig as Model
 from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.inpainting.adversarial_task import part
-from experiments.inpainting.generators import Generator
-from experiments.inpainting.network import Model
 
 
 @dataclasses.dataclass(frozen=True)

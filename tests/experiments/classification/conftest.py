@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.classification import network
+from carafe_jax.models import classifier
 from tests.experiments.classification.small import RESNET
 
 
@@ -10,5 +10,5 @@ from tests.experiments.classification.small import RESNET
 def small_resnet():
     """Let `depth=18` make a network that compiles fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(network._RESNETS, 18, RESNET)
+        patch.setitem(classifier._RESNETS, 18, RESNET)
         yield

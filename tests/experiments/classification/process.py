@@ -13,16 +13,17 @@ import jax
 from rich.console import Console
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import classifier
 from carafe_jax.train import SGD, make_mesh
 from carafe_jax.train.step import init_state
-from experiments.classification import network, training
-from experiments.classification.network import Model
+from experiments.classification import training
 from experiments.classification.task import ClassificationTask
 from tests.experiments.classification.small import RESNET
 
 
 def main() -> None:
-    network._RESNETS[18] = RESNET
+    classifier._RESNETS[18] = RESNET
     folder, workdir, *asked = sys.argv[1:]
     config = training.Classification(
         data=ClassificationData(

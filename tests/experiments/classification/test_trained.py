@@ -9,8 +9,8 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.models import ClassifierConfig as Model
 from experiments.classification import evaluate, export, predict, training
-from experiments.classification.network import Model
 from experiments.classification.trained import load
 
 

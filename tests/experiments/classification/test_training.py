@@ -14,9 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.data import ClassificationData
+from carafe_jax.models import ClassifierConfig as Model
+from carafe_jax.models import Downsampler
 from carafe_jax.train import SGD, train
 from experiments.classification import compare_downsamplers, training
-from experiments.classification.network import Downsampler, Model
 from experiments.classification.sizes import measure
 from experiments.classification.task import ClassificationTask, Jitter, Loss
 

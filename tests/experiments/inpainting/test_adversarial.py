@@ -15,12 +15,13 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.data import InpaintingData
+from carafe_jax.models import GlobalLocalConfig as Generator
+from carafe_jax.models import PatchGANConfig as Discriminator
 from carafe_jax.train import Loop, train
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state, make_train_step
 from experiments.inpainting import adversarial, compare_generators, report
 from experiments.inpainting.adversarial_task import AdversarialTask, Adversary, part
-from experiments.inpainting.generators import Discriminator, Generator
 from experiments.inpainting.task import Loss
 
 

@@ -1,0 +1,135 @@
+"""The bottleneck block of LIP's ResNet."""
+
+import fractions
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from carafe_jax.models.backbones.resnet import Layers
+from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.resamplers.lip import LIPHead, LIPTrunk
+from carafe_jax.ops import Scale, parse_scale
+
+_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class LIPBottleneck(nn.Module):
+    """Bottleneck block that down-samples by local importance-based pooling.
+
+    As placed by the authors of LIP (Gao et al., arXiv:1908.04156): where the block
+    changes the size, a `LIPTrunk` reads its input; one `LIPHead` pools what the first
+    convolution made, and a 1x1 convolution takes the place of the 3x3 one; another
+    pools the input before the shortcut's convolution. At scale 1 it is the block of
+    ResNet. The last norm starts at zero, so that a block starts as its shortcut.
+
+    Example usage::
+
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.models import LIPBottleneck
+      >>> block = LIPBottleneck(features=4, trunk_features=8)
+      >>> features = jnp.ones((1, 9, 6, 16))
+      >>> variables = block.init(jax.random.key(0), features)
+      >>> block.apply(variables, features).shape
+      (1, 5, 3, 16)
+
+    Attributes:
+      features: Channels of the inner convolutions; the output has four times as many.
+      scale: Output pixels per source pixel along each side, 1/n for a whole n
+        (default: 1/2).
+      trunk_features: Channels of the trunk (default: 128).
+      norm: Makes each norm but those of LIP, called with `use_running_average`,
+        `scale_init`, `dtype`, `param_dtype` and `name` (default: `BatchNorm`).
+      dtype: The dtype of the computation and the result (default: the input's).
+      param_dtype: The dtype passed to parameter initializers (default: float32).
+    """
+
+    features: int
+    scale: Scale = fractions.Fraction(1, 2)
+    trunk_features: int = 128
+    norm: Callable[..., Any] = BatchNorm
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw f"]:
+        """Apply the block.
+
+        Args:
+          features: The map, floating.
+          train: Whether `norm` takes its statistics from this batch.
+
+        Returns:
+          The map of `4 * self.features` channels.
+
+        Raises:
+          RefusedError: `scale` does not follow its rule.
+        """
+        features = jnp.asarray(features, self.dtype)
+        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        conv = functools.partial(
+            nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes
+        )
+        norm = functools.partial(self.norm, use_running_average=not train, **dtypes)
+        keeps_size = parse_scale(self.scale) == 1
+        x = conv(self.features, (1, 1), name="conv1")(features)
+        x = nn.relu(norm(name="norm1")(x))
+        shortcut = features
+        if keeps_size:
+            x = conv(self.features, (3, 3), padding=1, name="conv2")(x)
+        else:
+            x, shortcut = self._pool(x, shortcut)
+            x = conv(self.features, (1, 1), name="conv2")(x)
+        x = nn.relu(norm(name="norm2")(x))
+        x = conv(4 * self.features, (1, 1), name="conv3")(x)
+        x = norm(scale_init=nn.initializers.zeros, name="norm3")(x)
+        if not keeps_size or shortcut.shape != x.shape:
+            shortcut = conv(x.shape[-1], (1, 1), name="shortcut_conv")(shortcut)
+            shortcut = norm(name="shortcut_norm")(shortcut)
+        return nn.relu(x + shortcut)
+
+    def _pool(
+        self, x: Float[Array, "n h w f"], features: Float[Array, "n h w c"]
+    ) -> tuple[Float[Array, "n sh sw f"], Float[Array, "n sh sw c"]]:
+        """Pool the inner map and the shortcut by logits read off the block's input."""
+        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(features)
+        head = functools.partial(LIPHead, scale=self.scale, **dtypes)
+        return (
+            head(name="pool")(x, trunk),
+            head(name="shortcut_pool")(features, trunk),
+        )
+
+
+class LIPBlock(nn.Module):
+    """`LIPBottleneck` as the block of a `ResNet`.
+
+    `ResNet50(block=LIPBlock, downsample=LIPDownsample)` is the network of the authors:
+    the simplified form stands in the stem, the bottleneck form in the blocks.
+
+    Attributes:
+      features: Channels inside; the output has four times as many.
+      stride: 2 where the block halves the map.
+      layers: What the network is made of; its down-sampler is that of the stem alone.
+    """
+
+    features: int
+    stride: int
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Transform a map."""
+        bottleneck = LIPBottleneck(
+            self.features,
+            scale=fractions.Fraction(1, self.stride),
+            norm=self.layers.norm,
+            name="lip_bottleneck",
+        )
+        return bottleneck(x, train=train)

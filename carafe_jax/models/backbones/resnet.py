@@ -1,0 +1,302 @@
+"""ResNet whose down-sampler is an argument (arXiv:2012.04733, section 4.1)."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
+
+# Of torchvision and of He et al. 2015, for ReLU networks.
+_conv_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+class Stages(NamedTuple):
+    """The maps of a backbone, at 1/4, 1/8, 1/16 and 1/32 of the image's size."""
+
+    c2: Float[Array, "n h2 w2 f2"]
+    c3: Float[Array, "n h3 w3 f3"]
+    c4: Float[Array, "n h4 w4 f4"]
+    c5: Float[Array, "n h5 w5 f5"]
+
+
+class Layers(NamedTuple):
+    """What a block is made of, with the dtypes in it."""
+
+    conv: Callable[..., nn.Module]
+    norm: Callable[..., nn.Module]
+    last_norm: Callable[..., nn.Module]
+    downsample: Callable[..., nn.Module] | None
+
+
+class Stem(nn.Module):
+    """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
+
+    Attributes:
+      features: Channels.
+      layers: What it is made of.
+      pool: Makes the last layer, called with `dtype` and `name`.
+    """
+
+    features: int
+    layers: Layers
+    pool: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Reduce an image to a quarter of its size."""
+        conv, norm = self.layers.conv, self.layers.norm
+        x = conv(self.features, (7, 7), strides=2, padding=3, name="conv1")(x)
+        x = nn.relu(norm(use_running_average=not train, name="norm1")(x))
+        return self.pool(dtype=x.dtype, name="downsample")(x, train=train)
+
+
+class DeepStem(nn.Module):
+    """Res-1 of the segmentation baselines: three 3x3 convolutions, the first strided.
+
+    The last one has twice the channels.
+
+    Attributes:
+      features: Channels of the first two.
+      layers: What it is made of.
+      pool: Makes the last layer, called with `dtype` and `name`.
+    """
+
+    features: int
+    layers: Layers
+    pool: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Reduce an image to a quarter of its size."""
+        conv, norm = self.layers.conv, self.layers.norm
+        widths = (self.features, self.features, 2 * self.features)
+        for index, (width, stride) in enumerate(zip(widths, (2, 1, 1), strict=True), 1):
+            x = conv(width, (3, 3), strides=stride, padding=1, name=f"conv{index}")(x)
+            x = nn.relu(norm(use_running_average=not train, name=f"norm{index}")(x))
+        return self.pool(dtype=x.dtype, name="downsample")(x, train=train)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, of ResNet-18 and ResNet-34.
+
+    Attributes:
+      features: Channels of the output.
+      stride: 2 where the block halves the map.
+      layers: What it is made of.
+    """
+
+    expansion = 1
+
+    features: int
+    stride: int
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Transform a map."""
+        conv = self.layers.conv
+        norm = functools.partial(self.layers.norm, use_running_average=not train)
+        last = functools.partial(self.layers.last_norm, use_running_average=not train)
+        y, stride = _halved(self, x, "downsample", train=train)
+        y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv1")(y)
+        y = nn.relu(norm(name="norm1")(y))
+        y = conv(self.features, (3, 3), padding=1, name="conv2")(y)
+        y = last(name="norm2")(y)
+        return nn.relu(y + _shortcut(self, x, self.features, train=train))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut, of ResNet-50 and larger.
+
+    The stride is that of the 3x3 convolution ("v1.5"), as in torchvision. A
+    down-sampler stands in front of it and in front of the shortcut's convolution, which
+    then have no stride (figure 4 of CARAFE++).
+
+    Attributes:
+      features: Channels inside; the output has four times as many.
+      stride: 2 where the block halves the map.
+      layers: What it is made of.
+    """
+
+    expansion = 4
+
+    features: int
+    stride: int
+    layers: Layers
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+        """Transform a map."""
+        conv = self.layers.conv
+        norm = functools.partial(self.layers.norm, use_running_average=not train)
+        last = functools.partial(self.layers.last_norm, use_running_average=not train)
+        y = conv(self.features, (1, 1), name="conv1")(x)
+        y = nn.relu(norm(name="norm1")(y))
+        y, stride = _halved(self, y, "downsample", train=train)
+        y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv2")(y)
+        y = nn.relu(norm(name="norm2")(y))
+        y = conv(4 * self.features, (1, 1), name="conv3")(y)
+        y = last(name="norm3")(y)
+        return nn.relu(y + _shortcut(self, x, 4 * self.features, train=train))
+
+
+# It refuses wrong fields and images itself, in words.
+@no_type_check
+class ResNet(nn.Module):
+    """The convolutional part of a ResNet, as the backbone of other networks.
+
+    With a down-sampler it stands in seven places (arXiv:2012.04733, section 4.1): in
+    that of the stem's max pooling, and in the first block of Res-3, Res-4 and Res-5 in
+    front of the 3x3 convolution and of the shortcut's. Padding is symmetric, so a map
+    of any size is halved to ceil(H / 2).
+
+    Example:
+      >>> import functools, jax, jax.numpy as jnp
+      >>> from carafe_jax.models import ResNet18
+      >>> from carafe_jax.nn import BatchNorm, CARAFEDownsample
+      >>> downsample = functools.partial(CARAFEDownsample, norm=BatchNorm)
+      >>> backbone = ResNet18(downsample=downsample)
+      >>> image = jnp.zeros((1, 64, 50, 3))
+      >>> variables = jax.eval_shape(backbone.init, jax.random.key(0), image)
+      >>> jax.eval_shape(backbone.apply, variables, image).c5.shape
+      (1, 2, 2, 512)
+
+    Attributes:
+      stage_sizes: Blocks of Res-2 to Res-5.
+      block: Makes a block: `BasicBlock`, `Bottleneck`, or `LIPBlock` of
+        `carafe_jax.models`.
+      width: Channels of the stem, and inside the blocks of Res-2; each stage has twice
+        as many as the one before (default: 64).
+      stem: `Stem` or `DeepStem`.
+      downsample: Makes the layer that halves a map, called with `dtype` and `name`:
+        `CARAFEDownsample`, which the paper gives `norm=BatchNorm` here, or any other of
+        `carafe_jax.nn`. None is the original: strided convolutions, and max pooling in
+        the stem (default: None).
+      norm: Makes a norm, called with `use_running_average`, `dtype`, `param_dtype` and
+        `name` (default: `BatchNorm`).
+      last_scale_init: Initialiser of the scale of the last norm of each block. Zeros
+        let blocks start as their shortcut (Goyal et al. 2017) (default: zeros).
+      rematerialize: "blocks" keeps the input of each block alone for the backward pass,
+        and computes the rest anew: less memory, a third more work (default: "nothing").
+      dtype: Dtype of the computation (default: that of the image).
+      param_dtype: Dtype of the parameters (default: float32). Those of `downsample` are
+        its own.
+    """
+
+    stage_sizes: Sequence[int]
+    block: Callable[..., nn.Module]
+    width: int = 64
+    stem: type[Stem] | type[DeepStem] = Stem
+    downsample: Callable[..., nn.Module] | None = None
+    norm: Callable[..., nn.Module] = BatchNorm
+    last_scale_init: Callable[..., Array] = nn.initializers.zeros
+    rematerialize: Literal["nothing", "blocks"] = "nothing"
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, image: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Stages:
+        """Compute the maps of an image.
+
+        Args:
+          image: Floating; normalised as the weights want it.
+          train: Whether norms take their statistics from this batch.
+
+        Raises:
+          RefusedError: The image is not of rank 4 or not floating, or a field breaks
+            its rule.
+        """
+        image = jnp.asarray(image)
+        _check_fields(self)
+        _check_image(image)
+        layers = self._layers(self.dtype or image.dtype)
+        stem = self.stem(
+            features=self.width,
+            layers=layers,
+            pool=self.downsample or MaxPoolDownsample,
+            name="stem",
+        )
+        x = stem(image.astype(self.dtype or image.dtype), train)
+        block, maps = self.block, []
+        if self.rematerialize == "blocks":
+            block = nn.remat(block, static_argnums=(2,))
+        for stage, blocks in enumerate(self.stage_sizes):
+            for index in range(blocks):
+                x = block(
+                    features=self.width * 2**stage,
+                    stride=2 if stage > 0 and index == 0 else 1,
+                    layers=layers,
+                    name=f"res{stage + 2}_{index}",
+                )(x, train)
+            maps.append(x)
+        return Stages(*maps)
+
+    def _layers(self, dtype: DTypeLike) -> Layers:
+        dtypes: Any = {"dtype": dtype, "param_dtype": self.param_dtype}
+        conv = functools.partial(
+            nn.Conv, use_bias=False, kernel_init=_conv_init, **dtypes
+        )
+        norm = functools.partial(self.norm, **dtypes)
+        last = functools.partial(norm, scale_init=self.last_scale_init)
+        return Layers(conv, norm, last, self.downsample)
+
+
+ResNet18 = functools.partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock)
+ResNet34 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), block=BasicBlock)
+ResNet50 = functools.partial(ResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck)
+ResNet101 = functools.partial(ResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck)
+ResNet152 = functools.partial(ResNet, stage_sizes=(3, 8, 36, 3), block=Bottleneck)
+
+
+def _halved(
+    block: BasicBlock | Bottleneck, x: Array, name: str, *, train: bool
+) -> tuple[Array, int]:
+    """Down-sample in front of a convolution; returns the stride that is left to it."""
+    if block.stride == 1 or block.layers.downsample is None:
+        return x, block.stride
+    downsample = block.layers.downsample(dtype=x.dtype, name=name)
+    return downsample(x, train=train), 1
+
+
+def _shortcut(
+    block: BasicBlock | Bottleneck, x: Array, features: int, *, train: bool
+) -> Array:
+    if block.stride == 1 and x.shape[-1] == features:
+        return x
+    x, stride = _halved(block, x, "shortcut_downsample", train=train)
+    conv, norm = block.layers.conv, block.layers.norm
+    x = conv(features, (1, 1), strides=stride, name="shortcut_conv")(x)
+    return norm(use_running_average=not train, name="shortcut_norm")(x)
+
+
+def _check_fields(network: ResNet) -> None:
+    sizes = tuple(network.stage_sizes)
+    if len(sizes) != 4 or min(sizes) < 1:
+        raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")
+    if network.width < 1:
+        raise RefusedError(f"`width` must be positive, got {network.width}.")
+    if network.rematerialize not in ("nothing", "blocks"):
+        raise RefusedError(
+            "`rematerialize` must be 'nothing' or 'blocks', "
+            f"got {network.rematerialize!r}."
+        )
+
+
+def _check_image(image: Array) -> None:
+    if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
+        raise RefusedError(
+            "`image` must be floating with 4 axes, (N, H, W, C), "
+            f"got {image.dtype} of shape {image.shape}."
+        )
+    if 0 in image.shape[1:]:
+        raise RefusedError(
+            f"`image` must have at least one pixel and channel, got {image.shape}."
+        )

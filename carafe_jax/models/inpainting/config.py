@@ -1,0 +1,201 @@
+"""Inpainting networks by name and fields."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+from flax import linen as nn
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.models.inpainting.conv_blocks import (
+    CARAFEConv,
+    ConvBlock,
+    DeconvBlock,
+)
+from carafe_jax.models.inpainting.global_local import GlobalLocal, PartialGlobalLocal
+from carafe_jax.models.inpainting.patch_gan import PatchGAN
+from carafe_jax.models.inpainting.unet import UNet
+from carafe_jax.nn import (
+    BatchNorm,
+    CARAFEDownsample,
+    CARAFEUpsample,
+    NearestUpsample,
+    PartialCARAFE,
+    PartialConvBlock,
+    PartialNearestUpsample,
+    PartialResampleConv,
+    StridedConvDownsample,
+)
+
+Resampler = Literal["carafe", "conv"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """Size and resamplers of a `UNet`."""
+
+    resampler: Resampler = "carafe"
+    """"carafe": CARAFE++ down and up. "conv": strided convolution down, nearest
+    neighbour up."""
+    stage_features: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels at full size and after each halving."""
+    compressed_channels: int = 16
+    """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
+
+    def __post_init__(self) -> None:
+        if not self.stage_features or min(self.stage_features) < 1:
+            raise RefusedError(
+                "`stage_features` must be one or more positive numbers, "
+                f"got {self.stage_features}."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the network is called in tables."""
+        return "U-Net, CARAFE++" if self.resampler == "carafe" else "U-Net"
+
+    def make(self) -> UNet:
+        """Make the network."""
+        return _UNETS[self.resampler](self)
+
+
+def _unet_carafe(config: UNetConfig) -> UNet:
+    compressed = {"compressed_channels": config.compressed_channels}
+    reassembly = functools.partial(CARAFEDownsample, **compressed)
+    return UNet(
+        stage_features=config.stage_features,
+        downsample=functools.partial(CARAFEConv, reassembly=reassembly),
+        upsample=functools.partial(CARAFEUpsample, **compressed),
+    )
+
+
+def _unet_conv(config: UNetConfig) -> UNet:
+    return UNet(
+        stage_features=config.stage_features,
+        downsample=StridedConvDownsample,
+        upsample=NearestUpsample,
+    )
+
+
+_UNETS = {"carafe": _unet_carafe, "conv": _unet_conv}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GlobalLocalConfig:
+    """Layers and size of a `GlobalLocal` (section 5.1)."""
+
+    convolution: Literal["plain", "partial"] = "plain"
+    """"plain": Global&Local. "partial": partial convolutions take the place of all
+    convolutions."""
+    resampler: Resampler = "carafe"
+    """"carafe": CARAFE++ down and up, each before a convolution without stride.
+    "conv": strided convolutions down; up, deconvolutions or, of partial convolutions,
+    nearest neighbours before a convolution."""
+    width: int = 64
+    """Channels at full size, even; four times as many at a quarter of it."""
+    norm: Literal["batch", "none"] = "batch"
+    """After every convolution but the last."""
+    compressed_channels: tuple[int, int] = (16, 64)
+    """Channels of the content encoders of CARAFE++, down and up (section 5.1)."""
+
+    def __post_init__(self) -> None:
+        if min(self.compressed_channels) < 1:
+            raise RefusedError(
+                "`compressed_channels` must be positive, "
+                f"got {self.compressed_channels}."
+            )
+
+    @property
+    def name(self) -> str:
+        """What the network is called in tables: as in table X."""
+        name = {"plain": "Global&Local", "partial": "Partial Conv"}[self.convolution]
+        return name + (", CARAFE++" if self.resampler == "carafe" else "")
+
+    def make(self) -> GlobalLocal:
+        """Make the network."""
+        return _GENERATORS[self.convolution, self.resampler](
+            self,
+            width=self.width,
+            norm=BatchNorm if self.norm == "batch" else None,
+        )
+
+    @property
+    def reassemblies(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        """Make the CARAFE++ layers that halve and that double a map."""
+        down, up = self.compressed_channels
+        return (
+            functools.partial(CARAFEDownsample, compressed_channels=down),
+            functools.partial(CARAFEUpsample, compressed_channels=up),
+        )
+
+
+def _plain_conv(config: GlobalLocalConfig, **fields: Any) -> GlobalLocal:
+    del config  # All that it says is in the fields.
+    return GlobalLocal(
+        downsample=functools.partial(ConvBlock, stride=2),
+        upsample=DeconvBlock,
+        **fields,
+    )
+
+
+def _plain_carafe(config: GlobalLocalConfig, **fields: Any) -> GlobalLocal:
+    down, up = config.reassemblies
+    return GlobalLocal(
+        downsample=functools.partial(CARAFEConv, reassembly=down),
+        upsample=functools.partial(CARAFEConv, reassembly=up),
+        **fields,
+    )
+
+
+def _partial_conv(config: GlobalLocalConfig, **fields: Any) -> GlobalLocal:
+    del config
+    return PartialGlobalLocal(
+        downsample=functools.partial(PartialConvBlock, stride=2),
+        upsample=functools.partial(
+            PartialResampleConv, resample=PartialNearestUpsample
+        ),
+        **fields,
+    )
+
+
+def _partial_carafe(config: GlobalLocalConfig, **fields: Any) -> GlobalLocal:
+    down, up = (
+        functools.partial(
+            PartialResampleConv,
+            resample=functools.partial(PartialCARAFE, reassembly=reassembly),
+        )
+        for reassembly in config.reassemblies
+    )
+    return PartialGlobalLocal(downsample=down, upsample=up, **fields)
+
+
+_GENERATORS = {
+    ("plain", "conv"): _plain_conv,
+    ("plain", "carafe"): _plain_carafe,
+    ("partial", "conv"): _partial_conv,
+    ("partial", "carafe"): _partial_carafe,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchGANConfig:
+    """Size of a `PatchGAN`; the defaults are those of DeepFillv2 (arXiv:1806.03589)."""
+
+    features: tuple[int, ...] = (64, 128, 256, 256, 256, 256)
+    """Channels of each convolution, which halves the map; the last one's are logits."""
+    kernel_size: int = 5
+    """Side of their windows."""
+    weight_norm: Literal["spectral", "none"] = "spectral"
+    """Of every convolution (Miyato et al. 2018)."""
+
+    def make(self) -> PatchGAN:
+        """Make the network."""
+        return PatchGAN(
+            features=self.features,
+            strides=(2,) * len(self.features),
+            kernel_size=self.kernel_size,
+            logits=None,
+            norm=None,
+            weight_norm=nn.SpectralNorm if self.weight_norm == "spectral" else None,
+        )

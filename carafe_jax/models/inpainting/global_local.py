@@ -1,0 +1,235 @@
+"""Generator of Global&Local (Iizuka et al. 2017), with its layers as arguments."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, DTypeLike, Float, PyTree
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.models.inpainting.conv_blocks import (
+    Activation,
+    CARAFEConv,
+    ConvBlock,
+    DeconvBlock,
+    relu_init,
+)
+from carafe_jax.models.inpainting.output import (
+    Inpainting,
+    check_image_and_mask,
+    compose,
+    given_pixels,
+)
+from carafe_jax.nn.carafe import CARAFEUpsample
+from carafe_jax.nn.crop import crop
+from carafe_jax.nn.masked import Masked
+from carafe_jax.nn.partial.partial_block import PartialConvBlock, PartialResampleConv
+from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
+from carafe_jax.nn.partial.partial_upsample import PartialNearestUpsample
+
+
+def concatenate(
+    given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
+) -> Float[Array, "n h w c+1"]:
+    """Make one map of the given pixels and the mask."""
+    return jnp.concatenate([given, mask], axis=-1)
+
+
+def identity(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """Return the map as it is."""
+    return features
+
+
+class GlobalLocal(nn.Module):
+    """Encoder-decoder without skips that fills the holes of images of any size.
+
+    Layers, sizes and numbers are those of mmediting's Global&Local; the decoder crops
+    each map to the size that it had in the encoder, so no size needs padding. Every
+    layer is an argument, and the map between layers is theirs alone: `enter` makes it
+    of the image, each layer is called `layer(map, train=train)` and returns another,
+    and `leave` takes the prediction out of the last one. It may be any tree of arrays
+    (n, h, w, c), such as features with the mask of those that are valid.
+
+    All layers are made with `features`, `norm`, `activation`, `dtype`, `param_dtype`
+    and `name`; the last block has neither norm nor activation.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.models import GlobalLocal
+      >>> image, mask = jnp.zeros((1, 37, 50, 3)), jnp.ones((1, 37, 50, 1))
+      >>> network = GlobalLocal(width=8)
+      >>> variables = network.init(jax.random.key(0), image, mask)
+      >>> network.apply(variables, image, mask).composed.shape
+      (1, 37, 50, 3)
+
+    Attributes:
+      width: Channels at full size, even; 2 and 4 times as many at half and at a
+        quarter (default: 64).
+      middle_dilations: Dilation of each block between encoder and decoder
+        (default: 2, 4, 8, 16).
+      block: Makes a layer that keeps the size of the map, called with `kernel_size` and
+        `dilation` too (default: `ConvBlock`).
+      downsample: Makes a layer that halves the map, to ceil(H / 2) rows
+        (default: `ConvBlock` with stride 2).
+      upsample: Makes a layer that doubles the map (default: `DeconvBlock`).
+      enter: Makes the first map of the given pixels, zero in the hole, and the mask
+        (default: `concatenate`).
+      leave: Makes the prediction of the last map (default: `identity`).
+      norm: Passed to the layers (default: None).
+      activation: Passed to the layers (default: ReLU).
+      dtype: Dtype of the computation (default: that of the image).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    width: int = 64
+    middle_dilations: Sequence[int] = (2, 4, 8, 16)
+    block: Callable[..., nn.Module] = ConvBlock
+    downsample: Callable[..., nn.Module] = functools.partial(ConvBlock, stride=2)
+    upsample: Callable[..., nn.Module] = DeconvBlock
+    enter: Callable[[Array, Array], Any] = concatenate
+    leave: Callable[[Any], Array] = identity
+    norm: Callable[..., nn.Module] | None = None
+    activation: Activation | None = nn.relu
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    def __post_init__(self) -> None:
+        """Refuse fields that break a rule."""
+        if self.width < 2 or self.width % 2:
+            raise RefusedError(f"`width` must be positive and even, got {self.width}.")
+        super().__post_init__()
+
+    @no_type_check
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "n h w c"],
+        mask: Float[Array, "n h w 1"],
+        *,
+        train: bool = False,
+    ) -> Inpainting:
+        """Fill the hole of each image.
+
+        Args:
+          image: In [-1, 1]. What it holds inside the hole is not looked at.
+          mask: M, 1 in the hole and 0 at the pixels that are given.
+          train: Passed to the layers.
+
+        Returns:
+          Images in [-1, 1]: the prediction is clipped, with no gradient outside.
+
+        Raises:
+          RefusedError: Shapes or dtypes do not belong together.
+        """
+        image, mask = jnp.asarray(image), jnp.asarray(mask)
+        check_image_and_mask(image, mask)
+        dtype = self.dtype or image.dtype
+        mask = mask.astype(image.dtype)
+        given = given_pixels(image, mask)
+        run = functools.partial(self._run, dtype=dtype, train=train)
+        x = self.enter(given.astype(dtype), mask.astype(dtype))
+        x, levels = self._encode(x, run)
+        for index, dilation in enumerate(self.middle_dilations):
+            name = f"middle_{index}"
+            x = run(self.block, x, 4 * self.width, name, dilation=dilation)
+        x = self._decode(x, levels, run)
+        channels = image.shape[-1]
+        x = run(self.block, x, channels, "output", norm=None, activation=None)
+        predicted = jnp.clip(self.leave(x).astype(image.dtype), -1, 1)
+        return compose(given, mask, predicted)
+
+    def _encode(
+        self, x: PyTree, run: Callable[..., PyTree]
+    ) -> tuple[PyTree, list[PyTree]]:
+        """Return the smallest map, and the last one at each larger size."""
+        full = run(self.block, x, self.width, "stem", kernel_size=5)
+        half = run(self.downsample, full, 2 * self.width, "down_1")
+        half = run(self.block, half, 2 * self.width, "encoder_1")
+        x = run(self.downsample, half, 4 * self.width, "down_2")
+        for index in range(2):
+            x = run(self.block, x, 4 * self.width, f"encoder_2_{index}")
+        return x, [full, half]
+
+    def _decode(
+        self, x: PyTree, levels: list[PyTree], run: Callable[..., PyTree]
+    ) -> PyTree:
+        full, half = levels
+        for index in range(2):
+            x = run(self.block, x, 4 * self.width, f"decoder_2_{index}")
+        x = _crop_to(half, run(self.upsample, x, 2 * self.width, "up_1"))
+        x = run(self.block, x, 2 * self.width, "decoder_1")
+        x = _crop_to(full, run(self.upsample, x, self.width, "up_0"))
+        return run(self.block, x, self.width // 2, "decoder_0")
+
+    def _run(
+        self,
+        make: Callable[..., Any],
+        x: PyTree,
+        features: int,
+        name: str,
+        *,
+        train: bool,
+        **fields: Any,
+    ) -> PyTree:
+        """Make a layer and call it."""
+        shared = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "param_dtype": self.param_dtype,
+        }
+        layer = make(features=features, name=name, **{**shared, **fields})
+        return layer(x, train=train)
+
+
+def _crop_to(level: PyTree, x: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: crop(b, size=a.shape[1:3]), level, x)
+
+
+_carafe_conv = functools.partial(CARAFEConv, kernel_init=relu_init)
+
+GlobalLocalCARAFE = functools.partial(
+    GlobalLocal,
+    downsample=_carafe_conv,
+    upsample=functools.partial(_carafe_conv, reassembly=CARAFEUpsample),
+)
+"""Global&Local with CARAFE++ in both places of each direction (section 4.3)."""
+
+
+def enter_masked(
+    given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
+) -> Masked:
+    """Make a map that is valid where the pixels are given."""
+    return Masked(given, 1 - mask)
+
+
+def leave_masked(masked: Masked) -> Float[Array, "n h w c"]:
+    """Return the map; pixels that no valid one has reached are zero."""
+    return masked.features
+
+
+PartialGlobalLocal = functools.partial(
+    GlobalLocal,
+    block=PartialConvBlock,
+    downsample=functools.partial(PartialConvBlock, stride=2),
+    upsample=functools.partial(PartialResampleConv, resample=PartialNearestUpsample),
+    enter=enter_masked,
+    leave=leave_masked,
+)
+"""Global&Local with partial convolutions in the place of all convolutions.
+
+The mask is no channel of the input. Maps are doubled by nearest neighbours and a
+partial convolution, as Liu et al. (arXiv:1804.07723) do.
+"""
+
+PartialGlobalLocalCARAFE = functools.partial(
+    PartialGlobalLocal,
+    downsample=PartialResampleConv,
+    upsample=functools.partial(
+        PartialResampleConv,
+        resample=functools.partial(PartialCARAFE, reassembly=CARAFEUpsample),
+    ),
+)
+"""Global&Local of partial convolutions, with CARAFE++ as in `GlobalLocalCARAFE`."""

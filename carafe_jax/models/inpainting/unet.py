@@ -1,0 +1,156 @@
+"""U-Net for inpainting, with the resamplers as arguments."""
+
+from collections.abc import Callable, Sequence
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_jax.errors import no_type_check
+from carafe_jax.models.inpainting.conv_blocks import CARAFEConv
+from carafe_jax.models.inpainting.output import (
+    Inpainting,
+    check_image_and_mask,
+    compose,
+    given_pixels,
+)
+from carafe_jax.nn.carafe import CARAFEUpsample
+from carafe_jax.nn.crop import crop
+
+
+class UNet(nn.Module):
+    """Encoder-decoder with skips that fills the holes of images of any size.
+
+    Each stage halves the map, to ceil(H / 2); the decoder doubles it and crops it to
+    the size of the skip, so no size needs padding. With CARAFE++, the default, strided
+    convolutions become CARAFE++ followed by a convolution without stride, and
+    up-sampling becomes CARAFE++ (arXiv:2012.04733, section 4.3). The middle is dilated
+    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes; as
+    there, holes start out in the mean colour of the pixels that are given. The network
+    sees, and predicts, the difference from that colour.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.models import UNet
+      >>> image, mask = jnp.zeros((1, 37, 50, 3)), jnp.ones((1, 37, 50, 1))
+      >>> network = UNet(stage_features=(8, 16))
+      >>> variables = network.init(jax.random.key(0), image, mask)
+      >>> network.apply(variables, image, mask).composed.shape
+      (1, 37, 50, 3)
+
+    Attributes:
+      stage_features: Channels at full size and after each halving.
+      middle_dilations: Dilation of each convolution at the smallest size
+        (default: 1, 2, 4).
+      downsample: Makes the layer that halves a map, called with `features`, `dtype`,
+        `param_dtype` and `name`: `CARAFEConv` or, say,
+        `carafe_jax.nn.StridedConvDownsample`.
+      upsample: Makes the layer that doubles a map, called with `dtype` and `name`.
+      activation: Applied after each convolution but the last (default: ELU).
+      dtype: Dtype of the computation (default: that of the image).
+      param_dtype: Dtype of the parameters, those of `upsample` left out
+        (default: float32).
+    """
+
+    stage_features: Sequence[int] = (32, 64, 128, 128)
+    middle_dilations: Sequence[int] = (1, 2, 4)
+    downsample: Callable[..., nn.Module] = CARAFEConv
+    upsample: Callable[..., nn.Module] = CARAFEUpsample
+    activation: Callable[[Array], Array] = nn.elu
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @no_type_check
+    @nn.compact
+    def __call__(
+        self,
+        image: Float[Array, "n h w c"],
+        mask: Float[Array, "n h w 1"],
+        *,
+        train: bool = False,
+    ) -> Inpainting:
+        """Fill the hole of each image.
+
+        Args:
+          image: In [-1, 1]. What it holds inside the hole is not looked at.
+          mask: M, 1 in the hole and 0 at the pixels that are given.
+          train: Passed to the resamplers.
+
+        Raises:
+          RefusedError: Shapes or dtypes do not belong together.
+        """
+        image, mask = jnp.asarray(image), jnp.asarray(mask)
+        check_image_and_mask(image, mask)
+        dtype = self.dtype or image.dtype
+        mask = mask.astype(image.dtype)
+        given = given_pixels(image, mask)
+        mean = _mean_colour(given, mask)
+        x = given - (1 - mask) * mean
+        x = jnp.concatenate([x, mask], axis=-1).astype(dtype)
+        x, skips = self._encode(x, dtype, train=train)
+        for index, dilation in enumerate(self.middle_dilations):
+            features = self.stage_features[-1]
+            x = self._conv(x, features, f"middle_{index}", dtype, dilation=dilation)
+        x = self._decode(x, skips, dtype, train=train)
+        predicted = self._conv(x, image.shape[-1], "output", dtype, activate=False)
+        predicted = mean + predicted.astype(image.dtype)
+        return compose(given, mask, predicted)
+
+    def _encode(
+        self, x: Array, dtype: DTypeLike, *, train: bool
+    ) -> tuple[Array, list[Array]]:
+        x = self._conv(x, self.stage_features[0], "stem", dtype)
+        skips = []
+        for stage, features in enumerate(self.stage_features[1:], start=1):
+            skips.append(x)
+            halve = self.downsample(
+                features=features,
+                dtype=dtype,
+                param_dtype=self.param_dtype,
+                name=f"down_{stage}",
+            )
+            x = self.activation(halve(x, train=train))
+            x = self._conv(x, features, f"encoder_{stage}", dtype)
+        return x, skips
+
+    def _decode(
+        self, x: Array, skips: list[Array], dtype: DTypeLike, *, train: bool
+    ) -> Array:
+        for stage, skip in reversed(list(enumerate(skips))):
+            double = self.upsample(dtype=dtype, name=f"up_{stage}")
+            x = crop(double(x, train=train), size=skip.shape[1:3])
+            x = jnp.concatenate([x, skip], axis=-1)
+            features = self.stage_features[stage]
+            x = self._conv(x, features, f"decoder_{stage}", dtype)
+        return x
+
+    def _conv(
+        self,
+        x: Array,
+        features: int,
+        name: str,
+        dtype: DTypeLike,
+        *,
+        dilation: int = 1,
+        activate: bool = True,
+    ) -> Array:
+        x = nn.Conv(
+            features,
+            (3, 3),
+            padding=((dilation, dilation), (dilation, dilation)),
+            kernel_dilation=dilation,
+            dtype=dtype,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+        return self.activation(x) if activate else x
+
+
+def _mean_colour(
+    given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
+) -> Float[Array, "n 1 1 c"]:
+    """Mean of the given pixels, in float32 sums; zero where there are none."""
+    dtype = jnp.promote_types(given.dtype, jnp.float32)
+    total = given.sum((1, 2), keepdims=True, dtype=dtype)
+    count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)
+    return (total / jnp.maximum(count, 1)).astype(given.dtype)

@@ -1,0 +1,113 @@
+"""Blocks of networks on maps with holes: partial layers, norm and activation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, DTypeLike
+
+from carafe_jax.nn._validity import zero_holes
+from carafe_jax.nn.masked import Masked
+from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
+from carafe_jax.nn.partial.partial_conv import PartialConv
+
+
+class PartialConvBlock(nn.Module):
+    """Partial convolution, norm and activation.
+
+    Holes that remain are zero in the output, whatever norm and activation make of them.
+    They take part as zeros in the statistics of the norm, as in the networks of Liu et
+    al. (arXiv:1804.07723).
+
+    Attributes:
+      features: Channels of the output.
+      kernel_size: Side of the window, odd (default: 3).
+      stride: Source pixels per output pixel along each side (default: 1).
+      dilation: Dilation of the convolution (default: 1).
+      norm: Makes the norm, called with `use_running_average`, `dtype`, `param_dtype`
+        and `name`; the convolution has no bias then. None: no norm (default: None).
+      activation: Applied last. None: none (default: ReLU).
+      dtype: Dtype of the computation (default: that of the features).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    features: int
+    kernel_size: int = 3
+    stride: int = 1
+    dilation: int = 1
+    norm: Callable[..., Any] | None = None
+    activation: Callable[[Array], Array] | None = nn.relu
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+        """Apply the block; with `train`, `norm` takes the statistics of this batch."""
+        return _convolve(
+            self, masked, stride=self.stride, dilation=self.dilation, train=train
+        )
+
+
+class PartialResampleConv(nn.Module):
+    """A resampler of maps with holes, a partial convolution, norm and activation.
+
+    With `PartialCARAFE` it takes the place of a `PartialConvBlock` with a stride, and
+    of an up-sampler that changes the channels (arXiv:2012.04733, section 4.3). What is
+    said there of holes holds here.
+
+    Attributes:
+      features: Channels of the output.
+      kernel_size: Side of the convolution's window, odd (default: 3).
+      resample: Makes the resampler, called with `dtype`, `param_dtype` and `name`:
+        `PartialCARAFE`, or `PartialNearestUpsample` (default: `PartialCARAFE`).
+      norm: As for `PartialConvBlock` (default: None).
+      activation: As for `PartialConvBlock` (default: ReLU).
+      dtype: Dtype of the computation (default: that of the features).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    features: int
+    kernel_size: int = 3
+    resample: Callable[..., nn.Module] = PartialCARAFE
+    norm: Callable[..., Any] | None = None
+    activation: Callable[[Array], Array] | None = nn.relu
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+        """Apply the block; with `train`, norms take the statistics of this batch."""
+        resample: Any = self.resample(
+            dtype=self.dtype, param_dtype=self.param_dtype, name="resample"
+        )
+        return _convolve(self, resample(masked, train=train), train=train)
+
+
+def _convolve(
+    block: PartialConvBlock | PartialResampleConv,
+    masked: Masked,
+    *,
+    train: bool,
+    stride: int = 1,
+    dilation: int = 1,
+) -> Masked:
+    dtypes: Any = {
+        "dtype": block.dtype or masked.features.dtype,
+        "param_dtype": block.param_dtype,
+    }
+    features, valid = PartialConv(
+        block.features,
+        block.kernel_size,
+        stride=stride,
+        dilation=dilation,
+        use_bias=block.norm is None,
+        name="conv",
+        **dtypes,
+    )(masked, train=train)
+    if block.norm is not None:
+        norm = block.norm(use_running_average=not train, name="norm", **dtypes)
+        features = norm(features)
+    if block.activation is not None:
+        features = block.activation(features)
+    return Masked(zero_holes(features, valid), valid)

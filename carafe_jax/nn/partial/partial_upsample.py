@@ -1,0 +1,32 @@
+"""Nearest-neighbour up-sampling of a map and of where it is valid."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import DTypeLike
+
+from carafe_jax.nn.masked import Masked
+from carafe_jax.nn.resamplers.interpolation import NearestUpsample
+
+
+class PartialNearestUpsample(nn.Module):
+    """Nearest-neighbour up-sampling of a map with holes, and of its validity alike.
+
+    The up-sampler between the partial convolutions of Liu et al. (arXiv:1804.07723).
+
+    Attributes:
+      scale: Output pixels per source pixel along each side (default: 2).
+      dtype: Dtype of the features that come out (default: that which comes in).
+      param_dtype: Unused: there are no parameters.
+    """
+
+    scale: int = 2
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+        """Repeat each pixel and its validity; `train` changes nothing."""
+        features, valid = masked
+        features = features.astype(self.dtype or features.dtype)
+        resample = NearestUpsample(scale=self.scale)
+        return Masked(*(resample(x, train=train) for x in (features, valid)))

@@ -1,0 +1,49 @@
+"""Plain and learned resamplers, the baselines of CARAFE++ in the tables of its paper.
+
+Every layer is called `layer(features, *, train=False)` on a map (n, h, w, c), takes
+`scale` in output pixels per source pixel and returns `ceil(scale * h)` rows and
+`ceil(scale * w)` columns, whatever the size of the map. A layer computes in its
+input's dtype, and returns it, unless `dtype` is given.
+"""
+
+from carafe_jax.nn.resamplers.convolutional import (
+    BilinearConvUpsample as BilinearConvUpsample,
+)
+from carafe_jax.nn.resamplers.convolutional import DeconvUpsample as DeconvUpsample
+from carafe_jax.nn.resamplers.convolutional import (
+    NearestConvUpsample as NearestConvUpsample,
+)
+from carafe_jax.nn.resamplers.convolutional import (
+    PixelShuffleUpsample as PixelShuffleUpsample,
+)
+from carafe_jax.nn.resamplers.convolutional import (
+    StridedConvDownsample as StridedConvDownsample,
+)
+from carafe_jax.nn.resamplers.dpp import DPPDownsample as DPPDownsample
+from carafe_jax.nn.resamplers.interpolation import BilinearUpsample as BilinearUpsample
+from carafe_jax.nn.resamplers.interpolation import NearestUpsample as NearestUpsample
+from carafe_jax.nn.resamplers.lip import LIPDownsample as LIPDownsample
+from carafe_jax.nn.resamplers.lip import LIPHead as LIPHead
+from carafe_jax.nn.resamplers.lip import LIPTrunk as LIPTrunk
+from carafe_jax.nn.resamplers.lip import pool_by_importance as pool_by_importance
+from carafe_jax.nn.resamplers.pooling import (
+    AveragePoolDownsample as AveragePoolDownsample,
+)
+from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample as MaxPoolDownsample
+
+__all__ = [
+    "AveragePoolDownsample",
+    "BilinearConvUpsample",
+    "BilinearUpsample",
+    "DPPDownsample",
+    "DeconvUpsample",
+    "LIPDownsample",
+    "LIPHead",
+    "LIPTrunk",
+    "MaxPoolDownsample",
+    "NearestConvUpsample",
+    "NearestUpsample",
+    "PixelShuffleUpsample",
+    "StridedConvDownsample",
+    "pool_by_importance",
+]

@@ -1,0 +1,103 @@
+"""The call that resamplers share, and what they ask of their arguments."""
+
+import fractions
+import math
+
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import checked_features
+from carafe_jax.ops import Scale, parse_scale
+
+
+@no_type_check
+class ResamplingLayer(nn.Module):
+    """A layer that changes the size of a map by a factor.
+
+    Attributes:
+      scale: Output pixels per source pixel along each side: an int, a
+        `fractions.Fraction` or a string such as "3/2".
+    """
+
+    scale: Scale = 2
+
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw f"]:
+        """Resample a map.
+
+        Args:
+          features: The map, floating.
+          train: Unused: it is there so that all resamplers are called alike.
+
+        Returns:
+          The map of `ceil(scale * h)` rows and `ceil(scale * w)` columns, in `dtype`
+          if that is given, else in the dtype of `features`.
+
+        Raises:
+          RefusedError: The map or a field does not follow its rule.
+        """
+        raise NotImplementedError
+
+
+@no_type_check
+def cast(
+    features: Float[Array, "n h w c"], dtype: Dtype | None
+) -> Float[Array, "n h w c"]:
+    features = checked_features(features)
+    return features.astype(dtype or features.dtype)
+
+
+@no_type_check
+def stride_of(scale: Scale) -> int:
+    fraction = parse_scale(scale)
+    if fraction > 1:
+        raise RefusedError(f"`scale` must be at most 1 to down-sample, got {fraction}.")
+    if fraction.numerator != 1:
+        raise RefusedError(
+            f"`scale` must be 1/n with a whole n for this layer, got {fraction}."
+        )
+    return fraction.denominator
+
+
+@no_type_check
+def upsampled_size(features: Float[Array, "n h w c"], scale: Scale) -> tuple[int, int]:
+    fraction = _upsampling_scale(scale)
+    _, height, width, _ = features.shape
+    return math.ceil(height * fraction), math.ceil(width * fraction)
+
+
+@no_type_check
+def whole_scale(scale: Scale) -> int:
+    fraction = _upsampling_scale(scale)
+    if fraction.denominator != 1:
+        raise RefusedError(
+            f"`scale` must be a whole number for this layer, got {fraction}."
+        )
+    return fraction.numerator
+
+
+@no_type_check
+def _upsampling_scale(scale: Scale) -> fractions.Fraction:
+    fraction = parse_scale(scale)
+    if fraction < 1:
+        raise RefusedError(f"`scale` must be at least 1 to up-sample, got {fraction}.")
+    return fraction
+
+
+@no_type_check
+def check_kernel_size(kernel_size: int) -> None:
+    if not isinstance(kernel_size, int) or kernel_size < 1:
+        raise RefusedError(
+            f"`kernel_size` must be an int of at least 1, got {kernel_size!r}."
+        )
+
+
+def output_channels(features: Float[Array, "n h w c"], channels: int | None) -> int:
+    if channels is None:
+        return features.shape[-1]
+    if channels < 1:
+        raise RefusedError(f"`features` must be None or at least 1, got {channels}.")
+    return channels

@@ -1,0 +1,124 @@
+"""Detail-preserving pooling, a baseline of CARAFE++ (table III of its paper)."""
+
+import fractions
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Bool, Float
+
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
+from carafe_jax.ops import Scale
+
+# Keeps the distances, and the gradients of their powers, away from zero.
+_EPSILON = 1e-3
+
+
+# It refuses wrong fields and features itself, in words.
+@no_type_check
+class DPPDownsample(ResamplingLayer):
+    """Detail-preserving pooling: a mean of each block, weighted towards its details.
+
+    "DPP" of table III of CARAFE++ (Saeedan et al., arXiv:1804.04076), in the form that
+    its authors' code gives ImageNet networks. With I the pixels of a block and J a
+    smoothed map, the weight of a pixel is
+
+      `w = exp(alpha) + (((I - J)**2 + 1e-3) / S) ** (exp(lambda) / 2)`
+
+    where S is the sum of `(I - J)**2 + 1e-3` over the block, and the output is
+    `sum(w * I) / sum(w)`. For scale 1/2 a block has 2x2 pixels and J is the mean of the
+    3x3 pixels around the first of them, those outside the map counted as zeros.
+
+    The original leaves two things open, and both are our reading. Where a block reaches
+    beyond the map, pixels outside take no part in S nor in the output, so that there
+    are `ceil(h / 2)` rows whatever h. For scale 1/n a block has n x n pixels and J is
+    the mean of the block together with the row and the column before it.
+
+    Example usage::
+
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.nn import DPPDownsample
+      >>> layer = DPPDownsample(scale="1/2")
+      >>> out, variables = layer.init_with_output(
+      ...     jax.random.key(0), jnp.ones((1, 5, 8, 3))
+      ... )
+      >>> out.shape
+      (1, 3, 4, 3)
+      >>> jax.tree.map(jnp.shape, variables)
+      {'params': {'alpha': (3,), 'lambda': (3,)}}
+
+    Attributes:
+      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
+        `fractions.Fraction` or a string such as "1/2" (default: 1/2).
+      dtype: The dtype of the result, computed in float32 or wider (default: the
+        input's).
+      param_dtype: The dtype of alpha and lambda, which start at zero (default:
+        float32).
+    """
+
+    scale: Scale = fractions.Fraction(1, 2)
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw c"]:
+        features = cast(features, self.dtype)
+        stride = stride_of(self.scale)
+        zeros, shape = nn.initializers.zeros, features.shape[-1:]
+        alpha = self.param("alpha", zeros, shape, self.param_dtype)
+        power = self.param("lambda", zeros, shape, self.param_dtype)
+        wide = features.astype(sum_dtype(features))
+        pooled = _pool(
+            wide,
+            bias=jnp.exp(alpha.astype(wide.dtype)),
+            power=jnp.exp(power.astype(wide.dtype)) / 2,
+            stride=stride,
+        )
+        return pooled.astype(features.dtype)
+
+
+def _pool(
+    features: Float[Array, "n h w c"],
+    *,
+    bias: Float[Array, " c"],
+    power: Float[Array, " c"],
+    stride: int,
+) -> Float[Array, "n sh sw c"]:
+    blocks = _blocks(features, stride)
+    inside = _blocks(jnp.ones((1, *features.shape[1:3], 1), bool), stride)
+    smooth = _smooth(features, stride)[:, :, None, :, None]
+    distances = jnp.where(inside, (blocks - smooth) ** 2 + _EPSILON, 0)
+    shares = distances / distances.sum((2, 4), keepdims=True)
+    # The power of zero has no finite gradient: outside, take that of one instead.
+    details = jnp.where(inside, shares, 1) ** power
+    weights = jnp.where(inside, bias + details, 0)
+    return (weights * blocks).sum((2, 4)) / weights.sum((2, 4))
+
+
+def _after(size: int, stride: int) -> int:
+    """Count the rows, or columns, of the last block that lie beyond the map."""
+    return -size % stride
+
+
+def _blocks(
+    features: Float[Array, "n h w c"] | Bool[Array, "n h w c"], stride: int
+) -> Float[Array, "n sh s sw s c"] | Bool[Array, "n sh s sw s c"]:
+    """Split a map, filled up with zeros, into blocks of `stride` x `stride`."""
+    n, height, width, channels = features.shape
+    after = (_after(height, stride), _after(width, stride))
+    padded = jnp.pad(features, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))
+    rows, columns = padded.shape[1] // stride, padded.shape[2] // stride
+    return padded.reshape(n, rows, stride, columns, stride, channels)
+
+
+def _smooth(features: Float[Array, "n h w c"], stride: int) -> Float[Array, "n r q c"]:
+    """Average each block and the row and column before it; outside counts as zero."""
+    _, height, width, _ = features.shape
+    padding: Any = [(1, _after(height, stride)), (1, _after(width, stride))]
+    window = (stride + 1, stride + 1)
+    return nn.avg_pool(features, window, strides=(stride, stride), padding=padding)

@@ -1,0 +1,298 @@
+"""Local importance-based pooling, a baseline of CARAFE++ (table III of its paper).
+
+LIP (Gao et al., arXiv:1908.04156) is a mean over each window, weighted by the
+exponential of logits that a small network reads off the map: one convolution in
+`LIPDownsample`, which fits anywhere; in its authors' ResNet a `LIPTrunk`, shared by a
+`LIPHead` for each of the two maps that a block pools.
+"""
+
+import fractions
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.typing import Dtype, Initializer, PrecisionLike
+from jaxtyping import Array, Float
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import checked_features, sum_dtype
+from carafe_jax.nn.resamplers._windows import average_pool
+from carafe_jax.nn.resamplers.base import (
+    ResamplingLayer,
+    cast,
+    check_kernel_size,
+    stride_of,
+)
+from carafe_jax.ops import Scale
+
+# Logits lie between zero and this, so that no weight is beyond e^12 times another.
+_LARGEST_LOGIT = 12.0
+
+_instance_norm = functools.partial(
+    nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False
+)
+
+
+@no_type_check
+def pool_by_importance(
+    features: Float[Array | np.ndarray, "n h w c"],
+    logits: Float[Array | np.ndarray, "n h w c"],
+    *,
+    scale: Scale = fractions.Fraction(1, 2),
+    kernel_size: int = 3,
+) -> Float[Array, "n sh sw c"]:
+    """Average each window, weighted by the exponential of its logits.
+
+    With `pool` the sum over a window around each source pixel (`MaxPoolDownsample`
+    says where it lies), pixels outside the map left out, the result is
+
+      `pool(jnp.exp(logits) * features) / pool(jnp.exp(logits))`
+
+    Nothing is subtracted from the logits first: keep them between -80 and 80.
+
+    Args:
+      features: The map, floating.
+      logits: Logarithm of the importance of each value.
+      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
+        `fractions.Fraction` or a string such as "1/2".
+      kernel_size: Side of the window.
+
+    Returns:
+      The smaller map, summed in float32 or wider, in the dtype of `features`.
+
+    Raises:
+      RefusedError: An argument does not follow its rule.
+    """
+    features, logits = checked_features(features), jnp.asarray(logits)
+    _check_logits(features, logits)
+    stride = stride_of(scale)
+    check_kernel_size(kernel_size)
+    pool = functools.partial(average_pool, kernel_size=kernel_size, stride=stride)
+    sums = jnp.promote_types(sum_dtype(features), logits.dtype)
+    weights = jnp.exp(logits.astype(sums))
+    # Both means count zeros outside the map, and both divide by the whole window.
+    pooled = pool(features.astype(sums) * weights) / pool(weights)
+    return pooled.astype(features.dtype)
+
+
+@no_type_check
+class LIPDownsample(ResamplingLayer):
+    """Local importance-based pooling, its logits made by one convolution.
+
+    "LIP" of table III of CARAFE++, in the form that its authors call simplified: logits
+    are `12 * sigmoid(instance_norm(conv(features)))`, with a 3x3 convolution. With the
+    default initial values all logits are alike, and the layer averages the pixels of
+    each window that lie inside the map.
+
+    The norm has the statistics of each map and channel, in training and after it.
+    Logits and sums are in float32 or wider.
+
+    Example usage::
+
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.nn import LIPDownsample
+      >>> layer = LIPDownsample(scale="1/2")
+      >>> out, variables = layer.init_with_output(
+      ...     jax.random.key(0), jnp.ones((1, 5, 8, 3))
+      ... )
+      >>> out.shape
+      (1, 3, 4, 3)
+      >>> jax.tree.map(jnp.shape, variables["params"]["conv"])
+      {'kernel': (3, 3, 3, 3)}
+
+    Attributes:
+      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
+        `fractions.Fraction` or a string such as "1/2" (default: 1/2).
+      kernel_size: Side of the window that is pooled; it reaches
+        `(kernel_size - 1) // 2` pixels up and left of the source pixel and
+        `kernel_size // 2` down and right (default: 3).
+      dtype: The dtype of the convolution and the result (default: the input's).
+      param_dtype: The dtype passed to parameter initializers (default: float32).
+      precision: Numerical precision of the products, see `jax.lax.Precision`
+        (default: that of the platform).
+      kernel_init: Initializer of the convolution's kernel (default: zeros).
+    """
+
+    scale: Scale = fractions.Fraction(1, 2)
+    kernel_size: int = 3
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw c"]:
+        features = cast(features, self.dtype)
+        return pool_by_importance(
+            features,
+            _logits(self, features, like=features, side=3),
+            scale=self.scale,
+            kernel_size=self.kernel_size,
+        )
+
+
+@no_type_check
+class LIPTrunk(nn.Module):
+    """The part of LIP's logit network that the pools of a block share.
+
+    A 1x1 convolution to a few channels, then a 3x3 one, an instance norm and a ReLU
+    after each.
+
+    Attributes:
+      features: Channels of both convolutions (default: 128).
+      dtype: The dtype of the computation and the result (default: the input's).
+      param_dtype: The dtype passed to parameter initializers (default: float32).
+      precision: Numerical precision of the products, see `jax.lax.Precision`
+        (default: that of the platform).
+      kernel_init: Initializer of both kernels (default: He normal of the outputs).
+    """
+
+    features: int = 128
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = nn.initializers.variance_scaling(
+        2.0, "fan_out", "normal"
+    )
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n h w f"]:
+        """Read a map.
+
+        Args:
+          features: The map, floating, that goes into the block.
+          train: Unused.
+
+        Returns:
+          What `LIPHead` takes.
+
+        Raises:
+          RefusedError: The map does not follow its rule.
+        """
+        features = cast(features, self.dtype)
+        dtypes = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        conv = functools.partial(
+            nn.Conv,
+            self.features,
+            use_bias=False,
+            precision=self.precision,
+            kernel_init=self.kernel_init,
+            **dtypes,
+        )
+        x = conv(kernel_size=(1, 1), name="conv1")(features)
+        x = nn.relu(_instance_norm(name="norm1", **dtypes)(x))
+        x = conv(kernel_size=(3, 3), padding=1, name="conv2")(x)
+        return nn.relu(_instance_norm(name="norm2", **dtypes)(x))
+
+
+@no_type_check
+class LIPHead(nn.Module):
+    """Pooling by importance whose logits come from a `LIPTrunk`.
+
+    Logits are `12 * sigmoid(instance_norm(conv(trunk)))`, with a 1x1 convolution to as
+    many channels as the pooled map has, in float32 or wider. With the default initial
+    values the layer averages the pixels of each window that lie inside the map.
+
+    Attributes:
+      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
+        `fractions.Fraction` or a string such as "1/2" (default: 1/2).
+      kernel_size: Side of the window that is pooled (default: 3).
+      dtype: The dtype of the convolution and the result (default: the input's).
+      param_dtype: The dtype passed to parameter initializers (default: float32).
+      precision: Numerical precision of the products, see `jax.lax.Precision`
+        (default: that of the platform).
+      kernel_init: Initializer of the convolution's kernel (default: zeros).
+    """
+
+    scale: Scale = fractions.Fraction(1, 2)
+    kernel_size: int = 3
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+    precision: PrecisionLike = None
+    kernel_init: Initializer = nn.initializers.zeros_init()
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Float[Array, "n h w c"],
+        trunk: Float[Array, "n h w f"],
+        *,
+        train: bool = False,
+    ) -> Float[Array, "n sh sw c"]:
+        """Down-sample a map.
+
+        Args:
+          features: The map, floating.
+          trunk: What `LIPTrunk` made, of the same rows and columns.
+          train: Unused.
+
+        Returns:
+          The smaller map.
+
+        Raises:
+          RefusedError: A map or a field does not follow its rule.
+        """
+        features = cast(features, self.dtype)
+        trunk = _checked_trunk(features, trunk)
+        return pool_by_importance(
+            features,
+            _logits(self, trunk, like=features, side=1),
+            scale=self.scale,
+            kernel_size=self.kernel_size,
+        )
+
+
+@no_type_check
+def _check_logits(
+    features: Float[Array, "n h w c"], logits: Float[Array, "n h w c"]
+) -> None:
+    if logits.shape != features.shape:
+        raise RefusedError(
+            f"`logits` must have the shape of `features`, {features.shape}, got "
+            f"{logits.shape}."
+        )
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise RefusedError(f"`logits` must be floating, got dtype {logits.dtype}.")
+
+
+@no_type_check
+def _checked_trunk(
+    features: Float[Array, "n h w c"], trunk: Float[Array, "n h w f"]
+) -> Float[Array, "n h w f"]:
+    trunk = jnp.asarray(trunk)
+    if trunk.ndim != 4 or trunk.shape[:3] != features.shape[:3]:
+        raise RefusedError(
+            "`trunk` must have the shape of `features` but for its channels, "
+            f"{features.shape}, got {trunk.shape}."
+        )
+    return trunk
+
+
+def _logits(
+    layer: LIPDownsample | LIPHead,
+    source: Float[Array, "n h w f"],
+    *,
+    like: Float[Array, "n h w c"],
+    side: int,
+) -> Float[Array, "n h w c"]:
+    """Make a layer's logits for a map, with a convolution of the given side."""
+    conv = nn.Conv(
+        like.shape[-1],
+        (side, side),
+        padding=side // 2,
+        use_bias=False,
+        dtype=like.dtype,
+        param_dtype=layer.param_dtype,
+        precision=layer.precision,
+        kernel_init=layer.kernel_init,
+        name="conv",
+    )
+    # At 12, half a spacing of bfloat16 changes the weight by 3 %.
+    wide = {"dtype": sum_dtype(like), "param_dtype": layer.param_dtype}
+    norm = _instance_norm(name="norm", **wide)
+    return _LARGEST_LOGIT * nn.sigmoid(norm(conv(source)))

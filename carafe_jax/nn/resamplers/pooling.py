@@ -1,0 +1,101 @@
+"""Pools without parameters, baselines of CARAFE++ (table III of its paper)."""
+
+import fractions
+from typing import Literal
+
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn.resamplers._windows import average_pool, max_pool
+from carafe_jax.nn.resamplers.base import (
+    ResamplingLayer,
+    cast,
+    check_kernel_size,
+    stride_of,
+)
+from carafe_jax.ops import Scale
+
+
+@no_type_check
+class MaxPoolDownsample(ResamplingLayer):
+    """Maximum over a window around each source pixel.
+
+    "Max Pool" of table III of CARAFE++. Pixels outside the map do not take part. Where
+    several pixels share the maximum, the first in row-major order gets the gradient.
+
+    Example usage::
+
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.nn import MaxPoolDownsample
+      >>> MaxPoolDownsample(scale="1/2").apply({}, jnp.ones((1, 5, 8, 3))).shape
+      (1, 3, 4, 3)
+
+    Attributes:
+      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
+        `fractions.Fraction` or a string such as "1/2" (default: 1/2).
+      kernel_size: Side of the window; it reaches `(kernel_size - 1) // 2` pixels up
+        and left of the source pixel and `kernel_size // 2` down and right (default: 3).
+      dtype: The dtype of the result (default: the input's).
+    """
+
+    scale: Scale = fractions.Fraction(1, 2)
+    kernel_size: int = 3
+    dtype: Dtype | None = None
+
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw c"]:
+        features = cast(features, self.dtype)
+        stride = stride_of(self.scale)
+        check_kernel_size(self.kernel_size)
+        return max_pool(features, kernel_size=self.kernel_size, stride=stride)
+
+
+@no_type_check
+class AveragePoolDownsample(ResamplingLayer):
+    """Average over a window around each source pixel.
+
+    "Avg Pool" of table III of CARAFE++. Sums are in float32 or wider.
+    `kernel_size=2, divisor="valid"` is the pooling of ResNet-D's shortcut.
+
+    Example usage::
+
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.nn import AveragePoolDownsample
+      >>> AveragePoolDownsample(scale="1/2").apply({}, jnp.ones((1, 5, 8, 3))).shape
+      (1, 3, 4, 3)
+
+    Attributes:
+      scale: As for `MaxPoolDownsample` (default: 1/2).
+      kernel_size: Side of the window, which lies as that of `MaxPoolDownsample`
+        (default: 3).
+      divisor: What a sum is divided by: "window", the size of the window, so that
+        pixels outside the map count as zeros (PyTorch's default), or "valid", the
+        number of its pixels inside the map (default: "window").
+      dtype: The dtype of the result (default: the input's).
+    """
+
+    scale: Scale = fractions.Fraction(1, 2)
+    kernel_size: int = 3
+    divisor: Literal["window", "valid"] = "window"
+    dtype: Dtype | None = None
+
+    def __call__(
+        self, features: Float[Array, "n h w c"], *, train: bool = False
+    ) -> Float[Array, "n sh sw c"]:
+        features = cast(features, self.dtype)
+        stride = stride_of(self.scale)
+        check_kernel_size(self.kernel_size)
+        if self.divisor not in ("window", "valid"):
+            raise RefusedError(
+                f'`divisor` must be "window" or "valid", got {self.divisor!r}.'
+            )
+        average = average_pool(
+            features.astype(sum_dtype(features)),
+            kernel_size=self.kernel_size,
+            stride=stride,
+            count_include_pad=self.divisor == "window",
+        )
+        return average.astype(features.dtype)

@@ -23,8 +23,8 @@ from jax.sharding import AxisType, Mesh
 from rich.console import Console
 from rich.table import Table
 
-from carafe_jax.data import ClassificationData, Source
 from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.tasks.classification.data import ClassificationData, Source
 from carafe_jax.train import SGD, Loop, run
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from carafe_jax.data import ClassificationData
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.train import run
 from experiments.classification import training
 from experiments.classification.network import Downsampler, Model

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carafe_jax.data import ClassificationData, Source
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import ClassificationData, Source
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch, run
 from carafe_jax.train.step import init_state, make_train_step
 from experiments.classification.network import Depth, Downsampler, Model

@@ -3,24 +3,22 @@
 import dataclasses
 from typing import Any
 
-import dm_pix as pix
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float, Key, Num, UInt8
 
-from carafe_jax.data import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
+from carafe_jax.data import IMAGENET_MEAN, IMAGENET_STD, ColourJitter
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import (
     ClassificationBatch,
     ClassificationData,
     Source,
-    classification_test_batches,
-    classification_training_batches,
     describe_source,
+    test_batches,
+    training_batches,
 )
-from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     Aside,
     Batches,
@@ -46,49 +44,6 @@ class Loss:
             )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Jitter:
-    """Random colours of training images, each image's own; zeros change none."""
-
-    brightness: float = 0.0
-    """Largest change, as a part of white."""
-    contrast: float = 0.0
-    """Largest change of the factor, in [0, 1)."""
-    saturation: float = 0.0
-    """Largest change of the factor, in [0, 1)."""
-    hue: float = 0.0
-    """Largest turn, as a part of the circle, in [0, 0.5]."""
-
-    def __post_init__(self) -> None:
-        highest = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
-        for name, limit in highest.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit or (name != "hue" and value == 1):
-                bound = f"{limit:g}]" if name == "hue" else f"{limit:g})"
-                raise RefusedError(f"`{name}` must lie in [0, {bound}, got {value}.")
-
-    def __call__(
-        self, key: Key[Array, ""], image: UInt8[Array | np.ndarray, "n h w 3"]
-    ) -> Float[Array, "n h w 3"]:
-        """Change the colours of images; RGB in [0, 255] in and out."""
-        pixels = jnp.asarray(image, jnp.float32)
-        if self == Jitter():
-            return pixels
-        keys = jax.random.split(key, image.shape[0])
-        return 255 * jnp.clip(jax.vmap(self._one)(keys, pixels / 255), 0, 1)
-
-    def _one(
-        self, key: Key[Array, ""], image: Float[Array, "h w 3"]
-    ) -> Float[Array, "h w 3"]:
-        keys = jax.random.split(key, 4)
-        pixels: Any = pix.random_brightness(keys[0], image, self.brightness)
-        low, high = 1 - self.contrast, 1 + self.contrast
-        pixels = pix.random_contrast(keys[1], pixels, low, high)
-        low, high = 1 - self.saturation, 1 + self.saturation
-        pixels = pix.random_saturation(keys[2], jnp.clip(pixels, 0, 1), low, high)
-        return jnp.asarray(pix.random_hue(keys[3], pixels, self.hue))
-
-
 class ClassificationTask:
     """Train a ResNet to tell classes."""
 
@@ -100,13 +55,13 @@ class ClassificationTask:
         loss: Loss,
         data: ClassificationData,
         source: Source | None = None,
-        jitter: Jitter | None = None,
+        jitter: ColourJitter | None = None,
     ) -> None:
         """Look up what `data` holds, if no `source` says it; no image is opened yet."""
         self.source = describe_source(data) if source is None else source
         self.network = model.make(len(self.source.classes))
         self._loss = loss
-        self._jitter = jitter or Jitter()
+        self._jitter = jitter or ColourJitter()
         self._data = data
         self._dtype = model.dtype
         self._count = jax.jit(self._counted)
@@ -133,7 +88,7 @@ class ClassificationTask:
 
     def batches(self) -> Batches:
         """Start the training batches of this process."""
-        return classification_training_batches(
+        return training_batches(
             self._data,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -143,7 +98,7 @@ class ClassificationTask:
         """Measure accuracy and loss over the whole test set."""
         mesh, totals = make_mesh(), {}
         devices = jax.device_count()
-        batches = classification_test_batches(
+        batches = test_batches(
             self._data,
             batch_size=-(-self._data.batch_size // devices) * devices,
             process_index=jax.process_index(),

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from carafe_jax.data import ClassificationData
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import Classifier
+from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.classification.network import Model
 from experiments.classification.task import normalize

@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from carafe_jax.data import ClassificationData
+from carafe_jax.data import ColourJitter
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.train import (
     SGD,
     Loop,
@@ -22,7 +23,7 @@ from carafe_jax.train import (
     train,
 )
 from experiments.classification.network import Model
-from experiments.classification.task import ClassificationTask, Jitter, Loss
+from experiments.classification.task import ClassificationTask, Loss
 from experiments.classification.trained import write_classes
 from experiments.machine import describe_machine
 
@@ -44,7 +45,7 @@ class Classification:
     """The network."""
     loss: Loss = Loss()
     """What is minimised."""
-    jitter: Jitter = Jitter()
+    jitter: ColourJitter = ColourJitter()
     """Random colours; none by default, as in the paper."""
     optimizer: SGD = SGD()
     """How; its `learning_rate` is for 256 images, and grows with the batch."""

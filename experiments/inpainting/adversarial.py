@@ -6,7 +6,8 @@ import pathlib
 import optax
 from rich.console import Console
 
-from carafe_jax.data import FreeFormMasks, InpaintingData
+from carafe_jax.data import FreeFormHoles
+from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.train import Loop, Optimizer, join_processes
 from experiments.inpainting.adversarial_task import PARTS, AdversarialTask, Adversary
 from experiments.inpainting.generators import Discriminator, Generator
@@ -50,7 +51,7 @@ class Adversarial:
         crop_size=256,
         batch_size=32,
         # Without the rectangles of the default: strokes alone, as in the paper.
-        masks=FreeFormMasks(rectangles=(0, 0)),
+        masks=FreeFormHoles(rectangles=(0, 0)),
         test_crops=1,
         test_photographs=2000,
     )

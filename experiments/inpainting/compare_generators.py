@@ -13,7 +13,7 @@ from typing import Literal
 
 from rich.console import Console
 
-from carafe_jax.data import InpaintingData
+from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.train import Loop, Optimizer, run
 from experiments.inpainting import adversarial, seeds
 from experiments.inpainting.generators import Discriminator, Generator

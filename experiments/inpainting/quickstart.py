@@ -14,7 +14,7 @@ import pathlib
 
 from rich.console import Console
 
-from carafe_jax.data import InpaintingData
+from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.train import Loop, Optimizer, run
 from experiments.inpainting.network import Model
 from experiments.inpainting.task import InpaintingTask, Loss

@@ -9,15 +9,16 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, Float32, Int, Key, UInt8
 
-from carafe_jax.data import (
-    InpaintingBatch,
-    InpaintingData,
-    held_out_examples,
-    training_batches,
-)
 from carafe_jax.losses import masked_l1
 from carafe_jax.metrics import inpainting_quality, to_unit_range
 from carafe_jax.models import UNet
+from carafe_jax.tasks.inpainting.data import (
+    InpaintingBatch,
+    InpaintingData,
+    open_test_examples,
+    stack_examples,
+    training_batches,
+)
 from carafe_jax.train import Aside, Batches, Scalars, TrainState, Variables
 from experiments.inpainting import report
 from experiments.inpainting.network import Model
@@ -56,7 +57,7 @@ class InpaintingTask:
         self._loss = loss
         self._data = data
         self._filler = Filler(self._network, batch_size=data.batch_size)
-        self.test: InpaintingBatch = held_out_examples(data)
+        self.test: InpaintingBatch = stack_examples(open_test_examples(data))
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial parameters."""

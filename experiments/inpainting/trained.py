@@ -6,8 +6,8 @@ import pathlib
 
 from flax import linen as nn
 
-from carafe_jax.data import InpaintingData
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.train import Variables, Which, restore_part, restore_trained
 from experiments.inpainting.adversarial_task import part
 from experiments.inpainting.generators import Generator

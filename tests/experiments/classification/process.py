@@ -12,7 +12,7 @@ import sys
 import jax
 from rich.console import Console
 
-from carafe_jax.data import ClassificationData
+from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.train import SGD, make_mesh
 from carafe_jax.train.step import init_state
 from experiments.classification import network, training

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import ClassificationData
+from carafe_jax.tasks.classification.data import ClassificationData
 from experiments.classification import evaluate, export, predict, training
 from experiments.classification.network import Model
 from experiments.classification.trained import load

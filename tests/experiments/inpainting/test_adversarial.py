@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import InpaintingData
+from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.train import Loop, train
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state, make_train_step

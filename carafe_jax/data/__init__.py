@@ -1,36 +1,71 @@
 """Photographs and labelled images, in batches of numpy arrays."""
 
-from carafe_jax.data.classification import IMAGENET_MEAN as IMAGENET_MEAN
-from carafe_jax.data.classification import IMAGENET_STD as IMAGENET_STD
-from carafe_jax.data.classification import ClassificationBatch as ClassificationBatch
-from carafe_jax.data.classification import ClassificationData as ClassificationData
-from carafe_jax.data.classification import (
-    ClassificationTestBatch as ClassificationTestBatch,
-)
-from carafe_jax.data.classification import Source as Source
-from carafe_jax.data.classification import (
-    TooManyBrokenImagesError as TooManyBrokenImagesError,
-)
-from carafe_jax.data.classification import (
-    classification_test_batches as classification_test_batches,
-)
-from carafe_jax.data.classification import (
-    classification_training_batches as classification_training_batches,
-)
-from carafe_jax.data.classification import describe_source as describe_source
 from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
+from carafe_jax.data.decoding import decode_image as decode_image
 from carafe_jax.data.decoding import decode_photograph as decode_photograph
 from carafe_jax.data.decoding import to_rgb as to_rgb
-from carafe_jax.data.image_folder import list_images as list_images
-from carafe_jax.data.inpainting import HeldOut as HeldOut
-from carafe_jax.data.inpainting import InpaintingBatch as InpaintingBatch
-from carafe_jax.data.inpainting import InpaintingData as InpaintingData
-from carafe_jax.data.inpainting import held_out_examples as held_out_examples
-from carafe_jax.data.inpainting import open_held_out as open_held_out
-from carafe_jax.data.inpainting import stack_examples as stack_examples
-from carafe_jax.data.inpainting import training_batches as training_batches
-from carafe_jax.data.masks import FreeFormMasks as FreeFormMasks
-from carafe_jax.data.masks import free_form_mask as free_form_mask
-from carafe_jax.data.photographs import Photographs as Photographs
-from carafe_jax.data.photographs import open_photographs as open_photographs
-from carafe_jax.data.resized_crops import decode_centre as decode_centre
+from carafe_jax.data.loading import BatchIterator as BatchIterator
+from carafe_jax.data.loading import Loading as Loading
+from carafe_jax.data.loading import ProcessShard as ProcessShard
+from carafe_jax.data.loading import batches_of_all as batches_of_all
+from carafe_jax.data.loading import endless_batches as endless_batches
+from carafe_jax.data.sources import DecodedPhotographs as DecodedPhotographs
+from carafe_jax.data.sources import EncodedImages as EncodedImages
+from carafe_jax.data.sources import LabelledImages as LabelledImages
+from carafe_jax.data.sources import NamedImages as NamedImages
+from carafe_jax.data.sources import Photographs as Photographs
+from carafe_jax.data.sources import Split as Split
+from carafe_jax.data.sources import (
+    TooManyUnreadableImagesError as TooManyUnreadableImagesError,
+)
+from carafe_jax.data.sources import UnreadableImages as UnreadableImages
+from carafe_jax.data.sources import list_images as list_images
+from carafe_jax.data.sources import open_labelled_images as open_labelled_images
+from carafe_jax.data.sources import open_photographs as open_photographs
+from carafe_jax.data.transforms import IMAGENET_MEAN as IMAGENET_MEAN
+from carafe_jax.data.transforms import IMAGENET_STD as IMAGENET_STD
+from carafe_jax.data.transforms import Box as Box
+from carafe_jax.data.transforms import ColourJitter as ColourJitter
+from carafe_jax.data.transforms import FreeFormHoles as FreeFormHoles
+from carafe_jax.data.transforms import centre_box as centre_box
+from carafe_jax.data.transforms import decode_box as decode_box
+from carafe_jax.data.transforms import decode_centre as decode_centre
+from carafe_jax.data.transforms import free_form_hole as free_form_hole
+from carafe_jax.data.transforms import random_box as random_box
+from carafe_jax.data.transforms import random_crop as random_crop
+from carafe_jax.data.transforms import upright_size as upright_size
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "UNREADABLE",
+    "BatchIterator",
+    "Box",
+    "ColourJitter",
+    "DecodedPhotographs",
+    "EncodedImages",
+    "FreeFormHoles",
+    "LabelledImages",
+    "Loading",
+    "NamedImages",
+    "Photographs",
+    "ProcessShard",
+    "Split",
+    "TooManyUnreadableImagesError",
+    "UnreadableImages",
+    "batches_of_all",
+    "centre_box",
+    "decode_box",
+    "decode_centre",
+    "decode_image",
+    "decode_photograph",
+    "endless_batches",
+    "free_form_hole",
+    "list_images",
+    "open_labelled_images",
+    "open_photographs",
+    "random_box",
+    "random_crop",
+    "to_rgb",
+    "upright_size",
+]

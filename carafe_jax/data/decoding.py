@@ -1,6 +1,5 @@
 """Image files of any kind -> 8-bit RGB arrays."""
 
-import math
 import pathlib
 import struct
 
@@ -39,11 +38,29 @@ def decode_photograph(
         OSError, ValueError: (or another of `UNREADABLE`) If the file is damaged, or
             holds pixels without a known range.
     """
-    with Image.open(path) as file:
-        if sufficient_side is not None:
-            file.draft(None, (sufficient_side, sufficient_side))
-        image = to_rgb(ImageOps.exif_transpose(file))
-    return np.array(reduce_to(image, sufficient_side))
+    with Image.open(path) as image:
+        return decode_image(image, sufficient_side=sufficient_side)
+
+
+def decode_image(
+    image: Image.Image, *, sufficient_side: int | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode an image that Pillow has opened, as `decode_photograph` does.
+
+    Args:
+        image: As opened by Pillow, not yet decoded.
+        sufficient_side: As in `decode_photograph`.
+
+    Returns:
+        RGB in [0, 255].
+
+    Raises:
+        OSError, ValueError: (or another of `UNREADABLE`) As by `decode_photograph`.
+    """
+    if sufficient_side is not None:
+        image.draft(None, (sufficient_side, sufficient_side))
+    upright = to_rgb(ImageOps.exif_transpose(image))
+    return np.array(reduce_to(upright, sufficient_side))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -88,21 +105,3 @@ def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
         return image
     factor = min(image.size) // sufficient_side
     return image.reduce(factor) if factor > 1 else image
-
-
-def bytes_when_decoded(size: tuple[int, int], sufficient_side: int | None) -> int:
-    """Bound the memory that a decoded photograph takes.
-
-    Args:
-        size: Width and height in the file, in pixels.
-        sufficient_side: As in `decode_photograph`.
-
-    Returns:
-        Bytes, at most some rows and columns too few by rounding.
-    """
-    width, height = size
-    if sufficient_side is None:
-        return 3 * width * height
-    # Another halving would be possible at twice the sufficient side.
-    kept = min(1.0, 2 * sufficient_side / min(size))
-    return math.ceil(3 * width * height * kept**2)

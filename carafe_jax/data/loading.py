@@ -3,63 +3,54 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import grain
 import numpy as np
 from absl import flags
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.data.arguments import check, check_positive
 
 BatchIterator = grain.DatasetIterator
-Examples = Callable[[int], Any]
-RandomExamples = Callable[[Any, np.random.Generator], Any]
+Example = TypeVar("Example")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loading:
-    """How batches are made ahead; changes no number.
-
-    Attributes:
-        threads: Threads of each process that make examples; 0 makes each when it is
-            asked for.
-        prefetch: Examples made ahead, in each process.
-        processes: Processes that make batches; 0 makes them in this one.
-    """
+    """How batches are made ahead; changes no number."""
 
     threads: int
-    prefetch: int
+    """Threads of each process that make examples; 0 makes each when it is asked for."""
+    prefetch_batches: int
+    """Batches made ahead, in each process."""
     processes: int = 0
+    """Processes that make batches; 0 makes them in this one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Share:
-    """Which part of each batch a process takes.
+class ProcessShard:
+    """The part of each batch that a process makes.
 
     Step n of all processes together holds the same examples in the same order whatever
     their number.
 
     Raises:
-        RefusedError: The processes cannot share a batch evenly.
+        RefusedError: If the batch cannot be split evenly among the processes.
     """
 
     batch_size: int
+    """Examples in a batch, over all processes together."""
     process_index: int = 0
+    """Which of the processes this is, as `jax.process_index()`."""
     process_count: int = 1
+    """How many make each batch together, as `jax.process_count()`."""
 
     def __post_init__(self) -> None:
         count, index, size = self.process_count, self.process_index, self.batch_size
-        if count < 1:
-            raise RefusedError(f"`process_count` must be positive, got {count}.")
-        if not 0 <= index < count:
-            raise RefusedError(
-                f"`process_index` must lie in [0, {count}), got {index}."
-            )
-        if size < 1 or size % count:
-            raise RefusedError(
-                f"`batch_size` must be a positive multiple of the {count} processes, "
-                f"got {size}."
-            )
+        check_positive("process_count", count)
+        check("process_index", index, f"lie in [0, {count})", holds=0 <= index < count)
+        rule = f"be a positive multiple of the {count} processes"
+        check("batch_size", size, rule, holds=size >= 1 and size % count == 0)
 
     @property
     def local_size(self) -> int:
@@ -68,63 +59,98 @@ class Share:
 
 
 def endless_batches(
-    read: Examples,
-    augment: RandomExamples,
+    example: Callable[[int, np.random.Generator], Example],
     *,
     count: int,
     visits: int = 1,
     seed: int,
-    share: Share,
+    shard: ProcessShard,
     loading: Loading,
-) -> "BatchIterator[Any]":
-    """Iterate without end over what `augment` makes of what `read` reads.
+) -> "BatchIterator[Example]":
+    """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
     `get_state()` of the iterator is a small dict, and `set_state` goes on from it bit
     for bit.
+
+    Args:
+        example: Makes an example of an index, with a generator for what is random in
+            it. It is sent to the worker processes.
+        count: Number of indices.
+        visits: How often an epoch visits each.
+        seed: Of the order and of the generators.
+        shard: Size of a batch, and which part of it to make.
+        loading: Threads, processes and batches made ahead.
+
+    Returns:
+        Batches of `shard.local_size` examples, stacked.
     """
     examples = (
         grain.MapDataset.range(count)
         .repeat(visits)
         .seed(seed)
         .shuffle()
-        .map(read)
-        .random_map(augment)
+        .map(int)  # Grain seeds each step by its place: without it numbers change.
+        .random_map(example)
         .repeat()
     )
-    return iter(_batches(examples, share, loading))
+    return iter(_batches(examples, shard, loading))
 
 
 def batches_of_all(
-    read: Examples, *, count: int, share: Share, loading: Loading
-) -> "BatchIterator[Any]":
-    """Iterate once over `read(0)` to `read(count - 1)`, in order.
+    example: Callable[[int], Example | None],
+    *,
+    blank: Example,
+    count: int,
+    shard: ProcessShard,
+    loading: Loading,
+) -> "BatchIterator[Example]":
+    """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
-    The last batch is as large as the others: `read` is called with larger indices too.
+    Args:
+        example: Makes the example of an index, or returns None where there is none. It
+            is sent to the worker processes.
+        blank: Takes the place of missing examples, and fills the last batch up: every
+            batch has the same size, and every process as many.
+        count: Number of examples.
+        shard: Size of a batch, and which part of it to make.
+        loading: Threads, processes and batches made ahead.
+
+    Returns:
+        Batches of `shard.local_size` examples, stacked.
     """
-    padded = -(-count // share.batch_size) * share.batch_size
-    return iter(_batches(grain.MapDataset.range(padded).map(read), share, loading))
+    padded = functools.partial(_padded, example=example, blank=blank, count=count)
+    size = -(-count // shard.batch_size) * shard.batch_size
+    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, loading))
 
 
-def _of_all(index: int, *, examples: "grain.MapDataset", share: Share) -> Any:
-    """Read an example of a process: its part of a batch is one piece of it."""
-    batch, place = divmod(index, share.local_size)
-    first = batch * share.batch_size + share.process_index * share.local_size
+def _padded(
+    index: int, *, example: Callable[[int], Example | None], blank: Example, count: int
+) -> Example:
+    made = example(index) if index < count else None
+    return blank if made is None else made
+
+
+def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) -> Any:
+    """Return an example of a process, whose part of a batch is one piece of it."""
+    batch, place = divmod(index, shard.local_size)
+    first = batch * shard.batch_size + shard.process_index * shard.local_size
     return examples[first + place]
 
 
 def _batches(
-    examples: "grain.MapDataset", share: Share, loading: Loading
+    examples: "grain.MapDataset", shard: ProcessShard, loading: Loading
 ) -> "grain.IterDataset":
     own = examples
-    if share.process_count > 1:
+    if shard.process_count > 1:
         # Chosen last: whoever makes an example, its place in the whole order seeds it.
-        take = functools.partial(_of_all, examples=examples, share=share)
-        own = grain.MapDataset.range(len(examples) // share.process_count).map(take)
+        take = functools.partial(_of_shard, examples=examples, shard=shard)
+        own = grain.MapDataset.range(len(examples) // shard.process_count).map(take)
     options = grain.ReadOptions(
-        num_threads=loading.threads, prefetch_buffer_size=loading.prefetch
+        num_threads=loading.threads,
+        prefetch_buffer_size=loading.prefetch_batches * shard.local_size,
     )
-    batches = own.to_iter_dataset(options).batch(share.local_size)
+    batches = own.to_iter_dataset(options).batch(shard.local_size)
     if loading.processes:
         if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
             flags.FLAGS.mark_as_parsed()

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
-from carafe_jax.data import TooManyBrokenImagesError
 from carafe_jax.train.loop import NotFiniteError
 
 Config = TypeVar("Config")
@@ -54,13 +53,7 @@ def run(
     except KeyboardInterrupt:
         console.print("Stopped. The same command goes on from what is saved.")
         sys.exit(128 + signal.SIGINT)
-    except (
-        ValueError,
-        ImportError,
-        OSError,
-        NotFiniteError,
-        TooManyBrokenImagesError,
-    ) as error:
+    except (ValueError, ImportError, OSError, NotFiniteError) as error:
         if not _is_refusal(error):
             raise
         console.print(

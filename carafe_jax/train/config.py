@@ -10,6 +10,21 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train.processes import is_first
 
 Part = TypeVar("Part")
+T = TypeVar("T")
+
+
+def changes_no_number(default: T) -> T:
+    """Return a field of a configuration that changes no number of a run.
+
+    A run may go on with another value.
+
+    Args:
+      default: Default of the field.
+
+    Returns:
+      The field of a dataclass, typed as its default.
+    """
+    return dataclasses.field(default=default, metadata={"changes_no_number": True})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,8 +68,8 @@ def check_config(config: Any, *, workdir: pathlib.Path) -> None:
     """Refuse to go on with a run under another configuration than it began with.
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
-    holds nothing to go on with, and takes any configuration. Fields with the metadata
-    `{"compared": False}` change no number and may differ.
+    holds nothing to go on with, and takes any configuration. Fields made by
+    `changes_no_number` may differ.
 
     Args:
       config: A dataclass.
@@ -140,7 +155,9 @@ def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             flat |= _flatten(value, f"{prefix}{field.name}.")
-        elif field.metadata.get("compared", True):
+        elif field.metadata.get("compared", True) and not field.metadata.get(
+            "changes_no_number", False
+        ):
             flat[prefix + field.name] = value if _is_plain(value) else str(value)
     return flat
 

@@ -24,13 +24,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carafe_jax.data import (
-    ClassificationData,
-    classification_training_batches,
-    to_rgb,
-)
-from carafe_jax.data.labelled_images import open_labelled_images
+from carafe_jax.data import open_labelled_images, to_rgb
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import ClassificationData, training_batches
 from carafe_jax.train import run
 from experiments.machine import describe_machine
 
@@ -142,6 +138,8 @@ def _images(config: InputPipeline, console: Console) -> Iterator[str]:
 def _write_jpegs(source: str, size: tuple[int, int], folder: pathlib.Path) -> None:
     """Write images of all over a source as the training part of a folder."""
     images = open_labelled_images(source, split="train")
+    # Its test is empty: without one, images of `train` would be kept for a test.
+    (folder / "val").mkdir()
     rng = np.random.default_rng(0)
     chosen = np.linspace(0, len(images) - 1, _JPEGS).astype(int).tolist()
     for number, index in enumerate(chosen):
@@ -158,7 +156,7 @@ def _write_jpegs(source: str, size: tuple[int, int], folder: pathlib.Path) -> No
 def _images_per_second(
     data: ClassificationData, batches: int, repetitions: int
 ) -> float:
-    iterator = classification_training_batches(data)
+    iterator = training_batches(data)
     # What is made ahead is not made while the clock runs.
     for _ in itertools.islice(iterator, 2 + data.prefetch_batches):
         pass

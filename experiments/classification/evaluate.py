@@ -16,12 +16,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from carafe_jax.data import (
-    ClassificationData,
-    classification_test_batches,
-    describe_source,
-)
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data import (
+    ClassificationData,
+    describe_source,
+    test_batches,
+)
 from carafe_jax.train import Which, run
 from experiments.classification.task import count_correct, mean_of_counts
 from experiments.classification.trained import Trained, load
@@ -76,7 +76,7 @@ def _measure(
     counts = [
         count(jax.tree.map(jnp.asarray, dict(batch)))
         for batch in track(
-            classification_test_batches(data),
+            test_batches(data),
             description="classifying",
             total=-(-images // data.batch_size),
             console=console,

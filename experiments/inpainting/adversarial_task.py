@@ -10,7 +10,6 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Float32, Key, UInt8
 
-from carafe_jax.data import InpaintingBatch, InpaintingData, held_out_examples
 from carafe_jax.errors import RefusedError
 from carafe_jax.losses import (
     discriminator_loss,
@@ -18,6 +17,12 @@ from carafe_jax.losses import (
     patch_weights,
 )
 from carafe_jax.losses.adversarial import Kind
+from carafe_jax.tasks.inpainting.data import (
+    InpaintingBatch,
+    InpaintingData,
+    open_test_examples,
+    stack_examples,
+)
 from carafe_jax.train import Aside, Batches, TrainState, Variables
 from experiments.inpainting.task import (
     PICTURES,
@@ -76,7 +81,7 @@ class AdversarialTask:
         self._networks = {"generator": generator, "discriminator": discriminator}
         self._data, self._loss, self._adversary = data, loss, adversary
         self._filler = Filler(generator, batch_size=data.batch_size)
-        self.test: InpaintingBatch = held_out_examples(data)
+        self.test: InpaintingBatch = stack_examples(open_test_examples(data))
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial variables of both networks."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from carafe_jax.data import InpaintingBatch, InpaintingData
+from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from experiments.inpainting.pixels import from_pixels, to_pixels
 
 # A network is compiled for each size that it meets; sizes are padded to multiples.

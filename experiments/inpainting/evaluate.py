@@ -23,14 +23,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from carafe_jax.data import (
-    HeldOut,
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    open_held_out,
+    InpaintingTestBatch,
+    TestExamples,
+    open_test_examples,
     stack_examples,
 )
-from carafe_jax.errors import RefusedError
 from carafe_jax.train import Which, run
 from experiments.inpainting import fills, report
 from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
@@ -92,7 +93,7 @@ def main(config: Evaluation, console: Console) -> int:
     """Fill every test picture with every method; print and write what came of it."""
     trained = load(config.workdir, which=config.checkpoint)
     data = _test_data(config, trained.data)
-    examples = open_held_out(data)
+    examples = open_test_examples(data)
     methods = _methods(config, trained, console)
     measured, sheet = _measure(config, examples, methods, console)
     output = config.output or config.workdir / "evaluation"
@@ -178,14 +179,14 @@ def _coarse_to_fine(
 
 def _measure(
     config: Evaluation,
-    examples: HeldOut,
+    examples: TestExamples,
     methods: Mapping[str, Fill],
     console: Console,
 ) -> tuple[Measured, Image.Image]:
     """Fill and measure batch by batch; draw some of what was filled."""
     drawn = set(spread(len(examples), count=config.sample_rows).tolist())
     pieces: list[Measured] = []
-    samples: list[InpaintingBatch] = []
+    samples: list[InpaintingTestBatch] = []
     filled_samples: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     starts = range(0, len(examples), config.batch_size)
     for start in track(starts, description="filling", console=console):

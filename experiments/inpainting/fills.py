@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float32
 from skimage.restoration import inpaint_biharmonic
 
-from carafe_jax.data import InpaintingBatch
 from carafe_jax.errors import MissingExtraError
+from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from experiments.inpainting.pixels import from_pixels, to_pixels
 
 

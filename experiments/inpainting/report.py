@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.table import Table
 from rich.text import Text
 
-from carafe_jax.data import InpaintingBatch
+from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from experiments.inpainting.pixels import to_pixels
 
 _HEADER = 24

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from rich.console import Console
 from rich.text import Text
 
-from carafe_jax.data import InpaintingBatch, InpaintingData
+from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from carafe_jax.train import Loop, Optimization, TrainState, check_config, is_first
 from carafe_jax.train import train as train_task
 from experiments.inpainting import fills, report

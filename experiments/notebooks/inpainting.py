@@ -18,17 +18,16 @@ from IPython.display import Markdown, display
 from matplotlib import pyplot as plt
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-from carafe_jax.data import (
-    FreeFormMasks,
-    InpaintingData,
-    free_form_mask,
-    held_out_examples,
-    open_photographs,
-    training_batches,
-)
+from carafe_jax.data import FreeFormHoles, free_form_hole, open_photographs
 from carafe_jax.losses import masked_l1
 from carafe_jax.metrics import inpainting_quality, to_unit_range
 from carafe_jax.models import UNet
+from carafe_jax.tasks.inpainting.data import (
+    InpaintingData,
+    open_test_examples,
+    stack_examples,
+    training_batches,
+)
 from carafe_jax.viz import (
     draw_kernels,
     draw_sources,
@@ -51,7 +50,7 @@ data = InpaintingData(
     source="builtin", crop_size=64, batch_size=8, colours="shuffled", test_crops=4
 )
 batches = training_batches(data)
-test = held_out_examples(data)
+test = stack_examples(open_test_examples(data))
 
 
 def punched(batch):
@@ -169,11 +168,11 @@ Markdown(table)
 # %%
 photograph = open_photographs("builtin", split="test", minimum_side=64)[0][::2, ::2]
 height, width, _ = photograph.shape
-mask = free_form_mask(
+mask = free_form_hole(
     np.random.default_rng(1),
     height=height,
     width=width,
-    masks=FreeFormMasks(brush_width=(0.03, 0.06), rectangles=(0, 0)),
+    holes=FreeFormHoles(brush_width=(0.03, 0.06), rectangles=(0, 0)),
 )
 mask[95:115, 30:60] = 1
 whole = {"image": np.float32(photograph)[None] / 127.5 - 1, "mask": mask[None]}

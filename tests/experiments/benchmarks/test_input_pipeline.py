@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import ClassificationData, decode_photograph
+from carafe_jax.data import decode_photograph
+from carafe_jax.tasks.classification.data import ClassificationData
 from experiments.benchmarks import input_pipeline
 from experiments.benchmarks.input_pipeline import InputPipeline, main
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.data.arguments import check
 
 
 def random_crop(
@@ -32,11 +32,8 @@ def random_crop(
     """
     height, width, _ = photograph.shape
     shorter = min(height, width)
-    if shorter < size:
-        raise RefusedError(
-            "`size` must not exceed the shorter side of the photograph "
-            f"({height} x {width}), got {size}."
-        )
+    rule = f"not exceed the shorter side of the photograph ({height} x {width})"
+    check("size", size, rule, holds=size <= shorter)
     smallest, largest = (max(size, round(shorter * part)) for part in fraction)
     side = int(rng.integers(smallest, largest, endpoint=True))
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)

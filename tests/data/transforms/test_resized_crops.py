@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data.resized_crops import Box, centre_box, decode_box, random_box
+from carafe_jax.data import Box, centre_box, decode_box, random_box
 
 IMAGENET = {"area": (0.08, 1.0), "ratio": (3 / 4, 4 / 3)}
 

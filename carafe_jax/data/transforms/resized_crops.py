@@ -74,7 +74,7 @@ def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Tell width and height of an image once it is turned upright."""
+    """Return width and height of an image once it is turned upright."""
     width, height = image.size
     turned = image.getexif().get(_ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)

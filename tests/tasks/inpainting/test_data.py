@@ -13,12 +13,15 @@ import orbax.checkpoint as ocp
 import pytest
 from PIL import Image
 
-from carafe_jax.data import (
-    FreeFormMasks,
+from carafe_jax.data import FreeFormHoles, TooManyUnreadableImagesError
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting import data as task
+from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    held_out_examples,
-    open_held_out,
+    InpaintingTestBatch,
+    open_test_examples,
+    stack_examples,
     training_batches,
 )
 
@@ -43,6 +46,10 @@ def greys(tmp_path) -> InpaintingData:
         path.parent.mkdir(exist_ok=True)
         Image.new("L", (20, 24), 10 * index).save(path)
     return dataclasses.replace(SMALL, source=str(tmp_path))
+
+
+def whole_test(data: InpaintingData) -> InpaintingTestBatch:
+    return stack_examples(open_test_examples(data))
 
 
 def which(batch) -> list[int]:
@@ -71,7 +78,7 @@ def test_black_and_white_are_the_ends_of_the_range(tmp_path):
         Image.new("L", (20, 20), grey).save(tmp_path / split / "a.png")
     data = dataclasses.replace(SMALL, source=str(tmp_path))
     assert set(np.unique(next(training_batches(data))["image"])) == {-1.0}
-    assert set(np.unique(held_out_examples(data)["image"])) == {1.0}
+    assert set(np.unique(whole_test(data)["image"])) == {1.0}
 
 
 def test_half_of_the_crops_are_flipped(tmp_path):
@@ -98,7 +105,7 @@ def test_shuffled_colours_come_in_every_order(tmp_path):
     assert len(orders) == 6
     # 200 draws of 1 in 6, give or take four standard deviations.
     assert ((counts > 12) & (counts < 55)).all()
-    held_out = (held_out_examples(data)["image"][:, 0, 0] + 1) * 127.5
+    held_out = (whole_test(data)["image"][:, 0, 0] + 1) * 127.5
     np.testing.assert_array_equal(np.rint(held_out), [[10, 20, 30]] * len(held_out))
 
 
@@ -165,61 +172,61 @@ def test_processes_share_the_batch_of_one_process(count):
         assert_same(together, batch)
 
 
-def test_held_out_examples_are_some_crops_of_each_photograph(greys):
-    examples = held_out_examples(greys)
+def test_test_examples_are_some_crops_of_each_photograph(greys):
+    examples = whole_test(greys)
     assert which(examples) == [10, 10, 10, 11, 11, 11]
     assert examples["mask"].shape == (6, 16, 16, 1)
     assert len(np.unique(examples["mask"], axis=0)) == 6
 
 
 def test_fewer_test_photographs_are_some_of_all(greys):
-    every = held_out_examples(greys)
-    some = held_out_examples(dataclasses.replace(greys, test_photographs=1))
+    every = whole_test(greys)
+    some = whole_test(dataclasses.replace(greys, test_photographs=1))
     crops = greys.test_crops
     assert len(every["image"]) == 2 * crops
     assert_same(some, jax.tree.map(lambda x: x[:crops], every))
 
 
-def test_held_out_examples_come_by_index(greys):
-    examples = open_held_out(greys)
+def test_test_examples_come_by_index(greys):
+    examples = open_test_examples(greys)
     assert len(examples) == 6
-    whole = held_out_examples(greys)
+    whole = whole_test(greys)
     assert_same(examples[4], jax.tree.map(lambda x: x[4], whole))
     for index in (-1, 6):
         with pytest.raises(IndexError):
             examples[index]
 
 
-def test_held_out_examples_do_not_depend_on_the_training_seed():
+def test_test_examples_do_not_depend_on_the_training_seed():
     other = dataclasses.replace(SMALL, seed=1, batch_size=2, read_threads=0)
-    assert_same(held_out_examples(other), held_out_examples(SMALL))
+    assert_same(whole_test(other), whole_test(SMALL))
 
 
-def test_another_test_seed_gives_other_held_out_examples():
-    other = held_out_examples(dataclasses.replace(SMALL, test_seed=1))
-    assert not np.array_equal(other["image"], held_out_examples(SMALL)["image"])
-    assert not np.array_equal(other["mask"], held_out_examples(SMALL)["mask"])
+def test_another_test_seed_gives_other_whole_test():
+    other = whole_test(dataclasses.replace(SMALL, test_seed=1))
+    assert not np.array_equal(other["image"], whole_test(SMALL)["image"])
+    assert not np.array_equal(other["mask"], whole_test(SMALL)["mask"])
 
 
-def test_held_out_examples_are_the_same_in_another_process(tmp_path):
+def test_test_examples_are_the_same_in_another_process(tmp_path):
     program = (
-        "import sys, numpy as np, carafe_jax.data as d\n"
+        "import sys, numpy as np, carafe_jax.tasks.inpainting.data as d\n"
         "data = d.InpaintingData(crop_size=16, batch_size=4, test_crops=3)\n"
-        "np.savez(sys.argv[1], **d.held_out_examples(data))\n"
+        "np.savez(sys.argv[1], **d.stack_examples(d.open_test_examples(data)))\n"
     )
     path = tmp_path / "examples.npz"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
     subprocess.run([sys.executable, "-c", program, path], env=environment, check=True)
     with np.load(path) as examples:
-        assert_same(dict(examples), held_out_examples(SMALL))
+        assert_same(dict(examples), whole_test(SMALL))
 
 
 def test_form_of_the_holes_is_taken_from_the_configuration():
-    masks = FreeFormMasks(strokes=(0, 0), rectangles=(1, 1), rectangle_side=(0.5, 0.5))
-    data = dataclasses.replace(SMALL, masks=masks)
+    holes = FreeFormHoles(strokes=(0, 0), rectangles=(1, 1), rectangle_side=(0.5, 0.5))
+    data = dataclasses.replace(SMALL, masks=holes)
     batches: list[InpaintingBatch] = [
         next(training_batches(data)),
-        held_out_examples(data),
+        whole_test(data),
     ]
     for batch in batches:
         assert set(batch["mask"].sum((1, 2, 3))) == {64.0}
@@ -245,6 +252,8 @@ def test_crops_of_a_folder_do_not_depend_on_the_cache(greys):
         ("test_fraction", 1.0, "lie between 0 and 1"),
         ("cache_mebibytes", -1, "not be negative"),
         ("read_threads", -1, "not be negative"),
+        ("worker_processes", -1, "not be negative"),
+        ("unreadable_limit", -1, "not be negative"),
         ("prefetch_batches", -1, "not be negative"),
     ],
 )
@@ -273,20 +282,96 @@ def test_refuses_processes_that_cannot_share(processes, message):
         training_batches(SMALL, **processes)
 
 
-@pytest.mark.parametrize("make", [training_batches, held_out_examples])
+@pytest.mark.parametrize("make", [training_batches, open_test_examples])
 def test_refuses_crops_larger_than_every_photograph(make):
-    with pytest.raises(ValueError, match=r"`crop_size`.* got 2000"):
+    with pytest.raises(ValueError, match=r"no side under 2000 pixels, got 'builtin'"):
         make(dataclasses.replace(SMALL, crop_size=2000))
 
 
-def test_library_does_not_load_grain_before_it_is_needed():
-    program = "import sys, carafe_jax; sys.exit('grain' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
+def damage(data: InpaintingData, *names: str) -> None:
+    for name in names:
+        pathlib.Path(data.source, name).write_bytes(b"no image")
 
 
-def test_one_module_knows_grain():
-    package = pathlib.Path(sys.modules["carafe_jax.data"].__path__[0])
-    users = [
-        path.name for path in package.rglob("*.py") if "grain." in path.read_text()
+def test_photograph_after_an_unreadable_one_takes_its_place(greys, caplog):
+    damage(greys, "train/03.png")
+    (batch,) = take(dataclasses.replace(greys, batch_size=1030), 1)
+    assert np.bincount(which(batch)).tolist() == [103, 103, 103, 0, 206, *[103] * 5]
+    assert "the 1st of at most 100: " in caplog.text
+    assert str(pathlib.Path(greys.source, "train/03.png")) in caplog.text
+
+
+def test_order_does_not_depend_on_what_is_unreadable(greys):
+    (expected,) = take(greys, 1)
+    first = which(expected)[0]
+    damage(greys, f"train/{first:02}.png")
+    (batch,) = take(greys, 1)
+    for index, photograph in enumerate(which(expected)):
+        if photograph != first:
+            for name in ("image", "mask"):
+                np.testing.assert_array_equal(batch[name][index], expected[name][index])
+
+
+def test_small_photographs_are_unreadable(greys, caplog):
+    Image.new("L", (32, 15)).save(pathlib.Path(greys.source, "train", "00.png"))
+    take(dataclasses.replace(greys, batch_size=64), 1)
+    assert "00.png (32 x 15 pixels, a side under 16)" in caplog.text
+
+
+def test_examples_of_an_unreadable_test_photograph_are_not_valid(greys):
+    expected = whole_test(greys)
+    damage(greys, "test/10.png")
+    examples = whole_test(greys)
+    assert examples["valid"].tolist() == [False] * 3 + [True] * 3
+    for name in ("image", "mask"):
+        np.testing.assert_array_equal(examples[name][3:], expected[name][3:])
+        assert not examples[name][:3].any()
+
+
+def test_too_many_unreadable_photographs_are_an_error(greys):
+    damage(greys, "train/01.png", "train/02.png")
+    data = dataclasses.replace(greys, unreadable_limit=1, batch_size=64)
+    with pytest.raises(TooManyUnreadableImagesError, match=r"allows 1 .* got 2: .*png"):
+        take(data, 1)
+
+
+@pytest.mark.parametrize("make", [training_batches, task.test_batches])
+def test_source_without_a_readable_photograph_is_an_error(greys, make):
+    data = dataclasses.replace(greys, crop_size=40)
+    message = r"`source` must hold images that .*\(20 x 24 pixels, a side under 40\)"
+    with pytest.raises(RefusedError, match=message):
+        next(make(data))
+
+
+def test_worker_processes_make_the_same_batches(greys):
+    workers = dataclasses.replace(greys, worker_processes=1, read_threads=1)
+    for first, second in zip(take(greys, 3), take(workers, 3), strict=True):
+        assert_same(first, second)
+
+
+@pytest.mark.parametrize("batch_size", [4, 6])
+@pytest.mark.parametrize("count", [1, 2])
+def test_processes_see_the_whole_test_set_once(greys, batch_size, count):
+    shards = [
+        list(
+            task.test_batches(
+                greys, batch_size=batch_size, process_index=i, process_count=count
+            )
+        )
+        for i in range(count)
     ]
-    assert users == ["loading.py"]
+    assert {len(shard) for shard in shards} == {-(-6 // batch_size)}
+    batches = [batch for step in zip(*shards, strict=True) for batch in step]
+    assert {len(batch["valid"]) for batch in batches} == {batch_size // count}
+    joined = {
+        name: np.concatenate([batch[name] for batch in batches])
+        for name in ("image", "mask", "valid")
+    }
+    valid = joined["valid"]
+    assert valid.tolist() == [True] * 6 + [False] * (len(valid) - 6)
+    assert_same({k: v[valid] for k, v in joined.items()}, whole_test(greys))
+
+
+def test_source_is_counted_without_reading_it(greys):
+    damage(greys, "train/01.png", "test/10.png")
+    assert task.describe_source(greys) == (10, 2)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
+from carafe_jax.data.arguments import check, check_range
 from carafe_jax.errors import RefusedError
 
 # Smaller maps leave no room for a hole and its surroundings.
@@ -15,7 +16,7 @@ _DRAWS_BEFORE_FALLBACK = 50
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FreeFormMasks:
+class FreeFormHoles:
     """What free-form holes look like.
 
     The strokes follow Algorithm 1 of Free-Form Image Inpainting with Gated
@@ -26,7 +27,7 @@ class FreeFormMasks:
     """
 
     strokes: tuple[int, int] = (1, 3)
-    """Brush strokes in a mask."""
+    """Brush strokes in a hole."""
     vertices: tuple[int, int] = (4, 12)
     """Segments of a stroke."""
     turn: tuple[float, float] = (48.0, 96.0)
@@ -37,53 +38,49 @@ class FreeFormMasks:
     brush_width: tuple[float, float] = (0.05, 0.15)
     """Width of a stroke."""
     rectangles: tuple[int, int] = (0, 1)
-    """Rectangles in a mask."""
+    """Rectangles in a hole."""
     rectangle_side: tuple[float, float] = (0.1, 0.4)
     """Height and width of a rectangle, drawn apart."""
     hole_share: tuple[float, float] = (0.05, 0.4)
-    """Part of the image that is hole, above 0 and below 1; other masks are drawn
+    """Part of the image that is hole, above 0 and below 1; other holes are drawn
     again."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            _check_range(field.name, getattr(self, field.name))
+            check_range(field.name, getattr(self, field.name))
         if self.strokes[1] + self.rectangles[1] == 0:
             raise RefusedError(
                 "`strokes` and `rectangles` must not both be (0, 0): "
-                "a mask needs something to draw."
+                "a hole needs something to draw."
             )
-        if self.strokes[1] > 0 and self.vertices[0] < 1:
-            raise RefusedError(
-                f"`vertices` must be at least 1 in each stroke, got {self.vertices}."
-            )
+        rule = "be at least 1 in each stroke"
+        holds = self.strokes[1] == 0 or self.vertices[0] >= 1
+        check("vertices", self.vertices, rule, holds=holds)
         low, high = self.hole_share
-        if not 0.0 < low < high < 1.0:
-            raise RefusedError(
-                "`hole_share` must be two increasing numbers between 0 and 1, "
-                f"got {self.hole_share}."
-            )
+        rule = "be two increasing numbers between 0 and 1"
+        check("hole_share", self.hole_share, rule, holds=0.0 < low < high < 1.0)
 
 
-def free_form_mask(
+def free_form_hole(
     rng: np.random.Generator,
     *,
     height: int,
     width: int,
-    masks: FreeFormMasks | None = None,
+    holes: FreeFormHoles | None = None,
 ) -> Float32[np.ndarray, "height width 1"]:
     """Draw one hole in the manner of Algorithm 1 of arXiv:1806.03589.
 
-    The mask depends on the state of `rng` and on the arguments alone. It has at least
-    one pixel of each kind. Its share of hole pixels lies in `masks.hole_share`; where
+    The hole depends on the state of `rng` and on the arguments alone. It has at least
+    one pixel of each kind. Its share of the image lies in `holes.hole_share`; where
     fifty draws miss that range, the hole is one rectangle with a share as near to the
     middle of the range as whole pixels allow.
 
     Args:
         rng: Source of every random choice.
-        height: Rows of the mask, in pixels, at least 8.
-        width: Columns of the mask, in pixels, at least 8.
-        masks: Number, size and form of strokes and rectangles; the defaults of
-            `FreeFormMasks` where it is left out.
+        height: Rows of the image, in pixels, at least 8.
+        width: Columns of the image, in pixels, at least 8.
+        holes: Number, size and form of strokes and rectangles; the defaults of
+            `FreeFormHoles` where it is left out.
 
     Returns:
         1 in the hole, 0 at the pixels that are kept.
@@ -92,12 +89,12 @@ def free_form_mask(
         RefusedError: If a side is shorter than 8 pixels.
     """
     for name, side in (("height", height), ("width", width)):
-        if side < MINIMUM_SIDE:
-            raise RefusedError(f"`{name}` must be at least {MINIMUM_SIDE}, got {side}.")
-    masks = FreeFormMasks() if masks is None else masks
-    low, high = masks.hole_share
+        rule = f"be at least {MINIMUM_SIDE}"
+        check(name, side, rule, holds=side >= MINIMUM_SIDE)
+    holes = FreeFormHoles() if holes is None else holes
+    low, high = holes.hole_share
     for _ in range(_DRAWS_BEFORE_FALLBACK):
-        hole = _draw_hole(rng, (width, height), masks)
+        hole = _draw_hole(rng, (width, height), holes)
         if low <= hole.mean() <= high and 0 < hole.sum() < hole.size:
             break
     else:
@@ -105,39 +102,31 @@ def free_form_mask(
     return hole.astype(np.float32)[..., None]
 
 
-def _check_range(name: str, ends: tuple[int, int] | tuple[float, float]) -> None:
-    low, high = ends
-    if not 0 <= low <= high < math.inf:
-        raise RefusedError(
-            f"`{name}` must be two numbers 0 <= low <= high, got {ends}."
-        )
-
-
 def _draw_hole(
-    rng: np.random.Generator, size: tuple[int, int], masks: FreeFormMasks
+    rng: np.random.Generator, size: tuple[int, int], holes: FreeFormHoles
 ) -> np.ndarray:
     canvas = Image.new("L", size)
     draw = ImageDraw.Draw(canvas)
-    for _ in range(_integer(rng, masks.strokes)):
-        _draw_stroke(draw, rng, masks)
-    for _ in range(_integer(rng, masks.rectangles)):
-        _draw_rectangle(draw, rng, masks)
+    for _ in range(_integer(rng, holes.strokes)):
+        _draw_stroke(draw, rng, holes)
+    for _ in range(_integer(rng, holes.rectangles)):
+        _draw_rectangle(draw, rng, holes)
     return np.asarray(canvas) > 0
 
 
 def _draw_stroke(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, masks: FreeFormMasks
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, holes: FreeFormHoles
 ) -> None:
     width, height = draw.im.size
     shorter = min(width, height)
-    brush = max(1, round(shorter * rng.uniform(*masks.brush_width)))
+    brush = max(1, round(shorter * rng.uniform(*holes.brush_width)))
     heading = rng.uniform(0.0, 2 * math.pi)
     x, y = rng.uniform(0.0, width), rng.uniform(0.0, height)
     points = [(x, y)]
-    for vertex in range(_integer(rng, masks.vertices)):
-        turn = math.radians(rng.uniform(*masks.turn))
+    for vertex in range(_integer(rng, holes.vertices)):
+        turn = math.radians(rng.uniform(*holes.turn))
         angle = heading + (turn if vertex % 2 else -turn)
-        length = shorter * rng.uniform(*masks.segment_length)
+        length = shorter * rng.uniform(*holes.segment_length)
         x = min(max(x + length * math.cos(angle), 0.0), width)
         y = min(max(y + length * math.sin(angle), 0.0), height)
         points.append((x, y))
@@ -148,12 +137,12 @@ def _draw_stroke(
 
 
 def _draw_rectangle(
-    draw: ImageDraw.ImageDraw, rng: np.random.Generator, masks: FreeFormMasks
+    draw: ImageDraw.ImageDraw, rng: np.random.Generator, holes: FreeFormHoles
 ) -> None:
     width, height = draw.im.size
     shorter = min(width, height)
     rows, columns = (
-        min(max(round(shorter * rng.uniform(*masks.rectangle_side)), 1), side)
+        min(max(round(shorter * rng.uniform(*holes.rectangle_side)), 1), side)
         for side in (height, width)
     )
     top = int(rng.integers(height - rows + 1))

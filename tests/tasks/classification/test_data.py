@@ -1,6 +1,5 @@
 """Batches of labelled images."""
 
-import dataclasses
 import json
 import logging
 
@@ -8,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data import (
+from carafe_jax.data import TooManyUnreadableImagesError
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification import data as task
+from carafe_jax.tasks.classification.data import (
     ClassificationData,
-    TooManyBrokenImagesError,
-    classification_test_batches,
-    classification_training_batches,
     describe_source,
+    training_batches,
 )
 
 # Images of one class have one colour, far from the others even after JPEG.
@@ -63,7 +63,7 @@ def assert_same(batches, expected):
 def test_batches_have_images_and_the_labels_of_their_colour(folder):
     data = make(folder)
     assert describe_source(data) == (("apple", "leaf", "sea"), 12, 7)
-    for batch in take(classification_training_batches(data), 6):
+    for batch in take(training_batches(data), 6):
         assert batch["image"].shape == (4, 8, 8, 3)
         assert batch["image"].dtype == np.uint8
         assert batch["label"].dtype == np.int32
@@ -72,7 +72,7 @@ def test_batches_have_images_and_the_labels_of_their_colour(folder):
 
 
 def test_each_epoch_visits_every_image_once_in_another_order(folder):
-    batches = take(classification_training_batches(make(folder)), 6)
+    batches = take(training_batches(make(folder)), 6)
     labels = np.concatenate([b["label"] for b in batches]).reshape(2, 12)
     for epoch in labels:
         np.testing.assert_array_equal(np.bincount(epoch), [5, 4, 3])
@@ -80,20 +80,20 @@ def test_each_epoch_visits_every_image_once_in_another_order(folder):
 
 
 def test_sequence_depends_on_the_seed_alone(folder):
-    expected = take(classification_training_batches(make(folder)), 5)
+    expected = take(training_batches(make(folder)), 5)
     again = make(folder, read_threads=0, prefetch_batches=1)
-    assert_same(take(classification_training_batches(again), 5), expected)
-    other = take(classification_training_batches(make(folder, seed=1)), 5)
+    assert_same(take(training_batches(again), 5), expected)
+    other = take(training_batches(make(folder, seed=1)), 5)
     with pytest.raises(AssertionError):
         assert_same(other, expected)
 
 
 def test_position_is_saved_and_restored_bit_for_bit(folder):
-    iterator = classification_training_batches(make(folder))
+    iterator = training_batches(make(folder))
     take(iterator, 4)
     state = json.loads(json.dumps(iterator.get_state()))
     expected = take(iterator, 3)
-    resumed = classification_training_batches(make(folder))
+    resumed = training_batches(make(folder))
     resumed.set_state(state)
     assert_same(take(resumed, 3), expected)
 
@@ -101,27 +101,25 @@ def test_position_is_saved_and_restored_bit_for_bit(folder):
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_the_examples_of_one(folder, count):
     data = make(folder)
-    whole = take(classification_training_batches(data), 3)
-    shares = [
+    whole = take(training_batches(data), 3)
+    shards = [
         take(
-            classification_training_batches(
-                data, process_index=index, process_count=count
-            ),
+            training_batches(data, process_index=index, process_count=count),
             3,
         )
         for index in range(count)
     ]
     for step, batch in enumerate(whole):
-        joined = np.concatenate([share[step]["image"] for share in shares])
+        joined = np.concatenate([shard[step]["image"] for shard in shards])
         np.testing.assert_array_equal(joined, batch["image"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("batch_size", [4, 8])
 def test_whole_test_set_is_seen_once(folder, batch_size, count):
-    shares = [
+    shards = [
         list(
-            classification_test_batches(
+            task.test_batches(
                 make(folder),
                 batch_size=batch_size,
                 process_index=index,
@@ -130,8 +128,8 @@ def test_whole_test_set_is_seen_once(folder, batch_size, count):
         )
         for index in range(count)
     ]
-    assert {len(share) for share in shares} == {-(-7 // batch_size)}
-    batches = [batch for share in shares for batch in share]
+    assert {len(shard) for shard in shards} == {-(-7 // batch_size)}
+    batches = [batch for shard in shards for batch in shard]
     assert {len(batch["label"]) for batch in batches} == {batch_size // count}
     valid = np.concatenate([batch["valid"] for batch in batches])
     labels = np.concatenate([batch["label"] for batch in batches])[valid]
@@ -139,9 +137,9 @@ def test_whole_test_set_is_seen_once(folder, batch_size, count):
 
 
 def test_worker_processes_make_the_same_batches(folder):
-    expected = take(classification_training_batches(make(folder)), 3)
+    expected = take(training_batches(make(folder)), 3)
     workers = make(folder, worker_processes=1, read_threads=1)
-    assert_same(take(classification_training_batches(workers), 3), expected)
+    assert_same(take(training_batches(workers), 3), expected)
 
 
 def damage(folder, *names):
@@ -152,17 +150,17 @@ def damage(folder, *names):
 def test_image_after_an_unreadable_one_takes_its_place(folder, caplog):
     damage(folder, "train/leaf/0.JPEG")
     with caplog.at_level(logging.WARNING):
-        batches = take(classification_training_batches(make(folder)), 3)
+        batches = take(training_batches(make(folder)), 3)
     labels = np.concatenate([b["label"] for b in batches])
     np.testing.assert_array_equal(np.bincount(labels), [5, 4, 3])
     assert "leaf/0.JPEG" in caplog.text
-    assert_same(take(classification_training_batches(make(folder)), 3), batches)
+    assert_same(take(training_batches(make(folder)), 3), batches)
 
 
 def test_unreadable_test_image_is_not_valid(folder, caplog):
     damage(folder, "val/sea/0.JPEG")
     with caplog.at_level(logging.WARNING):
-        batches = list(classification_test_batches(make(folder)))
+        batches = list(task.test_batches(make(folder)))
     valid = np.concatenate([batch["valid"] for batch in batches])
     assert valid.sum() == 6
     assert "sea/0.JPEG" in caplog.text
@@ -170,11 +168,12 @@ def test_unreadable_test_image_is_not_valid(folder, caplog):
 
 def test_too_many_unreadable_images_are_an_error(folder):
     damage(folder, "val/sea/0.JPEG", "val/apple/0.JPEG")
-    data = make(folder, broken_limit=1, read_threads=0)
+    data = make(folder, unreadable_limit=1, read_threads=0)
     with pytest.raises(
-        TooManyBrokenImagesError, match=r"`broken_limit` allows 1 .* got 2: .*0.JPEG"
+        TooManyUnreadableImagesError,
+        match=r"`unreadable_limit` allows 1 .* got 2: .*0.JPEG",
     ):
-        list(classification_test_batches(data))
+        list(task.test_batches(data))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +185,7 @@ def test_too_many_unreadable_images_are_an_error(folder):
         ({"crop_area": (0.5, 0.4)}, "`crop_area` must be two numbers"),
         ({"crop_ratio": (0.0, 1.0)}, "`crop_ratio` must be two numbers"),
         ({"seed": -1}, r"`seed` must lie in \[0, 2\*\*32\)"),
-        ({"broken_limit": -1}, "`broken_limit` must not be negative"),
+        ({"unreadable_limit": -1}, "`unreadable_limit` must not be negative"),
         ({"worker_processes": -1}, "`worker_processes` must not be negative"),
     ],
 )
@@ -197,21 +196,41 @@ def test_values_that_make_no_sense_are_refused(folder, fields, message):
 
 def test_processes_that_cannot_share_a_batch_are_refused(folder):
     with pytest.raises(ValueError, match="`batch_size` must be a positive multiple of"):
-        classification_training_batches(make(folder), process_count=3)
+        training_batches(make(folder), process_count=3)
     with pytest.raises(ValueError, match=r"`process_index` must lie in \[0, 2\)"):
-        classification_training_batches(make(folder), process_index=2, process_count=2)
+        training_batches(make(folder), process_index=2, process_count=2)
 
 
-def test_folders_that_are_no_source_are_refused(folder, tmp_path):
-    def opened(source):
-        return classification_test_batches(
-            dataclasses.replace(make(folder), source=str(source))
-        )
+def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
+    damage(folder, "train/leaf/0.JPEG", "train/apple/0.JPEG")
+    data = make(folder, unreadable_limit=1, worker_processes=1, read_threads=1)
+    with pytest.raises(
+        TooManyUnreadableImagesError, match="`unreadable_limit` allows 1"
+    ):
+        take(training_batches(data), 3)
 
-    with pytest.raises(ValueError, match="`source` must be an existing folder"):
-        opened(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="have a folder named val or validation"):
-        opened(tmp_path / "train")
-    (tmp_path / "val" / "moon").mkdir()
-    with pytest.raises(ValueError, match="in its train folder as well, got moon"):
-        opened(tmp_path)
+
+@pytest.mark.parametrize("batches", [training_batches, task.test_batches])
+def test_source_without_a_readable_image_is_an_error(folder, batches):
+    for path in folder.rglob("*.JPEG"):
+        path.write_bytes(b"no image")
+    with pytest.raises(RefusedError, match=r"can be read, got none among .*0.JPEG"):
+        next(batches(make(folder)))
+
+
+def test_folder_without_splits_is_split_by_a_hash(tmp_path):
+    write_images(tmp_path, {"apple": 8, "leaf": 8})
+    data = make(tmp_path, test_fraction=0.3)
+    source = describe_source(data)
+    assert source.classes == ("apple", "leaf")
+    assert source.training_images + source.test_images == 16
+    assert source.test_images > 0
+    (batch,) = take(training_batches(data), 1)
+    strongest = batch["image"].mean((1, 2)).argmax(-1)
+    np.testing.assert_array_equal(strongest, batch["label"])
+
+
+def test_missing_folder_is_refused(tmp_path):
+    for batches in (training_batches, task.test_batches):
+        with pytest.raises(RefusedError, match="`source` must be an existing folder"):
+            batches(make(tmp_path / "nowhere"))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from carafe_jax.data.crops import random_crop
+from carafe_jax.data.transforms.crops import random_crop
 
 
 def coordinates(height: int, width: int) -> np.ndarray:

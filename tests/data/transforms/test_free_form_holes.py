@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from carafe_jax.data import FreeFormMasks, free_form_mask
+from carafe_jax.data import FreeFormHoles, free_form_hole
 
 
 def draw(seed: int, *, height: int = 64, width: int = 64, **kwargs) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return free_form_mask(
-        rng, height=height, width=width, masks=FreeFormMasks(**kwargs)
+    return free_form_hole(
+        rng, height=height, width=width, holes=FreeFormHoles(**kwargs)
     )
 
 
@@ -26,20 +26,20 @@ def components(hole: np.ndarray) -> int:
     return count
 
 
-def test_mask_is_float_with_one_channel_of_zeros_and_ones():
-    mask = draw(0, height=40, width=56)
-    assert mask.shape == (40, 56, 1)
-    assert mask.dtype == np.float32
-    assert set(np.unique(mask)) == {0.0, 1.0}
+def test_hole_is_float_with_one_channel_of_zeros_and_ones():
+    hole = draw(0, height=40, width=56)
+    assert hole.shape == (40, 56, 1)
+    assert hole.dtype == np.float32
+    assert set(np.unique(hole)) == {0.0, 1.0}
 
 
-def test_same_generator_state_draws_the_same_mask():
+def test_same_generator_state_draws_the_same_hole():
     np.testing.assert_array_equal(draw(3), draw(3))
 
 
-def test_successive_masks_of_one_generator_differ():
+def test_successive_holes_of_one_generator_differ():
     rng = np.random.default_rng(0)
-    first, second = (free_form_mask(rng, height=64, width=64) for _ in range(2))
+    first, second = (free_form_hole(rng, height=64, width=64) for _ in range(2))
     assert np.any(first != second)
 
 
@@ -61,8 +61,8 @@ def test_share_hardly_depends_on_the_resolution():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_stroke_is_one_connected_hole(seed):
-    mask = draw(seed, strokes=(1, 1), rectangles=(0, 0), hole_share=(1e-6, 0.99))
-    assert components(mask[..., 0] > 0) == 1
+    hole = draw(seed, strokes=(1, 1), rectangles=(0, 0), hole_share=(1e-6, 0.99))
+    assert components(hole[..., 0] > 0) == 1
 
 
 def test_wider_brush_makes_a_larger_hole():
@@ -77,7 +77,7 @@ def test_wider_brush_makes_a_larger_hole():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rectangle_has_the_given_sides(seed):
-    mask = draw(
+    hole = draw(
         seed,
         height=50,
         width=80,
@@ -86,23 +86,23 @@ def test_rectangle_has_the_given_sides(seed):
         rectangle_side=(0.2, 0.2),
         hole_share=(1e-6, 0.99),
     )
-    rows, columns = np.nonzero(mask[..., 0])
+    rows, columns = np.nonzero(hole[..., 0])
     assert np.ptp(rows) == 9
     assert np.ptp(columns) == 9
-    assert mask.sum() == 100
+    assert hole.sum() == 100
 
 
 def test_unreachable_share_gives_one_rectangle_of_that_share():
-    mask = draw(0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_share=(0.6, 0.7))
-    assert 0.6 <= mask.mean() <= 0.7
-    rows, columns = np.nonzero(mask[..., 0])
-    assert mask.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    hole = draw(0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_share=(0.6, 0.7))
+    assert 0.6 <= hole.mean() <= 0.7
+    rows, columns = np.nonzero(hole[..., 0])
+    assert hole.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
 
 
 @pytest.mark.parametrize("share", [(1e-9, 2e-9), (1 - 2e-9, 1 - 1e-9)])
-def test_mask_has_pixels_of_both_kinds_whatever_the_share(share):
-    mask = draw(0, height=8, width=8, hole_share=share)
-    assert 0 < mask.sum() < 64
+def test_hole_has_pixels_of_both_kinds_whatever_the_share(share):
+    hole = draw(0, height=8, width=8, hole_share=share)
+    assert 0 < hole.sum() < 64
 
 
 @pytest.mark.parametrize(
@@ -118,9 +118,9 @@ def test_mask_has_pixels_of_both_kinds_whatever_the_share(share):
         ({"strokes": (0, 0), "rectangles": (0, 0)}, "`strokes` and `rectangles`"),
     ],
 )
-def test_refuses_masks_that_cannot_be_drawn(kwargs, message):
+def test_refuses_holes_that_cannot_be_drawn(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        FreeFormMasks(**kwargs)
+        FreeFormHoles(**kwargs)
 
 
 @pytest.mark.parametrize("side", ["height", "width"])

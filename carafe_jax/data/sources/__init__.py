@@ -1,0 +1,29 @@
+"""Sources of images: folders, TensorFlow Datasets, built-in photographs."""
+
+from carafe_jax.data.sources.decoded import DecodedPhotographs as DecodedPhotographs
+from carafe_jax.data.sources.folder import list_images as list_images
+from carafe_jax.data.sources.images import EncodedImages as EncodedImages
+from carafe_jax.data.sources.images import LabelledImages as LabelledImages
+from carafe_jax.data.sources.images import NamedImages as NamedImages
+from carafe_jax.data.sources.images import Photographs as Photographs
+from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
+from carafe_jax.data.sources.opening import open_photographs as open_photographs
+from carafe_jax.data.sources.splits import Split as Split
+from carafe_jax.data.sources.unreadable import (
+    TooManyUnreadableImagesError as TooManyUnreadableImagesError,
+)
+from carafe_jax.data.sources.unreadable import UnreadableImages as UnreadableImages
+
+__all__ = [
+    "DecodedPhotographs",
+    "EncodedImages",
+    "LabelledImages",
+    "NamedImages",
+    "Photographs",
+    "Split",
+    "TooManyUnreadableImagesError",
+    "UnreadableImages",
+    "list_images",
+    "open_labelled_images",
+    "open_photographs",
+]

@@ -1,0 +1,81 @@
+"""The photographs that ship with scikit-image."""
+
+import dataclasses
+
+import numpy as np
+import skimage.data
+from jaxtyping import UInt8
+from PIL import Image
+
+from carafe_jax.data.decoding import reduce_to
+from carafe_jax.data.sources.splits import Split
+from carafe_jax.errors import RefusedError
+
+# Functions of `skimage.data`. Their pictures ship in scikit-image's wheel; its other
+# colour photographs need a network.
+_NAMES: dict[Split, tuple[str, ...]] = {
+    "train": (
+        "astronaut",
+        "coffee",
+        "hubble_deep_field",
+        "retina",
+        "stereo_motorcycle",
+    ),
+    "test": ("chelsea", "rocket"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltinPhotographs:
+    """Photographs in memory, by index."""
+
+    names: tuple[str, ...]
+    photographs: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.photographs)
+
+    def name(self, index: int) -> str:
+        """Return where scikit-image has the photograph."""
+        return f"skimage.data.{self.names[index]}"
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        return self.photographs[index]
+
+
+def open_builtin(
+    *, split: Split, minimum_side: int, sufficient_side: int | None
+) -> BuiltinPhotographs:
+    """Load one part of the built-in photographs.
+
+    Args:
+        split: Which part; chelsea and rocket are the test.
+        minimum_side: Shortest side in pixels; smaller photographs are left out.
+        sufficient_side: As in `decode_photograph`.
+
+    Returns:
+        Photographs in memory.
+
+    Raises:
+        RefusedError: If every photograph is smaller.
+    """
+    loaded = [(name, pixels) for name in _NAMES[split] for pixels in _load(name)]
+    largest = max(min(pixels.shape[:2]) for _, pixels in loaded)
+    if minimum_side > largest:
+        raise RefusedError(
+            f"`source` must hold photographs for {split!r} with no side under "
+            f"{minimum_side} pixels, got 'builtin', where the largest has {largest}."
+        )
+    large = [
+        (name, np.array(reduce_to(Image.fromarray(pixels), sufficient_side)))
+        for name, pixels in loaded
+        if min(pixels.shape[:2]) >= minimum_side
+    ]
+    names, photographs = zip(*large, strict=True)
+    return BuiltinPhotographs(names, photographs)
+
+
+def _load(name: str) -> list[np.ndarray]:
+    loaded = getattr(skimage.data, name)()
+    # A stereo pair comes with its disparities.
+    return list(loaded[:2]) if isinstance(loaded, tuple) else [loaded]

@@ -1,0 +1,65 @@
+"""Photographs that are decoded when they are first read, and then held in memory."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import UInt8
+
+from carafe_jax.data.decoding import decode_image
+from carafe_jax.data.sources.images import EncodedImages
+from carafe_jax.data.sources.process_lock import ProcessLock
+from carafe_jax.errors import RefusedError
+
+
+@dataclasses.dataclass
+class DecodedPhotographs:
+    """Photographs by index, decoded when they are read; several threads may read."""
+
+    images: EncodedImages
+    minimum_side: int
+    """Shortest side that an image may have, in pixels."""
+    sufficient_side: int | None = None
+    """As in `decode_photograph`."""
+    cache_bytes: int = 0
+    """Memory for decoded photographs. The first that are read and fit stay in it."""
+
+    def __post_init__(self) -> None:
+        self._lock = ProcessLock()
+        self._kept: dict[int, np.ndarray] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """Return the file or the record of a photograph."""
+        return self.images.name(index)
+
+    def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        """Decode a photograph, or take it from memory.
+
+        Raises:
+            OSError, ValueError: (or another of `decoding.UNREADABLE`) If it is damaged
+                or too small.
+        """
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        decoded = self._decode(index)
+        # Whoever has it from memory shares it.
+        decoded.setflags(write=False)
+        with self._lock:
+            fits = self._bytes + decoded.nbytes <= self.cache_bytes
+            if fits and index not in self._kept:
+                self._bytes += decoded.nbytes
+                self._kept[index] = decoded
+        return decoded
+
+    def _decode(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
+        with self.images.open(index) as image:
+            width, height = image.size
+            if min(width, height) < self.minimum_side:
+                raise RefusedError(
+                    f"{width} x {height} pixels, a side under {self.minimum_side}"
+                )
+            return decode_image(image, sufficient_side=self.sufficient_side)

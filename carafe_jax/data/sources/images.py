@@ -1,0 +1,48 @@
+"""Interfaces of sources: images by index, opened or decoded when they are asked for."""
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+
+@runtime_checkable
+class NamedImages(Protocol):
+    """A number of images, each with a name for messages."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int, /) -> str:
+        """Return the file or the record of an image."""
+        ...
+
+
+@runtime_checkable
+class EncodedImages(NamedImages, Protocol):
+    """Random access to images that are not yet decoded."""
+
+    def open(self, index: int, /) -> Image.Image:
+        """Open an image; its pixels stay in the file."""
+        ...
+
+
+@runtime_checkable
+class LabelledImages(NamedImages, Protocol):
+    """Random access to images that are not yet decoded, and to their classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        ...
+
+    def open(self, index: int, /) -> tuple[Image.Image, int]:
+        """Open an image, its pixels still in the file; return it with its label."""
+        ...
+
+
+@runtime_checkable
+class Photographs(NamedImages, Protocol):
+    """Random access to photographs, each 8-bit RGB of its own size."""
+
+    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w 3"]: ...

@@ -1,0 +1,108 @@
+"""Photographs and labelled images from any source, opened by its name."""
+
+import pathlib
+
+from carafe_jax.data.arguments import check, check_between_0_and_1, check_positive
+from carafe_jax.data.sources.builtin import open_builtin
+from carafe_jax.data.sources.decoded import DecodedPhotographs
+from carafe_jax.data.sources.folder import open_image_files
+from carafe_jax.data.sources.images import LabelledImages, Photographs
+from carafe_jax.data.sources.labelled_folder import open_labelled_folder
+from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
+from carafe_jax.errors import no_type_check
+
+_TFDS = "tfds:"
+
+
+@no_type_check
+def open_photographs(
+    source: str,
+    *,
+    split: Split,
+    minimum_side: int,
+    sufficient_side: int | None = None,
+    test_fraction: float = 0.1,
+    cache_bytes: int = 2**31,
+) -> Photographs:
+    """Open one part of a source of photographs; no file is opened yet.
+
+    Args:
+        source: "builtin" for the photographs that ship with scikit-image (chelsea and
+            rocket are the test), the path of a folder of images in any nesting, or
+            "tfds:NAME" for a data set that TensorFlow Datasets has already prepared.
+        split: Which part, by the rule of `sources.splits`.
+        minimum_side: Shortest side that a photograph may have, in pixels. Smaller
+            built-in ones are left out; reading another that is smaller is an error,
+            as reading a damaged one is (see `UnreadableImages`).
+        sufficient_side: Length in pixels that is enough for the shorter side: larger
+            photographs are reduced by a whole factor, never below it.
+        test_fraction: Part of a folder that is kept for the test, in (0, 1), where no
+            sub-folders split it.
+        cache_bytes: Memory in which decoded photographs are held once they are read.
+
+    Returns:
+        Photographs by index, RGB in [0, 255], in an order that is always the same: of
+        a folder, that of the relative paths.
+
+    Raises:
+        RefusedError: If the source does not exist, or holds nothing for this part.
+        MissingExtraError: If TensorFlow Datasets is needed and not installed.
+    """
+    check_positive("minimum_side", minimum_side)
+    check(
+        "sufficient_side",
+        sufficient_side,
+        f"be at least `minimum_side`, {minimum_side}",
+        holds=sufficient_side is None or sufficient_side >= minimum_side,
+    )
+    _check_split(split, test_fraction)
+    rule = "be 'builtin', 'tfds:NAME' or the path of a folder"
+    check("source", source, rule, holds=source != "")
+    if source == "builtin":
+        return open_builtin(
+            split=split, minimum_side=minimum_side, sufficient_side=sufficient_side
+        )
+    if source.startswith(_TFDS):
+        images = open_tfds(source.removeprefix(_TFDS), split=split)
+    else:
+        folder = pathlib.Path(source).expanduser()
+        images = open_image_files(folder, split=split, test_fraction=test_fraction)
+    return DecodedPhotographs(images, minimum_side, sufficient_side, cache_bytes)
+
+
+@no_type_check
+def open_labelled_images(
+    source: str, *, split: Split, test_fraction: float = 0.1
+) -> LabelledImages:
+    """Open one part of a source of labelled images; no file is opened yet.
+
+    Args:
+        source: Path of a folder `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, whose classes are
+            numbered in the order of their names; or "tfds:NAME" for a data set with
+            "image" and "label" that TensorFlow Datasets has already prepared, such as
+            "tfds:imagenet2012".
+        split: Which part, by the rule of `sources.splits`.
+        test_fraction: As in `open_photographs`.
+
+    Returns:
+        Images by index, in an order that is always the same: of a folder, that of the
+        relative paths.
+
+    Raises:
+        RefusedError: If the source does not exist, holds nothing for this part, or its
+            test has a class that is not trained.
+        MissingExtraError: If TensorFlow Datasets is needed and not installed.
+    """
+    _check_split(split, test_fraction)
+    rule = "be 'tfds:NAME' or the path of a folder"
+    check("source", source, rule, holds=source != "")
+    if source.startswith(_TFDS):
+        return open_labelled_tfds(source.removeprefix(_TFDS), split=split)
+    folder = pathlib.Path(source).expanduser()
+    return open_labelled_folder(folder, split=split, test_fraction=test_fraction)
+
+
+def _check_split(split: str, test_fraction: float) -> None:
+    check("split", split, "be 'train' or 'test'", holds=split in ("train", "test"))
+    check_between_0_and_1("test_fraction", test_fraction)

@@ -1,0 +1,72 @@
+"""The rule by which sources are split into images to train on and images to test.
+
+It is the same for photographs and for labelled images:
+
+- A folder with a sub-folder `train` and one of `val`, `validation` and `test` is split
+  by them; the first of the three that exists is the test.
+- Any other folder is split by a hash of each file's relative path, which puts
+  `test_fraction` of the files into the test. A file stays in its part when others join
+  the folder. Of two files or more, neither part is empty.
+- A data set of TensorFlow Datasets is split into its "train" and the first of its
+  "validation" and "test" that exists.
+"""
+
+import hashlib
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeVar
+
+Split = Literal["train", "test"]
+T = TypeVar("T")
+
+_TEST_FOLDERS = ("val", "validation", "test")
+_TFDS: dict[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "test": ("validation", "test"),
+}
+
+
+def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
+    """Return the sub-folders that split a folder, or None where it has no such pair."""
+    train = folder / "train"
+    for name in _TEST_FOLDERS:
+        if (folder / name).is_dir() and train.is_dir():
+            return {"train": train, "test": folder / name}
+    return None
+
+
+def split_names(
+    names: Sequence[str], split: Split, *, test_fraction: float
+) -> list[str]:
+    """Return the files of one part of a folder that is split by a hash.
+
+    Args:
+        names: Relative paths of all files.
+        split: Which part.
+        test_fraction: Part of the files that is kept for the test, in (0, 1).
+
+    Returns:
+        Some of the names, in their order.
+    """
+    ranks = {name: _rank(name) for name in names}
+    test = {name for name, rank in ranks.items() if rank < test_fraction}
+    if len(names) > 1:
+        test.add(min(names, key=ranks.__getitem__))
+        test.discard(max(names, key=ranks.__getitem__))
+    return [name for name in names if (name in test) == (split == "test")]
+
+
+def split_of_tfds(parts: Mapping[str, T], split: Split) -> T | None:
+    """Return one part of a data set of TFDS, or None where it is missing."""
+    return next((parts[name] for name in _TFDS[split] if name in parts), None)
+
+
+def tfds_names(split: Split) -> str:
+    """Return the names that a part may have in TFDS, for messages."""
+    return " or ".join(_TFDS[split])
+
+
+def _rank(name: str) -> float:
+    digest = hashlib.sha256(os.fsencode(name)).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

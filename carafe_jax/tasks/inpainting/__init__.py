@@ -1,0 +1,1 @@
+"""Filling of holes in photographs."""

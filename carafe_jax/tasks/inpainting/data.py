@@ -1,0 +1,331 @@
+"""Batches for inpainting: photographs -> crops with holes."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypedDict
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from carafe_jax.data import (
+    BatchIterator,
+    FreeFormHoles,
+    Photographs,
+    Split,
+    UnreadableImages,
+    batches_of_all,
+    endless_batches,
+    free_form_hole,
+    open_photographs,
+    random_crop,
+)
+from carafe_jax.data.arguments import (
+    check,
+    check_fractions,
+    check_not_negative,
+    check_positive,
+    check_seed,
+)
+from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
+from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
+from carafe_jax.train.config import changes_no_number
+
+# An epoch of fewer is made longer: grain takes milliseconds for each index of a short
+# shuffle (it draws from a range of fixed size until the index is small enough).
+_VISITS_IN_AN_EPOCH = 1024
+
+
+class InpaintingBatch(TypedDict):
+    """Images with holes to train on."""
+
+    image: Float32[np.ndarray, "*b h w 3"]
+    """Whole photographs, RGB in [-1, 1]."""
+    mask: Float32[np.ndarray, "*b h w 1"]
+    """1 in the hole, 0 at the pixels that are given."""
+
+
+class InpaintingTestBatch(InpaintingBatch):
+    """Images with holes to test on."""
+
+    valid: Bool[np.ndarray, "*b"]
+    """False where there is no image: an unreadable one, or none, at the end of the last
+    batch."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InpaintingData:
+    """Where photographs come from and how crops and holes are made of them."""
+
+    source: str = "builtin"
+    """"builtin" (photographs that ship with scikit-image), the path of a folder of
+    images, or "tfds:NAME"."""
+    crop_size: int = 64
+    """Side of the images in a batch, in pixels, at least 8. Photographs with a shorter
+    side count as unreadable."""
+    crop_fraction: tuple[float, float] = (0.25, 1.0)
+    """Smallest and largest square to cut, as fractions of the shorter side of the
+    photograph, in (0, 1]; never under `crop_size` pixels."""
+    colours: Literal["kept", "shuffled"] = "kept"
+    """"shuffled": the three channels of each training crop change places at random,
+    which makes more of a few photographs."""
+    batch_size: int = 16
+    """Crops in a step, over all processes together."""
+    masks: FreeFormHoles = dataclasses.field(default_factory=FreeFormHoles)
+    """Form of the holes."""
+    seed: int = 0
+    """Of the order, the crops and the holes of training, in [0, 2**32)."""
+    test_seed: int = 0
+    """Of the crops and the holes of the test set, in [0, 2**32)."""
+    test_crops: int = 8
+    """Fixed crops of each test photograph."""
+    test_photographs: int | None = None
+    """Test photographs to use, spread over all of them; None uses each."""
+    test_fraction: float = 0.1
+    """Part of a folder that is kept for the test, in (0, 1), where no sub-folders
+    `train` and `val`, `validation` or `test` split it."""
+    unreadable_limit: int = changes_no_number(100)
+    """Photographs that may be unreadable, in each process that reads, before it is an
+    error."""
+    cache_mebibytes: int = changes_no_number(2048)
+    """Memory for decoded photographs, in each process that reads and for each part of
+    the source: a photograph that fits is decoded only once."""
+    worker_processes: int = changes_no_number(0)
+    """Processes that make batches; 0 makes them in the threads of this one."""
+    read_threads: int = changes_no_number(2)
+    """Threads of each process that make batches ahead; 0 makes each when it is asked
+    for."""
+    prefetch_batches: int = changes_no_number(8)
+    """Batches made ahead, in each process."""
+
+    def __post_init__(self) -> None:
+        check_reading(self)
+        check_positive("test_crops", self.test_crops)
+        value = self.test_photographs
+        rule = "be positive or None"
+        check("test_photographs", value, rule, holds=value is None or value >= 1)
+        check_not_negative("cache_mebibytes", self.cache_mebibytes)
+        check_seed("test_seed", self.test_seed)
+        rule = f"be at least {MINIMUM_SIDE}"
+        check("crop_size", self.crop_size, rule, holds=self.crop_size >= MINIMUM_SIDE)
+        holds = self.colours in ("kept", "shuffled")
+        check("colours", self.colours, "be 'kept' or 'shuffled'", holds=holds)
+        check_fractions("crop_fraction", self.crop_fraction)
+
+
+class Source(NamedTuple):
+    """Contents of a source of photographs."""
+
+    training_images: int
+    test_images: int
+
+
+def describe_source(data: InpaintingData) -> Source:
+    """Return the number of photographs, without reading one of a folder.
+
+    Raises:
+        RefusedError: If the source cannot be used (see `open_photographs`).
+    """
+    return Source(len(_open(data, "train")), len(_open(data, "test")))
+
+
+def training_batches(
+    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
+) -> "BatchIterator[InpaintingBatch]":
+    """Iterate over training batches without end.
+
+    The photographs are shuffled anew in each epoch; an epoch visits each once, or
+    equally often and at least 1024 times altogether. Each visit is another crop,
+    flipped left to right in half of the cases, with another hole. The sequence
+    depends on `data` alone. `get_state()` of the iterator is a small dict, and
+    `set_state` goes on from it bit for bit. Step n of all processes together holds
+    the same examples whatever their number. The photograph after an unreadable one
+    takes its place.
+
+    Args:
+        data: Source, sizes and seed.
+        process_index: Which of the processes this is, as `jax.process_index()`.
+        process_count: How many make each batch together, as `jax.process_count()`.
+
+    Returns:
+        Iterator over dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole, of
+        `batch_size / process_count` examples.
+
+    Raises:
+        RefusedError: If the source cannot be used (see `open_photographs`), or the
+            batch cannot be split evenly; later, if no photograph can be read.
+        TooManyUnreadableImagesError: Later, if more than `unreadable_limit` photographs
+            are unreadable.
+    """
+    shard = shard_of(data, process_index=process_index, process_count=process_count)
+    photographs = _open(data, "train")
+    unreadable = UnreadableImages(photographs, data.unreadable_limit)
+    return endless_batches(
+        functools.partial(
+            _training_example, photographs=photographs, unreadable=unreadable, data=data
+        ),
+        count=len(photographs),
+        visits=math.ceil(_VISITS_IN_AN_EPOCH / len(photographs)),
+        seed=data.seed,
+        shard=shard,
+        loading=loading_of(data),
+    )
+
+
+def test_batches(
+    data: InpaintingData,
+    *,
+    batch_size: int | None = None,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> "BatchIterator[InpaintingTestBatch]":
+    """Iterate once over exactly the whole test set, see `TestExamples`.
+
+    Every process gets as many batches, all of one size. What the examples do not fill
+    is not valid.
+
+    Args:
+        data: Source, sizes and seed.
+        batch_size: Crops in a batch, over all processes together; by default that of
+            training.
+        process_index: Which of the processes this is, as `jax.process_index()`.
+        process_count: How many make each batch together, as `jax.process_count()`.
+
+    Returns:
+        Iterator over dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
+        `valid`.
+
+    Raises:
+        RefusedError: As by `training_batches`.
+        TooManyUnreadableImagesError: As by `training_batches`.
+    """
+    shard = shard_of(
+        data,
+        batch_size=batch_size,
+        process_index=process_index,
+        process_count=process_count,
+    )
+    examples = open_test_examples(data)
+    return batches_of_all(
+        examples.__getitem__,
+        blank=_blank(data.crop_size),
+        count=len(examples),
+        shard=shard,
+        loading=loading_of(data),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class TestExamples:
+    """The test set: fixed crops with fixed holes, made when they are asked for.
+
+    Each test photograph that is used gives `data.test_crops` crops, one after another.
+    They depend on the photographs, the sizes, the form of the holes and
+    `data.test_seed`; not on the machine, the process or `data.seed`. Those of an
+    unreadable photograph are not valid.
+    """
+
+    __test__ = False  # For pytest, which takes classes of such names for tests.
+
+    data: InpaintingData
+    photographs: Photographs
+    chosen: tuple[int, ...]
+    """Which photographs are used."""
+    unreadable: UnreadableImages
+
+    def __len__(self) -> int:
+        return len(self.chosen) * self.data.test_crops
+
+    def __iter__(self) -> Iterator[InpaintingTestBatch]:
+        return map(self.__getitem__, range(len(self)))
+
+    def __getitem__(self, index: int) -> InpaintingTestBatch:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        which, crop = divmod(index, self.data.test_crops)
+        chosen = self.chosen[which]
+        photograph = self.unreadable.read_or_none(chosen, self.photographs.__getitem__)
+        if photograph is None:
+            return _blank(self.data.crop_size)
+        rng = np.random.default_rng([self.data.test_seed, chosen, crop])
+        example = _example(photograph, rng, self.data)
+        return InpaintingTestBatch(**example, valid=np.array(True))
+
+
+def open_test_examples(data: InpaintingData) -> TestExamples:
+    """Open the test set.
+
+    Args:
+        data: Source, sizes and seed.
+
+    Returns:
+        Examples by index: dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
+        `valid`.
+
+    Raises:
+        RefusedError: If the source cannot be used (see `open_photographs`).
+    """
+    photographs = _open(data, "test")
+    count = min(len(photographs), data.test_photographs or len(photographs))
+    chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
+    unreadable = UnreadableImages(photographs, data.unreadable_limit)
+    return TestExamples(data, photographs, tuple(chosen), unreadable)
+
+
+def stack_examples(examples: Iterable[InpaintingTestBatch]) -> InpaintingTestBatch:
+    """Make a batch of single examples of one size."""
+    listed = list(examples)
+    return InpaintingTestBatch(
+        image=np.stack([example["image"] for example in listed]),
+        mask=np.stack([example["mask"] for example in listed]),
+        valid=np.stack([example["valid"] for example in listed]),
+    )
+
+
+def _open(data: InpaintingData, split: Split) -> Photographs:
+    return open_photographs(
+        data.source,
+        split=split,
+        minimum_side=data.crop_size,
+        # The smallest square cut from it still has `crop_size` pixels.
+        sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
+        test_fraction=data.test_fraction,
+        cache_bytes=data.cache_mebibytes * 2**20,
+    )
+
+
+def _training_example(
+    index: int,
+    rng: np.random.Generator,
+    *,
+    photographs: Photographs,
+    unreadable: UnreadableImages,
+    data: InpaintingData,
+) -> InpaintingBatch:
+    photograph = unreadable.read_or_next(index, photographs.__getitem__)
+    example = _example(photograph, rng, data)
+    image = example["image"]
+    if rng.integers(2):
+        image = image[:, ::-1]
+    if data.colours == "shuffled":
+        image = rng.permutation(image, axis=-1)
+    example["image"] = np.ascontiguousarray(image)
+    return example
+
+
+def _example(
+    photograph: np.ndarray, rng: np.random.Generator, data: InpaintingData
+) -> InpaintingBatch:
+    size = data.crop_size
+    crop = random_crop(photograph, rng, size=size, fraction=data.crop_fraction)
+    mask = free_form_hole(rng, height=size, width=size, holes=data.masks)
+    return InpaintingBatch(image=crop.astype(np.float32) / 127.5 - 1.0, mask=mask)
+
+
+def _blank(size: int) -> InpaintingTestBatch:
+    return InpaintingTestBatch(
+        image=np.zeros((size, size, 3), np.float32),
+        mask=np.zeros((size, size, 1), np.float32),
+        valid=np.array(False),
+    )

@@ -1,0 +1,1 @@
+"""Tests of `carafe_jax.data.sources`."""

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+import skimage.data
+
+from carafe_jax.data import Photographs, open_photographs
+from tests.data.sources.pictures import reds, write
+
+
+def all_of(photographs: Photographs) -> list[np.ndarray]:
+    return [photographs[i] for i in range(len(photographs))]
+
+
+def test_builtin_test_photographs_are_the_cat_and_the_rocket():
+    photographs = all_of(open_photographs("builtin", split="test", minimum_side=64))
+    expected = [skimage.data.chelsea(), skimage.data.rocket()]
+    for photograph, original in zip(photographs, expected, strict=True):
+        np.testing.assert_array_equal(photograph, original, strict=True)
+
+
+def test_both_sides_of_the_motorcycle_are_for_training():
+    photographs = all_of(open_photographs("builtin", split="train", minimum_side=64))
+    assert len(photographs) == 6
+    left, right, _ = skimage.data.stereo_motorcycle()
+    for side in (left, right):
+        assert sum(np.array_equal(side, photograph) for photograph in photographs) == 1
+
+
+def test_builtin_photographs_are_8_bit_rgb():
+    for split in ("train", "test"):
+        photographs = open_photographs(
+            "builtin", split=split, minimum_side=64, sufficient_side=100
+        )
+        for photograph in all_of(photographs):
+            assert photograph.dtype == np.uint8
+            assert photograph.shape[2] == 3
+            assert 100 <= min(photograph.shape[:2]) < 200
+
+
+def test_small_builtin_photographs_are_left_out():
+    photographs = open_photographs("builtin", split="train", minimum_side=800)
+    assert [photograph.shape[:2] for photograph in all_of(photographs)] == [
+        (872, 1000),
+        (1411, 1411),
+    ]
+
+
+def test_refuses_crops_larger_than_every_builtin_photograph():
+    with pytest.raises(
+        ValueError, match=r"`source` must hold .* under 428 pixels, .* largest has 427"
+    ):
+        open_photographs("builtin", split="test", minimum_side=428)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"source": ""}, "`source` must be 'builtin', .* got ''"),
+        ({"minimum_side": 0}, "`minimum_side` must be positive, got 0"),
+        ({"sufficient_side": 63}, "`sufficient_side` must be at least .*64, got 63"),
+    ],
+)
+def test_refuses_invalid_arguments(kwargs, message):
+    arguments = {"source": "builtin", "split": "test", "minimum_side": 64} | kwargs
+    with pytest.raises(ValueError, match=message):
+        open_photographs(**arguments)
+
+
+def test_builtin_photographs_have_names():
+    photographs = open_photographs("builtin", split="test", minimum_side=64)
+    assert [photographs.name(i) for i in range(2)] == [
+        "skimage.data.chelsea",
+        "skimage.data.rocket",
+    ]
+
+
+def test_photographs_come_in_the_order_of_their_paths(tmp_path):
+    names = ["train/b/0.png", "train/a/1.png", "train/2.png", "test/3.png"]
+    folder = write(tmp_path, names)
+    photographs = open_photographs(str(folder), split="train", minimum_side=8)
+    assert isinstance(photographs, Photographs)
+    assert reds(photographs) == [2, 1, 0]
+
+
+def test_opening_a_folder_reads_no_file(tmp_path):
+    write(tmp_path, ["train/0.png", "test/1.png"])
+    (tmp_path / "train/1.jpg").write_text("no image")
+    photographs = open_photographs(str(tmp_path), split="train", minimum_side=8)
+    assert len(photographs) == 2

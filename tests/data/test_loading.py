@@ -1,0 +1,77 @@
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from carafe_jax.data import Loading, ProcessShard, batches_of_all, endless_batches
+from carafe_jax.errors import RefusedError
+
+HERE = Loading(threads=0, prefetch_batches=0)
+
+
+def test_endless_batches_visit_each_index_equally_often():
+    batches = endless_batches(
+        lambda index, rng: (index, rng.integers(2**31)),
+        count=5,
+        visits=2,
+        seed=0,
+        shard=ProcessShard(batch_size=10),
+        loading=HERE,
+    )
+    first, second = next(batches), next(batches)
+    for indices, _ in (first, second):
+        assert np.bincount(indices).tolist() == [2] * 5
+    assert len({*first[1], *second[1]}) == 20
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_blank_takes_the_place_of_what_is_missing(count):
+    shards = [
+        list(
+            batches_of_all(
+                lambda index: None if index == 2 else index,
+                blank=-1,
+                count=5,
+                shard=ProcessShard(batch_size=4, process_index=i, process_count=count),
+                loading=HERE,
+            )
+        )
+        for i in range(count)
+    ]
+    batches = [np.concatenate(step).tolist() for step in zip(*shards, strict=True)]
+    assert batches == [[0, 1, -1, 3], [4, -1, -1, -1]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"process_count": 0}, "`process_count` must be positive, got 0"),
+        (
+            {"process_index": 2, "process_count": 2},
+            r"`process_index` must lie in \[0, 2\), got 2",
+        ),
+        (
+            {"process_count": 3},
+            "`batch_size` must be a positive multiple of the 3 .* 4",
+        ),
+        ({"batch_size": 0}, "`batch_size` must be a positive multiple of the 1 .* 0"),
+    ],
+)
+def test_batch_that_cannot_be_split_is_refused(fields, message):
+    with pytest.raises(RefusedError, match=message):
+        ProcessShard(**{"batch_size": 4, **fields})
+
+
+def test_library_does_not_load_grain_before_it_is_needed():
+    program = "import sys, carafe_jax; sys.exit('grain' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_one_module_knows_grain():
+    package = pathlib.Path(sys.modules["carafe_jax.data"].__path__[0])
+    users = [
+        path.name for path in package.rglob("*.py") if "grain." in path.read_text()
+    ]
+    assert users == ["loading.py"]

@@ -31,8 +31,8 @@ from carafe_jax.data import (
 )
 from carafe_jax.data.labelled_images import open_labelled_images
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from carafe_jax.train import run
-from experiments.machine import describe_machine
 
 _JPEGS = 500
 # Enlarged images are smooth, and photographs are not: with this grain a JPEG of

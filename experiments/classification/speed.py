@@ -23,11 +23,11 @@ from rich.table import Table
 
 from carafe_jax.data import ClassificationData, Source
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch, run
 from carafe_jax.train.step import init_state, make_train_step
 from experiments.classification.network import Depth, Downsampler, Model
 from experiments.classification.task import ClassificationTask, Loss
-from experiments.machine import describe_machine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

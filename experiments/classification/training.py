@@ -13,6 +13,7 @@ from rich.text import Text
 
 from carafe_jax.data import ClassificationData
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from carafe_jax.train import (
     SGD,
     Loop,
@@ -24,7 +25,6 @@ from carafe_jax.train import (
 from experiments.classification.network import Model
 from experiments.classification.task import ClassificationTask, Jitter, Loss
 from experiments.classification.trained import write_classes
-from experiments.machine import describe_machine
 
 COLUMNS = ("top1", "top5", "loss")
 _RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.

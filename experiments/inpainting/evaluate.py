@@ -31,6 +31,7 @@ from carafe_jax.data import (
     stack_examples,
 )
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from carafe_jax.train import Which, run
 from experiments.inpainting import fills, report
 from experiments.inpainting.coarse_to_fine import Fill, fill_photograph, reach_of
@@ -38,7 +39,6 @@ from experiments.inpainting.hole_shares import Measured
 from experiments.inpainting.pixels import from_pixels, to_pixels
 from experiments.inpainting.task import Filler, quality_of_each, spread
 from experiments.inpainting.trained import Trained, load
-from experiments.machine import describe_machine
 
 Classic = Literal["mean colour", "biharmonic", "Telea", "Navier-Stokes"]
 

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from carafe_jax.data import InpaintingBatch, InpaintingData
+from carafe_jax.machine import describe_machine
 from carafe_jax.train import Loop, Optimization, TrainState, check_config, is_first
 from carafe_jax.train import train as train_task
 from experiments.inpainting import fills, report
 from experiments.inpainting.task import quality, spread, take
-from experiments.machine import describe_machine
 
 
 class Run(Protocol):

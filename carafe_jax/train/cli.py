@@ -13,7 +13,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from carafe_jax.data import TooManyBrokenImagesError
-from carafe_jax.train.loop import NotFiniteError
+from carafe_jax.train.log import NotFiniteError
 
 Config = TypeVar("Config")
 

@@ -1,13 +1,17 @@
-"""Training: configuration, optimisers, mesh, step, loop, checkpoints, command line."""
+"""Training: configuration, optimisers, mesh, step, loop, evaluators, checkpoints."""
 
+from carafe_jax.train.checkpoints import CheckpointChoice as CheckpointChoice
 from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
-from carafe_jax.train.checkpoints import Which as Which
 from carafe_jax.train.checkpoints import restore_trained as restore_trained
-from carafe_jax.train.cli import run as run
 from carafe_jax.train.config import Loop as Loop
+from carafe_jax.train.config import StoredConfig as StoredConfig
+from carafe_jax.train.config import changes_no_number as changes_no_number
 from carafe_jax.train.config import check_config as check_config
-from carafe_jax.train.config import restore_part as restore_part
-from carafe_jax.train.loop import NotFiniteError as NotFiniteError
+from carafe_jax.train.config import may_grow as may_grow
+from carafe_jax.train.config import read_config as read_config
+from carafe_jax.train.config import restore as restore
+from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
+from carafe_jax.train.log import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train
 from carafe_jax.train.mesh import make_mesh as make_mesh
@@ -15,12 +19,61 @@ from carafe_jax.train.mesh import put_batch as put_batch
 from carafe_jax.train.optimizers import SGD as SGD
 from carafe_jax.train.optimizers import Optimization as Optimization
 from carafe_jax.train.optimizers import Optimizer as Optimizer
+from carafe_jax.train.optimizers import SupportsFreezing as SupportsFreezing
+from carafe_jax.train.optimizers import joint_learning_rates as joint_learning_rates
+from carafe_jax.train.parameter_groups import freeze_parameters as freeze_parameters
+from carafe_jax.train.parameter_groups import (
+    partition_parameters as partition_parameters,
+)
 from carafe_jax.train.processes import is_first as is_first
 from carafe_jax.train.processes import join_processes as join_processes
+from carafe_jax.train.provenance import write_provenance as write_provenance
+from carafe_jax.train.start import StartReport as StartReport
+from carafe_jax.train.start import load_weights as load_weights
 from carafe_jax.train.state import TrainState as TrainState
-from carafe_jax.train.task import Aside as Aside
+from carafe_jax.train.task import Auxiliary as Auxiliary
 from carafe_jax.train.task import Batches as Batches
-from carafe_jax.train.task import Draws as Draws
+from carafe_jax.train.task import Evaluator as Evaluator
 from carafe_jax.train.task import Scalars as Scalars
+from carafe_jax.train.task import SupportsPictures as SupportsPictures
 from carafe_jax.train.task import Task as Task
 from carafe_jax.train.task import Variables as Variables
+
+__all__ = [
+    "SGD",
+    "Auxiliary",
+    "Batches",
+    "CheckpointChoice",
+    "Checkpoints",
+    "Evaluator",
+    "Loop",
+    "NotFiniteError",
+    "Optimization",
+    "Optimizer",
+    "Outcome",
+    "Scalars",
+    "ShardedPredictor",
+    "StartReport",
+    "StoredConfig",
+    "SupportsFreezing",
+    "SupportsPictures",
+    "Task",
+    "TrainState",
+    "Variables",
+    "changes_no_number",
+    "check_config",
+    "freeze_parameters",
+    "is_first",
+    "join_processes",
+    "joint_learning_rates",
+    "load_weights",
+    "make_mesh",
+    "may_grow",
+    "partition_parameters",
+    "put_batch",
+    "read_config",
+    "restore",
+    "restore_trained",
+    "train",
+    "write_provenance",
+]

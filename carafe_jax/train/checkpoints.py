@@ -11,7 +11,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
 
-Which = Literal["best", "last"]
+CheckpointChoice = Literal["best", "last"]
 
 
 class Checkpoints:
@@ -27,6 +27,7 @@ class Checkpoints:
           workdir: Folder of the run.
           best: Name of the scalar by which a checkpoint is the best: the largest.
         """
+        self.workdir = workdir
 
         def score(scalars: Any) -> float:
             return scalars[best]
@@ -70,7 +71,13 @@ class Checkpoints:
     def save(
         self, state: TrainState, batches: Batches, scalars: dict[str, float] | None
     ) -> None:
-        """Save a state with the position of its data; `scalars` are its evaluation."""
+        """Save a state with the position of its data.
+
+        Args:
+          state: What to save.
+          batches: Whose position is saved.
+          scalars: The evaluation that measures `best`; None where there is none.
+        """
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
@@ -87,7 +94,13 @@ class Checkpoints:
     def restore(
         self, state: TrainState, batches: Batches | None = None, *, step: int
     ) -> TrainState:
-        """Return a checkpoint's state, laid out as `state`, and rewind `batches`."""
+        """Return a checkpoint's state, and rewind `batches`.
+
+        Args:
+          state: Of the same shapes and shardings, such as `abstract_state`.
+          batches: Set to the position of the checkpoint; None leaves it out.
+          step: Of the checkpoint.
+        """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
         if batches is not None:
@@ -124,7 +137,7 @@ class Checkpoints:
 
 
 def restore_trained(
-    workdir: pathlib.Path, *, best: str, which: Which
+    workdir: pathlib.Path, *, best: str, which: CheckpointChoice
 ) -> tuple[Variables, int]:
     """Restore what a run has learned, to use it.
 
@@ -146,12 +159,18 @@ def restore_trained(
         if step is None:
             raise RefusedError(
                 f"A run with a {which} checkpoint is needed, got {str(workdir)!r}, "
-                f"with {'none' if steps['last'] is None else 'the last one alone'}."
+                f"with {_found(steps)}."
             )
         variables = checkpoints.restore_variables(step=step)
     finally:
         checkpoints.close()
     return variables, step
+
+
+def _found(steps: dict[str, int | None]) -> str:
+    if steps["last"] is None:
+        return "none"
+    return "the last one alone, which has not been evaluated; it is `--which last`"
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

@@ -1,168 +1,408 @@
-"""What a training run is told: its length, how often to look and to save."""
+"""The configuration of a run: its length and cadences, and its `config.json`."""
 
 import dataclasses
 import json
 import pathlib
+import types
 import typing
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.train.processes import is_first
 
-Part = TypeVar("Part")
 T = TypeVar("T")
 
+FORMAT = 2
+"""Of the `config.json` that `check_config` writes. Format 1 had no task."""
 
-def changes_no_number(default: T) -> T:
-    """Return a field of a configuration that changes no number of a run.
+_CHANGES_NO_NUMBER = "changes_no_number"
+_MAY_GROW = "may_grow"
 
-    A run may go on with another value.
+
+# Typed as their default, as `dataclasses.field` is.
+@overload
+def changes_no_number() -> Any: ...
+@overload
+def changes_no_number(default: T) -> T: ...
+def changes_no_number(default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field that has no effect on what is learned.
+
+    It is not stored in `config.json`, and may differ when a run is resumed.
 
     Args:
-      default: Default of the field.
-
-    Returns:
-      The field of a dataclass, typed as its default.
+      default: Value of the field; a field without one has to be given.
     """
-    return dataclasses.field(default=default, metadata={"changes_no_number": True})
+    return dataclasses.field(default=default, metadata={_CHANGES_NO_NUMBER: True})
+
+
+@no_type_check
+def may_grow(default: T) -> T:
+    """Return a dataclass field that may be larger when a run is resumed.
+
+    Args:
+      default: Value of the field.
+    """
+    field: Any = dataclasses.field(default=default, metadata={_MAY_GROW: True})
+    return field
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loop:
     """Length of a run, and how often it logs, evaluates and saves."""
 
-    steps: int = 1000
-    """Optimiser steps."""
-    log_every: int = dataclasses.field(default=10, metadata={"compared": False})
+    steps: int | None = may_grow(None)
+    """Optimiser steps; or None, where the length is in epochs."""
+    epochs: int | None = may_grow(None)
+    """Passes over the training examples; or None, where the length is in steps."""
+    log_every: int = changes_no_number(10)
     """Steps between scalars in the progress bar, the CSV and TensorBoard."""
     evaluate_every: int = 250
-    """Steps between evaluations, each with a checkpoint; the last step has one."""
+    """Steps between evaluations, each with a checkpoint; epochs, where the length is
+    in epochs. The last step has one."""
     save_every: int = 250
     """Steps between checkpoints without an evaluation."""
     seed: int = 0
     """Of the parameters and of what is random in a step."""
     accumulate: int = 1
-    """Parts that a batch is computed in, one after another, so that one device holds
-    the activations of a part alone. Batch norms see the parts."""
+    """Microbatches that a batch is computed in, one after another, so that one device
+    holds the activations of a microbatch alone. Batch norms see the microbatches."""
     average_decay: float = 0.0
     """Decay of the moving average of the parameters that is evaluated in their place;
     0 keeps none."""
-    fully_sharded: bool = dataclasses.field(default=False, metadata={"compared": False})
-    """Each device holds a part of the parameters and of the optimiser's state, and
+    fully_sharded: bool = changes_no_number(False)
+    """Each device holds a shard of the parameters and of the optimiser's state, and
     gathers them for a step; else each holds all."""
 
     def __post_init__(self) -> None:
-        counts = ("steps", "log_every", "evaluate_every", "save_every", "accumulate")
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise RefusedError(
-                    f"`{name}` must be positive, got {getattr(self, name)}."
-                )
+        if (self.steps is None) == (self.epochs is None):
+            raise RefusedError(
+                "One of `steps` and `epochs` must be given, and the other None, got "
+                f"{self.steps} steps and {self.epochs} epochs."
+            )
+        for name in (
+            "steps",
+            "epochs",
+            "log_every",
+            "evaluate_every",
+            "save_every",
+            "accumulate",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise RefusedError(f"`{name}` must be positive, got {value}.")
         if not 0 <= self.average_decay < 1:
             raise RefusedError(
                 f"`average_decay` must lie in [0, 1), got {self.average_decay}."
             )
 
+    def in_steps(self, steps_per_epoch: int) -> "Loop":
+        """Return the same loop with its length and its evaluations counted in steps.
 
-def check_config(config: Any, *, workdir: pathlib.Path) -> None:
-    """Refuse to go on with a run under another configuration than it began with.
+        Args:
+          steps_per_epoch: Whole batches of one pass over the training examples.
+
+        Raises:
+          RefusedError: An epoch has no whole batch.
+        """
+        if self.epochs is None:
+            return self
+        if steps_per_epoch < 1:
+            raise RefusedError(
+                "An epoch must hold at least one whole batch, got "
+                f"{steps_per_epoch} of them."
+            )
+        return dataclasses.replace(
+            self,
+            steps=self.epochs * steps_per_epoch,
+            epochs=None,
+            evaluate_every=self.evaluate_every * steps_per_epoch,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of a loop whose length is in steps.
+
+        Raises:
+          RefusedError: The length is in epochs.
+        """
+        if self.steps is None:
+            raise RefusedError(
+                "The length of the loop must be in steps (`Loop.in_steps`), got "
+                f"{self.epochs} epochs."
+            )
+        return self.steps
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredConfig:
+    """The configuration that a run was started with, as its `config.json` holds it."""
+
+    format: int
+    """Version of the file."""
+    task: str | None
+    """Name of the task that was trained; None in format 1, which does not say it."""
+    fields: Mapping[str, Any]
+    """Values by the field's path, such as "loop.steps"; without those that change no
+    number."""
+
+
+def read_config(workdir: pathlib.Path) -> StoredConfig:
+    """Return the configuration that a run was started with.
+
+    Args:
+      workdir: Folder of the run, with the `config.json` of `check_config`.
+
+    Raises:
+      RefusedError: The file does not exist, or is none that we can read.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise RefusedError(
+            "`workdir` must be the folder of a run, with a config.json, "
+            f"got {str(workdir)!r}."
+        )
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # Of JSON and of UTF-8.
+        raise RefusedError(
+            f"{path} must be the configuration of a run in JSON, got: {error}."
+        ) from error
+    if not isinstance(content, dict) or not content:
+        raise RefusedError(
+            f"{path} must be the configuration of a run, got {str(content)[:40]!r}."
+        )
+    if "format" not in content:
+        return StoredConfig(format=1, task=None, fields=content)
+    if content["format"] != FORMAT:
+        raise RefusedError(
+            f"{path} must have a format that this version reads, {FORMAT} at most, "
+            f"got {content['format']!r}: a newer version of carafe-jax wrote it."
+        )
+    if not isinstance(content.get("config"), dict) or "task" not in content:
+        raise RefusedError(f"{path} must have the entries `task` and `config`.")
+    return StoredConfig(format=FORMAT, task=content["task"], fields=content["config"])
+
+
+def check_config(
+    config: Any,
+    *,
+    workdir: pathlib.Path,
+    task: str,
+    upgrade: Callable[[StoredConfig], StoredConfig] = lambda stored: stored,
+) -> None:
+    """Refuse to resume a run under another configuration than it was started with.
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
-    holds nothing to go on with, and takes any configuration. Fields made by
-    `changes_no_number` may differ.
+    holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
+    may differ. Those of `may_grow` may be larger than they were; `config.json` then
+    takes the new values. A field that was not stored had its default.
 
     Args:
       config: A dataclass.
       workdir: Folder of the run; made where it does not exist.
+      task: Name of the task that is trained.
+      upgrade: Returns a configuration of an older format as one of today's, or what it
+        cannot upgrade as it is.
 
     Raises:
-      RefusedError: The folder holds checkpoints of a run with another configuration.
-        The message names each field that differs.
+      RefusedError: The folder holds checkpoints of a run of another task, with another
+        configuration, or of an older format that `upgrade` leaves; the message names
+        the tasks, or each field that differs. Or its `config.json` cannot be read.
     """
     path = workdir / "config.json"
-    fields = json.loads(json.dumps(_flatten(config)))
+    flat = _flatten(config)
+    new = StoredConfig(format=FORMAT, task=task, fields=flat)
     if not path.exists() or not any((workdir / "checkpoints").glob("[0-9]*")):
-        if not is_first():
-            return
-        workdir.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(fields, indent=2) + "\n")
-        partial.replace(path)
+        _write(path, new)
         return
-    stored = json.loads(path.read_text())
-    differences = [
-        f"`{name}` is {_shown(fields, name)} but was {_shown(stored, name)}"
-        for name in sorted({*fields, *stored})
-        if _shown(fields, name) != _shown(stored, name)
-    ]
+    found = read_config(workdir)
+    stored = upgrade(found)
+    if stored.format != FORMAT:
+        raise RefusedError(
+            f"The run in {workdir} was started by an older version of carafe-jax "
+            f"(its config.json has format {stored.format}, not {FORMAT}) and cannot "
+            "be trained further by this one. Give another `workdir` to start afresh, "
+            "or resume it with the version that started it. Its checkpoints can "
+            "still be loaded."
+        )
+    if stored.task != task:
+        raise RefusedError(
+            f"The run in {workdir} trains the task {stored.task!r}, not {task!r}. "
+            "Give another `workdir`."
+        )
+    # A field that did not exist yet had no effect: that of its default.
+    before = {**_defaults(config), **stored.fields}
+    _refuse_differences(before, flat, growing=_growing(config), workdir=workdir)
+    if found != new:
+        _write(path, new)
+
+
+def _refuse_differences(
+    stored: Mapping[str, Any],
+    fields: Mapping[str, Any],
+    *,
+    growing: set[str],
+    workdir: pathlib.Path,
+) -> None:
+    differences = []
+    for name in sorted({*fields, *stored}):
+        now, before = fields.get(name), stored.get(name)
+        if now == before or (name in growing and _is_larger(now, before)):
+            continue
+        differences.append(
+            f"`{name}` is {_shown(fields, name)} but was {_shown(stored, name)}"
+        )
     if differences:
         raise RefusedError(
             f"The run in {workdir} was started with another configuration: "
-            f"{'; '.join(differences)}. Give it the same values to go on, or another "
-            "`workdir` to start afresh."
+            f"{'; '.join(differences)}. Give it the same values to resume it, or "
+            "another `workdir` to start afresh."
         )
 
 
-def restore_part(workdir: pathlib.Path, name: str, kind: type[Part]) -> Part:
-    """Rebuild a part of the configuration that a run was started with.
-
-    Args:
-      workdir: Folder of the run, with the `config.json` of `check_config`.
-      name: Field of the configuration: "data", say.
-      kind: Dataclass of that field.
-
-    Returns:
-      The part, with the defaults of fields that change no number.
-
-    Raises:
-      RefusedError: The file does not exist or has no such field.
-    """
-    path = workdir / "config.json"
-    fields = json.loads(path.read_text()) if path.exists() else {}
-    if not any(field.startswith(f"{name}.") for field in fields):
-        raise RefusedError(
-            f"`workdir` must be the folder of a run whose configuration has "
-            f"`{name}`, got {str(workdir)!r}."
-        )
-    return _unflatten(kind, fields, f"{name}.")
+def _is_larger(now: Any, before: Any) -> bool:
+    numbers = (int, float)
+    return isinstance(now, numbers) and isinstance(before, numbers) and now > before
 
 
-def _unflatten(kind: type[Part], fields: dict[str, Any], prefix: str) -> Part:
-    kinds, values = typing.get_type_hints(kind), {}
-    for field in dataclasses.fields(typing.cast(Any, kind)):
-        name, inner = prefix + field.name, kinds[field.name]
-        if dataclasses.is_dataclass(inner):
-            values[field.name] = _unflatten(
-                typing.cast(type, inner), fields, f"{name}."
-            )
-        elif name in fields:
-            values[field.name] = _tuples(fields[name])
-    return kind(**values)
-
-
-def _tuples(value: Any) -> Any:
-    """Make of JSON's lists the tuples that they were written from."""
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def _shown(fields: dict[str, Any], name: str) -> str:
+def _shown(fields: Mapping[str, Any], name: str) -> str:
     return repr(fields[name]) if name in fields else "not there"
 
 
-def _flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    flat = {}
+def _write(path: pathlib.Path, config: StoredConfig) -> None:
+    if not is_first():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"format": config.format, "task": config.task, "config": config.fields}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)
+
+
+def _flatten(config: Any) -> dict[str, Any]:
+    return {name: _plain(value) for name, value, _ in _stored_fields(config)}
+
+
+def _defaults(config: Any) -> dict[str, Any]:
+    fields = {name: field for name, _, field in _stored_fields(config)}
+    return {
+        name: _plain(field.default)
+        for name, field in fields.items()
+        if field.default is not dataclasses.MISSING
+    }
+
+
+def _growing(config: Any) -> set[str]:
+    return {
+        name
+        for name, _, field in _stored_fields(config)
+        if field.metadata.get(_MAY_GROW, False)
+    }
+
+
+def _stored_fields(
+    config: Any, prefix: str = ""
+) -> list[tuple[str, Any, dataclasses.Field[Any]]]:
+    """Path, value and field of each value that is stored."""
+    found = []
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
+        name, value = prefix + field.name, getattr(config, field.name)
+        if field.metadata.get(_CHANGES_NO_NUMBER, False):
+            continue
         if dataclasses.is_dataclass(value):
-            flat |= _flatten(value, f"{prefix}{field.name}.")
-        elif field.metadata.get("compared", True) and not field.metadata.get(
-            "changes_no_number", False
-        ):
-            flat[prefix + field.name] = value if _is_plain(value) else str(value)
-    return flat
+            found += _stored_fields(value, f"{name}.")
+        else:
+            found.append((name, value, field))
+    return found
 
 
-def _is_plain(value: Any) -> bool:
+def _plain(value: Any) -> Any:
+    """What JSON holds of a value: of a path, say, its string."""
     if isinstance(value, (tuple, list)):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, (bool, int, float, str))
+        return [_plain(x) for x in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+@no_type_check
+def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
+    """Rebuild a dataclass of a stored configuration.
+
+    Args:
+      kind: The dataclass.
+      fields: Those of a `StoredConfig`.
+      prefix: Path of the dataclass in the configuration, such as "data".
+
+    Returns:
+      The dataclass; fields that are not stored have their defaults.
+
+    Raises:
+      RefusedError: Nothing is stored under the prefix, or a field without a default is
+        not stored.
+    """
+    path = f"{prefix.rstrip('.')}." if prefix else ""
+    if not any(name.startswith(path) for name in fields):
+        raise RefusedError(
+            f"The stored configuration must have `{path[:-1]}`, got "
+            f"{', '.join(sorted({name.split('.')[0] for name in fields})) or 'none'}."
+        )
+    hints, values, missing = typing.get_type_hints(kind), {}, []
+    for field in dataclasses.fields(typing.cast(Any, kind)):
+        name = path + field.name
+        nested = _dataclass_of(hints[field.name], fields, f"{name}.")
+        if nested is not None:
+            values[field.name] = restore(nested, fields, name)
+        elif name in fields:
+            values[field.name] = _converted(hints[field.name], fields[name])
+        elif (
+            field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
+            missing.append(name)
+    if missing:
+        raise RefusedError(
+            f"The stored configuration must have `{'`, `'.join(missing)}`."
+        )
+    return kind(**values)
+
+
+def _dataclass_of(hint: Any, fields: Mapping[str, Any], path: str) -> type | None:
+    """The dataclass of a type that has every field stored under a path, if any is."""
+    stored = {
+        name.removeprefix(path).split(".")[0]
+        for name in fields
+        if name.startswith(path)
+    }
+    for kind in _members(hint) if stored else ():
+        if dataclasses.is_dataclass(kind):
+            names = {field.name for field in dataclasses.fields(kind)}
+            if stored <= names:
+                return typing.cast(type, kind)
+    return None
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return typing.get_args(hint)
+    return (hint,)
+
+
+def _converted(hint: Any, value: Any) -> Any:
+    """Make of JSON's value the one that it was written from."""
+    members = _members(hint)
+    if isinstance(value, list):
+        tuples = [x for x in members if typing.get_origin(x) is tuple]
+        inner = typing.get_args(tuples[0]) if tuples else ()
+        if len(inner) != len(value) or ... in inner:
+            inner = (inner[0] if inner else Any,) * len(value)
+        return tuple(map(_converted, inner, value))
+    if isinstance(value, str) and str not in members:
+        paths = [x for x in members if isinstance(x, type) and _is_path(x)]
+        return paths[0](value) if paths else value
+    return value
+
+
+def _is_path(kind: type) -> bool:
+    return issubclass(kind, pathlib.PurePath)

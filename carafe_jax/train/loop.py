@@ -2,42 +2,41 @@
 
 import contextlib
 import dataclasses
-import itertools
+import functools
 import logging
 import pathlib
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
 import jax
-import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.config import Loop
+from carafe_jax.train.evaluators import check_evaluators, due
 from carafe_jax.train.interruption import noted_interruption
+from carafe_jax.train.log import TrainingLog
 from carafe_jax.train.mesh import make_mesh, put_batch
-from carafe_jax.train.optimizers import Optimization
+from carafe_jax.train.optimizers import Optimization, rate_at
 from carafe_jax.train.processes import is_first, signal_of_any
+from carafe_jax.train.progress import Signs, signs_of_life
+from carafe_jax.train.provenance import Provenance
 from carafe_jax.train.records import Records
+from carafe_jax.train.start import StartReport, begin
 from carafe_jax.train.state import TrainState
-from carafe_jax.train.step import init_state, make_train_step
-from carafe_jax.train.task import Draws, Scalars, Task
+from carafe_jax.train.step import CompiledStep, make_train_step
+from carafe_jax.train.task import (
+    Batch,
+    Batches,
+    Evaluator,
+    SupportsPictures,
+    Task,
+    Variables,
+)
 
 _LOGGER = logging.getLogger(__name__)
-
-
-class NotFiniteError(ArithmeticError):
-    """The loss or the gradient became NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +45,11 @@ class Outcome:
 
     state: TrainState
     scalars: dict[str, float] | None
-    """The last evaluation; None where the run was interrupted or had ended before."""
+    """The last evaluation, of the evaluator that measures `task.best`; None where the
+    run was interrupted or had ended before."""
     interrupted_by: signal.Signals | None
+    weights: StartReport | None = None
+    """What became of the weights that the run was started from."""
 
 
 def train(
@@ -56,21 +58,31 @@ def train(
     optimizer: Optimization,
     loop: Loop,
     workdir: pathlib.Path,
+    weights: Variables | None = None,
     console: Console | None = None,
 ) -> Outcome:
-    """Train a task, or go on with it where its folder has a checkpoint.
+    """Train a task, or resume its training where its folder has a checkpoint.
 
-    At each step, in this order:
+    `carafe_jax.train.start.begin` lists how a run begins. Then, at each step, in this
+    order:
 
-    1. evaluate, and draw if the task does, if it is time, so that numbers and weights
-       of a checkpoint agree; a signal waits for this, so that a resumed run has the
-       same records;
+    1. evaluate with each evaluator that is due, and draw if it does, so that numbers
+       and weights of a checkpoint agree; a signal waits for this, so that a resumed run
+       has the same records;
     2. save the state and the position of the data, before the next batch is taken;
     3. leave, if all steps are done or a signal came;
     4. take a batch and make the step;
     5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
 
-    A run that was interrupted and goes on ends with the same bits as one that was not.
+    A run that was interrupted and is resumed ends with the same bits as one that was
+    not.
+
+    The length of a run may grow. From the step of resumption on, its learning rate is
+    then that of a run of the new length: a rate that had decayed to zero rises again,
+    to where the new schedule is at this step, and reaches its end at the new last step.
+    The state is that of the checkpoint, moments of the optimiser included. This is not
+    what a run of the new length from the start would have learned: its first steps had
+    other rates.
 
     Several processes (`join_processes`) call this alike. Each takes its part of the
     batches; all save into the same folder; the first writes the records and draws the
@@ -80,146 +92,168 @@ def train(
       task: What to learn.
       optimizer: How.
       loop: How long.
-      workdir: Folder of checkpoints, `scalars.csv`, `pictures` and TensorBoard's files;
-        one that all processes see.
-      console: Where the progress bar is drawn; None draws none.
+      workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
+        TensorBoard's files; one that all processes see.
+      weights: Variables to start from where there is no checkpoint, in whole or in
+        part, of a converter in `interop` or from `restore_trained`.
+      console: Shows what is waited for, and the progress: on a terminal as a bar. None
+        shows nothing.
 
     Raises:
-      RefusedError: The folder has a checkpoint from after `loop.steps`.
+      RefusedError: The folder has a checkpoint from after the last step, `weights` do
+        not fit at all, or no evaluator measures `task.best`.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
-    mesh = make_mesh()
-    batches = task.batches()
-    state = init_state(task, optimizer, loop, mesh=mesh)
-    checkpoints = Checkpoints(workdir, best=task.best)
-    start = checkpoints.last_step or 0
-    if start > loop.steps:
-        raise RefusedError(
-            f"`loop.steps` must be at least {start}, the step of the last checkpoint "
-            f"in {workdir}, got {loop.steps}."
+    began = time.perf_counter()
+    with contextlib.ExitStack() as stack:
+        signs = stack.enter_context(signs_of_life(console if is_first() else None))
+        signs.announce("opening data")
+        batches, evaluators = task.batches(), task.evaluators()
+        check_evaluators(evaluators)
+        if loop.epochs is not None:
+            loop = loop.in_steps(task.steps_per_epoch)
+        total, mesh = loop.total_steps, make_mesh()
+        checkpoints = Checkpoints(workdir, best=task.best)
+        stack.enter_context(contextlib.closing(checkpoints))
+        start = checkpoints.last_step or 0
+        state, report = begin(
+            task,
+            optimizer=optimizer,
+            loop=loop,
+            mesh=mesh,
+            checkpoints=checkpoints,
+            batches=batches,
+            weights=weights,
+            announce=signs.announce,
         )
-    if start:
-        state = checkpoints.restore(state, batches, step=start)
-        _LOGGER.info("Going on from step %d of %d.", start, loop.steps)
-    train_step = make_train_step(task, loop, mesh=mesh)
-    records = Records(workdir, step=start, writes=is_first())
-    log = _Log(records)
-    with (
-        contextlib.closing(checkpoints),
-        contextlib.closing(records),
-        noted_interruption() as interruption,
-        _progress(console if is_first() else None, start, loop.steps) as report,
-    ):
+        provenance = Provenance(workdir, step=start, total=total, began=began)
+        if start:
+            _LOGGER.info("Resuming from step %d of %d.", start, total)
+            _log_growth(optimizer, step=start, total=total, before=provenance.length)
+        records = Records(workdir, step=start, writes=is_first())
+        stack.enter_context(contextlib.closing(records))
+        run = _Run(
+            loop=loop,
+            best=task.best,
+            step=CompiledStep(
+                make_train_step(task, loop, mesh=mesh, optimizer=optimizer)
+            ),
+            put=functools.partial(put_batch, mesh=mesh),
+            batches=batches,
+            evaluators=evaluators,
+            checkpoints=checkpoints,
+            records=records,
+            log=TrainingLog(records, learning_rates=optimizer.learning_rates(total)),
+            provenance=provenance,
+            signs=signs,
+        )
+        outcome = run.train(state, start=start)
+    provenance.update(int(outcome.state.step))
+    return dataclasses.replace(outcome, weights=report)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Run:
+    """A run whose parts are open, ready to train."""
+
+    loop: Loop
+    best: str
+    step: CompiledStep
+    put: Callable[[Batch], Batch]
+    batches: Batches
+    evaluators: Sequence[Evaluator]
+    checkpoints: Checkpoints
+    records: Records
+    log: TrainingLog
+    provenance: Provenance
+    signs: Signs
+
+    def train(self, state: TrainState, *, start: int) -> Outcome:
+        """Make the steps after `start`."""
+        loop, total = self.loop, self.loop.total_steps
         step, alone = start, jax.process_count() == 1
-        while True:
-            last, scalars = step == loop.steps, None
-            evaluating = last or step % loop.evaluate_every == 0
-            # Looked at once: a signal that comes later is answered after the next step.
-            stopped_by = None
-            if alone or evaluating or step % loop.log_every == 0:
-                stopped_by = signal_of_any(interruption.signal)
-            saving = evaluating or step % loop.save_every == 0 or stopped_by is not None
-            if saving and step > start:
-                report(step, log.flush())
-                if evaluating:
-                    scalars = task.evaluate(state)
-                    records.write(step, "test", scalars)
-                    if isinstance(task, Draws):
-                        records.write_pictures(step, task.draw(state))
-                checkpoints.save(state, batches, scalars)
-                log.restart_clock()
-            if last or stopped_by is not None:
-                break
-            batch = put_batch(next(batches), mesh=mesh)
-            with jax.transfer_guard("disallow"):
-                state, step_scalars = train_step(state, batch)
-            step += 1
-            log.add(step, step_scalars, examples=_examples(batch))
-            if step % loop.log_every == 0:
-                report(step, log.flush())
-    return Outcome(state, scalars, None if last else stopped_by)
+        with noted_interruption() as interruption:
+            while True:
+                last, scalars = step == total, None
+                evaluating = due(self.evaluators, step=step, loop=loop)
+                # Looked at once: a signal that comes later is answered after the next
+                # step.
+                stopped_by = None
+                if alone or last or evaluating or step % loop.log_every == 0:
+                    stopped_by = signal_of_any(interruption.signal)
+                leaving = last or stopped_by is not None
+                saving = leaving or bool(evaluating) or step % loop.save_every == 0
+                if saving and step > start:
+                    self.signs.report(step, self.log.flush())
+                    with self.log.paused():
+                        scalars = self._evaluate(state, evaluating, step=step)
+                        self._save(state, scalars, step=step)
+                if leaving:
+                    return Outcome(state, scalars, None if last else stopped_by)
+                state, step = self._make_step(state, step=step), step + 1
+                if step % loop.log_every == 0:
+                    self.signs.report(step, self.log.flush())
+
+    def _make_step(self, state: TrainState, *, step: int) -> TrainState:
+        batch = self.put(next(self.batches))
+        if not self.step.is_compiled_for(batch):
+            self.signs.announce("compiling the step")
+            with self.log.paused():
+                self.step.compile(state, batch)
+        self.signs.train(step, total=self.loop.total_steps)
+        with jax.transfer_guard("disallow"):
+            state, scalars = self.step(state, batch)
+        self.log.add(step + 1, scalars, examples=_examples(batch))
+        return state
+
+    def _evaluate(
+        self, state: TrainState, evaluators: Sequence[Evaluator], *, step: int
+    ) -> dict[str, float] | None:
+        """Evaluate and draw; returns the scalars that hold that of the best."""
+        found = None
+        for evaluator in evaluators:
+            name = evaluator.name
+            self.signs.announce(f"evaluating: {name}")
+            scalars = evaluator.evaluate(state)
+            self.records.write(step, name, scalars)
+            if isinstance(evaluator, SupportsPictures):
+                self.records.write_pictures(step, name, evaluator.draw(state))
+            if found is None and self.best in scalars:
+                found = scalars
+        return found
+
+    def _save(
+        self, state: TrainState, scalars: dict[str, float] | None, *, step: int
+    ) -> None:
+        self.checkpoints.save(state, self.batches, scalars)
+        self.provenance.update(step)
+        # At the last step all evaluators are due.
+        if step == self.loop.total_steps and self.evaluators and scalars is None:
+            raise RefusedError(
+                f"An evaluator of the task must measure {self.best!r}, by which a "
+                "checkpoint is the best, got none among "
+                f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
+            )
 
 
-class _Log:
-    """Scalars of steps since the last flush, still on their devices."""
-
-    def __init__(self, records: Records) -> None:
-        self._records = records
-        self._pending: list[tuple[int, Scalars]] = []
-        self._examples = 0
-        self.restart_clock()
-
-    def add(self, step: int, scalars: Scalars, *, examples: int) -> None:
-        self._pending.append((step, scalars))
-        self._examples += examples
-
-    def flush(self) -> dict[str, float]:
-        """Fetch and write the means since the last flush; refuse what is not finite."""
-        if not self._pending:
-            return {}
-        pending = [(step, jax.device_get(scalars)) for step, scalars in self._pending]
-        finite = list(itertools.takewhile(_is_finite, pending))
-        means: dict[str, float] = {}
-        if finite:
-            names = finite[0][1]
-            means = {n: float(np.mean([s[n] for _, s in finite])) for n in names}
-            seconds = time.perf_counter() - self._start
-            means["images_per_second"] = self._examples / seconds
-            self._records.write(finite[-1][0], "train", means)
-        if len(finite) < len(pending):
-            step, scalars = pending[len(finite)]
-            raise NotFiniteError(_explanation(step, scalars))
-        self._pending, self._examples = [], 0
-        self.restart_clock()
-        return means
-
-    def restart_clock(self) -> None:
-        """Leave out of the speed what was not training."""
-        self._start = time.perf_counter()
-
-
-def _is_finite(entry: tuple[int, Scalars]) -> bool:
-    _, scalars = entry
-    return bool(np.isfinite([scalars["loss"], scalars["gradient_norm"]]).all())
-
-
-def _explanation(step: int, scalars: Scalars) -> str:
-    return (
-        f"The loss is {scalars['loss']} and the gradient norm "
-        f"{scalars['gradient_norm']} at step {step}; nothing was saved since they "
-        "stopped being finite. See in `scalars.csv` when they began to grow, and start "
-        "afresh, in another `workdir`, with a smaller `optimizer.learning_rate` or "
-        "`optimizer.clip_norm` or a longer `optimizer.warmup_steps`."
-    )
-
-
-def _examples(batch: dict[str, jax.Array]) -> int:
-    return next(iter(batch.values())).shape[0]
-
-
-@contextlib.contextmanager
-def _progress(console: Console | None, start: int, steps: int) -> Iterator:
-    """Draw a progress bar; yields what is called with a step and its scalars."""
-    with Progress(
-        TextColumn("training"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[numbers]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=console,
-        disable=console is None,
-    ) as progress:
-        bar = progress.add_task(
-            "train", total=steps, completed=start, numbers="compiling"
+def _log_growth(
+    optimizer: Optimization, *, step: int, total: int, before: int | None
+) -> None:
+    """Say how the learning rate goes on in a run that has become longer."""
+    if before is None or before >= total:
+        return
+    ended = next(iter(optimizer.learning_rates(before).values()), None)
+    goes_on = next(iter(optimizer.learning_rates(total).values()), None)
+    if ended is not None and goes_on is not None:
+        _LOGGER.info(
+            "The run grows from %d to %d steps: its learning rate goes on from %.3g "
+            "(it ended at %.3g).",
+            before,
+            total,
+            rate_at(goes_on, step),
+            rate_at(ended, step - 1),
         )
 
-        def report(step: int, scalars: dict[str, float]) -> None:
-            if not scalars:
-                return
-            loss, speed = scalars["loss"], scalars["images_per_second"]
-            numbers = f"loss {loss:.4f}, {speed:.0f} images/s"
-            progress.update(bar, completed=step, numbers=numbers)
 
-        yield report
+def _examples(batch: Batch) -> int:
+    return jax.tree.leaves(dict(batch))[0].shape[0]

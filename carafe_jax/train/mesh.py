@@ -1,10 +1,10 @@
-"""The mesh of devices, and how states and batches lie on it."""
+"""The mesh of devices, and how states and batches are sharded over it."""
 
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from carafe_jax.errors import RefusedError, no_type_check
 
@@ -26,13 +26,13 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def state_shardings(state: Any, *, mesh: Mesh, fully_sharded: bool) -> Any:
-    """Return how a state lies on the devices.
+    """Return the shardings of a state.
 
     Args:
       state: Tree of arrays, or of their shapes.
       mesh: From `make_mesh`.
-      fully_sharded: Each device holds a part of every array, along the last axis that
-        the devices can share evenly; what has none is on every device.
+      fully_sharded: Each device holds a shard of every array, along the last axis that
+        the devices can share evenly; what has none is replicated.
     """
     devices = mesh.size
 
@@ -76,3 +76,25 @@ def put_batch(batch: Any, *, mesh: Mesh) -> Any:
         return jax.make_array_from_process_local_data(sharding, x)
 
     return jax.tree.map(put, dict(batch))
+
+
+def put_replicated(tree: Any, *, mesh: Mesh) -> Any:
+    """Put arrays that every process has whole on all devices of the mesh.
+
+    Those that the devices hold already stay as they are, shards too.
+    """
+
+    def put(x: Any) -> jax.Array:
+        if isinstance(x, jax.Array) and x.sharding.device_set == set(mesh.devices.flat):
+            return x
+        return put_value(x, replicated(mesh))
+
+    return jax.tree.map(put, tree)
+
+
+def put_value(value: Any, sharding: Sharding) -> jax.Array:
+    """Put an array that every process has whole on the devices of a sharding."""
+    whole = np.asarray(value)
+    return jax.make_array_from_callback(
+        whole.shape, sharding, lambda index: whole[index]
+    )

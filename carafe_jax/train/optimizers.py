@@ -1,12 +1,15 @@
 """How the parameters move: optimisers and the schedules of their rates."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
+import numpy as np
 import optax
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.train.parameter_groups import ParameterGroups, scaled
 
 
 @runtime_checkable
@@ -16,6 +19,35 @@ class Optimization(Protocol):
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
         ...
+
+    def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Return the learning rates of a run of `steps`, by the names to log."""
+        ...
+
+
+@runtime_checkable
+class SupportsFreezing(Protocol):
+    """An optimisation that knows which parameters stay as they are."""
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a parameter stays as it is."""
+        ...
+
+
+def rate_at(schedule: optax.Schedule, step: int) -> float:
+    """Return the learning rate of a step; the first is step 0."""
+    return np.asarray(schedule(step)).item()
+
+
+def joint_learning_rates(
+    optimizers: Mapping[str, Optimization], steps: int
+) -> dict[str, optax.Schedule]:
+    """Return the learning rates of several optimisers: "generator/learning_rate"."""
+    return {
+        f"{name}/{rate}": schedule
+        for name, optimizer in optimizers.items()
+        for rate, schedule in optimizer.learning_rates(steps).items()
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +68,14 @@ class Optimizer:
     """Largest global norm of the gradients; larger ones are scaled down."""
     decay: Literal["cosine", "none"] = "cosine"
     """What comes after the warm-up: a cosine to zero, or the same rate to the end."""
+    frozen: tuple[str, ...] = ()
+    """Regular expressions, searched for in the parameters' paths, such as
+    "backbone/stem/conv/kernel": these parameters stay as they are."""
+    rate_factors: tuple[tuple[str, float], ...] = ()
+    """Such expressions with factors of the learning rate; the first match counts."""
+    weight_decays: tuple[tuple[str, float], ...] = ()
+    """Such expressions with decays in place of `weight_decay`; the first match
+    counts."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "clip_norm"):
@@ -57,6 +97,7 @@ class Optimizer:
                 raise RefusedError(
                     f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
                 )
+        _groups(self)
 
     def schedule(self, steps: int) -> optax.Schedule:
         """Return the learning rate of each step of a run of `steps`."""
@@ -71,16 +112,29 @@ class Optimizer:
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
-        return optax.chain(
-            optax.clip_by_global_norm(self.clip_norm),
-            optax.adamw(
-                self.schedule(steps),
+
+        def adam(factor: float, weight_decay: float) -> optax.GradientTransformation:
+            return optax.adamw(
+                scaled(self.schedule(steps), factor),
                 b1=self.beta1,
                 b2=self.beta2,
-                weight_decay=self.weight_decay,
+                weight_decay=weight_decay,
                 mask=_decayed,
-            ),
+            )
+
+        return _groups(self).transformation(
+            adam,
+            weight_decay=self.weight_decay,
+            first=optax.clip_by_global_norm(self.clip_norm),
         )
+
+    def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Return the learning rate, and that of each group of its own, by name."""
+        return _groups(self).learning_rates(self.schedule(steps))
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a parameter stays as it is."""
+        return _groups(self).is_frozen(path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +158,14 @@ class SGD:
     """How the rate falls: by ten at each of `milestones`, or to zero by a cosine."""
     milestones: tuple[float, ...] = (30 / 90, 60 / 90, 80 / 90)
     """Where it falls, as parts of the run."""
+    frozen: tuple[str, ...] = ()
+    """Regular expressions, searched for in the parameters' paths, such as
+    "backbone/stem/conv/kernel": these parameters stay as they are."""
+    rate_factors: tuple[tuple[str, float], ...] = ()
+    """Such expressions with factors of the learning rate; the first match counts."""
+    weight_decays: tuple[tuple[str, float], ...] = ()
+    """Such expressions with decays in place of `weight_decay`; the first match
+    counts."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -130,6 +192,7 @@ class SGD:
                 "`milestones` must rise, from after the warm-up to 1, "
                 f"got {self.milestones}."
             )
+        _groups(self)
 
     def schedule(self, steps: int) -> optax.Schedule:
         """Return the learning rate of each step of a run of `steps`."""
@@ -145,10 +208,31 @@ class SGD:
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
-        return optax.chain(
-            optax.add_decayed_weights(self.weight_decay, mask=_decayed),
-            optax.sgd(self.schedule(steps), momentum=self.momentum, nesterov=True),
-        )
+
+        def sgd(factor: float, weight_decay: float) -> optax.GradientTransformation:
+            rate = scaled(self.schedule(steps), factor)
+            return optax.chain(
+                optax.add_decayed_weights(weight_decay, mask=_decayed),
+                optax.sgd(rate, momentum=self.momentum, nesterov=True),
+            )
+
+        return _groups(self).transformation(sgd, weight_decay=self.weight_decay)
+
+    def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Return the learning rate, and that of each group of its own, by name."""
+        return _groups(self).learning_rates(self.schedule(steps))
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a parameter stays as it is."""
+        return _groups(self).is_frozen(path)
+
+
+def _groups(optimizer: Optimizer | SGD) -> ParameterGroups:
+    return ParameterGroups(
+        frozen=optimizer.frozen,
+        rate_factors=optimizer.rate_factors,
+        weight_decays=optimizer.weight_decays,
+    )
 
 
 def _decayed(params: Any) -> Any:

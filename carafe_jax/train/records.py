@@ -15,16 +15,16 @@ _COLUMNS: list[str] = ["step", "split", "name", "value"]
 class Records:
     """Appends scalars to `scalars.csv` and to TensorBoard's event files.
 
-    Pictures go to the folder `pictures`, a file for each name and step, and to
-    TensorBoard.
+    Pictures go to the folder `pictures`, a file for each evaluator, name and step, and
+    to TensorBoard.
 
-    A run that goes on from an earlier step forgets what was written after it.
+    A run that is resumed from an earlier step forgets what was written after it.
     """
 
     def __init__(
         self, workdir: pathlib.Path, *, step: int, writes: bool = True
     ) -> None:
-        """Open the records of a run at the step from which it goes on.
+        """Open the records of a run at the step from which it is resumed.
 
         Args:
           workdir: Folder of the run.
@@ -50,7 +50,7 @@ class Records:
         )
 
     def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
-        """Write scalars of a step; `split` is "train" or "test"."""
+        """Write scalars of a step; `split` is "train" or an evaluator's name."""
         if not self._writes:
             return
         for name, value in scalars.items():
@@ -60,15 +60,16 @@ class Records:
         self._file.flush()
 
     def write_pictures(
-        self, step: int, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]
+        self, step: int, split: str, pictures: Mapping[str, UInt8[np.ndarray, "h w 3"]]
     ) -> None:
-        """Write pictures of a step, RGB."""
+        """Write pictures of a step, RGB; `split` is an evaluator's name."""
         if not self._writes:
             return
         self._pictures.mkdir(exist_ok=True)
         for name, picture in pictures.items():
-            Image.fromarray(picture).save(self._pictures / f"{name}_{step:07d}.png")
-            self._board.add_image(name, picture, step, dataformats="HWC")
+            file = f"{split}_{name}_{step:07d}.png"
+            Image.fromarray(picture).save(self._pictures / file)
+            self._board.add_image(f"{split}/{name}", picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Close the files."""

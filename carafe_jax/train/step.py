@@ -1,6 +1,6 @@
 """One step of training: a pure function of state and batch, compiled once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -12,43 +12,74 @@ from jax.sharding import Mesh
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.config import Loop
 from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
-from carafe_jax.train.optimizers import Optimization
+from carafe_jax.train.optimizers import Optimization, SupportsFreezing
+from carafe_jax.train.paths import map_with_paths
 from carafe_jax.train.state import TrainState
-from carafe_jax.train.task import Aside, Batch, Scalars, Task, Variables
+from carafe_jax.train.task import Auxiliary, Batch, Scalars, Task, Variables
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Scalars]]
+Loss = Callable[[Variables, Batch, jax.Array], tuple[jax.Array, Auxiliary]]
+
+CompilerOptions = dict[str, str | bool]
+
+# Of threefry, the generator of the initializers, most of the time of compiling them for
+# CPUs goes into the last levels: of the quickstart's, 16 s become 5 (CPU seconds: 10
+# and 4), with the same bits.
+_CPU_OPTIONS: CompilerOptions = {"xla_backend_optimization_level": "1"}
 
 
 def init_state(
     task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
-    """Make the state before the first step, on the devices of the mesh."""
-    init = _init(task, optimizer, loop)
-    return jax.jit(init, out_shardings=_layout(init, loop, mesh=mesh))()
+    """Return the state before the first step, on the devices of the mesh."""
+    variables = init_variables(task, loop, mesh=mesh)
+    return make_state(variables, optimizer, loop, mesh=mesh)
+
+
+def init_variables(task: Task, loop: Loop, *, mesh: Mesh) -> Variables:
+    """Return the variables of the task's initializers, on the devices of the mesh."""
+    init = _initializers(task, loop)
+    shardings = _shardings(jax.eval_shape(init), loop, mesh=mesh)
+    lowered = jax.jit(init, out_shardings=shardings).lower()
+    return lowered.compile(compiler_options=_compiler_options(mesh))()
+
+
+def make_state(
+    variables: Variables, optimizer: Optimization, loop: Loop, *, mesh: Mesh
+) -> TrainState:
+    """Return the state before the first step, with copies of given variables."""
+    create = _creation(optimizer, loop)
+    shardings = _shardings(jax.eval_shape(create, variables), loop, mesh=mesh)
+    return jax.jit(create, out_shardings=shardings)(variables)
 
 
 def abstract_state(
     task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
-    """Return the shapes of the state and how it lies on devices, here or not."""
-    init = _init(task, optimizer, loop)
+    """Return the shapes and shardings of the state; its devices need not be here."""
+    variables = jax.eval_shape(_initializers(task, loop))
+    state = jax.eval_shape(_creation(optimizer, loop), variables)
     return jax.tree.map(
         lambda x, sharding: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        jax.eval_shape(init),
-        _layout(init, loop, mesh=mesh),
+        state,
+        _shardings(state, loop, mesh=mesh),
     )
 
 
-def _layout(init: Callable[[], TrainState], loop: Loop, *, mesh: Mesh) -> Any:
-    state = jax.eval_shape(init)
-    return state_shardings(state, mesh=mesh, fully_sharded=loop.fully_sharded)
+def _shardings(shapes: Any, loop: Loop, *, mesh: Mesh) -> Any:
+    return state_shardings(shapes, mesh=mesh, fully_sharded=loop.fully_sharded)
 
 
-def _init(task: Task, optimizer: Optimization, loop: Loop) -> Callable[[], TrainState]:
-    transformation = optimizer.transformation(loop.steps)
+def _initializers(task: Task, loop: Loop) -> Callable[[], Variables]:
+    return lambda: dict(task.init(_keys(loop)[0]))
 
-    def init() -> TrainState:
-        collections = dict(task.init(_keys(loop)[0]))
+
+def _creation(optimizer: Optimization, loop: Loop) -> Callable[[Variables], TrainState]:
+    transformation = optimizer.transformation(loop.total_steps)
+
+    def create(variables: Variables) -> TrainState:
+        # Copies: the donated state may neither hold an array twice nor take the
+        # caller's.
+        collections = jax.tree.map(jnp.copy, dict(variables))
         params = collections.pop("params")
         return TrainState.create(
             # Apply functions differ from run to run; the task holds the one in use.
@@ -56,15 +87,23 @@ def _init(task: Task, optimizer: Optimization, loop: Loop) -> Callable[[], Train
             params=params,
             tx=transformation,
             collections=collections,
-            # A copy: the donated state may not hold an array twice.
             average=jax.tree.map(jnp.copy, params) if loop.average_decay else None,
         )
 
-    return init
+    return create
 
 
-def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
-    """Compile the step of a task.
+def _compiler_options(mesh: Mesh) -> CompilerOptions | None:
+    if mesh.devices.flat[0].platform != "cpu":
+        return None
+    # Not more than the process compiles everything with.
+    return None if jax.config.read("jax_disable_most_optimizations") else _CPU_OPTIONS
+
+
+def make_train_step(
+    task: Task, loop: Loop, *, mesh: Mesh, optimizer: Optimization | None = None
+) -> jax.stages.Wrapped:
+    """Return the step of a task, to be compiled.
 
     The state is donated: use the one that is returned. Gradients are those of the mean
     loss of the whole batch, over all devices. Scalars are those of the task with
@@ -72,17 +111,28 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
 
     A fully sharded state is gathered where it is used; what is computed of the examples
     stays with them.
+
+    Args:
+      task: What to learn.
+      loop: How long, and in how many microbatches.
+      mesh: From `make_mesh`.
+      optimizer: Parameters that it freezes have no gradient: none is computed, and none
+        counts in "gradient_norm". None for one that freezes nothing.
     """
+    freezing = optimizer if isinstance(optimizer, SupportsFreezing) else None
+    loss = _loss(task, freezing)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
         key = jax.random.fold_in(_keys(loop)[1], state.step)
         variables = state.variables
         if loop.fully_sharded:
             variables = lax.with_sharding_constraint(variables, replicated(mesh))
-        gradients, loss, aside = _gradients(task, loop, variables, batch, key)
+        gradients, value, aux = _gradients(
+            loss, variables, batch, key, accumulate=loop.accumulate
+        )
         norm = optax.tree.norm(gradients)
         state = state.apply_gradients(
-            grads=gradients, collections={**state.collections, **aside.collections}
+            grads=gradients, collections={**state.collections, **aux.collections}
         )
         if state.average is not None:
             average = optax.incremental_update(
@@ -92,9 +142,9 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
         if loop.fully_sharded:
             shardings = state_shardings(state, mesh=mesh, fully_sharded=True)
             state = lax.with_sharding_constraint(state, shardings)
-        return state, {**aside.scalars, "loss": loss, "gradient_norm": norm}
+        return state, {**aux.scalars, "loss": value, "gradient_norm": norm}
 
-    # What is not replicated lies as it is given.
+    # What is not replicated is sharded as it is given.
     whole = None if loop.fully_sharded else replicated(mesh)
     return jax.jit(
         train_step,
@@ -104,50 +154,91 @@ def make_train_step(task: Task, loop: Loop, *, mesh: Mesh) -> TrainStep:
     )
 
 
+class CompiledStep:
+    """A step of `make_train_step`, compiled ahead of its first use."""
+
+    def __init__(self, step: jax.stages.Wrapped) -> None:
+        """Compile nothing yet."""
+        self._step = step
+        self._programs: dict[Hashable, jax.stages.Compiled] = {}
+
+    def is_compiled_for(self, batch: Batch) -> bool:
+        """Return whether there is a program for batches of these shapes."""
+        return _shapes(batch) in self._programs
+
+    def compile(self, state: TrainState, batch: Batch) -> None:
+        """Compile the step for batches of these shapes."""
+        self._programs[_shapes(batch)] = self._step.lower(state, batch).compile()
+
+    def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+        """Make a step; its program has to be compiled."""
+        return self._programs[_shapes(batch)](state, batch)
+
+
+def _shapes(batch: Batch) -> Hashable:
+    leaves, structure = jax.tree.flatten(batch)
+    return structure, *((x.shape, x.dtype) for x in leaves)
+
+
+def _loss(task: Task, optimizer: SupportsFreezing | None) -> Loss:
+    """The task's loss, constant in the parameters that are frozen."""
+    if optimizer is None:
+        return task.loss
+
+    def stop(path: str, x: jax.Array) -> jax.Array:
+        return lax.stop_gradient(x) if optimizer.is_frozen(path) else x
+
+    def loss(variables: Variables, batch: Batch, key: jax.Array):
+        params = map_with_paths(stop, variables["params"])
+        return task.loss({**variables, "params": params}, batch, key)
+
+    return loss
+
+
 def _gradients(
-    task: Task, loop: Loop, variables: Variables, batch: Batch, key: jax.Array
-) -> tuple[Any, jax.Array, Aside]:
-    """Gradients, loss and asides of a batch, part by part if that is asked for."""
+    loss: Loss, variables: Variables, batch: Batch, key: jax.Array, *, accumulate: int
+) -> tuple[Any, jax.Array, Auxiliary]:
+    """Gradients, loss and auxiliary outputs of a batch, in microbatches if need be."""
 
-    def part(collections: Variables, batch: Batch, key: jax.Array):
-        def loss(params: Any) -> tuple[jax.Array, Aside]:
-            return task.loss({"params": params, **collections}, batch, key)
+    def micro(collections: Variables, batch: Batch, key: jax.Array):
+        def of_params(params: Any) -> tuple[jax.Array, Auxiliary]:
+            return loss({"params": params, **collections}, batch, key)
 
-        (value, aside), gradients = jax.value_and_grad(loss, has_aux=True)(params)
-        return (gradients, value, aside.scalars), {**collections, **aside.collections}
+        (value, aux), gradients = jax.value_and_grad(of_params, has_aux=True)(params)
+        return (gradients, value, aux.scalars), {**collections, **aux.collections}
 
-    def add(carry: tuple[Variables, Any], index_and_part: tuple[jax.Array, Batch]):
+    def add(carry: tuple[Variables, Any], numbered: tuple[jax.Array, Batch]):
         collections, total = carry
-        index, examples = index_and_part
-        result, collections = part(
+        index, examples = numbered
+        result, collections = micro(
             collections, examples, jax.random.fold_in(key, index)
         )
         return (collections, jax.tree.map(jnp.add, total, result)), None
 
     collections = dict(variables)
     params = collections.pop("params")
-    if loop.accumulate == 1:
-        (gradients, value, scalars), collections = part(collections, batch, key)
-        return gradients, value, Aside(scalars, collections)
-    parts = jax.tree.map(lambda x: _split(x, loop.accumulate), dict(batch))
-    first = jax.tree.map(lambda x: x[0], parts)
-    shapes, _ = jax.eval_shape(part, collections, first, key)
+    if accumulate == 1:
+        (gradients, value, scalars), collections = micro(collections, batch, key)
+        return gradients, value, Auxiliary(scalars, collections)
+    microbatches = jax.tree.map(lambda x: _split(x, accumulate), dict(batch))
+    first = jax.tree.map(lambda x: x[0], microbatches)
+    shapes, _ = jax.eval_shape(micro, collections, first, key)
     nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (collections, total), _ = lax.scan(
-        add, (collections, nothing), (jnp.arange(loop.accumulate), parts)
+        add, (collections, nothing), (jnp.arange(accumulate), microbatches)
     )
-    gradients, value, scalars = jax.tree.map(lambda x: x / loop.accumulate, total)
-    return gradients, value, Aside(scalars, collections)
+    gradients, value, scalars = jax.tree.map(lambda x: x / accumulate, total)
+    return gradients, value, Auxiliary(scalars, collections)
 
 
-def _split(x: jax.Array, parts: int) -> jax.Array:
-    """Take every so-manieth example into each part: a device keeps its own examples."""
-    if x.shape[0] % parts:
+def _split(x: jax.Array, accumulate: int) -> jax.Array:
+    """Put every n-th example into each microbatch: a device keeps its own examples."""
+    if x.shape[0] % accumulate:
         raise RefusedError(
             f"`accumulate` must divide the {x.shape[0]} examples of a batch, "
-            f"got {parts}."
+            f"got {accumulate}."
         )
-    return x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1)
+    return x.reshape(-1, accumulate, *x.shape[1:]).swapaxes(0, 1)
 
 
 def _keys(loop: Loop) -> jax.Array:

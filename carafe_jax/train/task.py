@@ -1,6 +1,6 @@
-"""What is to be learned: all that the training loop asks of a problem."""
+"""What is to be learned: all that the training loop needs of a problem."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,13 +13,13 @@ Scalars = dict[str, Any]
 Variables = dict[str, Any]
 
 
-class Aside(NamedTuple):
-    """What comes out of a loss beside the loss."""
+class Auxiliary(NamedTuple):
+    """Outputs of a loss beside the loss."""
 
     scalars: Scalars
     """To log; means over the examples."""
     collections: Variables
-    """The collections that the forward pass changed, "batch_stats" say."""
+    """The collections that the forward pass changed, such as "batch_stats"."""
 
 
 @runtime_checkable
@@ -32,11 +32,44 @@ class Batches(Iterator[Batch], Protocol):
 
 
 @runtime_checkable
+class Evaluator(Protocol):
+    """Measures a model on data that it is not trained on."""
+
+    name: str
+    """Of the data, such as "test": the column `split` of `scalars.csv`, and the prefix
+    in TensorBoard."""
+    every: int | None
+    """Steps between evaluations; None for `loop.evaluate_every`."""
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Return scalars by name.
+
+        All processes call it together, and each returns the scalars of all the data.
+        The next step takes the arrays of the state: keep none.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsPictures(Protocol):
+    """An evaluator that can also draw what the model does."""
+
+    def draw(self, state: TrainState) -> Mapping[str, UInt8[np.ndarray, "h w 3"]]:
+        """Return pictures by name, RGB."""
+        ...
+
+
+@runtime_checkable
 class Task(Protocol):
-    """A model with its loss, its data and its measure of success."""
+    """A model with its loss, its data and its measures of success."""
 
     best: str
-    """Name of the scalar of `evaluate` that is largest at the best checkpoint."""
+    """Name of the scalar of an evaluator that is largest at the best checkpoint."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of one pass over the training examples."""
+        ...
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial variables, those to learn under "params"."""
@@ -44,7 +77,7 @@ class Task(Protocol):
 
     def loss(
         self, variables: Variables, batch: Any, key: Key[Array, ""]
-    ) -> tuple[Float[Array, ""], Aside]:
+    ) -> tuple[Float[Array, ""], Auxiliary]:
         """Return the mean loss of a batch. Pure; traced by JAX."""
         ...
 
@@ -52,15 +85,6 @@ class Task(Protocol):
         """Start this process's training batches, as NumPy arrays."""
         ...
 
-    def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Measure the model on data that it is not trained on."""
-        ...
-
-
-@runtime_checkable
-class Draws(Protocol):
-    """A task that can also show what the model does."""
-
-    def draw(self, state: TrainState) -> Mapping[str, UInt8[np.ndarray, "h w 3"]]:
-        """Return pictures by name, RGB."""
+    def evaluators(self) -> Sequence[Evaluator]:
+        """Return what measures the model; called once, at the start of a run."""
         ...

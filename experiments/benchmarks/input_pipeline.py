@@ -26,9 +26,8 @@ from rich.table import Table
 
 from carafe_jax.data import open_labelled_images, to_rgb
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.classification.data import ClassificationData, training_batches
-from carafe_jax.train import run
-from experiments.machine import describe_machine
 
 _JPEGS = 500
 # Enlarged images are smooth, and photographs are not: with this grain a JPEG of

@@ -1,79 +1,234 @@
 import dataclasses
+import json
 import pathlib
+from typing import Literal
 
 import pytest
 
-from carafe_jax.train import Loop, Optimizer, check_config, restore_part
+from carafe_jax.errors import RefusedError
+from carafe_jax.train import (
+    SGD,
+    Loop,
+    Optimizer,
+    StoredConfig,
+    changes_no_number,
+    check_config,
+    may_grow,
+    read_config,
+    restore,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Layers:
     widths: tuple[tuple[int, ...], ...] = ((1,),)
     name: str | None = None
-    verbose: bool = dataclasses.field(default=False, metadata={"compared": False})
+    verbose: bool = changes_no_number(False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
     layers: Layers = Layers()
     depth: int = 1
+    kind: Literal["a", "b"] = "a"
+    norm: Layers | None = None
+    pictures: pathlib.Path | None = None
+    folders: tuple[pathlib.Path, ...] = ()
+    factors: tuple[tuple[str, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+    optimizer: Optimizer | SGD = dataclasses.field(default_factory=Optimizer)
     widths: tuple[int, ...] = (1, 2)
     network: Network = Network()
-    workdir: pathlib.Path = dataclasses.field(
-        default=pathlib.Path("runs"), metadata={"compared": False}
-    )
+    steps: int | None = may_grow(10)
+    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Given:
+    size: int
+    workdir: pathlib.Path = changes_no_number()
+
+
+def check(config, workdir, task="toy", **options):
+    check_config(config, workdir=workdir, task=task, **options)
+
+
+def started(config, workdir):
+    """Make the folder of a run that has a checkpoint."""
+    check(config, workdir)
+    (workdir / "checkpoints" / "4").mkdir(parents=True)
 
 
 def test_same_configuration_is_accepted_again(tmp_path):
-    check_config(Run(), workdir=tmp_path / "run")
-    check_config(Run(), workdir=tmp_path / "run")
+    started(Run(), tmp_path / "run")
+    check(Run(), tmp_path / "run")
+
+
+def test_file_names_its_format_and_its_task(tmp_path):
+    check(Run(), tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert content["format"] == 2
+    assert content["task"] == "toy"
+    assert content["config"]["optimizer.learning_rate"] == 0.001
 
 
 def test_changed_field_is_named_with_both_values(tmp_path):
-    check_config(Run(), workdir=tmp_path)
-    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+    started(Run(), tmp_path)
     changed = Run(optimizer=Optimizer(learning_rate=0.5), widths=(1, 3))
     with pytest.raises(
-        ValueError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"
+        RefusedError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"
     ):
-        check_config(changed, workdir=tmp_path)
-    with pytest.raises(ValueError, match=r"`widths` is \[1, 3\] but was \[1, 2\]"):
-        check_config(changed, workdir=tmp_path)
+        check(changed, tmp_path)
+    with pytest.raises(RefusedError, match=r"`widths` is \[1, 3\] but was \[1, 2\]"):
+        check(changed, tmp_path)
 
 
 def test_folder_without_a_checkpoint_takes_any_configuration(tmp_path):
-    check_config(Run(widths=(3,)), workdir=tmp_path)
-    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
-    check_config(Run(widths=(3,)), workdir=tmp_path)
+    started(Run(widths=(3,)), tmp_path)
+    check(Run(widths=(3,)), tmp_path)
     (tmp_path / "checkpoints" / "4").rmdir()
-    check_config(Run(), workdir=tmp_path)
+    check(Run(), tmp_path, task="other")
     (tmp_path / "checkpoints" / "4").mkdir()
-    check_config(Run(), workdir=tmp_path)
+    check(Run(), tmp_path, task="other")
 
 
 def test_fields_that_change_no_number_may_differ(tmp_path):
-    check_config(Run(), workdir=tmp_path)
-    (tmp_path / "checkpoints" / "4").mkdir(parents=True)
-    check_config(Run(workdir=pathlib.Path("elsewhere")), workdir=tmp_path)
+    started(Run(), tmp_path)
+    check(Run(workdir=pathlib.Path("elsewhere")), tmp_path)
 
 
-def test_parts_come_back_as_they_were_but_for_what_changes_no_number(tmp_path):
-    network = Network(Layers(((2, 3), (4,)), "a", verbose=True), depth=5)
-    check_config(Run(network=network), workdir=tmp_path)
-    restored = restore_part(tmp_path, "network", Network)
-    assert restored == Network(Layers(((2, 3), (4,)), "a"), depth=5)
+def test_field_that_changes_no_number_can_lack_a_default(tmp_path):
+    check(Given(size=1, workdir=tmp_path), tmp_path)
+    assert dict(read_config(tmp_path).fields) == {"size": 1}
+    with pytest.raises(TypeError, match="workdir"):
+        Given(size=1)
+
+
+def test_run_of_another_task_is_refused_with_both_names(tmp_path):
+    started(Run(), tmp_path)
+    with pytest.raises(RefusedError, match="the task 'toy', not 'other'"):
+        check(Run(), tmp_path, task="other")
+
+
+def test_growing_field_is_stored_with_its_new_value(tmp_path):
+    started(Run(steps=10), tmp_path)
+    check(Run(steps=15), tmp_path)
+    assert read_config(tmp_path).fields["steps"] == 15
+
+
+@pytest.mark.parametrize("steps", [9, None])
+def test_growing_field_does_not_shrink(tmp_path, steps):
+    started(Run(steps=10), tmp_path)
+    with pytest.raises(RefusedError, match=rf"`steps` is {steps} but was 10"):
+        check(Run(steps=steps), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["network.norm", "optimizer.frozen"])
+def test_field_that_was_not_stored_had_its_default(tmp_path, name):
+    started(Run(), tmp_path)
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    del content["config"][name]
+    path.write_text(json.dumps(content))
+    check(Run(), tmp_path)
+    with pytest.raises(RefusedError, match=r"`optimizer.frozen` is .* but was"):
+        check(Run(optimizer=Optimizer(frozen=("a",))), tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"format": 2}'])
+def test_file_that_is_no_configuration_is_refused_by_name(tmp_path, text):
+    started(Run(), tmp_path)
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(RefusedError, match=r"config\.json must"):
+        check(Run(), tmp_path)
+
+
+def test_file_of_a_newer_version_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"format": 3}')
+    with pytest.raises(RefusedError, match=r"config\.json .* got 3: a newer version"):
+        read_config(tmp_path)
+
+
+def test_folder_without_a_configuration_is_refused(tmp_path):
+    with pytest.raises(RefusedError, match=r"`workdir` must .* config\.json, got"):
+        read_config(tmp_path / "nothing")
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    """Folder of a run of format 1, with a checkpoint."""
+    started(Run(), tmp_path)
+    path = tmp_path / "config.json"
+    fields = json.loads(path.read_text())["config"]
+    fields["length"] = fields.pop("steps")
+    path.write_text(json.dumps(fields))
+    return tmp_path
+
+
+def test_configuration_of_format_one_names_no_task(old_run):
+    stored = read_config(old_run)
+    assert (stored.format, stored.task, stored.fields["length"]) == (1, None, 10)
+
+
+def test_run_of_format_one_is_refused_and_says_what_to_do(old_run):
+    with pytest.raises(RefusedError, match=r"older version .* another `workdir`"):
+        check(Run(), old_run)
+
+
+def test_run_of_format_one_is_resumed_once_its_fields_are_upgraded(old_run):
+    def upgrade(stored: StoredConfig) -> StoredConfig:
+        if stored.format != 1:
+            return stored
+        fields = dict(stored.fields)
+        fields["steps"] = fields.pop("length")
+        return StoredConfig(format=2, task="toy", fields=fields)
+
+    check(Run(), old_run, upgrade=upgrade)
+    stored = read_config(old_run)
+    assert (stored.format, stored.task, stored.fields["steps"]) == (2, "toy", 10)
+
+
+FULL = Network(
+    Layers(((2, 3), (4,)), "a"),
+    depth=5,
+    kind="b",
+    norm=Layers(((7,),)),
+    pictures=pathlib.Path("some/where"),
+    folders=(pathlib.Path("a"), pathlib.Path("b")),
+    factors=(("stem", 0.5), ("head", 2.0)),
+)
+
+
+@pytest.mark.parametrize("network", [Network(), FULL])
+def test_parts_come_back_as_they_were(tmp_path, network):
+    check(Run(network=network), tmp_path)
+    fields = read_config(tmp_path).fields
+    assert restore(Network, fields, "network") == network
+    assert restore(Run, fields) == Run(network=network)
+
+
+def test_what_changes_no_number_comes_back_with_its_default(tmp_path):
+    check(Run(network=Network(Layers(verbose=True))), tmp_path)
+    assert restore(Run, read_config(tmp_path).fields) == Run()
+
+
+def test_dataclass_of_a_union_is_told_by_its_fields(tmp_path):
+    check(Run(optimizer=SGD(momentum=0.5)), tmp_path)
+    assert restore(Run, read_config(tmp_path).fields).optimizer == SGD(momentum=0.5)
 
 
 def test_part_that_was_not_stored_is_refused(tmp_path):
-    check_config(Run(), workdir=tmp_path)
-    for folder, name in ((tmp_path, "net"), (tmp_path / "nothing", "network")):
-        with pytest.raises(ValueError, match=f"`workdir` must .* has `{name}`, got"):
-            restore_part(folder, name, Network)
+    check(Run(), tmp_path)
+    with pytest.raises(RefusedError, match="must have `net`, got network, optimizer"):
+        restore(Network, read_config(tmp_path).fields, "net")
+
+
+def test_field_without_a_default_that_was_not_stored_is_refused():
+    with pytest.raises(RefusedError, match="must have `size`, `workdir`"):
+        restore(Given, {"other": 1})
 
 
 @pytest.mark.parametrize(
@@ -88,5 +243,30 @@ def test_part_that_was_not_stored_is_refused(tmp_path):
     ],
 )
 def test_values_that_make_no_sense_are_refused(field, value):
-    with pytest.raises(ValueError, match=f"`{field}` must"):
-        Loop(**{field: value})
+    with pytest.raises(RefusedError, match=f"`{field}` must"):
+        Loop(**{"steps": 1, field: value})
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(None, None), (1, 1)])
+def test_length_is_in_steps_or_in_epochs(steps, epochs):
+    with pytest.raises(RefusedError, match="One of `steps` and `epochs` must"):
+        Loop(steps=steps, epochs=epochs)
+
+
+def test_epochs_become_steps_and_so_do_their_evaluations():
+    loop = Loop(epochs=3, evaluate_every=2, save_every=5).in_steps(10)
+    assert loop == Loop(steps=30, evaluate_every=20, save_every=5)
+
+
+def test_loop_in_steps_stays_as_it_is():
+    assert Loop(steps=7).in_steps(10) == Loop(steps=7)
+
+
+def test_epoch_without_a_whole_batch_is_refused():
+    with pytest.raises(RefusedError, match="at least one whole batch, got 0"):
+        Loop(epochs=1).in_steps(0)
+
+
+def test_steps_of_a_loop_in_epochs_are_not_known():
+    with pytest.raises(RefusedError, match=r"must be in steps .* got 2 epochs"):
+        _ = Loop(epochs=2).total_steps

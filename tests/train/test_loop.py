@@ -19,7 +19,7 @@ from carafe_jax.train import (
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state
-from tests.train.toy import CountedBatches, Regression
+from tests.train.toy import CountedBatches, Regression, Scores
 
 optimizer = Optimizer(learning_rate=0.05, warmup_steps=2)
 loop = Loop(steps=12, log_every=5, evaluate_every=4, save_every=4)
@@ -55,7 +55,7 @@ def read_scalars(workdir):
 
 def test_training_lowers_the_loss(tmp_path):
     outcome = run(tmp_path, loop=Loop(steps=200, log_every=50, evaluate_every=100))
-    first = Regression().evaluate(
+    first = Scores().evaluate(
         init_state(Regression(), optimizer, loop, mesh=make_mesh())
     )
     assert outcome.scalars is not None
@@ -112,7 +112,7 @@ def test_last_and_best_checkpoints_are_kept(tmp_path):
 @pytest.mark.parametrize("after", [0, 5, 7])
 def test_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path, after):
     with pytest.raises(
-        NotFiniteError, match=rf"nan .* at step {after + 1};.*learning_rate"
+        NotFiniteError, match=rf"nan .* at step {after + 1};.*smaller learning rate"
     ):
         run(tmp_path, Regression(nan_after=after))
     checkpoints = Checkpoints(tmp_path, best="score")
@@ -217,8 +217,8 @@ def test_checkpoint_that_is_not_there_is_refused(tmp_path):
         restore_trained(tmp_path, best="score", which="best")
 
 
-class Drawn(Regression):
-    """Draws its weights as grey levels."""
+class Drawn(Scores):
+    """Draws the weights as grey levels."""
 
     def draw(self, state):
         level = np.clip(128 + 32 * np.asarray(state.params["w"]), 0, 255)
@@ -227,16 +227,16 @@ class Drawn(Regression):
 
 
 def test_pictures_are_drawn_at_every_evaluation(tmp_path):
-    run(tmp_path, Drawn())
+    run(tmp_path, Regression(measures=(Drawn(),)))
     files = sorted((tmp_path / "pictures").iterdir())
     assert [file.name for file in files] == [
-        f"weights_{step:07d}.png" for step in (4, 8, 12)
+        f"test_weights_{step:07d}.png" for step in (4, 8, 12)
     ]
     first, *_, last = (np.asarray(Image.open(file)) for file in files)
     assert first.shape == (2, 3, 3)
     assert (first != last).any()
 
 
-def test_a_task_that_does_not_draw_has_no_pictures(tmp_path):
+def test_an_evaluator_that_does_not_draw_has_no_pictures(tmp_path):
     run(tmp_path)
     assert not (tmp_path / "pictures").exists()

@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from carafe_jax.train import SGD, Aside, Loop
+from carafe_jax.errors import RefusedError
+from carafe_jax.train import SGD, Auxiliary, Loop
 from carafe_jax.train.mesh import make_mesh, put_batch
 from carafe_jax.train.step import init_state, make_train_step
 from tests.train.toy import CountedBatches
@@ -21,6 +22,7 @@ class Line:
     """Linear regression without noise, which counts the examples that it saw."""
 
     best = "score"
+    steps_per_epoch = 1
 
     def init(self, key):
         return {"params": {"w": jnp.ones(3)}, "statistics": {"seen": jnp.zeros(())}}
@@ -28,14 +30,14 @@ class Line:
     def loss(self, variables, batch, key):
         error = batch["x"] @ variables["params"]["w"] - batch["y"]
         seen = variables["statistics"]["seen"] + len(error)
-        aside = Aside({"error": error.mean()}, {"statistics": {"seen": seen}})
-        return jnp.square(error).mean(), aside
+        aux = Auxiliary({"error": error.mean()}, {"statistics": {"seen": seen}})
+        return jnp.square(error).mean(), aux
 
     def batches(self):
         return CountedBatches(8)
 
-    def evaluate(self, state):
-        return {"score": 0.0}
+    def evaluators(self):
+        return ()
 
 
 def steps(loop, *, count=3):
@@ -51,10 +53,10 @@ def steps(loop, *, count=3):
     return states, scalars
 
 
-@pytest.mark.parametrize("parts", [2, 8])
-def test_parts_of_a_batch_make_the_same_step(parts):
+@pytest.mark.parametrize("microbatches", [2, 8])
+def test_microbatches_make_the_same_step(microbatches):
     whole, scalars = steps(Loop(steps=3))
-    accumulated, summed = steps(Loop(steps=3, accumulate=parts))
+    accumulated, summed = steps(Loop(steps=3, accumulate=microbatches))
     # Float32 sums in another order.
     chex.assert_trees_all_close(
         accumulated[-1].params, whole[-1].params, rtol=1e-5, atol=1e-6
@@ -62,14 +64,16 @@ def test_parts_of_a_batch_make_the_same_step(parts):
     chex.assert_trees_all_close(summed, scalars, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("parts", [1, 4])
-def test_collections_pass_from_part_to_part_and_step_to_step(parts):
-    states, _ = steps(Loop(steps=3, accumulate=parts))
+@pytest.mark.parametrize("microbatches", [1, 4])
+def test_collections_pass_from_microbatch_to_microbatch_and_step_to_step(
+    microbatches,
+):
+    states, _ = steps(Loop(steps=3, accumulate=microbatches))
     assert [int(s.collections["statistics"]["seen"]) for s in states] == [8, 16, 24]
 
 
-def test_parts_that_do_not_divide_the_batch_are_refused():
-    with pytest.raises(ValueError, match=r"`accumulate` must divide the 8 .* got 3"):
+def test_microbatches_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(RefusedError, match=r"`accumulate` must divide the 8 .* got 3"):
         steps(Loop(steps=3, accumulate=3))
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carafe_jax.train import Aside
+from carafe_jax.train import Auxiliary, TrainState
 
 
 class CountedBatches:
@@ -34,6 +34,25 @@ class CountedBatches:
 
 
 @dataclasses.dataclass
+class Scores:
+    """Evaluates to given scores, one after another, then to the distance from ones."""
+
+    name: str = "test"
+    every: int | None = None
+    scalar: str = "score"
+    scores: tuple[float, ...] = ()
+    evaluations: int = 0
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        params: Any = state.params
+        score = -float(jnp.abs(params["w"] - 1).sum())
+        if self.evaluations < len(self.scores):
+            score = self.scores[self.evaluations]
+        self.evaluations += 1
+        return {self.scalar: score}
+
+
+@dataclasses.dataclass
 class Regression:
     """Linear regression with noise in each step, so that keys matter as well."""
 
@@ -41,7 +60,8 @@ class Regression:
     nan_after: int | None = None
     scores: tuple[float, ...] = ()
     best: str = "score"
-    evaluations: int = 0
+    measures: tuple[Any, ...] | None = None
+    steps_per_epoch: int = 3
 
     def init(self, key):
         params = {"w": jax.random.normal(key, (3,)), "b": jnp.zeros(())}
@@ -55,19 +75,16 @@ class Regression:
         if self.nan_after is not None:
             loss = jnp.where(batch["seen"].mean() >= self.nan_after, jnp.nan, loss)
         seen = variables["statistics"]["seen"] + len(error)
-        return loss, Aside({"mean_error": error.mean()}, {"statistics": {"seen": seen}})
+        aux = Auxiliary({"mean_error": error.mean()}, {"statistics": {"seen": seen}})
+        return loss, aux
 
     def batches(self):
         if self.nan_after is None:
             return CountedBatches(self.size)
         return SeenBatches(self.size)
 
-    def evaluate(self, state):
-        score = -float(jnp.abs(state.params["w"] - 1).sum())
-        if self.scores:
-            score = self.scores[self.evaluations]
-        self.evaluations += 1
-        return {"score": score}
+    def evaluators(self):
+        return (Scores(scores=self.scores),) if self.measures is None else self.measures
 
 
 class SeenBatches(CountedBatches):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config, Dtype, ProviderName
 from experiments.benchmarks.reassembly.measurement import measure
@@ -12,7 +13,6 @@ from experiments.benchmarks.reassembly.memory import copy_bandwidth
 from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.machine import describe_machine
 
 # Without stacked patches: they take long to compile, and many times the memory.
 _JAX: tuple[ProviderName, ...] = ("carafe", "fused", "unfused", "nearest", "copy")

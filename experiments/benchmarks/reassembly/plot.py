@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from carafe_jax.machine import Machine
 from experiments.benchmarks.reassembly.summary import Summary
-from experiments.machine import Machine
 
 _MARKERS = "osD^vP*X"
 

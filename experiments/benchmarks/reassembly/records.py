@@ -5,9 +5,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from carafe_jax.machine import Machine
 from experiments.benchmarks.reassembly.config import Config
 from experiments.benchmarks.reassembly.summary import Summary
-from experiments.machine import Machine
 
 Row = dict[str, str | int | float]
 

@@ -13,6 +13,7 @@ from rich.progress import (
 )
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.machine import Machine, describe_machine
 from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config
 from experiments.benchmarks.reassembly.measurement import measure
@@ -27,7 +28,6 @@ from experiments.benchmarks.reassembly.table import (
     make_table,
     make_target_table,
 )
-from experiments.machine import Machine, describe_machine
 
 
 def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:

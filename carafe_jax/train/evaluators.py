@@ -1,0 +1,142 @@
+"""Evaluation in the course of training: when, and over all devices."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.train.config import Loop
+from carafe_jax.train.mesh import (
+    batch_sharding,
+    make_mesh,
+    put_batch,
+    put_replicated,
+    replicated,
+)
+from carafe_jax.train.task import Batch, Evaluator, Variables
+
+TRAINING = "train"
+"""Split of the scalars of training; no evaluator may have this name."""
+
+
+def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
+    """Refuse evaluators whose records could not be told apart, or that are never due.
+
+    Raises:
+      RefusedError: Two have the same name, or one has that of training; or `every` is
+        not positive.
+    """
+    names = [evaluator.name for evaluator in evaluators]
+    if len({TRAINING, *names}) <= len(names):
+        raise RefusedError(
+            f"The evaluators' names must differ, and none be {TRAINING!r}, got {names}."
+        )
+    for evaluator in evaluators:
+        if evaluator.every is not None and evaluator.every < 1:
+            raise RefusedError(
+                f"`every` of the evaluator {evaluator.name!r} must be positive or "
+                f"None, got {evaluator.every}."
+            )
+
+
+def due(evaluators: Sequence[Evaluator], *, step: int, loop: Loop) -> list[Evaluator]:
+    """Return the evaluators whose turn it is after a step.
+
+    Each has its own cadence, else that of the loop. At the last step all are due.
+    """
+    last = step == loop.total_steps
+    return [
+        x for x in evaluators if last or step % (x.every or loop.evaluate_every) == 0
+    ]
+
+
+class ShardedPredictor:
+    """Computes a function of variables and batches on all devices of all processes."""
+
+    def __init__(
+        self,
+        predict: Callable[[Variables, Batch], PyTree],
+        *,
+        mesh: Mesh | None = None,
+    ) -> None:
+        """Compile nothing yet; the first batch of each shape does.
+
+        Args:
+          predict: A pure function. Its outputs have a leading axis of examples; each
+            example's depend on this example alone.
+          mesh: From `make_mesh`; None makes one of all devices, at the first batch.
+        """
+        self._given = predict
+        self._mesh = mesh
+        self._program: Callable[[Variables, Batch], Any] | None = None
+
+    def __call__(
+        self, variables: Variables, batches: Iterable[Batch]
+    ) -> Iterator[PyTree]:
+        """Yield the outputs of each batch, on every process, as NumPy arrays.
+
+        The outputs are those of the whole batch, the examples of the first process
+        first. Examples that are not valid are left out.
+
+        A batch that the devices cannot share evenly is padded, and so is one that is
+        smaller than one before it, which thus needs no program of its own. The next
+        batch is computed while the outputs of one are used.
+
+        Args:
+          variables: Of any sharding, or NumPy arrays.
+          batches: This process's part of each batch, as NumPy arrays of equal leading
+            axes; "valid" (bool) says which examples count, all where it is absent.
+            Every process yields as many batches, of as many examples.
+        """
+        mesh = self._mesh = self._mesh or make_mesh()
+        program = self._program = self._program or self._compiled(mesh)
+        variables = put_replicated(variables, mesh=mesh)
+        rows, running = 0, None
+        for batch in batches:
+            padded = _padded(batch, multiple=len(mesh.local_devices), least=rows)
+            rows = len(padded["valid"])
+            following = program(variables, put_batch(padded, mesh=mesh))
+            if running is not None:
+                yield _fetched(running)
+            running = following
+        if running is not None:
+            yield _fetched(running)
+
+    def _compiled(self, mesh: Mesh) -> Callable[[Variables, Batch], Any]:
+        def predicted(variables: Variables, batch: Batch) -> tuple[PyTree, jax.Array]:
+            # Shards are gathered where they are used; examples stay on their devices.
+            variables = lax.with_sharding_constraint(variables, replicated(mesh))
+            return self._given(variables, batch), batch["valid"]
+
+        # Replicated within the program, so that each process holds all outputs.
+        return jax.jit(
+            predicted,
+            in_shardings=(None, batch_sharding(mesh)),
+            out_shardings=replicated(mesh),
+        )
+
+
+def _padded(batch: Batch, *, multiple: int, least: int) -> dict[str, Any]:
+    """Pad a batch with examples that are not valid; without "valid", all others are."""
+    examples = len(jax.tree.leaves(dict(batch))[0])
+    valid = np.asarray(batch.get("valid", np.ones(examples, bool)))
+    rows = max(least, -(-examples // multiple) * multiple, multiple)
+
+    def pad(x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        widths = [(0, rows - examples)] + [(0, 0)] * (x.ndim - 1)
+        # Copies of an example: zeros could be out of the range of a network's inputs.
+        return np.pad(x, widths, mode="edge" if examples else "constant")
+
+    padded: Mapping[str, Any] = jax.tree.map(pad, dict(batch))
+    return {**padded, "valid": np.pad(valid, (0, rows - examples))}
+
+
+def _fetched(outputs: tuple[PyTree, jax.Array]) -> PyTree:
+    predicted, valid = jax.device_get(outputs)
+    return jax.tree.map(lambda x: x[valid], predicted)

@@ -1,0 +1,81 @@
+"""Signs of life on a console: what is waited for, and a progress bar."""
+
+import contextlib
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_TRAINING = "training"
+
+
+class Signs:
+    """Shows on a console what a run is doing.
+
+    On a terminal it is a bar, drawn anew; elsewhere a line for each phase.
+    """
+
+    def __init__(
+        self, console: Console | None, bar: tuple[Progress, TaskID] | None
+    ) -> None:
+        """Show nothing yet; without a console, nothing at all."""
+        self._console, self._bar = console, bar
+        self._total = 0
+        self._numbers = ""
+        self._trains = False
+
+    def announce(self, phase: str) -> None:
+        """Show what is waited for, before it begins."""
+        if self._bar is not None:
+            progress, task = self._bar
+            progress.update(task, description=phase, refresh=True)
+        elif self._console is not None:
+            numbers = f" ({self._numbers})" if self._numbers else ""
+            self._console.print(f"{phase}{numbers}", highlight=False, markup=False)
+
+    def train(self, step: int, *, total: int) -> None:
+        """Show that steps are made, the next one after `step`, of `total`."""
+        begins, self._trains, self._total = not self._trains, True, total
+        if begins and self._bar is not None:
+            progress, task = self._bar
+            progress.reset(task, total=total, completed=step, description=_TRAINING)
+        elif begins or self._bar is not None:
+            self.announce(_TRAINING)
+
+    def report(self, step: int, scalars: dict[str, float]) -> None:
+        """Show the scalars of the last steps."""
+        if not scalars:
+            return
+        loss, speed = scalars["loss"], scalars["images_per_second"]
+        numbers = f"loss {loss:.4f}, {speed:.0f} images/s"
+        self._numbers = f"step {step} of {self._total}, {numbers}"
+        if self._bar is not None:
+            progress, task = self._bar
+            progress.update(task, completed=step, numbers=numbers)
+
+
+@contextlib.contextmanager
+def signs_of_life(console: Console | None) -> Iterator[Signs]:
+    """Show a run on a console; None shows nothing."""
+    if console is None or not console.is_terminal or console.quiet:
+        yield Signs(console, None)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as progress:
+        yield Signs(console, (progress, progress.add_task("", total=None, numbers="")))

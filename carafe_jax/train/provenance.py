@@ -1,0 +1,122 @@
+"""What a run took: steps, seconds and machines, over all its sessions."""
+
+import dataclasses
+import json
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.machine import describe_machine
+from carafe_jax.train.processes import is_first
+
+_OWN = ("steps", "seconds", "sessions")
+
+
+class Provenance:
+    """Adds the session of this process to `provenance.json`, and brings it up to date.
+
+    The file holds the steps and the seconds of the whole run, and a list of sessions:
+    when each began, its first and its last step, the length that the run was to have,
+    its seconds and its machine. A session that is killed counts up to its last save.
+    """
+
+    def __init__(
+        self, workdir: pathlib.Path, *, step: int, total: int, began: float
+    ) -> None:
+        """Read what the sessions before took.
+
+        Args:
+          workdir: Folder of the run.
+          step: From which this session goes on; at 0, there were none before.
+          total: Steps that the run is to have.
+          began: `time.perf_counter` when the session began.
+        """
+        self._workdir, self._began = workdir, began
+        content = _read(workdir / "provenance.json") if step else {}
+        self._before = _sessions(content, step=step)
+        self._extra = {k: v for k, v in content.items() if k not in _OWN}
+        machine = dataclasses.asdict(describe_machine())
+        self._session = {
+            "began": machine.pop("date"),
+            "from_step": step,
+            "to_step": step,
+            "of_steps": total,
+            "seconds": 0,
+            "machine": machine,
+        }
+
+    @property
+    def length(self) -> int | None:
+        """Steps that the run was to have in the session before; None if unknown."""
+        return self._before[-1].get("of_steps") if self._before else None
+
+    def update(self, step: int) -> None:
+        """Write the file for a run that has come to a step."""
+        seconds = round(time.perf_counter() - self._began, 1)
+        self._session |= {"to_step": step, "seconds": seconds}
+        sessions = [*self._before, self._session]
+        if step == self._session["from_step"]:
+            return
+        content = {
+            "steps": step,
+            "seconds": round(sum(x["seconds"] for x in sessions), 1),
+            **self._extra,
+            "sessions": sessions,
+        }
+        _write(self._workdir / "provenance.json", content)
+
+
+def write_provenance(workdir: pathlib.Path, extra: Mapping[str, Any]) -> None:
+    """Add fields to the `provenance.json` of a run; the first process does it.
+
+    Args:
+      workdir: Folder of the run.
+      extra: Fields that JSON can hold. Those of the same name are replaced.
+
+    Raises:
+      RefusedError: A name is one of the file's own.
+    """
+    for name in extra:
+        if name in _OWN:
+            raise RefusedError(
+                f"A name in `extra` must not be one of {', '.join(_OWN)}, got {name!r}."
+            )
+    path = workdir / "provenance.json"
+    content = _read(path)
+    sessions = {"sessions": content.pop("sessions")} if "sessions" in content else {}
+    _write(path, {**content, **extra, **sessions})
+
+
+def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
+    """The sessions before one that goes on from a step."""
+    sessions = content.get("sessions", [])
+    if not sessions and {"steps", "seconds"} <= set(content):
+        # Files of the first version: one session, its machine on top.
+        steps = content["steps"]
+        sessions = [{"from_step": 0, "to_step": steps, "of_steps": steps}]
+        sessions[0]["seconds"] = content["seconds"]
+    # The last save of a killed session may not have been finished.
+    return [{**x, "to_step": min(x["to_step"], step)} for x in sessions]
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:
+        raise RefusedError(f"{path} must be JSON, got: {error}.") from error
+    if not isinstance(content, dict):
+        raise RefusedError(f"{path} must hold a JSON object.")
+    return content
+
+
+def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
+    if not is_first():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n")
+    partial.replace(path)

@@ -1,0 +1,158 @@
+"""How a run begins: from its checkpoint, from given weights, or afresh."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.train.checkpoints import Checkpoints
+from carafe_jax.train.config import Loop
+from carafe_jax.train.mesh import put_value
+from carafe_jax.train.optimizers import Optimization
+from carafe_jax.train.paths import flatten_with_paths, map_with_paths
+from carafe_jax.train.state import TrainState
+from carafe_jax.train.step import abstract_state, init_variables, make_state
+from carafe_jax.train.task import Batches, Task, Variables
+
+_LOGGER = logging.getLogger(__name__)
+_SHOWN = 3  # Names in a log line.
+
+
+@dataclasses.dataclass(frozen=True)
+class StartReport:
+    """What became of the weights that a run was started from.
+
+    Names are paths, such as "params/backbone/stem/conv/kernel".
+    """
+
+    loaded: tuple[str, ...]
+    """In the network, with the values of the weights."""
+    new: tuple[str, ...]
+    """In the network alone, with initial values."""
+    reshaped: tuple[str, ...]
+    """In both with another shape, with initial values; each with both shapes."""
+    left_over: tuple[str, ...]
+    """In the weights alone."""
+
+    def lines(self) -> list[str]:
+        """Return the report in a few lines: counts and the first names."""
+        total = len(self.loaded) + len(self.new) + len(self.reshaped)
+        lines = [f"Started from weights: {len(self.loaded)} of {total} arrays loaded."]
+        for said, names in (
+            ("left new, which the weights lack", self.new),
+            ("left new, of another shape in the weights", self.reshaped),
+            ("left over in the weights", self.left_over),
+        ):
+            if names:
+                lines.append(f"{len(names)} {said}: {_first_of(names)}.")
+        return lines
+
+
+def begin(
+    task: Task,
+    *,
+    optimizer: Optimization,
+    loop: Loop,
+    mesh: Mesh,
+    checkpoints: Checkpoints,
+    batches: Batches,
+    weights: Variables | None,
+    announce: Callable[[str], None],
+) -> tuple[TrainState, StartReport | None]:
+    """Return the state that a run begins with, and what became of given weights.
+
+    The first of these that applies:
+
+    1. Resume: the folder of the run has a checkpoint. The state is that of the last
+       one, and `batches` go on from where they were. Weights have no effect.
+    2. Start from given weights. Arrays that the weights lack, or have with another
+       shape, are those of the initializers; moments of the optimiser begin anew.
+    3. Start from the initializers.
+
+    Args:
+      task: What to learn.
+      optimizer: How.
+      loop: How long, in steps.
+      mesh: From `make_mesh`.
+      checkpoints: Of the run's folder.
+      batches: Rewound where the run is resumed.
+      weights: A possibly partial tree of collections: {"params": ...}.
+      announce: Called with what is waited for, before it begins.
+
+    Raises:
+      RefusedError: The checkpoint is from after the last step, or nothing in the
+        weights fits the network.
+    """
+    step = checkpoints.last_step
+    if step is not None:
+        if step > loop.total_steps:
+            raise RefusedError(
+                f"`loop.steps` must be at least {step}, the step of the last "
+                f"checkpoint in {checkpoints.workdir}, got {loop.total_steps}."
+            )
+        announce("restoring the checkpoint")
+        state = abstract_state(task, optimizer, loop, mesh=mesh)
+        return checkpoints.restore(state, batches, step=step), None
+    announce("compiling the initializers")
+    variables, report = init_variables(task, loop, mesh=mesh), None
+    if weights is not None:
+        variables, report = load_weights(variables, weights)
+        for line in report.lines():
+            _LOGGER.info("%s", line)
+    return make_state(variables, optimizer, loop, mesh=mesh), report
+
+
+def load_weights(
+    variables: Variables, weights: Variables
+) -> tuple[Variables, StartReport]:
+    """Return variables with the values of given weights, where they fit.
+
+    Args:
+      variables: Of a network, on devices.
+      weights: A possibly partial tree of collections, of a converter in `interop` or
+        from `restore_trained`. Each array is cast to the dtype of the network's.
+
+    Returns:
+      The variables, sharded as they were, and what was loaded and what was not.
+
+    Raises:
+      RefusedError: Not one array of the weights has a name and a shape of the
+        network's.
+    """
+    given = flatten_with_paths(weights)
+    own = flatten_with_paths(variables)
+    common = [name for name in own if name in given]
+    loaded = {name for name in common if np.shape(given[name]) == own[name].shape}
+    report = StartReport(
+        loaded=tuple(name for name in common if name in loaded),
+        new=tuple(name for name in own if name not in given),
+        reshaped=tuple(
+            f"{name} {np.shape(given[name])} in the weights, {own[name].shape} in the "
+            "network"
+            for name in common
+            if name not in loaded
+        ),
+        left_over=tuple(name for name in given if name not in own),
+    )
+    if not loaded:
+        raise RefusedError(
+            "Weights to start from must fit the network, got none that does. The "
+            f"weights have {_first_of(tuple(given)) or 'nothing'}; the network has "
+            f"{_first_of(tuple(own))}."
+        )
+
+    def load(name: str, x: jax.Array) -> Any:
+        if name not in loaded:
+            return x
+        return put_value(np.asarray(given[name]).astype(x.dtype), x.sharding)
+
+    return map_with_paths(load, variables), report
+
+
+def _first_of(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")

@@ -274,7 +274,7 @@ def test_pytorch_that_disagrees_is_an_error(tmp_path, monkeypatch):
 def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     _, text = run_tiny(tmp_path, modes=("forward",))
-    assert "carafe-jax[bench]" in text
+    assert "carafe-jax[train]" in text
     assert (tmp_path / "reassembly.csv").exists()
 
 

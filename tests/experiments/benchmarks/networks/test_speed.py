@@ -3,7 +3,7 @@ import csv
 import pytest
 from rich.console import Console
 
-from experiments.classification.speed import Speed, main
+from experiments.benchmarks.networks.speed import Speed, main
 
 
 def test_steps_are_timed_beside_strided_convolutions(tmp_path):

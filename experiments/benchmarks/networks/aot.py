@@ -4,7 +4,7 @@ Paper: table II of CARAFE++ (arXiv:2012.04733): batches of 1024, and larger.
 Cost: minutes of a CPU for each variant; needs `pip install "jax[tpu]"`.
 Shows: memory, operations and collectives of a chip, and a predicted time, as a table
 and aot.csv. The status is 1 if memory does not suffice or an activation is gathered.
-Command: python -m experiments.classification.aot
+Command: python -m experiments.benchmarks.networks.aot
 """
 
 import csv
@@ -28,9 +28,9 @@ from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.train import SGD, Loop, run
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
-from experiments.classification.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.sizes import measure
 from experiments.classification.network import Depth, Downsampler, Model
-from experiments.classification.sizes import measure
 from experiments.classification.task import ClassificationTask, Loss
 
 Topology = Literal["v5e:4x4", "v5e:16x16"]
@@ -60,7 +60,7 @@ class Aot:
     """"blocks" computes activations anew in the backward pass."""
     fully_sharded: bool = False
     """Each chip holds a part of the parameters and of the optimiser's state."""
-    output: pathlib.Path = pathlib.Path("runs/classification/aot.csv")
+    output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/aot.csv")
     """The table as a file."""
 
     def __post_init__(self) -> None:

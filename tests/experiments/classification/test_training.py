@@ -74,6 +74,7 @@ def test_run_ends_with_a_table_of_the_whole_test_set(folder, tmp_path):
     assert "This run is finished" in text
 
 
+@pytest.mark.slow
 def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(folder, tmp_path):
     def run(workdir, *, stop_after=None):
         config = tiny(folder, workdir, average_decay=0.9)
@@ -179,6 +180,7 @@ def test_values_that_make_no_sense_are_refused(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_comparison_prints_mean_and_deviation(folder, tmp_path):
     base = tiny(folder, tmp_path, epochs=1)
     config = compare_downsamplers.Comparison(
@@ -191,6 +193,7 @@ def test_comparison_prints_mean_and_deviation(folder, tmp_path):
     assert f"{mean:.4f} ±" in console.export_text()
 
 
+@pytest.mark.slow
 def test_command_line_names_what_is_missing(tmp_path):
     done = subprocess.run(
         [
@@ -241,6 +244,7 @@ def test_jitter_that_makes_no_sense_is_refused(fields, message):
         Jitter(**fields)
 
 
+@pytest.mark.slow
 def test_jittered_run_trains(folder, tmp_path):
     status, text = main(tiny(folder, tmp_path, jitter=FULL, epochs=1))
     assert status == 0, text

@@ -37,3 +37,11 @@ def compile_fast(tmp_path_factory):
     }.items():
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)
+
+
+@pytest.hookimpl(tryfirst=True)  # Before `-m` looks at the markers.
+def pytest_collection_modifyitems(items):
+    """Mark as slow what compiles ahead of time: `-m "not slow"` leaves it out, too."""
+    for item in items:
+        if item.get_closest_marker("aot"):
+            item.add_marker("slow")

@@ -1,8 +1,5 @@
 """Batch normalisation with groups of examples."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import jax
@@ -12,6 +9,7 @@ import pytest
 from flax import linen as nn
 
 from carafe_jax.nn import BatchNorm
+from tests.subprocesses import run_python
 
 
 def draw(*shape, seed=0):
@@ -117,16 +115,15 @@ print(sorted(set(re.findall("all-gather|all-to-all|all-reduce|permute", text))))
 @pytest.mark.parametrize(
     ("groups", "collectives"), [(1, ["all-reduce"]), (4, []), (8, [])]
 )
+@pytest.mark.slow
 def test_groups_within_a_device_need_no_communication(groups, collectives):
-    program = [sys.executable, "-c", COLLECTIVES_ON_FOUR_DEVICES, str(groups)]
-    done = subprocess.run(
-        program,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
-        capture_output=True,
-        text=True,
-        check=True,
+    output = run_python(
+        "-c",
+        COLLECTIVES_ON_FOUR_DEVICES,
+        str(groups),
+        environment={"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
     )
-    assert done.stdout.strip() == str(collectives)
+    assert output.strip() == str(collectives)
 
 
 @pytest.mark.parametrize("groups", [0, 3])

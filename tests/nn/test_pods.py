@@ -2,40 +2,32 @@
 
 import functools
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
 from tests.compilers import need_compilers
+from tests.subprocesses import run_python
 
-ROOT = pathlib.Path(__file__).parents[2]
 pytestmark = [pytest.mark.aot, pytest.mark.xdist_group("pods")]
 
 
 @functools.cache
 def compile_step(topology):
     need_compilers("v5e")
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "TPU_SKIP_MDS_QUERY": "1",
-        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        # Of a program as it runs, not of one that compiles fast.
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.nn.pod_step", topology],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
+    output = run_python(
+        "-m",
+        "tests.nn.pod_step",
+        topology,
+        environment={
+            "JAX_PLATFORMS": "cpu",
+            "TPU_SKIP_MDS_QUERY": "1",
+            "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+            # Of a program as it runs, not of one that compiles fast.
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
+        },
+        limit=900,
     )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
 
 
 @pytest.mark.parametrize("topology", ["v5e:4x4", "v5e:16x16"])

@@ -15,6 +15,14 @@ from tests.pallas.reference import LaunchCase, expected, tolerance
 UP = Case(scale=2, kernel_size=3, groups=1, shape=(2, 3, 4, 8))
 DOWN = Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 5, 6, 8))
 backends = pytest.mark.parametrize("backend", support.BACKENDS)
+# Interpreting those for a TPU and for Hopper takes longest.
+costly_backends = pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=[] if name == "triton" else pytest.mark.slow)
+        for name in support.BACKENDS
+    ],
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +46,7 @@ def close(got, want, digits=5):
     np.testing.assert_allclose(got, want, rtol=0, atol=scale * 10.0**-digits)
 
 
-@backends
+@costly_backends
 @pytest.mark.parametrize("case", [UP, DOWN], ids=str)
 def test_kernels_by_pixel_give_what_plain_jax_does(case, backend):
     arrays = case.draw(np.float32, np.float32)
@@ -47,7 +55,7 @@ def test_kernels_by_pixel_give_what_plain_jax_does(case, backend):
     jax.tree.map(close, run(implementation=backend), run(implementation="xla"))
 
 
-@backends
+@costly_backends
 @pytest.mark.parametrize("case", [UP, DOWN], ids=str)
 def test_logits_give_what_the_loop_does(case, backend):
     launch_case = LaunchCase(case, normalizer="softmax")
@@ -66,7 +74,7 @@ def test_logits_give_what_the_loop_does(case, backend):
         np.testing.assert_allclose(got, want, rtol=0, atol=atol)
 
 
-@backends
+@costly_backends
 def test_a_gradient_penalty_is_that_of_plain_jax(backend):
     case = Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 2, 8))
     features, logits, _ = LaunchCase(case, normalizer="softmax").draw()

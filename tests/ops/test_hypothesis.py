@@ -38,6 +38,7 @@ CASES = st.builds(
 
 @settings(max_examples=12, deadline=None, derandomize=True, database=None)
 @given(case=CASES)
+@pytest.mark.slow
 def test_any_sizes_give_the_results_of_the_oracle(case):
     float32 = jnp.dtype("float32")
     results = value_and_gradients(*case.draw(float32, float32), scale=case.scale)

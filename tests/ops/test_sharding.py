@@ -1,13 +1,13 @@
 """The operator on meshes of four virtual devices."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[2]
+from tests.subprocesses import run_python
+
+pytestmark = pytest.mark.slow
+
 ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Bytes of a block.
 PAIR = {"shape": (2, 2), "split": (("a", "b"),)}
 BATCH_AND_CHANNELS = {"shape": (2, 2), "split": ("a", None, None, "b")}
@@ -88,17 +88,10 @@ EVERY = SPLIT | SUMMED | EXCHANGED | WHOLE | REFUSED
 
 @pytest.fixture(scope="module")
 def found():
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.ops.meshes"],
-        input=json.dumps([*EVERY.values()]),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
+    output = run_python(
+        "-W", "error", "-m", "tests.ops.meshes", stdin=json.dumps([*EVERY.values()])
     )
-    assert done.returncode == 0, done.stderr
-    return dict(zip(EVERY, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    return dict(zip(EVERY, json.loads(output.splitlines()[-1]), strict=True))
 
 
 @pytest.mark.parametrize("name", SPLIT | SUMMED | EXCHANGED | WHOLE)

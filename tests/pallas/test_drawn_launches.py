@@ -18,6 +18,8 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 FULL = os.environ.get("CARAFE_BATTERY") == "full"
 # The interpreter of Mosaic GPU takes half a minute for one.
 EXAMPLES = {"mosaic_tpu": 4, "mosaic_gpu": 2, "triton": 4}

@@ -97,7 +97,11 @@ FEW = [
     LaunchCase(WIDE[1], "bfloat16", "bfloat16", "softmax"),
     LaunchCase(WIDE[2], "float32", "float32"),
 ]
-RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
+RUN = [
+    # Many channels take long to interpret.
+    pytest.param(case, marks=pytest.mark.slow if case.case.shape[-1] > 100 else [])
+    for case in (CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW)
+]
 
 
 def launch(backend, case, name):

@@ -11,6 +11,7 @@ from carafe_jax.models import UNet
 from carafe_jax.viz import reassembly_levels, reassembly_sources
 
 
+@pytest.mark.slow
 def test_levels_of_a_network_are_in_the_order_of_its_calls():
     network = UNet(stage_features=(4, 6, 8), middle_dilations=())
     image, mask = jnp.zeros((1, 13, 10, 3)), jnp.ones((1, 13, 10, 1))

@@ -2,15 +2,17 @@
 
 import dataclasses
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 from carafe_pallas.call import Launch
 from carafe_pallas.support import BACKENDS, Backend
 
 from carafe_jax.errors import RefusedError
-from experiments.benchmarks.aot.jobs import Dtype, NormalizerName
 from experiments.benchmarks.aot.targets import TargetName
 from experiments.benchmarks.reassembly.shapes import ShapeName
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

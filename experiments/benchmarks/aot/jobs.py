@@ -4,7 +4,6 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
 
 import jax.numpy as jnp
 from carafe_pallas import support
@@ -12,14 +11,10 @@ from carafe_pallas.call import Call, Launch
 from carafe_pallas.geometry import Geometry
 from carafe_pallas.support import Backend
 
+from experiments.benchmarks.aot.config import Config, Dtype, NormalizerName
 from experiments.benchmarks.aot.targets import TARGETS, TargetName
 from experiments.benchmarks.reassembly.shapes import SHAPES, ShapeName
 
-if TYPE_CHECKING:
-    from experiments.benchmarks.aot.config import Config
-
-Dtype = Literal["float32", "bfloat16", "float16"]
-NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -110,7 +105,7 @@ def _size(shape: tuple[int, ...]) -> int:
     return functools.reduce(int.__mul__, shape, 1)
 
 
-def make_jobs(config: "Config") -> Iterator[Job]:
+def make_jobs(config: Config) -> Iterator[Job]:
     """List all combinations, chip by chip."""
     for target in config.targets:
         own = TARGETS[target].backends

@@ -110,7 +110,7 @@ def _report(
         console.print(f"Plot: {plot_path}", highlight=False)
     except ImportError as error:
         reason = (
-            f"No plot ({error}): pip install 'carafe-jax[bench]' brings matplotlib."
+            f"No plot ({error}): pip install 'carafe-jax[train]' brings matplotlib."
         )
         console.print(reason, markup=False)
     if (platform := targets.platform_of(config)) is not None:

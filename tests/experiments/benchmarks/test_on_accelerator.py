@@ -16,6 +16,7 @@ def python(name, code, seconds=60.0):
     return Step(name=name, command=(sys.executable, "-c", code), seconds=seconds)
 
 
+@pytest.mark.slow
 def test_steps_go_on_after_one_that_fails_or_hangs(tmp_path):
     said = []
     start = time.monotonic()
@@ -40,6 +41,7 @@ def test_steps_share_the_time(tmp_path):
     assert sum(step.seconds for step in steps) == pytest.approx(600)
 
 
+@pytest.mark.slow
 def test_report_says_how_each_step_ended(tmp_path, monkeypatch):
     steps = [python("good", ""), python("bad", "raise SystemExit(3)")]
     monkeypatch.setattr(command, "all_steps", lambda output, seconds: steps)
@@ -50,6 +52,7 @@ def test_report_says_how_each_step_ended(tmp_path, monkeypatch):
     assert report == "good: passed\nbad: failed with status 3\n"
 
 
+@pytest.mark.slow
 def test_benchmark_is_told_in_plain_lines(tmp_path, monkeypatch):
     tiny = Shape(name="fpn_p3_up_16", features=(1, 3, 4, 4), scale=SHAPES["unet"].scale)
     monkeypatch.setitem(SHAPES, "fpn_p3_up_16", tiny)

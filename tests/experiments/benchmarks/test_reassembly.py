@@ -75,6 +75,7 @@ def test_nearest_neighbours_have_no_gradient_of_kernels(tmp_path):
     assert [s.provider for s in summaries] == [p for p in OWN if p != "nearest"]
 
 
+@pytest.mark.slow
 def test_providers_agree_in_bfloat16(tmp_path):
     modes = ("forward", "forward_backward")
     summaries, _ = run_tiny(tmp_path, dtype="bfloat16", modes=modes)
@@ -274,7 +275,7 @@ def test_pytorch_that_disagrees_is_an_error(tmp_path, monkeypatch):
 def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     _, text = run_tiny(tmp_path, modes=("forward",))
-    assert "carafe-jax[bench]" in text
+    assert "carafe-jax[train]" in text
     assert (tmp_path / "reassembly.csv").exists()
 
 

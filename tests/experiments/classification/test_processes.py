@@ -12,6 +12,8 @@ from PIL import Image
 
 from carafe_jax.train import Checkpoints
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 
 

@@ -47,6 +47,7 @@ def console():
     return Console(record=True, width=200)
 
 
+@pytest.mark.slow
 def test_evaluation_gives_the_numbers_of_the_run(folder, run):
     out = console()
     config = evaluate.Evaluation(workdir=run, source=str(folder), batch_size=4)
@@ -94,6 +95,7 @@ def test_prediction_refuses_what_is_not_there(run, tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.slow
 def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     config = export.Export(
         workdir=run, output=tmp_path / "model.jax", batch_size=batch_size

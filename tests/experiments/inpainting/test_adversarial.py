@@ -73,6 +73,7 @@ def gradients(task, variables, batch):
 
 # The comparison below has those without CARAFE++.
 @pytest.mark.parametrize("convolution", ["plain", "partial"])
+@pytest.mark.slow
 def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
     config = tiny(tmp_path, convolution=convolution)
     status, text = main(config)
@@ -88,6 +89,7 @@ def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
         assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
 
 
+@pytest.mark.slow
 def test_each_network_has_the_gradient_of_its_own_loss(example):
     config, task, variables, batch = example
     both = gradients(task, variables, batch)
@@ -126,6 +128,7 @@ def test_discriminator_is_asked_about_the_hole_alone(example):
     )
 
 
+@pytest.mark.slow
 def test_each_network_learns_at_its_own_rate(example):
     config, task, *_ = example
     frozen = dataclasses.replace(config.optimizer.generator, learning_rate=1e-30)
@@ -146,6 +149,7 @@ def test_each_network_learns_at_its_own_rate(example):
     assert max(jax.tree.leaves(moved)) > 1e-5
 
 
+@pytest.mark.slow
 def test_statistics_of_both_networks_move(example):
     _, task, variables, batch = example
     _, aside = task.loss(variables, batch, jax.random.key(0))
@@ -158,6 +162,7 @@ def test_statistics_of_both_networks_move(example):
         assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.slow
 def test_resumed_run_has_the_same_bits(tmp_path):
     def run(folder, config):
         return train(
@@ -182,6 +187,7 @@ def test_resumed_run_has_the_same_bits(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_four_devices_share_a_batch_and_exchange_sums_alone():
     done = subprocess.run(
         [sys.executable, "-m", "tests.experiments.inpainting.four_devices"],
@@ -194,6 +200,7 @@ def test_four_devices_share_a_batch_and_exchange_sums_alone():
     assert done.stdout.strip() == "all-reduce"
 
 
+@pytest.mark.slow
 def test_comparison_has_a_row_for_each_network(tmp_path):
     config = compare_generators.Comparison(
         base=tiny(tmp_path, steps=2),

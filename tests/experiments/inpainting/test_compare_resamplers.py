@@ -8,6 +8,7 @@ from experiments.inpainting import compare_resamplers, report
 from tests.experiments.inpainting.test_quickstart import tiny
 
 
+@pytest.mark.slow
 def test_comparison_averages_over_the_seeds(tmp_path):
     config = compare_resamplers.Comparison(
         base=tiny(tmp_path, steps=2), resamplers=("conv",), seeds=(0, 1)

@@ -84,6 +84,7 @@ def test_changed_configuration_in_the_same_folder_is_refused(tmp_path):
         main(tiny(tmp_path, resampler="carafe"))
 
 
+@pytest.mark.slow
 def test_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     whole = train_task(tiny(tmp_path / "whole", steps=5))
     config = tiny(tmp_path / "parts", steps=5)
@@ -122,6 +123,7 @@ def test_stopped_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_signalled_command_saves_and_says_how_to_go_on(tmp_path, number):
     command = [
         *(sys.executable, "-m", "experiments.inpainting.quickstart"),
@@ -165,6 +167,7 @@ def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
         (["--loop.steps", "0"], "steps"),
     ],
 )
+@pytest.mark.slow
 def test_wrong_options_end_in_one_line_without_a_traceback(tmp_path, options, message):
     command = [
         *(sys.executable, "-m", "experiments.inpainting.quickstart", *tiny_options),

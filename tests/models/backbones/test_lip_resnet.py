@@ -125,6 +125,7 @@ def test_output_and_gradients_are_those_of_the_authors_in_float32(name):
     check(name, jnp.float32, tolerance=2e-5)
 
 
+@pytest.mark.slow
 def test_running_statistics_are_those_of_the_authors():
     name = "lip_stage_train_odd"
     with jax.enable_x64(True):

@@ -113,8 +113,15 @@ def flat(tree):
 # float64 (8.8e-6 at most where the batch is normalised with its own statistics).
 @pytest.mark.parametrize(
     ("name", "dtype", "tolerance"),
-    [(name, "float64", 1e-9) for name in GOLDEN_NETWORKS]
-    + [("resnet_w6_1111_train_odd", "float32", 1e-4)],
+    [
+        ("resnet_w8_1111_eval", "float64", 1e-9),
+        *(
+            pytest.param(name, "float64", 1e-9, marks=pytest.mark.slow)
+            for name in GOLDEN_NETWORKS
+            if name != "resnet_w8_1111_eval"
+        ),
+        ("resnet_w6_1111_train_odd", "float32", 1e-4),
+    ],
 )
 def test_outputs_and_gradients_are_those_of_pytorch(name, dtype, tolerance):
     golden = np.load(GOLDENS / f"{name}.npz")
@@ -139,7 +146,13 @@ def nhwc_inverse(array):
     return np.moveaxis(np.asarray(array), -1, 1) if array.ndim == 4 else array
 
 
-@pytest.mark.parametrize("name", ["resnet_w6_1111_train_odd", "resnet_w4_3463_train"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet_w6_1111_train_odd",
+        pytest.param("resnet_w4_3463_train", marks=pytest.mark.slow),
+    ],
+)
 def test_running_statistics_are_those_of_pytorch(name):
     golden = np.load(GOLDENS / f"{name}.npz")
     with jax.enable_x64(True):
@@ -221,6 +234,7 @@ def test_blocks_start_as_their_shortcut():
     )
 
 
+@pytest.mark.slow
 def test_rematerialised_blocks_have_the_same_gradients():
     def gradients(rematerialize):
         image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 33, 32, 3)))
@@ -338,7 +352,13 @@ class CarafedStage(nn.Module):
         return x
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-9), ("float32", 1e-4)])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [
+        ("float64", 1e-9),
+        pytest.param("float32", 1e-4, marks=pytest.mark.slow),
+    ],
+)
 def test_stage_with_carafe_gives_the_numbers_of_pytorch(dtype, tolerance):
     golden = np.load(GOLDENS.parent / "resnet_stage_carafed.npz")
     with jax.enable_x64(dtype == "float64"):

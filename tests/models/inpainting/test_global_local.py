@@ -129,7 +129,13 @@ class Example(NamedTuple):
     fill: Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=NETWORKS.values(), ids=list(NETWORKS))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(make, id=name, marks=pytest.mark.slow if "_" in name else [])
+        for name, make in NETWORKS.items()
+    ],
+)
 def example(request):
     """One compiled network, its parameters and a batch of an odd size."""
     network = request.param()

@@ -133,6 +133,7 @@ def test_bfloat16_computation_keeps_the_image_dtype():
     assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_every_parameter_gets_a_gradient():
     image, mask = random_batch(2, 16, 16)
     # Small encoder weights, as at the start of training, make tiny gradients: use ones

@@ -129,7 +129,13 @@ def test_gradients_match_finite_differences():
         check_grads(run, (variables, masked.features), order=1, modes=("rev",))
 
 
-@pytest.mark.parametrize("backend", support.BACKENDS)
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=[] if name == "triton" else pytest.mark.slow)
+        for name in support.BACKENDS
+    ],
+)
 def test_kernels_of_every_backend_give_what_plain_jax_does(backend):
     masked = random_masked(0, 1, 6, 6, 8)
 

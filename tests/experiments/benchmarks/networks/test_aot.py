@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.classification.aot import Aot, Result, gathered_activations
-from experiments.classification.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.aot import Aot, Result, gathered_activations
+from experiments.benchmarks.networks.collectives import Collective, collectives_of
 
 PROGRAM = """
   %a = (f32[64]{0}, bf16[3,3,8]{2,1,0}) all-reduce(%x, %y), channel_id=1

@@ -3,9 +3,10 @@ import csv
 import pytest
 from rich.console import Console
 
-from experiments.classification.speed import Speed, main
+from experiments.benchmarks.networks.speed import Speed, main
 
 
+@pytest.mark.slow
 def test_steps_are_timed_beside_strided_convolutions(tmp_path):
     console = Console(record=True, width=120)
     config = Speed(

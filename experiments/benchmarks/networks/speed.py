@@ -4,7 +4,7 @@ Paper: table III of CARAFE++ (arXiv:2012.04733): 12.5 to 12.1 images/s of a dete
 Cost: on two CPU cores a minute for each network to compile, and seconds a step.
 Shows: medians of a training step and of inference, and their ratio to strided
 convolutions, as a table and speed.csv.
-Command: python -m experiments.classification.speed
+Command: python -m experiments.benchmarks.networks.speed
 """
 
 import csv
@@ -54,7 +54,7 @@ class Speed:
     """Of the computation."""
     repetitions: int = 7
     """Timings of each, all networks in turn."""
-    output: pathlib.Path = pathlib.Path("runs/classification/speed.csv")
+    output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/speed.csv")
     """The table as a file."""
 
     def __post_init__(self) -> None:

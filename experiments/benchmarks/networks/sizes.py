@@ -3,7 +3,7 @@
 Paper: CARAFE++ (arXiv:2012.04733), section 4.1: little overhead.
 Cost: seconds on a CPU; nothing is trained or compiled.
 Shows: a table, also as sizes.csv.
-Command: python -m experiments.classification.sizes
+Command: python -m experiments.benchmarks.networks.sizes
 """
 
 import csv
@@ -33,7 +33,7 @@ class Sizes:
     """What halves their maps."""
     image_size: int = 224
     """Side of the image, in pixels."""
-    output: pathlib.Path = pathlib.Path("runs/classification/sizes.csv")
+    output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/sizes.csv")
     """The table as a file."""
 
 

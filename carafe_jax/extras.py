@@ -1,0 +1,47 @@
+"""Imports that need one of the project's extras."""
+
+import importlib
+from types import ModuleType
+
+from carafe_jax.errors import MissingExtraError
+
+# Top-level modules of the requirements of `carafe-jax[train]`.
+TRAIN_MODULES = frozenset(
+    {
+        "PIL",
+        "absl",
+        "dm_pix",
+        "grain",
+        "matplotlib",
+        "optax",
+        "orbax",
+        "rich",
+        "scipy",
+        "skimage",
+        "tensorboardX",
+        "tyro",
+    }
+)
+
+
+def import_or_explain(name: str) -> ModuleType:
+    """Import a module; raise an error with the line that installs what it lacks.
+
+    Args:
+      name: In full, as for `importlib.import_module`.
+
+    Raises:
+      MissingExtraError: A package of the extra `train` is not installed.
+      ModuleNotFoundError: Another module is missing.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing not in TRAIN_MODULES:
+            raise
+        raise MissingExtraError(
+            f"`{name}` needs {missing}, which is not installed: "
+            "pip install 'carafe-jax[train]'",
+            name=error.name,
+        ) from error

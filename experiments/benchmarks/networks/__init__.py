@@ -1,0 +1,1 @@
+"""Whole networks: size, time of a step, and what compiles for pods."""

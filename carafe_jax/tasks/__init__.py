@@ -1,1 +1,1 @@
-"""Tasks that can be trained: a task is a package, all with the same file names."""
+"""What can be learned: a package for each task, and what all tasks share."""

@@ -60,7 +60,7 @@ class ShardedPredictor:
 
     def __init__(
         self,
-        predict: Callable[[Variables, Batch], PyTree],
+        predict: Callable[[Variables, Any], PyTree],
         *,
         mesh: Mesh | None = None,
     ) -> None:

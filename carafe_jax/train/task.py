@@ -35,11 +35,18 @@ class Batches(Iterator[Batch], Protocol):
 class Evaluator(Protocol):
     """Measures a model on data that it is not trained on."""
 
-    name: str
-    """Of the data, such as "test": the column `split` of `scalars.csv`, and the prefix
-    in TensorBoard."""
-    every: int | None
-    """Steps between evaluations; None for `loop.evaluate_every`."""
+    @property
+    def name(self) -> str:
+        """Name of the data, such as "test".
+
+        It is the column `split` of `scalars.csv`, and the prefix in TensorBoard.
+        """
+        ...
+
+    @property
+    def every(self) -> int | None:
+        """Steps between evaluations; None for `loop.evaluate_every`."""
+        ...
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return scalars by name.

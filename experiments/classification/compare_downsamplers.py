@@ -8,36 +8,32 @@ Command: python -m experiments.classification.compare_downsamplers
 A folder instead of TFDS: add --base.data.source FOLDER
 """
 
-import csv
 import dataclasses
+import functools
 import pathlib
-import statistics
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from carafe_jax.data import ClassificationData
-from carafe_jax.errors import RefusedError
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.models import Downsampler
-from carafe_jax.train import run
-from experiments.classification import training
+from carafe_jax.cli.console import run
+from carafe_jax.models import ClassifierConfig, Downsampler
+from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
+from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
+from carafe_jax.train import Loop
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The same run with each down-sampler and each seed."""
 
-    base: training.Classification = training.Classification(
+    base: ClassificationRun = ClassificationRun(
         data=ClassificationData(
             source="tfds:imagenette/160px-v2",
             image_size=64,
             resize_size=64,
             batch_size=128,
         ),
-        model=Model(depth=18, width=16),
-        epochs=10,
+        network=ClassifierConfig(depth=18, width=16),
+        loop=Loop(epochs=10, evaluate_every=1, save_every=1000),
         workdir=pathlib.Path("runs/classification/comparison"),
     )
     """What all runs share; its `workdir` holds a folder for each. Its down-sampler and
@@ -55,81 +51,18 @@ class Comparison:
     """Of the parameters and the order of the data."""
 
     def __post_init__(self) -> None:
-        for name in ("downsamplers", "seeds"):
-            values = getattr(self, name)
-            if not values or len(set(values)) < len(values):
-                raise RefusedError(
-                    f"`{name}` must be one or more different values, got {values}."
-                )
+        check_choices(downsamplers=self.downsamplers, seeds=self.seeds)
 
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-    numbers: dict[Downsampler, list[dict[str, float]]] = {
-        name: [] for name in config.downsamplers
-    }
-    for seed in config.seeds:
-        for downsampler in config.downsamplers:
-            one = _run_of(config, downsampler, seed)
-            console.rule(f"{downsampler}, seed {seed}")
-            status = training.main(one, console)
-            if status:
-                return status
-            numbers[downsampler].append(training.read_table(one.workdir / "table.csv"))
-    _write(config.base.workdir / "comparison.csv", numbers)
-    console.print(_draw(config, numbers))
-    return 0
 
+    def make(downsampler: Downsampler, base: ClassificationRun) -> ClassificationRun:
+        network = dataclasses.replace(base.network, downsampler=downsampler)
+        return dataclasses.replace(base, network=network)
 
-def _run_of(
-    config: Comparison, downsampler: Downsampler, seed: int
-) -> training.Classification:
-    base = config.base
-    return dataclasses.replace(
-        base,
-        model=dataclasses.replace(base.model, downsampler=downsampler),
-        data=dataclasses.replace(base.data, seed=seed),
-        seed=seed,
-        workdir=base.workdir / f"{downsampler}-{seed}",
-    )
-
-
-def _statistics(rows: list[dict[str, float]], name: str) -> tuple[float, float]:
-    values = [row[name] for row in rows]
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return statistics.mean(values), spread
-
-
-def _write(
-    path: pathlib.Path, numbers: dict[Downsampler, list[dict[str, float]]]
-) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["downsampler", "metric", "mean", "standard_deviation"])
-        for downsampler, rows in numbers.items():
-            for name in training.COLUMNS:
-                writer.writerow([downsampler, name, *_statistics(rows, name)])
-
-
-def _draw(
-    config: Comparison, numbers: dict[Downsampler, list[dict[str, float]]]
-) -> Table:
-    base = config.base
-    title = (
-        f"ResNet-{base.model.depth}, {base.data.source}, {base.epochs} epochs, "
-        f"{len(config.seeds)} seeds: mean ± standard deviation"
-    )
-    table = Table(title=Text(title))
-    table.add_column("down-sampler")
-    for name in training.COLUMNS:
-        table.add_column(name, justify="right")
-    for downsampler, rows in numbers.items():
-        cells = []
-        for name in training.COLUMNS:
-            mean, spread = _statistics(rows, name)
-            cells.append(f"{mean:.4f} ± {spread:.4f}")
-        table.add_row(downsampler, *cells)
-    return table
+    methods = {name: functools.partial(make, name) for name in config.downsamplers}
+    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
 
 
 if __name__ == "__main__":

@@ -5,18 +5,20 @@ Cost: 90 epochs of batches of 1024. Nobody has run it to the end yet.
 Expected: top-1 78.70 %, top-5 94.31 % (the paper's); reached: not run.
 Command: python -m experiments.classification.imagenet_resnet101_carafe
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
-One device: --accumulate 16
+One device: --loop.accumulate 16
 """
 
 import pathlib
 
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.train import run
-from experiments.classification.training import Classification, main
+from carafe_jax.cli.train import train
+from carafe_jax.models import ClassifierConfig
+from carafe_jax.tasks.classification import ClassificationRun
 
 if __name__ == "__main__":
-    config = Classification(
-        model=Model(depth=101, downsampler="carafe", dtype="bfloat16", norm_groups=16),
+    config = ClassificationRun(
+        network=ClassifierConfig(
+            depth=101, downsampler="carafe", dtype="bfloat16", norm_groups=16
+        ),
         workdir=pathlib.Path("runs/classification/imagenet_resnet101_carafe"),
     )
-    run(main, config, doc=__doc__)
+    train(config, doc=__doc__)

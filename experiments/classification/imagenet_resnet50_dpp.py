@@ -3,21 +3,23 @@
 Paper: table III of CARAFE++ (arXiv:2012.04733): the backbone that is pretrained for it;
 the recipe of table II (Goyal et al. 2017).
 Cost: 90 epochs of batches of 1024. Nobody has run it to the end yet.
-Expected: the paper tells what becomes of it in detection alone; reached: not run.
+Expected: the paper gives its results in detection alone; reached: not run.
 Command: python -m experiments.classification.imagenet_resnet50_dpp
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
-One device: --accumulate 16
+One device: --loop.accumulate 16
 """
 
 import pathlib
 
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.train import run
-from experiments.classification.training import Classification, main
+from carafe_jax.cli.train import train
+from carafe_jax.models import ClassifierConfig
+from carafe_jax.tasks.classification import ClassificationRun
 
 if __name__ == "__main__":
-    config = Classification(
-        model=Model(depth=50, downsampler="dpp", dtype="bfloat16", norm_groups=16),
+    config = ClassificationRun(
+        network=ClassifierConfig(
+            depth=50, downsampler="dpp", dtype="bfloat16", norm_groups=16
+        ),
         workdir=pathlib.Path("runs/classification/imagenet_resnet50_dpp"),
     )
-    run(main, config, doc=__doc__)
+    train(config, doc=__doc__)

@@ -8,89 +8,59 @@ Command: python -m experiments.inpainting.compare_generators --base.data.source 
 """
 
 import dataclasses
+import functools
 import pathlib
-from typing import Literal
 
 from rich.console import Console
 
-from carafe_jax.data import InpaintingData
-from carafe_jax.models import GlobalLocalConfig as Generator
-from carafe_jax.models import PatchGANConfig as Discriminator
-from carafe_jax.train import Loop, Optimizer, run
-from experiments.inpainting import adversarial, seeds
+from carafe_jax.cli.console import run
+from carafe_jax.models import GlobalLocalConfig, PatchGANConfig
+from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
+from carafe_jax.tasks.inpainting import (
+    AdversarialInpaintingRun,
+    AdversarialOptimizers,
+    InpaintingData,
+)
+from carafe_jax.train import Loop, Optimizer
 
-Network = Literal[
-    "global_local", "global_local_carafe", "partial_conv", "partial_conv_carafe"
-]
-
-_SMALL_ADAM = Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9)
+_NETWORKS = {
+    "global_local": {"convolution": "plain", "resampler": "conv"},
+    "global_local_carafe": {"convolution": "plain", "resampler": "carafe"},
+    "partial_conv": {"convolution": "partial", "resampler": "conv"},
+    "partial_conv_carafe": {"convolution": "partial", "resampler": "carafe"},
+}
+_ADAM = Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The same run with each network and each seed."""
+    """The same run with each network of table X and each seed."""
 
-    base: adversarial.Adversarial = adversarial.Adversarial(
-        generator=Generator(width=16, compressed_channels=(16, 16)),
-        discriminator=Discriminator(features=(16, 32, 64, 64)),
+    base: AdversarialInpaintingRun = AdversarialInpaintingRun(
+        generator=GlobalLocalConfig(width=16, compressed_channels=(16, 16)),
+        discriminator=PatchGANConfig(features=(16, 32, 64, 64)),
         data=InpaintingData(crop_size=96, batch_size=8, test_crops=1),
-        optimizer=adversarial.Optimizers(
-            generator=_SMALL_ADAM, discriminator=_SMALL_ADAM
-        ),
+        optimizer=AdversarialOptimizers(generator=_ADAM, discriminator=_ADAM),
         loop=Loop(steps=1000, evaluate_every=500, save_every=250),
         workdir=pathlib.Path("runs/inpainting/generators"),
     )
-    """What all runs share; its `workdir` holds a folder for each. Its generator's
-    convolution and resampler and its seeds are those below."""
-    networks: tuple[Network, ...] = (
-        "global_local",
-        "global_local_carafe",
-        "partial_conv",
-        "partial_conv_carafe",
-    )
-    """The rows of table X to compare."""
+    """What all runs share; its `workdir` holds a folder for each."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the parameters and the order of the data."""
 
     def __post_init__(self) -> None:
-        seeds.check_choices(networks=self.networks, seeds=self.seeds)
+        check_choices(seeds=self.seeds)
 
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-    base = config.base
-    runs = [
-        _run_of(base, network, seed)
-        for seed in config.seeds
-        for network in config.networks
-    ]
-    return seeds.compare(
-        adversarial.main,
-        {(one.generator.name, one.loop.seed): one for one in runs},
-        workdir=base.workdir,
-        title=(
-            f"{base.data.source}, {base.loop.steps} steps, "
-            f"{len(config.seeds)} seeds: mean ± standard deviation"
-        ),
-        console=console,
-    )
 
+    def make(name: str, base: AdversarialInpaintingRun) -> AdversarialInpaintingRun:
+        generator = dataclasses.replace(base.generator, **_NETWORKS[name])
+        return dataclasses.replace(base, generator=generator)
 
-def _run_of(
-    base: adversarial.Adversarial, network: Network, seed: int
-) -> adversarial.Adversarial:
-    generator = dataclasses.replace(
-        base.generator,
-        convolution="partial" if network.startswith("partial") else "plain",
-        resampler="carafe" if network.endswith("carafe") else "conv",
-    )
-    return dataclasses.replace(
-        base,
-        generator=generator,
-        data=dataclasses.replace(base.data, seed=seed),
-        loop=dataclasses.replace(base.loop, seed=seed),
-        workdir=base.workdir / f"{network}-{seed}",
-    )
+    methods = {name: functools.partial(make, name) for name in _NETWORKS}
+    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
 
 
 if __name__ == "__main__":

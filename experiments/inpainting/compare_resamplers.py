@@ -7,20 +7,22 @@ Command: python -m experiments.inpainting.compare_resamplers --base.data.source 
 """
 
 import dataclasses
+import functools
 import pathlib
 
 from rich.console import Console
 
+from carafe_jax.cli.console import run
 from carafe_jax.models import Resampler
-from carafe_jax.train import run
-from experiments.inpainting import quickstart, seeds
+from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
+from carafe_jax.tasks.inpainting import InpaintingRun
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Comparison:
     """The same run with each resampler and each seed."""
 
-    base: quickstart.Quickstart = quickstart.Quickstart(
+    base: InpaintingRun = InpaintingRun(
         workdir=pathlib.Path("runs/inpainting/comparison")
     )
     """What all runs share; its `workdir` holds a folder for each. Its resampler and
@@ -31,39 +33,18 @@ class Comparison:
     """Of the parameters and the order of the data."""
 
     def __post_init__(self) -> None:
-        seeds.check_choices(resamplers=self.resamplers, seeds=self.seeds)
+        check_choices(resamplers=self.resamplers, seeds=self.seeds)
 
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-    base = config.base
-    runs = [
-        _run_of(base, resampler, seed)
-        for seed in config.seeds
-        for resampler in config.resamplers
-    ]
-    return seeds.compare(
-        quickstart.main,
-        {(one.model.name, one.loop.seed): one for one in runs},
-        workdir=base.workdir,
-        title=(
-            f"{base.data.source}, {base.loop.steps} steps, "
-            f"{len(config.seeds)} seeds: mean ± standard deviation"
-        ),
-        console=console,
-    )
 
+    def make(resampler: Resampler, base: InpaintingRun) -> InpaintingRun:
+        network = dataclasses.replace(base.network, resampler=resampler)
+        return dataclasses.replace(base, network=network)
 
-def _run_of(
-    base: quickstart.Quickstart, resampler: Resampler, seed: int
-) -> quickstart.Quickstart:
-    return dataclasses.replace(
-        base,
-        model=dataclasses.replace(base.model, resampler=resampler),
-        data=dataclasses.replace(base.data, seed=seed),
-        loop=dataclasses.replace(base.loop, seed=seed),
-        workdir=base.workdir / f"{resampler}-{seed}",
-    )
+    methods = {name: functools.partial(make, name) for name in config.resamplers}
+    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ A folder instead of TFDS: --data.source FOLDER
 
 import pathlib
 
-from carafe_jax.models import GlobalLocalConfig as Generator
-from carafe_jax.train import run
-from experiments.inpainting.adversarial import Adversarial, main
+from carafe_jax.cli.train import train
+from carafe_jax.models import GlobalLocalConfig
+from carafe_jax.tasks.inpainting import AdversarialInpaintingRun
 
 if __name__ == "__main__":
-    config = Adversarial(
-        generator=Generator(convolution="partial", resampler="carafe"),
+    config = AdversarialInpaintingRun(
+        generator=GlobalLocalConfig(convolution="partial", resampler="carafe"),
         workdir=pathlib.Path("runs/inpainting/places_partial_conv_carafe"),
     )
-    run(main, config, doc=__doc__)
+    train(config, doc=__doc__)

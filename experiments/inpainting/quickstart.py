@@ -6,50 +6,24 @@ Cost: about three minutes on two cores.
 Shows: samples.png and a table of L1, PSNR and SSIM beside two classic fills.
 Command: python -m experiments.inpainting.quickstart
 Other pictures: add --data.source FOLDER --workdir runs/inpainting/FOLDER
-Without CARAFE++: add --model.resampler conv --workdir runs/inpainting/conv
+Without CARAFE++: add --network.resampler conv --workdir runs/inpainting/conv
 """
 
-import dataclasses
 import pathlib
 
-from rich.console import Console
-
-from carafe_jax.data import InpaintingData
-from carafe_jax.models import UNetConfig as Model
-from carafe_jax.train import Loop, Optimizer, run
-from experiments.inpainting.task import InpaintingTask, Loss
-from experiments.inpainting.training import train_and_report
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Quickstart:
-    """An inpainting run."""
-
-    model: Model = Model()
-    """The network."""
-    data: InpaintingData = InpaintingData(
-        crop_size=64, batch_size=8, colours="shuffled"
-    )
-    """Photographs and holes."""
-    loss: Loss = Loss()
-    """What is minimised."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
-    """How."""
-    loop: Loop = Loop(steps=600, evaluate_every=300, save_every=300)
-    """How long."""
-    workdir: pathlib.Path = dataclasses.field(
-        default=pathlib.Path("runs/inpainting/quickstart"), metadata={"compared": False}
-    )
-    """Folder of the run. The same command goes on where it stopped."""
-    sample_rows: int = dataclasses.field(default=6, metadata={"compared": False})
-    """Pictures in samples.png."""
-
-
-def main(config: Quickstart, console: Console) -> int:
-    """Train, or go on training; then draw the samples and print the table."""
-    task = InpaintingTask(config.model, config.loss, config.data)
-    return train_and_report(config, task, method=config.model.name, console=console)
-
+from carafe_jax.cli.train import train
+from carafe_jax.models import UNetConfig
+from carafe_jax.tasks.inpainting import InpaintingData, InpaintingRun
+from carafe_jax.train import Loop, Optimizer
 
 if __name__ == "__main__":
-    run(main, Quickstart(), doc=__doc__)
+    config = InpaintingRun(
+        network=UNetConfig(resampler="carafe", stage_features=(16, 32, 64, 96)),
+        data=InpaintingData(
+            source="builtin", crop_size=64, batch_size=8, colours="shuffled"
+        ),
+        optimizer=Optimizer(learning_rate=2e-3),
+        loop=Loop(steps=600, evaluate_every=300, save_every=300),
+        workdir=pathlib.Path("runs/inpainting/quickstart"),
+    )
+    train(config, doc=__doc__)

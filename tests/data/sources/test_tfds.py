@@ -3,6 +3,7 @@
 import io
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def install(monkeypatch):
                 for split, images in parts.items()
             }
 
-        module = types.ModuleType("tensorflow_datasets")
+        module: Any = types.ModuleType("tensorflow_datasets")
         module.data_source = data_source
         module.decode = types.SimpleNamespace(SkipDecoding=lambda: "as it is")
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)

@@ -1,12 +1,12 @@
 import pytest
 
+from carafe_jax.models import ClassifierConfig
 from experiments.benchmarks.networks.sizes import measure
-from experiments.classification.network import Model
 
 
 def test_sizes_are_those_of_the_paper():
     conv, carafe = (
-        measure(Model(depth=50, downsampler=name), image_size=224)
+        measure(ClassifierConfig(depth=50, downsampler=name), image_size=224)
         for name in ("conv", "carafe")
     )
     assert conv.parameters == 25_557_032

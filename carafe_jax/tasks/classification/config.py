@@ -1,0 +1,67 @@
+"""Configuration of a classification run."""
+
+import dataclasses
+import pathlib
+
+from carafe_jax.data import ColourJitter
+from carafe_jax.models import ClassifierConfig
+from carafe_jax.tasks.classification.classes import write_classes
+from carafe_jax.tasks.classification.data import ClassificationData
+from carafe_jax.tasks.classification.loss import CrossEntropy
+from carafe_jax.tasks.classification.report import COLUMNS
+from carafe_jax.tasks.classification.task import ClassificationTask
+from carafe_jax.tasks.run import RunConfig
+from carafe_jax.train import SGD, Loop, changes_no_number, is_first
+
+_RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassificationRun(RunConfig):
+    """Train a ResNet on labelled images."""
+
+    task = "classification"
+    best = ClassificationTask.best
+    columns = COLUMNS
+
+    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/classification"))
+    """Folder of the run. The same command resumes where it stopped."""
+    loop: Loop = Loop(epochs=90, evaluate_every=1, save_every=1000)
+    """Length of the run, and how often it logs, evaluates and saves."""
+    data: ClassificationData = ClassificationData(
+        source="tfds:imagenet2012", batch_size=1024
+    )
+    """Images and crops."""
+    network: ClassifierConfig = ClassifierConfig()
+    """The network."""
+    loss: CrossEntropy = CrossEntropy()
+    """What is minimised."""
+    jitter: ColourJitter = ColourJitter()
+    """Random colours of training images; none by default, as in the paper."""
+    optimizer: SGD = SGD()
+    """How it is minimised; `learning_rate` is for 256 images, and grows with the
+    batch."""
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called in tables."""
+        return f"ResNet-{self.network.depth}, {self.network.downsampler}"
+
+    @property
+    def optimization(self) -> SGD:
+        """The optimizer with the learning rate of the batch."""
+        rate = self.optimizer.learning_rate * self.data.batch_size / _RATE_IS_FOR
+        return dataclasses.replace(self.optimizer, learning_rate=rate)
+
+    def make_task(self) -> ClassificationTask:
+        """Look up the classes of the data, and make the network."""
+        task = ClassificationTask(
+            self.network,
+            self.loss,
+            self.data,
+            jitter=self.jitter,
+            network_name=self.network_name,
+        )
+        if is_first():
+            write_classes(self.workdir, task.source.classes)
+        return task

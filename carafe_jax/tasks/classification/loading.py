@@ -1,0 +1,39 @@
+"""Loads the network of a classification run."""
+
+import pathlib
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.classes import read_classes
+from carafe_jax.tasks.classification.config import ClassificationRun
+from carafe_jax.tasks.classification.prediction import TrainedClassifier
+from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.train import CheckpointChoice, restore_trained
+
+
+def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedClassifier:
+    """Load a checkpoint of a run.
+
+    Args:
+      model: Folder of the run.
+      which: The checkpoint: the best by top-1, or the last.
+
+    Raises:
+      RefusedError: The folder holds no classification run, or no such checkpoint.
+    """
+    config = open_run(model).config
+    if not isinstance(config, ClassificationRun):
+        raise RefusedError(
+            f"`model` must be the folder of a classification run, got {str(model)!r}, "
+            f"of the task {config.task!r}."
+        )
+    classes = read_classes(model)
+    variables, step = restore_trained(model, best=config.best, which=which)
+    return TrainedClassifier(
+        network=config.network.make(len(classes)),
+        variables=variables,
+        name=config.network_name,
+        dtype=config.network.dtype,
+        classes=classes,
+        data=config.data,
+        step=step,
+    )

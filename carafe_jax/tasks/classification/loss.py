@@ -1,0 +1,31 @@
+"""What classifiers minimise."""
+
+import dataclasses
+
+import jax
+import optax
+from jaxtyping import Array, Float, Int
+
+from carafe_jax.errors import RefusedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CrossEntropy:
+    """Cross-entropy of the predicted classes, averaged over the images."""
+
+    label_smoothing: float = 0.0
+    """Part of the probability that is spread over all classes, in [0, 1)."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise RefusedError(
+                f"`label_smoothing` must lie in [0, 1), got {self.label_smoothing}."
+            )
+
+    def __call__(
+        self, logits: Float[Array, "n k"], label: Int[Array, "n"]
+    ) -> Float[Array, ""]:
+        """Return the mean over the images."""
+        labels = jax.nn.one_hot(label, logits.shape[-1])
+        labels = optax.smooth_labels(labels, self.label_smoothing)
+        return optax.softmax_cross_entropy(logits, labels).mean()

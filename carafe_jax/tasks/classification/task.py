@@ -1,0 +1,115 @@
+"""Classification as a task to train: a network that names the class of an image."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, Num
+from rich.console import Console
+
+from carafe_jax.data import IMAGENET_MEAN, IMAGENET_STD, ColourJitter
+from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig
+from carafe_jax.tasks.classification.data import (
+    ClassificationBatch,
+    ClassificationData,
+    Source,
+    describe_source,
+    training_batches,
+)
+from carafe_jax.tasks.classification.evaluator import TestSetEvaluator
+from carafe_jax.tasks.classification.loss import CrossEntropy
+from carafe_jax.tasks.tables import Results
+from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
+
+
+class ClassificationTask:
+    """Train a ResNet to name the class of an image."""
+
+    best = "top1"
+
+    def __init__(
+        self,
+        network: ClassifierConfig,
+        loss: CrossEntropy,
+        data: ClassificationData,
+        *,
+        source: Source | None = None,
+        jitter: ColourJitter | None = None,
+        network_name: str = "network",
+    ) -> None:
+        """Look up the classes of the data, unless `source` is given; open no image."""
+        self.source = describe_source(data) if source is None else source
+        self.network = network.make(len(self.source.classes))
+        self._loss, self._data = loss, data
+        self._jitter = jitter or ColourJitter()
+        self._dtype = network.dtype
+        self._network_name = network_name
+        self._evaluator = TestSetEvaluator(self.logits, data)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches of the training images; those left over are left out."""
+        steps = self.source.training_images // self._data.batch_size
+        if not steps:
+            raise RefusedError(
+                "`batch_size` must be at most the number of training images, "
+                f"{self.source.training_images}, got {self._data.batch_size}."
+            )
+        return steps
+
+    def init(self, key: Key[Array, ""]) -> Variables:
+        """Return initial parameters and running statistics."""
+        size = self._data.image_size
+        return dict(self.network.init(key, jnp.zeros((1, size, size, 3))))
+
+    def loss(
+        self, variables: Variables, batch: ClassificationBatch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Auxiliary]:
+        """Return the mean cross-entropy of the images."""
+        logits: Any
+        image = normalize(self._jitter(key, batch["image"])).astype(self._dtype)
+        logits, updated = self.network.apply(
+            variables, image, train=True, mutable=["batch_stats"]
+        )
+        label = jnp.asarray(batch["label"])
+        right = logits.argmax(-1) == label
+        auxiliary = Auxiliary({"top1": right.mean()}, dict(updated))
+        return self._loss(logits, label), auxiliary
+
+    def batches(self) -> Batches:
+        """Open the training batches of this process."""
+        return training_batches(
+            self._data,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def evaluators(self) -> Sequence[Evaluator]:
+        """Return the evaluator of the test set."""
+        return (self._evaluator,)
+
+    def logits(
+        self, variables: Variables, image: Num[Array | np.ndarray, "n h w 3"]
+    ) -> Float[Array, "n k"]:
+        """Return the logits of images, RGB in [0, 255]."""
+        logits: Any = self.network.apply(
+            variables, normalize(image).astype(self._dtype)
+        )
+        return logits
+
+    def report(
+        self, state: TrainState, *, workdir: pathlib.Path, console: Console
+    ) -> Results:
+        """Measure the network over the test set."""
+        del workdir, console  # There are no pictures.
+        return {self._network_name: self._evaluator.evaluate(state)}
+
+
+def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Return RGB in [0, 255] less the mean, over the deviation of ImageNet; float32."""
+    mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
+    return (jnp.asarray(image, jnp.float32) - mean) / std

@@ -1,0 +1,131 @@
+"""Several runs of several methods: each made once, then averaged over the seeds."""
+
+import csv
+import dataclasses
+import pathlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.run import RunConfig, train_and_report
+from carafe_jax.tasks.tables import Column, Results, empty_table, read_table
+
+Run = TypeVar("Run", bound=RunConfig)
+Numbers = dict[str, dict[str, list[float]]]
+"""By method and column: one number, or one for each seed."""
+
+
+def check_choices(**choices: tuple[object, ...]) -> None:
+    """Refuse an empty choice and one that names something twice."""
+    for name, values in choices.items():
+        if not values or len(set(values)) < len(values):
+            raise RefusedError(
+                f"`{name}` must be one or more different values, got {values}."
+            )
+
+
+def with_seed(run: Run, seed: int, *, name: str) -> Run:
+    """Return a run with a seed of data and parameters, in a folder of its own.
+
+    Args:
+      run: Its `workdir` will hold the folders of all.
+      seed: Of the parameters and the order of the data.
+      name: Of the method, for the folder.
+    """
+    replace: Any = dataclasses.replace
+    return replace(
+        run,
+        data=replace(run.data, seed=seed),
+        loop=replace(run.loop, seed=seed),
+        workdir=run.workdir / f"{name}-{seed}",
+    )
+
+
+def repeat_over_seeds(
+    base: Run,
+    methods: Mapping[str, Callable[[Run], Run]],
+    seeds: Sequence[int],
+    *,
+    console: Console,
+) -> int:
+    """Make a run with each method and each seed; print and write means over the seeds.
+
+    A run that is finished already is not made again.
+
+    Args:
+      base: What all runs share; its `workdir` holds a folder for each, and
+        comparison.csv.
+      methods: By name, what turns the base into a run of the method.
+      seeds: Of the parameters and the order of the data.
+      console: Where bars and tables are drawn.
+
+    Returns:
+      The exit status: that of the first run that did not end, else 0.
+    """
+    tables: dict[str, list[Results]] = {}
+    for seed in seeds:
+        for name, make in methods.items():
+            run = with_seed(make(base), seed, name=name)
+            console.rule(Text(f"{run.network_name}, seed {seed}"))
+            if status := train_and_report(run, console):
+                return status
+            table = read_table(run.workdir / "table.csv")
+            tables.setdefault(run.network_name, []).append(table)
+    numbers = _collect(tables)
+    _write(base.workdir / "comparison.csv", numbers)
+    length = f"{base.loop.epochs or base.loop.steps}"
+    unit = "epochs" if base.loop.epochs else "steps"
+    spread = "" if len(seeds) == 1 else f", {len(seeds)} seeds: mean ± deviation"
+    title = f"{base.data.source}, {length} {unit}{spread}"
+    console.print(_draw(numbers, base.columns, title=title))
+    return 0
+
+
+def _collect(tables: Mapping[str, Sequence[Results]]) -> Numbers:
+    """Collect the numbers of each method; classic fills, say, do not vary."""
+    (first, *_), *_ = tables.values()
+    fixed = {
+        method: {name: [value] for name, value in row.items()}
+        for method, row in first.items()
+        if method not in tables
+    }
+    trained = {
+        method: {
+            name: [table[method][name] for table in repeated]
+            for name in repeated[0][method]
+        }
+        for method, repeated in tables.items()
+    }
+    return {**fixed, **trained}
+
+
+def _spread(values: list[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _write(path: pathlib.Path, numbers: Numbers) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", "metric", "seeds", "mean", "standard_deviation"])
+        for method, row in numbers.items():
+            for name, values in row.items():
+                mean = statistics.mean(values)
+                writer.writerow([method, name, len(values), mean, _spread(values)])
+
+
+def _draw(numbers: Numbers, columns: Mapping[str, Column], *, title: str) -> Table:
+    table = empty_table(columns, title=title, label="method")
+    for method, row in numbers.items():
+        cells = []
+        for name, column in columns.items():
+            values = row[name]
+            mean = column.text(statistics.mean(values))
+            deviation = f"\n± {column.text(_spread(values))}"
+            cells.append(mean + (deviation if len(values) > 1 else ""))
+        table.add_row(Text(method), *cells)
+    return table

@@ -1,0 +1,79 @@
+"""Classic fills, without training, to compare a network with."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from skimage.restoration import inpaint_biharmonic
+
+from carafe_jax.errors import MissingExtraError
+from carafe_jax.tasks.inpainting.data import InpaintingBatch
+from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+
+
+def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole with the mean of the pixels that are given."""
+    image, mask = batch["image"], batch["mask"]
+    given = (image * (1 - mask)).sum((1, 2), keepdims=True)
+    mean = given / (1 - mask).sum((1, 2), keepdims=True)
+    return np.where(mask > 0, mean, image).astype(np.float32)
+
+
+def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole with the smoothest continuation (Chui & Mhaskar 2010)."""
+    pairs = zip(batch["image"], batch["mask"], strict=True)
+    filled = [
+        inpaint_biharmonic(
+            image * (1 - mask),
+            mask[..., 0] > 0,
+            channel_axis=-1,
+            split_into_regions=True,
+        )
+        for image, mask in pairs
+    ]
+    return np.stack(filled).clip(-1, 1).astype(np.float32)
+
+
+def telea(
+    batch: InpaintingBatch, *, radius: float = 5.0
+) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole from its border inwards (Telea 2004), by OpenCV.
+
+    Args:
+      batch: Images and masks. OpenCV sees them with 8 bits a channel.
+      radius: Of the neighbourhood of a pixel that it is filled from, in pixels.
+
+    Raises:
+      MissingExtraError: OpenCV is not installed.
+    """
+    return _by_opencv(batch, "INPAINT_TELEA", radius)
+
+
+def navier_stokes(
+    batch: InpaintingBatch, *, radius: float = 5.0
+) -> Float32[np.ndarray, "n h w 3"]:
+    """Continue the lines of equal brightness into each hole (Bertalmio et al. 2001).
+
+    Arguments and errors are those of `telea`.
+    """
+    return _by_opencv(batch, "INPAINT_NS", radius)
+
+
+def _by_opencv(
+    batch: InpaintingBatch, method: str, radius: float
+) -> Float32[np.ndarray, "n h w 3"]:
+    try:
+        cv2: Any = importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "Fills by OpenCV need it: pip install 'carafe-jax[opencv]'."
+        ) from error
+    image, mask = batch["image"], batch["mask"]
+    pixels = to_pixels(image)
+    holes = (mask[..., 0] > 0).astype(np.uint8)
+    filled = [
+        cv2.inpaint(picture * (1 - hole[..., None]), hole, radius, getattr(cv2, method))
+        for picture, hole in zip(pixels, holes, strict=True)
+    ]
+    return np.where(mask > 0, from_pixels(np.stack(filled)), image)

@@ -1,0 +1,157 @@
+"""Configurations of inpainting runs, with and without a discriminator."""
+
+import dataclasses
+import pathlib
+
+import optax
+
+from carafe_jax.data import FreeFormHoles
+from carafe_jax.errors import RefusedError
+from carafe_jax.models import GlobalLocalConfig, PatchGANConfig, UNetConfig
+from carafe_jax.tasks.inpainting.adversarial_task import (
+    NETWORKS,
+    AdversarialInpaintingTask,
+)
+from carafe_jax.tasks.inpainting.data import InpaintingData
+from carafe_jax.tasks.inpainting.loss import AdversarialLoss, ReconstructionLoss
+from carafe_jax.tasks.inpainting.report import COLUMNS
+from carafe_jax.tasks.inpainting.task import InpaintingTask
+from carafe_jax.tasks.run import RunConfig
+from carafe_jax.train import Loop, Optimizer, changes_no_number
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InpaintingRun(RunConfig):
+    """Train a U-Net to fill holes in photographs."""
+
+    task = "inpainting"
+    best = InpaintingTask.best
+    columns = COLUMNS
+
+    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/inpainting"))
+    """Folder of the run. The same command resumes where it stopped."""
+    loop: Loop = Loop(steps=600, evaluate_every=300, save_every=300)
+    """Length of the run, and how often it logs, evaluates and saves."""
+    network: UNetConfig = UNetConfig()
+    """The network."""
+    data: InpaintingData = InpaintingData(
+        crop_size=64, batch_size=8, colours="shuffled"
+    )
+    """Photographs and holes."""
+    loss: ReconstructionLoss = ReconstructionLoss()
+    """What is minimised."""
+    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+    """How it is minimised."""
+    sample_rows: int = changes_no_number(6)
+    """Pictures in samples.png."""
+
+    def __post_init__(self) -> None:
+        _check_rows(self.sample_rows)
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called in tables."""
+        return self.network.name
+
+    def make_task(self) -> InpaintingTask:
+        """Make the network."""
+        return InpaintingTask(
+            self.network.make(),
+            self.loss,
+            self.data,
+            network_name=self.network_name,
+            sample_rows=self.sample_rows,
+        )
+
+
+_ADAM = Optimizer(
+    learning_rate=1e-4, beta1=0.5, beta2=0.9, decay="none", warmup_steps=0
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialOptimizers:
+    """One optimizer for each network; Adam as in section 5.1."""
+
+    generator: Optimizer = _ADAM
+    """Of the generator."""
+    discriminator: Optimizer = _ADAM
+    """Of the discriminator."""
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """Return the optax transformation of both for a run of `steps`."""
+        return optax.partition(
+            {name: getattr(self, name).transformation(steps) for name in NETWORKS},
+            {name: name for name in NETWORKS},
+        )
+
+    def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
+        """Return the schedules of both by name."""
+        return {
+            f"{network}/{name}": schedule
+            for network in NETWORKS
+            for name, schedule in getattr(self, network).learning_rates(steps).items()
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialInpaintingRun(RunConfig):
+    """Train a generator against a PatchGAN (section 5.1, Image Inpainting)."""
+
+    task = "adversarial-inpainting"
+    best = AdversarialInpaintingTask.best
+    columns = COLUMNS
+
+    workdir: pathlib.Path = changes_no_number(
+        pathlib.Path("runs/adversarial-inpainting")
+    )
+    """Folder of the run. The same command resumes where it stopped."""
+    loop: Loop = Loop(steps=300_000, evaluate_every=10_000, save_every=2_000)
+    """Length of the run, and how often it logs, evaluates and saves."""
+    generator: GlobalLocalConfig = GlobalLocalConfig()
+    """The network that fills."""
+    discriminator: PatchGANConfig = PatchGANConfig()
+    """The network that judges."""
+    data: InpaintingData = InpaintingData(
+        source="tfds:places365_small",
+        crop_size=256,
+        batch_size=32,
+        # Without the rectangles of the default: strokes alone, as in the paper.
+        masks=FreeFormHoles(rectangles=(0, 0)),
+        test_crops=1,
+        test_photographs=2000,
+    )
+    """Photographs and holes."""
+    loss: ReconstructionLoss = ReconstructionLoss(hole=1.0, given=1.0)
+    """Of the reconstruction."""
+    adversary: AdversarialLoss = AdversarialLoss()
+    """Of generator and discriminator against each other."""
+    optimizer: AdversarialOptimizers = AdversarialOptimizers()
+    """How the losses are minimised."""
+    sample_rows: int = changes_no_number(6)
+    """Pictures in samples.png."""
+
+    def __post_init__(self) -> None:
+        _check_rows(self.sample_rows)
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called in tables."""
+        return self.generator.name
+
+    def make_task(self) -> AdversarialInpaintingTask:
+        """Make both networks."""
+        return AdversarialInpaintingTask(
+            self.generator.make(),
+            self.discriminator.make(),
+            self.data,
+            loss=self.loss,
+            adversary=self.adversary,
+            network_name=self.network_name,
+            sample_rows=self.sample_rows,
+        )
+
+
+def _check_rows(rows: int) -> None:
+    if rows < 1:
+        raise RefusedError(f"`sample_rows` must be positive, got {rows}.")

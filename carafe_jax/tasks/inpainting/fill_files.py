@@ -1,0 +1,143 @@
+"""Fills the holes of photographs in files and folders."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+
+from carafe_jax.data import decode_photograph, list_images
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
+
+FillPhotograph = Callable[
+    [UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]], UInt8[np.ndarray, "h w 3"]
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class FillJob:
+    """A photograph, the picture that shows its hole, and the file to write."""
+
+    photo: pathlib.Path
+    mask: pathlib.Path
+    output: pathlib.Path
+
+
+def find_jobs(
+    photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path, *, overwrite: bool
+) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
+    """Pair photographs, masks and outputs.
+
+    Args:
+      photo: Photograph, or a folder of them.
+      mask: Picture that shows the hole; or a folder with one for each photograph, of
+        the same relative path but for its ending.
+      output: PNG file; of a folder, a folder.
+      overwrite: Whether an output file that exists is allowed.
+
+    Returns:
+      The jobs, and by photograph the reason why it cannot be one.
+
+    Raises:
+      RefusedError: A path does not exist or is of the wrong kind, or the output exists.
+    """
+    for name, path in {"photo": photo, "mask": mask}.items():
+        if not path.exists():
+            raise RefusedError(f"`{name}` must exist, got {str(path)!r}.")
+    if photo.is_dir() != mask.is_dir():
+        raise RefusedError(
+            "`photo` and `mask` must both be files or both be folders, got "
+            f"{str(photo)!r} and {str(mask)!r}."
+        )
+    if photo.is_dir():
+        return _pair_folders(photo, mask, output)
+    if output.suffix.lower() != ".png" or output.is_dir():
+        raise RefusedError(
+            "`output` must be a file that ends in .png, which keeps every pixel, got "
+            f"{str(output)!r}."
+        )
+    if output.exists() and not overwrite:
+        raise RefusedError(
+            f"`output` must not exist, got {str(output)!r}; --overwrite writes over it."
+        )
+    return [FillJob(photo, mask, output)], {}
+
+
+def fill_file(
+    job: FillJob, fill: FillPhotograph, *, colour: HoleColour, grow: int
+) -> None:
+    """Fill one photograph and write it as PNG, its colour profile kept.
+
+    Args:
+      job: Files.
+      fill: Returns a photograph with its hole filled.
+      colour: What marks the hole in the mask.
+      grow: Pixels by which the hole is made wider on each side.
+
+    Raises:
+      RefusedError: The mask shows no hole, or has another size than the photograph.
+      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) A file cannot
+        be read.
+    """
+    photo = decode_photograph(job.photo)
+    hole = read_hole(job.mask, colour=colour, grow=grow)
+    if hole.shape != photo.shape[:2]:
+        raise RefusedError(
+            f"the mask must be as large as the photograph, {_size(photo)}, "
+            f"got {_size(hole)}"
+        )
+    pixels = fill(photo, hole)
+    job.output.parent.mkdir(parents=True, exist_ok=True)
+    partial = job.output.with_suffix(".partial")
+    image = Image.fromarray(pixels)
+    image.save(partial, format="png", icc_profile=_colour_profile(job.photo))
+    partial.replace(job.output)
+
+
+def _pair_folders(
+    photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path
+) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
+    if output.exists() and not output.is_dir():
+        raise RefusedError(
+            f"`output` must be a folder, as `photo` is, got {str(output)!r}."
+        )
+    if output.resolve() in (photo.resolve(), mask.resolve()):
+        raise RefusedError(
+            "`output` must be another folder than `photo` and `mask`, got "
+            f"{str(output)!r}."
+        )
+    masks = _by_stem(mask)
+    jobs, problems = [], {}
+    for stem, photos in _by_stem(photo).items():
+        found = masks.get(stem, [])
+        if len(photos) == len(found) == 1:
+            jobs.append(FillJob(photos[0], found[0], output / f"{stem}.png"))
+        else:
+            reason = (
+                f"there must be one photograph and one mask called {stem}.*, got "
+                f"{len(photos)} and {len(found)}"
+            )
+            problems |= dict.fromkeys(photos, reason)
+    return jobs, problems
+
+
+def _by_stem(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+    """Group the images of a folder by their relative path without its ending."""
+    groups: dict[str, list[pathlib.Path]] = {}
+    for path in list_images(folder):
+        stem = path.relative_to(folder).with_suffix("").as_posix()
+        groups.setdefault(stem, []).append(path)
+    return groups
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]} x {array.shape[0]}"
+
+
+def _colour_profile(path: pathlib.Path) -> bytes | None:
+    """Read what the numbers of an RGB file mean; those of others were converted."""
+    with Image.open(path) as file:
+        return file.info.get("icc_profile") if file.mode.startswith("RGB") else None

@@ -1,0 +1,34 @@
+"""Loads the network of an inpainting run."""
+
+import pathlib
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.config import AdversarialInpaintingRun, InpaintingRun
+from carafe_jax.tasks.inpainting.evaluator import part
+from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
+from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.train import CheckpointChoice, restore_trained
+
+
+def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedInpainter:
+    """Load a checkpoint of a run, with or without a discriminator.
+
+    Args:
+      model: Folder of the run.
+      which: The checkpoint: the best by PSNR in the hole, or the last.
+
+    Raises:
+      RefusedError: The folder holds no inpainting run, or no such checkpoint.
+    """
+    config = open_run(model).config
+    if not isinstance(config, InpaintingRun | AdversarialInpaintingRun):
+        raise RefusedError(
+            f"`model` must be the folder of an inpainting run, got {str(model)!r}, of "
+            f"the task {config.task!r}."
+        )
+    variables, step = restore_trained(model, best=config.best, which=which)
+    if isinstance(config, AdversarialInpaintingRun):
+        network, variables = config.generator.make(), part(variables, "generator")
+    else:
+        network = config.network.make()
+    return TrainedInpainter(network, variables, config.network_name, config.data, step)

@@ -1,0 +1,46 @@
+"""What inpainting networks minimise."""
+
+import dataclasses
+
+from jaxtyping import Array, Float
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.losses import masked_l1
+from carafe_jax.losses.adversarial import Kind
+from carafe_jax.tasks.inpainting.data import InpaintingBatch
+from carafe_jax.train import Scalars
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReconstructionLoss:
+    """Weights of the mean absolute errors, as in Liu et al. (arXiv:1804.07723)."""
+
+    hole: float = 6.0
+    """In the hole."""
+    given: float = 1.0
+    """At the pixels that are given."""
+
+    def __call__(
+        self, predicted: Float[Array, "n h w 3"], batch: InpaintingBatch
+    ) -> tuple[Float[Array, ""], Scalars]:
+        """Return the weighted sum of both errors, and each by its name."""
+        image, mask = batch["image"], batch["mask"]
+        hole = masked_l1(predicted, image, mask=mask)
+        given = masked_l1(predicted, image, mask=1 - mask)
+        loss = self.hole * hole + self.given * given
+        return loss, {"hole_l1": hole, "given_l1": given}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdversarialLoss:
+    """Form and weight of the adversarial losses."""
+
+    kind: Kind = "hinge"
+    """Form of both losses."""
+    weight: float = 0.01
+    """Of the generator's adversarial loss, beside its reconstruction loss; 0 trains
+    the generator by reconstruction alone."""
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise RefusedError(f"`weight` must not be negative, got {self.weight}.")

@@ -1,0 +1,168 @@
+"""Fill photographs of any size with a network that was trained on small crops.
+
+A network fills well what is as near to given pixels as in its training; farther in, it
+falls back to a mean colour. So a deep hole is filled at a fraction of the size first,
+where it is shallow. At twice that size its middle counts as given and the network fills
+the rim, and so on up to the size of the photograph.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+from scipy.ndimage import distance_transform_edt
+
+from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
+from carafe_jax.tasks.inpainting.evaluator import Filler
+from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+from carafe_jax.train import Variables
+
+# A network is compiled for each size that it meets; sizes are padded to multiples.
+_MULTIPLE = 64
+
+Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedInpainter:
+    """A network that fills holes, its variables, and what it was trained on."""
+
+    network: nn.Module
+    variables: Variables
+    name: str
+    """What the network is called in tables."""
+    data: InpaintingData
+    step: int
+
+    def fill(
+        self,
+        photograph: UInt8[np.ndarray, "h w 3"],
+        hole: Bool[np.ndarray, "h w"],
+        *,
+        reach: int | None = None,
+        longest_side: int = 1024,
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a photograph of any size with its hole filled.
+
+        Args:
+          photograph: RGB in [0, 255].
+          hole: True in the hole.
+          reach: Pixels from the border of a hole that the network fills at once. None:
+            an eighth of the side of the crops that it was trained on.
+          longest_side: A larger photograph is filled at a whole part of its size, with
+            no side above this, and the fill is enlarged.
+
+        Returns:
+          RGB in [0, 255]; only pixels of the hole differ.
+        """
+        return fill_photograph(
+            photograph,
+            hole,
+            fill=self._fill_one,
+            reach=reach or reach_of(self.data),
+            longest_side=longest_side,
+        )
+
+    def fill_batches(self, *, batch_size: int) -> Fill:
+        """Return what fills batches of images in [-1, 1], some at a time."""
+        filler = Filler(self.network, batch_size=batch_size)
+        return functools.partial(filler, self.variables)
+
+    @functools.cached_property
+    def _fill_one(self) -> Fill:
+        return self.fill_batches(batch_size=1)
+
+
+def reach_of(data: InpaintingData) -> int:
+    """Say how many pixels into a hole a network fills well that was trained on these.
+
+    An eighth of the side of its crops: about as deep as most of its holes were.
+    """
+    return max(1, data.crop_size // 8)
+
+
+def fill_photograph(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    *,
+    fill: Fill,
+    reach: int,
+    longest_side: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill the hole of a photograph of any size.
+
+    Args:
+      photo: RGB in [0, 255].
+      hole: True in the hole.
+      fill: Fills images in [-1, 1], whose sides are multiples of 64.
+      reach: Pixels from the border of a hole that it fills at one size; positive.
+      longest_side: A larger photograph is reduced by a whole factor until no side is
+        longer, to means over the pixels that are given, and the fill is enlarged;
+        positive.
+
+    Returns:
+      The photograph; only pixels of the hole differ.
+    """
+    depth = np.asarray(distance_transform_edt(hole))
+    unknown = hole
+    for factor in _factors(hole.shape, depth.max(), reach, longest_side):
+        enlarged = _fill_reduced(photo, unknown, fill, factor)
+        photo = np.where(unknown[..., None], enlarged, photo)
+        # At twice the size, what lies deeper is given.
+        unknown = hole & (depth <= reach * factor / 2)
+    return photo
+
+
+def _factors(
+    shape: tuple[int, ...], depth: float, reach: int, longest_side: int
+) -> Iterator[int]:
+    """Yield by how much to reduce a photograph, from the most to the least."""
+    least = factor = -(-max(shape) // longest_side)
+    # Smaller than this, nothing is left of a photograph.
+    while depth > reach * factor and max(shape) > 4 * reach * factor:
+        factor *= 2
+    while factor >= least:
+        yield factor
+        factor //= 2
+
+
+def _fill_reduced(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    fill: Fill,
+    factor: int,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill a reduced photograph, and enlarge it."""
+    image, mask = _reduce(photo, hole, factor)
+    height, width = image.shape[:2]
+    pad = [(0, -height % _MULTIPLE), (0, -width % _MULTIPLE), (0, 0)]
+    image, mask = (np.pad(x, pad, mode="symmetric")[None] for x in (image, mask))
+    filled = fill(InpaintingBatch(image=image, mask=mask))[0, :height, :width]
+    pixels = Image.fromarray(to_pixels(filled))
+    large = pixels.resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    return np.asarray(large)[: hole.shape[0], : hole.shape[1]]
+
+
+def _reduce(
+    photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"], factor: int
+) -> tuple[
+    Float32[np.ndarray, "rows columns 3"], Float32[np.ndarray, "rows columns 1"]
+]:
+    """Average blocks over their given pixels; a block without any is hole."""
+    edge = [(0, -side % factor) for side in hole.shape]
+    given = np.pad(~hole, edge)[..., None].astype(np.float32)
+    pixels = given * from_pixels(np.pad(photo, [*edge, (0, 0)]))
+    count, total = (_block_sums(x, factor) for x in (given, pixels))
+    return total / np.maximum(count, 1), (count == 0).astype(np.float32)
+
+
+def _block_sums(
+    x: Float32[np.ndarray, "h w c"], factor: int
+) -> Float32[np.ndarray, "rows columns c"]:
+    height, width, channels = x.shape
+    blocks = x.reshape(height // factor, factor, width // factor, factor, channels)
+    return blocks.sum((1, 3))

@@ -1,0 +1,99 @@
+"""The folder of a run: which task it is of, and the configuration that it stores."""
+
+import dataclasses
+import pathlib
+from typing import TYPE_CHECKING
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.registry import TASKS, RegisteredTask
+from carafe_jax.train import StoredConfig, check_config, read_config, restore
+
+if TYPE_CHECKING:
+    from carafe_jax.tasks.run import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenedRun:
+    """A folder that a run has written."""
+
+    workdir: pathlib.Path
+    task: RegisteredTask
+    config: "RunConfig"
+
+
+def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
+    """Read which task a folder is of, and with which configuration it was started.
+
+    Args:
+      workdir: Folder of a run.
+      argument: What the caller's user knows the folder as.
+
+    Raises:
+      RefusedError: The folder holds no run, or one of a task that this version does
+        not know.
+    """
+    for name in ("config.json", "checkpoints"):
+        if not (workdir / name).exists():
+            raise RefusedError(
+                f"`{argument}` must be the folder of a run, with config.json and "
+                f"checkpoints, got {str(workdir)!r}, which lacks {name}. `carafe-jax "
+                "train inpainting` makes one in minutes, in runs/inpainting."
+            )
+    stored = upgrade(read_config(workdir))
+    if stored.task not in TASKS:
+        raise RefusedError(
+            f"`{argument}` must be the folder of a run of one of {', '.join(TASKS)}, "
+            f"got {str(workdir)!r}, of the task {stored.task!r}."
+        )
+    task = TASKS[stored.task]
+    config = restore(task.run_class, {**stored.fields, "workdir": str(workdir)})
+    return OpenedRun(workdir, task, config)
+
+
+def check_run(config: "RunConfig") -> None:
+    """Write the configuration of a new run; refuse to resume under another one.
+
+    Raises:
+      RefusedError: The folder holds checkpoints of a run with another configuration.
+    """
+    check_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
+
+
+def upgrade(stored: StoredConfig) -> StoredConfig:
+    """Translate the fields that a run of an earlier version stored.
+
+    Format 1 did not name its task, called the network `model` and kept the length of
+    classification runs outside of `loop`.
+    """
+    if stored.format != 1:
+        return stored
+    fields = dict(stored.fields)
+    if "generator.width" in fields:
+        return StoredConfig(format=2, task="adversarial-inpainting", fields=fields)
+    if "model.depth" in fields:
+        task, names = "classification", _CLASSIFICATION
+        # The length was in epochs, and a loop has one length.
+        fields["loop.steps"] = None
+    else:
+        task, names = "inpainting", {}
+    renamed = {
+        names.get(name, name.replace("model.", "network.", 1)): value
+        for name, value in fields.items()
+    }
+    return StoredConfig(format=2, task=task, fields=renamed)
+
+
+_CLASSIFICATION = {
+    "data.broken_limit": "data.unreadable_limit",
+    **{
+        name: f"loop.{name}"
+        for name in (
+            "epochs",
+            "evaluate_every",
+            "save_every",
+            "accumulate",
+            "average_decay",
+            "seed",
+        )
+    },
+}

@@ -1,0 +1,120 @@
+"""Runs on several devices and in several processes: the same numbers as on one."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import chex
+import numpy as np
+import pytest
+from PIL import Image
+
+from carafe_jax.train import Checkpoints
+
+pytestmark = pytest.mark.slow
+
+STEPS = 6
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Nine noisy images to train on, five to test: devices cannot share them."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for split, counts in (("train", (5, 4)), ("val", (3, 2))):
+        for name, count in zip(("cat", "dog"), counts, strict=True):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 256, size=(18, 20, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+def start(folder, workdir, *asked, devices=4, **environment):
+    command = "-m", "tests.tasks.classification.process", str(folder)
+    return subprocess.Popen(
+        [sys.executable, *command, str(workdir), *asked],
+        env={
+            **os.environ,
+            "JAX_PLATFORMS": "cpu",
+            "JAX_NUM_CPU_DEVICES": str(devices),
+            **environment,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def end(*processes, status=0):
+    texts = [process.communicate(timeout=300)[0] for process in processes]
+    found = [process.returncode for process in processes]
+    assert found == [status] * len(processes), "\n".join(texts)
+    return texts
+
+
+def two_processes(folder, workdir, *asked, status=0):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    return end(
+        *(
+            start(
+                folder,
+                workdir,
+                "distributed",
+                *asked,
+                devices=2,
+                JAX_COORDINATOR_ADDRESS=address,
+                JAX_NUM_PROCESSES="2",
+                JAX_PROCESS_ID=str(index),
+            )
+            for index in range(2)
+        ),
+        status=status,
+    )
+
+
+def variables_of(workdir):
+    return Checkpoints(workdir, best="top1").restore_variables(step=STEPS)
+
+
+@pytest.fixture(scope="module")
+def on_one(folder, tmp_path_factory):
+    """The folder of a run of one process with four devices."""
+    workdir = tmp_path_factory.mktemp("one")
+    end(start(folder, workdir))
+    return workdir
+
+
+def assert_same_run(workdir, other):
+    # Sums are taken in another order.
+    chex.assert_trees_all_close(
+        variables_of(workdir), variables_of(other), rtol=1e-3, atol=1e-4
+    )
+    for name in ("table.csv", "classes.json"):
+        assert (workdir / name).exists()
+    tables = [
+        np.genfromtxt(folder / "table.csv", delimiter=",", skip_header=1)[1:]
+        for folder in (workdir, other)
+    ]
+    np.testing.assert_allclose(*tables, rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_stop_together_go_on_and_match_one(folder, on_one, tmp_path):
+    stopped = two_processes(folder, tmp_path, "stopped", status=128 + 15)
+    assert "after step 4 of 6" in stopped[0]
+    assert "Stopped by" not in stopped[1]  # The first speaks for both.
+    two_processes(folder, tmp_path)
+    assert_same_run(tmp_path, on_one)
+
+
+def test_sharded_states_give_the_same_numbers(folder, on_one, tmp_path):
+    end(start(folder, tmp_path, "fully_sharded"))
+    assert_same_run(tmp_path, on_one)
+
+
+def test_unknown_processes_are_an_error_in_words(folder, tmp_path):
+    (text,) = end(start(folder, tmp_path, "distributed"), status=1)
+    assert "must be known by Slurm" in text

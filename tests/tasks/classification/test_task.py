@@ -1,0 +1,162 @@
+"""Classification runs on a handful of tiny images."""
+
+import signal
+from typing import get_args
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from carafe_jax.data import ColourJitter
+from carafe_jax.models import ClassifierConfig, Downsampler
+from carafe_jax.tasks.classification import (
+    ClassificationData,
+    ClassificationRun,
+    ClassificationTask,
+    CrossEntropy,
+)
+from carafe_jax.tasks.classification.evaluator import TestSetEvaluator
+from carafe_jax.tasks.run import train_and_report
+from carafe_jax.tasks.tables import read_table
+from carafe_jax.train import SGD, Loop, train
+from tests.tasks.runs import Stopping, call, classification
+
+
+def task_of(config):
+    return ClassificationTask(config.network, config.loss, config.data)
+
+
+def test_run_ends_with_a_table_of_the_whole_test_set(folder, tmp_path):
+    status, text = call(train_and_report, classification(folder, tmp_path))
+    assert status == 0
+    assert "ResNet-18, conv" in text
+    row = read_table(tmp_path / "table.csv")["ResNet-18, conv"]
+    # Sevenths: each test image counts once.
+    assert row["top1"] * 7 == pytest.approx(round(row["top1"] * 7), abs=1e-5)
+    assert row["top5"] == 1  # Of two classes.
+    again, text = call(train_and_report, classification(folder, tmp_path))
+    assert again == 0
+    assert "This run is finished" in text
+    assert "100.00%" in text
+
+
+def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(folder, tmp_path):
+    def run(workdir, *, stop_after=None):
+        loop = Loop(epochs=2, evaluate_every=1, log_every=1, average_decay=0.9)
+        config = classification(folder, workdir, loop=loop)
+        task = task_of(config)
+        if stop_after is not None:
+            batches = task.batches()
+            task.batches = lambda: Stopping(batches, after=stop_after)
+        return train(
+            task, optimizer=config.optimization, loop=config.loop, workdir=workdir
+        )
+
+    whole = run(tmp_path / "whole")
+    assert run(tmp_path / "parts", stop_after=1).interrupted_by == signal.SIGTERM
+    resumed = run(tmp_path / "parts")
+    for name in ("params", "collections", "average", "opt_state"):
+        chex.assert_trees_all_equal(
+            getattr(resumed.state, name), getattr(whole.state, name)
+        )
+    assert resumed.scalars == whole.scalars
+
+
+@pytest.mark.parametrize("downsampler", get_args(Downsampler))
+def test_every_downsampler_has_a_gradient(folder, downsampler):
+    network = ClassifierConfig(depth=50, width=2, downsampler=downsampler)
+    data = classification(folder, "").data
+    task = ClassificationTask(network, CrossEntropy(label_smoothing=0.1), data)
+    variables = jax.eval_shape(task.init, jax.random.key(0))
+    batch = next(task.batches())
+    shapes = jax.eval_shape(
+        jax.grad(lambda v, b: task.loss(v, b, jax.random.key(0))[0]), variables, batch
+    )
+    assert jax.tree.structure(shapes) == jax.tree.structure(variables)
+
+
+def test_examples_that_are_not_valid_do_not_count(folder):
+    def logits(variables, image):
+        del variables
+        return jnp.stack([image[:, 0, 0, 0], 1 - image[:, 0, 0, 0]], axis=-1)
+
+    evaluator = TestSetEvaluator(logits, classification(folder, "").data)
+    batch = {
+        "image": np.array([1, 0, 0], np.float32).reshape(3, 1, 1, 1),
+        "label": np.zeros(3, np.int32),
+        "valid": np.array([True, True, False]),
+    }
+    measured = evaluator.measure({}, [batch, batch])
+    assert measured["top1"] == 0.5
+    assert measured["top5"] == 1
+
+
+def test_rate_grows_with_the_batch_and_epochs_count_whole_batches(folder):
+    config = classification(folder, "", optimizer=SGD(learning_rate=0.1), epochs=3)
+    assert config.optimization.learning_rate == pytest.approx(0.1 * 4 / 256)
+    loop = config.loop.in_steps(task_of(config).steps_per_epoch)
+    assert (loop.steps, loop.evaluate_every) == (6, 2)
+
+
+def test_batch_of_more_than_all_images_is_refused(folder):
+    task = ClassificationTask(
+        ClassifierConfig(depth=18),
+        CrossEntropy(),
+        ClassificationData(source=str(folder)),
+    )
+    with pytest.raises(
+        ValueError, match=r"`batch_size` must be at most .* 10, got 256"
+    ):
+        _ = task.steps_per_epoch
+
+
+def test_smoothing_of_all_labels_is_refused():
+    with pytest.raises(ValueError, match=r"`label_smoothing` must lie in \[0, 1\)"):
+        CrossEntropy(label_smoothing=1.0)
+
+
+def test_jittered_run_trains(folder, tmp_path):
+    jitter = ColourJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    config = classification(folder, tmp_path, jitter=jitter, epochs=1)
+    status, text = call(train_and_report, config)
+    assert status == 0, text
+
+
+# A run of version 0.1
+
+
+def test_run_of_version_01_is_translated(folder, tmp_path):
+    import json
+
+    from carafe_jax.tasks.run_folder import open_run
+
+    config = classification(folder, tmp_path)
+    assert call(train_and_report, config)[0] == 0
+    (tmp_path / "config.json").write_text(
+        json.dumps(
+            {
+                "data.source": str(folder),
+                "data.image_size": 16,
+                "data.resize_size": 16,
+                "data.batch_size": 4,
+                "data.crop_area": [0.08, 1.0],
+                "data.broken_limit": 7,
+                "model.depth": 18,
+                "model.downsampler": "conv",
+                "model.width": 2,
+                "optimizer.learning_rate": 0.1,
+                "epochs": 2,
+                "evaluate_every": 1,
+                "save_every": 1000,
+                "accumulate": 1,
+                "average_decay": 0.0,
+                "seed": 3,
+            }
+        )
+    )
+    opened = open_run(tmp_path).config
+    assert isinstance(opened, ClassificationRun)
+    assert (opened.loop.epochs, opened.loop.steps, opened.loop.seed) == (2, None, 3)
+    assert (opened.network.width, opened.data.unreadable_limit) == (2, 7)

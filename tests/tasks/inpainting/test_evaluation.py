@@ -1,0 +1,103 @@
+"""Trained networks measured beside classic fills."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carafe_jax.cli.evaluate import Evaluate, main
+from carafe_jax.tasks.inpainting import evaluation
+from carafe_jax.tasks.inpainting.evaluation import InpaintingTest
+from carafe_jax.tasks.inpainting.evaluator import quality_of_each
+from carafe_jax.tasks.inpainting.report import COLUMNS
+from carafe_jax.tasks.run import train_and_report
+from carafe_jax.tasks.tables import read_table
+from tests.tasks.runs import adversarial, call
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
+    config = Evaluate(model=run, which="last", batch_size=batch_size, output=tmp_path)
+    status, text = call(main, config)
+    assert status == 0
+    table = read_table(run / "table.csv")
+    for method in ("mean colour", "biharmonic", "U-Net"):
+        assert f"{table[method]['hole_psnr']:.2f}" in text
+    overall = _rows(tmp_path / "quality.csv", hole_fraction="all")
+    assert list(overall) == [
+        *config.inpainting.classic,
+        "U-Net",
+        "U-Net, coarse to fine",
+    ]
+    for method, row in table.items():
+        for name in COLUMNS:
+            assert float(overall[method][name]) == pytest.approx(row[name], rel=1e-5)
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["step"] == 4
+    with Image.open(tmp_path / "samples.png") as picture:
+        # Input, four fills, the network twice, truth: two test pictures.
+        assert picture.size == (8 * 196 - 4, 24 + 2 * 196 - 4)
+
+
+def _rows(path, **where):
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    chosen = [r for r in rows if all(r[name] == value for name, value in where.items())]
+    return {row["method"]: row for row in chosen}
+
+
+def test_evaluation_of_other_holes_gives_other_numbers(run, tmp_path):
+    config = Evaluate(
+        model=run,
+        output=tmp_path,
+        inpainting=InpaintingTest(test_seed=7, test_crops=2, classic=()),
+    )
+    call(main, config)
+    row = _rows(tmp_path / "quality.csv", hole_fraction="all")["U-Net"]
+    assert row["pictures"] == "4"
+    table = read_table(run / "table.csv")
+    assert float(row["hole_psnr"]) != pytest.approx(table["U-Net"]["hole_psnr"])
+
+
+def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation.importlib.util, "find_spec", lambda name: None)
+    config = Evaluate(
+        model=run,
+        output=tmp_path,
+        inpainting=InpaintingTest(classic=("mean colour", "Telea")),
+    )
+    status, text = call(main, config)
+    assert status == 0
+    assert "Left out: Telea" in text
+    methods = list(_rows(tmp_path / "quality.csv", hole_fraction="all"))
+    assert methods == ["mean colour", "U-Net", "U-Net, coarse to fine"]
+
+
+def test_generator_is_measured_without_its_discriminator(tmp_path):
+    config = adversarial(tmp_path, resampler="conv")
+    assert call(train_and_report, config)[0] == 0
+    status, text = call(main, Evaluate(model=tmp_path, which="last"))
+    assert status == 0
+    table = read_table(tmp_path / "table.csv")
+    assert f"{table['Global&Local']['hole_psnr']:.2f}" in text
+
+
+def test_quality_of_the_truth_is_perfect():
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-1, 1, (2, 16, 16, 3)).astype(np.float32)
+    mask = (rng.random((2, 16, 16, 1)) < 0.3).astype(np.float32)
+    measured = quality_of_each(image, {"image": image, "mask": mask})
+    for region in ("hole", "whole"):
+        np.testing.assert_array_equal(measured[f"{region}_l1"], 0)
+        assert np.isinf(measured[f"{region}_psnr"]).all()
+    # Float32 rounding of the local variances.
+    np.testing.assert_allclose(measured["whole_ssim"], 1, atol=1e-4)
+
+
+@pytest.mark.parametrize("field", ["radius", "sample_rows"])
+def test_options_that_make_no_sense_are_refused(field: str):
+    with pytest.raises(ValueError, match=f"`{field}` must be positive, got 0"):
+        dataclasses.replace(InpaintingTest(), **{field: 0})

@@ -1,0 +1,101 @@
+"""Runs of a few steps of tiny networks, and consoles that remember."""
+
+import signal
+
+import numpy as np
+from PIL import Image
+from rich.console import Console
+
+from carafe_jax.models import (
+    ClassifierConfig,
+    GlobalLocalConfig,
+    PatchGANConfig,
+    Resampler,
+    UNetConfig,
+)
+from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
+from carafe_jax.tasks.inpainting import (
+    AdversarialInpaintingRun,
+    InpaintingData,
+    InpaintingRun,
+)
+from carafe_jax.train import Loop
+
+
+def inpainting(workdir, *, resampler: Resampler = "conv", steps=4, **fields):
+    return InpaintingRun(
+        network=UNetConfig(resampler=resampler, stage_features=(4, 8)),
+        data=InpaintingData(crop_size=16, batch_size=2, test_crops=1, read_threads=0),
+        loop=Loop(steps=steps, log_every=1, evaluate_every=2, save_every=2),
+        workdir=workdir,
+        **fields,
+    )
+
+
+def adversarial(workdir, *, steps=4, **generator):
+    return AdversarialInpaintingRun(
+        generator=GlobalLocalConfig(width=4, compressed_channels=(2, 2), **generator),
+        discriminator=PatchGANConfig(features=(4, 4), kernel_size=3),
+        data=InpaintingData(crop_size=16, batch_size=2, test_crops=1, read_threads=0),
+        loop=Loop(steps=steps, log_every=1, evaluate_every=2, save_every=2),
+        workdir=workdir,
+    )
+
+
+def classification(folder, workdir, *, epochs=2, **fields):
+    return ClassificationRun(
+        **{
+            "data": ClassificationData(
+                source=str(folder),
+                image_size=16,
+                resize_size=16,
+                batch_size=4,
+                read_threads=1,
+            ),
+            "network": ClassifierConfig(depth=18, width=2, downsampler="conv"),
+            "loop": Loop(epochs=epochs, evaluate_every=1, log_every=1),
+            "workdir": workdir,
+            **fields,
+        }
+    )
+
+
+def labelled_folder(root):
+    """Write red and blue images, ten to train on and seven to test."""
+    rng = np.random.default_rng(0)
+    for split, counts in (("train", (6, 4)), ("val", (4, 3))):
+        for channel, name, count in zip((0, 2), ("red", "sea"), counts, strict=True):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 60, size=(24, 20, 3), dtype=np.uint8)
+                pixels[..., channel] += 150
+                Image.fromarray(pixels).save(root / split / name / f"{number}.png")
+    return root
+
+
+def call(main, config, *, width=200):
+    """Return the exit status of a command and what it printed."""
+    console = Console(record=True, width=width)
+    return main(config, console), console.export_text()
+
+
+class Stopping:
+    """Batches that send their process a signal after some of them."""
+
+    def __init__(self, batches, *, after):
+        self.batches, self.left = batches, after
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.left == 0:
+            signal.raise_signal(signal.SIGTERM)
+        self.left -= 1
+        return next(self.batches)
+
+    def get_state(self):
+        return self.batches.get_state()
+
+    def set_state(self, state):
+        self.batches.set_state(state)

@@ -1,0 +1,187 @@
+"""Runs from their first step to the table at the end, and what may come between."""
+
+import dataclasses
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from carafe_jax.tasks.inpainting import InpaintingTask, load
+from carafe_jax.tasks.run import Start, train_and_report
+from carafe_jax.tasks.tables import read_table
+from carafe_jax.train import Checkpoints
+from tests.tasks.runs import Stopping, call, classification, inpainting, labelled_folder
+
+
+def lengthen(config, steps):
+    return dataclasses.replace(
+        config, loop=dataclasses.replace(config.loop, steps=steps)
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished run."""
+    workdir = tmp_path_factory.mktemp("finished")
+    assert train_and_report(inpainting(workdir), Console(quiet=True)) == 0
+    return workdir
+
+
+@pytest.mark.parametrize("resampler", ["carafe", "conv"])
+def test_run_ends_with_a_picture_and_a_table(tmp_path, resampler):
+    status, text = call(train_and_report, inpainting(tmp_path, resampler=resampler))
+    assert status == 0
+    results = read_table(tmp_path / "table.csv")
+    name = {"carafe": "U-Net, CARAFE++", "conv": "U-Net"}[resampler]
+    assert list(results) == ["mean colour", "biharmonic", name]
+    assert all(np.isfinite(list(row.values())).all() for row in results.values())
+    assert f"{results['biharmonic']['hole_psnr']:.2f}" in text
+    with Image.open(tmp_path / "samples.png") as picture:
+        # Input, biharmonic, network, truth: two test pictures.
+        assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
+
+
+def test_finished_run_shows_its_table_and_how_to_start_afresh(finished):
+    before = (finished / "table.csv").read_text()
+    status, text = call(train_and_report, inpainting(finished))
+    assert status == 0
+    assert "rm -r" in text
+    assert "mean colour" in text
+    assert (finished / "table.csv").read_text() == before
+
+
+def test_finished_run_is_made_longer(tmp_path):
+    config = inpainting(tmp_path, steps=2)
+    assert call(train_and_report, config)[0] == 0
+    status, text = call(train_and_report, lengthen(config, 4))
+    assert status == 0
+    assert "4 steps" in text
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["steps"] == 4
+    assert len(provenance["sessions"]) == 2
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["config"]["loop.steps"] == 4
+
+
+def test_shorter_length_is_refused(finished):
+    with pytest.raises(ValueError, match=r"loop\.steps"):
+        call(train_and_report, lengthen(inpainting(finished), 2))
+
+
+def test_changed_configuration_in_the_same_folder_is_refused(finished):
+    with pytest.raises(
+        ValueError, match=r"`network.resampler` is 'carafe' but was 'conv'"
+    ):
+        call(train_and_report, inpainting(finished, resampler="carafe"))
+
+
+def test_run_of_another_task_in_the_same_folder_is_refused(finished, tmp_path):
+    config = classification(labelled_folder(tmp_path), finished)
+    with pytest.raises(ValueError, match=r"classification.*inpainting"):
+        call(train_and_report, config)
+
+
+def test_configuration_names_its_task_and_format(finished):
+    stored = json.loads((finished / "config.json").read_text())
+    assert (stored["format"], stored["task"]) == (2, "inpainting")
+    assert stored["config"]["network.stage_features"] == [4, 8]
+    # Where a run is changes no number.
+    assert "workdir" not in stored["config"]
+
+
+def test_interrupted_run_says_how_to_resume_and_ends_with_the_same_bits(
+    tmp_path, monkeypatch
+):
+    config = inpainting(tmp_path / "parts", steps=5)
+    batches = InpaintingTask.batches
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            InpaintingTask,
+            "batches",
+            lambda task: Stopping(batches(task), after=2),
+        )
+        status, text = call(train_and_report, config)
+    assert status == 128 + 15
+    assert "Stopped by SIGTERM after step 3 of 5" in text
+    assert call(train_and_report, config)[0] == 0
+    whole = inpainting(tmp_path / "whole", steps=5)
+    assert call(train_and_report, whole)[0] == 0
+    variables = [
+        Checkpoints(one.workdir, best="hole_psnr").restore_variables(step=5)
+        for one in (config, whole)
+    ]
+    chex.assert_trees_all_equal(*variables)
+    tables = [read_table(one.workdir / "table.csv") for one in (config, whole)]
+    assert tables[0] == tables[1]
+
+
+def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
+    right = inpainting(tmp_path, steps=2)
+    source = str(tmp_path / "typo")
+    wrong = dataclasses.replace(
+        right, data=dataclasses.replace(right.data, source=source)
+    )
+    with pytest.raises(ValueError, match="typo"):
+        call(train_and_report, wrong)
+    assert call(train_and_report, right)[0] == 0
+
+
+def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):
+    start = Start(model=finished, which="last")
+    config = inpainting(tmp_path, steps=1, start=start)
+    weights = start.variables()
+    assert weights is not None
+    task = config.make_task()
+    expected, _ = task.loss(
+        weights, jax.tree.map(np.asarray, next(task.batches())), jax.random.key(0)
+    )
+    with caplog.at_level("INFO", logger="carafe_jax"):
+        assert call(train_and_report, config)[0] == 0
+    assert "oaded" in caplog.text
+    losses = [
+        float(line.split(",")[3])
+        for line in (tmp_path / "scalars.csv").read_text().splitlines()
+        if ",train,loss," in line
+    ]
+    # Compiled otherwise: float32 rounding.
+    assert losses[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_weights_of_another_task_are_refused(finished, tmp_path):
+    config = classification(
+        labelled_folder(tmp_path / "images"),
+        tmp_path / "run",
+        start=Start(model=finished, which="last"),
+    )
+    with pytest.raises(ValueError, match="weights"):
+        call(train_and_report, config)
+
+
+# Runs of version 0.1
+
+
+def as_of_version_01(workdir, **fields):
+    """Rewrite a run's configuration as version 0.1 wrote it."""
+    stored = json.loads((workdir / "config.json").read_text())["config"]
+    gone = ("start.", "optimizer.frozen", "optimizer.rate", "optimizer.weight_decays")
+    old = {
+        name.replace("network.", "model."): value
+        for name, value in stored.items()
+        if not name.startswith((*gone, "loop.epochs", "data.unreadable"))
+    }
+    (workdir / "config.json").write_text(json.dumps({**old, **fields}))
+
+
+def test_run_of_version_01_is_loaded_resumed_and_made_longer(tmp_path):
+    config = inpainting(tmp_path, steps=2)
+    assert call(train_and_report, config)[0] == 0
+    as_of_version_01(tmp_path)
+    assert load(tmp_path, which="last").data == config.data
+    assert call(train_and_report, config)[0] == 0
+    assert call(train_and_report, lengthen(config, 3))[0] == 0
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert (stored["format"], stored["config"]["loop.steps"]) == (2, 3)

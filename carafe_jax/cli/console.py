@@ -1,0 +1,92 @@
+"""What all commands share: options, log lines, one-line errors, exit statuses."""
+
+import logging
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import tyro
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.text import Text
+
+from carafe_jax.cli.help import describe_fields, keep_lines
+from carafe_jax.errors import MissingExtraError, RefusedError
+
+Config = TypeVar("Config")
+
+
+def run(
+    main: Callable[[Config, Console], int],
+    config: Config | type[Config],
+    *,
+    doc: str | None,
+    program: str | None = None,
+    args: Sequence[str] | None = None,
+) -> NoReturn:
+    """Run a command with values from the command line; exit with what it returns.
+
+    Every field of the configuration is an option; `--help` lists them with their
+    values. What the user can mend is printed in one line; every other error keeps its
+    traceback.
+
+    Args:
+      main: Called with the configuration and a console; returns the exit status.
+      config: Default values, a dataclass; or the class, where some values are
+        required.
+      doc: Text above the options in `--help`, printed line by line.
+      program: The command in the usage line; by default how Python was called.
+      args: Arguments; by default those of the process.
+    """
+    program = program or _called_as()
+    kind = config if isinstance(config, type) else type(config)
+    options: dict[str, Any] = {} if isinstance(config, type) else {"default": config}
+    describe_fields(kind)
+    parsed = tyro.cli(
+        kind,
+        prog=program,
+        description=keep_lines(doc or ""),
+        args=args,
+        **options,
+    )
+    console = Console()
+    log_to(console)
+    try:
+        status = main(parsed, console)
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command resumes from what is saved.")
+        status = 128 + signal.SIGINT
+    except Exception as error:
+        if not is_mendable(error):
+            raise
+        message = Text.assemble(("error: ", "bold red"), str(error))
+        console.print(message, soft_wrap=True)
+        status = 2
+    sys.exit(status)
+
+
+def is_mendable(error: Exception) -> bool:
+    """Return whether the user can mend an error: its class says so."""
+    from carafe_jax.train import NotFiniteError
+
+    return isinstance(
+        error, RefusedError | MissingExtraError | OSError | NotFiniteError
+    )
+
+
+def log_to(console: Console) -> None:
+    """Send log lines through a console, above its progress bars."""
+    handler = RichHandler(console=console, show_path=False, show_time=False)
+    # `force`: importing absl puts a handler of its own at the root.
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[handler], force=True
+    )
+    logging.getLogger("carafe_jax").setLevel(logging.INFO)
+    # Orbax reports each save and each deletion through absl.
+    logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+def _called_as() -> str:
+    module = sys.modules["__main__"].__spec__
+    return f"python -m {module.name}" if module is not None else sys.argv[0]

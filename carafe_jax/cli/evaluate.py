@@ -1,0 +1,72 @@
+"""Measure a trained network on test images.
+
+Shows: the quality as a table, and quality.csv in the output folder. Of inpainting, also
+classic fills beside it, quality by the size of the hole, images.csv and samples.png.
+Its own test images: carafe-jax evaluate --model runs/inpainting
+Others: add --source FOLDER -o FOLDER
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated, NoReturn
+
+import tyro
+from rich.console import Console
+
+from carafe_jax.cli.console import run
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.evaluation import InpaintingTest
+from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.train import CheckpointChoice
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """A trained network, and test images."""
+
+    model: pathlib.Path
+    """Folder of the run that trained the network."""
+    which: CheckpointChoice = "best"
+    """Its checkpoint: the best or the last."""
+    source: str | None = None
+    """Where the test images come from, as the `data.source` of a run. None: the run's
+    own."""
+    batch_size: int = 16
+    """Images at a time."""
+    output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
+    """Folder of what is written. None: `evaluation` in the folder of the run."""
+    inpainting: InpaintingTest = InpaintingTest()
+    """Of inpainting runs alone."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise RefusedError(f"`batch_size` must be positive, got {self.batch_size}.")
+
+
+def run_verb(args: list[str]) -> NoReturn:
+    """Run the verb with its arguments, and exit."""
+    run(main, Evaluate, doc=__doc__, program="carafe-jax evaluate", args=args)
+
+
+def main(config: Evaluate, console: Console) -> int:
+    """Measure the network as its task does."""
+    opened = open_run(config.model)
+    options = {}
+    if opened.config.task.endswith("inpainting"):
+        options["options"] = config.inpainting
+    elif config.inpainting != InpaintingTest():
+        raise RefusedError(
+            "`inpainting` options must be left out for a run of another task, got "
+            f"{config.inpainting} for {str(config.model)!r}, of the task "
+            f"{opened.config.task!r}."
+        )
+    with console.status(f"loading {config.model}"):
+        trained = opened.task.module("loading").load(config.model, which=config.which)
+    return opened.task.module("evaluation").evaluate(
+        trained,
+        source=config.source,
+        batch_size=config.batch_size,
+        output=config.output or config.model / "evaluation",
+        console=console,
+        **options,
+    )

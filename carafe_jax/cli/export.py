@@ -1,0 +1,69 @@
+"""Write a trained classifier as one file.
+
+Shows: the size of the file, and how to run it with JAX alone.
+Example: carafe-jax export --model runs/classification -o model.jax
+"""
+
+import dataclasses
+import json
+import pathlib
+from typing import Annotated, NoReturn
+
+import tyro
+from rich.console import Console
+
+from carafe_jax.cli.console import run
+from carafe_jax.tasks.classification import load
+from carafe_jax.tasks.classification.export import Platform, export
+from carafe_jax.train import CheckpointChoice
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export:
+    """A trained classifier, and the platform that its program is for."""
+
+    model: pathlib.Path
+    """Folder of the run that trained the network."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """File to write; the names of the classes go to a file of the same name, ending in
+    .classes.json."""
+    which: CheckpointChoice = "best"
+    """Its checkpoint: the best by top-1, or the last."""
+    platform: Platform = "cpu"
+    """What the program runs on."""
+    batch_size: int | None = None
+    """Images at a time; None: any number, which runs plain JAX. On a GPU it must be
+    None: the kernels there cannot be written to a file."""
+
+
+def run_verb(args: list[str]) -> NoReturn:
+    """Run the verb with its arguments, and exit."""
+    run(main, Export, doc=__doc__, program="carafe-jax export", args=args)
+
+
+def main(config: Export, console: Console) -> int:
+    """Write the program, and print how to run it."""
+    trained = load(config.model, which=config.which)
+    with console.status("exporting"):
+        program = export(
+            trained, platform=config.platform, batch_size=config.batch_size
+        )
+    config.output.parent.mkdir(parents=True, exist_ok=True)
+    config.output.write_bytes(program)
+    names = config.output.with_suffix(".classes.json")
+    names.write_text(json.dumps(trained.classes) + "\n")
+    side = trained.data.image_size
+    shape = f"({config.batch_size or 'n'}, {side}, {side}, 3)"
+    console.print(
+        f"{config.output}: {len(program) / 2**20:.1f} MiB, classes: {names}",
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(
+        "To run it, give it RGB in [0, 255], uint8 of shape "
+        f"{shape}:\n  program = jax.export.deserialize(open({str(config.output)!r}, "
+        "'rb').read())\n  logits = program.call(images)",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0

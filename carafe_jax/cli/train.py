@@ -1,0 +1,37 @@
+"""Train a network, or resume a run."""
+
+from typing import NoReturn
+
+from carafe_jax.cli.console import run
+from carafe_jax.tasks.registry import TASKS
+from carafe_jax.tasks.run import RunConfig, train_and_report
+
+_DOC = """{summary}
+
+Every option has a default; those that the folder of a run was started with must stay,
+but for the length (which may grow) and what changes no number.
+Example: carafe-jax train {task} --data.source FOLDER --workdir runs/mine
+Resuming: the same command again
+"""
+
+
+def run_verb(task: str, args: list[str]) -> NoReturn:
+    """Run the verb for a task with its arguments, and exit."""
+    registered = TASKS[task]
+    run(
+        train_and_report,
+        registered.run_class(),
+        doc=_DOC.format(summary=registered.summary, task=task),
+        program=f"carafe-jax train {task}",
+        args=args,
+    )
+
+
+def train(config: RunConfig, *, doc: str | None) -> NoReturn:
+    """Run an experiment: its values, with changes from the command line; then exit.
+
+    Args:
+      config: The experiment's values.
+      doc: Text above the options in `--help`: the experiment's docstring.
+    """
+    run(train_and_report, config, doc=doc)

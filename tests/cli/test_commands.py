@@ -1,0 +1,150 @@
+"""The command as a user types it."""
+
+import importlib.metadata
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from carafe_jax import cli
+from carafe_jax.cli.console import is_mendable
+from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.tasks.registry import TASKS
+from carafe_jax.train import NotFiniteError
+
+TINY = [
+    *("--network.stage-features", "4", "8", "--network.resampler", "conv"),
+    *("--data.crop-size", "16", "--data.batch-size", "2", "--data.test-crops", "1"),
+    *("--loop.log-every", "1", "--loop.evaluate-every", "2", "--loop.save-every", "2"),
+]
+
+
+def run(args, capsys):
+    """Return the exit status of the command in this process and what it printed."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(args)
+    printed = capsys.readouterr()
+    return ended.value.code or 0, printed.out + printed.err
+
+
+def test_help_lists_the_verbs(capsys):
+    status, text = run(["--help"], capsys)
+    assert status == 0
+    assert "usage: carafe-jax" in text
+    for verb in ("train", "evaluate", "fill", "classify", "export"):
+        assert verb in text
+    assert run([], capsys) == (0, text)
+
+
+def test_train_lists_the_tasks(capsys):
+    status, text = run(["train", "--help"], capsys)
+    assert status == 0
+    assert all(task in text for task in TASKS)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "fill", "classify", "export"])
+def test_help_of_a_verb_shows_its_command_and_the_options_of_all(verb, capsys):
+    status, text = run([verb, "--help"], capsys)
+    assert status == 0
+    assert f"usage: carafe-jax {verb}" in text
+    for option in ("--model", "--which", "--output", "-o"):
+        assert option in text
+    # A line of the docstring stays a line.
+    assert any(line.startswith("  Shows: ") for line in text.splitlines())
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_help_of_a_task_shows_the_options_of_every_run(task, capsys):
+    status, text = run(["train", task, "--help"], capsys)
+    assert status == 0
+    assert f"usage: carafe-jax train {task}" in text
+    for option in ("--workdir", "--loop.steps", "--start.model", "--data.source"):
+        assert option in text
+
+
+def test_version_is_that_of_the_package(capsys):
+    version = importlib.metadata.version("carafe-jax")
+    assert run(["--version"], capsys) == (0, f"carafe-jax {version}\n")
+
+
+@pytest.mark.parametrize(
+    "args", [["fil"], ["train", "impainting"], ["train", "inpainting", "--nine"]]
+)
+def test_mistyped_words_are_refused(args, capsys):
+    status, text = run(args, capsys)
+    assert status == 2
+    assert args[-1] in text
+
+
+def test_missing_extra_is_one_line_that_says_how_to_install_it(capsys, monkeypatch):
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
+    status, text = run(["--help"], capsys)
+    assert status == 2
+    assert text.count("\n") == 1
+    assert "pip install 'carafe-jax[train]'" in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data.source", "/nowhere"], "/nowhere"),
+        (["--data.crop-size", "5000"], "crop_size"),
+        (["--data.source", "tfds:[mine]"], "pip install 'carafe-jax[tfds]'"),
+        (["--loop.steps", "0"], "steps"),
+        (["--start.model", "/nowhere"], "`model` must be the folder of a run"),
+    ],
+)
+def test_refusals_end_in_one_line_without_a_traceback(
+    tmp_path, options, message, capsys
+):
+    args = ["train", "inpainting", "--workdir", str(tmp_path / "run"), *TINY, *options]
+    status, text = run(args, capsys)
+    assert status == 2
+    assert message in " ".join(text.split())
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "mendable"),
+    [
+        (RefusedError("`x` must be positive, got 0."), True),
+        (MissingExtraError("needed"), True),
+        (FileNotFoundError("gone"), True),
+        (NotFiniteError("nan"), True),
+        (ValueError("ours or a library's: a fault in the code"), False),
+        (ImportError("a library's"), False),
+    ],
+)
+def test_the_class_of_an_error_says_who_mends_it(error, mendable):
+    assert is_mendable(error) == mendable
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signalled_command_saves_and_says_how_to_resume(tmp_path, number):
+    command = [
+        *(sys.executable, "-m", "carafe_jax", "train", "inpainting"),
+        *("--loop.steps", "100000", "--workdir", str(tmp_path / "run"), *TINY),
+    ]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "COLUMNS": "200"},
+    )
+    scalars = tmp_path / "run" / "scalars.csv"
+    deadline = time.monotonic() + 600
+    while not (scalars.exists() and "test" in scalars.read_text()):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no evaluation within 600 s"
+        time.sleep(0.2)
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=600)
+    assert process.returncode == 128 + number, text
+    assert "Traceback" not in text
+    assert "The same command resumes from here." in " ".join(text.split())
+    assert any(p.name.isdigit() for p in (tmp_path / "run" / "checkpoints").iterdir())

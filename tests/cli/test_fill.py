@@ -1,0 +1,98 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from carafe_jax.cli.fill import Fill, main
+from carafe_jax.tasks.run import train_and_report
+from tests.tasks.inpainting.pictures import random_photo, save, square_hole
+from tests.tasks.runs import call, inpainting
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    assert train_and_report(inpainting(workdir, steps=1), Console(quiet=True)) == 0
+    return workdir
+
+
+def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
+    photo, hole = random_photo(37, 90), square_hole(37, 90)
+    config = Fill(
+        photo=save(tmp_path / "photo.png", photo),
+        mask=save(tmp_path / "mask.png", (255 * hole).astype(np.uint8)),
+        output=tmp_path / "new" / "out.png",
+        model=run,
+        longest_side=64,
+    )
+    status, text = call(main, config)
+    assert status == 0
+    assert "Filled by U-Net" in text
+    with Image.open(config.output) as picture:
+        filled = np.asarray(picture)
+    np.testing.assert_array_equal(filled[~hole], photo[~hole])
+    assert np.any(filled[hole] != photo[hole])
+    with pytest.raises(ValueError, match="`output` must not exist"):
+        main(config, Console(quiet=True))
+    again = dataclasses.replace(config, overwrite=True)
+    assert main(again, Console(quiet=True)) == 0
+
+
+def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    for name in ("a.png", "deep/b.jpg", "c.png", "d.png", "e.png"):
+        save(tmp_path / "photos" / name, random_photo(16, 16))
+    for name in ("a.png", "deep/b.png", "d.png"):
+        save(tmp_path / "masks" / name, hole)
+    save(tmp_path / "masks" / "d.png", hole[:, :9])
+    (tmp_path / "masks" / "e.png").write_bytes(b"no image")
+    config = Fill(
+        photo=tmp_path / "photos",
+        mask=tmp_path / "masks",
+        output=tmp_path / "out",
+        model=run,
+    )
+    status, text = call(main, config)
+    assert status == 1
+    written = {p.relative_to(config.output).as_posix() for p in _files(config.output)}
+    assert written == {"a.png", "deep/b.png"}
+    assert "c.png: there must be one photograph and one mask called c.*" in text
+    assert "as large as the photograph, 16 x 16, got 9 x 16" in text
+    assert "e.png: cannot identify image file" in text
+    assert "2; not filled: 3" in text
+    _, text = call(main, config)
+    assert "skipped, as their files exist: 2" in text
+
+
+def _files(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"photo": "nothing.png"}, "`photo` must exist"),
+        ({"mask": "nothing.png"}, "`mask` must exist"),
+        ({"mask": "."}, "`photo` and `mask` must both be files"),
+        ({"output": "out.jpg"}, "`output` must be a file that ends in .png"),
+        ({"photo": ".", "mask": "."}, "`output` must be another folder"),
+    ],
+)
+def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message):
+    save(tmp_path / "photo.png", random_photo(8, 8))
+    output = "." if values.get("photo") == "." else "out.png"
+    paths = {"photo": "photo.png", "mask": "photo.png", "output": output, **values}
+    config = Fill(**{name: tmp_path / path for name, path in paths.items()})
+    with pytest.raises(ValueError, match=message):
+        main(config, Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("grow", -1), ("longest_side", 0), ("reach", 0)]
+)
+def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
+    paths = dict.fromkeys(("photo", "mask", "output"), tmp_path)
+    with pytest.raises(ValueError, match=f"`{field}` must"):
+        Fill(**paths, **{field: value})

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from carafe_jax.cli.console import run
 from carafe_jax.data import open_labelled_images, to_rgb
 from carafe_jax.errors import RefusedError
 from carafe_jax.machine import describe_machine

@@ -22,6 +22,7 @@ from carafe_jax.data import FreeFormHoles, free_form_hole, open_photographs
 from carafe_jax.losses import masked_l1
 from carafe_jax.metrics import inpainting_quality, to_unit_range
 from carafe_jax.models import UNet
+from carafe_jax.tasks.inpainting.classic_fills import biharmonic
 from carafe_jax.tasks.inpainting.data import (
     InpaintingData,
     open_test_examples,
@@ -35,7 +36,6 @@ from carafe_jax.viz import (
     reassembly_levels,
     reassembly_sources,
 )
-from experiments.inpainting.fills import biharmonic
 
 set_matplotlib_formats("jpeg")
 

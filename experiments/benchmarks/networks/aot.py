@@ -23,16 +23,20 @@ from jax.sharding import AxisType, Mesh
 from rich.console import Console
 from rich.table import Table
 
-from carafe_jax.data import ClassificationData, Source
+from carafe_jax.cli.console import run
 from carafe_jax.errors import MissingExtraError, RefusedError
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.models import Depth, Downsampler
-from carafe_jax.train import SGD, Loop, run
+from carafe_jax.models import ClassifierConfig, Depth, Downsampler
+from carafe_jax.tasks.classification import (
+    ClassificationData,
+    ClassificationTask,
+    CrossEntropy,
+    Source,
+)
+from carafe_jax.train import SGD, Loop
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
-from experiments.classification.collectives import Collective, collectives_of
-from experiments.classification.sizes import measure
-from experiments.classification.task import ClassificationTask, Loss
+from experiments.benchmarks.networks.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.sizes import measure
 
 Topology = Literal["v5e:4x4", "v5e:16x16"]
 _IMAGES_OF_A_NORM = 64  # As on each device of the paper.
@@ -146,7 +150,7 @@ def compile_step(
     """Compile one variant and look at what came out."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     mesh = Mesh(np.ravel(devices.devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
-    model = Model(
+    model = ClassifierConfig(
         depth=config.depth,
         downsampler=downsampler,
         dtype="bfloat16",
@@ -157,14 +161,15 @@ def compile_step(
         source="", image_size=config.image_size, batch_size=batch_size
     )
     names = tuple(map(str, range(config.classes)))
-    task = ClassificationTask(model, Loss(), data, Source(names, 0, 0))
+    task = ClassificationTask(model, CrossEntropy(), data, source=Source(names, 0, 0))
     loop = Loop(fully_sharded=config.fully_sharded)
     state = abstract_state(task, SGD(), loop, mesh=mesh)
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        step = make_train_step(task, loop, mesh=mesh)
+        # No part of JAX's types: what a lowered program can be asked.
+        step: Any = make_train_step(task, loop, mesh=mesh)
         batch = _batch(batch_size, config.image_size, mesh)
-        compiled = step.lower(state, batch).compile()  # pyright: ignore[reportFunctionMemberAccess]
+        compiled: Any = step.lower(state, batch).compile()
     seconds = time.perf_counter() - began
     memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
     found = collectives_of(compiled.as_text())

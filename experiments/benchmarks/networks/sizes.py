@@ -18,9 +18,8 @@ from jax.extend import core
 from rich.console import Console
 from rich.table import Table
 
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.models import Depth, Downsampler
-from carafe_jax.train import run
+from carafe_jax.cli.console import run
+from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,8 @@ def main(config: Sizes, console: Console) -> int:
     """Count and print."""
     sizes = [
         measure(
-            Model(depth=depth, downsampler=downsampler), image_size=config.image_size
+            ClassifierConfig(depth=depth, downsampler=downsampler),
+            image_size=config.image_size,
         )
         for depth in config.depths
         for downsampler in config.downsamplers
@@ -88,7 +88,7 @@ def main(config: Sizes, console: Console) -> int:
     return 0
 
 
-def measure(model: Model, *, image_size: int, classes: int = 1000) -> Size:
+def measure(model: ClassifierConfig, *, image_size: int, classes: int = 1000) -> Size:
     """Count the parameters and multiply-adds of one network."""
     network = model.make(classes)
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)

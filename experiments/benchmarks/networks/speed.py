@@ -21,14 +21,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from carafe_jax.data import ClassificationData, Source
+from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
-from carafe_jax.models import ClassifierConfig as Model
-from carafe_jax.models import Depth, Downsampler
-from carafe_jax.train import SGD, Loop, make_mesh, put_batch, run
+from carafe_jax.machine import describe_machine
+from carafe_jax.models import ClassifierConfig, Depth, Downsampler
+from carafe_jax.tasks.classification import (
+    ClassificationData,
+    ClassificationTask,
+    CrossEntropy,
+    Source,
+)
+from carafe_jax.train import SGD, Loop, make_mesh, put_batch
 from carafe_jax.train.step import init_state, make_train_step
-from experiments.classification.task import ClassificationTask, Loss
-from experiments.machine import describe_machine
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,12 +106,15 @@ def main(config: Speed, console: Console) -> int:
 
 
 def _prepare(config: Speed, downsampler: Downsampler) -> Network:
-    model = Model(depth=config.depth, downsampler=downsampler, dtype=config.dtype)
+    model = ClassifierConfig(
+        depth=config.depth, downsampler=downsampler, dtype=config.dtype
+    )
     data = ClassificationData(
         source="", image_size=config.image_size, batch_size=config.batch_size
     )
     classes = tuple(map(str, range(1000)))
-    task = ClassificationTask(model, Loss(), data, Source(classes, 0, 0))
+    source = Source(classes, 0, 0)
+    task = ClassificationTask(model, CrossEntropy(), data, source=source)
     mesh, loop = make_mesh(), Loop()
     rng = np.random.default_rng(0)
     size = config.batch_size, config.image_size, config.image_size, 3

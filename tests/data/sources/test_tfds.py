@@ -44,8 +44,8 @@ def install(monkeypatch):
             }
 
         module = types.ModuleType("tensorflow_datasets")
-        module.data_source = data_source
-        module.decode = types.SimpleNamespace(SkipDecoding=lambda: "as it is")
+        decode = types.SimpleNamespace(SkipDecoding=lambda: "as it is")
+        vars(module).update(data_source=data_source, decode=decode)
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
 
     return install

@@ -14,6 +14,7 @@ from carafe_jax.data.sources import EncodedImages as EncodedImages
 from carafe_jax.data.sources import LabelledImages as LabelledImages
 from carafe_jax.data.sources import NamedImages as NamedImages
 from carafe_jax.data.sources import Photographs as Photographs
+from carafe_jax.data.sources import PhotographsTooSmallError as PhotographsTooSmallError
 from carafe_jax.data.sources import Split as Split
 from carafe_jax.data.sources import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
@@ -49,6 +50,7 @@ __all__ = [
     "Loading",
     "NamedImages",
     "Photographs",
+    "PhotographsTooSmallError",
     "ProcessShard",
     "Split",
     "TooManyUnreadableImagesError",

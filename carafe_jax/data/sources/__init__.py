@@ -1,5 +1,8 @@
 """Sources of images: folders, TensorFlow Datasets, built-in photographs."""
 
+from carafe_jax.data.sources.builtin import (
+    PhotographsTooSmallError as PhotographsTooSmallError,
+)
 from carafe_jax.data.sources.decoded import DecodedPhotographs as DecodedPhotographs
 from carafe_jax.data.sources.folder import list_images as list_images
 from carafe_jax.data.sources.images import EncodedImages as EncodedImages
@@ -20,6 +23,7 @@ __all__ = [
     "LabelledImages",
     "NamedImages",
     "Photographs",
+    "PhotographsTooSmallError",
     "Split",
     "TooManyUnreadableImagesError",
     "UnreadableImages",

@@ -1,6 +1,7 @@
 """The photographs that ship with scikit-image."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import skimage.data
@@ -23,6 +24,22 @@ _NAMES: dict[Split, tuple[str, ...]] = {
     ),
     "test": ("chelsea", "rocket"),
 }
+
+
+class PhotographsTooSmallError(RefusedError):
+    """Every photograph of a source is smaller than `minimum_side`."""
+
+    def __init__(self, minimum_side: int, largest: int) -> None:
+        """Name the shorter side of the largest photograph, in pixels."""
+        super().__init__(
+            f"`minimum_side` must be at most {largest}, the shorter side of the "
+            f"largest photograph, got {minimum_side}."
+        )
+        self.minimum_side = minimum_side
+        self.largest = largest
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.minimum_side, self.largest), self.__dict__
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +74,12 @@ def open_builtin(
         Photographs in memory.
 
     Raises:
-        RefusedError: If every photograph is smaller.
+        PhotographsTooSmallError: If every photograph is smaller.
     """
     loaded = [(name, pixels) for name in _NAMES[split] for pixels in _load(name)]
     largest = max(min(pixels.shape[:2]) for _, pixels in loaded)
     if minimum_side > largest:
-        raise RefusedError(
-            f"`source` must hold photographs for {split!r} with no side under "
-            f"{minimum_side} pixels, got 'builtin', where the largest has {largest}."
-        )
+        raise PhotographsTooSmallError(minimum_side, largest)
     large = [
         (name, np.array(reduce_to(Image.fromarray(pixels), sufficient_side)))
         for name, pixels in loaded

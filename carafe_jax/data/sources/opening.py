@@ -47,6 +47,7 @@ def open_photographs(
 
     Raises:
         RefusedError: If the source does not exist, or holds nothing for this part.
+        PhotographsTooSmallError: If every built-in photograph is too small.
         MissingExtraError: If TensorFlow Datasets is needed and not installed.
     """
     check_positive("minimum_side", minimum_side)

@@ -63,7 +63,7 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
         Images in the order of the data set.
 
     Raises:
-        RefusedError: If the data set has no such part, or no images.
+        RefusedError: If the data set is not prepared, or has no such part or no images.
         MissingExtraError: If TensorFlow Datasets is not installed.
     """
     try:
@@ -72,10 +72,7 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
         raise MissingExtraError(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
-    # A download of unknown size is the user's to start, not a training run's.
-    parts = tfds.data_source(
-        name, download=False, decoders={"image": tfds.decode.SkipDecoding()}
-    )
+    parts = _prepared(tfds, name)
     part = split_of_tfds(parts, split)
     if part is None or len(part) == 0:
         raise RefusedError(
@@ -104,6 +101,21 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
     _check_features(images.records, name, "label")
     label = images.records.dataset_info.features["label"]
     return LabelledRecords(images, tuple(label.names))
+
+
+def _prepared(tfds: Any, name: str) -> Any:
+    # A download of unknown size is the user's to start, not a training run's.
+    try:
+        return tfds.data_source(
+            name, download=False, decoders={"image": tfds.decode.SkipDecoding()}
+        )
+    # Unknown names, data that are not there, and other formats of their files.
+    except (ValueError, AssertionError, OSError, NotImplementedError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise RefusedError(
+            "`source` must be a data set that TensorFlow Datasets has prepared, with "
+            f"random access (file_format='array_record'), got 'tfds:{name}': {reason}"
+        ) from error
 
 
 def _check_features(part: Any, name: str, feature: str) -> None:

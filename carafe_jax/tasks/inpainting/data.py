@@ -13,6 +13,7 @@ from carafe_jax.data import (
     BatchIterator,
     FreeFormHoles,
     Photographs,
+    PhotographsTooSmallError,
     Split,
     UnreadableImages,
     batches_of_all,
@@ -29,6 +30,7 @@ from carafe_jax.data.arguments import (
     check_seed,
 )
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
 from carafe_jax.train.config import changes_no_number
 
@@ -284,15 +286,22 @@ def stack_examples(examples: Iterable[InpaintingTestBatch]) -> InpaintingTestBat
 
 
 def _open(data: InpaintingData, split: Split) -> Photographs:
-    return open_photographs(
-        data.source,
-        split=split,
-        minimum_side=data.crop_size,
-        # The smallest square cut from it still has `crop_size` pixels.
-        sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
-        test_fraction=data.test_fraction,
-        cache_bytes=data.cache_mebibytes * 2**20,
-    )
+    try:
+        return open_photographs(
+            data.source,
+            split=split,
+            minimum_side=data.crop_size,
+            # The smallest square cut from it still has `crop_size` pixels.
+            sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
+            test_fraction=data.test_fraction,
+            cache_bytes=data.cache_mebibytes * 2**20,
+        )
+    except PhotographsTooSmallError as error:
+        raise RefusedError(
+            f"`crop_size` must be at most {error.largest}, the shorter side of the "
+            f"largest photograph of {data.source!r} for {split!r}, got "
+            f"{data.crop_size}."
+        ) from error
 
 
 def _training_example(

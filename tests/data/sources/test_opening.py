@@ -1,8 +1,10 @@
+import pickle
+
 import numpy as np
 import pytest
 import skimage.data
 
-from carafe_jax.data import Photographs, open_photographs
+from carafe_jax.data import Photographs, PhotographsTooSmallError, open_photographs
 from tests.data.sources.pictures import reds, write
 
 
@@ -46,7 +48,7 @@ def test_small_builtin_photographs_are_left_out():
 
 def test_refuses_crops_larger_than_every_builtin_photograph():
     with pytest.raises(
-        ValueError, match=r"`source` must hold .* under 428 pixels, .* largest has 427"
+        ValueError, match=r"`minimum_side` must be at most 427, .* got 428"
     ):
         open_photographs("builtin", split="test", minimum_side=428)
 
@@ -86,3 +88,9 @@ def test_opening_a_folder_reads_no_file(tmp_path):
     (tmp_path / "train/1.jpg").write_text("no image")
     photographs = open_photographs(str(tmp_path), split="train", minimum_side=8)
     assert len(photographs) == 2
+
+
+def test_error_of_small_photographs_survives_pickling():
+    error = PhotographsTooSmallError(500, 427)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.largest) == (str(error), 427)

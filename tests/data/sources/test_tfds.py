@@ -3,13 +3,13 @@
 import io
 import sys
 import types
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from carafe_jax.data import open_labelled_images, open_photographs
+from carafe_jax.errors import RefusedError
 
 NAME = "birds/small:1.0.0"
 
@@ -44,9 +44,9 @@ def install(monkeypatch):
                 for split, images in parts.items()
             }
 
-        module: Any = types.ModuleType("tensorflow_datasets")
-        module.data_source = data_source
-        module.decode = types.SimpleNamespace(SkipDecoding=lambda: "as it is")
+        module = types.ModuleType("tensorflow_datasets")
+        decode = types.SimpleNamespace(SkipDecoding=lambda: "as it is")
+        vars(module).update(data_source=data_source, decode=decode)
         monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
 
     return install
@@ -111,6 +111,18 @@ def test_data_sets_without_images_or_labels_are_refused(install):
         open_labelled_images(f"tfds:{NAME}", split="train")
     install(features=("text",), train=[np.zeros((20, 24, 3), np.uint8)])
     with pytest.raises(ValueError, match=r"feature 'image', got 'tfds:.*\['text'\]"):
+        open_birds("train")
+
+
+@pytest.mark.parametrize("kind", [AssertionError, NotImplementedError, ValueError])
+def test_data_sets_that_are_not_prepared_are_refused(install, monkeypatch, kind):
+    def data_source(name: str, **kwargs):
+        raise kind("Dataset birds: no data.\nMany more lines.")
+
+    install()
+    monkeypatch.setattr(sys.modules["tensorflow_datasets"], "data_source", data_source)
+    message = r"`source` must be a data set .* prepared, .* Dataset birds: no data\.$"
+    with pytest.raises(RefusedError, match=message):
         open_birds("train")
 
 

@@ -356,16 +356,18 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
             values[field.name] = restore(nested, fields, name)
         elif name in fields:
             values[field.name] = _converted(hints[field.name], fields[name])
-        elif (
-            field.default is dataclasses.MISSING
-            and field.default_factory is dataclasses.MISSING
-        ):
+        elif not _has_default(field):
             missing.append(name)
     if missing:
         raise RefusedError(
             f"The stored configuration must have `{'`, `'.join(missing)}`."
         )
     return kind(**values)
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
 
 
 def _dataclass_of(hint: Any, fields: Mapping[str, Any], path: str) -> type | None:

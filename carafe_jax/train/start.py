@@ -69,7 +69,7 @@ def begin(
     The first of these that applies:
 
     1. Resume: the folder of the run has a checkpoint. The state is that of the last
-       one, and `batches` go on from where they were. Weights have no effect.
+       one, and `batches` are set to its position. Weights have no effect.
     2. Start from given weights. Arrays that the weights lack, or have with another
        shape, are those of the initializers; moments of the optimiser begin anew.
     3. Start from the initializers.

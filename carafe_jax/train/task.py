@@ -35,11 +35,15 @@ class Batches(Iterator[Batch], Protocol):
 class Evaluator(Protocol):
     """Measures a model on data that it is not trained on."""
 
-    name: str
-    """Of the data, such as "test": the column `split` of `scalars.csv`, and the prefix
-    in TensorBoard."""
-    every: int | None
-    """Steps between evaluations; None for `loop.evaluate_every`."""
+    @property
+    def name(self) -> str:
+        """Of the data, such as "test": the `split` of its scalars and pictures."""
+        ...
+
+    @property
+    def every(self) -> int | None:
+        """Steps between evaluations; None for `loop.evaluate_every`."""
+        ...
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return scalars by name.
@@ -63,8 +67,10 @@ class SupportsPictures(Protocol):
 class Task(Protocol):
     """A model with its loss, its data and its measures of success."""
 
-    best: str
-    """Name of the scalar of an evaluator that is largest at the best checkpoint."""
+    @property
+    def best(self) -> str:
+        """Name of the evaluators' scalar that is largest at the best checkpoint."""
+        ...
 
     @property
     def steps_per_epoch(self) -> int:

@@ -5,6 +5,7 @@ A program of its own, because the number of devices is set when JAX starts.
 
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import chex
@@ -12,7 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carafe_jax.train import Loop, Optimizer, ShardedPredictor, make_mesh, train
+from carafe_jax.train import (
+    Evaluator,
+    Loop,
+    Optimizer,
+    ShardedPredictor,
+    make_mesh,
+    train,
+)
 from carafe_jax.train.mesh import put_value, state_shardings
 from carafe_jax.train.step import init_state
 from tests.train.test_evaluators import WEIGHTS, batches, product
@@ -30,7 +38,7 @@ class Wide(Regression):
         params = {"w": variables["params"]["wide"].mean(1), "b": jnp.zeros(())}
         return super().loss({**variables, "params": params}, batch, key)
 
-    def evaluators(self):
+    def evaluators(self) -> Sequence[Evaluator]:
         return ()
 
 

@@ -351,9 +351,8 @@ def test_images_per_second_leave_compiling_out(tmp_path, monkeypatch):
     monkeypatch.setattr(CompiledStep, "compile", slow)
     run(tmp_path, loop=Loop(steps=4, log_every=2, evaluate_every=4))
     speeds = read_values(tmp_path, "images_per_second")
-    # Eight examples between two looks at the clock, or four of a pause more.
-    assert speeds[2] > 1
-    assert speeds[4] == 8
+    # Eight examples between two looks at the clock.
+    assert speeds == {2: 8, 4: 8}
 
 
 def test_batches_of_several_shapes_are_trained_on(tmp_path):

@@ -5,12 +5,12 @@ from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.checkpoints import restore_trained as restore_trained
 from carafe_jax.train.config import Loop as Loop
 from carafe_jax.train.config import StoredConfig as StoredConfig
-from carafe_jax.train.config import changes_no_number as changes_no_number
 from carafe_jax.train.config import check_config as check_config
-from carafe_jax.train.config import may_grow as may_grow
 from carafe_jax.train.config import read_config as read_config
-from carafe_jax.train.config import restore as restore
 from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
+from carafe_jax.train.fields import changes_no_number as changes_no_number
+from carafe_jax.train.fields import may_grow as may_grow
+from carafe_jax.train.fields import restore as restore
 from carafe_jax.train.log import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train

@@ -17,7 +17,7 @@ CheckpointChoice = Literal["best", "last"]
 class Checkpoints:
     """The checkpoints of one run.
 
-    Saving goes on in the background; `close` waits for it.
+    Saves run in the background; `close` waits for them.
     """
 
     def __init__(self, workdir: pathlib.Path, *, best: str) -> None:

@@ -65,12 +65,16 @@ class TrainingLog:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out of the speed what is no training."""
+        """Leave out of the speed what is no training.
+
+        Where no step was made since the last flush, the clock starts anew.
+        """
         before = time.perf_counter()
         try:
             yield
         finally:
-            self._start += time.perf_counter() - before
+            now = time.perf_counter()
+            self._start = self._start + now - before if self._pending else now
 
 
 def _is_finite(entry: tuple[int, Scalars]) -> bool:

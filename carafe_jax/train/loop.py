@@ -188,6 +188,7 @@ class _Run:
                     with self.log.paused():
                         scalars = self._evaluate(state, evaluating, step=step)
                         self._save(state, scalars, step=step)
+                    self.signs.train(step, total=total)
                 if leaving:
                     return Outcome(state, scalars, None if last else stopped_by)
                 state, step = self._make_step(state, step=step), step + 1
@@ -200,7 +201,7 @@ class _Run:
             self.signs.announce("compiling the step")
             with self.log.paused():
                 self.step.compile(state, batch)
-        self.signs.train(step, total=self.loop.total_steps)
+            self.signs.train(step, total=self.loop.total_steps)
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))

@@ -29,7 +29,7 @@ class Provenance:
 
         Args:
           workdir: Folder of the run.
-          step: From which this session goes on; at 0, there were none before.
+          step: That of the checkpoint; at 0, there were no sessions before.
           total: Steps that the run is to have.
           began: `time.perf_counter` when the session began.
         """
@@ -90,7 +90,7 @@ def write_provenance(workdir: pathlib.Path, extra: Mapping[str, Any]) -> None:
 
 
 def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
-    """The sessions before one that goes on from a step."""
+    """The sessions before one that resumes from a step."""
     sessions = content.get("sessions", [])
     if not sessions and {"steps", "seconds"} <= set(content):
         # Files of the first version: one session, its machine on top.

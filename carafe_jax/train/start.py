@@ -69,7 +69,7 @@ def begin(
     The first of these that applies:
 
     1. Resume: the folder of the run has a checkpoint. The state is that of the last
-       one, and `batches` go on from where they were. Weights have no effect.
+       one, and `batches` are set to its position. Weights have no effect.
     2. Start from given weights. Arrays that the weights lack, or have with another
        shape, are those of the initializers; moments of the optimiser begin anew.
     3. Start from the initializers.
@@ -155,4 +155,5 @@ def load_weights(
 
 
 def _first_of(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    rest = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

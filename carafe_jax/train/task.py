@@ -70,8 +70,10 @@ class SupportsPictures(Protocol):
 class Task(Protocol):
     """A model with its loss, its data and its measures of success."""
 
-    best: str
-    """Name of the scalar of an evaluator that is largest at the best checkpoint."""
+    @property
+    def best(self) -> str:
+        """Name of the evaluators' scalar that is largest at the best checkpoint."""
+        ...
 
     @property
     def steps_per_epoch(self) -> int:

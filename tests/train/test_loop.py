@@ -1,6 +1,11 @@
 import csv
+import dataclasses
+import itertools
+import logging
 import os
+import pickle
 import signal
+import types
 from typing import Any
 
 import chex
@@ -9,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     Loop,
     NotFiniteError,
@@ -18,7 +24,7 @@ from carafe_jax.train import (
 )
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.mesh import make_mesh
-from carafe_jax.train.step import init_state
+from carafe_jax.train.step import CompiledStep, init_state
 from tests.train.toy import CountedBatches, Regression, Scores
 
 optimizer = Optimizer(learning_rate=0.05, warmup_steps=2)
@@ -177,7 +183,7 @@ def test_mesh_holds_every_device_on_the_batch_axis():
 def test_checkpoint_from_after_the_last_step_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(
-        ValueError, match=r"`loop.steps` must be at least 12, .* got 10"
+        RefusedError, match=r"`loop.steps` must be at least 12, .* got 10"
     ):
         run(tmp_path, loop=Loop(steps=10))
 
@@ -207,12 +213,12 @@ def test_trained_variables_are_restored(tmp_path):
 
 def test_checkpoint_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(
-        ValueError, match=r"with a last checkpoint is needed, .* none\."
+        RefusedError, match=r"with a last checkpoint is needed, .* none\."
     ):
         restore_trained(tmp_path, best="score", which="last")
     run(tmp_path, Killed(1, signal.SIGTERM))
     with pytest.raises(
-        ValueError, match=r"best checkpoint is needed, .* last one alone"
+        RefusedError, match=r"best checkpoint is needed, .* last one alone"
     ):
         restore_trained(tmp_path, best="score", which="best")
 
@@ -240,3 +246,129 @@ def test_pictures_are_drawn_at_every_evaluation(tmp_path):
 def test_an_evaluator_that_does_not_draw_has_no_pictures(tmp_path):
     run(tmp_path)
     assert not (tmp_path / "pictures").exists()
+
+
+def test_evaluators_have_their_own_names_and_cadences(tmp_path):
+    measures = (Scores("small", every=3, scalar="quick"), Scores("test"))
+    run(tmp_path, Regression(measures=measures))
+    rows = [row for row in read_scalars(tmp_path) if row[1] != "train"]
+    assert rows == [
+        (3, "small", "quick"),
+        (4, "test", "score"),
+        (6, "small", "quick"),
+        (8, "test", "score"),
+        (9, "small", "quick"),
+        (12, "small", "quick"),
+        (12, "test", "score"),
+    ]
+
+
+def test_best_checkpoint_is_that_of_the_evaluator_that_measures_it(tmp_path):
+    # Steps 3, 6, 9 and 12 save without a score, whatever the other evaluator says.
+    measures = (
+        Scores("small", every=3, scalar="quick", scores=(0.0, 99.0, 0.0, 0.0)),
+        Scores("test", scores=(5.0, 1.0, 3.0)),
+    )
+    outcome = run(tmp_path, Regression(measures=measures))
+    assert outcome.scalars == {"score": 3.0}
+    checkpoints = Checkpoints(tmp_path, best="score")
+    assert checkpoints.best_step == 4
+    checkpoints.close()
+
+
+def test_task_whose_evaluators_do_not_measure_the_best_is_refused(tmp_path):
+    task = Regression(measures=(Scores("test", scalar="other"),))
+    with pytest.raises(RefusedError, match=r"must measure 'score', .* among test"):
+        run(tmp_path, task)
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == loop.steps
+
+
+def test_task_without_evaluators_is_trained(tmp_path):
+    assert run(tmp_path, Regression(measures=())).scalars is None
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == loop.steps
+
+
+def test_length_can_be_in_epochs(tmp_path):
+    outcome = run(tmp_path, loop=Loop(epochs=2, evaluate_every=1))
+    assert int(outcome.state.step) == 2 * Regression.steps_per_epoch
+    tests = [row for row in read_scalars(tmp_path) if row[1] == "test"]
+    assert [step for step, _, _ in tests] == [3, 6]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_run_that_grows_says_where_its_learning_rate_goes_on(tmp_path, caplog, stopped):
+    caplog.set_level(logging.INFO, "carafe_jax")
+    before: Any = run(tmp_path, Killed(3, signal.SIGTERM) if stopped else Regression())
+    step = int(before.state.step)
+    grown = run(tmp_path, loop=dataclasses.replace(loop, steps=20))
+    assert int(grown.state.step) == 20
+    old, new = optimizer.schedule(12), optimizer.schedule(20)
+    assert (
+        f"The run grows from 12 to 20 steps: its learning rate goes on from "
+        f"{new(step):.3g} (it ended at {old(step - 1):.3g})."
+    ) in caplog.messages
+
+
+def test_run_of_the_same_length_does_not_grow(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "carafe_jax")
+    run(tmp_path, Killed(3, signal.SIGTERM))
+    run(tmp_path)
+    assert not [line for line in caplog.messages if "grows" in line]
+
+
+def read_values(workdir, name):
+    with (workdir / "scalars.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["name"] == name]
+    return {int(row["step"]): float(row["value"]) for row in rows}
+
+
+def test_learning_rates_of_the_last_steps_are_recorded(tmp_path):
+    factors = Optimizer(learning_rate=0.05, warmup_steps=2, rate_factors=(("w", 0.1),))
+    train(Regression(), optimizer=factors, loop=loop, workdir=tmp_path)
+    schedule = factors.schedule(loop.total_steps)
+    found = read_values(tmp_path, "learning_rate")
+    assert set(found) == {4, 5, 8, 10, 12}
+    for step, rate in found.items():
+        assert rate == pytest.approx(float(np.asarray(schedule(step - 1))))
+        assert read_values(tmp_path, "learning_rate_w")[step] == pytest.approx(
+            0.1 * rate
+        )
+
+
+def test_images_per_second_leave_compiling_out(tmp_path, monkeypatch):
+    now = itertools.count()
+    clock = types.SimpleNamespace(perf_counter=lambda: next(now))
+    monkeypatch.setattr("carafe_jax.train.log.time", clock)
+    compile_step = CompiledStep.compile
+
+    def slow(self: CompiledStep, state: Any, batch: Any) -> None:
+        for _ in range(1000):
+            next(now)
+        compile_step(self, state, batch)
+
+    monkeypatch.setattr(CompiledStep, "compile", slow)
+    run(tmp_path, loop=Loop(steps=4, log_every=2, evaluate_every=4))
+    speeds = read_values(tmp_path, "images_per_second")
+    # Eight examples between two looks at the clock.
+    assert speeds == {2: 8, 4: 8}
+
+
+def test_batches_of_several_shapes_are_trained_on(tmp_path):
+    class Growing(Regression):
+        def batches(self):
+            class GrowingBatches(CountedBatches):
+                def __next__(self):
+                    self.size = 4 + 4 * (self.taken % 2)
+                    return super().__next__()
+
+            return GrowingBatches(4)
+
+    assert int(run(tmp_path, Growing()).state.step) == loop.steps
+
+
+def test_error_of_a_loss_that_is_not_finite_survives_pickling():
+    error = pickle.loads(pickle.dumps(NotFiniteError("The loss is nan.")))
+    assert isinstance(error, NotFiniteError)
+    assert str(error) == "The loss is nan."

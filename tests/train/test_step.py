@@ -1,5 +1,8 @@
 """One step: accumulation, averages and collections."""
 
+import dataclasses
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import SGD, Auxiliary, Loop
 from carafe_jax.train.mesh import make_mesh, put_batch
-from carafe_jax.train.step import init_state, make_train_step
+from carafe_jax.train.step import CompiledStep, init_state, make_train_step
 from tests.train.toy import CountedBatches
 
 RATE = 0.125
@@ -90,3 +93,65 @@ def test_without_an_average_the_parameters_are_the_best():
     states, _ = steps(Loop(steps=3))
     assert states[-1].average is None
     assert states[-1].best_variables["params"] is states[-1].params
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_frozen_parameters_have_no_gradient(accumulate):
+    class Two(Line):
+        def init(self, key):
+            return {"params": {"w": jnp.ones(3), "fixed": jnp.ones(3)}}
+
+        def loss(self, variables, batch, key):
+            params = variables["params"]
+            error = batch["x"] @ (params["w"] + params["fixed"]) - batch["y"]
+            return jnp.square(error).mean(), Auxiliary({}, {})
+
+    def after_a_step(**frozen):
+        optimizer = dataclasses.replace(plain, **frozen)
+        loop, mesh = Loop(steps=1, accumulate=accumulate), make_mesh()
+        state = init_state(Two(), optimizer, loop, mesh=mesh)
+        step = make_train_step(Two(), loop, mesh=mesh, optimizer=optimizer)
+        return step(state, put_batch(next(CountedBatches(8)), mesh=mesh))
+
+    _, whole = after_a_step()
+    state, scalars = after_a_step(frozen=("fixed",))
+    np.testing.assert_array_equal(state.params["fixed"], 1)
+    # Both have the same gradient, and the norm of two of them is longer by sqrt(2).
+    np.testing.assert_allclose(
+        scalars["gradient_norm"] * np.sqrt(2), whole["gradient_norm"], rtol=1e-5
+    )
+
+
+def test_step_is_compiled_for_each_shape_of_a_batch():
+    task, mesh, loop = Line(), make_mesh(), Loop(steps=3)
+    state = init_state(task, plain, loop, mesh=mesh)
+    step = CompiledStep(make_train_step(task, loop, mesh=mesh))
+    for size, known in ((8, False), (4, False), (8, True)):
+        batch = put_batch(next(CountedBatches(size)), mesh=mesh)
+        assert step.is_compiled_for(batch) == known
+        if not known:
+            step.compile(state, batch)
+        state, _ = step(state, batch)
+    assert int(state.step) == 3
+
+
+def test_initializers_that_are_compiled_fast_give_the_same_numbers():
+    class Drawn(Line):
+        def init(self, key):
+            drawn = jax.random.truncated_normal(key, -2.0, 2.0, (64, 8))
+            return {"params": {"w": drawn}}
+
+    def initial(disable: bool):
+        jax.config.update("jax_disable_most_optimizations", disable)
+        state: Any = init_state(Drawn(), plain, Loop(steps=1), mesh=make_mesh())
+        return state.params["w"]
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    try:
+        drawn, again = initial(False), initial(False)
+        # Float32 rounding of another order of operations.
+        np.testing.assert_allclose(drawn, initial(True), atol=1e-6)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+    np.testing.assert_array_equal(drawn, again)
+    assert 0.7 < float(jnp.std(drawn)) < 1.0

@@ -1,13 +1,14 @@
 """A task that trains in milliseconds."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carafe_jax.train import Auxiliary, TrainState
+from carafe_jax.train import Auxiliary, Evaluator, TrainState
 
 
 class CountedBatches:
@@ -83,7 +84,7 @@ class Regression:
             return CountedBatches(self.size)
         return SeenBatches(self.size)
 
-    def evaluators(self):
+    def evaluators(self) -> Sequence[Evaluator]:
         return (Scores(scores=self.scores),) if self.measures is None else self.measures
 
 

@@ -1,0 +1,78 @@
+"""A process of two, with two devices each; prints a line where all checks pass.
+
+It takes a folder that both share. Who the other is stands in the environment.
+"""
+
+import pathlib
+import sys
+from typing import Any
+
+import jax
+import numpy as np
+
+from carafe_jax.train import Loop, ShardedPredictor, is_first, join_processes, train
+from tests.train.four_devices import OPTIMIZER, TASK, Wide
+from tests.train.test_evaluators import WEIGHTS, batches, product
+
+
+class Predicting:
+    """Evaluates by a prediction for the examples of both processes."""
+
+    name, every = "test", 2
+
+    def __init__(self) -> None:
+        self._predictor = ShardedPredictor(product)
+
+    def evaluate(self, state: Any) -> dict[str, float]:
+        params = {"w": state.params["wide"]}
+        given = [own_part(batch) for batch in batches(6, 6)]
+        outputs: Any = list(self._predictor({"params": params}, given))
+        return {"score": float(np.mean([x["y"].mean() for x in outputs]))}
+
+
+class Evaluated(Wide):
+    """Is measured by the predictions of both processes."""
+
+    def evaluators(self):
+        return (Predicting(),)
+
+
+def own_part(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    own = slice(3 * jax.process_index(), 3 * (jax.process_index() + 1))
+    return {name: x[own] for name, x in batch.items()}
+
+
+def predicts_the_whole_batch_in_each_process() -> None:
+    valid = np.array([True, True, False, True, False, True])
+    predictor: Any = ShardedPredictor(product)
+    # Three examples of each process, for its two devices.
+    given = [*batches(6, valid=valid), *batches(6)]
+    found = list(predictor(WEIGHTS, [own_part(batch) for batch in given]))
+    for batch, outputs in zip(given, found, strict=True):
+        x = batch["x"][batch.get("valid", slice(None))]
+        np.testing.assert_array_equal(outputs["x"], x)
+        np.testing.assert_allclose(
+            outputs["y"], x @ WEIGHTS["params"]["w"], rtol=1e-5, atol=1e-6
+        )
+
+
+def trains_from_weights_and_evaluates(folder: pathlib.Path) -> None:
+    outcome = train(
+        Evaluated(size=TASK.size),
+        optimizer=OPTIMIZER,
+        loop=Loop(steps=4, fully_sharded=True),
+        workdir=folder,
+        weights={"params": {"wide": np.ones((3, 8), np.float32)}},
+    )
+    assert outcome.scalars is not None
+    assert outcome.weights is not None
+    assert outcome.weights.loaded == ("params/wide",)
+
+
+if __name__ == "__main__":
+    join_processes()
+    assert (jax.process_count(), jax.device_count()) == (2, 4)
+    workdir = pathlib.Path(sys.argv[1])
+    predicts_the_whole_batch_in_each_process()
+    trains_from_weights_and_evaluates(workdir)
+    print("first" if is_first() else "second", "passed")  # noqa: T201

@@ -201,6 +201,7 @@ def test_another_test_seed_gives_other_held_out_examples():
     assert not np.array_equal(other["mask"], held_out_examples(SMALL)["mask"])
 
 
+@pytest.mark.slow
 def test_held_out_examples_are_the_same_in_another_process(tmp_path):
     program = (
         "import sys, numpy as np, carafe_jax.data as d\n"
@@ -279,6 +280,7 @@ def test_refuses_crops_larger_than_every_photograph(make):
         make(dataclasses.replace(SMALL, crop_size=2000))
 
 
+@pytest.mark.slow
 def test_library_does_not_load_grain_before_it_is_needed():
     program = "import sys, carafe_jax; sys.exit('grain' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

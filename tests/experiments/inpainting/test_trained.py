@@ -59,6 +59,7 @@ def test_last_checkpoint_has_the_step_and_the_data_of_the_run(run):
     assert trained.data == test_quickstart.tiny(run).data
 
 
+@pytest.mark.slow
 def test_generator_is_loaded_without_its_discriminator(tmp_path):
     config = test_adversarial.tiny(tmp_path, resampler="conv")
     assert adversarial.main(config, Console(quiet=True)) == 0

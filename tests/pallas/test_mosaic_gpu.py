@@ -35,16 +35,14 @@ SIZES: list[Any] = [
     (2, 3, 1, (1, 3, 5, 256), "bfloat16", "bfloat16", "softmax"),
 ]
 CASES = [LaunchCase(Case(*sizes[:4]), *sizes[4:]) for sizes in SIZES]
-FEW = [
-    *(pytest.param(CASES[index], marks=pytest.mark.slow) for index in (1, 7)),
-    CASES[11],
-]
+FEW = [CASES[index] for index in (1, 7, 11)]
 RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
 NAMES = ["out", "grad_features", "grad_weights"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", RUN, ids=str)
+@pytest.mark.slow
 def test_a_launch_returns_what_the_loop_does(case, name):
     assert mosaic_gpu.refusal(case.call) is None
     got = launch("mosaic_gpu", case, name)
@@ -55,6 +53,7 @@ def test_a_launch_returns_what_the_loop_does(case, name):
     )
 
 
+@pytest.mark.slow
 def test_weights_of_phases_that_do_not_exist_leak_nowhere():
     case = LaunchCase(Case("3/2", 3, 1, (1, 3, 5, 8)), normalizer="softmax")
     features, weights, cotangent = case.draw()

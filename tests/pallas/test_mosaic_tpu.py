@@ -40,6 +40,7 @@ def missing(case):
     return gone[None]
 
 
+@pytest.mark.slow
 def test_weights_of_missing_phases_do_not_leak():
     features, weights, cotangent = map(jnp.asarray, ODD.draw())
     gone = missing(ODD)

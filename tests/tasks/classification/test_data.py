@@ -136,6 +136,7 @@ def test_whole_test_set_is_seen_once(folder, batch_size, count):
     np.testing.assert_array_equal(np.bincount(labels), [3, 3, 1])
 
 
+@pytest.mark.slow
 def test_worker_processes_make_the_same_batches(folder):
     expected = take(training_batches(make(folder)), 3)
     workers = make(folder, worker_processes=1, read_threads=1)

@@ -208,6 +208,7 @@ def test_another_test_seed_gives_other_whole_test():
     assert not np.array_equal(other["mask"], whole_test(SMALL)["mask"])
 
 
+@pytest.mark.slow
 def test_test_examples_are_the_same_in_another_process(tmp_path):
     program = (
         "import sys, numpy as np, carafe_jax.tasks.inpainting.data as d\n"

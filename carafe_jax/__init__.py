@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from carafe_jax import models as models
     from carafe_jax import nn as nn
     from carafe_jax import ops as ops
+    from carafe_jax import tasks as tasks
     from carafe_jax import train as train
     from carafe_jax import viz as viz
     from carafe_jax.nn.carafe import CARAFE as CARAFE
@@ -40,6 +41,7 @@ __all__ = [
     "ops",
     "reassemble",
     "row_axes",
+    "tasks",
     "train",
     "viz",
 ]

@@ -3,15 +3,11 @@
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import tyro
+from rich.console import Console
 
-from carafe_jax.cli.help import keep_lines
-from carafe_jax.tasks.registry import TASKS
-
-PROGRAM = "carafe-jax"
+from carafe_jax.cli.choices import PROGRAM, choose
 
 _VERBS = {
     "train": "Train a network, or resume a run: carafe-jax train TASK.",
@@ -34,42 +30,15 @@ def run_command(args: list[str]) -> NoReturn:
         sys.stdout.write(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}\n")
         sys.exit(0)
     verb, *rest = args or ["--help"]
-    if verb == "train":
-        _train(rest)
     if verb in _VERBS:
-        importlib.import_module(f"carafe_jax.cli.{verb}").run_verb(rest)
-    _choose(_VERBS, args or ["--help"], program=PROGRAM, description=_DESCRIPTION)
+        _import(verb).run_verb(rest)
+    choose(_VERBS, args or ["--help"], program=PROGRAM, description=_DESCRIPTION)
 
 
-def _train(args: list[str]) -> NoReturn:
-    task, *rest = args or ["--help"]
-    if task in TASKS:
-        from carafe_jax.cli import train
-
-        train.run_verb(task, rest)
-    _choose(
-        {name: task.summary for name, task in TASKS.items()},
-        args or ["--help"],
-        program=f"{PROGRAM} train",
-        description="Train a network, or resume a run, with a task's options.\n",
-    )
-
-
-def _choose(
-    summaries: dict[str, str], args: list[str], *, program: str, description: str
-) -> NoReturn:
-    """Print the help, or the refusal of a name that is none of the choices."""
-    tyro.extras.subcommand_cli_from_dict(
-        {name: _described(summary) for name, summary in summaries.items()},
-        prog=program,
-        description=keep_lines(description),
-        args=args,
-    )
-    raise AssertionError(f"{program} {args} is neither a choice nor refused.")
-
-
-def _described(summary: str) -> Callable[[], None]:
-    def choice() -> None: ...
-
-    choice.__doc__ = summary
-    return choice
+def _import(verb: str) -> Any:
+    """Import the module of a verb: a second or more, for JAX and what it brings."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return importlib.import_module(f"carafe_jax.cli.{verb}")
+    with console.status("importing JAX"):
+        return importlib.import_module(f"carafe_jax.cli.{verb}")

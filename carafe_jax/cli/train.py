@@ -2,9 +2,11 @@
 
 from typing import NoReturn
 
+from carafe_jax.cli.choices import PROGRAM, choose
 from carafe_jax.cli.console import run
 from carafe_jax.tasks.registry import TASKS
-from carafe_jax.tasks.run import RunConfig, train_and_report
+from carafe_jax.tasks.run import train_and_report
+from carafe_jax.tasks.run_config import RunConfig
 
 _DOC = """{summary}
 
@@ -15,14 +17,22 @@ Resuming: the same command again
 """
 
 
-def run_verb(task: str, args: list[str]) -> NoReturn:
-    """Run the verb for a task with its arguments, and exit."""
+def run_verb(args: list[str]) -> NoReturn:
+    """Run the verb with a task and its options, and exit."""
+    task, *args = args or ["--help"]
+    if task not in TASKS:
+        choose(
+            {name: task.summary for name, task in TASKS.items()},
+            [task, *args],
+            program=f"{PROGRAM} train",
+            description="Train a network, or resume a run, with a task's options.",
+        )
     registered = TASKS[task]
     run(
         train_and_report,
         registered.run_class(),
         doc=_DOC.format(summary=registered.summary, task=task),
-        program=f"carafe-jax train {task}",
+        program=f"{PROGRAM} train {task}",
         args=args,
     )
 

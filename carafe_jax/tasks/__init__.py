@@ -1,1 +1,17 @@
 """What can be learned: a package for each task, and what all tasks share."""
+
+from carafe_jax.tasks import classification as classification
+from carafe_jax.tasks import inpainting as inpainting
+from carafe_jax.tasks.registry import TASKS as TASKS
+from carafe_jax.tasks.run import train_and_report as train_and_report
+from carafe_jax.tasks.run_config import RunConfig as RunConfig
+from carafe_jax.tasks.run_config import Start as Start
+
+__all__ = [
+    "TASKS",
+    "RunConfig",
+    "Start",
+    "classification",
+    "inpainting",
+    "train_and_report",
+]

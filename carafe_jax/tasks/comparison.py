@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.run import RunConfig, train_and_report
+from carafe_jax.tasks.run import train_and_report
+from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.tables import Column, Results, empty_table, read_table
 
 Run = TypeVar("Run", bound=RunConfig)

@@ -1,120 +1,18 @@
-"""A run of any task: its configuration, training, and the table at the end."""
+"""A run of any task: training, and the table at the end."""
 
-import dataclasses
 import json
 import pathlib
 import shlex
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from carafe_jax.machine import describe_machine
-from carafe_jax.tasks.run_folder import check_run, open_run
-from carafe_jax.tasks.tables import (
-    Column,
-    Results,
-    draw_table,
-    read_table,
-    write_table,
-)
-from carafe_jax.train import (
-    CheckpointChoice,
-    Loop,
-    Optimization,
-    Task,
-    TrainState,
-    Variables,
-    changes_no_number,
-    is_first,
-    join_processes,
-    restore_trained,
-    train,
-)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Start:
-    """Weights that a run starts from."""
-
-    model: pathlib.Path | None = None
-    """Folder of the run that trained them. What fits by name and shape is loaded, and
-    what was loaded, left new and left over is reported. None: the initializers."""
-    which: CheckpointChoice = "best"
-    """Its checkpoint."""
-
-    def variables(self) -> Variables | None:
-        """Return the weights; None where no run is given."""
-        if self.model is None:
-            return None
-        best = open_run(self.model).config.best
-        return restore_trained(self.model, best=best, which=self.which)[0]
-
-
-class ReportingTask(Task, Protocol):
-    """A task to train that also makes the table and the pictures at the end."""
-
-    def report(
-        self, state: TrainState, *, workdir: pathlib.Path, console: Console
-    ) -> Results:
-        """Measure a trained network; write pictures. Every process calls it."""
-        ...
-
-
-class SourcedData(Protocol):
-    """What the data of every task say of themselves."""
-
-    @property
-    def source(self) -> str:
-        """Where the images come from."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Of the order of training."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """What the runs of all tasks have in common."""
-
-    task: ClassVar[str]
-    """Name of the task in the registry and in config.json."""
-    best: ClassVar[str]
-    """Name of the scalar that is largest at the best checkpoint."""
-    columns: ClassVar[Mapping[str, Column]]
-    """Of the table at the end."""
-
-    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
-    """Folder of the run. The same command resumes where it stopped."""
-    loop: Loop
-    """Length of the run, and how often it logs, evaluates and saves."""
-    data: SourcedData
-    """Where the images come from."""
-    optimizer: Optimization
-    """How the loss is minimised."""
-    start: Start = Start()
-    """What the run starts from."""
-    distributed: bool = changes_no_number(False)
-    """This is one of several processes, one a host, that all run this command. They are
-    recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name them."""
-
-    @property
-    def network_name(self) -> str:
-        """What the network is called in tables."""
-        raise NotImplementedError
-
-    @property
-    def optimization(self) -> Optimization:
-        """The optimizer as training uses it."""
-        return self.optimizer
-
-    def make_task(self) -> ReportingTask:
-        """Open the data and make the networks."""
-        raise NotImplementedError
+from carafe_jax.tasks.run_config import RunConfig
+from carafe_jax.tasks.run_folder import check_run, starting_weights
+from carafe_jax.tasks.tables import draw_table, read_table, write_table
+from carafe_jax.train import is_first, join_processes, train
 
 
 def train_and_report(config: RunConfig, console: Console) -> int:
@@ -164,7 +62,7 @@ def train_and_report(config: RunConfig, console: Console) -> int:
         optimizer=config.optimization,
         loop=config.loop,
         workdir=config.workdir,
-        weights=config.start.variables(),
+        weights=starting_weights(config.start),
         console=console,
     )
     if outcome.interrupted_by is not None:

@@ -2,14 +2,18 @@
 
 import dataclasses
 import pathlib
-from typing import TYPE_CHECKING
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
-from carafe_jax.train import StoredConfig, check_config, read_config, restore
-
-if TYPE_CHECKING:
-    from carafe_jax.tasks.run import RunConfig
+from carafe_jax.tasks.run_config import RunConfig, Start
+from carafe_jax.train import (
+    StoredConfig,
+    Variables,
+    check_config,
+    read_config,
+    restore,
+    restore_trained,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +22,7 @@ class OpenedRun:
 
     workdir: pathlib.Path
     task: RegisteredTask
-    config: "RunConfig"
+    config: RunConfig
 
 
 def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
@@ -50,7 +54,19 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
     return OpenedRun(workdir, task, config)
 
 
-def check_run(config: "RunConfig") -> None:
+def starting_weights(start: Start) -> Variables | None:
+    """Return the weights that a run starts from; None where no run is named.
+
+    Raises:
+      RefusedError: The folder holds no run, or no such checkpoint.
+    """
+    if start.model is None:
+        return None
+    best = open_run(start.model, argument="start.model").config.best
+    return restore_trained(start.model, best=best, which=start.which)[0]
+
+
+def check_run(config: RunConfig) -> None:
     """Write the configuration of a new run; refuse to resume under another one.
 
     Raises:

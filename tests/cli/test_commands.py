@@ -94,7 +94,7 @@ def test_missing_extra_is_one_line_that_says_how_to_install_it(capsys, monkeypat
         (["--data.crop-size", "5000"], "crop_size"),
         (["--data.source", "tfds:[mine]"], "pip install 'carafe-jax[tfds]'"),
         (["--loop.steps", "0"], "steps"),
-        (["--start.model", "/nowhere"], "`model` must be the folder of a run"),
+        (["--start.model", "/nowhere"], "`start.model` must be the folder of a run"),
     ],
 )
 def test_refusals_end_in_one_line_without_a_traceback(

@@ -10,7 +10,7 @@ from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.classification.report import COLUMNS
 from carafe_jax.tasks.classification.task import ClassificationTask
-from carafe_jax.tasks.run import RunConfig
+from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import SGD, Loop, changes_no_number, is_first
 
 _RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.

@@ -16,8 +16,13 @@ from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.tasks.inpainting.loss import AdversarialLoss, ReconstructionLoss
 from carafe_jax.tasks.inpainting.report import COLUMNS
 from carafe_jax.tasks.inpainting.task import InpaintingTask
-from carafe_jax.tasks.run import RunConfig
-from carafe_jax.train import Loop, Optimizer, changes_no_number
+from carafe_jax.tasks.run_config import RunConfig
+from carafe_jax.train import (
+    Loop,
+    Optimizer,
+    changes_no_number,
+    joint_learning_rates,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,11 +92,14 @@ class AdversarialOptimizers:
 
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
         """Return the schedules of both by name."""
-        return {
-            f"{network}/{name}": schedule
-            for network in NETWORKS
-            for name, schedule in getattr(self, network).learning_rates(steps).items()
-        }
+        return joint_learning_rates(
+            {name: getattr(self, name) for name in NETWORKS}, steps
+        )
+
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a parameter of one of the networks stays as it is."""
+        network = path.split("/")[0]
+        return network in NETWORKS and getattr(self, network).is_frozen(path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
     assert all(np.isfinite(list(row.values())).all() for row in results.values())
     assert name in text
     drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert drawn == ["samples_0000002.png", "samples_0000004.png"]
+    assert drawn == ["test_samples_0000002.png", "test_samples_0000004.png"]
     with Image.open(tmp_path / "samples.png") as picture:
         assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
 

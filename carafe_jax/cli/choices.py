@@ -1,0 +1,30 @@
+"""Words that a command line has to choose between: verbs, and tasks to train."""
+
+from collections.abc import Callable
+from typing import NoReturn
+
+import tyro
+
+from carafe_jax.cli.help import keep_lines
+
+PROGRAM = "carafe-jax"
+
+
+def choose(
+    summaries: dict[str, str], args: list[str], *, program: str, description: str
+) -> NoReturn:
+    """Print the help, or the refusal of a name that is none of the choices."""
+    tyro.extras.subcommand_cli_from_dict(
+        {name: _described(summary) for name, summary in summaries.items()},
+        prog=program,
+        description=keep_lines(description),
+        args=args,
+    )
+    raise AssertionError(f"{program} {args} is neither a choice nor refused.")
+
+
+def _described(summary: str) -> Callable[[], None]:
+    def choice() -> None: ...
+
+    choice.__doc__ = summary
+    return choice

@@ -1,0 +1,94 @@
+"""The configuration of a run of any task."""
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import ClassVar, Protocol
+
+from rich.console import Console
+
+from carafe_jax.tasks.tables import Column, Results
+from carafe_jax.train import (
+    CheckpointChoice,
+    Loop,
+    Optimization,
+    Task,
+    TrainState,
+    changes_no_number,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Start:
+    """Weights that a run starts from."""
+
+    model: pathlib.Path | None = None
+    """Folder of the run that trained them. What fits by name and shape is loaded, and
+    what was loaded, left new and left over is reported. None: the initializers."""
+    which: CheckpointChoice = "best"
+    """Its checkpoint."""
+
+
+class ReportingTask(Task, Protocol):
+    """A task to train that also makes the table and the pictures at the end."""
+
+    def report(
+        self, state: TrainState, *, workdir: pathlib.Path, console: Console
+    ) -> Results:
+        """Measure a trained network; write pictures. Every process calls it."""
+        ...
+
+
+class SourcedData(Protocol):
+    """What the data of every task say of themselves."""
+
+    @property
+    def source(self) -> str:
+        """Where the images come from."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Of the order of training."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What the runs of all tasks have in common."""
+
+    task: ClassVar[str]
+    """Name of the task in the registry and in config.json."""
+    best: ClassVar[str]
+    """Name of the scalar that is largest at the best checkpoint."""
+    columns: ClassVar[Mapping[str, Column]]
+    """Of the table at the end."""
+
+    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
+    """Folder of the run. The same command resumes where it stopped."""
+    loop: Loop
+    """Length of the run, and how often it logs, evaluates and saves."""
+    data: SourcedData
+    """Where the images come from."""
+    optimizer: Optimization
+    """How the loss is minimised."""
+    start: Start = Start()
+    """What the run starts from."""
+    distributed: bool = changes_no_number(False)
+    """This is one of several processes, one a host, that all run this command. They are
+    recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name them."""
+
+    @property
+    def network_name(self) -> str:
+        """What the network is called in tables."""
+        raise NotImplementedError
+
+    @property
+    def optimization(self) -> Optimization:
+        """The optimizer as training uses it."""
+        return self.optimizer
+
+    def make_task(self) -> ReportingTask:
+        """Open the data and make the networks."""
+        raise NotImplementedError

@@ -75,9 +75,9 @@ def inpainting_quality(
     return _quality(images, originals, jnp.asarray(masks) > 0)
 
 
-@jax.jit
 def ssim_map(
-    images: Float[Array, "b h w c"], targets: Float[Array, "b h w c"]
+    images: Float[Array | np.ndarray, "b h w c"],
+    targets: Float[Array | np.ndarray, "b h w c"],
 ) -> Float[Array, "b h w"]:
     """Compare images window by window, with a value at every pixel.
 
@@ -93,6 +93,15 @@ def ssim_map(
     Returns:
         Structural similarity of the window round each pixel, at most 1.
     """
+    # In two, as the type of a function is lost in `jax.jit`.
+    return jnp.asarray(_ssim_map(images, targets))
+
+
+@jax.jit
+def _ssim_map(
+    images: Float[Array | np.ndarray, "b h w c"],
+    targets: Float[Array | np.ndarray, "b h w c"],
+) -> Float[Array, "b h w"]:
     pad = ((0, 0), (_SSIM_RADIUS,) * 2, (_SSIM_RADIUS,) * 2, (0, 0))
     images, targets = (jnp.pad(x, pad, mode="symmetric") for x in (images, targets))
     similarity = dm_pix.ssim(

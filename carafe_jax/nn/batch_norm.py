@@ -109,6 +109,6 @@ class BatchNorm(nn.Module):
             )
         return x.reshape(self.groups, n // self.groups, *x.shape[1:])
 
-    def _follow(self, average: nn.Variable, value: Float[Array, " c"]) -> None:
+    def _follow(self, average: nn.Variable[Array], value: Float[Array, " c"]) -> None:
         value = value.astype(average.value.dtype)
         average.value = self.momentum * average.value + (1 - self.momentum) * value

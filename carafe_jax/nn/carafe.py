@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, get_args
+from typing import get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,6 +12,7 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import is_count
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.ops import (
     Implementation,
     Normalizer,
@@ -87,7 +88,7 @@ class CARAFE(nn.Module):
     compressed_channels: int | None = 64
     groups: int = 1
     normalizer: Normalizer = "softmax"
-    norm: Callable[..., Any] | None = None
+    norm: Callable[..., nn.Module] | None = None
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
     compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
@@ -157,7 +158,7 @@ class CARAFE(nn.Module):
     ) -> Float[Array, "n ah aw channels"]:
         """Predict kernels; channels = ((py * u + px) * G + g) * k*k + tap."""
         scale = parse_scale(self.scale)
-        dtypes: Any = {"dtype": dtype, "param_dtype": self.param_dtype}
+        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         if self.compressed_channels is not None:
             features = nn.Conv(
                 self.compressed_channels,

@@ -1,6 +1,7 @@
 """Maps at a given size, by interpolation."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -59,12 +60,8 @@ def resize_bilinear(
     features = checked_features(features)
     height, width = _checked_size(size)
     n, _, _, c = features.shape
-    resized = jax.image.resize(
-        features.astype(sum_dtype(features)),
-        (n, height, width, c),
-        "bilinear",
-        antialias=False,
-    )
+    wide, shape = features.astype(sum_dtype(features)), (n, height, width, c)
+    resized = cast(Array, jax.image.resize(wide, shape, "bilinear", antialias=False))
     return resized.astype(features.dtype)
 
 

@@ -11,7 +11,8 @@ then a member of the family.
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import jax
 from jaxtyping import Array, Float
@@ -52,7 +53,10 @@ def grad_kernels(
     return _launches.grad_kernels(spec, features, cotangent)
 
 
-def _reassemble_bwd(spec, residuals, cotangent):
+_Pair = tuple[Array, Array]
+
+
+def _reassemble_bwd(spec: Spec, residuals: _Pair, cotangent: Array) -> _Pair:
     features, kernels = residuals
     return (
         like(grad_features(spec, kernels, cotangent), features),
@@ -60,7 +64,7 @@ def _reassemble_bwd(spec, residuals, cotangent):
     )
 
 
-def _grad_features_bwd(spec, residuals, features):
+def _grad_features_bwd(spec: Spec, residuals: _Pair, features: Array) -> _Pair:
     kernels, cotangent = residuals
     return (
         like(grad_kernels(spec, features, cotangent), kernels),
@@ -68,7 +72,7 @@ def _grad_features_bwd(spec, residuals, features):
     )
 
 
-def _grad_kernels_bwd(spec, residuals, kernels):
+def _grad_kernels_bwd(spec: Spec, residuals: _Pair, kernels: Array) -> _Pair:
     features, cotangent = residuals
     return (
         like(grad_features(spec, kernels, cotangent), features),
@@ -76,14 +80,20 @@ def _grad_kernels_bwd(spec, residuals, kernels):
     )
 
 
+# Any: the type of a function is lost in `jax.custom_vjp`.
+def _keep_operands(
+    primal: Any, spec: Spec, *operands: Array
+) -> tuple[Array, tuple[Array, ...]]:
+    """Run a member of the family and keep what its vjp needs."""
+    return primal(spec, *operands), operands
+
+
 for _primal, _backward in (
     (reassemble, _reassemble_bwd),
     (grad_features, _grad_features_bwd),
     (grad_kernels, _grad_kernels_bwd),
 ):
-    _primal.defvjp(
-        lambda spec, x, y, _primal=_primal: (_primal(spec, x, y), (x, y)), _backward
-    )
+    _primal.defvjp(functools.partial(_keep_operands, _primal), _backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -106,7 +116,7 @@ def _grad_logits(spec: Spec, features: Array, cotangent: Array, logits: Array) -
     return _launches.grad_kernels(spec, features, cotangent, logits)
 
 
-def _reassemble_logits_bwd(spec, residuals, cotangent):
+def _reassemble_logits_bwd(spec: Spec, residuals: _Pair, cotangent: Array) -> _Pair:
     features, logits = residuals
     return (
         like(_logits_grad_features(spec, logits, cotangent), features),
@@ -114,7 +124,9 @@ def _reassemble_logits_bwd(spec, residuals, cotangent):
     )
 
 
-def _logits_grad_features_in_steps(spec: Spec, logits: Array, cotangent: Array):
+def _logits_grad_features_in_steps(
+    spec: Spec, logits: Array, cotangent: Array
+) -> Array:
     kernels = to_pixels(_launches.normalize(spec, logits), spec.geometry)
     return grad_features(_normalized(spec), kernels, cotangent)
 
@@ -122,7 +134,7 @@ def _logits_grad_features_in_steps(spec: Spec, logits: Array, cotangent: Array):
 def _grad_logits_in_steps(
     spec: Spec, features: Array, cotangent: Array, logits: Array
 ) -> Array:
-    gradient: Any = grad_kernels(_normalized(spec), features, cotangent)
+    gradient = cast(Array, grad_kernels(_normalized(spec), features, cotangent))
     return _launches.pull_back(spec, gradient, logits).astype(logits.dtype)
 
 
@@ -130,16 +142,24 @@ def _normalized(spec: Spec) -> Spec:
     return dataclasses.replace(spec, normalizer=None)
 
 
+def _pull_back_in_steps(
+    in_steps: Callable[..., Array],
+    spec: Spec,
+    operands: tuple[Array, ...],
+    cotangent: Array,
+) -> tuple[Array, ...]:
+    _, vjp = cast(Any, jax.vjp(functools.partial(in_steps, spec), *operands))
+    return vjp(cotangent)
+
+
 reassemble_logits.defvjp(
-    lambda spec, x, y: (reassemble_logits(spec, x, y), (x, y)), _reassemble_logits_bwd
+    functools.partial(_keep_operands, reassemble_logits), _reassemble_logits_bwd
 )
 for _fused, _in_steps in (
     (_logits_grad_features, _logits_grad_features_in_steps),
     (_grad_logits, _grad_logits_in_steps),
 ):
     _fused.defvjp(
-        lambda spec, *x, _fused=_fused: (_fused(spec, *x), x),
-        lambda spec, x, g, _in_steps=_in_steps: jax.vjp(
-            functools.partial(_in_steps, spec), *x
-        )[1](g),
+        functools.partial(_keep_operands, _fused),
+        functools.partial(_pull_back_in_steps, _in_steps),
     )

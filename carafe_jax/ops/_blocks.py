@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +41,8 @@ def over_blocks(
         return lax.dynamic_update_slice_in_dim(out, rows, first * rows_per_anchor, 1)
 
     full = (shape[0], anchors * rows_per_anchor, *shape[2:])
-    out = lax.fori_loop(0, math.ceil(anchors / size), write, jnp.zeros(full, dtype))
+    blocks = math.ceil(anchors / size)
+    out = cast(Array, lax.fori_loop(0, blocks, write, jnp.zeros(full, dtype)))
     return out[:, : shape[1]]
 
 

@@ -8,7 +8,7 @@ them, by anchor: (n, ah, aw, phases, groups * taps).
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class Spec:
 
 
 # A call outside `jax.jit` is compiled as well.
-_compiled = functools.partial(jax.jit, static_argnums=0)
+_compiled = _xla.compiled(static_argnums=0)
 
 
 @_compiled
@@ -240,5 +240,5 @@ def _device_kind(arrays: list[Array]) -> str | None:
     """Return the kind of device that is compiled for, so far as it is known."""
     kind = _sharding.device_kind(arrays)
     if kind is None and jax.default_backend() != "cpu":
-        return jax.local_devices()[0].device_kind
+        return cast(str, jax.local_devices()[0].device_kind)
     return kind

@@ -9,8 +9,8 @@ import contextlib
 import contextvars
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ _INTERPRETED = contextvars.ContextVar("interpreted", default=False)
 
 
 @contextlib.contextmanager
-def interpret_kernels() -> Iterator[None]:
+def interpret_kernels() -> Generator[None, None, None]:
     """Let kernels that are asked for by name run interpreted, on any platform.
 
     For tests and for looking for faults: it is slow. It acts while a function is
@@ -151,12 +151,13 @@ def _bind(
     # Inside a `shard_map` the result varies over the axes over which an operand does.
     varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
     missing = [tuple(frozenset().union(*varying) - own) for own in varying]
-    operands = [
+    alike: list[Array] = [
         jax.lax.pcast(x, axes, to="varying") if axes else x
         for x, axes in zip(operands, missing, strict=True)
     ]
-    return _launch_p.bind(
-        *operands, xla=xla, kernel=kernel, result=result, choose=choose
+    return cast(
+        Array,
+        _launch_p.bind(*alike, xla=xla, kernel=kernel, result=result, choose=choose),
     )
 
 
@@ -183,7 +184,7 @@ def _lower(
     function = xla if backend is None else functools.partial(kernel, backend)
     # The types of a surrounding `shard_map` do not concern what runs on one device.
     plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
-    rule = mlir.lower_fun(function, multiple_results=False)
+    rule = cast(Any, mlir.lower_fun(function, multiple_results=False))
     return rule(context.replace(avals_in=plain), *operands)
 
 
@@ -195,7 +196,7 @@ def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
     whole = jax.ShapeDtypeStruct(
         (size * result.shape[0], *result.shape[1:]), result.dtype
     )
-    out = _launch_p.bind(*joined, result=whole, **params)
+    out = cast(Array, _launch_p.bind(*joined, result=whole, **params))
     return _split_examples(out, size), 0
 
 

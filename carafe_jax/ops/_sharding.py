@@ -12,8 +12,8 @@ import contextvars
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ _AXES = contextvars.ContextVar("axes", default=Axes())
 
 
 @contextlib.contextmanager
-def batch_axes(*names: str) -> Iterator[None]:
+def batch_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their batch.
 
     For meshes with axes of type Auto, where the sharding of an array is not known while
@@ -60,7 +60,7 @@ def batch_axes(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def row_axes(*names: str) -> Iterator[None]:
+def row_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split the rows of their maps.
 
     As `batch_axes`; without it rows are not split. Each device receives from its
@@ -75,7 +75,7 @@ def row_axes(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def channel_axes(*names: str) -> Iterator[None]:
+def channel_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their channels.
 
     As `batch_axes`; without it channels are not split. Groups stay whole: with more
@@ -89,7 +89,7 @@ def channel_axes(*names: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _replaced(**changes: _Axes) -> Iterator[None]:
+def _replaced(**changes: _Axes) -> Generator[None, None, None]:
     token = _AXES.set(dataclasses.replace(_AXES.get(), **changes))
     try:
         yield
@@ -205,7 +205,9 @@ def per_shard(
             geometry=share,
             axes=split.rows,
         )
-        return jax.lax.psum(out, summed).astype(dtype) if summed else out
+        if summed:
+            return cast(Array, jax.lax.psum(out, summed)).astype(dtype)
+        return out
 
     explicit = set(free) & set(mesh.explicit_axes)
     if explicit:
@@ -282,7 +284,7 @@ def like(x: Array, other: Array) -> Array:
     # In a surrounding `shard_map`: what all devices share hears from all of them.
     varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying
     if varying:
-        x = jax.lax.psum(x, tuple(varying))
+        x = cast(Array, jax.lax.psum(x, tuple(varying)))
     if wanted.sharding.mesh.empty or not wanted.sharding.mesh.explicit_axes:
         return x
     return jax.sharding.reshard(x, wanted.sharding)

@@ -15,7 +15,8 @@ row a * up + p and column b * up + q; (y, x) are source pixels, g groups.
 
 import functools
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -30,14 +31,26 @@ from carafe_jax.ops._blocks import (
     source_rows,
 )
 
-# A call outside `jax.jit` is fused as well.
-_compiled = functools.partial(jax.jit, static_argnames=("geometry", "dtype"))
-
 _FUSED_TERMS = 25  # Of a loop over readers; XLA makes a far slower one of a hundred.
 _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
 
+Function = TypeVar("Function", bound=Callable[..., Array])
+
 # What reads a source pixel: (anchor shift, phase, tap) of its row and of its column.
 _Readers = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+def compiled(**static: Any) -> Callable[[Function], Function]:
+    """Compile a function outside of `jax.jit` too; its static type stays, unlike there.
+
+    Args:
+      **static: `static_argnums` or `static_argnames` of `jax.jit`.
+    """
+    return lambda function: cast(Function, jax.jit(function, **static))
+
+
+# A call outside `jax.jit` is fused as well.
+_compiled = compiled(static_argnames=("geometry", "dtype"))
 
 
 @_compiled
@@ -215,13 +228,12 @@ def _sum_readers(
         return nothing
     if len(adders) == 1:
         return adders[0](nothing, weights, cotangent)
-    # XLA would fuse the runs into one again if they were not branches.
-    return lax.fori_loop(
-        0,
-        len(adders),
-        lambda i, total: lax.switch(i, adders, total, weights, cotangent),
-        nothing,
-    )
+
+    def add_run(index: jax.Array, total: jax.Array) -> jax.Array:
+        # XLA would fuse the runs into one again if they were not branches.
+        return cast(Array, lax.switch(index, adders, total, weights, cotangent))
+
+    return cast(Array, lax.fori_loop(0, len(adders), add_run, nothing))
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:

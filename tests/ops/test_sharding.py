@@ -126,8 +126,8 @@ def test_a_batch_that_no_axis_divides_runs_whole(name, found):
 
 def test_an_unknown_axis_is_refused(found):
     assert found["unknown axis"]["refused"] == (
-        "ValueError: `batch_axes`, `row_axes` and `channel_axes` must name axes of the "
-        "mesh in force, ('a',), got 'c'."
+        "RefusedError: `batch_axes`, `row_axes` and `channel_axes` must name axes of "
+        "the mesh in force, ('a',), got 'c'."
     )
 
 

@@ -3,7 +3,6 @@
 import fractions
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.models.backbones.resnet import Layers
 from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers.lip import LIPHead, LIPTrunk
 from carafe_jax.ops import Scale, parse_scale
 
@@ -51,7 +51,7 @@ class LIPBottleneck(nn.Module):
     features: int
     scale: Scale = fractions.Fraction(1, 2)
     trunk_features: int = 128
-    norm: Callable[..., Any] = BatchNorm
+    norm: Callable[..., nn.Module] = BatchNorm
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
 
@@ -72,7 +72,7 @@ class LIPBottleneck(nn.Module):
           RefusedError: `scale` does not follow its rule.
         """
         features = jnp.asarray(features, self.dtype)
-        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes
         )
@@ -98,7 +98,7 @@ class LIPBottleneck(nn.Module):
         self, x: Float[Array, "n h w f"], features: Float[Array, "n h w c"]
     ) -> tuple[Float[Array, "n sh sw f"], Float[Array, "n sh sw c"]]:
         """Pool the inner map and the shortcut by logits read off the block's input."""
-        dtypes: Any = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(features)
         head = functools.partial(LIPHead, scale=self.scale, **dtypes)
         return (

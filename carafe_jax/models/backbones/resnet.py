@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,6 +10,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
 # Of torchvision and of He et al. 2015, for ReLU networks.
@@ -225,7 +226,8 @@ class ResNet(nn.Module):
             name="stem",
         )
         x = stem(image.astype(self.dtype or image.dtype), train)
-        block, maps = self.block, []
+        block = self.block
+        maps: list[Array] = []
         if self.rematerialize == "blocks":
             block = nn.remat(block, static_argnums=(2,))
         for stage, blocks in enumerate(self.stage_sizes):
@@ -240,7 +242,7 @@ class ResNet(nn.Module):
         return Stages(*maps)
 
     def _layers(self, dtype: DTypeLike) -> Layers:
-        dtypes: Any = {"dtype": dtype, "param_dtype": self.param_dtype}
+        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_conv_init, **dtypes
         )

@@ -1,13 +1,13 @@
 """Blocks of inpainting networks: a convolution, a norm and an activation."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.nn.carafe import CARAFEDownsample
+from carafe_jax.nn.dtypes import Dtypes
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -72,7 +72,7 @@ class ConvBlock(nn.Module):
         if self.weight_norm is None:
             features = conv(features)
         else:
-            wrapped: Any = self.weight_norm(
+            wrapped = self.weight_norm(
                 conv, param_dtype=self.param_dtype, name="weight_norm"
             )
             features = wrapped(features, update_stats=train)
@@ -151,10 +151,8 @@ class CARAFEConv(nn.Module):
         self, features: Float[Array, "n h w c"], *, train: bool = False
     ) -> Float[Array, "n oh ow f"]:
         """Reassemble a map, convolve, normalise and activate it."""
-        dtypes: Any = {
-            "dtype": self.dtype or features.dtype,
-            "param_dtype": self.param_dtype,
-        }
+        dtype = self.dtype or features.dtype
+        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         features = self.reassembly(name="carafe", **dtypes)(features, train=train)
         pad = self.kernel_size // 2
         features = nn.Conv(
@@ -176,7 +174,7 @@ def _normalise_and_activate(
     train: bool,
 ) -> Float[Array, "n h w f"]:
     if block.norm is not None:
-        norm: Any = block.norm(
+        norm = block.norm(
             use_running_average=not train,
             dtype=features.dtype,
             param_dtype=block.param_dtype,

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, DTypeLike, Float, PyTree
+from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.inpainting.conv_blocks import (
@@ -89,7 +89,7 @@ class GlobalLocal(nn.Module):
     block: Callable[..., nn.Module] = ConvBlock
     downsample: Callable[..., nn.Module] = functools.partial(ConvBlock, stride=2)
     upsample: Callable[..., nn.Module] = DeconvBlock
-    enter: Callable[[Array, Array], Any] = concatenate
+    enter: Callable[[Array, Array], object] = concatenate
     leave: Callable[[Any], Array] = identity
     norm: Callable[..., nn.Module] | None = None
     activation: Activation | None = nn.relu
@@ -142,8 +142,8 @@ class GlobalLocal(nn.Module):
         return compose(given, mask, predicted)
 
     def _encode(
-        self, x: PyTree, run: Callable[..., PyTree]
-    ) -> tuple[PyTree, list[PyTree]]:
+        self, x: object, run: Callable[..., object]
+    ) -> tuple[object, list[object]]:
         """Return the smallest map, and the last one at each larger size."""
         full = run(self.block, x, self.width, "stem", kernel_size=5)
         half = run(self.downsample, full, 2 * self.width, "down_1")
@@ -154,8 +154,8 @@ class GlobalLocal(nn.Module):
         return x, [full, half]
 
     def _decode(
-        self, x: PyTree, levels: list[PyTree], run: Callable[..., PyTree]
-    ) -> PyTree:
+        self, x: object, levels: list[object], run: Callable[..., object]
+    ) -> object:
         full, half = levels
         for index in range(2):
             x = run(self.block, x, 4 * self.width, f"decoder_2_{index}")
@@ -167,15 +167,15 @@ class GlobalLocal(nn.Module):
     def _run(
         self,
         make: Callable[..., Any],
-        x: PyTree,
+        x: object,
         features: int,
         name: str,
         *,
         train: bool,
         **fields: Any,
-    ) -> PyTree:
+    ) -> object:
         """Make a layer and call it."""
-        shared = {
+        shared: dict[str, Any] = {
             "norm": self.norm,
             "activation": self.activation,
             "param_dtype": self.param_dtype,
@@ -184,8 +184,11 @@ class GlobalLocal(nn.Module):
         return layer(x, train=train)
 
 
-def _crop_to(level: PyTree, x: PyTree) -> PyTree:
-    return jax.tree.map(lambda a, b: crop(b, size=a.shape[1:3]), level, x)
+def _crop_to(level: object, x: object) -> object:
+    def crop_one(larger: Array, x: Array) -> Array:
+        return crop(x, size=larger.shape[1:3])
+
+    return jax.tree.map(crop_one, level, x)
 
 
 _carafe_conv = functools.partial(CARAFEConv, kernel_init=relu_init)

@@ -100,7 +100,7 @@ class UNet(nn.Module):
         self, x: Array, dtype: DTypeLike, *, train: bool
     ) -> tuple[Array, list[Array]]:
         x = self._conv(x, self.stage_features[0], "stem", dtype)
-        skips = []
+        skips: list[Array] = []
         for stage, features in enumerate(self.stage_features[1:], start=1):
             skips.append(x)
             halve = self.downsample(

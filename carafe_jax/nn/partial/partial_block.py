@@ -1,13 +1,13 @@
 """Blocks of networks on maps with holes: partial layers, norm and activation."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike
 
 from carafe_jax.nn._validity import zero_holes
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
 from carafe_jax.nn.partial.partial_conv import PartialConv
@@ -36,7 +36,7 @@ class PartialConvBlock(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     dilation: int = 1
-    norm: Callable[..., Any] | None = None
+    norm: Callable[..., nn.Module] | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -70,7 +70,7 @@ class PartialResampleConv(nn.Module):
     features: int
     kernel_size: int = 3
     resample: Callable[..., nn.Module] = PartialCARAFE
-    norm: Callable[..., Any] | None = None
+    norm: Callable[..., nn.Module] | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -78,7 +78,7 @@ class PartialResampleConv(nn.Module):
     @nn.compact
     def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
         """Apply the block; with `train`, norms take the statistics of this batch."""
-        resample: Any = self.resample(
+        resample = self.resample(
             dtype=self.dtype, param_dtype=self.param_dtype, name="resample"
         )
         return _convolve(self, resample(masked, train=train), train=train)
@@ -92,10 +92,8 @@ def _convolve(
     stride: int = 1,
     dilation: int = 1,
 ) -> Masked:
-    dtypes: Any = {
-        "dtype": block.dtype or masked.features.dtype,
-        "param_dtype": block.param_dtype,
-    }
+    dtype = block.dtype or masked.features.dtype
+    dtypes = Dtypes(dtype=dtype, param_dtype=block.param_dtype)
     features, valid = PartialConv(
         block.features,
         block.kernel_size,

@@ -1,7 +1,6 @@
 """CARAFE++ over the valid pixels of each window alone."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,6 +9,7 @@ from jaxtyping import DTypeLike
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._validity import checked_masked, valid_windows
 from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.masked import Masked
 
 
@@ -71,10 +71,8 @@ class PartialCARAFE(nn.Module):
             validity of its own.
         """
         features, valid = checked_masked(masked)
-        dtypes: Any = {
-            "dtype": self.dtype or features.dtype,
-            "param_dtype": self.param_dtype,
-        }
+        dtype = self.dtype or features.dtype
+        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         layer = self.reassembly(name="carafe", **dtypes)
         features = layer(features, valid=valid, train=train)
         valid = valid_windows(valid, scale=layer.scale, kernel_size=layer.kernel_size)

@@ -1,17 +1,22 @@
 """Pooling over windows that lie around source pixels."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 from flax import linen as nn
 from jaxtyping import Array, Float
+
+Padding = Sequence[tuple[int, int]]
 
 
 def max_pool(
     features: Float[Array, "n h w c"], *, kernel_size: int, stride: int
 ) -> Float[Array, "n sh sw c"]:
     """Return the maximum of each window; pixels outside the map take no part."""
-    padding = _padding(features, kernel_size, stride)
-    return nn.max_pool(features, (kernel_size,) * 2, (stride, stride), padding)
+    # Any: flax leaves its pools without types, so that they seem to take strings alone.
+    padding: Any = _padding(features, kernel_size, stride)
+    window = (kernel_size, kernel_size)
+    return cast(Array, nn.max_pool(features, window, (stride, stride), padding))
 
 
 def average_pool(
@@ -19,18 +24,19 @@ def average_pool(
     *,
     kernel_size: int,
     stride: int,
+    padding: Padding | None = None,
     count_include_pad: bool = True,
 ) -> Float[Array, "n sh sw c"]:
     """Return the mean of each window; pixels outside the map are zeros, or left out."""
-    padding = _padding(features, kernel_size, stride)
-    return nn.avg_pool(
-        features, (kernel_size,) * 2, (stride, stride), padding, count_include_pad
-    )
+    pads: Any = padding or _padding(features, kernel_size, stride)
+    window, strides = (kernel_size, kernel_size), (stride, stride)
+    return cast(Array, nn.avg_pool(features, window, strides, pads, count_include_pad))
 
 
-def _padding(features: Float[Array, "n h w c"], kernel_size: int, stride: int) -> Any:
+def _padding(
+    features: Float[Array, "n h w c"], kernel_size: int, stride: int
+) -> Padding:
     """Pad so that there are `ceil(size / stride)` windows around source pixels."""
-    # Any: flax leaves its pools without types, so that they seem to take strings alone.
     before = (kernel_size - 1) // 2
     lasts = [(size - 1) // stride * stride for size in features.shape[1:3]]
     return [

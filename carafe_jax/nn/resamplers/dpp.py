@@ -1,7 +1,6 @@
 """Detail-preserving pooling, a baseline of CARAFE++ (table III of its paper)."""
 
 import fractions
-from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -10,6 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
 from carafe_jax.ops import Scale
 
@@ -119,6 +119,7 @@ def _blocks(
 def _smooth(features: Float[Array, "n h w c"], stride: int) -> Float[Array, "n r q c"]:
     """Average each block and the row and column before it; outside counts as zero."""
     _, height, width, _ = features.shape
-    padding: Any = [(1, _after(height, stride)), (1, _after(width, stride))]
-    window = (stride + 1, stride + 1)
-    return nn.avg_pool(features, window, strides=(stride, stride), padding=padding)
+    padding = [(1, _after(height, stride)), (1, _after(width, stride))]
+    return average_pool(
+        features, kernel_size=stride + 1, stride=stride, padding=padding
+    )

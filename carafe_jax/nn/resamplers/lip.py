@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features, sum_dtype
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -175,7 +176,7 @@ class LIPTrunk(nn.Module):
           RefusedError: The map does not follow its rule.
         """
         features = cast(features, self.dtype)
-        dtypes = {"dtype": features.dtype, "param_dtype": self.param_dtype}
+        dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
             nn.Conv,
             self.features,
@@ -293,6 +294,6 @@ def _logits(
         name="conv",
     )
     # At 12, half a spacing of bfloat16 changes the weight by 3 %.
-    wide = {"dtype": sum_dtype(like), "param_dtype": layer.param_dtype}
+    wide = Dtypes(dtype=sum_dtype(like), param_dtype=layer.param_dtype)
     norm = _instance_norm(name="norm", **wide)
     return _LARGEST_LOGIT * nn.sigmoid(norm(conv(source)))

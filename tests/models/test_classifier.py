@@ -1,0 +1,44 @@
+"""Configurations of classifiers."""
+
+from typing import Any, get_args
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.models import ClassifierConfig, Downsampler
+
+MARKS = {  # A part of a parameter's path that a down-sampler alone has.
+    "carafe": "content_encoder",
+    "dpp": "lambda",
+    "lip": "downsample/norm",
+    "lip_own": "lip_bottleneck",
+}
+
+
+@pytest.mark.parametrize("downsampler", get_args(Downsampler))
+def test_classifier_has_the_down_sampler_of_its_configuration(downsampler):
+    network = ClassifierConfig(downsampler=downsampler, width=4).make(classes=5)
+    image = jnp.zeros((1, 32, 32, 3))
+    variables = jax.eval_shape(network.init, jax.random.key(0), image)
+    assert jax.eval_shape(network.apply, variables, image).shape == (1, 5)
+    paths = jax.tree_util.tree_leaves_with_path(variables["params"])
+    names = [jax.tree_util.keystr(x, simple=True, separator="/") for x, _ in paths]
+    found = {mark for mark in MARKS.values() if any(mark in name for name in names)}
+    expected = {MARKS[downsampler]} if downsampler in MARKS else set()
+    if downsampler == "lip_own":  # The stem has the simplified form.
+        expected.add(MARKS["lip"])
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["width", "compressed_channels", "norm_groups"])
+def test_size_that_is_not_positive_is_refused(name):
+    fields: Any = {name: 0}
+    with pytest.raises(RefusedError, match=f"`{name}` must be positive, got 0"):
+        ClassifierConfig(**fields)
+
+
+def test_blocks_of_lip_need_bottlenecks():
+    with pytest.raises(RefusedError, match=r"`depth` must be at least 50, got 18"):
+        ClassifierConfig(downsampler="lip_own", depth=18)

@@ -1,0 +1,41 @@
+"""What public packages export."""
+
+import importlib
+
+import pytest
+
+PACKAGES = [
+    "carafe_jax.interop",
+    "carafe_jax.losses",
+    "carafe_jax.metrics",
+    "carafe_jax.models",
+    "carafe_jax.models.backbones",
+    "carafe_jax.models.inpainting",
+    "carafe_jax.nn",
+    "carafe_jax.nn.partial",
+    "carafe_jax.nn.resamplers",
+    "carafe_jax.ops",
+    "carafe_jax.viz",
+]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_package_lists_each_of_its_names_once(package):
+    module = importlib.import_module(package)
+    names = module.__all__
+    assert names
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not hasattr(module, name)] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_public_package_lists_all_that_it_re_exports(package):
+    module = importlib.import_module(package)
+    prefix = f"{package}."
+    exported = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and getattr(value, "__module__", "").startswith(prefix)
+    }
+    assert exported <= set(module.__all__)

@@ -11,6 +11,7 @@ TRAIN_MODULES = frozenset(
         "PIL",
         "absl",
         "dm_pix",
+        "docstring_parser",
         "grain",
         "matplotlib",
         "optax",

@@ -5,6 +5,10 @@ import importlib
 import pytest
 
 PACKAGES = [
+    "carafe_jax.cli",
+    "carafe_jax.data",
+    "carafe_jax.data.sources",
+    "carafe_jax.data.transforms",
     "carafe_jax.interop",
     "carafe_jax.losses",
     "carafe_jax.metrics",
@@ -15,6 +19,10 @@ PACKAGES = [
     "carafe_jax.nn.partial",
     "carafe_jax.nn.resamplers",
     "carafe_jax.ops",
+    "carafe_jax.tasks",
+    "carafe_jax.tasks.classification",
+    "carafe_jax.tasks.inpainting",
+    "carafe_jax.train",
     "carafe_jax.viz",
 ]
 

@@ -1,7 +1,7 @@
 """The command `carafe-jax`: train, evaluate, fill, classify, export.
 
-This module imports nothing beyond the standard library, so that the command starts at
-once, and can explain what is missing where the extra `train` is not installed.
+This module imports no other package, so that the command starts at once, and can
+explain what is missing where the extra `train` is not installed.
 """
 
 import importlib.util
@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-__all__ = ["main"]
+from carafe_jax.extras import TRAIN_MODULES
 
-_NEEDED = ("grain", "optax", "orbax", "PIL", "rich", "skimage", "tyro")
+__all__ = ["main"]
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -20,7 +20,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     Exit statuses: 0, all done; 1, done except for files that are named; 2, refused;
     128 + n, stopped by signal n.
     """
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    missing = sorted(x for x in TRAIN_MODULES if importlib.util.find_spec(x) is None)
     if missing:
         print(  # noqa: T201  rich may be what is missing.
             f"carafe-jax needs packages that are not installed ({', '.join(missing)}): "

@@ -122,7 +122,7 @@ def _write(path: pathlib.Path, numbers: Numbers) -> None:
 def _draw(numbers: Numbers, columns: Mapping[str, Column], *, title: str) -> Table:
     table = empty_table(columns, title=title, label="method")
     for method, row in numbers.items():
-        cells = []
+        cells: list[str] = []
         for name, column in columns.items():
             values = row[name]
             mean = column.text(statistics.mean(values))

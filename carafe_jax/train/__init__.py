@@ -8,6 +8,7 @@ from carafe_jax.train.config import StoredConfig as StoredConfig
 from carafe_jax.train.config import check_config as check_config
 from carafe_jax.train.config import read_config as read_config
 from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
+from carafe_jax.train.evaluators import mean_over_examples as mean_over_examples
 from carafe_jax.train.fields import changes_no_number as changes_no_number
 from carafe_jax.train.fields import may_grow as may_grow
 from carafe_jax.train.fields import restore as restore
@@ -69,6 +70,7 @@ __all__ = [
     "load_weights",
     "make_mesh",
     "may_grow",
+    "mean_over_examples",
     "partition_parameters",
     "put_batch",
     "read_config",

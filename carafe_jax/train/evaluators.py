@@ -75,9 +75,7 @@ class ShardedPredictor:
         self._mesh = mesh
         self._program: Callable[[Variables, Batch], Any] | None = None
 
-    def __call__(
-        self, variables: Variables, batches: Iterable[Batch]
-    ) -> Iterator[PyTree]:
+    def __call__(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[Any]:
         """Yield the outputs of each batch, on every process, as NumPy arrays.
 
         The outputs are those of the whole batch, the examples of the first process
@@ -119,6 +117,28 @@ class ShardedPredictor:
             in_shardings=(None, batch_sharding(mesh)),
             out_shardings=replicated(mesh),
         )
+
+
+def mean_over_examples(
+    measured: Iterable[Mapping[str, np.ndarray]],
+) -> dict[str, float]:
+    """Return the mean of each number over the examples of all batches.
+
+    Args:
+      measured: Numbers by name, one for each example of a batch.
+
+    Raises:
+      RefusedError: There is no example.
+    """
+    batches = [batch for batch in measured if len(next(iter(batch.values())))]
+    if not batches:
+        raise RefusedError(
+            "The test set must hold an example that can be read, got none."
+        )
+    return {
+        name: float(np.mean(np.concatenate([batch[name] for batch in batches])))
+        for name in batches[0]
+    }
 
 
 def _padded(batch: Batch, *, multiple: int, least: int) -> dict[str, Any]:

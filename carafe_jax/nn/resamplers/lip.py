@@ -199,15 +199,7 @@ class LIPHead(nn.Module):
     many channels as the pooled map has, in float32 or wider. With the default initial
     values the layer averages the pixels of each window that lie inside the map.
 
-    Attributes:
-      scale: Output pixels per source pixel along each side, 1/n for a whole n: a
-        `fractions.Fraction` or a string such as "1/2" (default: 1/2).
-      kernel_size: Side of the window that is pooled (default: 3).
-      dtype: The dtype of the convolution and the result (default: the input's).
-      param_dtype: The dtype passed to parameter initializers (default: float32).
-      precision: Numerical precision of the products, see `jax.lax.Precision`
-        (default: that of the platform).
-      kernel_init: Initializer of the convolution's kernel (default: zeros).
+    Attributes are those of `LIPDownsample`, with the same defaults.
     """
 
     scale: Scale = fractions.Fraction(1, 2)

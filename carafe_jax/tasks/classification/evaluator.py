@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
@@ -14,7 +13,12 @@ from carafe_jax.tasks.classification.data import (
     ClassificationTestBatch,
     test_batches,
 )
-from carafe_jax.train import ShardedPredictor, TrainState, Variables
+from carafe_jax.train import (
+    ShardedPredictor,
+    TrainState,
+    Variables,
+    mean_over_examples,
+)
 
 Logits = Callable[[Variables, Any], Float[Array, "n k"]]
 """Returns the logits of images, RGB in [0, 255]."""
@@ -50,11 +54,7 @@ class TestSetEvaluator:
 
     def measure(self, variables: Variables, batches: Iterable[Any]) -> dict[str, float]:
         """Return the means over the valid images of test batches."""
-        measured = list(self._measure(variables, batches))
-        return {
-            name: float(np.mean(np.concatenate([some[name] for some in measured])))
-            for name in measured[0]
-        }
+        return mean_over_examples(self._measure(variables, batches))
 
 
 def measure_each(

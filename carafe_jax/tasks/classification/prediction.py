@@ -76,4 +76,7 @@ class TrainedClassifier:
 
     @functools.cached_property
     def _probabilities(self) -> Any:
-        return jax.jit(lambda image: jax.nn.softmax(self.logits(image)))
+        def probabilities(image: Array) -> Array:
+            return jax.nn.softmax(self.logits(image))
+
+        return jax.jit(probabilities)

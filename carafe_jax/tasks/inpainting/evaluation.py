@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import jax
@@ -116,14 +116,9 @@ def evaluate(
     data = options.of(trained.data, source)
     examples = open_test_examples(data)
     methods = _methods(trained, batch_size, options, console)
-    measured, sheet = measure_fills(
-        examples,
-        methods,
-        batch_size=batch_size,
-        sample_rows=options.sample_rows,
-        console=console,
-    )
+    measured = measure_fills(examples, methods, batch_size=batch_size, console=console)
     output.mkdir(parents=True, exist_ok=True)
+    sheet = draw_fills(examples, methods, rows=options.sample_rows)
     sheet.save(output / "samples.png")
     measured.write_images(output / "images.csv")
     measured.write_means(output / "quality.csv")
@@ -169,11 +164,10 @@ def report_fills(
         },
     )
     sheet.save(workdir / "samples.png")
-    measured, _ = measure_fills(
+    measured = measure_fills(
         open_test_examples(data),
         _FILLS,
         batch_size=data.batch_size,
-        sample_rows=1,
         console=console,
     )
     return {**measured.means(), network_name: numbers}
@@ -184,29 +178,27 @@ def measure_fills(
     methods: Mapping[str, Fill],
     *,
     batch_size: int,
-    sample_rows: int,
     console: Console,
-) -> tuple[Measured, Image.Image]:
-    """Fill and measure batch by batch; draw some of what was filled.
+) -> Measured:
+    """Fill and measure every test picture that can be read, batch by batch.
 
     Args:
       examples: Test pictures with holes.
       methods: Fills of batches, by the name of their row.
       batch_size: Pictures at a time.
-      sample_rows: Pictures to draw, from all over the test set.
       console: Where the progress bar is drawn.
+
+    Raises:
+      RefusedError: None of the pictures can be read.
     """
-    drawn = set(spread(len(examples), count=sample_rows).tolist())
     pieces: list[Measured] = []
-    samples: list[InpaintingTestBatch] = []
-    filled_samples: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     starts = range(0, len(examples), batch_size)
     for start in track(starts, description="filling", console=console):
-        rows = range(start, min(start + batch_size, len(examples)))
-        read = {row: example for row in rows if (example := examples[row])["valid"]}
-        if not read:
+        batch = _readable(
+            examples, range(start, min(start + batch_size, len(examples)))
+        )
+        if batch is None:
             continue
-        batch = stack_examples(read.values())
         filled = {name: fill(batch) for name, fill in methods.items()}
         pieces.append(
             Measured(
@@ -217,15 +209,35 @@ def measure_fills(
                 },
             )
         )
-        chosen = [place for place, row in enumerate(read) if row in drawn]
-        samples += [jax.tree.map(lambda x, i=i: x[i], batch) for i in chosen]
-        for name, images in filled.items():
-            filled_samples[name] += [images[i] for i in chosen]
-    sheet = draw_samples(
-        stack_examples(samples),
-        fills={name: np.stack(images) for name, images in filled_samples.items()},
+    if not pieces:
+        raise RefusedError(
+            "`source` must hold test pictures that can be read, got "
+            f"{examples.data.source!r}."
+        )
+    return Measured.concatenate(pieces)
+
+
+def draw_fills(
+    examples: TestExamples, methods: Mapping[str, Fill], *, rows: int
+) -> Image.Image:
+    """Return a sheet of test pictures from all over the set, and their fills."""
+    spread_out = spread(len(examples), count=rows).tolist()
+    some = _readable(examples, spread_out)
+    if some is None:
+        raise RefusedError(
+            f"`sample_rows` must reach a picture that can be read, got {rows}."
+        )
+    return draw_samples(
+        some, fills={name: fill(some) for name, fill in methods.items()}
     )
-    return Measured.concatenate(pieces), sheet
+
+
+def _readable(
+    examples: TestExamples, rows: Iterable[int]
+) -> InpaintingTestBatch | None:
+    """Return the examples of these rows that can be read; None where none can."""
+    read = [example for row in rows if (example := examples[row])["valid"]]
+    return stack_examples(read) if read else None
 
 
 def _methods(

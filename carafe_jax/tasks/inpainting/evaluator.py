@@ -18,7 +18,12 @@ from carafe_jax.tasks.inpainting.data import (
     stack_examples,
     test_batches,
 )
-from carafe_jax.train import ShardedPredictor, TrainState, Variables
+from carafe_jax.train import (
+    ShardedPredictor,
+    TrainState,
+    Variables,
+    mean_over_examples,
+)
 
 PICTURES = 6  # Of a sheet that is drawn at an evaluation.
 
@@ -54,6 +59,7 @@ class Filler:
 
         Every process calls it, each with all examples.
         """
+        pieces: list[dict[str, np.ndarray]]
         pieces = list(self._predict(variables, _own_parts(batch, self._batch_size)))
         return {
             name: np.concatenate([piece[name] for piece in pieces])
@@ -96,11 +102,7 @@ class TestSetEvaluator:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        measured = list(self._measure(self.variables(state), batches))
-        return {
-            name: float(np.mean(np.concatenate([some[name] for some in measured])))
-            for name in measured[0]
-        }
+        return mean_over_examples(self._measure(self.variables(state), batches))
 
     def samples(self, state: TrainState, *, count: int) -> dict[str, np.ndarray]:
         """Return some examples from all over the test set, and their fills."""

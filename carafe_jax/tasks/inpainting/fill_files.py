@@ -110,7 +110,8 @@ def _pair_folders(
             f"{str(output)!r}."
         )
     masks = _by_stem(mask)
-    jobs, problems = [], {}
+    jobs: list[FillJob] = []
+    problems: dict[pathlib.Path, str] = {}
     for stem, photos in _by_stem(photo).items():
         found = masks.get(stem, [])
         if len(photos) == len(found) == 1:

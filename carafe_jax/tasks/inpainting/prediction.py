@@ -9,12 +9,13 @@ the rim, and so on up to the size of the photograph.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import numpy as np
 from flax import linen as nn
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
-from scipy.ndimage import distance_transform_edt
+from scipy import ndimage
 
 from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from carafe_jax.tasks.inpainting.evaluator import Filler
@@ -107,7 +108,8 @@ def fill_photograph(
     Returns:
       The photograph; only pixels of the hole differ.
     """
-    depth = np.asarray(distance_transform_edt(hole))
+    # Without types.
+    depth = np.asarray(cast(Any, ndimage).distance_transform_edt(hole))
     unknown = hole
     for factor in _factors(hole.shape, depth.max(), reach, longest_side):
         enlarged = _fill_reduced(photo, unknown, fill, factor)

@@ -162,7 +162,7 @@ def compile_step(
     )
     names = tuple(map(str, range(config.classes)))
     task = ClassificationTask(model, CrossEntropy(), data, source=Source(names, 0, 0))
-    loop = Loop(fully_sharded=config.fully_sharded)
+    loop = Loop(steps=1, fully_sharded=config.fully_sharded)
     state = abstract_state(task, SGD(), loop, mesh=mesh)
     began = time.perf_counter()
     with jax.set_mesh(mesh):

@@ -115,7 +115,7 @@ def _prepare(config: Speed, downsampler: Downsampler) -> Network:
     classes = tuple(map(str, range(1000)))
     source = Source(classes, 0, 0)
     task = ClassificationTask(model, CrossEntropy(), data, source=source)
-    mesh, loop = make_mesh(), Loop()
+    mesh, loop = make_mesh(), Loop(steps=1)
     rng = np.random.default_rng(0)
     size = config.batch_size, config.image_size, config.image_size, 3
     batch = put_batch(

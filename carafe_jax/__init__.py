@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from carafe_jax.ops import reassemble as reassemble
     from carafe_jax.ops import row_axes as row_axes
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "CARAFE",

@@ -36,7 +36,10 @@ def train_and_report(config: RunConfig, console: Console) -> int:
     check_run(config)
     with console.status("opening the data"):
         task = config.make_task()
-    steps = config.loop.in_steps(task.steps_per_epoch).total_steps
+    loop = config.loop
+    if loop.epochs is not None:
+        loop = loop.in_steps(task.steps_per_epoch())
+    steps = loop.total_steps
     if _is_finished(config.workdir, steps):
         afresh = f"rm -r {shlex.quote(str(config.workdir))}"
         console.print(
@@ -60,7 +63,7 @@ def train_and_report(config: RunConfig, console: Console) -> int:
     outcome = train(
         task,
         optimizer=config.optimization,
-        loop=config.loop,
+        loop=loop,
         workdir=config.workdir,
         weights=starting_weights(config.start),
         console=console,

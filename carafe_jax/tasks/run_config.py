@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 
@@ -29,6 +29,7 @@ class Start:
     """Its checkpoint."""
 
 
+@runtime_checkable
 class ReportingTask(Task, Protocol):
     """A task to train that also makes the table and the pictures at the end."""
 
@@ -39,6 +40,7 @@ class ReportingTask(Task, Protocol):
         ...
 
 
+@runtime_checkable
 class SourcedData(Protocol):
     """What the data of every task say of themselves."""
 

@@ -111,7 +111,7 @@ def train(
         batches, evaluators = task.batches(), task.evaluators()
         check_evaluators(evaluators)
         if loop.epochs is not None:
-            loop = loop.in_steps(task.steps_per_epoch)
+            loop = loop.in_steps(task.steps_per_epoch())
         total, mesh = loop.total_steps, make_mesh()
         checkpoints = Checkpoints(workdir, best=task.best)
         stack.enter_context(contextlib.closing(checkpoints))

@@ -75,9 +75,8 @@ class Task(Protocol):
         """Name of the evaluators' scalar that is largest at the best checkpoint."""
         ...
 
-    @property
     def steps_per_epoch(self) -> int:
-        """Whole batches of one pass over the training examples."""
+        """Return the whole batches of one pass over the training examples."""
         ...
 
     def init(self, key: Key[Array, ""]) -> Variables:

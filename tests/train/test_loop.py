@@ -292,7 +292,7 @@ def test_task_without_evaluators_is_trained(tmp_path):
 
 def test_length_can_be_in_epochs(tmp_path):
     outcome = run(tmp_path, loop=Loop(epochs=2, evaluate_every=1))
-    assert int(outcome.state.step) == 2 * Regression.steps_per_epoch
+    assert int(outcome.state.step) == 2 * Regression().steps_per_epoch()
     tests = [row for row in read_scalars(tmp_path) if row[1] == "test"]
     assert [step for step, _, _ in tests] == [3, 6]
 

@@ -50,9 +50,12 @@ class ClassificationTask:
         self._network_name = network_name
         self._evaluator = TestSetEvaluator(self.logits, data)
 
-    @property
     def steps_per_epoch(self) -> int:
-        """Whole batches of the training images; those left over are left out."""
+        """Return the whole batches of the training images, without what is left over.
+
+        Raises:
+          RefusedError: There is no whole batch.
+        """
         steps = self.source.training_images // self._data.batch_size
         if not steps:
             raise RefusedError(

@@ -66,9 +66,8 @@ class AdversarialInpaintingTask:
             rows=sample_rows,
         )
 
-    @property
     def steps_per_epoch(self) -> int:
-        """Batches of one crop of each training photograph, at least one."""
+        """Return the batches of one crop of each training photograph, at least one."""
         return steps_per_epoch(self._data)
 
     def init(self, key: Key[Array, ""]) -> Variables:

@@ -80,7 +80,7 @@ def stop_before(step: int) -> None:
 
 def check_that_states_are_sharded(config: ClassificationRun) -> None:
     task = config.make_task()
-    loop = config.loop.in_steps(task.steps_per_epoch)
+    loop = config.loop.in_steps(task.steps_per_epoch())
     state = init_state(task, config.optimizer, loop, mesh=make_mesh())
     arrays = jax.tree.leaves((state.params, state.opt_state))
     whole = sum(x.nbytes for x in arrays)

@@ -1,5 +1,6 @@
 """Classification runs on a handful of tiny images."""
 
+import pathlib
 import signal
 from typing import get_args
 
@@ -67,7 +68,7 @@ def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(folder, tmp_
 @pytest.mark.parametrize("downsampler", get_args(Downsampler))
 def test_every_downsampler_has_a_gradient(folder, downsampler):
     network = ClassifierConfig(depth=50, width=2, downsampler=downsampler)
-    data = classification(folder, "").data
+    data = classification(folder, pathlib.Path()).data
     task = ClassificationTask(network, CrossEntropy(label_smoothing=0.1), data)
     variables = jax.eval_shape(task.init, jax.random.key(0))
     batch = next(task.batches())
@@ -82,7 +83,7 @@ def test_examples_that_are_not_valid_do_not_count(folder):
         del variables
         return jnp.stack([image[:, 0, 0, 0], 1 - image[:, 0, 0, 0]], axis=-1)
 
-    evaluator = TestSetEvaluator(logits, classification(folder, "").data)
+    evaluator = TestSetEvaluator(logits, classification(folder, pathlib.Path()).data)
     batch = {
         "image": np.array([1, 0, 0], np.float32).reshape(3, 1, 1, 1),
         "label": np.zeros(3, np.int32),
@@ -94,9 +95,11 @@ def test_examples_that_are_not_valid_do_not_count(folder):
 
 
 def test_rate_grows_with_the_batch_and_epochs_count_whole_batches(folder):
-    config = classification(folder, "", optimizer=SGD(learning_rate=0.1), epochs=3)
+    config = classification(
+        folder, pathlib.Path(), optimizer=SGD(learning_rate=0.1), epochs=3
+    )
     assert config.optimization.learning_rate == pytest.approx(0.1 * 4 / 256)
-    loop = config.loop.in_steps(task_of(config).steps_per_epoch)
+    loop = config.loop.in_steps(task_of(config).steps_per_epoch())
     assert (loop.steps, loop.evaluate_every) == (6, 2)
 
 
@@ -109,7 +112,7 @@ def test_batch_of_more_than_all_images_is_refused(folder):
     with pytest.raises(
         ValueError, match=r"`batch_size` must be at most .* 10, got 256"
     ):
-        _ = task.steps_per_epoch
+        task.steps_per_epoch()
 
 
 def test_smoothing_of_all_labels_is_refused():

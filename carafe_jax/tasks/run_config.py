@@ -11,7 +11,7 @@ from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
     CheckpointChoice,
     Loop,
-    Optimization,
+    Optimizer,
     Task,
     TrainState,
     changes_no_number,
@@ -72,7 +72,7 @@ class RunConfig:
     """Length of the run, and how often it logs, evaluates and saves."""
     data: SourcedData
     """Where the images come from."""
-    optimizer: Optimization
+    optimizer: Optimizer
     """How the loss is minimised."""
     start: Start = Start()
     """What the run starts from."""
@@ -87,7 +87,7 @@ class RunConfig:
         raise NotImplementedError
 
     @property
-    def optimization(self) -> Optimization:
+    def optimization(self) -> Optimizer:
         """The optimizer as training uses it."""
         return self.optimizer
 

@@ -18,7 +18,7 @@ from carafe_jax.train.loop import train as train
 from carafe_jax.train.mesh import make_mesh as make_mesh
 from carafe_jax.train.mesh import put_batch as put_batch
 from carafe_jax.train.optimizers import SGD as SGD
-from carafe_jax.train.optimizers import Optimization as Optimization
+from carafe_jax.train.optimizers import Adam as Adam
 from carafe_jax.train.optimizers import Optimizer as Optimizer
 from carafe_jax.train.optimizers import SupportsFreezing as SupportsFreezing
 from carafe_jax.train.optimizers import joint_learning_rates as joint_learning_rates
@@ -42,6 +42,7 @@ from carafe_jax.train.task import Variables as Variables
 
 __all__ = [
     "SGD",
+    "Adam",
     "Auxiliary",
     "Batches",
     "CheckpointChoice",
@@ -49,7 +50,6 @@ __all__ = [
     "Evaluator",
     "Loop",
     "NotFiniteError",
-    "Optimization",
     "Optimizer",
     "Outcome",
     "Scalars",

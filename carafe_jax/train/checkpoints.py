@@ -113,7 +113,7 @@ class Checkpoints:
     def restore_variables(self, *, step: int) -> Variables:
         """Return a checkpoint's variables to use, on the first device.
 
-        Those of `TrainState.best_variables`: the task that was trained is not needed.
+        Those of `TrainState.evaluation_variables`. They need no task.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         metadata: Any = self._manager.item_metadata(step)["state"]

@@ -19,9 +19,9 @@ from carafe_jax.train.evaluators import check_evaluators, due
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.log import TrainingLog
 from carafe_jax.train.mesh import make_mesh, put_batch
-from carafe_jax.train.optimizers import Optimization, rate_at
+from carafe_jax.train.optimizers import Optimizer, rate_at
 from carafe_jax.train.processes import is_first, signal_of_any
-from carafe_jax.train.progress import Signs, signs_of_life
+from carafe_jax.train.progress import ProgressDisplay, show_progress
 from carafe_jax.train.provenance import Provenance
 from carafe_jax.train.records import Records
 from carafe_jax.train.start import StartReport, begin
@@ -55,7 +55,7 @@ class Outcome:
 def train(
     task: Task,
     *,
-    optimizer: Optimization,
+    optimizer: Optimizer,
     loop: Loop,
     workdir: pathlib.Path,
     weights: Variables | None = None,
@@ -106,7 +106,7 @@ def train(
     """
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        signs = stack.enter_context(signs_of_life(console if is_first() else None))
+        signs = stack.enter_context(show_progress(console if is_first() else None))
         signs.announce("opening data")
         batches, evaluators = task.batches(), task.evaluators()
         check_evaluators(evaluators)
@@ -166,7 +166,7 @@ class _Run:
     records: Records
     log: TrainingLog
     provenance: Provenance
-    signs: Signs
+    signs: ProgressDisplay
 
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
@@ -238,7 +238,7 @@ class _Run:
 
 
 def _log_growth(
-    optimizer: Optimization, *, step: int, total: int, before: int | None
+    optimizer: Optimizer, *, step: int, total: int, before: int | None
 ) -> None:
     """Say how the learning rate goes on in a run that has become longer."""
     if before is None or before >= total:

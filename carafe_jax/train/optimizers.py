@@ -13,7 +13,7 @@ from carafe_jax.train.parameter_groups import ParameterGroups, scaled
 
 
 @runtime_checkable
-class Optimization(Protocol):
+class Optimizer(Protocol):
     """Whatever makes an optax transformation for a run of some length."""
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
@@ -40,7 +40,7 @@ def rate_at(schedule: optax.Schedule, step: int) -> float:
 
 
 def joint_learning_rates(
-    optimizers: Mapping[str, Optimization], steps: int
+    optimizers: Mapping[str, Optimizer], steps: int
 ) -> dict[str, optax.Schedule]:
     """Return the learning rates of several optimisers: "generator/learning_rate"."""
     return {
@@ -51,7 +51,7 @@ def joint_learning_rates(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Optimizer:
+class Adam:
     """Adam with a linear warm-up."""
 
     learning_rate: float = 1e-3
@@ -227,7 +227,7 @@ class SGD:
         return _groups(self).is_frozen(path)
 
 
-def _groups(optimizer: Optimizer | SGD) -> ParameterGroups:
+def _groups(optimizer: Adam | SGD) -> ParameterGroups:
     return ParameterGroups(
         frozen=optimizer.frozen,
         rate_factors=optimizer.rate_factors,

@@ -1,4 +1,4 @@
-"""Signs of life on a console: what is waited for, and a progress bar."""
+"""ProgressDisplay of life on a console: what is waited for, and a progress bar."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from rich.progress import (
 _TRAINING = "training"
 
 
-class Signs:
+class ProgressDisplay:
     """Shows on a console what a run is doing.
 
     On a terminal it is a bar, drawn anew; elsewhere a line for each phase.
@@ -63,10 +63,10 @@ class Signs:
 
 
 @contextlib.contextmanager
-def signs_of_life(console: Console | None) -> Iterator[Signs]:
+def show_progress(console: Console | None) -> Iterator[ProgressDisplay]:
     """Show a run on a console; None shows nothing."""
     if console is None or not console.is_terminal or console.quiet:
-        yield Signs(console, None)
+        yield ProgressDisplay(console, None)
         return
     with Progress(
         TextColumn("{task.description}"),
@@ -78,4 +78,6 @@ def signs_of_life(console: Console | None) -> Iterator[Signs]:
         TimeRemainingColumn(),
         console=console,
     ) as progress:
-        yield Signs(console, (progress, progress.add_task("", total=None, numbers="")))
+        yield ProgressDisplay(
+            console, (progress, progress.add_task("", total=None, numbers=""))
+        )

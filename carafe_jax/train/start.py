@@ -13,7 +13,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.config import Loop
 from carafe_jax.train.mesh import put_value
-from carafe_jax.train.optimizers import Optimization
+from carafe_jax.train.optimizers import Optimizer
 from carafe_jax.train.paths import flatten_with_paths, map_with_paths
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.step import abstract_state, init_variables, make_state
@@ -56,7 +56,7 @@ class StartReport:
 def begin(
     task: Task,
     *,
-    optimizer: Optimization,
+    optimizer: Optimizer,
     loop: Loop,
     mesh: Mesh,
     checkpoints: Checkpoints,

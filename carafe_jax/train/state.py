@@ -29,7 +29,7 @@ class TrainState(train_state.TrainState):
         return {"params": self.params, **self.collections}
 
     @property
-    def best_variables(self) -> dict[str, Any]:
+    def evaluation_variables(self) -> dict[str, Any]:
         """The variables to evaluate: with the average of the parameters, if kept."""
         params = self.params if self.average is None else self.average
         return {"params": params, **self.collections}

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.config import Loop
 from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
-from carafe_jax.train.optimizers import Optimization, SupportsFreezing
+from carafe_jax.train.optimizers import Optimizer, SupportsFreezing
 from carafe_jax.train.paths import map_with_paths
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Auxiliary, Batch, Scalars, Task, Variables
@@ -28,7 +28,7 @@ _CPU_OPTIONS: CompilerOptions = {"xla_backend_optimization_level": "1"}
 
 
 def init_state(
-    task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
+    task: Task, optimizer: Optimizer, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
     """Return the state before the first step, on the devices of the mesh."""
     variables = init_variables(task, loop, mesh=mesh)
@@ -44,7 +44,7 @@ def init_variables(task: Task, loop: Loop, *, mesh: Mesh) -> Variables:
 
 
 def make_state(
-    variables: Variables, optimizer: Optimization, loop: Loop, *, mesh: Mesh
+    variables: Variables, optimizer: Optimizer, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
     """Return the state before the first step, with copies of given variables."""
     create = _creation(optimizer, loop)
@@ -53,7 +53,7 @@ def make_state(
 
 
 def abstract_state(
-    task: Task, optimizer: Optimization, loop: Loop, *, mesh: Mesh
+    task: Task, optimizer: Optimizer, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
     """Return the shapes and shardings of the state; its devices need not be here."""
     variables = jax.eval_shape(_initializers(task, loop))
@@ -73,7 +73,7 @@ def _initializers(task: Task, loop: Loop) -> Callable[[], Variables]:
     return lambda: dict(task.init(_keys(loop)[0]))
 
 
-def _creation(optimizer: Optimization, loop: Loop) -> Callable[[Variables], TrainState]:
+def _creation(optimizer: Optimizer, loop: Loop) -> Callable[[Variables], TrainState]:
     transformation = optimizer.transformation(loop.total_steps)
 
     def create(variables: Variables) -> TrainState:
@@ -101,7 +101,7 @@ def _compiler_options(mesh: Mesh) -> CompilerOptions | None:
 
 
 def make_train_step(
-    task: Task, loop: Loop, *, mesh: Mesh, optimizer: Optimization | None = None
+    task: Task, loop: Loop, *, mesh: Mesh, optimizer: Optimizer | None = None
 ) -> jax.stages.Wrapped:
     """Return the step of a task, to be compiled.
 

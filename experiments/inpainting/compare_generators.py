@@ -21,7 +21,7 @@ from carafe_jax.tasks.inpainting import (
     AdversarialOptimizers,
     InpaintingData,
 )
-from carafe_jax.train import Loop, Optimizer
+from carafe_jax.train import Adam, Loop
 
 _NETWORKS = {
     "global_local": {"convolution": "plain", "resampler": "conv"},
@@ -29,7 +29,7 @@ _NETWORKS = {
     "partial_conv": {"convolution": "partial", "resampler": "conv"},
     "partial_conv_carafe": {"convolution": "partial", "resampler": "carafe"},
 }
-_ADAM = Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9)
+_ADAM = Adam(learning_rate=1e-3, beta1=0.5, beta2=0.9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

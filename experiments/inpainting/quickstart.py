@@ -14,7 +14,7 @@ import pathlib
 from carafe_jax.cli.train import train
 from carafe_jax.models import UNetConfig
 from carafe_jax.tasks.inpainting import InpaintingData, InpaintingRun
-from carafe_jax.train import Loop, Optimizer
+from carafe_jax.train import Adam, Loop
 
 if __name__ == "__main__":
     config = InpaintingRun(
@@ -22,7 +22,7 @@ if __name__ == "__main__":
         data=InpaintingData(
             source="builtin", crop_size=64, batch_size=8, colours="shuffled"
         ),
-        optimizer=Optimizer(learning_rate=2e-3),
+        optimizer=Adam(learning_rate=2e-3),
         loop=Loop(steps=600, evaluate_every=300, save_every=300),
         workdir=pathlib.Path("runs/inpainting/quickstart"),
     )

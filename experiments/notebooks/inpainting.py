@@ -25,7 +25,7 @@ from carafe_jax.models import UNet
 from carafe_jax.tasks.inpainting.classic_fills import biharmonic
 from carafe_jax.tasks.inpainting.data import (
     InpaintingData,
-    open_test_examples,
+    open_held_out_examples,
     stack_examples,
     training_batches,
 )
@@ -50,7 +50,7 @@ data = InpaintingData(
     source="builtin", crop_size=64, batch_size=8, colours="shuffled", test_crops=4
 )
 batches = training_batches(data)
-test = stack_examples(open_test_examples(data))
+test = stack_examples(open_held_out_examples(data))
 
 
 def punched(batch):

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from carafe_jax.train import (
+    Adam,
     Evaluator,
     Loop,
-    Optimizer,
     ShardedPredictor,
     make_mesh,
     train,
@@ -43,7 +43,7 @@ class Wide(Regression):
 
 
 TASK = Wide(size=8)
-OPTIMIZER = Optimizer(learning_rate=0.05, warmup_steps=0, decay="none")
+OPTIMIZER = Adam(learning_rate=0.05, warmup_steps=0, decay="none")
 
 
 def run(workdir: pathlib.Path, *, steps: int = 4, **fields: Any):

@@ -8,8 +8,8 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     SGD,
+    Adam,
     Loop,
-    Optimizer,
     StoredConfig,
     changes_no_number,
     check_config,
@@ -39,7 +39,7 @@ class Network:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    optimizer: Optimizer | SGD = dataclasses.field(default_factory=Optimizer)
+    optimizer: Adam | SGD = dataclasses.field(default_factory=Adam)
     widths: tuple[int, ...] = (1, 2)
     network: Network = Network()
     steps: int | None = may_grow(10)
@@ -77,7 +77,7 @@ def test_file_names_its_format_and_its_task(tmp_path):
 
 def test_changed_field_is_named_with_both_values(tmp_path):
     started(Run(), tmp_path)
-    changed = Run(optimizer=Optimizer(learning_rate=0.5), widths=(1, 3))
+    changed = Run(optimizer=Adam(learning_rate=0.5), widths=(1, 3))
     with pytest.raises(
         RefusedError, match=r"`optimizer.learning_rate` is 0.5 but was 0.001"
     ):
@@ -135,7 +135,7 @@ def test_field_that_was_not_stored_had_its_default(tmp_path, name):
     path.write_text(json.dumps(content))
     check(Run(), tmp_path)
     with pytest.raises(RefusedError, match=r"`optimizer.frozen` is .* but was"):
-        check(Run(optimizer=Optimizer(frozen=("a",))), tmp_path)
+        check(Run(optimizer=Adam(frozen=("a",))), tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"format": 2}'])

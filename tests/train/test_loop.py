@@ -16,9 +16,9 @@ from PIL import Image
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
+    Adam,
     Loop,
     NotFiniteError,
-    Optimizer,
     restore_trained,
     train,
 )
@@ -27,7 +27,7 @@ from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import CompiledStep, init_state
 from tests.train.toy import CountedBatches, Regression, Scores
 
-optimizer = Optimizer(learning_rate=0.05, warmup_steps=2)
+optimizer = Adam(learning_rate=0.05, warmup_steps=2)
 loop = Loop(steps=12, log_every=5, evaluate_every=4, save_every=4)
 
 
@@ -206,7 +206,7 @@ def test_trained_variables_are_restored(tmp_path):
     end: Any = run(tmp_path, Regression(scores=(1.0, 3.0, 2.0)))
     variables, step = restore_trained(tmp_path, best="score", which="last")
     assert step == 12
-    chex.assert_trees_all_equal(variables, end.state.best_variables)
+    chex.assert_trees_all_equal(variables, end.state.evaluation_variables)
     _, step = restore_trained(tmp_path, best="score", which="best")
     assert step == 8
 
@@ -325,7 +325,7 @@ def read_values(workdir, name):
 
 
 def test_learning_rates_of_the_last_steps_are_recorded(tmp_path):
-    factors = Optimizer(learning_rate=0.05, warmup_steps=2, rate_factors=(("w", 0.1),))
+    factors = Adam(learning_rate=0.05, warmup_steps=2, rate_factors=(("w", 0.1),))
     train(Regression(), optimizer=factors, loop=loop, workdir=tmp_path)
     schedule = factors.schedule(loop.total_steps)
     found = read_values(tmp_path, "learning_rate")

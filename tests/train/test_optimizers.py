@@ -4,18 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from carafe_jax.train import SGD, Optimizer
+from carafe_jax.train import SGD, Adam
 
 
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        (Optimizer, "learning_rate", 0.0),
-        (Optimizer, "learning_rate", float("nan")),
-        (Optimizer, "clip_norm", -1.0),
-        (Optimizer, "warmup_steps", -1),
-        (Optimizer, "weight_decay", -0.1),
-        (Optimizer, "beta2", 1.0),
+        (Adam, "learning_rate", 0.0),
+        (Adam, "learning_rate", float("nan")),
+        (Adam, "clip_norm", -1.0),
+        (Adam, "warmup_steps", -1),
+        (Adam, "weight_decay", -0.1),
+        (Adam, "beta2", 1.0),
         (SGD, "learning_rate", 0.0),
         (SGD, "momentum", 1.0),
         (SGD, "weight_decay", -1.0),
@@ -30,7 +30,7 @@ def test_values_that_make_no_sense_are_refused(kind, field, value):
 
 
 def test_learning_rate_warms_up_and_decays_to_zero():
-    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=10).schedule(100)
+    schedule: Any = Adam(learning_rate=2.0, warmup_steps=10).schedule(100)
     assert float(schedule(0)) == 0
     assert float(schedule(5)) == pytest.approx(1.0)
     assert float(schedule(10)) == pytest.approx(2.0)
@@ -40,23 +40,23 @@ def test_learning_rate_warms_up_and_decays_to_zero():
 
 
 def test_rate_without_a_decay_stays_after_its_warm_up():
-    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=10, decay="none")
+    schedule: Any = Adam(learning_rate=2.0, warmup_steps=10, decay="none")
     rates = [float(schedule.schedule(100)(step)) for step in (5, 10, 50, 100)]
     assert rates == pytest.approx([1.0, 2.0, 2.0, 2.0])
 
 
 def test_rate_without_decay_and_warm_up_is_there_from_the_start():
-    schedule: Any = Optimizer(learning_rate=2.0, warmup_steps=0, decay="none")
+    schedule: Any = Adam(learning_rate=2.0, warmup_steps=0, decay="none")
     assert [float(schedule.schedule(9)(step)) for step in (0, 8)] == [2.0, 2.0]
 
 
 def test_run_shorter_than_its_warm_up_has_finite_rates():
-    schedule: Any = Optimizer(warmup_steps=50).schedule(1)
+    schedule: Any = Adam(warmup_steps=50).schedule(1)
     assert np.isfinite(float(schedule(0)))
 
 
 def test_weight_decay_leaves_biases_alone():
-    transformation = Optimizer(weight_decay=0.1, warmup_steps=0).transformation(10)
+    transformation = Adam(weight_decay=0.1, warmup_steps=0).transformation(10)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
     zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros((2,))}
     updates: Any

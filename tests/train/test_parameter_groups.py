@@ -12,7 +12,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import (
     SGD,
-    Optimizer,
+    Adam,
     freeze_parameters,
     joint_learning_rates,
     partition_parameters,
@@ -46,7 +46,7 @@ def plain(**fields):
 
 
 def adam(**fields):
-    return Optimizer(learning_rate=1.0, warmup_steps=0, **fields)
+    return Adam(learning_rate=1.0, warmup_steps=0, **fields)
 
 
 def structure(transformation: optax.GradientTransformation):
@@ -61,7 +61,7 @@ def test_without_groups_the_state_of_adam_is_that_of_optax():
     expected = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(lambda _: 1.0, mask=kernels)
     )
-    assert structure(Optimizer().transformation(10)) == structure(expected)
+    assert structure(Adam().transformation(10)) == structure(expected)
 
 
 def test_without_groups_the_state_of_sgd_is_that_of_optax():
@@ -125,7 +125,7 @@ def test_groups_change_nothing_where_they_equal_the_rest():
     ],
 )
 def test_pattern_that_matches_no_parameter_is_refused_by_name(field, value):
-    optimizer = Optimizer(**{field: value})
+    optimizer = Adam(**{field: value})
     with pytest.raises(RefusedError, match=f"`{field}` must match .* got 'neck/'"):
         optimizer.transformation(10).init(PARAMS)
 
@@ -134,7 +134,7 @@ def test_pattern_of_frozen_parameters_alone_is_no_error():
     updates(plain(frozen=("backbone",), rate_factors=(("stem", 0.1),)))
 
 
-@pytest.mark.parametrize("kind", [Optimizer, SGD])
+@pytest.mark.parametrize("kind", [Adam, SGD])
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -1,4 +1,4 @@
-"""Signs of life: what is waited for is shown before it begins."""
+"""ProgressDisplay of life: what is waited for is shown before it begins."""
 
 import dataclasses
 import io
@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.logging import RichHandler
 
-from carafe_jax.train import Loop, Optimizer, train
+from carafe_jax.train import Adam, Loop, train
 from tests.train.toy import CountedBatches, Regression, Scores
 
 PHASES = (
@@ -39,9 +39,7 @@ def shown(console: Console) -> str:
 
 def run(task, console, workdir, **fields):
     loop = Loop(**{"steps": 6, "log_every": 2, "evaluate_every": 3, **fields})
-    return train(
-        task, optimizer=Optimizer(), loop=loop, workdir=workdir, console=console
-    )
+    return train(task, optimizer=Adam(), loop=loop, workdir=workdir, console=console)
 
 
 @dataclasses.dataclass

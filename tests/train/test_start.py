@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train import Loop, Optimizer, load_weights, restore_trained, train
+from carafe_jax.train import Adam, Loop, load_weights, restore_trained, train
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state
 from tests.train.test_loop import Killed
 from tests.train.toy import Regression
 
-optimizer = Optimizer(learning_rate=0.05, warmup_steps=2)
+optimizer = Adam(learning_rate=0.05, warmup_steps=2)
 loop = Loop(steps=4)
 GIVEN = np.array([3.0, 4.0, 5.0], np.float32)
 

@@ -88,13 +88,15 @@ def test_average_follows_the_parameters():
     for state in states:
         average = 0.75 * average + 0.25 * state.params["w"]
         np.testing.assert_allclose(state.average["w"], average, rtol=1e-6)
-    chex.assert_trees_all_equal(states[-1].best_variables["params"], states[-1].average)
+    chex.assert_trees_all_equal(
+        states[-1].evaluation_variables["params"], states[-1].average
+    )
 
 
 def test_without_an_average_the_parameters_are_the_best():
     states, _ = steps(Loop(steps=3))
     assert states[-1].average is None
-    assert states[-1].best_variables["params"] is states[-1].params
+    assert states[-1].evaluation_variables["params"] is states[-1].params
 
 
 @pytest.mark.parametrize("accumulate", [1, 4])

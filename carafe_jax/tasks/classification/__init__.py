@@ -9,7 +9,7 @@ from carafe_jax.tasks.classification.data import (
 from carafe_jax.tasks.classification.data import (
     ClassificationData as ClassificationData,
 )
-from carafe_jax.tasks.classification.data import Source as Source
+from carafe_jax.tasks.classification.data import SourceContents as SourceContents
 from carafe_jax.tasks.classification.loading import load as load
 from carafe_jax.tasks.classification.loss import CrossEntropy as CrossEntropy
 from carafe_jax.tasks.classification.prediction import (
@@ -25,7 +25,7 @@ __all__ = [
     "ClassificationRun",
     "ClassificationTask",
     "CrossEntropy",
-    "Source",
+    "SourceContents",
     "TrainedClassifier",
     "load",
 ]

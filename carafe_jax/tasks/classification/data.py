@@ -88,7 +88,7 @@ class ClassificationData:
         check("crop_ratio", self.crop_ratio, rule, holds=0 < low <= high)
 
 
-class Source(NamedTuple):
+class SourceContents(NamedTuple):
     """Contents of a source of labelled images."""
 
     classes: tuple[str, ...]
@@ -97,14 +97,14 @@ class Source(NamedTuple):
     test_images: int
 
 
-def describe_source(data: ClassificationData) -> Source:
+def describe_source(data: ClassificationData) -> SourceContents:
     """Return the classes and the number of images, without reading an image.
 
     Raises:
         RefusedError: If the source cannot be used (see `open_labelled_images`).
     """
     train, test = _open(data, "train"), _open(data, "test")
-    return Source(train.classes, len(train), len(test))
+    return SourceContents(train.classes, len(train), len(test))
 
 
 def training_batches(
@@ -119,7 +119,7 @@ def training_batches(
     place.
 
     Args:
-        data: Source, sizes and seed.
+        data: SourceContents, sizes and seed.
         process_index: Which of the processes this is, as `jax.process_index()`.
         process_count: How many make each batch together, as `jax.process_count()`.
 
@@ -147,7 +147,7 @@ def training_batches(
     )
 
 
-def test_batches(
+def evaluation_batches(
     data: ClassificationData,
     *,
     batch_size: int | None = None,
@@ -160,7 +160,7 @@ def test_batches(
     fill are not valid, nor are unreadable images.
 
     Args:
-        data: Source and sizes.
+        data: SourceContents and sizes.
         batch_size: Images in a batch, over all processes together; by default that of
             training.
         process_index: Which of the processes this is, as `jax.process_index()`.

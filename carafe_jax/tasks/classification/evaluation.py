@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.classification.data import describe_source, test_batches
-from carafe_jax.tasks.classification.evaluator import TestSetEvaluator
+from carafe_jax.tasks.classification.data import describe_source, evaluation_batches
+from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
 from carafe_jax.tasks.classification.report import COLUMNS
 from carafe_jax.tasks.tables import draw_table, write_table
@@ -48,12 +48,12 @@ def evaluate(
             f"{_some(described.classes)}."
         )
     batches = track(
-        test_batches(data),
+        evaluation_batches(data),
         description="classifying",
         total=-(-described.test_images // batch_size),
         console=console,
     )
-    evaluator = TestSetEvaluator(trained.logits_of, data)
+    evaluator = ClassifierEvaluator(trained.logits_of, data)
     results = {trained.name: evaluator.measure(trained.variables, batches)}
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "quality.csv", results)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from carafe_jax.tasks.classification.data import (
     ClassificationData,
     ClassificationTestBatch,
-    test_batches,
+    evaluation_batches,
 )
 from carafe_jax.train import (
     ShardedPredictor,
@@ -24,12 +24,11 @@ Logits = Callable[[Variables, Any], Float[Array, "n k"]]
 """Returns the logits of images, RGB in [0, 255]."""
 
 
-class TestSetEvaluator:
+class ClassifierEvaluator:
     """Measures a classifier over the whole test set, each process its part of it."""
 
     name = "test"
     every = None
-    __test__ = False  # It is no test of pytest's.
 
     def __init__(self, logits: Logits, data: ClassificationData) -> None:
         """Read no image yet."""
@@ -45,12 +44,12 @@ class TestSetEvaluator:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return top-1, top-5 and the loss, means over the test images."""
-        batches = test_batches(
+        batches = evaluation_batches(
             self._data,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        return self.measure(state.best_variables, batches)
+        return self.measure(state.evaluation_variables, batches)
 
     def measure(self, variables: Variables, batches: Iterable[Any]) -> dict[str, float]:
         """Return the means over the valid images of test batches."""

@@ -16,11 +16,11 @@ from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification.data import (
     ClassificationBatch,
     ClassificationData,
-    Source,
+    SourceContents,
     describe_source,
     training_batches,
 )
-from carafe_jax.tasks.classification.evaluator import TestSetEvaluator
+from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.tables import Results
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
@@ -37,7 +37,7 @@ class ClassificationTask:
         loss: CrossEntropy,
         data: ClassificationData,
         *,
-        source: Source | None = None,
+        source: SourceContents | None = None,
         jitter: ColourJitter | None = None,
         network_name: str = "network",
     ) -> None:
@@ -48,7 +48,7 @@ class ClassificationTask:
         self._jitter = jitter or ColourJitter()
         self._dtype = network.dtype
         self._network_name = network_name
-        self._evaluator = TestSetEvaluator(self.logits, data)
+        self._evaluator = ClassifierEvaluator(self.logits, data)
 
     def steps_per_epoch(self) -> int:
         """Return the whole batches of the training images, without what is left over.

@@ -17,7 +17,7 @@ from carafe_jax.losses import (
 )
 from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from carafe_jax.tasks.inpainting.evaluation import report_fills
-from carafe_jax.tasks.inpainting.evaluator import TestSetEvaluator, part
+from carafe_jax.tasks.inpainting.evaluator import FillEvaluator, part
 from carafe_jax.tasks.inpainting.loss import AdversarialLoss, ReconstructionLoss
 from carafe_jax.tasks.inpainting.task import (
     batches_of_process,
@@ -57,7 +57,7 @@ class AdversarialInpaintingTask:
         """Open nothing yet."""
         self._networks = {"generator": generator, "discriminator": discriminator}
         self._data, self._loss, self._adversary = data, loss, adversary
-        self._evaluator = TestSetEvaluator(generator, data, part="generator")
+        self._evaluator = FillEvaluator(generator, data, part="generator")
         self.report = functools.partial(
             report_fills,
             self._evaluator,

@@ -18,8 +18,8 @@ from carafe_jax.tasks.inpainting.report import COLUMNS
 from carafe_jax.tasks.inpainting.task import InpaintingTask
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import (
+    Adam,
     Loop,
-    Optimizer,
     changes_no_number,
     joint_learning_rates,
 )
@@ -45,7 +45,7 @@ class InpaintingRun(RunConfig):
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss()
     """What is minimised."""
-    optimizer: Optimizer = Optimizer(learning_rate=2e-3)
+    optimizer: Adam = Adam(learning_rate=2e-3)
     """How it is minimised."""
     sample_rows: int = changes_no_number(6)
     """Pictures in samples.png."""
@@ -69,18 +69,16 @@ class InpaintingRun(RunConfig):
         )
 
 
-_ADAM = Optimizer(
-    learning_rate=1e-4, beta1=0.5, beta2=0.9, decay="none", warmup_steps=0
-)
+_ADAM = Adam(learning_rate=1e-4, beta1=0.5, beta2=0.9, decay="none", warmup_steps=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialOptimizers:
     """One optimizer for each network; Adam as in section 5.1."""
 
-    generator: Optimizer = _ADAM
+    generator: Adam = _ADAM
     """Of the generator."""
-    discriminator: Optimizer = _ADAM
+    discriminator: Adam = _ADAM
     """Of the discriminator."""
 
     def transformation(self, steps: int) -> optax.GradientTransformation:

@@ -116,20 +116,20 @@ class InpaintingData:
         check_fractions("crop_fraction", self.crop_fraction)
 
 
-class Source(NamedTuple):
+class SourceContents(NamedTuple):
     """Contents of a source of photographs."""
 
     training_images: int
     test_images: int
 
 
-def describe_source(data: InpaintingData) -> Source:
+def describe_source(data: InpaintingData) -> SourceContents:
     """Return the number of photographs, without reading one of a folder.
 
     Raises:
         RefusedError: If the source cannot be used (see `open_photographs`).
     """
-    return Source(len(_open(data, "train")), len(_open(data, "test")))
+    return SourceContents(len(_open(data, "train")), len(_open(data, "test")))
 
 
 def training_batches(
@@ -146,7 +146,7 @@ def training_batches(
     takes its place.
 
     Args:
-        data: Source, sizes and seed.
+        data: SourceContents, sizes and seed.
         process_index: Which of the processes this is, as `jax.process_index()`.
         process_count: How many make each batch together, as `jax.process_count()`.
 
@@ -175,20 +175,20 @@ def training_batches(
     )
 
 
-def test_batches(
+def evaluation_batches(
     data: InpaintingData,
     *,
     batch_size: int | None = None,
     process_index: int = 0,
     process_count: int = 1,
 ) -> "BatchIterator[InpaintingTestBatch]":
-    """Iterate once over exactly the whole test set, see `TestExamples`.
+    """Iterate once over exactly the whole test set, see `HeldOutExamples`.
 
     Every process gets as many batches, all of one size. What the examples do not fill
     is not valid.
 
     Args:
-        data: Source, sizes and seed.
+        data: SourceContents, sizes and seed.
         batch_size: Crops in a batch, over all processes together; by default that of
             training.
         process_index: Which of the processes this is, as `jax.process_index()`.
@@ -208,7 +208,7 @@ def test_batches(
         process_index=process_index,
         process_count=process_count,
     )
-    examples = open_test_examples(data)
+    examples = open_held_out_examples(data)
     return batches_of_all(
         examples.__getitem__,
         blank=_blank(data.crop_size),
@@ -219,7 +219,7 @@ def test_batches(
 
 
 @dataclasses.dataclass(frozen=True)
-class TestExamples:
+class HeldOutExamples:
     """The test set: fixed crops with fixed holes, made when they are asked for.
 
     Each test photograph that is used gives `data.test_crops` crops, one after another.
@@ -227,8 +227,6 @@ class TestExamples:
     `data.test_seed`; not on the machine, the process or `data.seed`. Those of an
     unreadable photograph are not valid.
     """
-
-    __test__ = False  # For pytest, which takes classes of such names for tests.
 
     data: InpaintingData
     photographs: Photographs
@@ -255,11 +253,11 @@ class TestExamples:
         return InpaintingTestBatch(**example, valid=np.array(True))
 
 
-def open_test_examples(data: InpaintingData) -> TestExamples:
+def open_held_out_examples(data: InpaintingData) -> HeldOutExamples:
     """Open the test set.
 
     Args:
-        data: Source, sizes and seed.
+        data: SourceContents, sizes and seed.
 
     Returns:
         Examples by index: dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
@@ -272,7 +270,7 @@ def open_test_examples(data: InpaintingData) -> TestExamples:
     count = min(len(photographs), data.test_photographs or len(photographs))
     chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
     unreadable = UnreadableImages(photographs, data.unreadable_limit)
-    return TestExamples(data, photographs, tuple(chosen), unreadable)
+    return HeldOutExamples(data, photographs, tuple(chosen), unreadable)
 
 
 def stack_examples(examples: Iterable[InpaintingTestBatch]) -> InpaintingTestBatch:

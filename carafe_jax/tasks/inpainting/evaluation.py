@@ -20,15 +20,15 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
+    HeldOutExamples,
     InpaintingBatch,
     InpaintingData,
     InpaintingTestBatch,
-    TestExamples,
-    open_test_examples,
+    open_held_out_examples,
     stack_examples,
 )
 from carafe_jax.tasks.inpainting.evaluator import (
-    TestSetEvaluator,
+    FillEvaluator,
     quality_of_each,
     spread,
 )
@@ -114,7 +114,7 @@ def evaluate(
       The exit status, 0.
     """
     data = options.of(trained.data, source)
-    examples = open_test_examples(data)
+    examples = open_held_out_examples(data)
     methods = _methods(trained, batch_size, options, console)
     measured = measure_fills(examples, methods, batch_size=batch_size, console=console)
     output.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def evaluate(
 
 
 def report_fills(
-    evaluator: TestSetEvaluator,
+    evaluator: FillEvaluator,
     state: TrainState,
     *,
     data: InpaintingData,
@@ -165,7 +165,7 @@ def report_fills(
     )
     sheet.save(workdir / "samples.png")
     measured = measure_fills(
-        open_test_examples(data),
+        open_held_out_examples(data),
         _FILLS,
         batch_size=data.batch_size,
         console=console,
@@ -174,7 +174,7 @@ def report_fills(
 
 
 def measure_fills(
-    examples: TestExamples,
+    examples: HeldOutExamples,
     methods: Mapping[str, Fill],
     *,
     batch_size: int,
@@ -218,7 +218,7 @@ def measure_fills(
 
 
 def draw_fills(
-    examples: TestExamples, methods: Mapping[str, Fill], *, rows: int
+    examples: HeldOutExamples, methods: Mapping[str, Fill], *, rows: int
 ) -> Image.Image:
     """Return a sheet of test pictures from all over the set, and their fills."""
     spread_out = spread(len(examples), count=rows).tolist()
@@ -233,7 +233,7 @@ def draw_fills(
 
 
 def _readable(
-    examples: TestExamples, rows: Iterable[int]
+    examples: HeldOutExamples, rows: Iterable[int]
 ) -> InpaintingTestBatch | None:
     """Return the examples of these rows that can be read; None where none can."""
     read = [example for row in rows if (example := examples[row])["valid"]]

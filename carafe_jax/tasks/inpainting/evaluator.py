@@ -14,9 +14,9 @@ from carafe_jax.tasks.inpainting import report
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    open_test_examples,
+    evaluation_batches,
+    open_held_out_examples,
     stack_examples,
-    test_batches,
 )
 from carafe_jax.train import (
     ShardedPredictor,
@@ -67,12 +67,11 @@ class Filler:
         }
 
 
-class TestSetEvaluator:
+class FillEvaluator:
     """Measures a network over the whole test set, each process its part of it."""
 
     name = "test"
     every = None
-    __test__ = False  # It is no test of pytest's.
 
     def __init__(
         self, network: nn.Module, data: InpaintingData, *, part: str | None = None
@@ -97,7 +96,7 @@ class TestSetEvaluator:
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return the means over the test images of what `quality_of_each` measures."""
-        batches = test_batches(
+        batches = evaluation_batches(
             self._data,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -106,7 +105,7 @@ class TestSetEvaluator:
 
     def samples(self, state: TrainState, *, count: int) -> dict[str, np.ndarray]:
         """Return some examples from all over the test set, and their fills."""
-        examples = open_test_examples(self._data)
+        examples = open_held_out_examples(self._data)
         rows = spread(len(examples), count=count).tolist()
         some = stack_examples([examples[row] for row in rows])
         return self._fill.with_truth(self.variables(state), some)
@@ -120,7 +119,7 @@ class TestSetEvaluator:
 
     def variables(self, state: TrainState) -> Variables:
         """Return the variables of the network that is measured."""
-        variables = state.best_variables
+        variables = state.evaluation_variables
         return variables if self._part is None else part(variables, self._part)
 
 

@@ -16,7 +16,7 @@ from carafe_jax.tasks.inpainting.data import (
     training_batches,
 )
 from carafe_jax.tasks.inpainting.evaluation import report_fills
-from carafe_jax.tasks.inpainting.evaluator import TestSetEvaluator
+from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.loss import ReconstructionLoss
 from carafe_jax.train import Auxiliary, Batches, Evaluator, Variables
 
@@ -37,7 +37,7 @@ class InpaintingTask:
     ) -> None:
         """Open nothing yet."""
         self._network, self._loss, self._data = network, loss, data
-        self._evaluator = TestSetEvaluator(network, data)
+        self._evaluator = FillEvaluator(network, data)
         self.report = functools.partial(
             report_fills,
             self._evaluator,

@@ -30,7 +30,7 @@ from carafe_jax.tasks.classification import (
     ClassificationData,
     ClassificationTask,
     CrossEntropy,
-    Source,
+    SourceContents,
 )
 from carafe_jax.train import SGD, Loop
 from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
@@ -161,7 +161,9 @@ def compile_step(
         source="", image_size=config.image_size, batch_size=batch_size
     )
     names = tuple(map(str, range(config.classes)))
-    task = ClassificationTask(model, CrossEntropy(), data, source=Source(names, 0, 0))
+    task = ClassificationTask(
+        model, CrossEntropy(), data, source=SourceContents(names, 0, 0)
+    )
     loop = Loop(steps=1, fully_sharded=config.fully_sharded)
     state = abstract_state(task, SGD(), loop, mesh=mesh)
     began = time.perf_counter()

@@ -29,7 +29,7 @@ from carafe_jax.tasks.classification import (
     ClassificationData,
     ClassificationTask,
     CrossEntropy,
-    Source,
+    SourceContents,
 )
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch
 from carafe_jax.train.step import init_state, make_train_step
@@ -113,7 +113,7 @@ def _prepare(config: Speed, downsampler: Downsampler) -> Network:
         source="", image_size=config.image_size, batch_size=config.batch_size
     )
     classes = tuple(map(str, range(1000)))
-    source = Source(classes, 0, 0)
+    source = SourceContents(classes, 0, 0)
     task = ClassificationTask(model, CrossEntropy(), data, source=source)
     mesh, loop = make_mesh(), Loop(steps=1)
     rng = np.random.default_rng(0)

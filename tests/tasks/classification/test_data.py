@@ -119,7 +119,7 @@ def test_processes_share_the_examples_of_one(folder, count):
 def test_whole_test_set_is_seen_once(folder, batch_size, count):
     shards = [
         list(
-            task.test_batches(
+            task.evaluation_batches(
                 make(folder),
                 batch_size=batch_size,
                 process_index=index,
@@ -161,7 +161,7 @@ def test_image_after_an_unreadable_one_takes_its_place(folder, caplog):
 def test_unreadable_test_image_is_not_valid(folder, caplog):
     damage(folder, "val/sea/0.JPEG")
     with caplog.at_level(logging.WARNING):
-        batches = list(task.test_batches(make(folder)))
+        batches = list(task.evaluation_batches(make(folder)))
     valid = np.concatenate([batch["valid"] for batch in batches])
     assert valid.sum() == 6
     assert "sea/0.JPEG" in caplog.text
@@ -174,7 +174,7 @@ def test_too_many_unreadable_images_are_an_error(folder):
         TooManyUnreadableImagesError,
         match=r"`unreadable_limit` allows 1 .* got 2: .*0.JPEG",
     ):
-        list(task.test_batches(data))
+        list(task.evaluation_batches(data))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
         take(training_batches(data), 3)
 
 
-@pytest.mark.parametrize("batches", [training_batches, task.test_batches])
+@pytest.mark.parametrize("batches", [training_batches, task.evaluation_batches])
 def test_source_without_a_readable_image_is_an_error(folder, batches):
     for path in folder.rglob("*.JPEG"):
         path.write_bytes(b"no image")
@@ -232,6 +232,6 @@ def test_folder_without_splits_is_split_by_a_hash(tmp_path):
 
 
 def test_missing_folder_is_refused(tmp_path):
-    for batches in (training_batches, task.test_batches):
+    for batches in (training_batches, task.evaluation_batches):
         with pytest.raises(RefusedError, match="`source` must be an existing folder"):
             batches(make(tmp_path / "nowhere"))

@@ -20,7 +20,7 @@ from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
     InpaintingTestBatch,
-    open_test_examples,
+    open_held_out_examples,
     stack_examples,
     training_batches,
 )
@@ -49,7 +49,7 @@ def greys(tmp_path) -> InpaintingData:
 
 
 def whole_test(data: InpaintingData) -> InpaintingTestBatch:
-    return stack_examples(open_test_examples(data))
+    return stack_examples(open_held_out_examples(data))
 
 
 def which(batch) -> list[int]:
@@ -188,7 +188,7 @@ def test_fewer_test_photographs_are_some_of_all(greys):
 
 
 def test_test_examples_come_by_index(greys):
-    examples = open_test_examples(greys)
+    examples = open_held_out_examples(greys)
     assert len(examples) == 6
     whole = whole_test(greys)
     assert_same(examples[4], jax.tree.map(lambda x: x[4], whole))
@@ -213,7 +213,7 @@ def test_test_examples_are_the_same_in_another_process(tmp_path):
     program = (
         "import sys, numpy as np, carafe_jax.tasks.inpainting.data as d\n"
         "data = d.InpaintingData(crop_size=16, batch_size=4, test_crops=3)\n"
-        "np.savez(sys.argv[1], **d.stack_examples(d.open_test_examples(data)))\n"
+        "np.savez(sys.argv[1], **d.stack_examples(d.open_held_out_examples(data)))\n"
     )
     path = tmp_path / "examples.npz"
     environment = os.environ | {"PYTHONHASHSEED": "7"}
@@ -283,7 +283,7 @@ def test_refuses_processes_that_cannot_share(processes, message):
         training_batches(SMALL, **processes)
 
 
-@pytest.mark.parametrize("make", [training_batches, open_test_examples])
+@pytest.mark.parametrize("make", [training_batches, open_held_out_examples])
 def test_refuses_crops_larger_than_every_photograph(make):
     with pytest.raises(
         ValueError,
@@ -339,7 +339,7 @@ def test_too_many_unreadable_photographs_are_an_error(greys):
         take(data, 1)
 
 
-@pytest.mark.parametrize("make", [training_batches, task.test_batches])
+@pytest.mark.parametrize("make", [training_batches, task.evaluation_batches])
 def test_source_without_a_readable_photograph_is_an_error(greys, make):
     data = dataclasses.replace(greys, crop_size=40)
     message = r"`source` must hold images that .*\(20 x 24 pixels, a side under 40\)"
@@ -358,7 +358,7 @@ def test_worker_processes_make_the_same_batches(greys):
 def test_processes_see_the_whole_test_set_once(greys, batch_size, count):
     shards = [
         list(
-            task.test_batches(
+            task.evaluation_batches(
                 greys, batch_size=batch_size, process_index=i, process_count=count
             )
         )

@@ -50,8 +50,8 @@ def with_seed(run: Run, seed: int, *, name: str) -> Run:
 def repeat_over_seeds(
     base: Run,
     methods: Mapping[str, Callable[[Run], Run]],
-    seeds: Sequence[int],
     *,
+    seeds: Sequence[int],
     console: Console,
 ) -> int:
     """Make a run with each method and each seed; print and write means over the seeds.
@@ -67,17 +67,28 @@ def repeat_over_seeds(
 
     Returns:
       The exit status: that of the first run that did not end, else 0.
+
+    Raises:
+      RefusedError: The runs are those of several processes.
     """
-    tables: dict[str, list[Results]] = {}
+    if base.distributed:
+        raise RefusedError(
+            "`base.distributed` must be False, got True: the runs of a comparison are "
+            "those of one process."
+        )
+    numbers: Numbers = {}
+    labels = _labels({name: make(base).network_name for name, make in methods.items()})
     for seed in seeds:
         for name, make in methods.items():
             run = with_seed(make(base), seed, name=name)
-            console.rule(Text(f"{run.network_name}, seed {seed}"))
+            console.rule(Text(f"{labels[name]}, seed {seed}"))
             if status := train_and_report(run, console):
                 return status
             table = read_table(run.workdir / "table.csv")
-            tables.setdefault(run.network_name, []).append(table)
-    numbers = _collect(tables)
+            trained = {labels[name]: table.pop(run.network_name)}
+            _add(numbers, trained)
+            # Classic fills, say, do not vary.
+            _add(numbers, {k: v for k, v in table.items() if k not in numbers})
     _write(base.workdir / "comparison.csv", numbers)
     length = f"{base.loop.epochs or base.loop.steps}"
     unit = "epochs" if base.loop.epochs else "steps"
@@ -87,22 +98,19 @@ def repeat_over_seeds(
     return 0
 
 
-def _collect(tables: Mapping[str, Sequence[Results]]) -> Numbers:
-    """Collect the numbers of each method; classic fills, say, do not vary."""
-    (first, *_), *_ = tables.values()
-    fixed = {
-        method: {name: [value] for name, value in row.items()}
-        for method, row in first.items()
-        if method not in tables
+def _labels(network_names: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of methods: the network's name, if no two have the same."""
+    names = list(network_names.values())
+    return {
+        method: name if names.count(name) == 1 else f"{name} ({method})"
+        for method, name in network_names.items()
     }
-    trained = {
-        method: {
-            name: [table[method][name] for table in repeated]
-            for name in repeated[0][method]
-        }
-        for method, repeated in tables.items()
-    }
-    return {**fixed, **trained}
+
+
+def _add(numbers: Numbers, results: Results) -> None:
+    for method, row in results.items():
+        for name, value in row.items():
+            numbers.setdefault(method, {}).setdefault(name, []).append(value)
 
 
 def _spread(values: list[float]) -> float:

@@ -33,6 +33,15 @@ class Start:
 class ReportingTask(Task, Protocol):
     """A task to train that also makes the table and the pictures at the end."""
 
+    def prepare(self, workdir: pathlib.Path) -> None:
+        """Write what loading the run needs beside its configuration.
+
+        Raises:
+          RefusedError: The data are not those that the run in the folder has begun
+            with.
+        """
+        ...
+
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
     ) -> Results:
@@ -42,7 +51,7 @@ class ReportingTask(Task, Protocol):
 
 @runtime_checkable
 class SourcedData(Protocol):
-    """What the data of every task say of themselves."""
+    """Fields common to the data of all tasks."""
 
     @property
     def source(self) -> str:
@@ -57,7 +66,7 @@ class SourcedData(Protocol):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What the runs of all tasks have in common."""
+    """Fields common to the runs of all tasks."""
 
     task: ClassVar[str]
     """Name of the task in the registry and in config.json."""
@@ -73,9 +82,9 @@ class RunConfig:
     data: SourcedData
     """Where the images come from."""
     optimizer: Optimizer
-    """How the loss is minimised."""
+    """Optimizer and schedule."""
     start: Start = Start()
-    """What the run starts from."""
+    """Weights that the run starts from."""
     distributed: bool = changes_no_number(False)
     """This is one of several processes, one a host, that all run this command. They are
     recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
@@ -83,7 +92,7 @@ class RunConfig:
 
     @property
     def network_name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         raise NotImplementedError
 
     @property

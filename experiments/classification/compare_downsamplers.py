@@ -62,7 +62,7 @@ def main(config: Comparison, console: Console) -> int:
         return dataclasses.replace(base, network=network)
 
     methods = {name: functools.partial(make, name) for name in config.downsamplers}
-    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
+    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def main(config: Comparison, console: Console) -> int:
         return dataclasses.replace(base, generator=generator)
 
     methods = {name: functools.partial(make, name) for name in _NETWORKS}
-    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
+    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(config: Comparison, console: Console) -> int:
         return dataclasses.replace(base, network=network)
 
     methods = {name: functools.partial(make, name) for name in config.resamplers}
-    return repeat_over_seeds(config.base, methods, config.seeds, console=console)
+    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
 
 
 if __name__ == "__main__":

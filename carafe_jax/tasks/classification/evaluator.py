@@ -1,27 +1,25 @@
 """Measures a classifier over the whole test set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from carafe_jax.tasks.classification.data import (
     ClassificationData,
     ClassificationTestBatch,
     evaluation_batches,
 )
+from carafe_jax.tasks.classification.logits import Logits
+from carafe_jax.tasks.classification.quality import measure_each
 from carafe_jax.train import (
     ShardedPredictor,
     TrainState,
     Variables,
     mean_over_examples,
 )
-
-Logits = Callable[[Variables, Any], Float[Array, "n k"]]
-"""Returns the logits of images, RGB in [0, 255]."""
 
 
 class ClassifierEvaluator:
@@ -54,17 +52,3 @@ class ClassifierEvaluator:
     def measure(self, variables: Variables, batches: Iterable[Any]) -> dict[str, float]:
         """Return the means over the valid images of test batches."""
         return mean_over_examples(self._measure(variables, batches))
-
-
-def measure_each(
-    logits: Float[Array, "n k"], label: Int[Array, "n"]
-) -> dict[str, Float[Array, "n"]]:
-    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss."""
-    of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
-    # Ties count against the network, or a constant one would always be right.
-    above = (logits >= of_label).sum(-1) - 1
-    return {
-        "top1": (above < 1).astype(jnp.float32),
-        "top5": (above < 5).astype(jnp.float32),
-        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-    }

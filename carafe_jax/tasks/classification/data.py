@@ -21,8 +21,12 @@ from carafe_jax.data import (
     upright_size,
 )
 from carafe_jax.data.arguments import check, check_fractions, check_positive
-from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
-from carafe_jax.train.config import changes_no_number
+from carafe_jax.tasks.data_fields import (
+    batch_options,
+    check_image_data,
+    process_shard,
+)
+from carafe_jax.train import changes_no_number
 
 
 class ClassificationBatch(TypedDict):
@@ -77,7 +81,7 @@ class ClassificationData:
     """Batches made ahead, in each process."""
 
     def __post_init__(self) -> None:
-        check_reading(self)
+        check_image_data(self)
         check_positive("image_size", self.image_size)
         rule = f"be at least `image_size`, {self.image_size}"
         holds = self.resize_size >= self.image_size
@@ -133,7 +137,9 @@ def training_batches(
         TooManyUnreadableImagesError: Later, if more than `unreadable_limit` images are
             unreadable.
     """
-    shard = shard_of(data, process_index=process_index, process_count=process_count)
+    shard = process_shard(
+        data, process_index=process_index, process_count=process_count
+    )
     images = _open(data, "train")
     unreadable = UnreadableImages(images, data.unreadable_limit)
     return endless_batches(
@@ -143,7 +149,7 @@ def training_batches(
         count=len(images),
         seed=data.seed,
         shard=shard,
-        loading=loading_of(data),
+        options=batch_options(data),
     )
 
 
@@ -173,7 +179,7 @@ def evaluation_batches(
         RefusedError: As by `training_batches`.
         TooManyUnreadableImagesError: As by `training_batches`.
     """
-    shard = shard_of(
+    shard = process_shard(
         data,
         batch_size=batch_size,
         process_index=process_index,
@@ -187,7 +193,7 @@ def evaluation_batches(
         blank=_blank(data.image_size),
         count=len(images),
         shard=shard,
-        loading=loading_of(data),
+        options=batch_options(data),
     )
 
 

@@ -31,8 +31,12 @@ from carafe_jax.data.arguments import (
 )
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
-from carafe_jax.train.config import changes_no_number
+from carafe_jax.tasks.data_fields import (
+    batch_options,
+    check_image_data,
+    process_shard,
+)
+from carafe_jax.train import changes_no_number
 
 # An epoch of fewer is made longer: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).
@@ -102,7 +106,7 @@ class InpaintingData:
     """Batches made ahead, in each process."""
 
     def __post_init__(self) -> None:
-        check_reading(self)
+        check_image_data(self)
         check_positive("test_crops", self.test_crops)
         value = self.test_photographs
         rule = "be positive or None"
@@ -160,7 +164,9 @@ def training_batches(
         TooManyUnreadableImagesError: Later, if more than `unreadable_limit` photographs
             are unreadable.
     """
-    shard = shard_of(data, process_index=process_index, process_count=process_count)
+    shard = process_shard(
+        data, process_index=process_index, process_count=process_count
+    )
     photographs = _open(data, "train")
     unreadable = UnreadableImages(photographs, data.unreadable_limit)
     return endless_batches(
@@ -171,7 +177,7 @@ def training_batches(
         visits=math.ceil(_VISITS_IN_AN_EPOCH / len(photographs)),
         seed=data.seed,
         shard=shard,
-        loading=loading_of(data),
+        options=batch_options(data),
     )
 
 
@@ -202,7 +208,7 @@ def evaluation_batches(
         RefusedError: As by `training_batches`.
         TooManyUnreadableImagesError: As by `training_batches`.
     """
-    shard = shard_of(
+    shard = process_shard(
         data,
         batch_size=batch_size,
         process_index=process_index,
@@ -214,7 +220,7 @@ def evaluation_batches(
         blank=_blank(data.crop_size),
         count=len(examples),
         shard=shard,
-        loading=loading_of(data),
+        options=batch_options(data),
     )
 
 

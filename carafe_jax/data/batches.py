@@ -16,11 +16,11 @@ Example = TypeVar("Example")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Loading:
-    """How batches are made ahead; changes no number."""
+class BatchOptions:
+    """Options for making batches ahead; they change no number."""
 
     threads: int
-    """Threads of each process that make examples; 0 makes each when it is asked for."""
+    """Threads of each process that make examples; 0 makes each on demand."""
     prefetch_batches: int
     """Batches made ahead, in each process."""
     processes: int = 0
@@ -65,12 +65,12 @@ def endless_batches(
     visits: int = 1,
     seed: int,
     shard: ProcessShard,
-    loading: Loading,
+    options: BatchOptions,
 ) -> "BatchIterator[Example]":
     """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
-    `get_state()` of the iterator is a small dict, and `set_state` goes on from it bit
+    `get_state()` of the iterator is a small dict, and `set_state` resumes from it bit
     for bit.
 
     Args:
@@ -80,7 +80,7 @@ def endless_batches(
         visits: How often an epoch visits each.
         seed: Of the order and of the generators.
         shard: Size of a batch, and which part of it to make.
-        loading: Threads, processes and batches made ahead.
+        options: Threads, processes and batches made ahead.
 
     Returns:
         Batches of `shard.local_size` examples, stacked.
@@ -94,7 +94,7 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return iter(_batches(examples, shard, loading))
+    return iter(_batches(examples, shard, options))
 
 
 def batches_of_all(
@@ -103,7 +103,7 @@ def batches_of_all(
     blank: Example,
     count: int,
     shard: ProcessShard,
-    loading: Loading,
+    options: BatchOptions,
 ) -> "BatchIterator[Example]":
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
@@ -114,14 +114,14 @@ def batches_of_all(
             batch has the same size, and every process as many.
         count: Number of examples.
         shard: Size of a batch, and which part of it to make.
-        loading: Threads, processes and batches made ahead.
+        options: Threads, processes and batches made ahead.
 
     Returns:
         Batches of `shard.local_size` examples, stacked.
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, loading))
+    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, options))
 
 
 def _padded(
@@ -139,24 +139,24 @@ def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) 
 
 
 def _batches(
-    examples: "grain.MapDataset", shard: ProcessShard, loading: Loading
+    examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
 ) -> "grain.IterDataset":
     own = examples
     if shard.process_count > 1:
         # Chosen last: whoever makes an example, its place in the whole order seeds it.
         take = functools.partial(_of_shard, examples=examples, shard=shard)
         own = grain.MapDataset.range(len(examples) // shard.process_count).map(take)
-    options = grain.ReadOptions(
-        num_threads=loading.threads,
-        prefetch_buffer_size=loading.prefetch_batches * shard.local_size,
+    reading = grain.ReadOptions(
+        num_threads=options.threads,
+        prefetch_buffer_size=options.prefetch_batches * shard.local_size,
     )
-    batches = own.to_iter_dataset(options).batch(shard.local_size)
-    if loading.processes:
+    batches = own.to_iter_dataset(reading).batch(shard.local_size)
+    if options.processes:
         if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
             flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(
             grain.MultiprocessingOptions(
-                num_workers=loading.processes, per_worker_buffer_size=2
+                num_workers=options.processes, per_worker_buffer_size=2
             )
         )
     return batches

@@ -1,19 +1,23 @@
-"""Photographs that are decoded when they are first read, and then held in memory."""
+"""Photographs that are decoded on the first access, and then held in memory."""
 
 import dataclasses
+import threading
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from carafe_jax.data.decoding import decode_image
 from carafe_jax.data.sources.images import EncodedImages
-from carafe_jax.data.sources.process_lock import ProcessLock
 from carafe_jax.errors import RefusedError
 
 
 @dataclasses.dataclass
 class DecodedPhotographs:
-    """Photographs by index, decoded when they are read; several threads may read."""
+    """Photographs by index, decoded on demand; several threads may read.
+
+    A pickled copy, as other processes receive it, starts with an empty memory.
+    """
 
     images: EncodedImages
     minimum_side: int
@@ -24,9 +28,13 @@ class DecodedPhotographs:
     """Memory for decoded photographs. The first that are read and fit stay in it."""
 
     def __post_init__(self) -> None:
-        self._lock = ProcessLock()
+        self._lock = threading.Lock()
         self._kept: dict[int, np.ndarray] = {}
         self._bytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return type(self), tuple(values)
 
     def __len__(self) -> int:
         return len(self.images)

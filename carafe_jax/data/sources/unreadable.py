@@ -9,12 +9,12 @@ a known range and photographs that are too small are all unreadable.
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from carafe_jax.data.decoding import UNREADABLE
 from carafe_jax.data.sources.images import NamedImages
-from carafe_jax.data.sources.process_lock import ProcessLock
 from carafe_jax.errors import RefusedError
 
 _LOGGER = logging.getLogger(__name__)
@@ -44,7 +44,8 @@ class TooManyUnreadableImagesError(RefusedError):
 class UnreadableImages:
     """Reads examples of a source, and names and counts the images that are unreadable.
 
-    Several threads may read. A copy in another process counts by itself.
+    Several threads may read. A pickled copy, as other processes receive it, counts from
+    zero.
     """
 
     images: NamedImages
@@ -52,9 +53,12 @@ class UnreadableImages:
     """Images that may be unreadable before it is an error."""
 
     def __post_init__(self) -> None:
-        self._lock = ProcessLock()
+        self._lock = threading.Lock()
         self._reasons: dict[str, str] = {}
         self._any_readable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.images, self.limit)
 
     def read_or_next(self, index: int, read: Callable[[int], T]) -> T:
         """Return the example of an image, or of the first after it that can be read.

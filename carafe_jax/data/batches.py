@@ -1,4 +1,4 @@
-"""Examples by index -> batches in order, made ahead: the file that knows grain."""
+"""Examples by index -> batches in order, made ahead by grain."""
 
 import dataclasses
 import functools
@@ -24,26 +24,26 @@ class BatchOptions:
     prefetch_batches: int
     """Batches made ahead, in each process."""
     processes: int = 0
-    """Processes that make batches; 0 makes them in this one."""
+    """Processes that make batches; 0 uses the threads of this one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessShard:
-    """The part of each batch that a process makes.
+    """Shard of each batch that one process makes.
 
     Step n of all processes together holds the same examples in the same order whatever
     their number.
 
     Raises:
-        RefusedError: If the batch cannot be split evenly among the processes.
+      RefusedError: The batch cannot be split evenly among the processes.
     """
 
     batch_size: int
     """Examples in a batch, over all processes together."""
     process_index: int = 0
-    """Which of the processes this is, as `jax.process_index()`."""
+    """Index of this process, as `jax.process_index()`."""
     process_count: int = 1
-    """How many make each batch together, as `jax.process_count()`."""
+    """Number of processes, as `jax.process_count()`."""
 
     def __post_init__(self) -> None:
         count, index, size = self.process_count, self.process_index, self.batch_size
@@ -54,7 +54,7 @@ class ProcessShard:
 
     @property
     def local_size(self) -> int:
-        """Examples of a batch that are this process's."""
+        """Examples of a batch that this process makes."""
         return self.batch_size // self.process_count
 
 
@@ -74,16 +74,16 @@ def endless_batches(
     for bit.
 
     Args:
-        example: Makes an example of an index, with a generator for what is random in
-            it. It is sent to the worker processes.
-        count: Number of indices.
-        visits: How often an epoch visits each.
-        seed: Of the order and of the generators.
-        shard: Size of a batch, and which part of it to make.
-        options: Threads, processes and batches made ahead.
+      example: Makes an example of an index, with a generator for its random choices.
+        It is sent to the worker processes.
+      count: Number of indices.
+      visits: Visits of each in an epoch.
+      seed: Seed of the order and of the generators.
+      shard: Size of a batch, and the shard of it to make.
+      options: Threads, processes and batches made ahead.
 
     Returns:
-        Batches of `shard.local_size` examples, stacked.
+      Batches of `shard.local_size` examples, stacked.
     """
     examples = (
         grain.MapDataset.range(count)
@@ -108,16 +108,16 @@ def batches_of_all(
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
     Args:
-        example: Makes the example of an index, or returns None where there is none. It
-            is sent to the worker processes.
-        blank: Takes the place of missing examples, and fills the last batch up: every
-            batch has the same size, and every process as many.
-        count: Number of examples.
-        shard: Size of a batch, and which part of it to make.
-        options: Threads, processes and batches made ahead.
+      example: Makes the example of an index, or returns None if there is none. It
+        is sent to the worker processes.
+      blank: Takes the place of missing examples, and pads the last batch: every batch
+        has the same size, and every process the same number of batches.
+      count: Number of examples.
+      shard: Size of a batch, and the shard of it to make.
+      options: Threads, processes and batches made ahead.
 
     Returns:
-        Batches of `shard.local_size` examples, stacked.
+      Batches of `shard.local_size` examples, stacked.
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
@@ -132,7 +132,7 @@ def _padded(
 
 
 def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) -> Any:
-    """Return an example of a process, whose part of a batch is one piece of it."""
+    """Return an example of a process, whose shard of a batch is contiguous."""
     batch, place = divmod(index, shard.local_size)
     first = batch * shard.batch_size + shard.process_index * shard.local_size
     return examples[first + place]
@@ -143,7 +143,7 @@ def _batches(
 ) -> "grain.IterDataset":
     own = examples
     if shard.process_count > 1:
-        # Chosen last: whoever makes an example, its place in the whole order seeds it.
+        # Chosen last: an example is seeded by its place in the order of all processes.
         take = functools.partial(_of_shard, examples=examples, shard=shard)
         own = grain.MapDataset.range(len(examples) // shard.process_count).map(take)
     reading = grain.ReadOptions(

@@ -17,7 +17,7 @@ class DataFields(Protocol):
 
     @property
     def source(self) -> str:
-        """Name of the data: the path of a folder, say."""
+        """Path of a folder, or another name of the data."""
         ...
 
     @property

@@ -25,7 +25,7 @@ class DecodedPhotographs:
     sufficient_side: int | None = None
     """As in `decode_photograph`."""
     cache_bytes: int = 0
-    """Memory for decoded photographs. The first that are read and fit stay in it."""
+    """Memory for decoded photographs. The first that are read and fit are kept."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -44,17 +44,17 @@ class DecodedPhotographs:
         return self.images.name(index)
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Decode a photograph, or take it from memory.
+        """Return a photograph, decoded or from memory.
 
         Raises:
-            OSError, ValueError: (or another of `decoding.UNREADABLE`) If it is damaged
-                or too small.
+          OSError, ValueError: (or another of `decoding.UNREADABLE`) The photograph is
+            damaged or too small.
         """
         kept = self._kept.get(index)
         if kept is not None:
             return kept
         decoded = self._decode(index)
-        # Whoever has it from memory shares it.
+        # All readers share the array.
         decoded.setflags(write=False)
         with self._lock:
             fits = self._bytes + decoded.nbytes <= self.cache_bytes

@@ -435,3 +435,13 @@ def test_decoded_photographs_are_not_sent_to_other_processes(greys):
     expected = stack_examples(examples)
     assert len(pickle.dumps(examples)) == before
     assert_same(stack_examples(pickle.loads(pickle.dumps(examples))), expected)
+
+
+@pytest.mark.slow
+def test_worker_processes_evaluate_photographs_that_were_read_here(greys):
+    damage(greys, "test/10.png")
+    workers = dataclasses.replace(greys, worker_processes=1, read_threads=1)
+    dataset = InpaintingDataset(workers)
+    expected = stack_examples(dataset.held_out)
+    (batch,) = dataset.evaluation_batches(batch_size=6)
+    assert_same(batch, expected)

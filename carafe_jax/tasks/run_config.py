@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 
+from carafe_jax.tasks.data_fields import DataFields
 from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
     CheckpointChoice,
@@ -49,21 +50,6 @@ class ReportingTask(Task, Protocol):
         ...
 
 
-@runtime_checkable
-class SourcedData(Protocol):
-    """Fields common to the data of all tasks."""
-
-    @property
-    def source(self) -> str:
-        """Where the images come from."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Of the order of training."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Fields common to the runs of all tasks."""
@@ -79,7 +65,7 @@ class RunConfig:
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop
     """Length of the run, and how often it logs, evaluates and saves."""
-    data: SourcedData
+    data: DataFields
     """Where the images come from."""
     optimizer: Optimizer
     """Optimizer and schedule."""

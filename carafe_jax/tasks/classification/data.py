@@ -293,24 +293,6 @@ def training_batches(
     )
 
 
-def evaluation_batches(
-    data: ClassificationData,
-    *,
-    batch_size: int | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> "BatchIterator[ClassificationTestBatch]":
-    """Iterate once, as `ClassificationDataset.evaluation_batches`."""
-    return ClassificationDataset(data).evaluation_batches(
-        batch_size=batch_size, process_index=process_index, process_count=process_count
-    )
-
-
-def describe_source(data: ClassificationData) -> SourceContents:
-    """Return the contents of the source, as `ClassificationDataset.contents`."""
-    return ClassificationDataset(data).contents
-
-
 def _blank(size: int) -> ClassificationTestBatch:
     return ClassificationTestBatch(
         image=np.zeros((size, size, 3), np.uint8),

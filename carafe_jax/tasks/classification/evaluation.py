@@ -8,7 +8,7 @@ from rich.progress import track
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.classification.classes import some
-from carafe_jax.tasks.classification.data import describe_source, evaluation_batches
+from carafe_jax.tasks.classification.data import ClassificationDataset
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
 from carafe_jax.tasks.classification.logits import logits_of
@@ -48,23 +48,24 @@ def evaluate(
     data = dataclasses.replace(
         trained.data, source=source or trained.data.source, batch_size=batch_size
     )
-    described = describe_source(data)
-    if described.classes != trained.classes:
+    dataset = ClassificationDataset(data)
+    images = dataset.held_out.images
+    if images.classes != trained.classes:
         raise RefusedError(
             f"`source` must have the {len(trained.classes)} classes of the run, "
-            f"{some(trained.classes)}, got {len(described.classes)}: "
-            f"{some(described.classes)}."
+            f"{some(trained.classes)}, got {len(images.classes)}: "
+            f"{some(images.classes)}."
         )
     batches = track(
-        evaluation_batches(data),
+        dataset.evaluation_batches(),
         description="classifying",
-        total=-(-described.test_images // batch_size),
+        total=-(-len(images) // batch_size),
         console=console,
     )
     logits = logits_of(trained.network, dtype=trained.dtype)
-    evaluator = ClassifierEvaluator(logits, data)
+    evaluator = ClassifierEvaluator(logits, dataset)
     results = {trained.name: evaluator.measure(trained.variables, batches)}
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "quality.csv", results)
-    title = f"{described.test_images} test images of {data.source}, step {trained.step}"
+    title = f"{len(images)} test images of {data.source}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))

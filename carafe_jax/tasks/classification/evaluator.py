@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from carafe_jax.tasks.classification.data import (
-    ClassificationData,
+    ClassificationDataset,
     ClassificationTestBatch,
-    evaluation_batches,
 )
 from carafe_jax.tasks.classification.logits import Logits
 from carafe_jax.tasks.classification.quality import measure_each
@@ -28,7 +27,7 @@ class ClassifierEvaluator:
     name = "test"
     every = None
 
-    def __init__(self, logits: Logits, data: ClassificationData) -> None:
+    def __init__(self, logits: Logits, dataset: ClassificationDataset) -> None:
         """Read no image yet."""
 
         def measure(
@@ -38,12 +37,11 @@ class ClassifierEvaluator:
             return measure_each(logits(variables, batch["image"]), label)
 
         self._measure = ShardedPredictor(measure)
-        self._data = data
+        self._dataset = dataset
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return top-1, top-5 and the loss, means over the test images."""
-        batches = evaluation_batches(
-            self._data,
+        batches = self._dataset.evaluation_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )

@@ -16,9 +16,8 @@ from carafe_jax.tasks.classification.classes import claim_classes
 from carafe_jax.tasks.classification.data import (
     ClassificationBatch,
     ClassificationData,
+    ClassificationDataset,
     SourceContents,
-    describe_source,
-    training_batches,
 )
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.logits import logits_of, normalize
@@ -43,14 +42,15 @@ class ClassificationTask:
         network_name: str = "network",
     ) -> None:
         """Look up the classes of the data, unless `source` is given; open no image."""
-        self.source = describe_source(data) if source is None else source
+        self._dataset = ClassificationDataset(data)
+        self.source = self._dataset.contents if source is None else source
         self.network = network.make(len(self.source.classes))
         self._loss, self._data = loss, data
         self._jitter = jitter or ColourJitter()
         self._dtype = network.dtype
         self._network_name = network_name
         self.logits = logits_of(self.network, dtype=self._dtype)
-        self._evaluator = ClassifierEvaluator(self.logits, data)
+        self._evaluator = ClassifierEvaluator(self.logits, self._dataset)
 
     def steps_per_epoch(self) -> int:
         """Return the whole batches of the training images, without what is left over.
@@ -87,8 +87,7 @@ class ClassificationTask:
 
     def batches(self) -> Batches:
         """Open the training batches of this process."""
-        return training_batches(
-            self._data,
+        return self._dataset.training_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )

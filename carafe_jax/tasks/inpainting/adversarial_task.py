@@ -13,7 +13,11 @@ from carafe_jax.losses import (
     generator_loss,
     patch_weights,
 )
-from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
+from carafe_jax.tasks.inpainting.data import (
+    InpaintingBatch,
+    InpaintingData,
+    InpaintingDataset,
+)
 from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.joint_variables import join, part
 from carafe_jax.tasks.inpainting.loss import AdversarialLoss, ReconstructionLoss
@@ -47,9 +51,10 @@ class AdversarialInpaintingTask(FillingTask):
         sample_rows: int,
     ) -> None:
         """Open nothing yet."""
+        dataset = InpaintingDataset(data)
         super().__init__(
-            data,
-            evaluator=FillEvaluator(generator, data, part="generator"),
+            dataset,
+            evaluator=FillEvaluator(generator, dataset, part="generator"),
             network_name=network_name,
             sample_rows=sample_rows,
         )

@@ -334,24 +334,6 @@ def training_batches(
     )
 
 
-def evaluation_batches(
-    data: InpaintingData,
-    *,
-    batch_size: int | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> "BatchIterator[InpaintingTestBatch]":
-    """Iterate once, as `InpaintingDataset.evaluation_batches`."""
-    return InpaintingDataset(data).evaluation_batches(
-        batch_size=batch_size, process_index=process_index, process_count=process_count
-    )
-
-
-def describe_source(data: InpaintingData) -> SourceContents:
-    """Return the contents of the source, as `InpaintingDataset.contents`."""
-    return InpaintingDataset(data).contents
-
-
 def open_held_out_examples(data: InpaintingData) -> HeldOutExamples:
     """Open the test set, as `InpaintingDataset.held_out`."""
     return InpaintingDataset(data).held_out

@@ -18,7 +18,7 @@ from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    open_held_out_examples,
+    InpaintingDataset,
 )
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.loading import load
@@ -106,7 +106,7 @@ def evaluate(
     with console.status(f"loading {model}"):
         trained = load(model, which=which)
     data = options.applied_to(trained.data, source)
-    examples = open_held_out_examples(data)
+    examples = InpaintingDataset(data).held_out
     methods = {
         **_classic_fills(options, console),
         trained.name: trained.fill_batches(batch_size=batch_size),

@@ -11,10 +11,8 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.data import (
     HeldOutExamples,
     InpaintingBatch,
-    InpaintingData,
+    InpaintingDataset,
     InpaintingTestBatch,
-    evaluation_batches,
-    open_held_out_examples,
     stack_examples,
 )
 from carafe_jax.tasks.inpainting.filler import Filler
@@ -38,13 +36,13 @@ class FillEvaluator:
     every = None
 
     def __init__(
-        self, network: nn.Module, data: InpaintingData, *, part: str | None = None
+        self, network: nn.Module, dataset: InpaintingDataset, *, part: str | None = None
     ) -> None:
         """Read no photograph yet.
 
         Args:
           network: It fills holes.
-          data: Sizes and source of the test set.
+          dataset: Its test set is measured.
           part: Name of the network among several whose variables are one state's.
         """
 
@@ -54,14 +52,13 @@ class FillEvaluator:
             output: Any = network.apply(variables, batch["image"], batch["mask"])
             return quality_of_each(output.composed, batch)
 
-        self._data, self._part = data, part
+        self._dataset, self._part = dataset, part
         self._measure = ShardedPredictor(measure)
-        self._fill = Filler(network, batch_size=data.batch_size)
+        self._fill = Filler(network, batch_size=dataset.data.batch_size)
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return the means over the test images of what `quality_of_each` measures."""
-        batches = evaluation_batches(
-            self._data,
+        batches = self._dataset.evaluation_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -69,7 +66,7 @@ class FillEvaluator:
 
     def samples(self, state: TrainState, *, count: int) -> dict[str, np.ndarray]:
         """Return some examples from all over the test set, and their fills."""
-        some = readable_samples(open_held_out_examples(self._data), count=count)
+        some = readable_samples(self._dataset.held_out, count=count)
         return self._fill.with_truth(self.variables(state), some)
 
     def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:

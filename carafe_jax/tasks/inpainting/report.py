@@ -7,8 +7,7 @@ from rich.console import Console
 from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
-    InpaintingData,
-    open_held_out_examples,
+    InpaintingDataset,
 )
 from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.measuring import measure_fills
@@ -21,7 +20,7 @@ def report_fills(
     evaluator: FillEvaluator,
     state: TrainState,
     *,
-    data: InpaintingData,
+    dataset: InpaintingDataset,
     network_name: str,
     rows: int,
     path: pathlib.Path,
@@ -34,7 +33,7 @@ def report_fills(
     Args:
       evaluator: Of the network.
       state: Of the network.
-      data: Source and sizes of the test set.
+      dataset: Its test set is measured.
       network_name: Name of the network in the table.
       rows: Pictures of the sheet.
       path: PNG file of the sheet.
@@ -52,12 +51,12 @@ def report_fills(
     fills = {"biharmonic": biharmonic, network_name: samples["filled"]}
     draw_samples(truth, fills=fills).save(path)
     measured = measure_fills(
-        open_held_out_examples(data),
+        dataset.held_out,
         {
             "mean colour": classic_fills.mean_colour,
             "biharmonic": classic_fills.biharmonic,
         },
-        batch_size=data.batch_size,
+        batch_size=dataset.data.batch_size,
         console=console,
     )
     return {**measured.means(), network_name: numbers}

@@ -13,8 +13,7 @@ from rich.console import Console
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    describe_source,
-    training_batches,
+    InpaintingDataset,
 )
 from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.loss import ReconstructionLoss
@@ -30,7 +29,7 @@ class FillingTask:
 
     def __init__(
         self,
-        data: InpaintingData,
+        dataset: InpaintingDataset,
         *,
         evaluator: FillEvaluator,
         network_name: str,
@@ -39,23 +38,22 @@ class FillingTask:
         """Open nothing yet.
 
         Args:
-          data: Photographs and holes.
+          dataset: Photographs and holes.
           evaluator: Of the network that fills.
           network_name: Name of the network in tables.
           sample_rows: Pictures in samples.png.
         """
-        self._data, self._evaluator = data, evaluator
+        self._dataset, self._evaluator = dataset, evaluator
+        self._data = dataset.data
         self._network_name, self._sample_rows = network_name, sample_rows
 
     def steps_per_epoch(self) -> int:
         """Return the batches of one crop of each training photograph, at least one."""
-        images = describe_source(self._data).training_images
-        return max(1, images // self._data.batch_size)
+        return max(1, len(self._dataset.training) // self._data.batch_size)
 
     def batches(self) -> Batches:
         """Open this process's part of the training batches."""
-        return training_batches(
-            self._data,
+        return self._dataset.training_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -74,7 +72,7 @@ class FillingTask:
         return report_fills(
             self._evaluator,
             state,
-            data=self._data,
+            dataset=self._dataset,
             network_name=self._network_name,
             rows=self._sample_rows,
             path=workdir / "samples.png",
@@ -95,9 +93,10 @@ class InpaintingTask(FillingTask):
         sample_rows: int,
     ) -> None:
         """Open nothing yet."""
+        dataset = InpaintingDataset(data)
         super().__init__(
-            data,
-            evaluator=FillEvaluator(network, data),
+            dataset,
+            evaluator=FillEvaluator(network, dataset),
             network_name=network_name,
             sample_rows=sample_rows,
         )

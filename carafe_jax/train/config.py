@@ -9,10 +9,12 @@ from typing import Any
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.fields import (
     changes_no_number,
+    check_known,
     defaults_of,
     flatten,
     growing_fields,
     may_grow,
+    unstored_fields,
 )
 from carafe_jax.train.processes import is_first
 
@@ -168,8 +170,9 @@ def check_config(
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
     holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
-    may differ. Those of `may_grow` may be larger than they were; `config.json` then
-    takes the new values. A field that was not stored had its default.
+    may differ, also where an older version stored them. Those of `may_grow` may be
+    larger than they were; `config.json` then takes the new values. A field that was not
+    stored had its default.
 
     Args:
       config: A dataclass.
@@ -181,7 +184,8 @@ def check_config(
     Raises:
       RefusedError: The folder holds checkpoints of a run of another task, with another
         configuration, or of an older format that `upgrade` leaves; the message names
-        the tasks, or each field that differs. Or its `config.json` cannot be read.
+        the tasks, or each field that differs or that this version does not know. Or
+        its `config.json` cannot be read.
     """
     path = workdir / "config.json"
     flat = flatten(config)
@@ -204,6 +208,7 @@ def check_config(
             f"The run in {workdir} trains the task {stored.task!r}, not {task!r}. "
             "Give another `workdir`."
         )
+    check_known(sorted({*stored.fields} - {*flat} - unstored_fields(config)))
     # A field that did not exist yet had no effect: that of its default.
     before = {**defaults_of(config), **stored.fields}
     _refuse_differences(before, flat, growing=growing_fields(config), workdir=workdir)
@@ -219,13 +224,12 @@ def _refuse_differences(
     workdir: pathlib.Path,
 ) -> None:
     differences = []
-    for name in sorted({*fields, *stored}):
-        now, before = fields.get(name), stored.get(name)
+    for name, now in sorted(fields.items()):
+        before = stored.get(name)
         if now == before or (name in growing and _is_larger(now, before)):
             continue
-        differences.append(
-            f"`{name}` is {_shown(fields, name)} but was {_shown(stored, name)}"
-        )
+        shown = repr(before) if name in stored else "not there"
+        differences.append(f"`{name}` is {now!r} but was {shown}")
     if differences:
         raise RefusedError(
             f"The run in {workdir} was started with another configuration: "
@@ -237,10 +241,6 @@ def _refuse_differences(
 def _is_larger(now: Any, before: Any) -> bool:
     numbers = (int, float)
     return isinstance(now, numbers) and isinstance(before, numbers) and now > before
-
-
-def _shown(fields: Mapping[str, Any], name: str) -> str:
-    return repr(fields[name]) if name in fields else "not there"
 
 
 def _write(path: pathlib.Path, config: StoredConfig) -> None:

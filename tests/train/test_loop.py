@@ -182,9 +182,7 @@ def test_mesh_holds_every_device_on_the_batch_axis():
 
 def test_checkpoint_from_after_the_last_step_is_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(
-        RefusedError, match=r"`loop.steps` must be at least 12, .* got 10"
-    ):
+    with pytest.raises(RefusedError, match=r"must be at least 12 steps, .* got 10\."):
         run(tmp_path, loop=Loop(steps=10))
 
 
@@ -213,14 +211,28 @@ def test_trained_variables_are_restored(tmp_path):
 
 def test_checkpoint_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(
-        RefusedError, match=r"with a last checkpoint is needed, .* none\."
+        RefusedError, match=r"`workdir` must have a last checkpoint, .* has none\."
     ):
-        restore_trained(tmp_path, best="score", which="last")
-    run(tmp_path, Killed(1, signal.SIGTERM))
+        restore_trained(tmp_path / "a", best="score", which="last")
+    assert not (tmp_path / "a").exists()
+    run(tmp_path / "b", Killed(1, signal.SIGTERM))
     with pytest.raises(
-        RefusedError, match=r"best checkpoint is needed, .* last one alone"
+        RefusedError,
+        match=r"`model` must have a best checkpoint, .*b', which has only the last one",
     ):
-        restore_trained(tmp_path, best="score", which="best")
+        restore_trained(tmp_path / "b", best="score", which="best", argument="model")
+
+
+def test_restoring_leaves_a_save_that_is_running_alone(tmp_path):
+    run(tmp_path)
+    # As orbax names the folder of a save until it is finished.
+    saving = tmp_path / "checkpoints" / "13.orbax-checkpoint-tmp"
+    saving.mkdir()
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == 12
+    assert saving.exists()
+    Checkpoints(tmp_path, best="score").close()
+    assert not saving.exists()
 
 
 class Drawn(Scores):

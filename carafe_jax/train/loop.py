@@ -58,7 +58,7 @@ def train(
     optimizer: Optimizer,
     loop: Loop,
     workdir: pathlib.Path,
-    weights: Variables | None = None,
+    weights: Variables | Callable[[], Variables] | None = None,
     console: Console | None = None,
 ) -> Outcome:
     """Train a task, or resume its training where its folder has a checkpoint.
@@ -95,7 +95,8 @@ def train(
       workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
         TensorBoard's files; one that all processes see.
       weights: Variables to start from where there is no checkpoint, in whole or in
-        part, of a converter in `interop` or from `restore_trained`.
+        part, of a converter in `interop` or from `restore_trained`. Or a function that
+        returns them, which a run that is resumed does not call.
       console: Shows what is waited for, and the progress: on a terminal as a bar. None
         shows nothing.
 

@@ -61,7 +61,7 @@ def begin(
     mesh: Mesh,
     checkpoints: Checkpoints,
     batches: Batches,
-    weights: Variables | None,
+    weights: Variables | Callable[[], Variables] | None,
     announce: Callable[[str], None],
 ) -> tuple[TrainState, StartReport | None]:
     """Return the state that a run begins with, and what became of given weights.
@@ -81,7 +81,8 @@ def begin(
       mesh: From `make_mesh`.
       checkpoints: Of the run's folder.
       batches: Rewound where the run is resumed.
-      weights: A possibly partial tree of collections: {"params": ...}.
+      weights: A possibly partial tree of collections: {"params": ...}; or a function
+        that returns it, called where the run starts from weights.
       announce: Called with what is waited for, before it begins.
 
     Raises:
@@ -92,12 +93,15 @@ def begin(
     if step is not None:
         if step > loop.total_steps:
             raise RefusedError(
-                f"`loop.steps` must be at least {step}, the step of the last "
-                f"checkpoint in {checkpoints.workdir}, got {loop.total_steps}."
+                f"The length of the run must be at least {step} steps, those of the "
+                f"last checkpoint in {checkpoints.workdir}, got {loop.total_steps}."
             )
         announce("restoring the checkpoint")
         state = abstract_state(task, optimizer, loop, mesh=mesh)
         return checkpoints.restore(state, batches, step=step), None
+    if callable(weights):
+        announce("loading the weights")
+        weights = weights()
     announce("compiling the initializers")
     variables, report = init_variables(task, loop, mesh=mesh), None
     if weights is not None:

@@ -28,7 +28,7 @@ from carafe_jax.train.parameter_groups import (
 )
 from carafe_jax.train.processes import is_first as is_first
 from carafe_jax.train.processes import join_processes as join_processes
-from carafe_jax.train.provenance import write_provenance as write_provenance
+from carafe_jax.train.provenance import read_provenance as read_provenance
 from carafe_jax.train.start import StartReport as StartReport
 from carafe_jax.train.start import load_weights as load_weights
 from carafe_jax.train.state import TrainState as TrainState
@@ -74,8 +74,8 @@ __all__ = [
     "partition_parameters",
     "put_batch",
     "read_config",
+    "read_provenance",
     "restore",
     "restore_trained",
     "train",
-    "write_provenance",
 ]

@@ -41,7 +41,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """Result of a training session."""
 
     state: TrainState
     scalars: dict[str, float] | None
@@ -49,7 +49,7 @@ class Outcome:
     run was interrupted or had ended before."""
     interrupted_by: signal.Signals | None
     weights: StartReport | None = None
-    """What became of the weights that the run was started from."""
+    """Report of loading the weights that the session was started from."""
 
 
 def train(
@@ -70,7 +70,7 @@ def train(
        and weights of a checkpoint agree; a signal waits for this, so that a resumed run
        has the same records;
     2. save the state and the position of the data, before the next batch is taken;
-    3. leave, if all steps are done or a signal came;
+    3. return, if all steps are done or a signal came;
     4. take a batch and make the step;
     5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
 
@@ -80,7 +80,7 @@ def train(
     The length of a run may grow. From the step of resumption on, its learning rate is
     then that of a run of the new length: a rate that had decayed to zero rises again,
     to where the new schedule is at this step, and reaches its end at the new last step.
-    The state is that of the checkpoint, moments of the optimiser included. This is not
+    The state is that of the checkpoint, moments of the optimizer included. This is not
     what a run of the new length from the start would have learned: its first steps had
     other rates.
 
@@ -90,15 +90,15 @@ def train(
 
     Args:
       task: What to learn.
-      optimizer: How.
-      loop: How long.
+      optimizer: Of the loss.
+      loop: Length of the run, and its cadences.
       workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
         TensorBoard's files; one that all processes see.
       weights: Variables to start from where there is no checkpoint, in whole or in
         part, of a converter in `interop` or from `restore_trained`. Or a function that
         returns them, which a run that is resumed does not call.
-      console: Shows what is waited for, and the progress: on a terminal as a bar. None
-        shows nothing.
+      console: Shows the phases of the run and the progress: on a terminal as a bar,
+        elsewhere as lines. None shows nothing.
 
     Raises:
       RefusedError: The folder has a checkpoint from after the last step, `weights` do
@@ -127,7 +127,13 @@ def train(
             weights=weights,
             announce=signs.announce,
         )
-        provenance = Provenance(workdir, step=start, total=total, began=began)
+        provenance = Provenance(
+            workdir,
+            step=start,
+            total=total,
+            began=began,
+            weights=None if report is None else report.names(),
+        )
         if start:
             _LOGGER.info("Resuming from step %d of %d.", start, total)
             _log_growth(optimizer, step=start, total=total, before=provenance.length)
@@ -241,18 +247,18 @@ class _Run:
 def _log_growth(
     optimizer: Optimizer, *, step: int, total: int, before: int | None
 ) -> None:
-    """Say how the learning rate goes on in a run that has become longer."""
+    """Log the learning rate of a run that has grown."""
     if before is None or before >= total:
         return
     ended = next(iter(optimizer.learning_rates(before).values()), None)
-    goes_on = next(iter(optimizer.learning_rates(total).values()), None)
-    if ended is not None and goes_on is not None:
+    continued = next(iter(optimizer.learning_rates(total).values()), None)
+    if ended is not None and continued is not None:
         _LOGGER.info(
-            "The run grows from %d to %d steps: its learning rate goes on from %.3g "
+            "The run grows from %d to %d steps: its learning rate continues at %.3g "
             "(it ended at %.3g).",
             before,
             total,
-            rate_at(goes_on, step),
+            rate_at(continued, step),
             rate_at(ended, step - 1),
         )
 

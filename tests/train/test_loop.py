@@ -310,7 +310,7 @@ def test_length_can_be_in_epochs(tmp_path):
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_run_that_grows_says_where_its_learning_rate_goes_on(tmp_path, caplog, stopped):
+def test_run_that_grows_logs_its_learning_rate(tmp_path, caplog, stopped):
     caplog.set_level(logging.INFO, "carafe_jax")
     before: Any = run(tmp_path, Killed(3, signal.SIGTERM) if stopped else Regression())
     step = int(before.state.step)
@@ -318,7 +318,7 @@ def test_run_that_grows_says_where_its_learning_rate_goes_on(tmp_path, caplog, s
     assert int(grown.state.step) == 20
     old, new = optimizer.schedule(12), optimizer.schedule(20)
     assert (
-        f"The run grows from 12 to 20 steps: its learning rate goes on from "
+        f"The run grows from 12 to 20 steps: its learning rate continues at "
         f"{new(step):.3g} (it ended at {old(step - 1):.3g})."
     ) in caplog.messages
 

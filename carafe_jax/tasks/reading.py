@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from carafe_jax.data.arguments import (
+from carafe_jax.arguments import (
     check_between_0_and_1,
     check_not_negative,
     check_positive,

@@ -6,7 +6,9 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from carafe_jax.arguments import check_below_1, check_positive
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
 from carafe_jax.train.fields import (
     changes_no_number,
     check_known,
@@ -55,21 +57,10 @@ class Loop:
                 "One of `steps` and `epochs` must be given, and the other None, got "
                 f"{self.steps} steps and {self.epochs} epochs."
             )
-        for name in (
-            "steps",
-            "epochs",
-            "log_every",
-            "evaluate_every",
-            "save_every",
-            "accumulate",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RefusedError(f"`{name}` must be positive, got {value}.")
-        if not 0 <= self.average_decay < 1:
-            raise RefusedError(
-                f"`average_decay` must lie in [0, 1), got {self.average_decay}."
-            )
+        length = "steps" if self.epochs is None else "epochs"
+        for name in (length, "log_every", "evaluate_every", "save_every", "accumulate"):
+            check_positive(name, getattr(self, name))
+        check_below_1("average_decay", self.average_decay)
 
     def in_steps(self, steps_per_epoch: int) -> "Loop":
         """Return the same loop with its length and its evaluations counted in steps.
@@ -246,8 +237,6 @@ def _is_larger(now: Any, before: Any) -> bool:
 def _write(path: pathlib.Path, config: StoredConfig) -> None:
     if not is_first():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": config.format, "task": config.task, "config": config.fields}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    with write_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 import optax
 from jaxtyping import PyTree
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.paths import flatten_with_paths, map_with_paths
 
@@ -77,10 +78,8 @@ class ParameterGroups:
                     ) from error
         for name in ("rate_factors", "weight_decays"):
             for pattern, value in getattr(self, name):
-                if not value >= 0:
-                    raise RefusedError(
-                        f"`{name}` must not be negative, got {value} for {pattern!r}."
-                    )
+                rule = "hold numbers that are not negative"
+                check(name, (pattern, value), rule, holds=value >= 0)
 
     def is_frozen(self, path: str) -> bool:
         """Return whether a parameter stays as it is."""

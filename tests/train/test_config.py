@@ -283,6 +283,7 @@ def test_field_without_a_default_that_was_not_stored_is_refused():
         ("steps", 0),
         ("accumulate", 0),
         ("average_decay", 1.0),
+        ("average_decay", float("nan")),
         ("log_every", 0),
         ("evaluate_every", 0),
         ("save_every", -5),

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
+from carafe_jax.arguments import check, check_fractions, check_positive
 from carafe_jax.data import (
     BatchIterator,
     LabelledImages,
@@ -20,7 +21,6 @@ from carafe_jax.data import (
     random_box,
     upright_size,
 )
-from carafe_jax.data.arguments import check, check_fractions, check_positive
 from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
 from carafe_jax.train.config import changes_no_number
 

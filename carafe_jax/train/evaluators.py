@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train.config import Loop
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import (
     batch_sharding,
     make_mesh,

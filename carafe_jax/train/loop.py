@@ -14,10 +14,10 @@ from rich.console import Console
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import Loop
 from carafe_jax.train.evaluators import check_evaluators, due
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.log import TrainingLog
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import make_mesh, put_batch
 from carafe_jax.train.optimizers import Optimizer, rate_at
 from carafe_jax.train.processes import is_first, signal_of_any

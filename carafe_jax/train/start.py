@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import Loop
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import put_value
 from carafe_jax.train.optimizers import Optimizer
 from carafe_jax.train.paths import flatten_with_paths, map_with_paths

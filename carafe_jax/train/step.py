@@ -10,7 +10,7 @@ from jax import lax
 from jax.sharding import Mesh
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train.config import Loop
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import batch_sharding, replicated, state_shardings
 from carafe_jax.train.optimizers import Optimizer, SupportsFreezing
 from carafe_jax.train.paths import map_with_paths

@@ -22,7 +22,7 @@ from carafe_jax.data import (
     upright_size,
 )
 from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
-from carafe_jax.train.config import changes_no_number
+from carafe_jax.train import changes_no_number
 
 
 class ClassificationBatch(TypedDict):

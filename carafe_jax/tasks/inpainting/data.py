@@ -32,7 +32,7 @@ from carafe_jax.data import (
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
-from carafe_jax.train.config import changes_no_number
+from carafe_jax.train import changes_no_number
 
 # An epoch of fewer is made longer: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).

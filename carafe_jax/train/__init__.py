@@ -1,4 +1,4 @@
-"""Training: configuration, optimisers, mesh, step, loop, evaluators, checkpoints."""
+"""Training: configuration, optimizers, mesh, step, loop, evaluators, checkpoints."""
 
 from carafe_jax.train.checkpoints import CheckpointChoice as CheckpointChoice
 from carafe_jax.train.checkpoints import Checkpoints as Checkpoints

@@ -83,7 +83,7 @@ class Checkpoints:
         """Save a state with the position of its data.
 
         Args:
-          state: What to save.
+          state: Of the run.
           batches: Whose position is saved.
           scalars: The evaluation that measures `best`; None where there is none.
         """

@@ -73,7 +73,7 @@ def unstored_fields(config: Any) -> set[str]:
 def _leaves(
     config: Any, prefix: str = "", *, stored: bool = True
 ) -> list[tuple[str, Any, dataclasses.Field[Any]]]:
-    """Path, value and field of each value that is stored, or that is not."""
+    """Return path, value and field of the values that are stored, or are not."""
     found = []
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
@@ -101,7 +101,7 @@ def _parts(
 
 
 def _plain(value: Any) -> Any:
-    """What JSON holds of a value: of a path, say, its string."""
+    """Return a value as JSON holds it: a path, for example, as its string."""
     if isinstance(value, (tuple, list)):
         return [_plain(x) for x in value]
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -182,7 +182,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _converted(hint: Any, value: Any) -> Any:
-    """Make of JSON's value the one that it was written from."""
+    """Return the value that was written as one of JSON."""
     members = _members(hint)
     if isinstance(value, list):
         tuples = [x for x in members if typing.get_origin(x) is tuple]

@@ -89,7 +89,7 @@ def train(
     progress bar. A signal to any of them stops all, when scalars are logged next.
 
     Args:
-      task: What to learn.
+      task: Model, loss and data.
       optimizer: Of the loss.
       loop: Length of the run, and its cadences.
       workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
@@ -107,8 +107,8 @@ def train(
     """
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        signs = stack.enter_context(show_progress(console if is_first() else None))
-        signs.announce("opening data")
+        display = stack.enter_context(show_progress(console if is_first() else None))
+        display.announce("opening data")
         batches, evaluators = task.batches(), task.evaluators()
         check_evaluators(evaluators)
         if loop.epochs is not None:
@@ -125,7 +125,7 @@ def train(
             checkpoints=checkpoints,
             batches=batches,
             weights=weights,
-            announce=signs.announce,
+            announce=display.announce,
         )
         provenance = Provenance(
             workdir,
@@ -152,7 +152,7 @@ def train(
             records=records,
             log=TrainingLog(records, learning_rates=optimizer.learning_rates(total)),
             provenance=provenance,
-            signs=signs,
+            display=display,
         )
         outcome = run.train(state, start=start)
     provenance.update(int(outcome.state.step))
@@ -173,7 +173,7 @@ class _Run:
     records: Records
     log: TrainingLog
     provenance: Provenance
-    signs: ProgressDisplay
+    display: ProgressDisplay
 
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
@@ -183,32 +183,31 @@ class _Run:
             while True:
                 last, scalars = step == total, None
                 evaluating = due(self.evaluators, step=step, loop=loop)
-                # Looked at once: a signal that comes later is answered after the next
-                # step.
+                # Read once: a later signal stops the run after the next step.
                 stopped_by = None
                 if alone or last or evaluating or step % loop.log_every == 0:
                     stopped_by = signal_of_any(interruption.signal)
                 leaving = last or stopped_by is not None
                 saving = leaving or bool(evaluating) or step % loop.save_every == 0
                 if saving and step > start:
-                    self.signs.report(step, self.log.flush())
+                    self.display.report(step, self.log.flush())
                     with self.log.paused():
                         scalars = self._evaluate(state, evaluating, step=step)
                         self._save(state, scalars, step=step)
-                    self.signs.train(step, total=total)
+                    self.display.train(step, total=total)
                 if leaving:
                     return Outcome(state, scalars, None if last else stopped_by)
                 state, step = self._make_step(state, step=step), step + 1
                 if step % loop.log_every == 0:
-                    self.signs.report(step, self.log.flush())
+                    self.display.report(step, self.log.flush())
 
     def _make_step(self, state: TrainState, *, step: int) -> TrainState:
         batch = self.put(next(self.batches))
         if not self.step.is_compiled_for(batch):
-            self.signs.announce("compiling the step")
+            self.display.announce("compiling the step")
             with self.log.paused():
                 self.step.compile(state, batch)
-            self.signs.train(step, total=self.loop.total_steps)
+            self.display.train(step, total=self.loop.total_steps)
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
@@ -221,7 +220,7 @@ class _Run:
         found = None
         for evaluator in evaluators:
             name = evaluator.name
-            self.signs.announce(f"evaluating: {name}")
+            self.display.announce(f"evaluating: {name}")
             scalars = evaluator.evaluate(state)
             self.records.write(step, name, scalars)
             if isinstance(evaluator, SupportsPictures):

@@ -1,4 +1,4 @@
-"""Parameters that are trained in another way than the others, or not at all."""
+"""Groups of parameters with a learning rate of their own, or with none."""
 
 import dataclasses
 import re
@@ -101,7 +101,7 @@ class ParameterGroups:
           make: Makes the transformation of a group, with a factor of the learning rate
             and a weight decay.
           weight_decay: Of the parameters that no pattern of `weight_decays` matches.
-          first: What comes before, for all trained parameters together.
+          first: The transformation before it, of all trained parameters together.
         """
 
         def after_first(rest: optax.GradientTransformation):

@@ -79,7 +79,7 @@ def begin(
     3. Start from the initializers.
 
     Args:
-      task: What to learn.
+      task: Model, loss and data.
       optimizer: Of the loss.
       loop: Of a length in steps.
       mesh: From `make_mesh`.

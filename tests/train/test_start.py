@@ -1,4 +1,4 @@
-"""How a run begins: resumed, from weights, or afresh."""
+"""Initial state of a run: resumed, from weights, or afresh."""
 
 import logging
 import shutil

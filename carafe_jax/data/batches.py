@@ -9,7 +9,7 @@ import grain
 import numpy as np
 from absl import flags
 
-from carafe_jax.data.arguments import check, check_positive
+from carafe_jax.arguments import check, check_positive
 
 BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")

@@ -2,13 +2,13 @@
 
 from typing import Protocol, runtime_checkable
 
-from carafe_jax.data import BatchOptions, ProcessShard
-from carafe_jax.data.arguments import (
+from carafe_jax.arguments import (
     check_between_0_and_1,
     check_not_negative,
     check_positive,
     check_seed,
 )
+from carafe_jax.data import BatchOptions, ProcessShard
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from carafe_jax.data.arguments import check, check_between_0_and_1, check_positive
+from carafe_jax.arguments import check, check_between_0_and_1, check_positive
 from carafe_jax.data.sources.builtin import open_builtin
 from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files

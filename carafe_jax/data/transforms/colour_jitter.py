@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
-from carafe_jax.data.arguments import check
+from carafe_jax.arguments import check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from carafe_jax.data.arguments import check
+from carafe_jax.arguments import check
 
 
 def random_crop(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
-from carafe_jax.data.arguments import check, check_range
+from carafe_jax.arguments import check, check_range
 from carafe_jax.errors import RefusedError
 
 # Smaller maps leave no room for a hole and its surroundings.

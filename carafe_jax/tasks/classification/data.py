@@ -8,6 +8,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Bool, Int32, UInt8
 
+from carafe_jax.arguments import check, check_fractions, check_positive
 from carafe_jax.data import (
     BatchIterator,
     LabelledImages,
@@ -21,7 +22,6 @@ from carafe_jax.data import (
     random_box,
     upright_size,
 )
-from carafe_jax.data.arguments import check, check_fractions, check_positive
 from carafe_jax.tasks.data_fields import (
     batch_options,
     check_image_data,

@@ -9,6 +9,13 @@ from typing import Literal, NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from carafe_jax.arguments import (
+    check,
+    check_fractions,
+    check_not_negative,
+    check_positive,
+    check_seed,
+)
 from carafe_jax.data import (
     BatchIterator,
     FreeFormHoles,
@@ -21,13 +28,6 @@ from carafe_jax.data import (
     free_form_hole,
     open_photographs,
     random_crop,
-)
-from carafe_jax.data.arguments import (
-    check,
-    check_fractions,
-    check_not_negative,
-    check_positive,
-    check_seed,
 )
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError

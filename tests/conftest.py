@@ -13,7 +13,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     dict.fromkeys((*os.environ.get("XLA_FLAGS", "").split(), *FLAGS))
 )
 
-# Initialisers compile four times faster with this generator. No test asks for the
+# Initializers compile four times faster with this generator. No test asks for the
 # numbers of a generator.
 os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")
 jax.config.update("jax_default_prng_impl", os.environ["JAX_DEFAULT_PRNG_IMPL"])

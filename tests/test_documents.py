@@ -195,11 +195,12 @@ def made_up_resnet50() -> dict[str, np.ndarray]:
     """Return weights of zeros by torchvision's names."""
     network = Classifier(ResNet50(), classes=1000)
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
-    shapes: Any = jax.eval_shape(network.init, jax.random.key(0), image)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image)
     leaves = {"kernel": "weight", "scale": "weight", "bias": "bias"}
     leaves |= {"mean": "running_mean", "var": "running_var"}
     weights: dict[str, np.ndarray] = {}
-    for path, array in flatten_dict(shapes).items():
+    leaf_shapes: dict[Any, Any] = flatten_dict(shapes)
+    for path, array in leaf_shapes.items():
         _, *modules, leaf = path
         name = ".".join(modules).replace("classifier", "fc")
         name = re.sub(r"backbone\.(stem\.)?", "", name)

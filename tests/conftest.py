@@ -1,6 +1,7 @@
-"""What holds for all tests, and for the commands that they start."""
+"""Settings of all tests, and of the processes that they start."""
 
 import os
+import subprocess
 
 import jax
 import pytest
@@ -13,7 +14,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     dict.fromkeys((*os.environ.get("XLA_FLAGS", "").split(), *FLAGS))
 )
 
-# Initialisers compile four times faster with this generator. No test asks for the
+# Initializers compile four times faster with this generator. No test asks for the
 # numbers of a generator.
 os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")
 jax.config.update("jax_default_prng_impl", os.environ["JAX_DEFAULT_PRNG_IMPL"])
@@ -45,3 +46,19 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("aot"):
             item.add_marker("slow")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Let no test, nor its fixtures, start a process unless it is marked as slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not item.get_closest_marker("slow"):
+            patch.setattr(subprocess.Popen, "__init__", _refuse_process)
+        return (yield)
+
+
+def _refuse_process(self: object, args: object, *_: object, **__: object) -> None:
+    pytest.fail(
+        f"A test that starts a process must be marked `slow`, got {args}. Start it by "
+        "`tests/subprocesses.py`."
+    )

@@ -50,10 +50,10 @@ class Running:
         end = time.monotonic() + limit
         while not condition():
             if self.process.poll() is not None:
-                pytest.fail(f"ended before {what}: {self._describe()}")
+                pytest.fail(f"ended before {what}: {self.describe()}")
             if time.monotonic() > end:
                 self.kill()
-                pytest.fail(f"not {what} after {limit:g} s: {self._describe()}")
+                pytest.fail(f"not {what} after {limit:g} s: {self.describe()}")
             time.sleep(0.05)
 
     def finish(self, *, status: int = 0, limit: float = LIMIT) -> str:
@@ -66,9 +66,9 @@ class Running:
             found = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             self.kill()
-            pytest.fail(f"not ended after {limit:g} s: {self._describe()}")
+            pytest.fail(f"not ended after {limit:g} s: {self.describe()}")
         if found != status:
-            pytest.fail(f"ended with {found}, not {status}: {self._describe()}")
+            pytest.fail(f"ended with {found}, not {status}: {self.describe()}")
         return self.stdout + self.stderr
 
     def kill(self) -> None:
@@ -77,7 +77,7 @@ class Running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def _describe(self) -> str:
+    def describe(self) -> str:
         arguments = self.process.args
         assert isinstance(arguments, list)
         texts = {"stdout": self.stdout, "stderr": self.stderr}
@@ -148,4 +148,10 @@ def finish_all(
     processes: Sequence[Running], *, status: int = 0, limit: float = LIMIT
 ) -> list[str]:
     """Wait for processes that wait for each other; return what each wrote."""
-    return [process.finish(status=status, limit=limit) for process in processes]
+    try:
+        return [process.finish(status=status, limit=limit) for process in processes]
+    except pytest.fail.Exception as failure:
+        # The one that fails first is not always the one with the fault.
+        outputs = (process.describe() for process in processes)
+        others = [output for output in outputs if output not in str(failure)]
+        pytest.fail("\n\n".join([str(failure), *others]))

@@ -1,15 +1,14 @@
 """Static types that a user sees, by pyright on a file of theirs."""
 
 import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import carafe_pallas
 import pytest
 
 import carafe_jax
+from tests.subprocesses import start_python
 
 PROGRAM = """\
 import jax.numpy as jnp
@@ -69,19 +68,17 @@ def messages(tmp_path_factory) -> dict[str, tuple[str, str]]:
         "pythonVersion": f"{sys.version_info[0]}.{sys.version_info[1]}",
     }
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
-    pyright = [sys.executable, "-m", "pyright", "--outputjson"]
-    process = subprocess.run(
-        [*pyright, "--pythonpath", sys.executable, "-p", str(folder)],
-        env={**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert process.returncode in (0, 1), process.stdout + process.stderr
+    with start_python(
+        *("-m", "pyright", "--outputjson"),
+        *("--pythonpath", sys.executable, "-p", folder),
+        environment={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"},
+    ) as pyright:
+        pyright.finish(status=1)  # It finds the errors below.
+        report = json.loads(pyright.stdout)
     before = PROGRAM.count("\n")
     return {
         lines[x["range"]["start"]["line"] - before]: (x["severity"], x["message"])
-        for x in json.loads(process.stdout)["generalDiagnostics"]
+        for x in report["generalDiagnostics"]
     }
 
 

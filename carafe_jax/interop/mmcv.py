@@ -81,7 +81,8 @@ def _phase_major(channels: int, scale: int | None) -> np.ndarray:
             )
         if scale != 2 and channels != 25 * scale**2:
             raise RefusedError(
-                f"`scale` must be given: the encoder's {channels} channels do not tell."
+                f"`scale` must be given: the encoder's {channels} channels fit no"
+                " default."
             )
     if scale < 1 or channels % scale**2:
         raise RefusedError(

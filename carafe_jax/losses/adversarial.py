@@ -22,7 +22,7 @@ def discriminator_loss(
     kind: Kind,
     weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
-    """Ask a discriminator for high logits of real images, and low ones of fakes.
+    """Return the loss of a discriminator: low where real logits are high, fakes' low.
 
     The sum of a mean over the logits r of real images and one over the logits f of
     fakes, of
@@ -33,8 +33,8 @@ def discriminator_loss(
         hinge          max(0, 1 - r)     max(0, 1 + f)          Lim & Ye 2017
 
     Args:
-      real_logits: What the discriminator says of real images.
-      fake_logits: What it says of images that a generator made.
+      real_logits: Of the discriminator, on real images.
+      fake_logits: Of the discriminator, on images that a generator made.
       kind: Which loss. "wasserstein" needs a discriminator that is kept Lipschitz by
         other means.
       weights: Not negative, broadcast to the logits: both means are weighted. Of
@@ -59,7 +59,7 @@ def generator_loss(
     kind: Kind,
     weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
-    """Ask a generator for images that the discriminator takes for real.
+    """Return the loss of a generator: low where the logits of its images are high.
 
     The mean over the logits f of
 
@@ -69,7 +69,7 @@ def generator_loss(
         hinge          -f
 
     Args:
-      fake_logits: What the discriminator says of images that the generator made.
+      fake_logits: Of the discriminator, on images that the generator made.
       kind: Which loss, as for `discriminator_loss`.
       weights: As for `discriminator_loss` (default: all alike).
 

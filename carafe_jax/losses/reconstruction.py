@@ -1,4 +1,4 @@
-"""How far a prediction is from its target in a part of the image."""
+"""Distances of a prediction from its target within a part of the image."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""How good an image is."""
+"""Metrics of image quality."""
 
 from carafe_jax.metrics.image_quality import ImageQuality as ImageQuality
 from carafe_jax.metrics.image_quality import InpaintingQuality as InpaintingQuality

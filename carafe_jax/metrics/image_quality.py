@@ -20,7 +20,7 @@ _SSIM_SIGMA = 1.5
 
 
 class ImageQuality(NamedTuple):
-    """How near each image of a batch is to its target."""
+    """Similarity of each image of a batch to its target."""
 
     l1: Float[Array, "b"]
     """Mean absolute difference of images in [0, 1], times 100; lower is better."""

@@ -87,7 +87,7 @@ class ClassifierConfig:
     depth: Depth = 50
     """Layers of the ResNet."""
     downsampler: Downsampler = "carafe"
-    """What halves a map, in the seven places of section 4.1. "conv": strided
+    """Layer that halves a map, in the seven places of section 4.1. "conv": strided
     convolutions, and max pooling in the stem; the others of table III stand in front of
     convolutions without stride. "lip_own" is LIP in the blocks of its own paper."""
     width: int = 64

@@ -1,4 +1,4 @@
-"""What layers ask of their arguments, and make of them."""
+"""Checks of layers' arguments, and the values that follow from them."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Where maps with holes are valid, and what partial layers ask of them."""
+"""Validity of maps with holes, and the checks of partial layers' inputs."""
 
 import jax
 import jax.numpy as jnp

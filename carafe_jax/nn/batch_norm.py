@@ -37,8 +37,8 @@ class BatchNorm(nn.Module):
       dtype: Dtype of the result (default: that of the input). Statistics and
         arithmetic are in float32 or wider.
       param_dtype: Dtype of scale, bias and running statistics (default: float32).
-      scale_init: Initialiser of the scale (default: ones).
-      bias_init: Initialiser of the bias (default: zeros).
+      scale_init: Initializer of the scale (default: ones).
+      bias_init: Initializer of the bias (default: zeros).
     """
 
     use_running_average: bool | None = None

@@ -72,11 +72,11 @@ class CARAFE(nn.Module):
         ReLU (default: None).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
-      compressor_kernel_init: Initialiser of the compressor (default: Xavier uniform, as
+      compressor_kernel_init: Initializer of the compressor (default: Xavier uniform, as
         in mmcv).
-      encoder_kernel_init: Initialiser of the encoder (default: normal with standard
+      encoder_kernel_init: Initializer of the encoder (default: normal with standard
         deviation 0.001, as in mmcv: kernels start close to a box filter).
-      bias_init: Initialiser of both biases (default: zeros).
+      bias_init: Initializer of both biases (default: zeros).
       precision: Of both convolutions, as in `nn.Conv` (default: None).
       implementation: Passed to `carafe_jax.reassemble` (default: None).
     """

@@ -4,8 +4,8 @@ import csv
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +19,22 @@ from carafe_jax.tasks.tables import Column, Results, empty_table, read_table
 Run = TypeVar("Run", bound=RunConfig)
 Numbers = dict[str, dict[str, list[float]]]
 """By method and column: one number, or one for each seed."""
+_replace: Any = dataclasses.replace  # `RunConfig` does not say that it is a dataclass.
+
+
+@runtime_checkable
+class Comparison(Protocol):
+    """The same run with each network and each seed."""
+
+    @property
+    def base(self) -> RunConfig:
+        """Shared by all runs."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the parameters and the order of the data."""
+        ...
 
 
 def check_choices(**choices: tuple[object, ...]) -> None:
@@ -38,31 +54,31 @@ def with_seed(run: Run, seed: int, *, name: str) -> Run:
       seed: Of the parameters and the order of the data.
       name: Of the method, for the folder.
     """
-    replace: Any = dataclasses.replace
-    return replace(
+    return _replace(
         run,
-        data=replace(run.data, seed=seed),
-        loop=replace(run.loop, seed=seed),
+        data=_replace(run.data, seed=seed),
+        loop=_replace(run.loop, seed=seed),
         workdir=run.workdir / f"{name}-{seed}",
     )
 
 
 def repeat_over_seeds(
-    base: Run,
-    methods: Mapping[str, Callable[[Run], Run]],
+    comparison: Comparison,
+    networks: Mapping[str, Mapping[str, object]],
     *,
-    seeds: Sequence[int],
+    field: str,
     console: Console,
 ) -> int:
-    """Make a run with each method and each seed; print and write means over the seeds.
+    """Train each network with each seed; print and write means over the seeds.
 
     A run that is finished already is not made again.
 
     Args:
-      base: What all runs share; its `workdir` holds a folder for each, and
+      comparison: The `workdir` of its base holds a folder for each run, and
         comparison.csv.
-      methods: By name, what turns the base into a run of the method.
-      seeds: Of the parameters and the order of the data.
+      networks: By the name of its folders, what differs in the configuration of each
+        network: {"conv": {"resampler": "conv"}}.
+      field: Of the run, the one that holds the network: "network" or "generator".
       console: Where bars and tables are drawn.
 
     Returns:
@@ -71,16 +87,21 @@ def repeat_over_seeds(
     Raises:
       RefusedError: The runs are those of several processes.
     """
+    base, seeds = comparison.base, comparison.seeds
     if base.distributed:
         raise RefusedError(
             "`base.distributed` must be False, got True: the runs of a comparison are "
             "those of one process."
         )
+    runs = {
+        name: _replace(base, **{field: _replace(getattr(base, field), **changed)})
+        for name, changed in networks.items()
+    }
+    labels = _labels({name: run.network_name for name, run in runs.items()})
     numbers: Numbers = {}
-    labels = _labels({name: make(base).network_name for name, make in methods.items()})
     for seed in seeds:
-        for name, make in methods.items():
-            run = with_seed(make(base), seed, name=name)
+        for name, unseeded in runs.items():
+            run = with_seed(unseeded, seed, name=name)
             console.rule(Text(f"{labels[name]}, seed {seed}"))
             if status := train_and_report(run, console):
                 return status

@@ -50,7 +50,7 @@ def tile_kernels(
 
 
 def effective_taps(kernels: Float[Array, "*n taps"]) -> Float[Array, "*n"]:
-    """Say over how many taps each kernel spreads: the exponential of its entropy.
+    """Return the number of taps each kernel spreads over: exp of its entropy.
 
     It is exp(-sum p log p) with p the kernel over its sum: 1 where a kernel copies one
     pixel, k*k where it averages the window.

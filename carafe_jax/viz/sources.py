@@ -1,4 +1,4 @@
-"""Which source pixels an output pixel was reassembled from (figure 9 of CARAFE++)."""
+"""Source pixels that an output pixel was reassembled from (figure 9 of CARAFE++)."""
 
 import itertools
 import math

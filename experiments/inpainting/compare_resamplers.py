@@ -1,13 +1,15 @@
 """Train the quickstart's network with CARAFE++ and with plain layers, and compare.
 
 Paper: the question of table X of CARAFE++ (arXiv:2012.04733), scaled down.
-Cost: the quickstart's, times two resamplers, times the seeds.
-Shows: mean and standard deviation over the seeds, as a table and comparison.csv.
+Cost: six runs of 1000 steps, at 54 (CARAFE++) and 77 to 105 images/s on two cores of an
+AMD EPYC.
+Expected: CARAFE++ ahead, as in table X.
+Reached: PSNR in the hole 19.67 ± 0.04 dB, plain 19.50 ± 0.02 dB (2026-11-23, 1000 steps
+on 2,009 landscapes).
 Command: python -m experiments.inpainting.compare_resamplers --base.data.source FOLDER
 """
 
 import dataclasses
-import functools
 import pathlib
 
 from rich.console import Console
@@ -25,8 +27,7 @@ class Comparison:
     base: InpaintingRun = InpaintingRun(
         workdir=pathlib.Path("runs/inpainting/comparison")
     )
-    """What all runs share; its `workdir` holds a folder for each. Its resampler and
-    seeds are those below."""
+    """Shared by all runs; its `workdir` holds a folder for each."""
     resamplers: tuple[Resampler, ...] = ("carafe", "conv")
     """What to compare."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -38,13 +39,8 @@ class Comparison:
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run that is not finished yet, then compare them."""
-
-    def make(resampler: Resampler, base: InpaintingRun) -> InpaintingRun:
-        network = dataclasses.replace(base.network, resampler=resampler)
-        return dataclasses.replace(base, network=network)
-
-    methods = {name: functools.partial(make, name) for name in config.resamplers}
-    return repeat_over_seeds(config.base, methods, seeds=config.seeds, console=console)
+    networks = {x: {"resampler": x} for x in config.resamplers}
+    return repeat_over_seeds(config, networks, field="network", console=console)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Train Global&Local with CARAFE++ to fill holes in Places.
 
 Paper: table X of CARAFE++ (arXiv:2012.04733), row 2; section 5.1 for the setting.
-Cost: batches of 32 pictures of 256 px. Nobody has run it to the end yet.
-Expected: L1 5.82 %, PSNR 20.93 dB (the paper's, on its own holes); reached: not run.
+Cost: 300,000 steps of 32 pictures of 256 px; not run yet.
+Expected: L1 5.82 %, PSNR 20.93 dB (the paper's, on its own holes).
+Reached: not run.
 Command: python -m experiments.inpainting.places_global_local_carafe
 A folder instead of TFDS: --data.source FOLDER
 """

@@ -253,8 +253,8 @@ figure.tight_layout(pad=0.3)
 # ## Where to go on
 #
 # - `python -m experiments.inpainting.quickstart` trains the same network for longer,
-#   with checkpoints, TensorBoard and a table; `python -m experiments.inpainting.fill`
-#   fills holes in your photographs with it.
+#   with checkpoints, TensorBoard and a table; `carafe-jax fill` fills holes in
+#   your photographs with it.
 # - [Inpainting](../../docs/inpainting.md): Global&Local, partial convolutions and the
 #   adversarial training of the paper.
 # - [tour.ipynb](tour.ipynb): the operator and the layer by themselves.

@@ -1,11 +1,7 @@
 """The command as a user types it."""
 
 import importlib.metadata
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import pytest
 
@@ -14,6 +10,7 @@ from carafe_jax.cli.console import is_mendable
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.registry import TASKS
 from carafe_jax.train import NotFiniteError
+from tests.subprocesses import start_python
 
 TINY = [
     *("--network.stage-features", "4", "8", "--network.resampler", "conv"),
@@ -137,26 +134,17 @@ def test_the_class_of_an_error_says_who_mends_it(error, mendable):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signalled_command_saves_and_says_how_to_resume(tmp_path, number):
-    command = [
-        *(sys.executable, "-m", "carafe_jax", "train", "inpainting"),
-        *("--loop.steps", "100000", "--workdir", str(tmp_path / "run"), *TINY),
-    ]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
     scalars = tmp_path / "run" / "scalars.csv"
-    deadline = time.monotonic() + 600
-    while not (scalars.exists() and "test" in scalars.read_text()):
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "no evaluation within 600 s"
-        time.sleep(0.2)
-    process.send_signal(number)
-    text, _ = process.communicate(timeout=600)
-    assert process.returncode == 128 + number, text
+    with start_python(
+        *("-m", "carafe_jax", "train", "inpainting"),
+        *("--loop.steps", "100000", "--workdir", tmp_path / "run", *TINY),
+        environment={"COLUMNS": "200"},
+    ) as command:
+        command.wait_for(
+            lambda: scalars.exists() and "test" in scalars.read_text(), "evaluated"
+        )
+        command.send_signal(number)
+        text = command.finish(status=128 + number)
     assert "Traceback" not in text
     assert "The same command resumes from here." in " ".join(text.split())
     assert any(p.name.isdigit() for p in (tmp_path / "run" / "checkpoints").iterdir())

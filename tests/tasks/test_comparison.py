@@ -62,16 +62,13 @@ def test_comparison_has_a_row_for_each_network(tmp_path):
     assert (tmp_path / "comparison.csv").exists()
 
 
-def test_methods_of_one_name_have_a_row_each(tmp_path):
-    base = inpainting(tmp_path, steps=1)
-
-    def wide(run):
-        network = dataclasses.replace(run.network, stage_features=(5, 8))
-        return dataclasses.replace(run, network=network)
-
-    methods = {"narrow": lambda run: run, "wide": wide}
+def test_networks_of_one_name_have_a_row_each(tmp_path):
+    config = compare_resamplers.Comparison(
+        base=inpainting(tmp_path, steps=1), seeds=(0,)
+    )
+    networks = {"narrow": {}, "wide": {"stage_features": (5, 8)}}
     console = Console(record=True, width=200)
-    assert repeat_over_seeds(base, methods, seeds=(0,), console=console) == 0
+    assert repeat_over_seeds(config, networks, field="network", console=console) == 0
     text = console.export_text()
     assert "U-Net (narrow)" in text
     assert "U-Net (wide)" in text
@@ -79,8 +76,9 @@ def test_methods_of_one_name_have_a_row_each(tmp_path):
 
 def test_comparison_of_several_processes_is_refused(tmp_path):
     base = dataclasses.replace(inpainting(tmp_path), distributed=True)
+    config = compare_resamplers.Comparison(base=base)
     with pytest.raises(ValueError, match=r"`base\.distributed` must be False"):
-        repeat_over_seeds(base, {}, seeds=(0,), console=Console(quiet=True))
+        compare_resamplers.main(config, Console(quiet=True))
 
 
 @pytest.mark.parametrize(

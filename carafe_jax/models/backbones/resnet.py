@@ -27,7 +27,7 @@ class Stages(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """What a block is made of, with the dtypes in it."""
+    """Makers of a block's layers, with the dtypes bound."""
 
     conv: Callable[..., nn.Module]
     norm: Callable[..., nn.Module]
@@ -181,7 +181,7 @@ class ResNet(nn.Module):
         the stem (default: None).
       norm: Makes a norm, called with `use_running_average`, `dtype`, `param_dtype` and
         `name` (default: `BatchNorm`).
-      last_scale_init: Initialiser of the scale of the last norm of each block. Zeros
+      last_scale_init: Initializer of the scale of the last norm of each block. Zeros
         let blocks start as their shortcut (Goyal et al. 2017) (default: zeros).
       rematerialize: "blocks" keeps the input of each block alone for the backward pass,
         and computes the rest anew: less memory, a third more work (default: "nothing").

@@ -52,7 +52,7 @@ class UNetConfig:
 
     @property
     def name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         return "U-Net, CARAFE++" if self.resampler == "carafe" else "U-Net"
 
     def make(self) -> UNet:
@@ -108,7 +108,7 @@ class GlobalLocalConfig:
 
     @property
     def name(self) -> str:
-        """What the network is called in tables: as in table X."""
+        """Name of the network in tables, as in table X."""
         name = {"plain": "Global&Local", "partial": "Partial Conv"}[self.convolution]
         return name + (", CARAFE++" if self.resampler == "carafe" else "")
 

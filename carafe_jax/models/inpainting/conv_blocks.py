@@ -35,7 +35,7 @@ class ConvBlock(nn.Module):
       weight_norm: Wraps the convolution, to normalise its kernel: `nn.SpectralNorm` or
         a partial of it, called with the convolution, `param_dtype` and `name`
         (default: None).
-      kernel_init: Initialiser of the kernel (default: He normal).
+      kernel_init: Initializer of the kernel (default: He normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -89,7 +89,7 @@ class DeconvBlock(nn.Module):
       features: Channels of the output.
       norm: As that of `ConvBlock` (default: None).
       activation: Applied last; None: nothing is (default: ReLU).
-      kernel_init: Initialiser of the kernel (default: He normal for 2x2 taps).
+      kernel_init: Initializer of the kernel (default: He normal for 2x2 taps).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -132,7 +132,7 @@ class CARAFEConv(nn.Module):
       reassembly: Makes the CARAFE++ layer (default: `CARAFEDownsample`).
       norm: As that of `ConvBlock` (default: None).
       activation: Applied last; None: nothing is (default: None).
-      kernel_init: Initialiser of the convolution's kernel (default: LeCun normal).
+      kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
     """

@@ -1,4 +1,4 @@
-"""What inpainting networks share: their arguments, and the composed image."""
+"""Arguments and outputs that inpainting networks share."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from carafe_jax.errors import RefusedError
 
 
 class Inpainting(NamedTuple):
-    """What an inpainting network returns; images in the range of its input."""
+    """Outputs of an inpainting network, in the range of the input image."""
 
     composed: Float[Array, "n h w c"]
     """The image with its hole filled: (1 - M) x + M y."""

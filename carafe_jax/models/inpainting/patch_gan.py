@@ -68,7 +68,7 @@ class PatchGAN(nn.Module):
       weight_norm: Wraps each convolution, `nn.SpectralNorm`, say (default: None).
       activation: After each convolution but that of `logits` (default: leaky ReLU with
         slope 0.2).
-      kernel_init: Initialiser of the kernels (default: normal with standard deviation
+      kernel_init: Initializer of the kernels (default: normal with standard deviation
         0.02).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).

@@ -60,8 +60,8 @@ class PartialConv(nn.Module):
         and the bias are in float32 or wider.
       param_dtype: Dtype of the parameters (default: float32).
       precision: As in `nn.Conv` (default: None).
-      kernel_init: Initialiser of the kernel (default: LeCun normal, as in `nn.Conv`).
-      bias_init: Initialiser of the bias (default: zeros).
+      kernel_init: Initializer of the kernel (default: LeCun normal, as in `nn.Conv`).
+      bias_init: Initializer of the bias (default: zeros).
     """
 
     features: int

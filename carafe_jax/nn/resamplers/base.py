@@ -1,4 +1,4 @@
-"""The call that resamplers share, and what they ask of their arguments."""
+"""The call that resamplers share, and the checks of their arguments."""
 
 import fractions
 import math

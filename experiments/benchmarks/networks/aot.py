@@ -4,7 +4,7 @@ Paper: table II of CARAFE++ (arXiv:2012.04733): batches of 1024, and larger.
 Cost: minutes of a CPU for each variant; needs `pip install "jax[tpu]"`.
 Shows: memory, operations and collectives of a chip, and a predicted time, as a table
 and aot.csv. The status is 1 if memory does not suffice or an activation is gathered.
-Command: python -m experiments.classification.aot
+Command: python -m experiments.benchmarks.networks.aot
 """
 
 import csv

@@ -237,6 +237,7 @@ def fake_ptxas(folder):
     return path
 
 
+@pytest.mark.slow
 def test_gpu_dumps_are_read(tmp_path):
     (tmp_path / "module.1.ptx").write_text(PTX)
     (tmp_path / "module.2.ptx").write_text("")
@@ -353,6 +354,7 @@ def test_a_missing_compiler_is_told_with_what_brings_it(name, monkeypatch):
         assert "pip install nvidia-cuda-nvcc" in reason
 
 
+@pytest.mark.slow
 def test_missing_compilers_end_the_run_in_words(tmp_path, monkeypatch):
     monkeypatch.setattr(targets, "version", lambda package: None)
     console = Console(file=io.StringIO(), width=300)
@@ -362,6 +364,7 @@ def test_missing_compilers_end_the_run_in_words(tmp_path, monkeypatch):
     assert "Nothing was compiled" in text
 
 
+@pytest.mark.slow
 def test_the_csv_has_a_line_for_each_number(tmp_path):
     refused = Result(job=GPU_JOB, status="refused", reason="`C` must be even, got 3")
     results = [compiled(TPU_JOB, TPU_CODE), compiled(GPU_JOB, GPU_CODE), refused]
@@ -406,6 +409,7 @@ def fake_worker(monkeypatch, body):
     monkeypatch.setattr(compilation.subprocess, "Popen", start_fake)
 
 
+@pytest.mark.slow
 def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
     fake_worker(
         monkeypatch,
@@ -429,6 +433,7 @@ def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
     assert "SIGABRT: CHECK failed" in results[1].reason
 
 
+@pytest.mark.slow
 def test_a_compiler_that_hangs_is_stopped(monkeypatch):
     fake_worker(monkeypatch, "time.sleep(60)")
     [result] = compile_jobs([TPU_JOB], limit=0.2)
@@ -451,6 +456,7 @@ def refuse_all(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatch):
     refuse_all(monkeypatch)
@@ -471,6 +477,7 @@ def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatc
     assert list(dict.fromkeys(row["launch"] for row in rows)) == list(config.launches)
 
 
+@pytest.mark.slow
 def test_what_is_done_is_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
     refuse_all(monkeypatch)
     tables = iter([make_table, None])

@@ -11,3 +11,11 @@ def use_small_resnet(patch: pytest.MonkeyPatch | None = None) -> None:
     """Let `depth=18` make a ResNet-18 with half of its blocks."""
     small = functools.partial(ResNet18, stage_sizes=(1, 1, 1, 1))
     (patch or pytest.MonkeyPatch()).setitem(classifier._RESNETS, 18, small)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_resnet():
+    """Use the small ResNet in every test of a package whose conftest imports this."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_resnet(patch)
+        yield

@@ -1,9 +1,7 @@
 """Runs on several devices and in several processes: the same numbers as on one."""
 
-import os
+import contextlib
 import socket
-import subprocess
-import sys
 
 import chex
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from PIL import Image
 
 from carafe_jax.train import Checkpoints
+from tests.subprocesses import finish_all, run_python, start_python
 
 pytestmark = pytest.mark.slow
 
@@ -31,49 +30,43 @@ def folder(tmp_path_factory):
     return root
 
 
-def start(folder, workdir, *asked, devices=4, **environment):
-    command = "-m", "tests.tasks.classification.process", str(folder)
-    return subprocess.Popen(
-        [sys.executable, *command, str(workdir), *asked],
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def program(folder, workdir, *asked):
+    module = "tests.tasks.classification.process"
+    return "-m", module, str(folder), str(workdir), *asked
 
 
-def end(*processes, status=0):
-    texts = [process.communicate(timeout=300)[0] for process in processes]
-    found = [process.returncode for process in processes]
-    assert found == [status] * len(processes), "\n".join(texts)
-    return texts
+def environment(*, devices=4, **variables):
+    return {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        **variables,
+    }
+
+
+def one_process(folder, workdir, *asked):
+    run_python(*program(folder, workdir, *asked), environment=environment())
 
 
 def two_processes(folder, workdir, *asked, status=0):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    return end(
-        *(
-            start(
-                folder,
-                workdir,
-                "distributed",
-                *asked,
-                devices=2,
-                JAX_COORDINATOR_ADDRESS=address,
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(index),
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                start_python(
+                    *program(folder, workdir, "distributed", *asked),
+                    environment=environment(
+                        devices=2,
+                        JAX_COORDINATOR_ADDRESS=address,
+                        JAX_NUM_PROCESSES="2",
+                        JAX_PROCESS_ID=str(index),
+                    ),
+                )
             )
             for index in range(2)
-        ),
-        status=status,
-    )
+        ]
+        return finish_all(processes, status=status)
 
 
 def variables_of(workdir):
@@ -84,7 +77,7 @@ def variables_of(workdir):
 def on_one(folder, tmp_path_factory):
     """The folder of a run of one process with four devices."""
     workdir = tmp_path_factory.mktemp("one")
-    end(start(folder, workdir))
+    one_process(folder, workdir)
     return workdir
 
 
@@ -111,10 +104,12 @@ def test_two_processes_stop_together_go_on_and_match_one(folder, on_one, tmp_pat
 
 
 def test_sharded_states_give_the_same_numbers(folder, on_one, tmp_path):
-    end(start(folder, tmp_path, "fully_sharded"))
+    one_process(folder, tmp_path, "fully_sharded")
     assert_same_run(tmp_path, on_one)
 
 
 def test_unknown_processes_are_an_error_in_words(folder, tmp_path):
-    (text,) = end(start(folder, tmp_path, "distributed"), status=1)
-    assert "must be known by Slurm" in text
+    with start_python(
+        *program(folder, tmp_path, "distributed"), environment=environment()
+    ) as process:
+        assert "must be known by Slurm" in process.finish(status=1)

@@ -1,9 +1,6 @@
 """Adversarial runs on a few tiny crops."""
 
 import dataclasses
-import os
-import subprocess
-import sys
 from typing import Any
 
 import chex
@@ -20,6 +17,7 @@ from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import train
 from carafe_jax.train.mesh import make_mesh
 from carafe_jax.train.step import init_state, make_train_step
+from tests.subprocesses import run_python
 from tests.tasks.runs import adversarial, call
 
 
@@ -147,16 +145,14 @@ def test_resumed_run_has_the_same_bits(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_four_devices_share_a_batch_and_exchange_sums_alone():
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.tasks.inpainting.four_devices"],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
-        capture_output=True,
-        text=True,
-        check=False,
+    output = run_python(
+        "-m",
+        "tests.tasks.inpainting.four_devices",
+        environment={"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "all-reduce"
+    assert output.strip() == "all-reduce"
 
 
 def test_negative_weight_is_refused():

@@ -1,9 +1,7 @@
 """A run of any task: training, and the table at the end."""
 
-import json
 import pathlib
 import shlex
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +10,7 @@ from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights
 from carafe_jax.tasks.tables import draw_table, read_table, write_table
-from carafe_jax.train import is_first, join_processes, train
+from carafe_jax.train import is_first, join_processes, read_provenance, train
 
 
 def train_and_report(config: RunConfig, console: Console) -> int:
@@ -89,7 +87,7 @@ def show(config: RunConfig, console: Console) -> int:
     if not is_first():
         return 0
     results = read_table(config.workdir / "table.csv")
-    steps = _provenance(config.workdir).get("steps")
+    steps = read_provenance(config.workdir).get("steps")
     title = f"Test images of {config.data.source}, {steps} steps"
     console.print(draw_table(results, config.columns, title=title, label="method"))
     if (config.workdir / "samples.png").exists():
@@ -98,10 +96,5 @@ def show(config: RunConfig, console: Console) -> int:
 
 
 def _is_finished(workdir: pathlib.Path, steps: int) -> bool:
-    done = _provenance(workdir).get("steps")
+    done = read_provenance(workdir).get("steps")
     return (workdir / "table.csv").exists() and done == steps
-
-
-def _provenance(workdir: pathlib.Path) -> dict[str, Any]:
-    path = workdir / "provenance.json"
-    return json.loads(path.read_text()) if path.exists() else {}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
@@ -53,16 +54,24 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
     return OpenedRun(workdir, task, config)
 
 
-def starting_weights(start: Start) -> Variables | None:
-    """Return the weights that a run starts from; None where no run is named.
+def starting_weights(start: Start) -> Callable[[], Variables] | None:
+    """Return what loads the weights that a run starts from; None where there are none.
 
-    Raises:
-      RefusedError: The folder holds no run, or no such checkpoint.
+    They are loaded when the run starts, so that one that is resumed does not need them.
+
+    Args:
+      start: Run that trained the weights.
     """
     if start.model is None:
         return None
-    best = open_run(start.model, argument="start.model").config.best
-    return restore_trained(start.model, best=best, which=start.which)[0]
+    model, which = start.model, start.which
+
+    def load() -> Variables:
+        argument = "start.model"
+        best = open_run(model, argument=argument).config.best
+        return restore_trained(model, best=best, which=which, argument=argument)[0]
+
+    return load
 
 
 def check_run(config: RunConfig) -> None:
@@ -91,11 +100,13 @@ def upgrade(stored: StoredConfig) -> StoredConfig:
         fields["loop.steps"] = None
     else:
         task, names = "inpainting", {}
-    renamed = {
-        names.get(name, name.replace("model.", "network.", 1)): value
-        for name, value in fields.items()
-    }
+    renamed = {names.get(name, _renamed(name)): value for name, value in fields.items()}
     return StoredConfig(format=2, task=task, fields=renamed)
+
+
+def _renamed(name: str) -> str:
+    rest = name.removeprefix("model.")
+    return name if rest == name else f"network.{rest}"
 
 
 _CLASSIFICATION = {

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.files import write_whole
+
 Results = Mapping[str, Mapping[str, float]]
 """Numbers by method and by the name of their column."""
 
@@ -56,13 +58,11 @@ def empty_table(columns: Mapping[str, Column], *, title: str, label: str) -> Tab
 
 def write_table(path: pathlib.Path, results: Results) -> None:
     """Write a CSV with a row for each method; whole or not at all."""
-    partial = path.with_suffix(".partial")
     names = list(dict.fromkeys(name for row in results.values() for name in row))
-    with partial.open("w", newline="") as file:
+    with write_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["method", *names])
         writer.writeheader()
         writer.writerows({"method": name, **row} for name, row in results.items())
-    partial.replace(path)
 
 
 def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:

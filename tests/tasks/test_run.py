@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import chex
 import jax
@@ -135,8 +136,9 @@ def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
 def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):
     start = Start(model=finished, which="last")
     config = inpainting(tmp_path, steps=1, start=start)
-    weights = starting_weights(start)
-    assert weights is not None
+    load_weights = starting_weights(start)
+    assert load_weights is not None
+    weights = load_weights()
     task = config.make_task()
     expected, _ = task.loss(
         weights, jax.tree.map(np.asarray, next(task.batches())), jax.random.key(0)
@@ -151,6 +153,16 @@ def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):
     ]
     # Compiled otherwise: float32 rounding.
     assert losses[0] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_resumed_run_does_not_need_the_weights_that_it_started_from(finished, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(finished, source)
+    start = Start(model=source, which="last")
+    config = inpainting(tmp_path / "run", steps=2, start=start)
+    assert call(train_and_report, config)[0] == 0
+    shutil.rmtree(source)
+    assert call(train_and_report, lengthen(config, 3))[0] == 0
 
 
 def test_weights_of_another_task_are_refused(finished, tmp_path):

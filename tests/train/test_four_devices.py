@@ -1,48 +1,31 @@
 """Four devices: of one process, and of two."""
 
+import contextlib
 import json
-import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
+from tests.subprocesses import finish_all, run_python, start_python
 from tests.train.four_devices import CHECKS
 
-LIMIT = 300  # Seconds; generous, for machines under load.
+pytestmark = pytest.mark.slow
 
 
-def start(program, workdir, *, devices, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-m", f"tests.train.{program}", str(workdir)],
-        env={
-            **os.environ,
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": str(devices),
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def outputs_of(*processes):
-    try:
-        return [process.communicate(timeout=LIMIT)[0] for process in processes]
-    except subprocess.TimeoutExpired as error:
-        pytest.fail(f"A process took more than {LIMIT} s: {error.output}")
-    finally:
-        for process in processes:
-            process.kill()
+def environment(*, devices, **variables):
+    return {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        **variables,
+    }
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    (text,) = outputs_of(start("four_devices", folder, devices=4))
-    return text
+    return run_python(
+        *("-m", "tests.train.four_devices", tmp_path_factory.mktemp("runs")),
+        environment=environment(devices=4),
+    )
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -54,19 +37,22 @@ def test_two_processes_with_two_devices_each_predict_and_train(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    first, second = outputs_of(
-        *(
-            start(
-                "two_processes",
-                tmp_path,
-                devices=2,
-                JAX_COORDINATOR_ADDRESS=address,
-                JAX_NUM_PROCESSES="2",
-                JAX_PROCESS_ID=str(index),
+    with contextlib.ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                start_python(
+                    *("-m", "tests.train.two_processes", tmp_path),
+                    environment=environment(
+                        devices=2,
+                        JAX_COORDINATOR_ADDRESS=address,
+                        JAX_NUM_PROCESSES="2",
+                        JAX_PROCESS_ID=str(index),
+                    ),
+                )
             )
             for index in range(2)
-        )
-    )
+        ]
+        first, second = finish_all(processes)
     assert "first passed" in first, first
     assert "second passed" in second, second
     provenance = json.loads((tmp_path / "provenance.json").read_text())

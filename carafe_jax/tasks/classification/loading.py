@@ -27,7 +27,9 @@ def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedCla
             f"of the task {config.task!r}."
         )
     classes = read_classes(model)
-    variables, step = restore_trained(model, best=config.best, which=which)
+    variables, step = restore_trained(
+        model, best=config.best, which=which, argument="model"
+    )
     return TrainedClassifier(
         network=config.network.make(len(classes)),
         variables=variables,

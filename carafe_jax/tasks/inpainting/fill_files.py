@@ -9,6 +9,7 @@ from PIL import Image
 
 from carafe_jax.data import decode_photograph, list_images
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
 
 
@@ -91,11 +92,9 @@ def read_job(
 
 def write_filled(job: FillJob, filled: UInt8[np.ndarray, "h w 3"]) -> None:
     """Write a filled photograph as PNG, with its colour profile."""
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    partial = job.output.with_suffix(".partial")
-    image = Image.fromarray(filled)
-    image.save(partial, format="png", icc_profile=_colour_profile(job.photo))
-    partial.replace(job.output)
+    profile = _colour_profile(job.photo)
+    with write_whole(job.output) as partial:
+        Image.fromarray(filled).save(partial, format="png", icc_profile=profile)
 
 
 def _pair_folders(

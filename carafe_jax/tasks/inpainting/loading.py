@@ -26,7 +26,9 @@ def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedInp
             f"`model` must be the folder of an inpainting run, got {str(model)!r}, of "
             f"the task {config.task!r}."
         )
-    variables, step = restore_trained(model, best=config.best, which=which)
+    variables, step = restore_trained(
+        model, best=config.best, which=which, argument="model"
+    )
     if isinstance(config, AdversarialInpaintingRun):
         network, variables = config.generator.make(), part(variables, "generator")
     else:

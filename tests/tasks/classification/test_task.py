@@ -1,5 +1,6 @@
 """Classification runs on a handful of tiny images."""
 
+import json
 import pathlib
 import signal
 from typing import get_args
@@ -21,9 +22,10 @@ from carafe_jax.tasks.classification import (
 from carafe_jax.tasks.classification.data import ClassificationDataset
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.run import train_and_report
+from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import SGD, Loop, train
-from tests.tasks.runs import Stopping, call, classification
+from tests.tasks.runs import Stopping, call, classification, labelled_folder
 
 
 def task_of(config):
@@ -129,39 +131,37 @@ def test_jittered_run_trains(folder, tmp_path):
     assert status == 0, text
 
 
-# A run of version 0.1
-
-
-def test_run_of_version_01_is_translated(folder, tmp_path):
-    import json
-
-    from carafe_jax.tasks.run_folder import open_run
-
-    config = classification(folder, tmp_path)
+def test_data_of_other_classes_are_refused_on_resumption(tmp_path):
+    folder = labelled_folder(tmp_path / "images")
+    config = classification(folder, tmp_path / "run", epochs=1)
     assert call(train_and_report, config)[0] == 0
-    (tmp_path / "config.json").write_text(
-        json.dumps(
-            {
-                "data.source": str(folder),
-                "data.image_size": 16,
-                "data.resize_size": 16,
-                "data.batch_size": 4,
-                "data.crop_area": [0.08, 1.0],
-                "data.broken_limit": 7,
-                "model.depth": 18,
-                "model.downsampler": "conv",
-                "model.width": 2,
-                "optimizer.learning_rate": 0.1,
-                "epochs": 2,
-                "evaluate_every": 1,
-                "save_every": 1000,
-                "accumulate": 1,
-                "average_decay": 0.0,
-                "seed": 3,
-            }
-        )
-    )
+    before = (config.workdir / "classes.json").read_text()
+    for split in ("train", "val"):
+        (folder / split / "red").rename(folder / split / "rose")
+    longer = classification(folder, tmp_path / "run", epochs=2)
+    with pytest.raises(
+        ValueError, match=r"classes of the run, red, sea, got 2: rose"
+    ):
+        call(train_and_report, longer)
+    assert (config.workdir / "classes.json").read_text() == before
+
+
+def test_run_of_version_01_is_loaded_and_made_longer(folder, tmp_path):
+    config = classification(folder, tmp_path, epochs=1)
+    assert call(train_and_report, config)[0] == 0
+    stored = json.loads((tmp_path / "config.json").read_text())["config"]
+    gone = ("start.", "loop.steps", "optimizer.frozen", "optimizer.rate_factors")
+    old = {
+        name.replace("network.", "model.").removeprefix("loop."): value
+        for name, value in stored.items()
+        if not name.startswith((*gone, "optimizer.weight_decays", "data.test_fraction"))
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**old, "data.broken_limit": 7}))
     opened = open_run(tmp_path).config
     assert isinstance(opened, ClassificationRun)
-    assert (opened.loop.epochs, opened.loop.steps, opened.loop.seed) == (2, None, 3)
-    assert (opened.network.width, opened.data.unreadable_limit) == (2, 7)
+    assert (opened.loop.epochs, opened.loop.steps) == (1, None)
+    assert opened.network == config.network
+    longer = classification(folder, tmp_path, epochs=2)
+    assert call(train_and_report, longer)[0] == 0
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert (stored["format"], stored["config"]["loop.epochs"]) == (2, 2)

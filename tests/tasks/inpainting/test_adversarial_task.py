@@ -1,6 +1,7 @@
 """Adversarial runs on a few tiny crops."""
 
 import dataclasses
+import json
 from typing import Any
 
 import chex
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.tasks.inpainting import AdversarialLoss, ReconstructionLoss
+from carafe_jax.tasks.inpainting import AdversarialLoss, ReconstructionLoss, load
 from carafe_jax.tasks.inpainting.joint_variables import part
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
@@ -158,3 +159,21 @@ def test_four_devices_share_a_batch_and_exchange_sums_alone():
 def test_negative_weight_is_refused():
     with pytest.raises(ValueError, match="`weight` must not be negative, got -1"):
         AdversarialLoss(weight=-1.0)
+
+
+def test_run_of_version_01_is_loaded_and_made_longer(tmp_path):
+    config = adversarial(tmp_path, steps=1, resampler="conv")
+    assert call(train_and_report, config)[0] == 0
+    stored = json.loads((tmp_path / "config.json").read_text())["config"]
+    gone = ("start.", "loop.epochs", "data.unreadable_limit")
+    new = ("frozen", "rate_factors", "weight_decays")
+    old = {
+        name: value
+        for name, value in stored.items()
+        if not name.startswith(gone) and not name.endswith(new)
+    }
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    assert load(tmp_path, which="last").name == "Global&Local"
+    loop = dataclasses.replace(config.loop, steps=2)
+    longer = dataclasses.replace(config, loop=loop)
+    assert call(train_and_report, longer)[0] == 0

@@ -1,5 +1,7 @@
 """Photographs of any size, filled by networks that were trained on small crops."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,29 @@ def test_run_of_another_task_is_refused(tmp_path):
     assert call(train_and_report, config)[0] == 0
     with pytest.raises(ValueError, match=r"must be .* inpainting run.*classification"):
         load(tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"reach": -1}, "`reach` must be positive, got -1"),
+        ({"reach": 0}, "`reach` must be positive, got 0"),
+        ({"longest_side": 0}, "`longest_side` must be positive, got 0"),
+        ({"hole": np.zeros((5, 7), bool)}, r"`hole` must be bool of shape \(20, 30\)"),
+        ({"hole": np.zeros((20, 30), np.uint8)}, "`hole` must be bool .* got uint8"),
+        ({"hole": np.ones((20, 30), bool)}, "`hole` must leave a pixel"),
+        ({"photograph": np.zeros((20, 30), np.uint8)}, "`photograph` must have shape"),
+        ({"photograph": np.zeros((20, 30, 3))}, "`photograph` must be uint8"),
+    ],
+)
+def test_what_cannot_be_filled_is_refused(run, values, message):
+    arguments: dict[str, Any] = {
+        "photograph": random_photo(20, 30),
+        "hole": square_hole(20, 30),
+        **values,
+    }
+    with pytest.raises(ValueError, match=message):
+        load(run).fill(**arguments)
 
 
 @pytest.mark.parametrize(("reach", "longest_side"), [(30, 15), (30, 64), (1, 64)])

@@ -28,14 +28,16 @@ from carafe_jax.train import CheckpointChoice
 class Classify:
     """Photographs, and a trained classifier."""
 
-    images: tyro.conf.Positional[tuple[pathlib.Path, ...]]
+    images: Annotated[
+        tyro.conf.Positional[tuple[pathlib.Path, ...]], tyro.conf.arg(metavar="IMAGE")
+    ]
     """Image files, and folders of them in any nesting."""
-    model: pathlib.Path = pathlib.Path("runs/classification")
+    model: pathlib.Path
     """Folder of the run that trained the network."""
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by top-1, or the last."""
     classes: int = 5
-    """How many to name."""
+    """Number of classes per image."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))] = pathlib.Path(
         "predictions.csv"
     )
@@ -62,9 +64,11 @@ def main(config: Classify, console: Console) -> int:
     unreadable: dict[pathlib.Path, str] = {}
     for path in track(paths, description="classifying", console=console):
         try:
-            predictions[path] = trained.classify(path, count=config.classes)
+            pixels = trained.read(path)
         except UNREADABLE as error:
             unreadable[path] = str(error)
+        else:
+            predictions[path] = trained.classify(pixels, count=config.classes)
     console.print(_draw(predictions))
     for path, reason in unreadable.items():
         console.print(Text(f"Unreadable: {path} ({reason})"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""What all commands share: options, log lines, one-line errors, exit statuses."""
+"""Code shared by all commands: options, log lines, one-line errors, exit statuses."""
 
 import logging
 import signal
@@ -24,6 +24,7 @@ def run(
     doc: str | None,
     program: str | None = None,
     args: Sequence[str] | None = None,
+    stopped: str = "Stopped.",
 ) -> NoReturn:
     """Run a command with values from the command line; exit with what it returns.
 
@@ -38,6 +39,7 @@ def run(
       doc: Text above the options in `--help`, printed line by line.
       program: The command in the usage line; by default how Python was called.
       args: Arguments; by default those of the process.
+      stopped: Line to print when the user stops the command (Ctrl-C).
     """
     program = program or _called_as()
     kind = config if isinstance(config, type) else type(config)
@@ -55,13 +57,13 @@ def run(
     try:
         status = main(parsed, console)
     except KeyboardInterrupt:
-        console.print("Stopped. The same command resumes from what is saved.")
+        console.print(stopped)
         status = 128 + signal.SIGINT
     except Exception as error:
         if not is_mendable(error):
             raise
         message = Text.assemble(("error: ", "bold red"), str(error))
-        console.print(message, soft_wrap=True)
+        Console(stderr=True).print(message, soft_wrap=True)
         status = 2
     sys.exit(status)
 

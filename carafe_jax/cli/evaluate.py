@@ -15,7 +15,7 @@ from rich.console import Console
 
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.inpainting.evaluation import InpaintingTest
+from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice
 
@@ -35,8 +35,9 @@ class Evaluate:
     """Images at a time."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """Folder of what is written. None: `evaluation` in the folder of the run."""
-    inpainting: InpaintingTest = InpaintingTest()
-    """Of inpainting runs alone."""
+    # Groups of options are named after the packages of the tasks.
+    inpainting: EvaluationOptions = EvaluationOptions()
+    """Options of inpainting runs alone."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -51,22 +52,22 @@ def run_verb(args: list[str]) -> NoReturn:
 def main(config: Evaluate, console: Console) -> int:
     """Measure the network as its task does."""
     opened = open_run(config.model)
-    options = {}
-    if opened.config.task.endswith("inpainting"):
-        options["options"] = config.inpainting
-    elif config.inpainting != InpaintingTest():
-        raise RefusedError(
-            "`inpainting` options must be left out for a run of another task, got "
-            f"{config.inpainting} for {str(config.model)!r}, of the task "
-            f"{opened.config.task!r}."
-        )
-    with console.status(f"loading {config.model}"):
-        trained = opened.task.module("loading").load(config.model, which=config.which)
-    return opened.task.module("evaluation").evaluate(
-        trained,
+    groups = {"inpainting": config.inpainting}
+    options = groups.pop(opened.task.package, None)
+    for name, group in groups.items():
+        if group != type(group)():
+            raise RefusedError(
+                f"`{name}` options must be left out for a run of another task, got "
+                f"{group} for {str(config.model)!r}, of the task "
+                f"{opened.config.task!r}."
+            )
+    opened.task.evaluation.evaluate(
+        config.model,
+        which=config.which,
         source=config.source,
         batch_size=config.batch_size,
         output=config.output or config.model / "evaluation",
+        options=options,
         console=console,
-        **options,
     )
+    return 0

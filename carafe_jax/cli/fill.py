@@ -1,13 +1,12 @@
 """Fill holes in photographs with a trained network.
 
 Shows: each photograph with its hole filled, as PNG; its other pixels as they were.
-One photograph: carafe-jax fill photo.jpg mask.png -o out.png
-Folders: carafe-jax fill photos/ masks/ -o filled/
+One photograph: carafe-jax fill photo.jpg mask.png --model RUN -o out.png
+Folders: carafe-jax fill photos/ masks/ --model RUN -o filled/
 A network: `carafe-jax train inpainting` trains one in minutes, in runs/inpainting
 """
 
 import dataclasses
-import functools
 import pathlib
 from typing import Annotated, NoReturn
 
@@ -20,8 +19,9 @@ from carafe_jax.cli.console import run
 from carafe_jax.data import UNREADABLE
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import load
-from carafe_jax.tasks.inpainting.fill_files import fill_file, find_jobs
+from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job, write_filled
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
+from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.train import CheckpointChoice
 
 
@@ -29,15 +29,16 @@ from carafe_jax.train import CheckpointChoice
 class Fill:
     """Photographs with holes, and a network to fill them with."""
 
-    photo: tyro.conf.Positional[pathlib.Path]
+    photo: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="PHOTO")]
     """Photograph, or a folder of them."""
-    mask: tyro.conf.Positional[pathlib.Path]
+    mask: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="MASK")]
     """Picture of the same size that shows the hole; or a folder with one for each
     photograph, of the same name but for its ending."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """PNG file to write; of a folder, a folder."""
-    model: pathlib.Path = pathlib.Path("runs/inpainting")
-    """Folder of the run that trained the network."""
+    model: pathlib.Path
+    """Folder of the run that trained the network. `carafe-jax train inpainting` makes
+    one in minutes, in runs/inpainting."""
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by PSNR in the hole, or the last."""
     hole: HoleColour = "white"
@@ -49,8 +50,8 @@ class Fill:
     filled at half the size first, and so on. None: an eighth of the side of the crops
     that it was trained on."""
     longest_side: int = 1024
-    """Larger photographs are filled at a whole part of their size, with no side above
-    this, and the fill is enlarged."""
+    """Larger photographs are reduced by an integer factor until no side is above this,
+    in pixels; the fill is enlarged."""
     overwrite: bool = False
     """Overwrite files that exist. Without it, an existing file is refused, and skipped
     where folders are filled."""
@@ -58,10 +59,7 @@ class Fill:
     def __post_init__(self) -> None:
         if self.grow < 0:
             raise RefusedError(f"`grow` must not be negative, got {self.grow}.")
-        for name in ("longest_side", "reach"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RefusedError(f"`{name}` must be positive, got {value}.")
+        check_filling(reach=self.reach, longest_side=self.longest_side)
 
 
 def run_verb(args: list[str]) -> NoReturn:
@@ -72,22 +70,23 @@ def run_verb(args: list[str]) -> NoReturn:
 def main(config: Fill, console: Console) -> int:
     """Fill each photograph; name those that could not be filled."""
     jobs, problems = find_jobs(
-        config.photo, config.mask, config.output, overwrite=config.overwrite
+        config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
     waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
     with console.status(f"loading {config.model}"):
         trained = load(config.model, which=config.which)
-    fill = functools.partial(
-        trained.fill, reach=config.reach, longest_side=config.longest_side
-    )
     filled = 0
     for job in track(waiting, description="filling", console=console):
         try:
-            fill_file(job, fill, colour=config.hole, grow=config.grow)
+            photo, hole = read_job(job, colour=config.hole, grow=config.grow)
         except UNREADABLE as error:
             problems[job.photo] = str(error)
-        else:
-            filled += 1
+            continue
+        pixels = trained.fill(
+            photo, hole, reach=config.reach, longest_side=config.longest_side
+        )
+        write_filled(job, pixels)
+        filled += 1
     for path, reason in problems.items():
         console.print(Text(f"Not filled: {path}: {reason}"), soft_wrap=True)
     summary = f"Filled by {trained.name}, step {trained.step}: {filled}"

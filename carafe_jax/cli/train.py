@@ -8,10 +8,12 @@ from carafe_jax.tasks.registry import TASKS
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import RunConfig
 
+_STOPPED = "Stopped. The same command resumes from what is saved."
+
 _DOC = """{summary}
 
-Every option has a default; those that the folder of a run was started with must stay,
-but for the length (which may grow) and what changes no number.
+A resumed run must have the options that it was started with; only the length may grow,
+and options that do not affect results may change.
 Example: carafe-jax train {task} --data.source FOLDER --workdir runs/mine
 Resuming: the same command again
 """
@@ -20,6 +22,7 @@ Resuming: the same command again
 def run_verb(args: list[str]) -> NoReturn:
     """Run the verb with a task and its options, and exit."""
     task, *args = args or ["--help"]
+    task = task.replace("_", "-")  # As tyro reads names.
     if task not in TASKS:
         choose(
             {name: task.summary for name, task in TASKS.items()},
@@ -30,10 +33,11 @@ def run_verb(args: list[str]) -> NoReturn:
     registered = TASKS[task]
     run(
         train_and_report,
-        registered.run_class(),
+        registered.default_run(),
         doc=_DOC.format(summary=registered.summary, task=task),
         program=f"{PROGRAM} train {task}",
         args=args,
+        stopped=_STOPPED,
     )
 
 
@@ -44,4 +48,4 @@ def train(config: RunConfig, *, doc: str | None) -> NoReturn:
       config: The experiment's values.
       doc: Text above the options in `--help`: the experiment's docstring.
     """
-    run(train_and_report, config, doc=doc)
+    run(train_and_report, config, doc=doc, stopped=_STOPPED)

@@ -1,14 +1,14 @@
 """Photographs and labelled images, in batches of numpy arrays."""
 
+from carafe_jax.data.batches import BatchIterator as BatchIterator
+from carafe_jax.data.batches import BatchOptions as BatchOptions
+from carafe_jax.data.batches import ProcessShard as ProcessShard
+from carafe_jax.data.batches import batches_of_all as batches_of_all
+from carafe_jax.data.batches import endless_batches as endless_batches
 from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
 from carafe_jax.data.decoding import decode_image as decode_image
 from carafe_jax.data.decoding import decode_photograph as decode_photograph
 from carafe_jax.data.decoding import to_rgb as to_rgb
-from carafe_jax.data.loading import BatchIterator as BatchIterator
-from carafe_jax.data.loading import Loading as Loading
-from carafe_jax.data.loading import ProcessShard as ProcessShard
-from carafe_jax.data.loading import batches_of_all as batches_of_all
-from carafe_jax.data.loading import endless_batches as endless_batches
 from carafe_jax.data.sources import DecodedPhotographs as DecodedPhotographs
 from carafe_jax.data.sources import EncodedImages as EncodedImages
 from carafe_jax.data.sources import LabelledImages as LabelledImages
@@ -41,13 +41,13 @@ __all__ = [
     "IMAGENET_STD",
     "UNREADABLE",
     "BatchIterator",
+    "BatchOptions",
     "Box",
     "ColourJitter",
     "DecodedPhotographs",
     "EncodedImages",
     "FreeFormHoles",
     "LabelledImages",
-    "Loading",
     "NamedImages",
     "Photographs",
     "PhotographsTooSmallError",

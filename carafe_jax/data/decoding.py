@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from carafe_jax.errors import RefusedError
 
-# What Pillow raises on files that are no images, are cut short or are damaged.
+# Pillow raises these on files that are no images, are truncated or are damaged.
 UNREADABLE = (
     OSError,
     ValueError,
@@ -26,17 +26,17 @@ def decode_photograph(
     """Decode an image file, upright, as 8-bit RGB.
 
     Args:
-        path: File in a format that Pillow reads; of several frames the first counts.
-        sufficient_side: Length in pixels that is enough for the shorter side. Larger
-            images are reduced by a whole factor, JPEGs while they are decoded (which
-            is faster), and never below this length. None keeps every pixel.
+      path: File in a format that Pillow reads; of several frames, the first is used.
+      sufficient_side: Length in pixels that is enough for the shorter side. Larger
+        images are reduced by a whole factor, JPEGs while they are decoded (which
+        is faster), and never below this length. None keeps every pixel.
 
     Returns:
-        RGB in [0, 255].
+      RGB in [0, 255].
 
     Raises:
-        OSError, ValueError: (or another of `UNREADABLE`) If the file is damaged, or
-            holds pixels without a known range.
+      OSError, ValueError: (or another of `UNREADABLE`) The file is damaged, or
+        holds pixels without a known range.
     """
     with Image.open(path) as image:
         return decode_image(image, sufficient_side=sufficient_side)
@@ -48,14 +48,14 @@ def decode_image(
     """Decode an image that Pillow has opened, as `decode_photograph` does.
 
     Args:
-        image: As opened by Pillow, not yet decoded.
-        sufficient_side: As in `decode_photograph`.
+      image: As opened by Pillow, not yet decoded.
+      sufficient_side: As in `decode_photograph`.
 
     Returns:
-        RGB in [0, 255].
+      RGB in [0, 255].
 
     Raises:
-        OSError, ValueError: (or another of `UNREADABLE`) As by `decode_photograph`.
+      OSError, ValueError: (or another of `UNREADABLE`) As by `decode_photograph`.
     """
     if sufficient_side is not None:
         image.draft(None, (sufficient_side, sufficient_side))
@@ -66,17 +66,18 @@ def decode_image(
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow image to mode RGB.
 
-    Sixteen-bit grey values are scaled to 8 bits, transparent pixels are laid on white.
+    Sixteen-bit grey values are scaled to 8 bits, transparent pixels are composited on
+    white.
 
     Args:
-        image: Of any mode whose values have a known range.
+      image: Of any mode whose values have a known range.
 
     Returns:
-        The same picture in mode RGB.
+      The same image in mode RGB.
 
     Raises:
-        RefusedError: If the pixels are floating-point numbers, or Pillow knows no
-            conversion.
+      RefusedError: The pixels are floating-point numbers, or Pillow knows no
+        conversion.
     """
     if image.mode == "F":
         raise RefusedError("floating-point pixels have no known range")
@@ -95,11 +96,11 @@ def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
     """Shrink by the largest whole factor that leaves the shorter side long enough.
 
     Args:
-        image: Of mode RGB.
-        sufficient_side: As in `decode_photograph`.
+      image: Of mode RGB.
+      sufficient_side: As in `decode_photograph`.
 
     Returns:
-        Means over blocks of pixels, or the image itself where it is small already.
+      Means over blocks of pixels, or the image itself if it is small enough.
     """
     if sufficient_side is None:
         return image

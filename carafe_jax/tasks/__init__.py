@@ -1,4 +1,4 @@
-"""What can be learned: a package for each task, and what all tasks share."""
+"""Tasks: a package for each, and the code that they share."""
 
 from carafe_jax.tasks import classification as classification
 from carafe_jax.tasks import inpainting as inpainting

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import pathlib
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from rich.console import Console
@@ -83,19 +83,33 @@ def repeat_over_seeds(
 
     Returns:
       The exit status: that of the first run that did not end, else 0.
+
+    Raises:
+      RefusedError: The runs are those of several processes.
     """
     base, seeds = comparison.base, comparison.seeds
-    tables: dict[str, list[Results]] = {}
+    if base.distributed:
+        raise RefusedError(
+            "`base.distributed` must be False, got True: the runs of a comparison are "
+            "those of one process."
+        )
+    runs = {
+        name: _replace(base, **{field: _replace(getattr(base, field), **changed)})
+        for name, changed in networks.items()
+    }
+    labels = _labels({name: run.network_name for name, run in runs.items()})
+    numbers: Numbers = {}
     for seed in seeds:
-        for name, changed in networks.items():
-            network = _replace(getattr(base, field), **changed)
-            run = with_seed(_replace(base, **{field: network}), seed, name=name)
-            console.rule(Text(f"{run.network_name}, seed {seed}"))
+        for name, unseeded in runs.items():
+            run = with_seed(unseeded, seed, name=name)
+            console.rule(Text(f"{labels[name]}, seed {seed}"))
             if status := train_and_report(run, console):
                 return status
             table = read_table(run.workdir / "table.csv")
-            tables.setdefault(run.network_name, []).append(table)
-    numbers = _collect(tables)
+            trained = {labels[name]: table.pop(run.network_name)}
+            _add(numbers, trained)
+            # Classic fills, say, do not vary.
+            _add(numbers, {k: v for k, v in table.items() if k not in numbers})
     _write(base.workdir / "comparison.csv", numbers)
     length = f"{base.loop.epochs or base.loop.steps}"
     unit = "epochs" if base.loop.epochs else "steps"
@@ -105,22 +119,19 @@ def repeat_over_seeds(
     return 0
 
 
-def _collect(tables: Mapping[str, Sequence[Results]]) -> Numbers:
-    """Collect the numbers of each method; classic fills, say, do not vary."""
-    (first, *_), *_ = tables.values()
-    fixed = {
-        method: {name: [value] for name, value in row.items()}
-        for method, row in first.items()
-        if method not in tables
+def _labels(network_names: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels of methods: the network's name, if no two have the same."""
+    names = list(network_names.values())
+    return {
+        method: name if names.count(name) == 1 else f"{name} ({method})"
+        for method, name in network_names.items()
     }
-    trained = {
-        method: {
-            name: [table[method][name] for table in repeated]
-            for name in repeated[0][method]
-        }
-        for method, repeated in tables.items()
-    }
-    return {**fixed, **trained}
+
+
+def _add(numbers: Numbers, results: Results) -> None:
+    for method, row in results.items():
+        for name, value in row.items():
+            numbers.setdefault(method, {}).setdefault(name, []).append(value)
 
 
 def _spread(values: list[float]) -> float:

@@ -1,43 +1,81 @@
-"""The tasks by the names that command lines and runs use; imports none of them."""
+"""The tasks by the names that command lines and runs use.
+
+It names modules and imports none, so that every module of a task may import this one.
+"""
 
 import dataclasses
 import importlib
-from typing import Any
+import pathlib
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from carafe_jax.tasks.run_config import RunConfig
+    from carafe_jax.train import CheckpointChoice
+
+
+@runtime_checkable
+class EvaluationModule(Protocol):
+    """The module `evaluation` of a task's package."""
+
+    def evaluate(
+        self,
+        model: pathlib.Path,
+        *,
+        which: "CheckpointChoice",
+        source: str | None,
+        batch_size: int,
+        output: pathlib.Path,
+        options: Any,
+        console: "Console",
+    ) -> None:
+        """Measure a trained network on test images; print and write the numbers."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
 class RegisteredTask:
-    """Where the code of a task is, and what it does in one line."""
+    """Entry of a task."""
 
     package: str
-    """Module with the functions `evaluate` and `load`."""
+    """Package of the task, by its name in `carafe_jax.tasks`."""
     run: str
-    """Class in the module `config` of that package: the configuration of a run."""
+    """Class in the package's module `config`: the configuration of a run."""
     summary: str
-
-    def module(self, name: str) -> Any:
-        """Import one of the modules that every task's package has."""
-        return importlib.import_module(f"{self.package}.{name}")
+    """The task in one line of help."""
 
     @property
-    def run_class(self) -> type[Any]:
-        """The class of a run's configuration."""
-        return getattr(self.module("config"), self.run)
+    def run_class(self) -> "type[RunConfig]":
+        """Class of a run's configuration."""
+        return getattr(self._module("config"), self.run)
+
+    def default_run(self) -> "RunConfig":
+        """Return the configuration of a run with its defaults."""
+        return cast(Any, self.run_class)()
+
+    @property
+    def evaluation(self) -> EvaluationModule:
+        """Module that measures a trained network."""
+        return cast(EvaluationModule, self._module("evaluation"))
+
+    def _module(self, name: str) -> Any:
+        return importlib.import_module(f"carafe_jax.tasks.{self.package}.{name}")
 
 
 TASKS = {
     "classification": RegisteredTask(
-        "carafe_jax.tasks.classification",
+        "classification",
         "ClassificationRun",
         "Train a ResNet on labelled images.",
     ),
     "inpainting": RegisteredTask(
-        "carafe_jax.tasks.inpainting",
+        "inpainting",
         "InpaintingRun",
         "Train a U-Net to fill holes in photographs.",
     ),
     "adversarial-inpainting": RegisteredTask(
-        "carafe_jax.tasks.inpainting",
+        "inpainting",
         "AdversarialInpaintingRun",
         "Train a generator to fill holes, against a discriminator.",
     ),

@@ -50,6 +50,7 @@ def train_and_report(config: RunConfig, console: Console) -> int:
             soft_wrap=True,
         )
         return show(config, console)
+    task.prepare(config.workdir)
     machine = describe_machine()
     console.print(
         Text(

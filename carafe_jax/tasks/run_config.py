@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 
+from carafe_jax.tasks.data_fields import DataFields
 from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
     CheckpointChoice,
@@ -33,6 +34,15 @@ class Start:
 class ReportingTask(Task, Protocol):
     """A task to train that also makes the table and the pictures at the end."""
 
+    def prepare(self, workdir: pathlib.Path) -> None:
+        """Write what loading the run needs beside its configuration.
+
+        Raises:
+          RefusedError: The data are not those that the run in the folder has begun
+            with.
+        """
+        ...
+
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
     ) -> Results:
@@ -40,24 +50,9 @@ class ReportingTask(Task, Protocol):
         ...
 
 
-@runtime_checkable
-class SourcedData(Protocol):
-    """What the data of every task say of themselves."""
-
-    @property
-    def source(self) -> str:
-        """Where the images come from."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Of the order of training."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What the runs of all tasks have in common."""
+    """Fields common to the runs of all tasks."""
 
     task: ClassVar[str]
     """Name of the task in the registry and in config.json."""
@@ -70,12 +65,12 @@ class RunConfig:
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop
     """Length of the run, and how often it logs, evaluates and saves."""
-    data: SourcedData
+    data: DataFields
     """Where the images come from."""
     optimizer: Optimizer
-    """How the loss is minimised."""
+    """Optimizer and schedule."""
     start: Start = Start()
-    """What the run starts from."""
+    """Weights that the run starts from."""
     distributed: bool = changes_no_number(False)
     """This is one of several processes, one a host, that all run this command. They are
     recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
@@ -83,7 +78,7 @@ class RunConfig:
 
     @property
     def network_name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         raise NotImplementedError
 
     @property

@@ -40,8 +40,7 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
         if not (workdir / name).exists():
             raise RefusedError(
                 f"`{argument}` must be the folder of a run, with config.json and "
-                f"checkpoints, got {str(workdir)!r}, which lacks {name}. `carafe-jax "
-                "train inpainting` makes one in minutes, in runs/inpainting."
+                f"checkpoints, got {str(workdir)!r}, which lacks {name}."
             )
     stored = upgrade(read_config(workdir))
     if stored.task not in TASKS:

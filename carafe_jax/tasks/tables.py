@@ -14,7 +14,7 @@ Results = Mapping[str, Mapping[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """How a number of a table is shown."""
+    """Format of a column of numbers."""
 
     title: str
     digits: int

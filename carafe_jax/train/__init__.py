@@ -1,12 +1,8 @@
-"""Training: configuration, optimisers, mesh, step, loop, evaluators, checkpoints."""
+"""Training: configuration, optimizers, mesh, step, loop, evaluators, checkpoints."""
 
 from carafe_jax.train.checkpoints import CheckpointChoice as CheckpointChoice
 from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.checkpoints import restore_trained as restore_trained
-from carafe_jax.train.config import Loop as Loop
-from carafe_jax.train.config import StoredConfig as StoredConfig
-from carafe_jax.train.config import check_config as check_config
-from carafe_jax.train.config import read_config as read_config
 from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
 from carafe_jax.train.evaluators import mean_over_examples as mean_over_examples
 from carafe_jax.train.fields import changes_no_number as changes_no_number
@@ -15,6 +11,7 @@ from carafe_jax.train.fields import restore as restore
 from carafe_jax.train.log import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train
+from carafe_jax.train.loop_config import Loop as Loop
 from carafe_jax.train.mesh import make_mesh as make_mesh
 from carafe_jax.train.mesh import put_batch as put_batch
 from carafe_jax.train.optimizers import SGD as SGD
@@ -28,10 +25,13 @@ from carafe_jax.train.parameter_groups import (
 )
 from carafe_jax.train.processes import is_first as is_first
 from carafe_jax.train.processes import join_processes as join_processes
-from carafe_jax.train.provenance import write_provenance as write_provenance
+from carafe_jax.train.provenance import read_provenance as read_provenance
 from carafe_jax.train.start import StartReport as StartReport
 from carafe_jax.train.start import load_weights as load_weights
 from carafe_jax.train.state import TrainState as TrainState
+from carafe_jax.train.stored_config import StoredConfig as StoredConfig
+from carafe_jax.train.stored_config import check_config as check_config
+from carafe_jax.train.stored_config import read_config as read_config
 from carafe_jax.train.task import Auxiliary as Auxiliary
 from carafe_jax.train.task import Batches as Batches
 from carafe_jax.train.task import Evaluator as Evaluator
@@ -74,8 +74,8 @@ __all__ = [
     "partition_parameters",
     "put_batch",
     "read_config",
+    "read_provenance",
     "restore",
     "restore_trained",
     "train",
-    "write_provenance",
 ]

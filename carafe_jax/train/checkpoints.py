@@ -1,5 +1,6 @@
 """Checkpoints of state and data position: the last one and the best one."""
 
+import contextlib
 import pathlib
 from typing import Any, Literal
 
@@ -20,14 +21,19 @@ class Checkpoints:
     Saves run in the background; `close` waits for them.
     """
 
-    def __init__(self, workdir: pathlib.Path, *, best: str) -> None:
-        """Open or make the folder `checkpoints` of a run.
+    def __init__(
+        self, workdir: pathlib.Path, *, best: str, read_only: bool = False
+    ) -> None:
+        """Open the folder `checkpoints` of a run.
 
         Args:
           workdir: Folder of the run.
           best: Name of the scalar by which a checkpoint is the best: the largest.
+          read_only: The folder stays as it is: nothing is saved, and another process
+            may be saving there. Else it is made where it does not exist, and what an
+            interrupted save left behind is deleted.
         """
-        self.workdir = workdir
+        self.workdir, self._read_only = workdir, read_only
 
         def score(scalars: Any) -> float:
             return scalars[best]
@@ -45,8 +51,11 @@ class Checkpoints:
             # `max_to_keep` it would delete the last step. The policy keeps both.
             best_fn=score,
             preservation_policy=keep,
-            # A save that was cut off leaves a temporary folder behind.
-            cleanup_tmp_directories=True,
+            # Orbax's own `read_only` logs a warning whenever a folder is opened.
+            create=not read_only,
+            # A save that was cut off leaves a temporary folder behind; one that is
+            # running has such a folder, too.
+            cleanup_tmp_directories=not read_only,
         )
         self._manager = ocp.CheckpointManager(
             (workdir / "checkpoints").absolute(),
@@ -74,10 +83,11 @@ class Checkpoints:
         """Save a state with the position of its data.
 
         Args:
-          state: What to save.
+          state: Of the run.
           batches: Whose position is saved.
           scalars: The evaluation that measures `best`; None where there is none.
         """
+        assert not self._read_only
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
@@ -137,14 +147,19 @@ class Checkpoints:
 
 
 def restore_trained(
-    workdir: pathlib.Path, *, best: str, which: CheckpointChoice
+    workdir: pathlib.Path,
+    *,
+    best: str,
+    which: CheckpointChoice,
+    argument: str = "workdir",
 ) -> tuple[Variables, int]:
-    """Restore what a run has learned, to use it.
+    """Restore what a run has learned, to use it; the run may be training meanwhile.
 
     Args:
       workdir: Folder of the run.
       best: Name of the scalar by which a checkpoint is the best: the largest.
       which: The best checkpoint or the last.
+      argument: Name of the folder in the error.
 
     Returns:
       The variables, as `Checkpoints.restore_variables`, and their step.
@@ -152,25 +167,19 @@ def restore_trained(
     Raises:
       RefusedError: The run has no such checkpoint.
     """
-    checkpoints = Checkpoints(workdir, best=best)
-    try:
-        steps = {"best": checkpoints.best_step, "last": checkpoints.last_step}
-        step = steps[which]
-        if step is None:
-            raise RefusedError(
-                f"A run with a {which} checkpoint is needed, got {str(workdir)!r}, "
-                f"with {_found(steps)}."
-            )
-        variables = checkpoints.restore_variables(step=step)
-    finally:
-        checkpoints.close()
-    return variables, step
-
-
-def _found(steps: dict[str, int | None]) -> str:
-    if steps["last"] is None:
-        return "none"
-    return "the last one alone, which has not been evaluated; it is `--which last`"
+    found: dict[CheckpointChoice, int | None] = {"best": None, "last": None}
+    if (workdir / "checkpoints").exists():
+        checkpoints = Checkpoints(workdir, best=best, read_only=True)
+        with contextlib.closing(checkpoints):
+            found = {"best": checkpoints.best_step, "last": checkpoints.last_step}
+            step = found[which]
+            if step is not None:
+                return checkpoints.restore_variables(step=step), step
+    has = "none" if found["last"] is None else "only the last one"
+    raise RefusedError(
+        f"`{argument}` must have a {which} checkpoint, got {str(workdir)!r}, which has "
+        f"{has}."
+    )
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Evaluation in the course of training: when, and over all devices."""
+"""Evaluation during training: its schedule, and prediction on all devices."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train.config import Loop
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import (
     batch_sharding,
     make_mesh,
@@ -25,7 +25,7 @@ TRAINING = "train"
 
 
 def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
-    """Refuse evaluators whose records could not be told apart, or that are never due.
+    """Refuse evaluators of the same name, or that are never due.
 
     Raises:
       RefusedError: Two have the same name, or one has that of training; or `every` is
@@ -88,7 +88,7 @@ class ShardedPredictor:
         Args:
           variables: Of any sharding, or NumPy arrays.
           batches: This process's part of each batch, as NumPy arrays of equal leading
-            axes; "valid" (bool) says which examples count, all where it is absent.
+            axes; "valid" (bool) marks the examples that count, all where it is absent.
             Every process yields as many batches, of as many examples.
         """
         mesh = self._mesh = self._mesh or make_mesh()

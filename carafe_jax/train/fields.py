@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar, overload
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -44,15 +44,14 @@ def may_grow(default: T) -> T:
 
 def flatten(config: Any) -> dict[str, Any]:
     """Return the values that are stored, by the path of the field: "loop.steps"."""
-    return {name: _plain(value) for name, value, _ in _stored_fields(config)}
+    return {name: _plain(value) for name, value, _ in _leaves(config)}
 
 
 def defaults_of(config: Any) -> dict[str, Any]:
     """Return the defaults of the fields that are stored, of those that have one."""
-    fields = {name: field for name, _, field in _stored_fields(config)}
     return {
         name: _plain(field.default)
-        for name, field in fields.items()
+        for name, _, field in _leaves(config)
         if field.default is not dataclasses.MISSING
     }
 
@@ -61,29 +60,48 @@ def growing_fields(config: Any) -> set[str]:
     """Return the paths of the fields of `may_grow`."""
     return {
         name
-        for name, _, field in _stored_fields(config)
+        for name, _, field in _leaves(config)
         if field.metadata.get(_MAY_GROW, False)
     }
 
 
-def _stored_fields(
-    config: Any, prefix: str = ""
+def unstored_fields(config: Any) -> set[str]:
+    """Return the paths of the fields of `changes_no_number`."""
+    return {name for name, _, _ in _leaves(config, stored=False)}
+
+
+def _leaves(
+    config: Any, prefix: str = "", *, stored: bool = True
 ) -> list[tuple[str, Any, dataclasses.Field[Any]]]:
-    """Path, value and field of each value that is stored."""
+    """Return path, value and field of the values that are stored, or are not."""
     found = []
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
         if field.metadata.get(_CHANGES_NO_NUMBER, False):
-            continue
-        if dataclasses.is_dataclass(value):
-            found += _stored_fields(value, f"{name}.")
+            # All of it, where it is a dataclass.
+            parts = [] if stored else _parts(name, value, field)
+        elif dataclasses.is_dataclass(value):
+            parts = _leaves(value, f"{name}.", stored=stored)
         else:
-            found.append((name, value, field))
+            parts = [(name, value, field)] if stored else []
+        found += parts
     return found
 
 
+def _parts(
+    name: str, value: Any, field: dataclasses.Field[Any]
+) -> list[tuple[str, Any, dataclasses.Field[Any]]]:
+    if not dataclasses.is_dataclass(value):
+        return [(name, value, field)]
+    return [
+        part
+        for inner in dataclasses.fields(value)
+        for part in _parts(f"{name}.{inner.name}", getattr(value, inner.name), inner)
+    ]
+
+
 def _plain(value: Any) -> Any:
-    """What JSON holds of a value: of a path, say, its string."""
+    """Return a value as JSON holds it: a path, for example, as its string."""
     if isinstance(value, (tuple, list)):
         return [_plain(x) for x in value]
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -96,7 +114,7 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
     """Rebuild a dataclass of a stored configuration.
 
     Args:
-      kind: The dataclass.
+      kind: The dataclass. A field of it may be a dataclass, but no union of them.
       fields: Those of a `StoredConfig`.
       prefix: Path of the dataclass in the configuration, such as "data".
 
@@ -104,25 +122,31 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
       The dataclass; fields that are not stored have their defaults.
 
     Raises:
-      RefusedError: Nothing is stored under the prefix, or a field without a default is
-        not stored.
+      RefusedError: Nothing is stored under the prefix, a field without a default is
+        not stored, or the dataclass has no field for what is stored under the prefix.
     """
     path = f"{prefix.rstrip('.')}." if prefix else ""
-    if not any(name.startswith(path) for name in fields):
+    own = [name for name in fields if name.startswith(path)]
+    if not own:
         raise RefusedError(
             f"The stored configuration must have `{path[:-1]}`, got "
             f"{', '.join(sorted({name.split('.')[0] for name in fields})) or 'none'}."
         )
     hints, values, missing = typing.get_type_hints(kind), {}, []
+    known: set[str] = set()
     for field in dataclasses.fields(typing.cast(Any, kind)):
-        name = path + field.name
-        nested = _dataclass_of(hints[field.name], fields, f"{name}.")
-        if nested is not None:
-            values[field.name] = restore(nested, fields, name)
-        elif name in fields:
-            values[field.name] = _converted(hints[field.name], fields[name])
+        name, hint = path + field.name, hints[field.name]
+        inner = [x for x in own if x.startswith(f"{name}.")]
+        nested = isinstance(hint, type) and dataclasses.is_dataclass(hint)
+        if nested and inner:
+            values[field.name] = restore(hint, fields, name)
+            known.update(inner)
+        elif name in fields and not nested:
+            values[field.name] = _converted(hint, fields[name])
+            known.add(name)
         elif not _has_default(field):
             missing.append(name)
+    check_known(sorted({*own} - known))
     if missing:
         raise RefusedError(
             f"The stored configuration must have `{'`, `'.join(missing)}`."
@@ -130,24 +154,25 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
     return kind(**values)
 
 
+def check_known(unknown: Collection[str]) -> None:
+    """Refuse stored fields for which today's configuration has no place.
+
+    Args:
+      unknown: Their paths.
+
+    Raises:
+      RefusedError: There is one.
+    """
+    if unknown:
+        raise RefusedError(
+            f"The stored configuration has `{'`, `'.join(unknown)}`, which this "
+            "version does not know."
+        )
+
+
 def _has_default(field: dataclasses.Field[Any]) -> bool:
     missing = dataclasses.MISSING
     return field.default is not missing or field.default_factory is not missing
-
-
-def _dataclass_of(hint: Any, fields: Mapping[str, Any], path: str) -> type | None:
-    """The dataclass of a type that has every field stored under a path, if any is."""
-    stored = {
-        name.removeprefix(path).split(".")[0]
-        for name in fields
-        if name.startswith(path)
-    }
-    for kind in _members(hint) if stored else ():
-        if dataclasses.is_dataclass(kind):
-            names = {field.name for field in dataclasses.fields(kind)}
-            if stored <= names:
-                return typing.cast(type, kind)
-    return None
 
 
 def _members(hint: Any) -> tuple[Any, ...]:
@@ -157,7 +182,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _converted(hint: Any, value: Any) -> Any:
-    """Make of JSON's value the one that it was written from."""
+    """Return the value that was written as one of JSON."""
     members = _members(hint)
     if isinstance(value, list):
         tuples = [x for x in members if typing.get_origin(x) is tuple]

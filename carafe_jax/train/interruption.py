@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: noted, and answered at the next step."""
+"""Signals that stop a run, at its next step."""
 
 import logging
 import signal
@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Whether the run was asked to stop, and by which signal."""
+    """A request to stop the run, and its signal."""
 
     def __init__(self) -> None:
         """Start without a signal."""
@@ -20,9 +20,9 @@ class Interruption:
 
 @contextmanager
 def noted_interruption() -> Iterator[Interruption]:
-    """Note SIGINT (Ctrl-C) and SIGTERM instead of dying of them.
+    """Note SIGINT (Ctrl-C) and SIGTERM instead of exiting at once.
 
-    A second signal does what it always did.
+    A second signal has the effect that it had before.
     """
     interruption = Interruption()
     before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -31,7 +31,7 @@ def noted_interruption() -> Iterator[Interruption]:
         interruption.signal = signal.Signals(number)
         _set(before)
         _LOGGER.warning(
-            "%s: saving after this step; again to leave at once.",
+            "%s received: saving after this step. Send it again to exit at once.",
             interruption.signal.name,
         )
 

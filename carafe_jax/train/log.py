@@ -65,9 +65,9 @@ class TrainingLog:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave out of the speed what is no training.
+        """Leave the time of what is no training out of the speed.
 
-        Where no step was made since the last flush, the clock starts anew.
+        Where no step was made since the last flush, the clock is reset.
         """
         before = time.perf_counter()
         try:

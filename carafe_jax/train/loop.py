@@ -14,10 +14,10 @@ from rich.console import Console
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import Loop
 from carafe_jax.train.evaluators import check_evaluators, due
 from carafe_jax.train.interruption import noted_interruption
 from carafe_jax.train.log import TrainingLog
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import make_mesh, put_batch
 from carafe_jax.train.optimizers import Optimizer, rate_at
 from carafe_jax.train.processes import is_first, signal_of_any
@@ -41,7 +41,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """Result of a training session."""
 
     state: TrainState
     scalars: dict[str, float] | None
@@ -49,7 +49,7 @@ class Outcome:
     run was interrupted or had ended before."""
     interrupted_by: signal.Signals | None
     weights: StartReport | None = None
-    """What became of the weights that the run was started from."""
+    """Report of loading the weights that the session was started from."""
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     optimizer: Optimizer,
     loop: Loop,
     workdir: pathlib.Path,
-    weights: Variables | None = None,
+    weights: Variables | Callable[[], Variables] | None = None,
     console: Console | None = None,
 ) -> Outcome:
     """Train a task, or resume its training where its folder has a checkpoint.
@@ -70,7 +70,7 @@ def train(
        and weights of a checkpoint agree; a signal waits for this, so that a resumed run
        has the same records;
     2. save the state and the position of the data, before the next batch is taken;
-    3. leave, if all steps are done or a signal came;
+    3. return, if all steps are done or a signal came;
     4. take a batch and make the step;
     5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
 
@@ -80,7 +80,7 @@ def train(
     The length of a run may grow. From the step of resumption on, its learning rate is
     then that of a run of the new length: a rate that had decayed to zero rises again,
     to where the new schedule is at this step, and reaches its end at the new last step.
-    The state is that of the checkpoint, moments of the optimiser included. This is not
+    The state is that of the checkpoint, moments of the optimizer included. This is not
     what a run of the new length from the start would have learned: its first steps had
     other rates.
 
@@ -89,15 +89,16 @@ def train(
     progress bar. A signal to any of them stops all, when scalars are logged next.
 
     Args:
-      task: What to learn.
-      optimizer: How.
-      loop: How long.
+      task: Model, loss and data.
+      optimizer: Of the loss.
+      loop: Length of the run, and its cadences.
       workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
         TensorBoard's files; one that all processes see.
       weights: Variables to start from where there is no checkpoint, in whole or in
-        part, of a converter in `interop` or from `restore_trained`.
-      console: Shows what is waited for, and the progress: on a terminal as a bar. None
-        shows nothing.
+        part, of a converter in `interop` or from `restore_trained`. Or a function that
+        returns them, which a run that is resumed does not call.
+      console: Shows the phases of the run and the progress: on a terminal as a bar,
+        elsewhere as lines. None shows nothing.
 
     Raises:
       RefusedError: The folder has a checkpoint from after the last step, `weights` do
@@ -106,8 +107,8 @@ def train(
     """
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
-        signs = stack.enter_context(show_progress(console if is_first() else None))
-        signs.announce("opening data")
+        display = stack.enter_context(show_progress(console if is_first() else None))
+        display.announce("opening data")
         batches, evaluators = task.batches(), task.evaluators()
         check_evaluators(evaluators)
         if loop.epochs is not None:
@@ -124,9 +125,15 @@ def train(
             checkpoints=checkpoints,
             batches=batches,
             weights=weights,
-            announce=signs.announce,
+            announce=display.announce,
         )
-        provenance = Provenance(workdir, step=start, total=total, began=began)
+        provenance = Provenance(
+            workdir,
+            step=start,
+            total=total,
+            began=began,
+            weights=None if report is None else report.names(),
+        )
         if start:
             _LOGGER.info("Resuming from step %d of %d.", start, total)
             _log_growth(optimizer, step=start, total=total, before=provenance.length)
@@ -145,7 +152,7 @@ def train(
             records=records,
             log=TrainingLog(records, learning_rates=optimizer.learning_rates(total)),
             provenance=provenance,
-            signs=signs,
+            display=display,
         )
         outcome = run.train(state, start=start)
     provenance.update(int(outcome.state.step))
@@ -166,7 +173,7 @@ class _Run:
     records: Records
     log: TrainingLog
     provenance: Provenance
-    signs: ProgressDisplay
+    display: ProgressDisplay
 
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
@@ -176,32 +183,31 @@ class _Run:
             while True:
                 last, scalars = step == total, None
                 evaluating = due(self.evaluators, step=step, loop=loop)
-                # Looked at once: a signal that comes later is answered after the next
-                # step.
+                # Read once: a later signal stops the run after the next step.
                 stopped_by = None
                 if alone or last or evaluating or step % loop.log_every == 0:
                     stopped_by = signal_of_any(interruption.signal)
                 leaving = last or stopped_by is not None
                 saving = leaving or bool(evaluating) or step % loop.save_every == 0
                 if saving and step > start:
-                    self.signs.report(step, self.log.flush())
+                    self.display.report(step, self.log.flush())
                     with self.log.paused():
                         scalars = self._evaluate(state, evaluating, step=step)
                         self._save(state, scalars, step=step)
-                    self.signs.train(step, total=total)
+                    self.display.train(step, total=total)
                 if leaving:
                     return Outcome(state, scalars, None if last else stopped_by)
                 state, step = self._make_step(state, step=step), step + 1
                 if step % loop.log_every == 0:
-                    self.signs.report(step, self.log.flush())
+                    self.display.report(step, self.log.flush())
 
     def _make_step(self, state: TrainState, *, step: int) -> TrainState:
         batch = self.put(next(self.batches))
         if not self.step.is_compiled_for(batch):
-            self.signs.announce("compiling the step")
+            self.display.announce("compiling the step")
             with self.log.paused():
                 self.step.compile(state, batch)
-            self.signs.train(step, total=self.loop.total_steps)
+            self.display.train(step, total=self.loop.total_steps)
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
@@ -214,7 +220,7 @@ class _Run:
         found = None
         for evaluator in evaluators:
             name = evaluator.name
-            self.signs.announce(f"evaluating: {name}")
+            self.display.announce(f"evaluating: {name}")
             scalars = evaluator.evaluate(state)
             self.records.write(step, name, scalars)
             if isinstance(evaluator, SupportsPictures):
@@ -240,18 +246,18 @@ class _Run:
 def _log_growth(
     optimizer: Optimizer, *, step: int, total: int, before: int | None
 ) -> None:
-    """Say how the learning rate goes on in a run that has become longer."""
+    """Log the learning rate of a run that has grown."""
     if before is None or before >= total:
         return
     ended = next(iter(optimizer.learning_rates(before).values()), None)
-    goes_on = next(iter(optimizer.learning_rates(total).values()), None)
-    if ended is not None and goes_on is not None:
+    continued = next(iter(optimizer.learning_rates(total).values()), None)
+    if ended is not None and continued is not None:
         _LOGGER.info(
-            "The run grows from %d to %d steps: its learning rate goes on from %.3g "
+            "The run grows from %d to %d steps: its learning rate continues at %.3g "
             "(it ended at %.3g).",
             before,
             total,
-            rate_at(goes_on, step),
+            rate_at(continued, step),
             rate_at(ended, step - 1),
         )
 

@@ -1,4 +1,4 @@
-"""The mesh of devices, and how states and batches are sharded over it."""
+"""The mesh of devices, and the shardings of states and batches over it."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def state_shardings(state: Any, *, mesh: Mesh, fully_sharded: bool) -> Any:
     """
     devices = mesh.size
 
-    def lay(x: Any) -> NamedSharding:
+    def sharding_of(x: Any) -> NamedSharding:
         if fully_sharded:
             for axis in reversed(range(x.ndim)):
                 if x.shape[axis] and x.shape[axis] % devices == 0:
@@ -45,7 +45,7 @@ def state_shardings(state: Any, *, mesh: Mesh, fully_sharded: bool) -> Any:
                     )
         return replicated(mesh)
 
-    return jax.tree.map(lay, state)
+    return jax.tree.map(sharding_of, state)
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
@@ -70,8 +70,8 @@ def put_batch(batch: Any, *, mesh: Mesh) -> Any:
     def put(x: np.ndarray) -> jax.Array:
         if x.shape[0] % devices:
             raise RefusedError(
-                f"`batch_size` must be a multiple of the {devices} devices of a "
-                f"process, got {x.shape[0]} examples for each."
+                f"The batch must be a multiple of the {devices} devices of a process, "
+                f"got {x.shape[0]} examples for each process."
             )
         return jax.make_array_from_process_local_data(sharding, x)
 

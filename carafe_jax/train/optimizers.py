@@ -1,4 +1,4 @@
-"""How the parameters move: optimisers and the schedules of their rates."""
+"""Optimizers and learning-rate schedules."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,12 @@ import jax
 import numpy as np
 import optax
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import (
+    check,
+    check_below_1,
+    check_not_negative,
+    check_positive,
+)
 from carafe_jax.train.parameter_groups import ParameterGroups, scaled
 
 
@@ -27,7 +32,7 @@ class Optimizer(Protocol):
 
 @runtime_checkable
 class SupportsFreezing(Protocol):
-    """An optimisation that knows which parameters stay as they are."""
+    """An optimizer that knows which parameters stay as they are."""
 
     def is_frozen(self, path: str) -> bool:
         """Return whether a parameter stays as it is."""
@@ -42,7 +47,7 @@ def rate_at(schedule: optax.Schedule, step: int) -> float:
 def joint_learning_rates(
     optimizers: Mapping[str, Optimizer], steps: int
 ) -> dict[str, optax.Schedule]:
-    """Return the learning rates of several optimisers: "generator/learning_rate"."""
+    """Return the learning rates of several optimizers: "generator/learning_rate"."""
     return {
         f"{name}/{rate}": schedule
         for name, optimizer in optimizers.items()
@@ -67,7 +72,7 @@ class Adam:
     clip_norm: float = 1.0
     """Largest global norm of the gradients; larger ones are scaled down."""
     decay: Literal["cosine", "none"] = "cosine"
-    """What comes after the warm-up: a cosine to zero, or the same rate to the end."""
+    """After the warm-up: a cosine to zero, or the same rate to the end."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
     "backbone/stem/conv/kernel": these parameters stay as they are."""
@@ -78,25 +83,14 @@ class Adam:
     counts."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise RefusedError(
-                    f"`{name}` must be positive, got {getattr(self, name)}."
-                )
-        for name in ("warmup_steps", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise RefusedError(
-                    f"`{name}` must not be negative, got {getattr(self, name)}."
-                )
-        if self.decay not in ("cosine", "none"):
-            raise RefusedError(
-                f"`decay` must be 'cosine' or 'none', got {self.decay!r}."
-            )
-        for name in ("beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise RefusedError(
-                    f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
-                )
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("clip_norm", self.clip_norm)
+        check_not_negative("warmup_steps", self.warmup_steps)
+        check_not_negative("weight_decay", self.weight_decay)
+        check_below_1("beta1", self.beta1)
+        check_below_1("beta2", self.beta2)
+        holds = self.decay in ("cosine", "none")
+        check("decay", self.decay, "be 'cosine' or 'none'", holds=holds)
         _groups(self)
 
     def schedule(self, steps: int) -> optax.Schedule:
@@ -155,9 +149,9 @@ class SGD:
     warmup: float = 5 / 90
     """Part of the run over which the rate grows."""
     decay: Literal["steps", "cosine"] = "steps"
-    """How the rate falls: by ten at each of `milestones`, or to zero by a cosine."""
+    """Fall of the rate: by ten at each of `milestones`, or to zero by a cosine."""
     milestones: tuple[float, ...] = (30 / 90, 60 / 90, 80 / 90)
-    """Where it falls, as parts of the run."""
+    """Points of its falls, as parts of the run."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
     "backbone/stem/conv/kernel": these parameters stay as they are."""
@@ -168,30 +162,16 @@ class SGD:
     counts."""
 
     def __post_init__(self) -> None:
-        if not self.learning_rate > 0:
-            raise RefusedError(
-                f"`learning_rate` must be positive, got {self.learning_rate}."
-            )
-        if self.weight_decay < 0:
-            raise RefusedError(
-                f"`weight_decay` must not be negative, got {self.weight_decay}."
-            )
-        for name in ("momentum", "warmup"):
-            if not 0 <= getattr(self, name) < 1:
-                raise RefusedError(
-                    f"`{name}` must lie in [0, 1), got {getattr(self, name)}."
-                )
-        if self.decay not in ("steps", "cosine"):
-            raise RefusedError(
-                f"`decay` must be 'steps' or 'cosine', got {self.decay!r}."
-            )
-        if list(self.milestones) != sorted(
-            x for x in self.milestones if self.warmup < x <= 1
-        ):
-            raise RefusedError(
-                "`milestones` must rise, from after the warm-up to 1, "
-                f"got {self.milestones}."
-            )
+        check_positive("learning_rate", self.learning_rate)
+        check_not_negative("weight_decay", self.weight_decay)
+        check_below_1("momentum", self.momentum)
+        check_below_1("warmup", self.warmup)
+        holds = self.decay in ("steps", "cosine")
+        check("decay", self.decay, "be 'steps' or 'cosine'", holds=holds)
+        inside = sorted(x for x in self.milestones if self.warmup < x <= 1)
+        rule = "rise, from after the warm-up to 1"
+        holds = list(self.milestones) == inside
+        check("milestones", self.milestones, rule, holds=holds)
         _groups(self)
 
     def schedule(self, steps: int) -> optax.Schedule:

@@ -1,4 +1,4 @@
-"""Parameters that are trained in another way than the others, or not at all."""
+"""Groups of parameters with a learning rate of their own, or with none."""
 
 import dataclasses
 import re
@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 import optax
 from jaxtyping import PyTree
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.paths import flatten_with_paths, map_with_paths
 
@@ -77,10 +78,8 @@ class ParameterGroups:
                     ) from error
         for name in ("rate_factors", "weight_decays"):
             for pattern, value in getattr(self, name):
-                if not value >= 0:
-                    raise RefusedError(
-                        f"`{name}` must not be negative, got {value} for {pattern!r}."
-                    )
+                rule = "hold numbers that are not negative"
+                check(name, (pattern, value), rule, holds=value >= 0)
 
     def is_frozen(self, path: str) -> bool:
         """Return whether a parameter stays as it is."""
@@ -102,7 +101,7 @@ class ParameterGroups:
           make: Makes the transformation of a group, with a factor of the learning rate
             and a weight decay.
           weight_decay: Of the parameters that no pattern of `weight_decays` matches.
-          first: What comes before, for all trained parameters together.
+          first: The transformation before it, of all trained parameters together.
         """
 
         def after_first(rest: optax.GradientTransformation):

@@ -13,13 +13,13 @@ from carafe_jax.errors import RefusedError
 def join_processes() -> None:
     """Make this process one of several that run the same command.
 
-    Who the others are is recognised by `jax.distributed.initialize` on Slurm, under
-    Open MPI, on Kubernetes and on TPU pods. Elsewhere the environment says so: of each
-    process JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID. To be called before JAX is asked for its devices.
+    `jax.distributed.initialize` finds the others on Slurm, under Open MPI, on
+    Kubernetes and on TPU pods. Elsewhere each process needs the environment variables
+    JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID. To be called before the devices of JAX are requested.
 
     Raises:
-      RefusedError: The environment does not say who the others are.
+      RefusedError: The environment does not name the others.
     """
     try:
         jax.distributed.initialize(
@@ -39,7 +39,7 @@ def _number(variable: str) -> int | None:
 
 
 def is_first() -> bool:
-    """Tell whether this process speaks and writes for all."""
+    """Return whether this is process 0, which writes and prints for all."""
     return jax.process_index() == 0
 
 

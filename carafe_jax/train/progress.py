@@ -1,6 +1,8 @@
-"""ProgressDisplay of life on a console: what is waited for, and a progress bar."""
+"""Progress of a run on a console: its phases, and a bar or lines."""
 
 import contextlib
+import datetime
+import time
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -15,12 +17,14 @@ from rich.progress import (
 )
 
 _TRAINING = "training"
+_SECONDS_BETWEEN_LINES = 30
 
 
 class ProgressDisplay:
-    """Shows on a console what a run is doing.
+    """Shows the phases and the progress of a run on a console.
 
-    On a terminal it is a bar, drawn anew; elsewhere a line for each phase.
+    On a terminal it is a bar, drawn anew; elsewhere a line for each phase, and one for
+    the progress when scalars are logged, at most every 30 seconds.
     """
 
     def __init__(
@@ -31,19 +35,23 @@ class ProgressDisplay:
         self._total = 0
         self._numbers = ""
         self._trains = False
+        self._first = 0
+        self._began = self._printed = 0.0
 
     def announce(self, phase: str) -> None:
-        """Show what is waited for, before it begins."""
+        """Show the name of a phase, before it begins."""
         if self._bar is not None:
             progress, task = self._bar
             progress.update(task, description=phase, refresh=True)
-        elif self._console is not None:
-            numbers = f" ({self._numbers})" if self._numbers else ""
-            self._console.print(f"{phase}{numbers}", highlight=False, markup=False)
+        else:
+            self._print(f"{phase} ({self._numbers})" if self._numbers else phase)
 
     def train(self, step: int, *, total: int) -> None:
         """Show that steps are made, the next one after `step`, of `total`."""
         begins, self._trains, self._total = not self._trains, True, total
+        if begins:
+            self._first = step
+            self._began = self._printed = time.perf_counter()
         if begins and self._bar is not None:
             progress, task = self._bar
             progress.reset(task, total=total, completed=step, description=_TRAINING)
@@ -60,6 +68,17 @@ class ProgressDisplay:
         if self._bar is not None:
             progress, task = self._bar
             progress.update(task, completed=step, numbers=numbers)
+            return
+        now = time.perf_counter()
+        if now - self._printed >= _SECONDS_BETWEEN_LINES:
+            self._printed = now
+            seconds = (now - self._began) / (step - self._first)
+            left = datetime.timedelta(seconds=round(seconds * (self._total - step)))
+            self._print(f"{self._numbers}, {left} left")
+
+    def _print(self, line: str) -> None:
+        if self._console is not None:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

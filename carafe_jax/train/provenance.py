@@ -1,13 +1,14 @@
-"""What a run took: steps, seconds and machines, over all its sessions."""
+"""Steps, seconds and machines of a run, over all its sessions."""
 
 import dataclasses
 import json
 import pathlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
 from carafe_jax.machine import describe_machine
 from carafe_jax.train.processes import is_first
 
@@ -20,23 +21,35 @@ class Provenance:
     The file holds the steps and the seconds of the whole run, and a list of sessions:
     when each began, its first and its last step, the length that the run was to have,
     its seconds and its machine. A session that is killed counts up to its last save.
+    Of a run that was started from weights, it also holds the names of the arrays that
+    were loaded and of those that were not.
     """
 
     def __init__(
-        self, workdir: pathlib.Path, *, step: int, total: int, began: float
+        self,
+        workdir: pathlib.Path,
+        *,
+        step: int,
+        total: int,
+        began: float,
+        weights: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Read what the sessions before took.
+        """Read the sessions before.
 
         Args:
           workdir: Folder of the run.
           step: That of the checkpoint; at 0, there were no sessions before.
           total: Steps that the run is to have.
           began: `time.perf_counter` when the session began.
+          weights: Names of arrays, of `StartReport.names`; None for a session that is
+            not started from weights.
         """
         self._workdir, self._began = workdir, began
-        content = _read(workdir / "provenance.json") if step else {}
+        content = read_provenance(workdir) if step else {}
         self._before = _sessions(content, step=step)
         self._extra = {k: v for k, v in content.items() if k not in _OWN}
+        if weights is not None:
+            self._extra["weights"] = weights
         machine = dataclasses.asdict(describe_machine())
         self._session = {
             "began": machine.pop("date"),
@@ -68,25 +81,31 @@ class Provenance:
         _write(self._workdir / "provenance.json", content)
 
 
-def write_provenance(workdir: pathlib.Path, extra: Mapping[str, Any]) -> None:
-    """Add fields to the `provenance.json` of a run; the first process does it.
+def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
+    """Return the `provenance.json` of a run; empty where there is none.
 
     Args:
       workdir: Folder of the run.
-      extra: Fields that JSON can hold. Those of the same name are replaced.
+
+    Returns:
+      "steps" and "seconds" of the whole run, a list of "sessions", and "weights", the
+      names of a `StartReport`, of a run that was started from weights.
 
     Raises:
-      RefusedError: A name is one of the file's own.
+      RefusedError: The file is damaged.
     """
-    for name in extra:
-        if name in _OWN:
-            raise RefusedError(
-                f"A name in `extra` must not be one of {', '.join(_OWN)}, got {name!r}."
-            )
     path = workdir / "provenance.json"
-    content = _read(path)
-    sessions = {"sessions": content.pop("sessions")} if "sessions" in content else {}
-    _write(path, {**content, **extra, **sessions})
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text())
+    except ValueError as error:  # Of JSON and of UTF-8.
+        raise RefusedError(f"{path} must be JSON, got: {error}.") from error
+    if not isinstance(content, dict):
+        raise RefusedError(
+            f"{path} must hold a JSON object, got {str(content)[:40]!r}."
+        )
+    return content
 
 
 def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
@@ -101,22 +120,8 @@ def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
     return [{**x, "to_step": min(x["to_step"], step)} for x in sessions]
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise RefusedError(f"{path} must be JSON, got: {error}.") from error
-    if not isinstance(content, dict):
-        raise RefusedError(f"{path} must hold a JSON object.")
-    return content
-
-
 def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
     if not is_first():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    with write_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")

@@ -18,7 +18,7 @@ class Records:
     Pictures go to the folder `pictures`, a file for each evaluator, name and step, and
     to TensorBoard.
 
-    A run that is resumed from an earlier step forgets what was written after it.
+    When a run is resumed from an earlier step, the records of later ones are deleted.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Records:
 
         Args:
           workdir: Folder of the run.
-          step: What was written after it is forgotten.
+          step: Records of later steps are deleted.
           writes: Whether anything is written; else another process writes.
         """
         self._writes = writes

@@ -1,4 +1,4 @@
-"""How a run begins: from its checkpoint, from given weights, or afresh."""
+"""Initial state of a run: from its checkpoint, from given weights, or afresh."""
 
 import dataclasses
 import logging
@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
-from carafe_jax.train.config import Loop
+from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import put_value
 from carafe_jax.train.optimizers import Optimizer
 from carafe_jax.train.paths import flatten_with_paths, map_with_paths
@@ -25,7 +25,7 @@ _SHOWN = 3  # Names in a log line.
 
 @dataclasses.dataclass(frozen=True)
 class StartReport:
-    """What became of the weights that a run was started from.
+    """Report of loading starting weights.
 
     Names are paths, such as "params/backbone/stem/conv/kernel".
     """
@@ -39,17 +39,21 @@ class StartReport:
     left_over: tuple[str, ...]
     """In the weights alone."""
 
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Return the names by what became of them, without what is empty."""
+        return {name: value for name, value in vars(self).items() if value}
+
     def lines(self) -> list[str]:
         """Return the report in a few lines: counts and the first names."""
         total = len(self.loaded) + len(self.new) + len(self.reshaped)
         lines = [f"Started from weights: {len(self.loaded)} of {total} arrays loaded."]
-        for said, names in (
+        for description, names in (
             ("left new, which the weights lack", self.new),
             ("left new, of another shape in the weights", self.reshaped),
             ("left over in the weights", self.left_over),
         ):
             if names:
-                lines.append(f"{len(names)} {said}: {_first_of(names)}.")
+                lines.append(f"{len(names)} {description}: {_first_of(names)}.")
         return lines
 
 
@@ -61,28 +65,29 @@ def begin(
     mesh: Mesh,
     checkpoints: Checkpoints,
     batches: Batches,
-    weights: Variables | None,
+    weights: Variables | Callable[[], Variables] | None,
     announce: Callable[[str], None],
 ) -> tuple[TrainState, StartReport | None]:
-    """Return the state that a run begins with, and what became of given weights.
+    """Return the state that a run begins with, and the report of loading weights.
 
     The first of these that applies:
 
     1. Resume: the folder of the run has a checkpoint. The state is that of the last
        one, and `batches` are set to its position. Weights have no effect.
     2. Start from given weights. Arrays that the weights lack, or have with another
-       shape, are those of the initializers; moments of the optimiser begin anew.
+       shape, are those of the initializers; moments of the optimizer begin anew.
     3. Start from the initializers.
 
     Args:
-      task: What to learn.
-      optimizer: How.
-      loop: How long, in steps.
+      task: Model, loss and data.
+      optimizer: Of the loss.
+      loop: Of a length in steps.
       mesh: From `make_mesh`.
       checkpoints: Of the run's folder.
       batches: Rewound where the run is resumed.
-      weights: A possibly partial tree of collections: {"params": ...}.
-      announce: Called with what is waited for, before it begins.
+      weights: A possibly partial tree of collections: {"params": ...}; or a function
+        that returns it, called where the run starts from weights.
+      announce: Called with the name of each phase, before it begins.
 
     Raises:
       RefusedError: The checkpoint is from after the last step, or nothing in the
@@ -92,12 +97,15 @@ def begin(
     if step is not None:
         if step > loop.total_steps:
             raise RefusedError(
-                f"`loop.steps` must be at least {step}, the step of the last "
-                f"checkpoint in {checkpoints.workdir}, got {loop.total_steps}."
+                f"The length of the run must be at least {step} steps, those of the "
+                f"last checkpoint in {checkpoints.workdir}, got {loop.total_steps}."
             )
         announce("restoring the checkpoint")
         state = abstract_state(task, optimizer, loop, mesh=mesh)
         return checkpoints.restore(state, batches, step=step), None
+    if callable(weights):
+        announce("loading the weights")
+        weights = weights()
     announce("compiling the initializers")
     variables, report = init_variables(task, loop, mesh=mesh), None
     if weights is not None:
@@ -118,7 +126,7 @@ def load_weights(
         from `restore_trained`. Each array is cast to the dtype of the network's.
 
     Returns:
-      The variables, sharded as they were, and what was loaded and what was not.
+      The variables, sharded as they were, and the report of what was loaded.
 
     Raises:
       RefusedError: Not one array of the weights has a name and a shape of the

@@ -1,4 +1,4 @@
-"""What a step of training changes."""
+"""Training state."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What is to be learned: all that the training loop needs of a problem."""
+"""Interface between a task and the training loop."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -59,7 +59,7 @@ class Evaluator(Protocol):
 
 @runtime_checkable
 class SupportsPictures(Protocol):
-    """An evaluator that can also draw what the model does."""
+    """An evaluator that can also draw outputs of the model."""
 
     def draw(self, state: TrainState) -> Mapping[str, UInt8[np.ndarray, "h w 3"]]:
         """Return pictures by name, RGB."""
@@ -94,5 +94,5 @@ class Task(Protocol):
         ...
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Return what measures the model; called once, at the start of a run."""
+        """Return the evaluators; called once, at the start of a run."""
         ...

@@ -13,7 +13,7 @@ from carafe_jax.cli import classify, evaluate, export
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification import ClassificationData, load
 from carafe_jax.tasks.classification.export import export as export_program
-from carafe_jax.tasks.inpainting.evaluation import InpaintingTest
+from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import Loop
@@ -78,7 +78,7 @@ def test_evaluation_refuses_other_classes(run, tmp_path):
 
 
 def test_evaluation_refuses_options_of_another_task(run):
-    config = evaluate.Evaluate(model=run, inpainting=InpaintingTest(test_seed=1))
+    config = evaluate.Evaluate(model=run, inpainting=EvaluationOptions(test_seed=1))
     with pytest.raises(ValueError, match=r"`inpainting` options .* 'classification'"):
         call(evaluate.main, config)
 

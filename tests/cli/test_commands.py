@@ -62,18 +62,30 @@ def test_help_of_a_task_shows_the_options_of_every_run(task, capsys):
         assert option in text
 
 
+def test_names_of_tasks_are_taken_with_underscores_too(capsys):
+    status, text = run(["train", "adversarial_inpainting", "--help"], capsys)
+    assert status == 0
+    assert "usage: carafe-jax train adversarial-inpainting" in text
+
+
 def test_version_is_that_of_the_package(capsys):
     version = importlib.metadata.version("carafe-jax")
     assert run(["--version"], capsys) == (0, f"carafe-jax {version}\n")
 
 
 @pytest.mark.parametrize(
-    "args", [["fil"], ["train", "impainting"], ["train", "inpainting", "--nine"]]
+    "args",
+    [
+        ["fil"],
+        ["train", "impainting"],
+        ["train", "adversarial_impainting"],
+        ["train", "inpainting", "--nine"],
+    ],
 )
 def test_mistyped_words_are_refused(args, capsys):
     status, text = run(args, capsys)
     assert status == 2
-    assert args[-1] in text
+    assert args[-1] in text.replace("-", "_") or args[-1] in text
 
 
 def test_missing_extra_is_one_line_that_says_how_to_install_it(capsys, monkeypatch):

@@ -84,7 +84,8 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
     save(tmp_path / "photo.png", random_photo(8, 8))
     output = "." if values.get("photo") == "." else "out.png"
     paths = {"photo": "photo.png", "mask": "photo.png", "output": output, **values}
-    config = Fill(**{name: tmp_path / path for name, path in paths.items()})
+    files = {name: tmp_path / path for name, path in paths.items()}
+    config = Fill(**files, model=tmp_path)
     with pytest.raises(ValueError, match=message):
         main(config, Console(quiet=True))
 
@@ -93,6 +94,6 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
     ("field", "value"), [("grow", -1), ("longest_side", 0), ("reach", 0)]
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
-    paths = dict.fromkeys(("photo", "mask", "output"), tmp_path)
+    paths = dict.fromkeys(("photo", "mask", "output", "model"), tmp_path)
     with pytest.raises(ValueError, match=f"`{field}` must"):
         Fill(**paths, **{field: value})

@@ -2,7 +2,9 @@ import csv
 import dataclasses
 
 import pytest
+from rich.console import Console
 
+from carafe_jax.tasks.comparison import repeat_over_seeds
 from carafe_jax.tasks.tables import read_table
 from experiments.classification import compare_downsamplers
 from experiments.inpainting import compare_generators, compare_resamplers
@@ -58,6 +60,25 @@ def test_comparison_has_a_row_for_each_network(tmp_path):
     for name in ("Global&Local, CARAFE++", "Partial Conv, CARAFE++"):
         assert name in text
     assert (tmp_path / "comparison.csv").exists()
+
+
+def test_networks_of_one_name_have_a_row_each(tmp_path):
+    config = compare_resamplers.Comparison(
+        base=inpainting(tmp_path, steps=1), seeds=(0,)
+    )
+    networks = {"narrow": {}, "wide": {"stage_features": (5, 8)}}
+    console = Console(record=True, width=200)
+    assert repeat_over_seeds(config, networks, field="network", console=console) == 0
+    text = console.export_text()
+    assert "U-Net (narrow)" in text
+    assert "U-Net (wide)" in text
+
+
+def test_comparison_of_several_processes_is_refused(tmp_path):
+    base = dataclasses.replace(inpainting(tmp_path), distributed=True)
+    config = compare_resamplers.Comparison(base=base)
+    with pytest.raises(ValueError, match=r"`base\.distributed` must be False"):
+        compare_resamplers.main(config, Console(quiet=True))
 
 
 @pytest.mark.parametrize(

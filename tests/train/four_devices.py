@@ -1,4 +1,4 @@
-"""What holds on four devices; prints a line for each check that passes.
+"""Checks on four devices; prints a line for each check that passes.
 
 A program of its own, because the number of devices is set when JAX starts.
 """

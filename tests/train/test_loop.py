@@ -182,9 +182,7 @@ def test_mesh_holds_every_device_on_the_batch_axis():
 
 def test_checkpoint_from_after_the_last_step_is_refused(tmp_path):
     run(tmp_path)
-    with pytest.raises(
-        RefusedError, match=r"`loop.steps` must be at least 12, .* got 10"
-    ):
+    with pytest.raises(RefusedError, match=r"must be at least 12 steps, .* got 10\."):
         run(tmp_path, loop=Loop(steps=10))
 
 
@@ -213,14 +211,28 @@ def test_trained_variables_are_restored(tmp_path):
 
 def test_checkpoint_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(
-        RefusedError, match=r"with a last checkpoint is needed, .* none\."
+        RefusedError, match=r"`workdir` must have a last checkpoint, .* has none\."
     ):
-        restore_trained(tmp_path, best="score", which="last")
-    run(tmp_path, Killed(1, signal.SIGTERM))
+        restore_trained(tmp_path / "a", best="score", which="last")
+    assert not (tmp_path / "a").exists()
+    run(tmp_path / "b", Killed(1, signal.SIGTERM))
     with pytest.raises(
-        RefusedError, match=r"best checkpoint is needed, .* last one alone"
+        RefusedError,
+        match=r"`model` must have a best checkpoint, .*b', which has only the last one",
     ):
-        restore_trained(tmp_path, best="score", which="best")
+        restore_trained(tmp_path / "b", best="score", which="best", argument="model")
+
+
+def test_restoring_leaves_a_save_that_is_running_alone(tmp_path):
+    run(tmp_path)
+    # As orbax names the folder of a save until it is finished.
+    saving = tmp_path / "checkpoints" / "13.orbax-checkpoint-tmp"
+    saving.mkdir()
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == 12
+    assert saving.exists()
+    Checkpoints(tmp_path, best="score").close()
+    assert not saving.exists()
 
 
 class Drawn(Scores):
@@ -264,7 +276,7 @@ def test_evaluators_have_their_own_names_and_cadences(tmp_path):
 
 
 def test_best_checkpoint_is_that_of_the_evaluator_that_measures_it(tmp_path):
-    # Steps 3, 6, 9 and 12 save without a score, whatever the other evaluator says.
+    # Steps 3, 6, 9 and 12 save without a score, whatever the other evaluator returns.
     measures = (
         Scores("small", every=3, scalar="quick", scores=(0.0, 99.0, 0.0, 0.0)),
         Scores("test", scores=(5.0, 1.0, 3.0)),
@@ -298,7 +310,7 @@ def test_length_can_be_in_epochs(tmp_path):
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_run_that_grows_says_where_its_learning_rate_goes_on(tmp_path, caplog, stopped):
+def test_run_that_grows_logs_its_learning_rate(tmp_path, caplog, stopped):
     caplog.set_level(logging.INFO, "carafe_jax")
     before: Any = run(tmp_path, Killed(3, signal.SIGTERM) if stopped else Regression())
     step = int(before.state.step)
@@ -306,7 +318,7 @@ def test_run_that_grows_says_where_its_learning_rate_goes_on(tmp_path, caplog, s
     assert int(grown.state.step) == 20
     old, new = optimizer.schedule(12), optimizer.schedule(20)
     assert (
-        f"The run grows from 12 to 20 steps: its learning rate goes on from "
+        f"The run grows from 12 to 20 steps: its learning rate continues at "
         f"{new(step):.3g} (it ended at {old(step - 1):.3g})."
     ) in caplog.messages
 

@@ -80,7 +80,7 @@ def test_frozen_parameters_stay_and_have_no_decay(make):
 
 
 def test_frozen_parameters_do_not_count_in_the_norm_that_is_clipped():
-    # With epsilon of Adam in the way, its moments tell what it received.
+    # With epsilon of Adam in the way, its moments show what it received.
     gradients = {**ONES, "backbone": jax.tree.map(lambda x: 1e6 * x, ONES["backbone"])}
     transformation = adam(frozen=("backbone",), clip_norm=2.0).transformation(10)
     state: Any

@@ -1,9 +1,11 @@
-"""ProgressDisplay of life: what is waited for is shown before it begins."""
+"""Progress on a console: each phase is shown before it begins."""
 
 import dataclasses
 import io
+import itertools
 import logging
 import re
+import types
 
 import pytest
 from rich.console import Console
@@ -30,7 +32,7 @@ def no_terminal():
 
 
 def shown(console: Console) -> str:
-    """What was written to a console, without its control codes."""
+    """Return the output of a console, without its control codes."""
     assert isinstance(console.file, io.StringIO)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
     # The bar is drawn from the beginning of its line again.
@@ -57,6 +59,10 @@ class Watched(Regression):
         self.note("batches")
         return super().batches()
 
+    def steps_per_epoch(self):
+        self.note("steps_per_epoch")
+        return super().steps_per_epoch()
+
     def init(self, key):
         self.note("init")
         return super().init(key)
@@ -67,6 +73,7 @@ class Watched(Regression):
 
     def evaluators(self):
         watched = self
+        self.note("evaluators")
 
         class WatchedScores(Scores):
             def evaluate(self, state):
@@ -79,9 +86,11 @@ class Watched(Regression):
 @pytest.mark.parametrize("make", [terminal, no_terminal])
 def test_each_phase_is_shown_before_it_begins(tmp_path, make):
     task = Watched(console=make())
-    run(task, task.console, tmp_path)
+    run(task, task.console, tmp_path, steps=None, epochs=2, evaluate_every=1)
     assert task.seen == {
         "batches": "opening data",
+        "evaluators": "opening data",
+        "steps_per_epoch": "opening data",
         "init": "compiling the initializers",
         "loss": "compiling the step",
         "evaluate": "evaluating: test",
@@ -103,6 +112,24 @@ def test_console_that_is_no_terminal_has_a_line_for_each_phase(tmp_path):
         r"evaluating: test \(step 3 of 6, loss \S+, \d+ images/s\)", lines[4]
     )
     assert len(lines) == 6
+
+
+def test_console_that_is_no_terminal_has_a_line_every_half_minute(
+    tmp_path, monkeypatch
+):
+    # A clock that is read once when training begins, and once at each report.
+    clock = types.SimpleNamespace(perf_counter=itertools.count(step=10).__next__)
+    monkeypatch.setattr("carafe_jax.train.progress.time", clock)
+    console = no_terminal()
+    fields = {"steps": 10, "log_every": 1, "evaluate_every": 10}
+    run(Regression(), console, tmp_path, **fields)
+    lines = [x for x in shown(console).splitlines() if x.startswith("step")]
+    numbers = r"loss \d+\.\d+, \d+ images/s"
+    assert len(lines) == 3
+    for line, step, left in zip(
+        lines, (3, 6, 9), ("1:10", "0:40", "0:10"), strict=True
+    ):
+        assert re.fullmatch(rf"step {step} of 10, {numbers}, 0:0{left} left", line)
 
 
 def test_resumed_run_shows_no_initializers(tmp_path):

@@ -1,14 +1,15 @@
-"""What a run took, over all its sessions."""
+"""Provenance of a run, over all its sessions."""
 
 import json
 import signal
 
+import numpy as np
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train import write_provenance
+from carafe_jax.train import Adam, read_provenance, train
 from carafe_jax.train.provenance import Provenance
-from tests.train.test_loop import Killed, run
+from tests.train.test_loop import Killed, loop, run
 from tests.train.toy import CountedBatches, Regression
 
 
@@ -87,19 +88,27 @@ def test_length_is_that_of_the_session_before(tmp_path):
     assert session(tmp_path, start=8, end=None).length == 100
 
 
-def test_tasks_add_fields_that_later_sessions_keep(tmp_path):
-    session(tmp_path, start=0, end=8)
-    write_provenance(tmp_path, {"test_images": 5})
-    session(tmp_path, start=8, end=9)
-    assert read(tmp_path)["test_images"] == 5
-    write_provenance(tmp_path, {"test_images": 6})
-    assert read(tmp_path)["test_images"] == 6
-    assert spans(tmp_path) == [(0, 8), (8, 9)]
+def test_weights_of_the_start_are_named_and_later_sessions_keep_them(tmp_path):
+    weights = {"params": {"w": np.ones(3, np.float32), "other": np.ones(1)}}
+    train(
+        Killed(2, signal.SIGTERM),
+        optimizer=Adam(),
+        loop=loop,
+        workdir=tmp_path,
+        weights=weights,
+    )
+    run(tmp_path)
+    assert spans(tmp_path) == [(0, 3), (3, 12)]
+    assert read_provenance(tmp_path)["weights"] == {
+        "loaded": ["params/w"],
+        "new": ["params/b", "statistics/seen"],
+        "left_over": ["params/other"],
+    }
 
 
-def test_fields_of_the_file_itself_are_not_replaced(tmp_path):
-    with pytest.raises(RefusedError, match=r"must not be one of .* got 'seconds'"):
-        write_provenance(tmp_path, {"seconds": 1})
+def test_run_from_the_initializers_names_no_weights(tmp_path):
+    run(tmp_path)
+    assert "weights" not in read_provenance(tmp_path)
 
 
 def test_file_of_the_first_version_counts_as_a_session(tmp_path):
@@ -112,7 +121,14 @@ def test_file_of_the_first_version_counts_as_a_session(tmp_path):
     assert content["device"] == "a CPU"
 
 
-def test_file_that_is_no_json_is_refused_by_name(tmp_path):
-    (tmp_path / "provenance.json").write_text("")
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_damaged_file_is_refused_by_name(tmp_path, text):
+    (tmp_path / "provenance.json").write_text(text)
+    with pytest.raises(RefusedError, match=r"provenance\.json must"):
+        read_provenance(tmp_path)
     with pytest.raises(RefusedError, match=r"provenance\.json must"):
         session(tmp_path, start=8, end=None)
+
+
+def test_folder_without_a_file_has_an_empty_provenance(tmp_path):
+    assert read_provenance(tmp_path) == {}

@@ -1,6 +1,7 @@
-"""How a run begins: resumed, from weights, or afresh."""
+"""Initial state of a run: resumed, from weights, or afresh."""
 
 import logging
+import shutil
 import signal
 from typing import Any
 
@@ -140,6 +141,23 @@ def test_run_starts_from_what_another_has_learned(tmp_path):
     weights, _ = restore_trained(tmp_path / "other", best="score", which="last")
     outcome = start(tmp_path / "run", weights)
     chex.assert_trees_all_equal(outcome.state.params, other.state.params)
+
+
+def test_resumed_run_does_not_need_what_it_was_started_from(tmp_path):
+    other = tmp_path / "other"
+    start(other, None, task=Regression())
+
+    def weights():
+        return restore_trained(other, best="score", which="last")[0]
+
+    first = start(tmp_path / "run", weights)
+    assert first.weights is not None
+    assert "params/w" in first.weights.loaded
+    shutil.rmtree(other)
+    resumed = start(tmp_path / "run", weights, task=Regression())
+    assert int(resumed.state.step) == 4
+    with pytest.raises(RefusedError, match="must have a last checkpoint"):
+        start(tmp_path / "afresh", weights)
 
 
 def test_initial_variables_are_those_of_the_task():

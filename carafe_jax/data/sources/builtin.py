@@ -12,8 +12,8 @@ from carafe_jax.data.decoding import reduce_to
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 
-# Functions of `skimage.data`. Their pictures ship in scikit-image's wheel; its other
-# colour photographs need a network.
+# Functions of `skimage.data`. Their photographs ship in scikit-image's wheel; its
+# other colour photographs have to be downloaded.
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "astronaut",
@@ -53,7 +53,7 @@ class BuiltinPhotographs:
         return len(self.photographs)
 
     def name(self, index: int) -> str:
-        """Return where scikit-image has the photograph."""
+        """Return the name of the photograph in scikit-image."""
         return f"skimage.data.{self.names[index]}"
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -63,18 +63,18 @@ class BuiltinPhotographs:
 def open_builtin(
     *, split: Split, minimum_side: int, sufficient_side: int | None
 ) -> BuiltinPhotographs:
-    """Load one part of the built-in photographs.
+    """Load one split of the built-in photographs.
 
     Args:
-        split: Which part; chelsea and rocket are the test.
-        minimum_side: Shortest side in pixels; smaller photographs are left out.
-        sufficient_side: As in `decode_photograph`.
+      split: Split to load; chelsea and rocket are held out for the test.
+      minimum_side: Shortest side in pixels; smaller photographs are left out.
+      sufficient_side: As in `decode_photograph`.
 
     Returns:
-        Photographs in memory.
+      Photographs in memory.
 
     Raises:
-        PhotographsTooSmallError: If every photograph is smaller.
+      PhotographsTooSmallError: Every photograph is smaller.
     """
     loaded = [(name, pixels) for name in _NAMES[split] for pixels in _load(name)]
     largest = max(min(pixels.shape[:2]) for _, pixels in loaded)

@@ -1,19 +1,23 @@
-"""Photographs that are decoded when they are first read, and then held in memory."""
+"""Photographs that are decoded on the first access, and then held in memory."""
 
 import dataclasses
+import threading
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from carafe_jax.data.decoding import decode_image
 from carafe_jax.data.sources.images import EncodedImages
-from carafe_jax.data.sources.process_lock import ProcessLock
 from carafe_jax.errors import RefusedError
 
 
 @dataclasses.dataclass
 class DecodedPhotographs:
-    """Photographs by index, decoded when they are read; several threads may read."""
+    """Photographs by index, decoded on demand; several threads may read.
+
+    A pickled copy, as other processes receive it, starts with an empty memory.
+    """
 
     images: EncodedImages
     minimum_side: int
@@ -21,12 +25,16 @@ class DecodedPhotographs:
     sufficient_side: int | None = None
     """As in `decode_photograph`."""
     cache_bytes: int = 0
-    """Memory for decoded photographs. The first that are read and fit stay in it."""
+    """Memory for decoded photographs. The first that are read and fit are kept."""
 
     def __post_init__(self) -> None:
-        self._lock = ProcessLock()
+        self._lock = threading.Lock()
         self._kept: dict[int, np.ndarray] = {}
         self._bytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return type(self), tuple(values)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -36,17 +44,17 @@ class DecodedPhotographs:
         return self.images.name(index)
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Decode a photograph, or take it from memory.
+        """Return a photograph, decoded or from memory.
 
         Raises:
-            OSError, ValueError: (or another of `decoding.UNREADABLE`) If it is damaged
-                or too small.
+          OSError, ValueError: (or another of `decoding.UNREADABLE`) The photograph is
+            damaged or too small.
         """
         kept = self._kept.get(index)
         if kept is not None:
             return kept
         decoded = self._decode(index)
-        # Whoever has it from memory shares it.
+        # All readers share the array.
         decoded.setflags(write=False)
         with self._lock:
             fits = self._bytes + decoded.nbytes <= self.cache_bytes

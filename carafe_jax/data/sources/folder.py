@@ -19,7 +19,7 @@ _SUFFIXES = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class ImageFiles:
-    """Image files by index, each opened when it is asked for."""
+    """Image files by index, each opened on demand."""
 
     root: pathlib.Path
     names: tuple[str, ...]
@@ -33,25 +33,25 @@ class ImageFiles:
         return str(self.root / self.names[index])
 
     def open(self, index: int) -> Image.Image:
-        """Open the file of this index; its pixels stay in the file."""
+        """Open the file of this index; its pixels are not decoded."""
         return Image.open(self.root / self.names[index])
 
 
 def open_image_files(
     folder: pathlib.Path, *, split: Split, test_fraction: float
 ) -> ImageFiles:
-    """List one part of a folder of images; no file is opened.
+    """List one split of a folder of images; no file is opened.
 
     Args:
-        folder: Where the images are.
-        split: Which part, by the rule of `splits`.
-        test_fraction: As in `split_names`.
+      folder: Folder of images, in any nesting.
+      split: Split to list, by the rule of `splits`.
+      test_fraction: As in `split_names`.
 
     Returns:
-        Files in the order of their relative paths.
+      Files in the order of their relative paths.
 
     Raises:
-        RefusedError: If the folder is missing, or holds no file for this part.
+      RefusedError: The folder is missing, or holds no file of this split.
     """
     if not folder.is_dir():
         raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
@@ -73,9 +73,9 @@ def open_image_files(
 def image_names(root: pathlib.Path) -> list[str]:
     """Return the relative paths of the image files below a folder, sorted.
 
-    Files count that have the suffix of an image. Files and folders whose names begin
-    with a dot, and folders named `__MACOSX`, are passed over. Links to folders are
-    followed, but no folder is read twice, so that circles of links come to an end.
+    Files are recognised by the suffix of an image format. Files and folders whose names
+    begin with a dot, and folders named `__MACOSX`, are skipped. Links to folders are
+    followed, but no folder is read twice, so that cycles of links end.
     """
     return sorted(
         prefix + file
@@ -87,7 +87,7 @@ def image_names(root: pathlib.Path) -> list[str]:
 
 
 def folder_names(root: pathlib.Path) -> tuple[str, ...]:
-    """Return the sub-folders of a folder that `image_names` looks into, sorted."""
+    """Return the sub-folders of a folder that `image_names` searches, sorted."""
     return tuple(
         sorted(
             path.name for path in root.iterdir() if path.is_dir() and _counts(path.name)
@@ -99,7 +99,7 @@ def list_images(path: pathlib.Path) -> list[pathlib.Path]:
     """List the images of a folder, in any nesting; of a file, the file itself.
 
     Raises:
-        RefusedError: If there is nothing at the path, or no image in the folder.
+      RefusedError: The path does not exist, or the folder holds no image.
     """
     if not path.is_dir():
         if not path.exists():
@@ -114,7 +114,7 @@ def list_images(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
-    """Return each folder once, by relative path, with its files; links come last."""
+    """Yield each folder once, by relative path, with its files; links come last."""
 
     def warn(error: OSError) -> None:
         _LOGGER.warning("Skipped a folder: %s", error)

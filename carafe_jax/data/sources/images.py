@@ -1,4 +1,4 @@
-"""Interfaces of sources: images by index, opened or decoded when they are asked for."""
+"""Interfaces of sources: images by index, opened or decoded on demand."""
 
 from typing import Protocol, runtime_checkable
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 @runtime_checkable
 class NamedImages(Protocol):
-    """A number of images, each with a name for messages."""
+    """Images with names, for messages."""
 
     def __len__(self) -> int: ...
 
@@ -23,7 +23,7 @@ class EncodedImages(NamedImages, Protocol):
     """Random access to images that are not yet decoded."""
 
     def open(self, index: int, /) -> Image.Image:
-        """Open an image; its pixels stay in the file."""
+        """Open an image; its pixels are not decoded."""
         ...
 
 
@@ -37,7 +37,7 @@ class LabelledImages(NamedImages, Protocol):
         ...
 
     def open(self, index: int, /) -> tuple[Image.Image, int]:
-        """Open an image, its pixels still in the file; return it with its label."""
+        """Open an image, without decoding it; return it with its label."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Labelled images from a folder: the sub-folder of a file is its class."""
+"""Labelled images of a folder: the sub-folder of a file is its class."""
 
 import dataclasses
 import pathlib
@@ -33,22 +33,22 @@ class LabelledFiles:
 def open_labelled_folder(
     folder: pathlib.Path, *, split: Split, test_fraction: float
 ) -> LabelledFiles:
-    """List one part of a folder of labelled images; no file is opened.
+    """List one split of a folder of labelled images; no file is opened.
 
-    The classes are the sub-folders of the training part, or of a folder that is split
-    by a hash, in the order of their names. Files outside of them are passed over.
+    The classes are the sub-folders of the training split, or of a folder that is split
+    by a hash, in the order of their names. Files outside of them are skipped.
 
     Args:
-        folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
-        split: Which part, by the rule of `splits`.
-        test_fraction: As in `split_names`.
+      folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
+      split: Split to list, by the rule of `splits`.
+      test_fraction: As in `split_names`.
 
     Returns:
-        Files in the order of their relative paths.
+      Files in the order of their relative paths.
 
     Raises:
-        RefusedError: If the folder is missing, holds no file for this part, or its test
-            has a class that is not trained.
+      RefusedError: The folder is missing, holds no file of this split, or its test
+        set has a class that is not trained.
     """
     files = open_image_files(folder, split=split, test_fraction=test_fraction)
     folders = split_folders(folder)

@@ -1,8 +1,8 @@
-"""Photographs and labelled images from any source, opened by its name."""
+"""Photographs and labelled images from any source, by its name."""
 
 import pathlib
 
-from carafe_jax.data.arguments import check, check_between_0_and_1, check_positive
+from carafe_jax.arguments import check, check_between_0_and_1, check_positive
 from carafe_jax.data.sources.builtin import open_builtin
 from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files
@@ -25,30 +25,30 @@ def open_photographs(
     test_fraction: float = 0.1,
     cache_bytes: int = 2**31,
 ) -> Photographs:
-    """Open one part of a source of photographs; no file is opened yet.
+    """Open one split of a source of photographs; no file is opened yet.
 
     Args:
-        source: "builtin" for the photographs that ship with scikit-image (chelsea and
-            rocket are the test), the path of a folder of images in any nesting, or
-            "tfds:NAME" for a data set that TensorFlow Datasets has already prepared.
-        split: Which part, by the rule of `sources.splits`.
-        minimum_side: Shortest side that a photograph may have, in pixels. Smaller
-            built-in ones are left out; reading another that is smaller is an error,
-            as reading a damaged one is (see `UnreadableImages`).
-        sufficient_side: Length in pixels that is enough for the shorter side: larger
-            photographs are reduced by a whole factor, never below it.
-        test_fraction: Part of a folder that is kept for the test, in (0, 1), where no
-            sub-folders split it.
-        cache_bytes: Memory in which decoded photographs are held once they are read.
+      source: "builtin" for the photographs that ship with scikit-image (chelsea and
+        rocket are held out), the path of a folder of images in any nesting, or
+        "tfds:NAME" for a data set that TensorFlow Datasets has already prepared.
+      split: Split to open, by the rule of `sources.splits`.
+      minimum_side: Shortest side that a photograph may have, in pixels. Smaller
+        built-in ones are left out; reading another that is smaller is an error,
+        as reading a damaged one is (see `UnreadableImages`).
+      sufficient_side: Length in pixels that is enough for the shorter side: larger
+        photographs are reduced by a whole factor, never below it.
+      test_fraction: Fraction of a folder that is held out for the test, in (0, 1), if
+        no sub-folders split it.
+      cache_bytes: Memory for decoded photographs.
 
     Returns:
-        Photographs by index, RGB in [0, 255], in an order that is always the same: of
-        a folder, that of the relative paths.
+      Photographs by index, RGB in [0, 255], in an order that is always the same: of
+      a folder, that of the relative paths.
 
     Raises:
-        RefusedError: If the source does not exist, or holds nothing for this part.
-        PhotographsTooSmallError: If every built-in photograph is too small.
-        MissingExtraError: If TensorFlow Datasets is needed and not installed.
+      RefusedError: The source does not exist, or has no image in this split.
+      PhotographsTooSmallError: Every built-in photograph is too small.
+      MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
     check_positive("minimum_side", minimum_side)
     check(
@@ -76,24 +76,24 @@ def open_photographs(
 def open_labelled_images(
     source: str, *, split: Split, test_fraction: float = 0.1
 ) -> LabelledImages:
-    """Open one part of a source of labelled images; no file is opened yet.
+    """Open one split of a source of labelled images; no file is opened yet.
 
     Args:
-        source: Path of a folder `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, whose classes are
-            numbered in the order of their names; or "tfds:NAME" for a data set with
-            "image" and "label" that TensorFlow Datasets has already prepared, such as
-            "tfds:imagenet2012".
-        split: Which part, by the rule of `sources.splits`.
-        test_fraction: As in `open_photographs`.
+      source: Path of a folder `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, whose classes are
+        numbered in the order of their names; or "tfds:NAME" for a data set with
+        "image" and "label" that TensorFlow Datasets has already prepared, such as
+        "tfds:imagenet2012".
+      split: Split to open, by the rule of `sources.splits`.
+      test_fraction: As in `open_photographs`.
 
     Returns:
-        Images by index, in an order that is always the same: of a folder, that of the
-        relative paths.
+      Images by index, in an order that is always the same: of a folder, that of the
+      relative paths.
 
     Raises:
-        RefusedError: If the source does not exist, holds nothing for this part, or its
-            test has a class that is not trained.
-        MissingExtraError: If TensorFlow Datasets is needed and not installed.
+      RefusedError: The source does not exist, has no image in this split, or its
+        test set has a class that is not trained.
+      MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
     _check_split(split, test_fraction)
     rule = "be 'tfds:NAME' or the path of a folder"

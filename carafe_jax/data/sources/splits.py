@@ -1,12 +1,12 @@
-"""The rule by which sources are split into images to train on and images to test.
+"""Rule by which sources are split into training and test images.
 
 It is the same for photographs and for labelled images:
 
 - A folder with a sub-folder `train` and one of `val`, `validation` and `test` is split
-  by them; the first of the three that exists is the test.
+  by them; the first of the three that exists is the test set.
 - Any other folder is split by a hash of each file's relative path, which puts
-  `test_fraction` of the files into the test. A file stays in its part when others join
-  the folder. Of two files or more, neither part is empty.
+  `test_fraction` of the files into the test set. A file stays in its split when others
+  are added to the folder. Of two files or more, neither split is empty.
 - A data set of TensorFlow Datasets is split into its "train" and the first of its
   "validation" and "test" that exists.
 """
@@ -28,7 +28,7 @@ _TFDS: dict[Split, tuple[str, ...]] = {
 
 
 def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
-    """Return the sub-folders that split a folder, or None where it has no such pair."""
+    """Return the sub-folders that split a folder, or None if it has no such pair."""
     train = folder / "train"
     for name in _TEST_FOLDERS:
         if (folder / name).is_dir() and train.is_dir():
@@ -39,15 +39,15 @@ def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
 def split_names(
     names: Sequence[str], split: Split, *, test_fraction: float
 ) -> list[str]:
-    """Return the files of one part of a folder that is split by a hash.
+    """Return the files of one split of a folder that is split by a hash.
 
     Args:
-        names: Relative paths of all files.
-        split: Which part.
-        test_fraction: Part of the files that is kept for the test, in (0, 1).
+      names: Relative paths of all files.
+      split: Split to return.
+      test_fraction: Fraction of the files that is held out for the test, in (0, 1).
 
     Returns:
-        Some of the names, in their order.
+      Some of the names, in their order.
     """
     ranks = {name: _rank(name) for name in names}
     test = {name for name, rank in ranks.items() if rank < test_fraction}
@@ -57,13 +57,13 @@ def split_names(
     return [name for name in names if (name in test) == (split == "test")]
 
 
-def split_of_tfds(parts: Mapping[str, T], split: Split) -> T | None:
-    """Return one part of a data set of TFDS, or None where it is missing."""
-    return next((parts[name] for name in _TFDS[split] if name in parts), None)
+def split_of_tfds(splits: Mapping[str, T], split: Split) -> T | None:
+    """Return one split of a data set of TFDS, or None if it is missing."""
+    return next((splits[name] for name in _TFDS[split] if name in splits), None)
 
 
 def tfds_names(split: Split) -> str:
-    """Return the names that a part may have in TFDS, for messages."""
+    """Return the names that a split may have in TFDS, for messages."""
     return " or ".join(_TFDS[split])
 
 

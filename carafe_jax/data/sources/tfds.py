@@ -14,7 +14,7 @@ from carafe_jax.errors import MissingExtraError, RefusedError
 
 @dataclasses.dataclass(frozen=True)
 class ImageRecords:
-    """Images of records by index, each opened when it is asked for."""
+    """Images of records by index, each opened on demand."""
 
     source: str
     records: Any  # A sequence of dicts, of a library without types.
@@ -23,11 +23,11 @@ class ImageRecords:
         return len(self.records)
 
     def name(self, index: int) -> str:
-        """Return the data set with the place of a record in it."""
+        """Return the data set and the index of a record."""
         return f"{self.source}[{index}]"
 
     def open(self, index: int) -> Image.Image:
-        """Open the image of a record; its pixels stay encoded."""
+        """Open the image of a record; its pixels are not decoded."""
         return Image.open(io.BytesIO(self.records[index]["image"]))
 
 
@@ -42,7 +42,7 @@ class LabelledRecords:
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Return the data set with the place of a record in it."""
+        """Return the data set and the index of a record."""
         return self.images.name(index)
 
     def open(self, index: int) -> tuple[Image.Image, int]:
@@ -53,18 +53,18 @@ class LabelledRecords:
 
 
 def open_tfds(name: str, *, split: Split) -> ImageRecords:
-    """Open one part of a data set with images; nothing is downloaded.
+    """Open one split of a data set with images; nothing is downloaded.
 
     Args:
-        name: Of the data set: "places365_small", say.
-        split: Which part, by the rule of `splits`.
+      name: Name of the data set, such as "places365_small".
+      split: Split to open, by the rule of `splits`.
 
     Returns:
-        Images in the order of the data set.
+      Images in the order of the data set.
 
     Raises:
-        RefusedError: If the data set is not prepared, or has no such part or no images.
-        MissingExtraError: If TensorFlow Datasets is not installed.
+      RefusedError: The data set is not prepared, or has no such split or no images.
+      MissingExtraError: TensorFlow Datasets is not installed.
     """
     try:
         tfds = importlib.import_module("tensorflow_datasets")
@@ -72,30 +72,30 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
         raise MissingExtraError(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
-    parts = _prepared(tfds, name)
-    part = split_of_tfds(parts, split)
-    if part is None or len(part) == 0:
+    splits = _prepared(tfds, name)
+    records = split_of_tfds(splits, split)
+    if records is None or len(records) == 0:
         raise RefusedError(
             f"`source` must have a split named {tfds_names(split)}, "
-            f"got 'tfds:{name}' with {sorted(parts)}."
+            f"got 'tfds:{name}' with {sorted(splits)}."
         )
-    _check_features(part, name, "image")
-    return ImageRecords(f"tfds:{name}/{split}", part)
+    _check_features(records, name, "image")
+    return ImageRecords(f"tfds:{name}/{split}", records)
 
 
 def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
-    """Open one part of a data set of labelled images; nothing is downloaded.
+    """Open one split of a data set of labelled images; nothing is downloaded.
 
     Args:
-        name: Of the data set: "imagenet2012", say.
-        split: Which part, by the rule of `splits`.
+      name: Name of the data set, such as "imagenet2012".
+      split: Split to open, by the rule of `splits`.
 
     Returns:
-        Images in the order of the data set, with its labels.
+      Images in the order of the data set, with its labels.
 
     Raises:
-        RefusedError: As by `open_tfds`, or if the data set has no labels.
-        MissingExtraError: If TensorFlow Datasets is not installed.
+      RefusedError: As by `open_tfds`, or the data set has no labels.
+      MissingExtraError: TensorFlow Datasets is not installed.
     """
     images = open_tfds(name, split=split)
     _check_features(images.records, name, "label")
@@ -104,12 +104,12 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
 
 
 def _prepared(tfds: Any, name: str) -> Any:
-    # A download of unknown size is the user's to start, not a training run's.
+    # A download of unknown size is for the user to start, not for a training run.
     try:
         return tfds.data_source(
             name, download=False, decoders={"image": tfds.decode.SkipDecoding()}
         )
-    # Unknown names, data that are not there, and other formats of their files.
+    # Unknown names, data that are not prepared, and other file formats.
     except (ValueError, AssertionError, OSError, NotImplementedError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise RefusedError(
@@ -118,8 +118,8 @@ def _prepared(tfds: Any, name: str) -> Any:
         ) from error
 
 
-def _check_features(part: Any, name: str, feature: str) -> None:
-    features = sorted(part.dataset_info.features)
+def _check_features(records: Any, name: str, feature: str) -> None:
+    features = sorted(records.dataset_info.features)
     if feature not in features:
         raise RefusedError(
             f"`source` must have the feature {feature!r}, got 'tfds:{name}' with "

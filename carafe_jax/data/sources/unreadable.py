@@ -1,20 +1,20 @@
-"""The policy for images that cannot be read.
+"""Policy for images that cannot be read.
 
 An image is found to be unreadable when it is read, not before. It is then named in a
-warning and counted, in each process that reads; more than a limit are an error, and so
+warning and counted, in each process that reads; exceeding a limit is an error, and so
 is a source without a single image that can be read. In training, the next image that
-can be read takes its place; in a test, it has no example. Damaged files, pixels without
-a known range and photographs that are too small are all unreadable.
+can be read takes its place; in a test set, it has no example. Damaged files, pixels
+without a known range and photographs that are too small are all unreadable.
 """
 
 import dataclasses
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from carafe_jax.data.decoding import UNREADABLE
 from carafe_jax.data.sources.images import NamedImages
-from carafe_jax.data.sources.process_lock import ProcessLock
 from carafe_jax.errors import RefusedError
 
 _LOGGER = logging.getLogger(__name__)
@@ -42,33 +42,37 @@ class TooManyUnreadableImagesError(RefusedError):
 
 @dataclasses.dataclass
 class UnreadableImages:
-    """Reads examples of a source, and names and counts the images that are unreadable.
+    """Reader of a source, which names and counts the images that are unreadable.
 
-    Several threads may read. A copy in another process counts by itself.
+    Several threads may read. A pickled copy, as other processes receive it, counts from
+    zero.
     """
 
     images: NamedImages
     limit: int
-    """Images that may be unreadable before it is an error."""
+    """Unreadable images that are allowed."""
 
     def __post_init__(self) -> None:
-        self._lock = ProcessLock()
+        self._lock = threading.Lock()
         self._reasons: dict[str, str] = {}
         self._any_readable = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.images, self.limit)
 
     def read_or_next(self, index: int, read: Callable[[int], T]) -> T:
         """Return the example of an image, or of the first after it that can be read.
 
         Args:
-            index: Of the image. After the last image comes the first.
-            read: Makes the example of an index.
+          index: Index of the image. The first image follows the last.
+          read: Makes the example of an index.
 
         Returns:
-            What `read` returns.
+          The example.
 
         Raises:
-            TooManyUnreadableImagesError: If more than `limit` images are unreadable.
-            RefusedError: If every image is.
+          TooManyUnreadableImagesError: More than `limit` images are unreadable.
+          RefusedError: Every image is unreadable.
         """
         count = len(self.images)
         for candidate in range(index, index + count):
@@ -85,15 +89,15 @@ class UnreadableImages:
         """Return the example of an image, or None if it is unreadable.
 
         Args:
-            index: Of the image.
-            read: Makes the example of an index.
+          index: Index of the image.
+          read: Makes the example of an index.
 
         Returns:
-            What `read` returns, or None.
+          The example, or None.
 
         Raises:
-            TooManyUnreadableImagesError: If more than `limit` images are unreadable.
-            RefusedError: If every image is.
+          TooManyUnreadableImagesError: More than `limit` images are unreadable.
+          RefusedError: Every image is unreadable.
         """
         try:
             return self._read(index, read)

@@ -1,4 +1,4 @@
-"""Random colours of images, changed on the device."""
+"""Random changes of the colours of images, on the device."""
 
 import dataclasses
 
@@ -8,21 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
-from carafe_jax.data.arguments import check
+from carafe_jax.arguments import check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColourJitter:
-    """Random colours of training images, each image's own; zeros change none."""
+    """Random changes of the colours of each training image; zeros change none."""
 
     brightness: float = 0.0
-    """Largest change, as a part of white."""
+    """Largest change, as a fraction of white."""
     contrast: float = 0.0
     """Largest change of the factor, in [0, 1)."""
     saturation: float = 0.0
     """Largest change of the factor, in [0, 1)."""
     hue: float = 0.0
-    """Largest turn, as a part of the circle, in [0, 0.5]."""
+    """Largest rotation, as a fraction of the colour circle, in [0, 0.5]."""
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
@@ -36,11 +36,11 @@ class ColourJitter:
         """Change the colours of images.
 
         Args:
-            key: Of everything that is random.
-            image: RGB in [0, 255].
+          key: Key of the random changes.
+          image: RGB in [0, 255].
 
         Returns:
-            RGB in [0, 255], in float32.
+          RGB in [0, 255], in float32.
         """
         pixels = jnp.asarray(image, jnp.float32)
         if self == ColourJitter():

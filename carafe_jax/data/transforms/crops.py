@@ -1,10 +1,10 @@
-"""Square crops of random size and place, resized to the size a network takes."""
+"""Square crops of random size and place, resized to the input of a network."""
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from carafe_jax.data.arguments import check
+from carafe_jax.arguments import check
 
 
 def random_crop(
@@ -14,21 +14,21 @@ def random_crop(
     size: int,
     fraction: tuple[float, float],
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-    """Cut a random square out of a photograph and shrink it to `size` pixels.
+    """Crop a random square from a photograph and shrink it to `size` pixels.
 
     Args:
-        photograph: RGB in [0, 255], no side shorter than `size`.
-        rng: Source of the side and the place, both uniform in whole pixels.
-        size: Side of the result, in pixels.
-        fraction: Smallest and largest side of the square, as fractions of the shorter
-            side of the photograph, in (0, 1]. The square is never smaller than
-            `size`: crops are shrunk (bicubic, with antialiasing), not enlarged.
+      photograph: RGB in [0, 255], no side shorter than `size`.
+      rng: Generator of the side and the place, both uniform in whole pixels.
+      size: Side of the result, in pixels.
+      fraction: Smallest and largest side of the square, as fractions of the shorter
+        side of the photograph, in (0, 1]. The square is never smaller than
+        `size`: crops are shrunk (bicubic, with antialiasing), not enlarged.
 
     Returns:
-        RGB in [0, 255].
+      RGB in [0, 255].
 
     Raises:
-        RefusedError: If the photograph is smaller than the crop.
+      RefusedError: The photograph is smaller than the crop.
     """
     height, width, _ = photograph.shape
     shorter = min(height, width)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageDraw
 
-from carafe_jax.data.arguments import check, check_range
+from carafe_jax.arguments import check, check_range
 from carafe_jax.errors import RefusedError
 
 # Smaller maps leave no room for a hole and its surroundings.
@@ -17,10 +17,10 @@ _DRAWS_BEFORE_FALLBACK = 50
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FreeFormHoles:
-    """What free-form holes look like.
+    """Parameters of free-form holes.
 
     The strokes follow Algorithm 1 of Free-Form Image Inpainting with Gated
-    Convolution (Yu et al., arXiv:1806.03589), with a random first direction in the
+    Convolution (Yu et al., arXiv:1806.03589), with a random first direction in
     place of its random flips; rectangles are added to them. Every pair is the two
     ends, both included, of a uniform distribution. Lengths are fractions of the
     shorter side of the image.
@@ -32,7 +32,7 @@ class FreeFormHoles:
     """Segments of a stroke."""
     turn: tuple[float, float] = (48.0, 96.0)
     """Degrees by which a segment leaves the direction of its stroke, to the left and
-    to the right in turns."""
+    to the right alternately."""
     segment_length: tuple[float, float] = (0.05, 0.3)
     """Length of a segment."""
     brush_width: tuple[float, float] = (0.05, 0.15)
@@ -40,9 +40,9 @@ class FreeFormHoles:
     rectangles: tuple[int, int] = (0, 1)
     """Rectangles in a hole."""
     rectangle_side: tuple[float, float] = (0.1, 0.4)
-    """Height and width of a rectangle, drawn apart."""
+    """Height and width of a rectangle, drawn independently."""
     hole_share: tuple[float, float] = (0.05, 0.4)
-    """Part of the image that is hole, above 0 and below 1; other holes are drawn
+    """Fraction of the image that is hole, above 0 and below 1; other holes are drawn
     again."""
 
     def __post_init__(self) -> None:
@@ -71,22 +71,22 @@ def free_form_hole(
     """Draw one hole in the manner of Algorithm 1 of arXiv:1806.03589.
 
     The hole depends on the state of `rng` and on the arguments alone. It has at least
-    one pixel of each kind. Its share of the image lies in `holes.hole_share`; where
+    one pixel of each kind. Its share of the image is in `holes.hole_share`; if
     fifty draws miss that range, the hole is one rectangle with a share as near to the
     middle of the range as whole pixels allow.
 
     Args:
-        rng: Source of every random choice.
-        height: Rows of the image, in pixels, at least 8.
-        width: Columns of the image, in pixels, at least 8.
-        holes: Number, size and form of strokes and rectangles; the defaults of
-            `FreeFormHoles` where it is left out.
+      rng: Generator of every random choice.
+      height: Rows of the image, in pixels, at least 8.
+      width: Columns of the image, in pixels, at least 8.
+      holes: Number, size and shape of strokes and rectangles; by default those of
+        `FreeFormHoles()`.
 
     Returns:
-        1 in the hole, 0 at the pixels that are kept.
+      1 in the hole, 0 at the pixels that are kept.
 
     Raises:
-        RefusedError: If a side is shorter than 8 pixels.
+      RefusedError: A side is shorter than 8 pixels.
     """
     for name, side in (("height", height), ("width", width)):
         rule = f"be at least {MINIMUM_SIDE}"
@@ -131,7 +131,7 @@ def _draw_stroke(
         y = min(max(y + length * math.sin(angle), 0.0), height)
         points.append((x, y))
     draw.line(points, fill=1, width=brush)
-    # Discs round the ends and the outer side of every corner.
+    # Discs round off the ends and the outer side of every corner.
     for x, y in points:
         draw.circle((x, y), brush / 2, fill=1)
 

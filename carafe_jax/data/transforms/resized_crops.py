@@ -1,4 +1,4 @@
-"""Parts of an image, resized while it is decoded."""
+"""Crops of an image, resized while it is decoded."""
 
 import math
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from PIL import Image, ImageOps
 
 from carafe_jax.data.decoding import to_rgb
 
-_ORIENTATION = 0x0112  # The EXIF tag; from 5 on, width and height change places.
+_ORIENTATION = 0x0112  # The EXIF tag; from 5 on, width and height are swapped.
 _TRIES = 10
 
 
 class Box(NamedTuple):
-    """Part of an image, in pixels, not of whole numbers everywhere."""
+    """Rectangle in an image, in pixels, not necessarily whole ones."""
 
     left: float
     top: float
@@ -31,17 +31,17 @@ def random_box(
 ) -> Box:
     """Draw the box of a random resized crop, as in Szegedy et al. (arXiv:1409.4842).
 
-    The area is uniform, the ratio of width to height log-uniform. Where ten draws do
-    not fit into the image, the box is the largest in the middle whose ratio is allowed.
+    The area is uniform, the ratio of width to height log-uniform. If ten draws do
+    not fit into the image, the box is the largest central one whose ratio is allowed.
 
     Args:
-        rng: Where it is drawn from.
-        size: Width and height of the image, in pixels.
-        area: Smallest and largest area, as parts of the image's, in (0, 1].
-        ratio: Smallest and largest width over height.
+      rng: Generator of area, ratio and place.
+      size: Width and height of the image, in pixels.
+      area: Smallest and largest area, as fractions of the image's, in (0, 1].
+      ratio: Smallest and largest width over height.
 
     Returns:
-        A box of whole pixels inside the image.
+      A box of whole pixels inside the image.
     """
     width, height = size
     (smallest, largest), (narrowest, widest) = area, ratio
@@ -58,15 +58,15 @@ def random_box(
 
 
 def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
-    """Place a square in the middle of an image.
+    """Return the central square of an image.
 
     Args:
-        size: Width and height of the image, in pixels.
-        fraction: Side of the square, as a part of the shorter side: 224 / 256 for a
-            crop of 224 pixels after the shorter side was resized to 256.
+      size: Width and height of the image, in pixels.
+      fraction: Side of the square, as a fraction of the shorter side: 224 / 256 for a
+        crop of 224 pixels after the shorter side was resized to 256.
 
     Returns:
-        The square.
+      The square.
     """
     width, height = size
     side = fraction * min(size)
@@ -74,7 +74,7 @@ def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of an image once it is turned upright."""
+    """Return width and height of an image in its upright orientation."""
     width, height = image.size
     turned = image.getexif().get(_ORIENTATION, 1) >= 5
     return (height, width) if turned else (width, height)
@@ -83,19 +83,19 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def decode_centre(
     image: Image.Image, *, size: int, resize_size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Decode the middle of an image, as classifiers are tested.
+    """Decode the central square of an image, as classifiers are evaluated.
 
     Args:
-        image: As opened by Pillow, not yet decoded.
-        size: Side of the result, in pixels.
-        resize_size: What the shorter side is resized to before the square is cut.
+      image: As opened by Pillow, not yet decoded.
+      size: Side of the result, in pixels.
+      resize_size: Length that the shorter side is resized to before the crop.
 
     Returns:
-        RGB in [0, 255].
+      RGB in [0, 255].
 
     Raises:
-        OSError, ValueError: (or another of `decoding.UNREADABLE`) If the file is
-            damaged.
+      OSError, ValueError: (or another of `decoding.UNREADABLE`) The file is
+        damaged.
     """
     box = centre_box(upright_size(image), fraction=size / resize_size)
     return decode_box(image, box, size=size)
@@ -104,23 +104,23 @@ def decode_centre(
 def decode_box(
     image: Image.Image, box: Box, *, size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Decode a part of an image at a given size.
+    """Decode a crop of an image at a given size.
 
-    A JPEG is decoded at the smallest of its own scales at which the part still has as
-    many pixels as are asked for; then it is resized with an antialiasing bilinear
+    A JPEG is decoded at the smallest of its own scales at which the crop still has
+    `size` pixels along each side; then it is resized with an antialiasing bilinear
     filter.
 
     Args:
-        image: As opened by Pillow, not yet decoded.
-        box: In pixels of the upright image.
-        size: Side of the result, in pixels.
+      image: As opened by Pillow, not yet decoded.
+      box: In pixels of the upright image.
+      size: Side of the result, in pixels.
 
     Returns:
-        RGB in [0, 255].
+      RGB in [0, 255].
 
     Raises:
-        OSError, ValueError: (or another of `decoding.UNREADABLE`) If the file is
-            damaged.
+      OSError, ValueError: (or another of `decoding.UNREADABLE`) The file is
+        damaged.
     """
     width, _ = upright_size(image)
     needed = size / min(box.width, box.height)

@@ -4,18 +4,34 @@ import json
 import pathlib
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.train import is_first
 
 _NAME = "classes.json"
 
 
-def write_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
-    """Write the names of the classes, by label."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / _NAME).write_text(json.dumps(classes, indent=0) + "\n")
+def claim_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
+    """Write the names of the classes of a new run; refuse others on resumption.
+
+    Args:
+      workdir: Folder of the run.
+      classes: Names by label.
+
+    Raises:
+      RefusedError: The folder holds checkpoints of a run with other classes.
+    """
+    resumes = any((workdir / "checkpoints").glob("[0-9]*"))
+    if resumes and (known := read_classes(workdir)) != classes:
+        raise RefusedError(
+            f"`data.source` must have the {len(known)} classes of the run, "
+            f"{some(known)}, got {len(classes)}: {some(classes)}."
+        )
+    if is_first() and not resumes:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / _NAME).write_text(json.dumps(classes, indent=0) + "\n")
 
 
 def read_classes(workdir: pathlib.Path) -> tuple[str, ...]:
-    """Return what `write_classes` wrote.
+    """Return the names of the classes of a run, by label.
 
     Raises:
       RefusedError: The folder has no such file.
@@ -27,3 +43,8 @@ def read_classes(workdir: pathlib.Path) -> tuple[str, ...]:
             f"{str(workdir)!r}."
         )
     return tuple(json.loads(path.read_text()))
+
+
+def some(names: tuple[str, ...]) -> str:
+    """Return the first names of many."""
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -5,13 +5,12 @@ import pathlib
 
 from carafe_jax.data import ColourJitter
 from carafe_jax.models import ClassifierConfig
-from carafe_jax.tasks.classification.classes import write_classes
 from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.tasks.classification.loss import CrossEntropy
-from carafe_jax.tasks.classification.report import COLUMNS
+from carafe_jax.tasks.classification.quality import COLUMNS
 from carafe_jax.tasks.classification.task import ClassificationTask
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.train import SGD, Loop, changes_no_number, is_first
+from carafe_jax.train import SGD, Loop, changes_no_number
 
 _RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.
 
@@ -35,16 +34,16 @@ class ClassificationRun(RunConfig):
     network: ClassifierConfig = ClassifierConfig()
     """The network."""
     loss: CrossEntropy = CrossEntropy()
-    """What is minimised."""
+    """Loss to minimise."""
     jitter: ColourJitter = ColourJitter()
     """Random colours of training images; none by default, as in the paper."""
     optimizer: SGD = SGD()
-    """How it is minimised; `learning_rate` is for 256 images, and grows with the
+    """Optimizer and schedule; `learning_rate` is for 256 images, and grows with the
     batch."""
 
     @property
     def network_name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         return f"ResNet-{self.network.depth}, {self.network.downsampler}"
 
     @property
@@ -55,13 +54,10 @@ class ClassificationRun(RunConfig):
 
     def make_task(self) -> ClassificationTask:
         """Look up the classes of the data, and make the network."""
-        task = ClassificationTask(
+        return ClassificationTask(
             self.network,
             self.loss,
             self.data,
             jitter=self.jitter,
             network_name=self.network_name,
         )
-        if is_first():
-            write_classes(self.workdir, task.source.classes)
-        return task

@@ -7,60 +7,65 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.classification.data import describe_source, evaluation_batches
+from carafe_jax.tasks.classification.classes import some
+from carafe_jax.tasks.classification.data import ClassificationDataset
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
-from carafe_jax.tasks.classification.prediction import TrainedClassifier
-from carafe_jax.tasks.classification.report import COLUMNS
+from carafe_jax.tasks.classification.loading import load
+from carafe_jax.tasks.classification.logits import logits_of
+from carafe_jax.tasks.classification.quality import COLUMNS
 from carafe_jax.tasks.tables import draw_table, write_table
+from carafe_jax.train import CheckpointChoice
 
 
 def evaluate(
-    trained: TrainedClassifier,
+    model: pathlib.Path,
     *,
+    which: CheckpointChoice,
     source: str | None,
     batch_size: int,
     output: pathlib.Path,
+    options: None,
     console: Console,
-) -> int:
+) -> None:
     """Classify every test image; print the table and write quality.csv.
 
     Args:
-      trained: The network.
+      model: Folder of the run that trained the network.
+      which: Its checkpoint.
       source: Where labelled images come from; None: those of the run.
       batch_size: Images at a time.
       output: Folder of quality.csv.
+      options: Classification has none.
       console: Where bar and table are drawn.
 
-    Returns:
-      The exit status, 0.
-
     Raises:
-      RefusedError: The source has other classes than the run.
+      RefusedError: The folder holds no such checkpoint, or the source has other classes
+        than the run.
     """
+    del options
+    with console.status(f"loading {model}"):
+        trained = load(model, which=which)
     data = dataclasses.replace(
         trained.data, source=source or trained.data.source, batch_size=batch_size
     )
-    described = describe_source(data)
-    if described.classes != trained.classes:
+    dataset = ClassificationDataset(data)
+    images = dataset.held_out.images
+    if images.classes != trained.classes:
         raise RefusedError(
             f"`source` must have the {len(trained.classes)} classes of the run, "
-            f"{_some(trained.classes)}, got {len(described.classes)}: "
-            f"{_some(described.classes)}."
+            f"{some(trained.classes)}, got {len(images.classes)}: "
+            f"{some(images.classes)}."
         )
     batches = track(
-        evaluation_batches(data),
+        dataset.evaluation_batches(),
         description="classifying",
-        total=-(-described.test_images // batch_size),
+        total=-(-len(images) // batch_size),
         console=console,
     )
-    evaluator = ClassifierEvaluator(trained.logits_of, data)
+    logits = logits_of(trained.network, dtype=trained.dtype)
+    evaluator = ClassifierEvaluator(logits, dataset)
     results = {trained.name: evaluator.measure(trained.variables, batches)}
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "quality.csv", results)
-    title = f"{described.test_images} test images of {data.source}, step {trained.step}"
+    title = f"{len(images)} test images of {data.source}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))
-    return 0
-
-
-def _some(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

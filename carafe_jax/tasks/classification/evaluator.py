@@ -1,27 +1,24 @@
 """Measures a classifier over the whole test set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from carafe_jax.tasks.classification.data import (
-    ClassificationData,
+    ClassificationDataset,
     ClassificationTestBatch,
-    evaluation_batches,
 )
+from carafe_jax.tasks.classification.logits import Logits
+from carafe_jax.tasks.classification.quality import measure_each
 from carafe_jax.train import (
     ShardedPredictor,
     TrainState,
     Variables,
     mean_over_examples,
 )
-
-Logits = Callable[[Variables, Any], Float[Array, "n k"]]
-"""Returns the logits of images, RGB in [0, 255]."""
 
 
 class ClassifierEvaluator:
@@ -30,7 +27,7 @@ class ClassifierEvaluator:
     name = "test"
     every = None
 
-    def __init__(self, logits: Logits, data: ClassificationData) -> None:
+    def __init__(self, logits: Logits, dataset: ClassificationDataset) -> None:
         """Read no image yet."""
 
         def measure(
@@ -40,12 +37,11 @@ class ClassifierEvaluator:
             return measure_each(logits(variables, batch["image"]), label)
 
         self._measure = ShardedPredictor(measure)
-        self._data = data
+        self._dataset = dataset
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
         """Return top-1, top-5 and the loss, means over the test images."""
-        batches = evaluation_batches(
-            self._data,
+        batches = self._dataset.evaluation_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -54,17 +50,3 @@ class ClassifierEvaluator:
     def measure(self, variables: Variables, batches: Iterable[Any]) -> dict[str, float]:
         """Return the means over the valid images of test batches."""
         return mean_over_examples(self._measure(variables, batches))
-
-
-def measure_each(
-    logits: Float[Array, "n k"], label: Int[Array, "n"]
-) -> dict[str, Float[Array, "n"]]:
-    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss."""
-    of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
-    # Ties count against the network, or a constant one would always be right.
-    above = (logits >= of_label).sum(-1) - 1
-    return {
-        "top1": (above < 1).astype(jnp.float32),
-        "top5": (above < 5).astype(jnp.float32),
-        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
-    }

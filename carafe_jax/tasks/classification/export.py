@@ -1,12 +1,13 @@
 """Exports a trained classifier as one file, to be run without this project."""
 
+import importlib.util
 from typing import Literal
 
 import jax
 import jax.export
 import jax.numpy as jnp
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
 
 Platform = Literal["cpu", "tpu", "cuda"]
@@ -29,7 +30,13 @@ def export(
             "compatibility of GPU kernels in files, and a batch of any size runs "
             f"plain JAX; got {batch_size}."
         )
-    (n,) = (batch_size,) if batch_size else jax.export.symbolic_shape("n")
+    if importlib.util.find_spec("flatbuffers") is None:
+        raise MissingExtraError(
+            "Exporting needs flatbuffers: pip install 'carafe-jax[export]'."
+        )
+    if batch_size is not None and batch_size < 1:
+        raise RefusedError(f"`batch_size` must be positive or None, got {batch_size}.")
+    (n,) = jax.export.symbolic_shape("n") if batch_size is None else (batch_size,)
     side = trained.data.image_size
     image = jax.ShapeDtypeStruct((n, side, side, 3), jnp.uint8)
     program = jax.export.export(jax.jit(trained.logits), platforms=[platform])(image)

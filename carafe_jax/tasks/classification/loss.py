@@ -1,4 +1,4 @@
-"""What classifiers minimise."""
+"""Loss of classifiers."""
 
 import dataclasses
 

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Num, UInt8
 from PIL import Image
 
 from carafe_jax.data import decode_centre
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import Classifier
 from carafe_jax.tasks.classification.data import ClassificationData
-from carafe_jax.tasks.classification.task import normalize
+from carafe_jax.tasks.classification.logits import logits_of
 from carafe_jax.train import Variables
 
 Prediction = list[tuple[str, float]]
@@ -28,7 +29,7 @@ class TrainedClassifier:
     network: Classifier
     variables: Variables
     name: str
-    """What the network is called in tables."""
+    """Name of the network in tables."""
     dtype: str
     classes: tuple[str, ...]
     data: ClassificationData
@@ -36,26 +37,15 @@ class TrainedClassifier:
 
     def logits(self, image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n k"]:
         """Return the logits of images, RGB in [0, 255]."""
-        return self.logits_of(self.variables, image)
+        return logits_of(self.network, dtype=self.dtype)(self.variables, image)
 
-    def logits_of(
-        self, variables: Variables, image: Num[Array | np.ndarray, "n h w 3"]
-    ) -> Float[Array, "n k"]:
-        """Return the logits by other variables of the network."""
-        pixels = normalize(image).astype(self.dtype)
-        logits: Any = self.network.apply(variables, pixels)
-        return logits
-
-    def classify(
-        self, image: UInt8[np.ndarray, "h w 3"] | pathlib.Path, *, count: int = 5
-    ) -> Prediction:
-        """Return the likeliest classes of an image of any size.
-
-        The middle of the image is resized as the run's test images are.
+    def read(
+        self, image: UInt8[np.ndarray, "h w 3"] | pathlib.Path
+    ) -> UInt8[np.ndarray, "s s 3"]:
+        """Return the middle of an image, resized as the run's test images are.
 
         Args:
-          image: RGB in [0, 255], or an image file.
-          count: How many classes to return.
+          image: RGB in [0, 255] of any size, or an image file.
 
         Raises:
           OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file
@@ -67,10 +57,27 @@ class TrainedClassifier:
             else Image.fromarray(image)
         )
         with opened:
-            pixels = decode_centre(
+            return decode_centre(
                 opened, size=self.data.image_size, resize_size=self.data.resize_size
             )
-        probabilities = np.asarray(self._probabilities(jnp.asarray(pixels[None]))[0])
+
+    def classify(
+        self, image: UInt8[np.ndarray, "h w 3"] | pathlib.Path, *, count: int = 5
+    ) -> Prediction:
+        """Return the likeliest classes of an image of any size.
+
+        Args:
+          image: RGB in [0, 255], or an image file, as by `read`.
+          count: Number of classes to return.
+
+        Raises:
+          RefusedError: `count` is not positive.
+          OSError, ValueError: As by `read`.
+        """
+        if count < 1:
+            raise RefusedError(f"`count` must be positive, got {count}.")
+        pixels = jnp.asarray(self.read(image)[None])
+        probabilities = np.asarray(self._probabilities(pixels)[0])
         best = probabilities.argsort()[::-1][:count]
         return [(self.classes[i], float(probabilities[i])) for i in best]
 

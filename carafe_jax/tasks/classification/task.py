@@ -6,21 +6,21 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Key, Num
+from jaxtyping import Array, Float, Key
 from rich.console import Console
 
-from carafe_jax.data import IMAGENET_MEAN, IMAGENET_STD, ColourJitter
+from carafe_jax.data import ColourJitter
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
+from carafe_jax.tasks.classification.classes import claim_classes
 from carafe_jax.tasks.classification.data import (
     ClassificationBatch,
     ClassificationData,
+    ClassificationDataset,
     SourceContents,
-    describe_source,
-    training_batches,
 )
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
+from carafe_jax.tasks.classification.logits import logits_of, normalize
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.tables import Results
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
@@ -42,13 +42,15 @@ class ClassificationTask:
         network_name: str = "network",
     ) -> None:
         """Look up the classes of the data, unless `source` is given; open no image."""
-        self.source = describe_source(data) if source is None else source
+        self._dataset = ClassificationDataset(data)
+        self.source = self._dataset.contents if source is None else source
         self.network = network.make(len(self.source.classes))
         self._loss, self._data = loss, data
         self._jitter = jitter or ColourJitter()
         self._dtype = network.dtype
         self._network_name = network_name
-        self._evaluator = ClassifierEvaluator(self.logits, data)
+        self.logits = logits_of(self.network, dtype=self._dtype)
+        self._evaluator = ClassifierEvaluator(self.logits, self._dataset)
 
     def steps_per_epoch(self) -> int:
         """Return the whole batches of the training images, without what is left over.
@@ -79,14 +81,13 @@ class ClassificationTask:
             variables, image, train=True, mutable=["batch_stats"]
         )
         label = jnp.asarray(batch["label"])
-        right = logits.argmax(-1) == label
-        auxiliary = Auxiliary({"top1": right.mean()}, dict(updated))
+        correct = logits.argmax(-1) == label
+        auxiliary = Auxiliary({"top1": correct.mean()}, dict(updated))
         return self._loss(logits, label), auxiliary
 
     def batches(self) -> Batches:
         """Open the training batches of this process."""
-        return training_batches(
-            self._data,
+        return self._dataset.training_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
@@ -95,14 +96,9 @@ class ClassificationTask:
         """Return the evaluator of the test set."""
         return (self._evaluator,)
 
-    def logits(
-        self, variables: Variables, image: Num[Array | np.ndarray, "n h w 3"]
-    ) -> Float[Array, "n k"]:
-        """Return the logits of images, RGB in [0, 255]."""
-        logits: Any = self.network.apply(
-            variables, normalize(image).astype(self._dtype)
-        )
-        return logits
+    def prepare(self, workdir: pathlib.Path) -> None:
+        """Write the names of the classes; refuse data with others on resumption."""
+        claim_classes(workdir, self.source.classes)
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
@@ -110,9 +106,3 @@ class ClassificationTask:
         """Measure the network over the test set."""
         del workdir, console  # There are no pictures.
         return {self._network_name: self._evaluator.evaluate(state)}
-
-
-def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Return RGB in [0, 255] less the mean, over the deviation of ImageNet; float32."""
-    mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
-    return (jnp.asarray(image, jnp.float32) - mean) / std

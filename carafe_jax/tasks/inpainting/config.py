@@ -14,7 +14,7 @@ from carafe_jax.tasks.inpainting.adversarial_task import (
 )
 from carafe_jax.tasks.inpainting.data import InpaintingData
 from carafe_jax.tasks.inpainting.loss import AdversarialLoss, ReconstructionLoss
-from carafe_jax.tasks.inpainting.report import COLUMNS
+from carafe_jax.tasks.inpainting.quality import COLUMNS
 from carafe_jax.tasks.inpainting.task import InpaintingTask
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import (
@@ -44,9 +44,9 @@ class InpaintingRun(RunConfig):
     )
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss()
-    """What is minimised."""
+    """Loss to minimise."""
     optimizer: Adam = Adam(learning_rate=2e-3)
-    """How it is minimised."""
+    """Optimizer and schedule."""
     sample_rows: int = changes_no_number(6)
     """Pictures in samples.png."""
 
@@ -55,15 +55,15 @@ class InpaintingRun(RunConfig):
 
     @property
     def network_name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         return self.network.name
 
     def make_task(self) -> InpaintingTask:
         """Make the network."""
         return InpaintingTask(
             self.network.make(),
-            self.loss,
             self.data,
+            loss=self.loss,
             network_name=self.network_name,
             sample_rows=self.sample_rows,
         )
@@ -133,7 +133,7 @@ class AdversarialInpaintingRun(RunConfig):
     adversary: AdversarialLoss = AdversarialLoss()
     """Of generator and discriminator against each other."""
     optimizer: AdversarialOptimizers = AdversarialOptimizers()
-    """How the losses are minimised."""
+    """Optimizers and schedules."""
     sample_rows: int = changes_no_number(6)
     """Pictures in samples.png."""
 
@@ -142,7 +142,7 @@ class AdversarialInpaintingRun(RunConfig):
 
     @property
     def network_name(self) -> str:
-        """What the network is called in tables."""
+        """Name of the network in tables."""
         return self.generator.name
 
     def make_task(self) -> AdversarialInpaintingTask:

@@ -9,6 +9,13 @@ from typing import Literal, NamedTuple, TypedDict
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from carafe_jax.arguments import (
+    check,
+    check_fractions,
+    check_not_negative,
+    check_positive,
+    check_seed,
+)
 from carafe_jax.data import (
     BatchIterator,
     FreeFormHoles,
@@ -22,17 +29,14 @@ from carafe_jax.data import (
     open_photographs,
     random_crop,
 )
-from carafe_jax.data.arguments import (
-    check,
-    check_fractions,
-    check_not_negative,
-    check_positive,
-    check_seed,
-)
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.reading import check_reading, loading_of, shard_of
-from carafe_jax.train.config import changes_no_number
+from carafe_jax.tasks.data_fields import (
+    batch_options,
+    check_image_data,
+    process_shard,
+)
+from carafe_jax.train import changes_no_number
 
 # An epoch of fewer is made longer: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).
@@ -45,20 +49,19 @@ class InpaintingBatch(TypedDict):
     image: Float32[np.ndarray, "*b h w 3"]
     """Whole photographs, RGB in [-1, 1]."""
     mask: Float32[np.ndarray, "*b h w 1"]
-    """1 in the hole, 0 at the pixels that are given."""
+    """1 in the hole, 0 at the known pixels."""
 
 
 class InpaintingTestBatch(InpaintingBatch):
-    """Images with holes to test on."""
+    """Images with holes to evaluate on."""
 
     valid: Bool[np.ndarray, "*b"]
-    """False where there is no image: an unreadable one, or none, at the end of the last
-    batch."""
+    """False for unreadable images, and for the padding of the last batch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InpaintingData:
-    """Where photographs come from and how crops and holes are made of them."""
+    """Source, crops and holes of photographs."""
 
     source: str = "builtin"
     """"builtin" (photographs that ship with scikit-image), the path of a folder of
@@ -67,7 +70,7 @@ class InpaintingData:
     """Side of the images in a batch, in pixels, at least 8. Photographs with a shorter
     side count as unreadable."""
     crop_fraction: tuple[float, float] = (0.25, 1.0)
-    """Smallest and largest square to cut, as fractions of the shorter side of the
+    """Smallest and largest square to crop, as fractions of the shorter side of the
     photograph, in (0, 1]; never under `crop_size` pixels."""
     colours: Literal["kept", "shuffled"] = "kept"
     """"shuffled": the three channels of each training crop change places at random,
@@ -75,34 +78,33 @@ class InpaintingData:
     batch_size: int = 16
     """Crops in a step, over all processes together."""
     masks: FreeFormHoles = dataclasses.field(default_factory=FreeFormHoles)
-    """Form of the holes."""
+    """Shape of the holes."""
     seed: int = 0
-    """Of the order, the crops and the holes of training, in [0, 2**32)."""
+    """Seed of the order, the crops and the holes of training, in [0, 2**32)."""
     test_seed: int = 0
-    """Of the crops and the holes of the test set, in [0, 2**32)."""
+    """Seed of the crops and the holes of the test set, in [0, 2**32)."""
     test_crops: int = 8
     """Fixed crops of each test photograph."""
     test_photographs: int | None = None
     """Test photographs to use, spread over all of them; None uses each."""
     test_fraction: float = 0.1
-    """Part of a folder that is kept for the test, in (0, 1), where no sub-folders
-    `train` and `val`, `validation` or `test` split it."""
+    """Fraction of a folder that is held out for the test, in (0, 1), where no
+    sub-folders `train` and `val`, `validation` or `test` split it."""
     unreadable_limit: int = changes_no_number(100)
-    """Photographs that may be unreadable, in each process that reads, before it is an
-    error."""
+    """Unreadable photographs that are allowed in each split, and in each process that
+    reads."""
     cache_mebibytes: int = changes_no_number(2048)
-    """Memory for decoded photographs, in each process that reads and for each part of
-    the source: a photograph that fits is decoded only once."""
+    """Memory for the decoded photographs of each split, in each process that reads. A
+    photograph that fits is decoded only once."""
     worker_processes: int = changes_no_number(0)
-    """Processes that make batches; 0 makes them in the threads of this one."""
+    """Processes that make batches; 0 uses the threads of this one."""
     read_threads: int = changes_no_number(2)
-    """Threads of each process that make batches ahead; 0 makes each when it is asked
-    for."""
+    """Threads of each process that make batches ahead; 0 makes each on demand."""
     prefetch_batches: int = changes_no_number(8)
     """Batches made ahead, in each process."""
 
     def __post_init__(self) -> None:
-        check_reading(self)
+        check_image_data(self)
         check_positive("test_crops", self.test_crops)
         value = self.test_photographs
         rule = "be positive or None"
@@ -123,107 +125,36 @@ class SourceContents(NamedTuple):
     test_images: int
 
 
-def describe_source(data: InpaintingData) -> SourceContents:
-    """Return the number of photographs, without reading one of a folder.
+@dataclasses.dataclass(frozen=True)
+class TrainingExamples:
+    """Random crops of the training photographs with random holes, by index."""
 
-    Raises:
-        RefusedError: If the source cannot be used (see `open_photographs`).
-    """
-    return SourceContents(len(_open(data, "train")), len(_open(data, "test")))
+    data: InpaintingData
+    photographs: Photographs
+    unreadable: UnreadableImages
 
+    def __len__(self) -> int:
+        return len(self.photographs)
 
-def training_batches(
-    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
-) -> "BatchIterator[InpaintingBatch]":
-    """Iterate over training batches without end.
-
-    The photographs are shuffled anew in each epoch; an epoch visits each once, or
-    equally often and at least 1024 times altogether. Each visit is another crop,
-    flipped left to right in half of the cases, with another hole. The sequence
-    depends on `data` alone. `get_state()` of the iterator is a small dict, and
-    `set_state` goes on from it bit for bit. Step n of all processes together holds
-    the same examples whatever their number. The photograph after an unreadable one
-    takes its place.
-
-    Args:
-        data: SourceContents, sizes and seed.
-        process_index: Which of the processes this is, as `jax.process_index()`.
-        process_count: How many make each batch together, as `jax.process_count()`.
-
-    Returns:
-        Iterator over dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole, of
-        `batch_size / process_count` examples.
-
-    Raises:
-        RefusedError: If the source cannot be used (see `open_photographs`), or the
-            batch cannot be split evenly; later, if no photograph can be read.
-        TooManyUnreadableImagesError: Later, if more than `unreadable_limit` photographs
-            are unreadable.
-    """
-    shard = shard_of(data, process_index=process_index, process_count=process_count)
-    photographs = _open(data, "train")
-    unreadable = UnreadableImages(photographs, data.unreadable_limit)
-    return endless_batches(
-        functools.partial(
-            _training_example, photographs=photographs, unreadable=unreadable, data=data
-        ),
-        count=len(photographs),
-        visits=math.ceil(_VISITS_IN_AN_EPOCH / len(photographs)),
-        seed=data.seed,
-        shard=shard,
-        loading=loading_of(data),
-    )
-
-
-def evaluation_batches(
-    data: InpaintingData,
-    *,
-    batch_size: int | None = None,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> "BatchIterator[InpaintingTestBatch]":
-    """Iterate once over exactly the whole test set, see `HeldOutExamples`.
-
-    Every process gets as many batches, all of one size. What the examples do not fill
-    is not valid.
-
-    Args:
-        data: SourceContents, sizes and seed.
-        batch_size: Crops in a batch, over all processes together; by default that of
-            training.
-        process_index: Which of the processes this is, as `jax.process_index()`.
-        process_count: How many make each batch together, as `jax.process_count()`.
-
-    Returns:
-        Iterator over dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
-        `valid`.
-
-    Raises:
-        RefusedError: As by `training_batches`.
-        TooManyUnreadableImagesError: As by `training_batches`.
-    """
-    shard = shard_of(
-        data,
-        batch_size=batch_size,
-        process_index=process_index,
-        process_count=process_count,
-    )
-    examples = open_held_out_examples(data)
-    return batches_of_all(
-        examples.__getitem__,
-        blank=_blank(data.crop_size),
-        count=len(examples),
-        shard=shard,
-        loading=loading_of(data),
-    )
+    def __call__(self, index: int, rng: np.random.Generator) -> InpaintingBatch:
+        """Return a random crop of a photograph, or of the next that can be read."""
+        photograph = self.unreadable.read_or_next(index, self.photographs.__getitem__)
+        example = _example(photograph, rng, self.data)
+        image = example["image"]
+        if rng.integers(2):
+            image = image[:, ::-1]
+        if self.data.colours == "shuffled":
+            image = rng.permutation(image, axis=-1)
+        example["image"] = np.ascontiguousarray(image)
+        return example
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOutExamples:
-    """The test set: fixed crops with fixed holes, made when they are asked for.
+    """Fixed crops of the test photographs with fixed holes, by index, on demand.
 
     Each test photograph that is used gives `data.test_crops` crops, one after another.
-    They depend on the photographs, the sizes, the form of the holes and
+    They depend on the photographs, the sizes, the shape of the holes and
     `data.test_seed`; not on the machine, the process or `data.seed`. Those of an
     unreadable photograph are not valid.
     """
@@ -231,7 +162,7 @@ class HeldOutExamples:
     data: InpaintingData
     photographs: Photographs
     chosen: tuple[int, ...]
-    """Which photographs are used."""
+    """Indices of the photographs that are used."""
     unreadable: UnreadableImages
 
     def __len__(self) -> int:
@@ -243,8 +174,8 @@ class HeldOutExamples:
     def __getitem__(self, index: int) -> InpaintingTestBatch:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        which, crop = divmod(index, self.data.test_crops)
-        chosen = self.chosen[which]
+        place, crop = divmod(index, self.data.test_crops)
+        chosen = self.chosen[place]
         photograph = self.unreadable.read_or_none(chosen, self.photographs.__getitem__)
         if photograph is None:
             return _blank(self.data.crop_size)
@@ -253,72 +184,169 @@ class HeldOutExamples:
         return InpaintingTestBatch(**example, valid=np.array(True))
 
 
-def open_held_out_examples(data: InpaintingData) -> HeldOutExamples:
-    """Open the test set.
+@dataclasses.dataclass(frozen=True)
+class InpaintingDataset:
+    """Photographs with holes, in batches; each split is opened once, on its first use.
 
-    Args:
-        data: SourceContents, sizes and seed.
-
-    Returns:
-        Examples by index: dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
-        `valid`.
-
-    Raises:
-        RefusedError: If the source cannot be used (see `open_photographs`).
+    Every iterator over a split shares its decoded photographs and its count of
+    unreadable ones: each of them is reported once in a process.
     """
-    photographs = _open(data, "test")
-    count = min(len(photographs), data.test_photographs or len(photographs))
-    chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
-    unreadable = UnreadableImages(photographs, data.unreadable_limit)
-    return HeldOutExamples(data, photographs, tuple(chosen), unreadable)
+
+    data: InpaintingData
+
+    @functools.cached_property
+    def training(self) -> TrainingExamples:
+        """Examples to train on.
+
+        Raises:
+          RefusedError: The source cannot be used (see `open_photographs`).
+        """
+        photographs, unreadable = self._open("train")
+        return TrainingExamples(self.data, photographs, unreadable)
+
+    @functools.cached_property
+    def held_out(self) -> HeldOutExamples:
+        """Examples to evaluate on: dicts of `image`, `mask` and `valid`.
+
+        Raises:
+          RefusedError: The source cannot be used (see `open_photographs`).
+        """
+        photographs, unreadable = self._open("test")
+        count = min(len(photographs), self.data.test_photographs or len(photographs))
+        chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
+        return HeldOutExamples(self.data, photographs, tuple(chosen), unreadable)
+
+    @property
+    def contents(self) -> SourceContents:
+        """Number of photographs; none of a folder is read.
+
+        Raises:
+          RefusedError: The source cannot be used (see `open_photographs`).
+        """
+        return SourceContents(len(self.training), len(self.held_out.photographs))
+
+    def training_batches(
+        self, *, process_index: int = 0, process_count: int = 1
+    ) -> "BatchIterator[InpaintingBatch]":
+        """Iterate over training batches without end.
+
+        The photographs are shuffled anew in each epoch; an epoch visits each once, or
+        equally often and at least 1024 times altogether. Each visit is another crop,
+        flipped left to right in half of the cases, with another hole. The sequence
+        depends on `data` alone. `get_state()` of the iterator is a small dict, and
+        `set_state` resumes from it bit for bit. Step n of all processes together holds
+        the same examples whatever their number. The photograph after an unreadable one
+        takes its place.
+
+        Args:
+          process_index: Index of this process, as `jax.process_index()`.
+          process_count: Number of processes, as `jax.process_count()`.
+
+        Returns:
+          Iterator over dicts of `image`, RGB in [-1, 1], and `mask`, 1 in the hole, of
+          `batch_size / process_count` examples.
+
+        Raises:
+          RefusedError: The source cannot be used (see `open_photographs`), or the batch
+            cannot be split evenly; later, no photograph can be read.
+          TooManyUnreadableImagesError: Later, more than `unreadable_limit` photographs
+            are unreadable.
+        """
+        shard = process_shard(
+            self.data, process_index=process_index, process_count=process_count
+        )
+        return endless_batches(
+            self.training,
+            count=len(self.training),
+            visits=math.ceil(_VISITS_IN_AN_EPOCH / len(self.training)),
+            seed=self.data.seed,
+            shard=shard,
+            options=batch_options(self.data),
+        )
+
+    def evaluation_batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+    ) -> "BatchIterator[InpaintingTestBatch]":
+        """Iterate once over exactly the whole test set, see `HeldOutExamples`.
+
+        Every process receives the same number of batches, all of one size. Unreadable
+        photographs and the padding of the last batch are not valid.
+
+        Args:
+          batch_size: Crops in a batch, over all processes together; by default that of
+            training.
+          process_index: Index of this process, as `jax.process_index()`.
+          process_count: Number of processes, as `jax.process_count()`.
+
+        Returns:
+          Iterator over dicts of `image`, RGB in [-1, 1], `mask`, 1 in the hole, and
+          `valid`.
+
+        Raises:
+          RefusedError: As by `training_batches`.
+          TooManyUnreadableImagesError: As by `training_batches`.
+        """
+        shard = process_shard(
+            self.data,
+            batch_size=batch_size,
+            process_index=process_index,
+            process_count=process_count,
+        )
+        return batches_of_all(
+            self.held_out.__getitem__,
+            blank=_blank(self.data.crop_size),
+            count=len(self.held_out),
+            shard=shard,
+            options=batch_options(self.data),
+        )
+
+    def _open(self, split: Split) -> tuple[Photographs, UnreadableImages]:
+        data = self.data
+        try:
+            photographs = open_photographs(
+                data.source,
+                split=split,
+                minimum_side=data.crop_size,
+                # The smallest square cropped from it still has `crop_size` pixels.
+                sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
+                test_fraction=data.test_fraction,
+                cache_bytes=data.cache_mebibytes * 2**20,
+            )
+        except PhotographsTooSmallError as error:
+            raise RefusedError(
+                f"`crop_size` must be at most {error.largest}, the shorter side of the "
+                f"largest photograph of {data.source!r} for {split!r}, got "
+                f"{data.crop_size}."
+            ) from error
+        return photographs, UnreadableImages(photographs, data.unreadable_limit)
+
+
+def training_batches(
+    data: InpaintingData, *, process_index: int = 0, process_count: int = 1
+) -> "BatchIterator[InpaintingBatch]":
+    """Iterate without end, as `InpaintingDataset.training_batches`."""
+    return InpaintingDataset(data).training_batches(
+        process_index=process_index, process_count=process_count
+    )
+
+
+def open_held_out_examples(data: InpaintingData) -> HeldOutExamples:
+    """Open the test set, as `InpaintingDataset.held_out`."""
+    return InpaintingDataset(data).held_out
 
 
 def stack_examples(examples: Iterable[InpaintingTestBatch]) -> InpaintingTestBatch:
-    """Make a batch of single examples of one size."""
+    """Stack single examples of one size into a batch."""
     listed = list(examples)
     return InpaintingTestBatch(
         image=np.stack([example["image"] for example in listed]),
         mask=np.stack([example["mask"] for example in listed]),
         valid=np.stack([example["valid"] for example in listed]),
     )
-
-
-def _open(data: InpaintingData, split: Split) -> Photographs:
-    try:
-        return open_photographs(
-            data.source,
-            split=split,
-            minimum_side=data.crop_size,
-            # The smallest square cut from it still has `crop_size` pixels.
-            sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
-            test_fraction=data.test_fraction,
-            cache_bytes=data.cache_mebibytes * 2**20,
-        )
-    except PhotographsTooSmallError as error:
-        raise RefusedError(
-            f"`crop_size` must be at most {error.largest}, the shorter side of the "
-            f"largest photograph of {data.source!r} for {split!r}, got "
-            f"{data.crop_size}."
-        ) from error
-
-
-def _training_example(
-    index: int,
-    rng: np.random.Generator,
-    *,
-    photographs: Photographs,
-    unreadable: UnreadableImages,
-    data: InpaintingData,
-) -> InpaintingBatch:
-    photograph = unreadable.read_or_next(index, photographs.__getitem__)
-    example = _example(photograph, rng, data)
-    image = example["image"]
-    if rng.integers(2):
-        image = image[:, ::-1]
-    if data.colours == "shuffled":
-        image = rng.permutation(image, axis=-1)
-    example["image"] = np.ascontiguousarray(image)
-    return example
 
 
 def _example(

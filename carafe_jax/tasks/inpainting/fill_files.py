@@ -1,8 +1,7 @@
-"""Fills the holes of photographs in files and folders."""
+"""Photographs to fill in files and folders: found, read and written."""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -11,10 +10,6 @@ from PIL import Image
 from carafe_jax.data import decode_photograph, list_images
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
-
-FillPhotograph = Callable[
-    [UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]], UInt8[np.ndarray, "h w 3"]
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +22,7 @@ class FillJob:
 
 
 def find_jobs(
-    photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path, *, overwrite: bool
+    photo: pathlib.Path, mask: pathlib.Path, *, output: pathlib.Path, overwrite: bool
 ) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
     """Pair photographs, masks and outputs.
 
@@ -66,16 +61,18 @@ def find_jobs(
     return [FillJob(photo, mask, output)], {}
 
 
-def fill_file(
-    job: FillJob, fill: FillPhotograph, *, colour: HoleColour, grow: int
-) -> None:
-    """Fill one photograph and write it as PNG, its colour profile kept.
+def read_job(
+    job: FillJob, *, colour: HoleColour, grow: int
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+    """Read a photograph and its hole.
 
     Args:
       job: Files.
-      fill: Returns a photograph with its hole filled.
       colour: What marks the hole in the mask.
       grow: Pixels by which the hole is made wider on each side.
+
+    Returns:
+      RGB in [0, 255], and True in the hole.
 
     Raises:
       RefusedError: The mask shows no hole, or has another size than the photograph.
@@ -89,10 +86,14 @@ def fill_file(
             f"the mask must be as large as the photograph, {_size(photo)}, "
             f"got {_size(hole)}"
         )
-    pixels = fill(photo, hole)
+    return photo, hole
+
+
+def write_filled(job: FillJob, filled: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Write a filled photograph as PNG, with its colour profile."""
     job.output.parent.mkdir(parents=True, exist_ok=True)
     partial = job.output.with_suffix(".partial")
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(filled)
     image.save(partial, format="png", icc_profile=_colour_profile(job.photo))
     partial.replace(job.output)
 

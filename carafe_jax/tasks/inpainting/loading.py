@@ -4,7 +4,7 @@ import pathlib
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.config import AdversarialInpaintingRun, InpaintingRun
-from carafe_jax.tasks.inpainting.evaluator import part
+from carafe_jax.tasks.inpainting.joint_variables import part
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
 from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice, restore_trained

@@ -1,4 +1,4 @@
-"""What inpainting networks minimise."""
+"""Losses of inpainting networks."""
 
 import dataclasses
 
@@ -13,12 +13,12 @@ from carafe_jax.train import Scalars
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReconstructionLoss:
-    """Weights of the mean absolute errors, as in Liu et al. (arXiv:1804.07723)."""
+    """Weighted mean absolute errors, as in Liu et al. (arXiv:1804.07723)."""
 
     hole: float = 6.0
-    """In the hole."""
+    """Weight of the error in the hole."""
     given: float = 1.0
-    """At the pixels that are given."""
+    """Weight of the error at the pixels that are given."""
 
     def __call__(
         self, predicted: Float[Array, "n h w 3"], batch: InpaintingBatch

@@ -8,7 +8,7 @@ the rim, and so on up to the size of the photograph.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -17,15 +17,14 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 from scipy import ndimage
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
-from carafe_jax.tasks.inpainting.evaluator import Filler
+from carafe_jax.tasks.inpainting.filler import Fill, Filler
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.train import Variables
 
 # A network is compiled for each size that it meets; sizes are padded to multiples.
 _MULTIPLE = 64
-
-Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +34,11 @@ class TrainedInpainter:
     network: nn.Module
     variables: Variables
     name: str
-    """What the network is called in tables."""
+    """Name of the network in tables."""
     data: InpaintingData
     step: int
 
+    @no_type_check
     def fill(
         self,
         photograph: UInt8[np.ndarray, "h w 3"],
@@ -51,20 +51,26 @@ class TrainedInpainter:
 
         Args:
           photograph: RGB in [0, 255].
-          hole: True in the hole.
-          reach: Pixels from the border of a hole that the network fills at once. None:
-            an eighth of the side of the crops that it was trained on.
-          longest_side: A larger photograph is filled at a whole part of its size, with
-            no side above this, and the fill is enlarged.
+          hole: True in the hole; at least one pixel is given.
+          reach: Pixels from the border of a hole that the network fills at once; deeper
+            holes are filled at half the size first, and so on. None: an eighth of the
+            side of the crops that it was trained on.
+          longest_side: A larger photograph is reduced by a whole factor until no side
+            is longer, and the fill is enlarged.
 
         Returns:
           RGB in [0, 255]; only pixels of the hole differ.
+
+        Raises:
+          RefusedError: An argument breaks a rule above.
         """
+        _check_photograph(photograph, hole)
+        check_filling(reach=reach, longest_side=longest_side)
         return fill_photograph(
             photograph,
             hole,
             fill=self._fill_one,
-            reach=reach or reach_of(self.data),
+            reach=reach_of(self.data) if reach is None else reach,
             longest_side=longest_side,
         )
 
@@ -78,8 +84,31 @@ class TrainedInpainter:
         return self.fill_batches(batch_size=1)
 
 
+def check_filling(*, reach: int | None, longest_side: int) -> None:
+    """Refuse numbers that no photograph can be filled by."""
+    for name, value in {"reach": reach, "longest_side": longest_side}.items():
+        if value is not None and value < 1:
+            raise RefusedError(f"`{name}` must be positive, got {value}.")
+
+
+def _check_photograph(photograph: np.ndarray, hole: np.ndarray) -> None:
+    if photograph.ndim != 3 or photograph.shape[-1] != 3 or not photograph.size:
+        raise RefusedError(
+            f"`photograph` must have shape (h, w, 3), got {photograph.shape}."
+        )
+    if photograph.dtype != np.uint8:
+        raise RefusedError(f"`photograph` must be uint8, got {photograph.dtype}.")
+    if hole.shape != photograph.shape[:2] or hole.dtype != np.bool_:
+        raise RefusedError(
+            f"`hole` must be bool of shape {photograph.shape[:2]}, the photograph's, "
+            f"got {hole.dtype} of shape {hole.shape}."
+        )
+    if hole.all():
+        raise RefusedError("`hole` must leave a pixel to fill from, got none.")
+
+
 def reach_of(data: InpaintingData) -> int:
-    """Say how many pixels into a hole a network fills well that was trained on these.
+    """Return the depth in pixels that a network trained on such crops fills well.
 
     An eighth of the side of its crops: about as deep as most of its holes were.
     """
@@ -122,7 +151,7 @@ def fill_photograph(
 def _factors(
     shape: tuple[int, ...], depth: float, reach: int, longest_side: int
 ) -> Iterator[int]:
-    """Yield by how much to reduce a photograph, from the most to the least."""
+    """Yield the factors to reduce a photograph by, from the largest to the smallest."""
     least = factor = -(-max(shape) // longest_side)
     # Smaller than this, nothing is left of a photograph.
     while depth > reach * factor and max(shape) > 4 * reach * factor:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from rich.table import Table
 
-from carafe_jax.tasks.inpainting.report import COLUMNS
+from carafe_jax.tasks.inpainting.quality import COLUMNS
 
 ALL = "all"
 # Upper ends of the classes of holes, as fractions of a picture.

@@ -1,55 +1,62 @@
-"""What inpainting runs show: the columns of their tables, and sheets of pictures."""
+"""The table and the picture at the end of an inpainting run."""
 
-from collections.abc import Mapping
+import pathlib
 
-import numpy as np
-from jaxtyping import Float32
-from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
 
-from carafe_jax.tasks.inpainting.data import InpaintingBatch
-from carafe_jax.tasks.inpainting.pixels import to_pixels
-from carafe_jax.tasks.tables import Column
-
-_HEADER = 24
-_GAP = 4
-COLUMNS = {
-    f"{region}_{name}": Column(f"{region}\n{title}", digits)
-    for region in ("hole", "whole")
-    for name, title, digits in (
-        ("l1", "L1 (%)", 2),
-        ("psnr", "PSNR (dB)", 2),
-        ("ssim", "SSIM", 3),
-    )
-}
+from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.data import (
+    InpaintingBatch,
+    InpaintingDataset,
+)
+from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
+from carafe_jax.tasks.inpainting.measuring import measure_fills
+from carafe_jax.tasks.inpainting.samples import draw_samples
+from carafe_jax.tasks.tables import Results
+from carafe_jax.train import TrainState, is_first
 
 
-def draw_samples(
-    truth: InpaintingBatch,
+def report_fills(
+    evaluator: FillEvaluator,
+    state: TrainState,
     *,
-    fills: Mapping[str, Float32[np.ndarray, "n h w 3"]],
-    side: int = 192,
-) -> Image.Image:
-    """Draw pictures with holes, each of their fills and the truth, side by side.
+    dataset: InpaintingDataset,
+    network_name: str,
+    rows: int,
+    path: pathlib.Path,
+    console: Console,
+) -> Results:
+    """Measure a trained network and two classic fills, and draw a sheet of pictures.
+
+    Every process calls it: the network is measured by all, the rest by the first.
 
     Args:
-      truth: Images in [-1, 1] and their masks.
-      fills: Filled images in [-1, 1], by the title of their column.
-      side: Height of a drawn picture, in pixels.
+      evaluator: Of the network.
+      state: Of the network.
+      dataset: Its test set is measured.
+      network_name: Name of the network in the table.
+      rows: Pictures of the sheet.
+      path: PNG file of the sheet.
+      console: Where the progress bar is drawn.
+
+    Returns:
+      The means over the test images by method; nothing in other processes.
     """
-    image, mask = truth["image"], truth["mask"]
-    columns = {"input": np.where(mask > 0, 1.0, image), **fills, "truth": image}
-    step = side + _GAP
-    size = (len(columns) * step - _GAP, _HEADER + len(image) * step - _GAP)
-    sheet = Image.new("RGB", size, "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
-    for column, (title, pictures) in enumerate(columns.items()):
-        middle = column * step + side / 2
-        draw.text((middle, _HEADER / 2), title, fill="black", anchor="mm", font=font)
-        for row, picture in enumerate(pictures):
-            tile = _to_image(picture).resize((side, side), Image.Resampling.BICUBIC)
-            sheet.paste(tile, (column * step, _HEADER + row * step))
-    return sheet
-
-
-def _to_image(picture: Float32[np.ndarray, "h w 3"]) -> Image.Image:
-    return Image.fromarray(to_pixels(picture))
+    numbers = evaluator.evaluate(state)
+    samples = evaluator.samples(state, count=rows)
+    if not is_first():
+        return {}
+    truth = InpaintingBatch(image=samples["image"], mask=samples["mask"])
+    biharmonic = classic_fills.biharmonic(truth)
+    fills = {"biharmonic": biharmonic, network_name: samples["filled"]}
+    draw_samples(truth, fills=fills).save(path)
+    measured = measure_fills(
+        dataset.held_out,
+        {
+            "mean colour": classic_fills.mean_colour,
+            "biharmonic": classic_fills.biharmonic,
+        },
+        batch_size=dataset.data.batch_size,
+        console=console,
+    )
+    return {**measured.means(), network_name: numbers}

@@ -1,6 +1,6 @@
 """Inpainting as a task to train: a network that fills holes."""
 
-import functools
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,47 +8,99 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Float32, Key
+from rich.console import Console
 
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
-    describe_source,
-    training_batches,
+    InpaintingDataset,
 )
-from carafe_jax.tasks.inpainting.evaluation import report_fills
 from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.loss import ReconstructionLoss
-from carafe_jax.train import Auxiliary, Batches, Evaluator, Variables
+from carafe_jax.tasks.inpainting.report import report_fills
+from carafe_jax.tasks.tables import Results
+from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
 
 
-class InpaintingTask:
-    """Train one network to fill holes, by its reconstruction loss."""
+class FillingTask:
+    """Data, evaluation and report of the tasks whose networks fill holes."""
 
     best = "hole_psnr"
 
     def __init__(
         self,
+        dataset: InpaintingDataset,
+        *,
+        evaluator: FillEvaluator,
+        network_name: str,
+        sample_rows: int,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+          dataset: Photographs and holes.
+          evaluator: Of the network that fills.
+          network_name: Name of the network in tables.
+          sample_rows: Pictures in samples.png.
+        """
+        self._dataset, self._evaluator = dataset, evaluator
+        self._data = dataset.data
+        self._network_name, self._sample_rows = network_name, sample_rows
+
+    def steps_per_epoch(self) -> int:
+        """Return the batches of one crop of each training photograph, at least one."""
+        return max(1, len(self._dataset.training) // self._data.batch_size)
+
+    def batches(self) -> Batches:
+        """Open this process's part of the training batches."""
+        return self._dataset.training_batches(
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    def evaluators(self) -> Sequence[Evaluator]:
+        """Return the evaluator of the test set."""
+        return (self._evaluator,)
+
+    def prepare(self, workdir: pathlib.Path) -> None:
+        """Write nothing: a run needs no more than its configuration."""
+
+    def report(
+        self, state: TrainState, *, workdir: pathlib.Path, console: Console
+    ) -> Results:
+        """Measure network and classic fills; draw some of them into samples.png."""
+        return report_fills(
+            self._evaluator,
+            state,
+            dataset=self._dataset,
+            network_name=self._network_name,
+            rows=self._sample_rows,
+            path=workdir / "samples.png",
+            console=console,
+        )
+
+
+class InpaintingTask(FillingTask):
+    """Train one network to fill holes, by its reconstruction loss."""
+
+    def __init__(
+        self,
         network: nn.Module,
-        loss: ReconstructionLoss,
         data: InpaintingData,
         *,
+        loss: ReconstructionLoss,
         network_name: str,
         sample_rows: int,
     ) -> None:
         """Open nothing yet."""
-        self._network, self._loss, self._data = network, loss, data
-        self._evaluator = FillEvaluator(network, data)
-        self.report = functools.partial(
-            report_fills,
-            self._evaluator,
-            data=data,
+        dataset = InpaintingDataset(data)
+        super().__init__(
+            dataset,
+            evaluator=FillEvaluator(network, dataset),
             network_name=network_name,
-            rows=sample_rows,
+            sample_rows=sample_rows,
         )
-
-    def steps_per_epoch(self) -> int:
-        """Return the batches of one crop of each training photograph, at least one."""
-        return steps_per_epoch(self._data)
+        self._network, self._loss = network, loss
 
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial parameters."""
@@ -65,29 +117,7 @@ class InpaintingTask:
         loss, scalars = self._loss(output.predicted, batch)
         return loss, Auxiliary(scalars, collections={})
 
-    def batches(self) -> Batches:
-        """Open the training batches of this process."""
-        return batches_of_process(self._data)
-
-    def evaluators(self) -> Sequence[Evaluator]:
-        """Return the evaluator of the test set."""
-        return (self._evaluator,)
-
-
-def steps_per_epoch(data: InpaintingData) -> int:
-    """Return the batches of one crop of each training photograph, at least one."""
-    return max(1, describe_source(data).training_images // data.batch_size)
-
 
 def blank(size: int) -> tuple[Float32[Array, "1 h w 3"], Float32[Array, "1 h w 1"]]:
     """Return an image and a mask to make parameters for."""
     return jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))
-
-
-def batches_of_process(data: InpaintingData) -> Batches:
-    """Open this process's part of the training batches."""
-    return training_batches(
-        data,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )

@@ -183,7 +183,7 @@ def _shift(
 
 
 def _sources(size: int, scale: Fraction) -> np.ndarray:
-    """SourceContents pixel of each output pixel along an axis."""
+    """Source pixel of each output pixel along an axis."""
     return np.arange(math.ceil(size * scale)) * scale.denominator // scale.numerator
 
 

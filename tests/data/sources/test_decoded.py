@@ -25,7 +25,7 @@ def remove(folder):
         path.unlink()
 
 
-def test_photographs_are_read_when_asked_for(folder):
+def test_photographs_are_read_on_demand(folder):
     photographs = opened(folder)
     remove(folder)
     with pytest.raises(FileNotFoundError):
@@ -79,7 +79,9 @@ def test_small_photographs_are_named_by_their_size(folder):
         photographs[0]
 
 
-def test_photographs_go_to_other_processes(folder):
+def test_copy_in_another_process_starts_with_an_empty_memory(folder):
     photographs = opened(folder)
-    photographs[0]
-    assert reds(pickle.loads(pickle.dumps(photographs))) == [0, 1, 2, 3, 4]
+    pickled = pickle.dumps(photographs)
+    assert reds(photographs) == [0, 1, 2, 3, 4]
+    assert pickle.dumps(photographs) == pickled
+    assert reds(pickle.loads(pickled)) == [0, 1, 2, 3, 4]

@@ -126,6 +126,9 @@ def test_threads_count_each_image_once(caplog):
     assert len(caplog.records) == 25
 
 
-def test_reader_goes_to_other_processes():
+def test_copy_in_another_process_counts_from_zero(caplog):
     images = UnreadableImages(Names(2), limit=1)
-    assert pickle.loads(pickle.dumps(images)).read_or_next(0, reader(0)) == 1
+    assert images.read_or_next(0, reader(0)) == 1
+    copy = pickle.loads(pickle.dumps(images))
+    assert copy.read_or_next(0, reader(0)) == 1
+    assert caplog.text.count("the 1st of at most 1: a (damaged 0)") == 2

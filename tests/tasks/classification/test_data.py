@@ -9,10 +9,10 @@ from PIL import Image
 
 from carafe_jax.data import TooManyUnreadableImagesError
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.classification import data as task
+from carafe_jax.tasks.classification import data as module
 from carafe_jax.tasks.classification.data import (
     ClassificationData,
-    describe_source,
+    ClassificationDataset,
     training_batches,
 )
 
@@ -35,6 +35,10 @@ def folder(tmp_path):
     write_images(tmp_path / "train", {"apple": 5, "leaf": 4, "sea": 3})
     write_images(tmp_path / "val", {"apple": 3, "leaf": 3, "sea": 1})
     return tmp_path
+
+
+def evaluation_batches(data, **kwargs):
+    return ClassificationDataset(data).evaluation_batches(**kwargs)
 
 
 def make(folder, **fields):
@@ -62,7 +66,7 @@ def assert_same(batches, expected):
 
 def test_batches_have_images_and_the_labels_of_their_colour(folder):
     data = make(folder)
-    assert describe_source(data) == (("apple", "leaf", "sea"), 12, 7)
+    assert ClassificationDataset(data).contents == (("apple", "leaf", "sea"), 12, 7)
     for batch in take(training_batches(data), 6):
         assert batch["image"].shape == (4, 8, 8, 3)
         assert batch["image"].dtype == np.uint8
@@ -119,7 +123,7 @@ def test_processes_share_the_examples_of_one(folder, count):
 def test_whole_test_set_is_seen_once(folder, batch_size, count):
     shards = [
         list(
-            task.evaluation_batches(
+            evaluation_batches(
                 make(folder),
                 batch_size=batch_size,
                 process_index=index,
@@ -161,7 +165,7 @@ def test_image_after_an_unreadable_one_takes_its_place(folder, caplog):
 def test_unreadable_test_image_is_not_valid(folder, caplog):
     damage(folder, "val/sea/0.JPEG")
     with caplog.at_level(logging.WARNING):
-        batches = list(task.evaluation_batches(make(folder)))
+        batches = list(evaluation_batches(make(folder)))
     valid = np.concatenate([batch["valid"] for batch in batches])
     assert valid.sum() == 6
     assert "sea/0.JPEG" in caplog.text
@@ -174,7 +178,7 @@ def test_too_many_unreadable_images_are_an_error(folder):
         TooManyUnreadableImagesError,
         match=r"`unreadable_limit` allows 1 .* got 2: .*0.JPEG",
     ):
-        list(task.evaluation_batches(data))
+        list(evaluation_batches(data))
 
 
 @pytest.mark.parametrize(
@@ -202,6 +206,7 @@ def test_processes_that_cannot_share_a_batch_are_refused(folder):
         training_batches(make(folder), process_index=2, process_count=2)
 
 
+@pytest.mark.slow
 def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
     damage(folder, "train/leaf/0.JPEG", "train/apple/0.JPEG")
     data = make(folder, unreadable_limit=1, worker_processes=1, read_threads=1)
@@ -211,7 +216,7 @@ def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
         take(training_batches(data), 3)
 
 
-@pytest.mark.parametrize("batches", [training_batches, task.evaluation_batches])
+@pytest.mark.parametrize("batches", [training_batches, evaluation_batches])
 def test_source_without_a_readable_image_is_an_error(folder, batches):
     for path in folder.rglob("*.JPEG"):
         path.write_bytes(b"no image")
@@ -222,16 +227,61 @@ def test_source_without_a_readable_image_is_an_error(folder, batches):
 def test_folder_without_splits_is_split_by_a_hash(tmp_path):
     write_images(tmp_path, {"apple": 8, "leaf": 8})
     data = make(tmp_path, test_fraction=0.3)
-    source = describe_source(data)
-    assert source.classes == ("apple", "leaf")
-    assert source.training_images + source.test_images == 16
-    assert source.test_images > 0
+    contents = ClassificationDataset(data).contents
+    assert contents.classes == ("apple", "leaf")
+    assert contents.training_images + contents.test_images == 16
+    assert contents.test_images > 0
     (batch,) = take(training_batches(data), 1)
     strongest = batch["image"].mean((1, 2)).argmax(-1)
     np.testing.assert_array_equal(strongest, batch["label"])
 
 
 def test_missing_folder_is_refused(tmp_path):
-    for batches in (training_batches, task.evaluation_batches):
+    for batches in (training_batches, evaluation_batches):
         with pytest.raises(RefusedError, match="`source` must be an existing folder"):
             batches(make(tmp_path / "nowhere"))
+
+
+def test_each_split_is_opened_once_on_its_first_use(folder, monkeypatch):
+    opened = []
+    open_images = module.open_labelled_images
+
+    def open_and_count(source, *, split, test_fraction):
+        opened.append(split)
+        return open_images(source, split=split, test_fraction=test_fraction)
+
+    monkeypatch.setattr(module, "open_labelled_images", open_and_count)
+    dataset = ClassificationDataset(make(folder))
+    assert opened == []
+    take(dataset.training_batches(), 1)
+    assert opened == ["train"]
+    for _ in range(2):
+        list(dataset.evaluation_batches())
+        take(dataset.training_batches(), 1)
+        assert dataset.contents.test_images == len(dataset.held_out)
+    assert opened == ["train", "test"]
+
+
+def test_unreadable_images_are_reported_and_counted_once(folder, caplog):
+    damage(folder, "train/leaf/0.JPEG", "val/sea/0.JPEG")
+    dataset = ClassificationDataset(make(folder, unreadable_limit=1))
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            take(dataset.training_batches(), 6)
+            list(dataset.evaluation_batches())
+    (training, held_out) = sorted(record.message for record in caplog.records)
+    assert "the 1st of at most 1" in training
+    assert "leaf/0.JPEG" in training
+    assert "the 1st of at most 1" in held_out
+    assert "sea/0.JPEG" in held_out
+
+
+def test_held_out_examples_come_by_index(folder):
+    examples = ClassificationDataset(make(folder)).held_out
+    (batch,) = ClassificationDataset(make(folder)).evaluation_batches(batch_size=8)
+    assert len(list(examples)) == len(examples) == 7
+    for index, example in enumerate(examples):
+        np.testing.assert_array_equal(example["image"], batch["image"][index])
+    for index in (-1, 7):
+        with pytest.raises(IndexError):
+            examples[index]

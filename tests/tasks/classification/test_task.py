@@ -18,6 +18,7 @@ from carafe_jax.tasks.classification import (
     ClassificationTask,
     CrossEntropy,
 )
+from carafe_jax.tasks.classification.data import ClassificationDataset
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
@@ -83,7 +84,8 @@ def test_examples_that_are_not_valid_do_not_count(folder):
         del variables
         return jnp.stack([image[:, 0, 0, 0], 1 - image[:, 0, 0, 0]], axis=-1)
 
-    evaluator = ClassifierEvaluator(logits, classification(folder, pathlib.Path()).data)
+    data = classification(folder, pathlib.Path()).data
+    evaluator = ClassifierEvaluator(logits, ClassificationDataset(data))
     batch = {
         "image": np.array([1, 0, 0], np.float32).reshape(3, 1, 1, 1),
         "label": np.zeros(3, np.int32),

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from carafe_jax.tasks.inpainting import AdversarialLoss, ReconstructionLoss
-from carafe_jax.tasks.inpainting.evaluator import part
+from carafe_jax.tasks.inpainting.joint_variables import part
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import train

@@ -1,10 +1,9 @@
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
-import subprocess
-import sys
+import pickle
+from collections.abc import Iterator
 
 import grain
 import jax
@@ -15,15 +14,17 @@ from PIL import Image
 
 from carafe_jax.data import FreeFormHoles, TooManyUnreadableImagesError
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.inpainting import data as task
+from carafe_jax.tasks.inpainting import data as module
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
+    InpaintingDataset,
     InpaintingTestBatch,
     open_held_out_examples,
     stack_examples,
     training_batches,
 )
+from tests.subprocesses import run_python
 
 SMALL = InpaintingData(crop_size=16, batch_size=4, test_crops=3)
 
@@ -32,6 +33,10 @@ def assert_same(first, second) -> None:
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], strict=True)
+
+
+def evaluation_batches(data: InpaintingData, **kwargs) -> Iterator[InpaintingTestBatch]:
+    return InpaintingDataset(data).evaluation_batches(**kwargs)
 
 
 def take(data: InpaintingData, count: int, **kwargs) -> list:
@@ -131,7 +136,7 @@ def test_every_epoch_visits_each_photograph_equally_often_in_another_order(greys
     assert not np.array_equal(first["mask"], second["mask"])
 
 
-def test_iterator_goes_on_bit_for_bit_from_its_state():
+def test_iterator_resumes_bit_for_bit_from_its_state():
     iterator = training_batches(SMALL)
     for _ in range(5):
         next(iterator)
@@ -144,7 +149,7 @@ def test_iterator_goes_on_bit_for_bit_from_its_state():
         assert_same(next(resumed), batch)
 
 
-def test_iterator_goes_on_from_an_orbax_checkpoint(tmp_path):
+def test_iterator_resumes_from_an_orbax_checkpoint(tmp_path):
     iterator = training_batches(SMALL)
     for _ in range(3):
         next(iterator)
@@ -216,8 +221,7 @@ def test_test_examples_are_the_same_in_another_process(tmp_path):
         "np.savez(sys.argv[1], **d.stack_examples(d.open_held_out_examples(data)))\n"
     )
     path = tmp_path / "examples.npz"
-    environment = os.environ | {"PYTHONHASHSEED": "7"}
-    subprocess.run([sys.executable, "-c", program, path], env=environment, check=True)
+    run_python("-c", program, path, environment={"PYTHONHASHSEED": "7"})
     with np.load(path) as examples:
         assert_same(dict(examples), whole_test(SMALL))
 
@@ -339,7 +343,7 @@ def test_too_many_unreadable_photographs_are_an_error(greys):
         take(data, 1)
 
 
-@pytest.mark.parametrize("make", [training_batches, task.evaluation_batches])
+@pytest.mark.parametrize("make", [training_batches, evaluation_batches])
 def test_source_without_a_readable_photograph_is_an_error(greys, make):
     data = dataclasses.replace(greys, crop_size=40)
     message = r"`source` must hold images that .*\(20 x 24 pixels, a side under 40\)"
@@ -347,6 +351,7 @@ def test_source_without_a_readable_photograph_is_an_error(greys, make):
         next(make(data))
 
 
+@pytest.mark.slow
 def test_worker_processes_make_the_same_batches(greys):
     workers = dataclasses.replace(greys, worker_processes=1, read_threads=1)
     for first, second in zip(take(greys, 3), take(workers, 3), strict=True):
@@ -358,7 +363,7 @@ def test_worker_processes_make_the_same_batches(greys):
 def test_processes_see_the_whole_test_set_once(greys, batch_size, count):
     shards = [
         list(
-            task.evaluation_batches(
+            evaluation_batches(
                 greys, batch_size=batch_size, process_index=i, process_count=count
             )
         )
@@ -378,4 +383,65 @@ def test_processes_see_the_whole_test_set_once(greys, batch_size, count):
 
 def test_source_is_counted_without_reading_it(greys):
     damage(greys, "train/01.png", "test/10.png")
-    assert task.describe_source(greys) == (10, 2)
+    assert InpaintingDataset(greys).contents == (10, 2)
+
+
+def test_each_split_is_opened_once_on_its_first_use(greys, monkeypatch):
+    opened = []
+    open_photographs = module.open_photographs
+
+    def open_and_count(source, *, split, **kwargs):
+        opened.append(split)
+        return open_photographs(source, split=split, **kwargs)
+
+    monkeypatch.setattr(module, "open_photographs", open_and_count)
+    dataset = InpaintingDataset(greys)
+    assert opened == []
+    next(dataset.training_batches())
+    assert opened == ["train"]
+    for _ in range(2):
+        list(dataset.evaluation_batches())
+        assert dataset.held_out[0]["valid"]
+        assert dataset.contents == (10, 2)
+        next(dataset.training_batches())
+    assert opened == ["train", "test"]
+
+
+def test_photographs_stay_decoded_between_evaluations(greys):
+    dataset = InpaintingDataset(greys)
+    first = list(dataset.evaluation_batches())
+    damage(greys, "test/10.png", "test/11.png")
+    for batch, expected in zip(dataset.evaluation_batches(), first, strict=True):
+        assert_same(batch, expected)
+
+
+def test_unreadable_photographs_are_reported_and_counted_once(greys, caplog):
+    damage(greys, "train/03.png", "test/10.png")
+    data = dataclasses.replace(greys, unreadable_limit=1, batch_size=64)
+    dataset = InpaintingDataset(data)
+    for _ in range(2):
+        next(dataset.training_batches())
+        list(dataset.evaluation_batches())
+        assert not dataset.held_out[0]["valid"]
+    assert len(caplog.records) == 2
+    for name in ("train/03.png", "test/10.png"):
+        path = pathlib.Path(greys.source, name)
+        assert caplog.text.count(f"the 1st of at most 1: {path}") == 1
+
+
+def test_decoded_photographs_are_not_sent_to_other_processes(greys):
+    examples = InpaintingDataset(greys).held_out
+    before = len(pickle.dumps(examples))
+    expected = stack_examples(examples)
+    assert len(pickle.dumps(examples)) == before
+    assert_same(stack_examples(pickle.loads(pickle.dumps(examples))), expected)
+
+
+@pytest.mark.slow
+def test_worker_processes_evaluate_photographs_that_were_read_here(greys):
+    damage(greys, "test/10.png")
+    workers = dataclasses.replace(greys, worker_processes=1, read_threads=1)
+    dataset = InpaintingDataset(workers)
+    expected = stack_examples(dataset.held_out)
+    (batch,) = dataset.evaluation_batches(batch_size=6)
+    assert_same(batch, expected)

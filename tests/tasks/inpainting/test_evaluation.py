@@ -10,12 +10,13 @@ from PIL import Image
 
 from carafe_jax.cli.evaluate import Evaluate, main
 from carafe_jax.tasks.inpainting import evaluation
-from carafe_jax.tasks.inpainting.evaluation import InpaintingTest
-from carafe_jax.tasks.inpainting.evaluator import quality_of_each
-from carafe_jax.tasks.inpainting.report import COLUMNS
+from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
+from carafe_jax.tasks.inpainting.quality import COLUMNS, quality_of_each
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
 from tests.tasks.runs import adversarial, call
+
+CLASSIC = ("mean colour", "biharmonic", "Telea", "Navier-Stokes")
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -28,7 +29,7 @@ def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
         assert f"{table[method]['hole_psnr']:.2f}" in text
     overall = _rows(tmp_path / "quality.csv", hole_fraction="all")
     assert list(overall) == [
-        *config.inpainting.classic,
+        *CLASSIC,
         "U-Net",
         "U-Net, coarse to fine",
     ]
@@ -53,7 +54,7 @@ def test_evaluation_of_other_holes_gives_other_numbers(run, tmp_path):
     config = Evaluate(
         model=run,
         output=tmp_path,
-        inpainting=InpaintingTest(test_seed=7, test_crops=2, classic=()),
+        inpainting=EvaluationOptions(test_seed=7, test_crops=2, classic=()),
     )
     call(main, config)
     row = _rows(tmp_path / "quality.csv", hole_fraction="all")["U-Net"]
@@ -67,7 +68,7 @@ def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeyp
     config = Evaluate(
         model=run,
         output=tmp_path,
-        inpainting=InpaintingTest(classic=("mean colour", "Telea")),
+        inpainting=EvaluationOptions(classic=("mean_colour", "telea")),
     )
     status, text = call(main, config)
     assert status == 0
@@ -101,4 +102,4 @@ def test_quality_of_the_truth_is_perfect():
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]):
     ((field, value),) = options.items()
     with pytest.raises(ValueError, match=f"`{field}` must be positive, got {value}"):
-        InpaintingTest(**options)
+        EvaluationOptions(**options)

@@ -2,8 +2,8 @@ import csv
 
 import numpy as np
 
+from carafe_jax.tasks.inpainting.quality import COLUMNS
 from carafe_jax.tasks.inpainting.quality_by_hole import Measured
-from carafe_jax.tasks.inpainting.report import COLUMNS
 
 
 def test_means_are_taken_by_the_size_of_the_hole(tmp_path):

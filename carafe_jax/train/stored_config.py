@@ -1,4 +1,4 @@
-"""The configuration of a run: its length and cadences, and its `config.json`."""
+"""The configuration that a run was started with, in its `config.json`."""
 
 import dataclasses
 import json
@@ -7,104 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
 from carafe_jax.train.fields import (
-    changes_no_number,
+    check_known,
     defaults_of,
     flatten,
     growing_fields,
-    may_grow,
+    unstored_fields,
 )
 from carafe_jax.train.processes import is_first
 
 FORMAT = 2
 """Of the `config.json` that `check_config` writes. Format 1 had no task."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Loop:
-    """Length of a run, and how often it logs, evaluates and saves."""
-
-    steps: int | None = may_grow(None)
-    """Optimiser steps; or None, where the length is in epochs."""
-    epochs: int | None = may_grow(None)
-    """Passes over the training examples; or None, where the length is in steps."""
-    log_every: int = changes_no_number(10)
-    """Steps between scalars in the progress bar, the CSV and TensorBoard."""
-    evaluate_every: int = 250
-    """Steps between evaluations, each with a checkpoint; epochs, where the length is
-    in epochs. The last step has one."""
-    save_every: int = 250
-    """Steps between checkpoints without an evaluation."""
-    seed: int = 0
-    """Of the parameters and of what is random in a step."""
-    accumulate: int = 1
-    """Microbatches that a batch is computed in, one after another, so that one device
-    holds the activations of a microbatch alone. Batch norms see the microbatches."""
-    average_decay: float = 0.0
-    """Decay of the moving average of the parameters that is evaluated in their place;
-    0 keeps none."""
-    fully_sharded: bool = changes_no_number(False)
-    """Each device holds a shard of the parameters and of the optimiser's state, and
-    gathers them for a step; else each holds all."""
-
-    def __post_init__(self) -> None:
-        if (self.steps is None) == (self.epochs is None):
-            raise RefusedError(
-                "One of `steps` and `epochs` must be given, and the other None, got "
-                f"{self.steps} steps and {self.epochs} epochs."
-            )
-        for name in (
-            "steps",
-            "epochs",
-            "log_every",
-            "evaluate_every",
-            "save_every",
-            "accumulate",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise RefusedError(f"`{name}` must be positive, got {value}.")
-        if not 0 <= self.average_decay < 1:
-            raise RefusedError(
-                f"`average_decay` must lie in [0, 1), got {self.average_decay}."
-            )
-
-    def in_steps(self, steps_per_epoch: int) -> "Loop":
-        """Return the same loop with its length and its evaluations counted in steps.
-
-        Args:
-          steps_per_epoch: Whole batches of one pass over the training examples.
-
-        Raises:
-          RefusedError: An epoch has no whole batch.
-        """
-        if self.epochs is None:
-            return self
-        if steps_per_epoch < 1:
-            raise RefusedError(
-                "An epoch must hold at least one whole batch, got "
-                f"{steps_per_epoch} of them."
-            )
-        return dataclasses.replace(
-            self,
-            steps=self.epochs * steps_per_epoch,
-            epochs=None,
-            evaluate_every=self.evaluate_every * steps_per_epoch,
-        )
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of a loop whose length is in steps.
-
-        Raises:
-          RefusedError: The length is in epochs.
-        """
-        if self.steps is None:
-            raise RefusedError(
-                "The length of the loop must be in steps (`Loop.in_steps`), got "
-                f"{self.epochs} epochs."
-            )
-        return self.steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -114,7 +28,7 @@ class StoredConfig:
     format: int
     """Version of the file."""
     task: str | None
-    """Name of the task that was trained; None in format 1, which does not say it."""
+    """Name of the task that was trained; None in format 1, which does not hold it."""
     fields: Mapping[str, Any]
     """Values by the field's path, such as "loop.steps"; without those that change no
     number."""
@@ -168,8 +82,9 @@ def check_config(
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
     holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
-    may differ. Those of `may_grow` may be larger than they were; `config.json` then
-    takes the new values. A field that was not stored had its default.
+    may differ, also where an older version stored them. Those of `may_grow` may be
+    larger than they were; `config.json` then takes the new values. A field that was not
+    stored had its default.
 
     Args:
       config: A dataclass.
@@ -181,7 +96,8 @@ def check_config(
     Raises:
       RefusedError: The folder holds checkpoints of a run of another task, with another
         configuration, or of an older format that `upgrade` leaves; the message names
-        the tasks, or each field that differs. Or its `config.json` cannot be read.
+        the tasks, or each field that differs or that this version does not know. Or
+        its `config.json` cannot be read.
     """
     path = workdir / "config.json"
     flat = flatten(config)
@@ -204,6 +120,7 @@ def check_config(
             f"The run in {workdir} trains the task {stored.task!r}, not {task!r}. "
             "Give another `workdir`."
         )
+    check_known(sorted({*stored.fields} - {*flat} - unstored_fields(config)))
     # A field that did not exist yet had no effect: that of its default.
     before = {**defaults_of(config), **stored.fields}
     _refuse_differences(before, flat, growing=growing_fields(config), workdir=workdir)
@@ -219,13 +136,12 @@ def _refuse_differences(
     workdir: pathlib.Path,
 ) -> None:
     differences = []
-    for name in sorted({*fields, *stored}):
-        now, before = fields.get(name), stored.get(name)
+    for name, now in sorted(fields.items()):
+        before = stored.get(name)
         if now == before or (name in growing and _is_larger(now, before)):
             continue
-        differences.append(
-            f"`{name}` is {_shown(fields, name)} but was {_shown(stored, name)}"
-        )
+        shown = repr(before) if name in stored else "not there"
+        differences.append(f"`{name}` is {now!r} but was {shown}")
     if differences:
         raise RefusedError(
             f"The run in {workdir} was started with another configuration: "
@@ -239,15 +155,9 @@ def _is_larger(now: Any, before: Any) -> bool:
     return isinstance(now, numbers) and isinstance(before, numbers) and now > before
 
 
-def _shown(fields: Mapping[str, Any], name: str) -> str:
-    return repr(fields[name]) if name in fields else "not there"
-
-
 def _write(path: pathlib.Path, config: StoredConfig) -> None:
     if not is_first():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = {"format": config.format, "task": config.task, "config": config.fields}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    with write_whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")

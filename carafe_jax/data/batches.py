@@ -1,4 +1,4 @@
-"""Examples by index -> batches in order, made ahead: the file that knows grain."""
+"""Examples by index -> batches in order, made ahead by grain."""
 
 import dataclasses
 import functools
@@ -9,41 +9,41 @@ import grain
 import numpy as np
 from absl import flags
 
-from carafe_jax.data.arguments import check, check_positive
+from carafe_jax.arguments import check, check_positive
 
 BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Loading:
-    """How batches are made ahead; changes no number."""
+class BatchOptions:
+    """Options for making batches ahead; they change no number."""
 
     threads: int
-    """Threads of each process that make examples; 0 makes each when it is asked for."""
+    """Threads of each process that make examples; 0 makes each on demand."""
     prefetch_batches: int
     """Batches made ahead, in each process."""
     processes: int = 0
-    """Processes that make batches; 0 makes them in this one."""
+    """Processes that make batches; 0 uses the threads of this one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessShard:
-    """The part of each batch that a process makes.
+    """Shard of each batch that one process makes.
 
     Step n of all processes together holds the same examples in the same order whatever
     their number.
 
     Raises:
-        RefusedError: If the batch cannot be split evenly among the processes.
+      RefusedError: The batch cannot be split evenly among the processes.
     """
 
     batch_size: int
     """Examples in a batch, over all processes together."""
     process_index: int = 0
-    """Which of the processes this is, as `jax.process_index()`."""
+    """Index of this process, as `jax.process_index()`."""
     process_count: int = 1
-    """How many make each batch together, as `jax.process_count()`."""
+    """Number of processes, as `jax.process_count()`."""
 
     def __post_init__(self) -> None:
         count, index, size = self.process_count, self.process_index, self.batch_size
@@ -54,7 +54,7 @@ class ProcessShard:
 
     @property
     def local_size(self) -> int:
-        """Examples of a batch that are this process's."""
+        """Examples of a batch that this process makes."""
         return self.batch_size // self.process_count
 
 
@@ -65,25 +65,25 @@ def endless_batches(
     visits: int = 1,
     seed: int,
     shard: ProcessShard,
-    loading: Loading,
+    options: BatchOptions,
 ) -> "BatchIterator[Example]":
     """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
-    `get_state()` of the iterator is a small dict, and `set_state` goes on from it bit
+    `get_state()` of the iterator is a small dict, and `set_state` resumes from it bit
     for bit.
 
     Args:
-        example: Makes an example of an index, with a generator for what is random in
-            it. It is sent to the worker processes.
-        count: Number of indices.
-        visits: How often an epoch visits each.
-        seed: Of the order and of the generators.
-        shard: Size of a batch, and which part of it to make.
-        loading: Threads, processes and batches made ahead.
+      example: Makes an example of an index, with a generator for its random choices.
+        It is sent to the worker processes.
+      count: Number of indices.
+      visits: Visits of each in an epoch.
+      seed: Seed of the order and of the generators.
+      shard: Size of a batch, and the shard of it to make.
+      options: Threads, processes and batches made ahead.
 
     Returns:
-        Batches of `shard.local_size` examples, stacked.
+      Batches of `shard.local_size` examples, stacked.
     """
     examples = (
         grain.MapDataset.range(count)
@@ -94,7 +94,7 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return iter(_batches(examples, shard, loading))
+    return iter(_batches(examples, shard, options))
 
 
 def batches_of_all(
@@ -103,25 +103,25 @@ def batches_of_all(
     blank: Example,
     count: int,
     shard: ProcessShard,
-    loading: Loading,
+    options: BatchOptions,
 ) -> "BatchIterator[Example]":
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
     Args:
-        example: Makes the example of an index, or returns None where there is none. It
-            is sent to the worker processes.
-        blank: Takes the place of missing examples, and fills the last batch up: every
-            batch has the same size, and every process as many.
-        count: Number of examples.
-        shard: Size of a batch, and which part of it to make.
-        loading: Threads, processes and batches made ahead.
+      example: Makes the example of an index, or returns None if there is none. It
+        is sent to the worker processes.
+      blank: Takes the place of missing examples, and pads the last batch: every batch
+        has the same size, and every process the same number of batches.
+      count: Number of examples.
+      shard: Size of a batch, and the shard of it to make.
+      options: Threads, processes and batches made ahead.
 
     Returns:
-        Batches of `shard.local_size` examples, stacked.
+      Batches of `shard.local_size` examples, stacked.
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, loading))
+    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, options))
 
 
 def _padded(
@@ -132,31 +132,31 @@ def _padded(
 
 
 def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) -> Any:
-    """Return an example of a process, whose part of a batch is one piece of it."""
+    """Return an example of a process, whose shard of a batch is contiguous."""
     batch, place = divmod(index, shard.local_size)
     first = batch * shard.batch_size + shard.process_index * shard.local_size
     return examples[first + place]
 
 
 def _batches(
-    examples: "grain.MapDataset", shard: ProcessShard, loading: Loading
+    examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
 ) -> "grain.IterDataset":
     own = examples
     if shard.process_count > 1:
-        # Chosen last: whoever makes an example, its place in the whole order seeds it.
+        # Chosen last: an example is seeded by its place in the order of all processes.
         take = functools.partial(_of_shard, examples=examples, shard=shard)
         own = grain.MapDataset.range(len(examples) // shard.process_count).map(take)
-    options = grain.ReadOptions(
-        num_threads=loading.threads,
-        prefetch_buffer_size=loading.prefetch_batches * shard.local_size,
+    reading = grain.ReadOptions(
+        num_threads=options.threads,
+        prefetch_buffer_size=options.prefetch_batches * shard.local_size,
     )
-    batches = own.to_iter_dataset(options).batch(shard.local_size)
-    if loading.processes:
+    batches = own.to_iter_dataset(reading).batch(shard.local_size)
+    if options.processes:
         if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
             flags.FLAGS.mark_as_parsed()
         batches = batches.mp_prefetch(
             grain.MultiprocessingOptions(
-                num_workers=loading.processes, per_worker_buffer_size=2
+                num_workers=options.processes, per_worker_buffer_size=2
             )
         )
     return batches

@@ -1,38 +1,48 @@
-"""Checks and meaning of the fields that the data of every task have."""
+"""Fields that the data of tasks share, with their checks."""
 
 from typing import Protocol, runtime_checkable
 
-from carafe_jax.data.arguments import (
+from carafe_jax.arguments import (
     check_between_0_and_1,
     check_not_negative,
     check_positive,
     check_seed,
 )
-from carafe_jax.data.loading import Loading, ProcessShard
+from carafe_jax.data import BatchOptions, ProcessShard
 
 
 @runtime_checkable
-class ReadFields(Protocol):
-    """What tasks' data have in common."""
+class DataFields(Protocol):
+    """Fields that the data of every task have."""
+
+    @property
+    def source(self) -> str:
+        """Path of a folder, or another name of the data."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the order of training, and of the random choices in it."""
+        ...
 
     @property
     def batch_size(self) -> int:
         """Examples in a step, over all processes together."""
         ...
 
-    @property
-    def seed(self) -> int:
-        """Of the order of training, and of what is random in it."""
-        ...
+
+@runtime_checkable
+class ImageDataFields(DataFields, Protocol):
+    """Fields of data that are read from a source of images."""
 
     @property
     def test_fraction(self) -> float:
-        """Part of a folder that is kept for the test."""
+        """Fraction of a folder that is held out for the test."""
         ...
 
     @property
     def unreadable_limit(self) -> int:
-        """Images that may be unreadable before it is an error."""
+        """Unreadable images that are allowed."""
         ...
 
     @property
@@ -51,11 +61,11 @@ class ReadFields(Protocol):
         ...
 
 
-def check_reading(data: ReadFields) -> None:
+def check_image_data(data: ImageDataFields) -> None:
     """Refuse values that make no sense, naming the field.
 
     Raises:
-        RefusedError: If a field breaks its rule.
+      RefusedError: A field breaks its rule.
     """
     check_positive("batch_size", data.batch_size)
     check_seed("seed", data.seed)
@@ -66,35 +76,32 @@ def check_reading(data: ReadFields) -> None:
     check_not_negative("prefetch_batches", data.prefetch_batches)
 
 
-def loading_of(data: ReadFields) -> Loading:
-    """Return how batches are made ahead."""
-    return Loading(
+def batch_options(data: ImageDataFields) -> BatchOptions:
+    """Return the options for making batches ahead."""
+    return BatchOptions(
         threads=data.read_threads,
         prefetch_batches=data.prefetch_batches,
         processes=data.worker_processes,
     )
 
 
-def shard_of(
-    data: ReadFields,
+def process_shard(
+    data: DataFields,
     *,
     batch_size: int | None = None,
     process_index: int,
     process_count: int,
 ) -> ProcessShard:
-    """Return the part of each batch that a process makes.
+    """Return the shard of each batch that a process makes.
 
     Args:
-        data: Whose `batch_size` is used where none is given.
-        batch_size: Examples in a batch, over all processes together.
-        process_index: Which of the processes this is.
-        process_count: How many make each batch together.
-
-    Returns:
-        The part.
+      data: Its `batch_size` is the default.
+      batch_size: Examples in a batch, over all processes together.
+      process_index: Index of the process, as `jax.process_index()`.
+      process_count: Number of processes, as `jax.process_count()`.
 
     Raises:
-        RefusedError: If the batch cannot be split evenly among the processes.
+      RefusedError: The batch cannot be split evenly among the processes.
     """
     return ProcessShard(
         batch_size=data.batch_size if batch_size is None else batch_size,

@@ -1,14 +1,14 @@
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from carafe_jax.data import Loading, ProcessShard, batches_of_all, endless_batches
+from carafe_jax.data import BatchOptions, ProcessShard, batches_of_all, endless_batches
 from carafe_jax.errors import RefusedError
+from tests.subprocesses import run_python
 
-HERE = Loading(threads=0, prefetch_batches=0)
+HERE = BatchOptions(threads=0, prefetch_batches=0)
 
 
 def test_endless_batches_visit_each_index_equally_often():
@@ -18,7 +18,7 @@ def test_endless_batches_visit_each_index_equally_often():
         visits=2,
         seed=0,
         shard=ProcessShard(batch_size=10),
-        loading=HERE,
+        options=HERE,
     )
     first, second = next(batches), next(batches)
     for indices, _ in (first, second):
@@ -35,7 +35,7 @@ def test_blank_takes_the_place_of_what_is_missing(count):
                 blank=-1,
                 count=5,
                 shard=ProcessShard(batch_size=4, process_index=i, process_count=count),
-                loading=HERE,
+                options=HERE,
             )
         )
         for i in range(count)
@@ -64,9 +64,10 @@ def test_batch_that_cannot_be_split_is_refused(fields, message):
         ProcessShard(**{"batch_size": 4, **fields})
 
 
+@pytest.mark.slow
 def test_library_does_not_load_grain_before_it_is_needed():
     program = "import sys, carafe_jax; sys.exit('grain' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    run_python("-c", program)
 
 
 def test_one_module_knows_grain():
@@ -74,4 +75,4 @@ def test_one_module_knows_grain():
     users = [
         path.name for path in package.rglob("*.py") if "grain." in path.read_text()
     ]
-    assert users == ["loading.py"]
+    assert users == ["batches.py"]

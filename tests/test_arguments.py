@@ -1,6 +1,6 @@
 import pytest
 
-from carafe_jax.data import arguments
+from carafe_jax import arguments
 from carafe_jax.errors import RefusedError
 
 
@@ -16,9 +16,18 @@ def test_error_names_the_argument_the_rule_and_the_value():
         (arguments.check_positive, [1, 0.1], [0, -1, float("nan")]),
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
+        (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),
         (arguments.check_seed, [0, 2**32 - 1], [-1, 2**32]),
-        (arguments.check_fractions, [(0.1, 0.1), (0.5, 1)], [(0, 1), (0.5, 1.5)]),
-        (arguments.check_range, [(0, 0), (1, 2.5)], [(2, 1), (-1, 2), (0, 1e999)]),
+        (
+            arguments.check_fractions,
+            [(0.1, 0.1), (0.5, 1)],
+            [(0, 1), (0.5, 1.5), (float("nan"), 1), (0.5, float("nan"))],
+        ),
+        (
+            arguments.check_range,
+            [(0, 0), (1, 2.5)],
+            [(2, 1), (-1, 2), (0, 1e999), (float("nan"), 1), (0, float("nan"))],
+        ),
     ],
 )
 def test_values_that_break_a_rule_are_refused(function, accepted, refused):

@@ -39,6 +39,11 @@ def check_between_0_and_1(name: str, value: Number) -> None:
     check(name, value, "lie between 0 and 1", holds=0 < value < 1)
 
 
+def check_below_1(name: str, value: Number) -> None:
+    """Refuse numbers that are not in [0, 1), such as decays."""
+    check(name, value, "lie in [0, 1)", holds=0 <= value < 1)
+
+
 def check_seed(name: str, value: int) -> None:
     """Refuse numbers that no generator takes as a seed."""
     check(name, value, "lie in [0, 2**32)", holds=0 <= value < 2**32)

@@ -1,0 +1,38 @@
+"""Logits of images as files hold them, RGB in [0, 255]."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num
+
+from carafe_jax.data import IMAGENET_MEAN, IMAGENET_STD
+from carafe_jax.models import Classifier
+from carafe_jax.train import Variables
+
+Logits = Callable[[Variables, Any], Float[Array, "n k"]]
+"""Returns the logits of images, RGB in [0, 255], by a network's variables."""
+
+
+def logits_of(network: Classifier, *, dtype: str) -> Logits:
+    """Return the function from variables and images to logits.
+
+    Args:
+      network: Takes normalised images.
+      dtype: Of the images that it takes.
+    """
+
+    def logits(
+        variables: Variables, image: Num[Array | np.ndarray, "n h w 3"]
+    ) -> Float[Array, "n k"]:
+        output: Any = network.apply(variables, normalize(image).astype(dtype))
+        return output
+
+    return logits
+
+
+def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
+    """Return RGB in [0, 255] less the mean, over the deviation of ImageNet; float32."""
+    mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
+    return (jnp.asarray(image, jnp.float32) - mean) / std

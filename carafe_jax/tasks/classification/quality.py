@@ -1,0 +1,27 @@
+"""Quality of predicted classes: the numbers, and their columns in tables."""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from carafe_jax.tasks.tables import Column
+
+COLUMNS = {
+    "top1": Column("top-1", 2, percent=True),
+    "top5": Column("top-5", 2, percent=True),
+    "loss": Column("loss", 4),
+}
+
+
+def measure_each(
+    logits: Float[Array, "n k"], label: Int[Array, "n"]
+) -> dict[str, Float[Array, "n"]]:
+    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss."""
+    of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
+    # Ties count against the network, or a constant one would always be right.
+    above = (logits >= of_label).sum(-1) - 1
+    return {
+        "top1": (above < 1).astype(jnp.float32),
+        "top5": (above < 5).astype(jnp.float32),
+        "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
+    }

@@ -1,0 +1,70 @@
+"""Measures and draws fills by several methods, over a test set."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.data import HeldOutExamples, stack_examples
+from carafe_jax.tasks.inpainting.evaluator import readable_samples
+from carafe_jax.tasks.inpainting.filler import Fill
+from carafe_jax.tasks.inpainting.quality import quality_of_each
+from carafe_jax.tasks.inpainting.quality_by_hole import Measured
+from carafe_jax.tasks.inpainting.samples import draw_samples
+
+
+def measure_fills(
+    examples: HeldOutExamples,
+    methods: Mapping[str, Fill],
+    *,
+    batch_size: int,
+    console: Console,
+) -> Measured:
+    """Fill and measure every test picture that can be read, batch by batch.
+
+    Args:
+      examples: Test pictures with holes.
+      methods: Fills of batches, by the name of their row.
+      batch_size: Pictures at a time.
+      console: Where the progress bar is drawn.
+
+    Raises:
+      RefusedError: None of the pictures can be read.
+    """
+    pieces: list[Measured] = []
+    starts = range(0, len(examples), batch_size)
+    for start in track(starts, description="filling", console=console):
+        rows = range(start, min(start + batch_size, len(examples)))
+        read = [example for row in rows if (example := examples[row])["valid"]]
+        if not read:
+            continue
+        batch = stack_examples(read)
+        filled = {name: fill(batch) for name, fill in methods.items()}
+        pieces.append(
+            Measured(
+                hole_fractions=batch["mask"].mean((1, 2, 3)),
+                quality={
+                    name: jax.tree.map(np.asarray, quality_of_each(images, batch))
+                    for name, images in filled.items()
+                },
+            )
+        )
+    if not pieces:
+        raise RefusedError(
+            "`source` must hold test pictures that can be read, got "
+            f"{examples.data.source!r}."
+        )
+    return Measured.concatenate(pieces)
+
+
+def draw_fills(
+    examples: HeldOutExamples, methods: Mapping[str, Fill], *, rows: int
+) -> Image.Image:
+    """Return a sheet of test pictures from all over the set, and their fills."""
+    some = readable_samples(examples, count=rows)
+    fills = {name: fill(some) for name, fill in methods.items()}
+    return draw_samples(some, fills=fills)

@@ -1,0 +1,83 @@
+"""Length and cadences of a run."""
+
+import dataclasses
+
+from carafe_jax.arguments import check_below_1, check_positive
+from carafe_jax.errors import RefusedError
+from carafe_jax.train.fields import changes_no_number, may_grow
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loop:
+    """Length of a run, and how often it logs, evaluates and saves."""
+
+    steps: int | None = may_grow(None)
+    """Optimizer steps; or None, where the length is in epochs."""
+    epochs: int | None = may_grow(None)
+    """Passes over the training examples; or None, where the length is in steps."""
+    log_every: int = changes_no_number(10)
+    """Steps between scalars in the progress bar, the CSV and TensorBoard."""
+    evaluate_every: int = 250
+    """Steps between evaluations, each with a checkpoint; epochs, where the length is
+    in epochs. The last step has one."""
+    save_every: int = 250
+    """Steps between checkpoints without an evaluation."""
+    seed: int = 0
+    """Of the parameters and of what is random in a step."""
+    accumulate: int = 1
+    """Microbatches that a batch is computed in, one after another, so that one device
+    holds the activations of a microbatch alone. Batch norms see the microbatches."""
+    average_decay: float = 0.0
+    """Decay of the moving average of the parameters that is evaluated in their place;
+    0 keeps none."""
+    fully_sharded: bool = changes_no_number(False)
+    """Each device holds a shard of the parameters and of the optimizer's state, and
+    gathers them for a step; else each holds all."""
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise RefusedError(
+                "One of `steps` and `epochs` must be given, and the other None, got "
+                f"{self.steps} steps and {self.epochs} epochs."
+            )
+        length = "steps" if self.epochs is None else "epochs"
+        for name in (length, "log_every", "evaluate_every", "save_every", "accumulate"):
+            check_positive(name, getattr(self, name))
+        check_below_1("average_decay", self.average_decay)
+
+    def in_steps(self, steps_per_epoch: int) -> "Loop":
+        """Return the same loop with its length and its evaluations counted in steps.
+
+        Args:
+          steps_per_epoch: Whole batches of one pass over the training examples.
+
+        Raises:
+          RefusedError: An epoch has no whole batch.
+        """
+        if self.epochs is None:
+            return self
+        if steps_per_epoch < 1:
+            raise RefusedError(
+                "An epoch must hold at least one whole batch, got "
+                f"{steps_per_epoch} of them."
+            )
+        return dataclasses.replace(
+            self,
+            steps=self.epochs * steps_per_epoch,
+            epochs=None,
+            evaluate_every=self.evaluate_every * steps_per_epoch,
+        )
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of a loop whose length is in steps.
+
+        Raises:
+          RefusedError: The length is in epochs.
+        """
+        if self.steps is None:
+            raise RefusedError(
+                "The length of the loop must be in steps (`Loop.in_steps`), got "
+                f"{self.epochs} epochs."
+            )
+        return self.steps

@@ -33,8 +33,8 @@ def torchvision_resnet_to_flax(
 
     Those of torchvision, and all of the same names: mmdetection's, and the backbones
     with three convolutions in the stem of CSAIL's segmentation networks (`DeepStem`).
-    Numbers out are the same. A network whose down-samplers have weights of their own
-    starts from its own variables, updated with these.
+    Numbers out are the same. For a network whose down-samplers have weights of their
+    own, `carafe_jax.train.load_weights` puts these into its own variables.
 
     Args:
       state_dict: Weights by torchvision's name, as NumPy arrays, convolutions in the

@@ -46,6 +46,10 @@ class Classify:
     def __post_init__(self) -> None:
         if self.classes < 1:
             raise RefusedError(f"`classes` must be positive, got {self.classes}.")
+        if self.output.is_dir():
+            raise RefusedError(
+                f"`output` must be a file, got the folder {str(self.output)!r}."
+            )
         if not self.images:
             raise RefusedError("`images` must name one file or folder at least.")
 
@@ -57,6 +61,7 @@ def run_verb(args: list[str]) -> NoReturn:
 
 def main(config: Classify, console: Console) -> int:
     """Classify every image; print and write the table. Unreadable ones are named."""
+    config.output.parent.mkdir(parents=True, exist_ok=True)
     paths = [path for given in config.images for path in list_images(given)]
     with console.status(f"loading {config.model}"):
         trained = load(config.model, which=config.which)

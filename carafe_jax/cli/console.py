@@ -41,20 +41,13 @@ def run(
       args: Arguments; by default those of the process.
       stopped: Line to print when the user stops the command (Ctrl-C).
     """
-    program = program or _called_as()
-    kind = config if isinstance(config, type) else type(config)
     options: dict[str, Any] = {} if isinstance(config, type) else {"default": config}
-    describe_fields(kind)
-    parsed = tyro.cli(
-        kind,
-        prog=program,
-        description=keep_lines(doc or ""),
-        args=args,
-        **options,
-    )
+    options |= {"prog": program or _called_as(), "args": args}
+    options["description"] = keep_lines(doc or "")
     console = Console()
     log_to(console)
     try:
+        parsed = _parse(config if isinstance(config, type) else type(config), **options)
         status = main(parsed, console)
     except KeyboardInterrupt:
         console.print(stopped)
@@ -66,6 +59,24 @@ def run(
         Console(stderr=True).print(message, soft_wrap=True)
         status = 2
     sys.exit(status)
+
+
+def _parse(kind: type[Config], **options: Any) -> Config:
+    """Parse a command line; a refusal of the configuration itself is raised as it is.
+
+    Tyro would print it in a box with words of its own.
+    """
+    describe_fields(kind)
+    try:
+        return tyro.cli(kind, console_outputs=False, **options)
+    except SystemExit as ended:
+        error: BaseException | None = ended
+        while error is not None:
+            if isinstance(error, RefusedError):
+                raise error from None
+            error = error.__context__
+    # Again, to print the help, or the refusal of words that are no options.
+    return tyro.cli(kind, **options)
 
 
 def is_mendable(error: Exception) -> bool:

@@ -25,8 +25,8 @@ class Export:
     model: pathlib.Path
     """Folder of the run that trained the network."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """File to write; the names of the classes go to a file of the same name, ending in
-    .classes.json."""
+    """File to write; the names of the classes go to a file of its name with
+    .classes.json after it."""
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by top-1, or the last."""
     platform: Platform = "cpu"
@@ -50,7 +50,7 @@ def main(config: Export, console: Console) -> int:
         )
     config.output.parent.mkdir(parents=True, exist_ok=True)
     config.output.write_bytes(program)
-    names = config.output.with_suffix(".classes.json")
+    names = config.output.with_name(f"{config.output.name}.classes.json")
     names.write_text(json.dumps(trained.classes) + "\n")
     side = trained.data.image_size
     shape = f"({config.batch_size or 'n'}, {side}, {side}, 3)"

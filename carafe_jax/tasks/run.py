@@ -9,7 +9,7 @@ from rich.text import Text
 from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights
-from carafe_jax.tasks.tables import draw_table, read_table, write_table
+from carafe_jax.tasks.tables import draw_table, read_steps, read_table, write_table
 from carafe_jax.train import is_first, join_processes, read_provenance, train
 
 
@@ -56,9 +56,6 @@ def train_and_report(config: RunConfig, console: Console) -> int:
             f"{machine.device}, {machine.cores} cores"
         )
     )
-    if is_first():
-        # Of a shorter length: a table marks a finished run.
-        (config.workdir / "table.csv").unlink(missing_ok=True)
     outcome = train(
         task,
         optimizer=config.optimization,
@@ -78,7 +75,7 @@ def train_and_report(config: RunConfig, console: Console) -> int:
         results = task.report(outcome.state, workdir=config.workdir, console=console)
     if not is_first():
         return 0
-    write_table(config.workdir / "table.csv", results)
+    write_table(config.workdir / "table.csv", results, steps=steps)
     return show(config, console)
 
 
@@ -86,8 +83,8 @@ def show(config: RunConfig, console: Console) -> int:
     """Print the table of a finished run, and where its pictures are."""
     if not is_first():
         return 0
-    results = read_table(config.workdir / "table.csv")
-    steps = read_provenance(config.workdir).get("steps")
+    path = config.workdir / "table.csv"
+    results, steps = read_table(path), _measured_after(config.workdir)
     title = f"Test images of {config.data.source}, {steps} steps"
     console.print(draw_table(results, config.columns, title=title, label="method"))
     if (config.workdir / "samples.png").exists():
@@ -96,5 +93,10 @@ def show(config: RunConfig, console: Console) -> int:
 
 
 def _is_finished(workdir: pathlib.Path, steps: int) -> bool:
-    done = read_provenance(workdir).get("steps")
-    return (workdir / "table.csv").exists() and done == steps
+    return (workdir / "table.csv").exists() and _measured_after(workdir) == steps
+
+
+def _measured_after(workdir: pathlib.Path) -> int | None:
+    """Return the steps of a run's table; version 0.1 stored them beside it."""
+    steps = read_steps(workdir / "table.csv")
+    return read_provenance(workdir).get("steps") if steps is None else steps

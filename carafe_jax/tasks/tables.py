@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
 
+_STEPS = "steps"
 Results = Mapping[str, Mapping[str, float]]
 """Numbers by method and by the name of their column."""
 
@@ -42,7 +44,10 @@ def draw_table(
     """
     table = empty_table(columns, title=title, label=label)
     for method, row in results.items():
-        cells = (column.text(row[name]) for name, column in columns.items())
+        cells = (
+            column.text(row[name]) if name in row else ""
+            for name, column in columns.items()
+        )
         table.add_row(Text(method), *cells)
     return table
 
@@ -56,8 +61,18 @@ def empty_table(columns: Mapping[str, Column], *, title: str, label: str) -> Tab
     return table
 
 
-def write_table(path: pathlib.Path, results: Results) -> None:
-    """Write a CSV with a row for each method; whole or not at all."""
+def write_table(
+    path: pathlib.Path, results: Results, *, steps: int | None = None
+) -> None:
+    """Write a CSV with a row for each method; whole or not at all.
+
+    Args:
+      path: Of the file.
+      results: Numbers by method and column.
+      steps: Steps after which the network was measured, a column of the file.
+    """
+    if steps is not None:
+        results = {method: {**row, _STEPS: steps} for method, row in results.items()}
     names = list(dict.fromkeys(name for row in results.values() for name in row))
     with write_whole(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, ["method", *names])
@@ -66,11 +81,46 @@ def write_table(path: pathlib.Path, results: Results) -> None:
 
 
 def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
-    """Return what `write_table` wrote."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    """Return the numbers that `write_table` wrote, without the steps.
+
+    Raises:
+      RefusedError: The file is damaged.
+    """
+    rows = _read(path)
     return {
-        # Tables of classification had no column of methods before version 0.2.
-        row.pop("method", "network"): {name: float(x) for name, x in row.items()}
-        for row in rows
+        method: {name: value for name, value in row.items() if name != _STEPS}
+        for method, row in rows.items()
     }
+
+
+def read_steps(path: pathlib.Path) -> int | None:
+    """Return the steps after which a network was measured; None if not stored.
+
+    Raises:
+      RefusedError: The file is damaged.
+    """
+    row = next(iter(_read(path).values()))
+    return int(row[_STEPS]) if _STEPS in row else None
+
+
+def _read(path: pathlib.Path) -> dict[str, dict[str, float]]:
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        # Tables of classification had no column of methods before version 0.2.
+        results = {
+            row.pop("method", "network"): {name: float(x) for name, x in row.items()}
+            for row in rows
+        }
+    except (ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise RefusedError(_damaged(path)) from error
+    if not all(results.values()) or not results:
+        raise RefusedError(_damaged(path))
+    return results
+
+
+def _damaged(path: pathlib.Path) -> str:
+    return (
+        f"{path} must be a table of numbers, and is damaged. Without it, the same "
+        "command measures the network again."
+    )

@@ -129,7 +129,7 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     expected = load(run).logits(images)
     # The same sums, fused otherwise.
     np.testing.assert_allclose(program.call(images), expected, atol=1e-4)
-    names = json.loads((tmp_path / "model.classes.json").read_text())
+    names = json.loads((tmp_path / "model.jax.classes.json").read_text())
     assert names == ["dark", "light"]
 
 

@@ -102,7 +102,8 @@ def test_missing_extra_is_one_line_that_says_how_to_install_it(capsys, monkeypat
         (["--data.source", "/nowhere"], "/nowhere"),
         (["--data.crop-size", "5000"], "crop_size"),
         (["--data.source", "tfds:[mine]"], "pip install 'carafe-jax[tfds]'"),
-        (["--loop.steps", "0"], "steps"),
+        (["--loop.steps", "0"], "error: `steps` must be positive, got 0."),
+        (["--optimizer.frozen", "("], "error: `frozen` must hold regular expressions"),
         (["--start.model", "/nowhere"], "`start.model` must be the folder of a run"),
     ],
 )

@@ -70,6 +70,24 @@ def test_finished_run_is_made_longer(tmp_path):
     assert stored["config"]["loop.steps"] == 4
 
 
+def test_growth_that_fails_before_its_first_step_keeps_the_table(tmp_path, monkeypatch):
+    config = inpainting(tmp_path, steps=2)
+    assert call(train_and_report, config)[0] == 0
+    before = (tmp_path / "table.csv").read_text()
+
+    def fail(task):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InpaintingTask, "batches", fail)
+        with pytest.raises(OSError, match="no space"):
+            call(train_and_report, lengthen(config, 400))
+    assert (tmp_path / "table.csv").read_text() == before
+    status, text = call(train_and_report, config)
+    assert status == 0
+    assert "This run is finished" in text
+
+
 def test_shorter_length_is_refused(finished):
     with pytest.raises(ValueError, match=r"loop\.steps"):
         call(train_and_report, lengthen(inpainting(finished), 2))

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
+from carafe_jax.arguments import check_positive
 from carafe_jax.errors import RefusedError
 from carafe_jax.models.inpainting.conv_blocks import (
     CARAFEConv,
@@ -49,6 +50,7 @@ class UNetConfig:
                 "`stage_features` must be one or more positive numbers, "
                 f"got {self.stage_features}."
             )
+        check_positive("compressed_channels", self.compressed_channels)
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import jax
 import optax
 from jaxtyping import Array, Float, Int
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check_below_1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -17,10 +17,7 @@ class CrossEntropy:
     """Part of the probability that is spread over all classes, in [0, 1)."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing < 1:
-            raise RefusedError(
-                f"`label_smoothing` must lie in [0, 1), got {self.label_smoothing}."
-            )
+        check_below_1("label_smoothing", self.label_smoothing)
 
     def __call__(
         self, logits: Float[Array, "n k"], label: Int[Array, "n"]

@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxtyping import Array, Float
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check_not_negative
 from carafe_jax.losses import masked_l1
 from carafe_jax.losses.adversarial import Kind
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
@@ -19,6 +19,10 @@ class ReconstructionLoss:
     """Weight of the error in the hole."""
     given: float = 1.0
     """Weight of the error at the pixels that are given."""
+
+    def __post_init__(self) -> None:
+        check_not_negative("hole", self.hole)
+        check_not_negative("given", self.given)
 
     def __call__(
         self, predicted: Float[Array, "n h w 3"], batch: InpaintingBatch
@@ -42,5 +46,4 @@ class AdversarialLoss:
     the generator by reconstruction alone."""
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:
-            raise RefusedError(f"`weight` must not be negative, got {self.weight}.")
+        check_not_negative("weight", self.weight)

@@ -1,5 +1,7 @@
 """Code shared by all commands: options, log lines, one-line errors, exit statuses."""
 
+import contextlib
+import io
 import logging
 import signal
 import sys
@@ -47,8 +49,8 @@ def run(
     console = Console()
     log_to(console)
     try:
-        parsed = _parse(config if isinstance(config, type) else type(config), **options)
-        status = main(parsed, console)
+        kind: Any = config if isinstance(config, type) else type(config)
+        status = main(_parse(kind, **options), console)
     except KeyboardInterrupt:
         console.print(stopped)
         status = 128 + signal.SIGINT
@@ -67,8 +69,10 @@ def _parse(kind: type[Config], **options: Any) -> Config:
     Tyro would print it in a box with words of its own.
     """
     describe_fields(kind)
+    unread = io.StringIO()
     try:
-        return tyro.cli(kind, console_outputs=False, **options)
+        with contextlib.redirect_stdout(unread), contextlib.redirect_stderr(unread):
+            return tyro.cli(kind, **options)
     except SystemExit as ended:
         error: BaseException | None = ended
         while error is not None:

@@ -56,12 +56,15 @@ def open_image_files(
     if not folder.is_dir():
         raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
     folders = split_folders(folder)
-    if folders is not None:
-        root = folders[split]
-        names = image_names(root)
-    else:
-        root = folder
-        names = split_names(image_names(root), split, test_fraction=test_fraction)
+    root = folder if folders is None else folders[split]
+    found = names = image_names(root)
+    if folders is None:
+        names = split_names(found, split, test_fraction=test_fraction)
+    if found and not names:
+        raise RefusedError(
+            "`source` must hold at least two images, one of them for the test, got "
+            f"{str(root)!r} with one."
+        )
     if not names:
         raise RefusedError(
             f"`source` must hold image files for {split!r}, got {str(root)!r} "

@@ -80,8 +80,19 @@ def test_missing_folder_is_refused(tmp_path):
         open_image_files(tmp_path / "no", split="train", test_fraction=0.1)
 
 
-def test_folder_without_files_for_a_part_is_refused(tmp_path):
+@pytest.mark.parametrize(("split", "fraction"), [("train", 0.999), ("test", 0.001)])
+def test_one_file_cannot_be_split(tmp_path, split, fraction):
     touch(tmp_path, "0.png")
+    with pytest.raises(
+        RefusedError,
+        match="`source` must hold at least two images, one of them for the test, got "
+        r".* with one\.$",
+    ):
+        open_image_files(tmp_path, split=split, test_fraction=fraction)
+
+
+def test_folder_without_files_for_a_part_is_refused(tmp_path):
+    touch(tmp_path, "train/0.png", "test/notes.txt")
     with pytest.raises(RefusedError, match="`source` must hold image files for 'test'"):
         open_image_files(tmp_path, split="test", test_fraction=0.001)
 

@@ -78,7 +78,8 @@ def image_names(root: pathlib.Path) -> list[str]:
 
     Files are recognised by the suffix of an image format. Files and folders whose names
     begin with a dot, and folders named `__MACOSX`, are skipped. Links to folders are
-    followed, but no folder is read twice, so that cycles of links end.
+    followed, but no folder is read twice, so that cycles of links end; a link to a
+    folder that contains the root or the link is skipped.
     """
     return sorted(
         prefix + file
@@ -93,7 +94,9 @@ def folder_names(root: pathlib.Path) -> tuple[str, ...]:
     """Return the sub-folders of a folder that `image_names` searches, sorted."""
     return tuple(
         sorted(
-            path.name for path in root.iterdir() if path.is_dir() and _counts(path.name)
+            path.name
+            for path in root.iterdir()
+            if path.is_dir() and _counts(path.name) and not _leads_up(path, root)
         )
     )
 
@@ -135,10 +138,21 @@ def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
                     continue
                 seen.add(real)
                 paths = (os.path.join(parent, folder) for folder in folders)
-                links += filter(os.path.islink, paths)
+                links += (
+                    path
+                    for path in paths
+                    if os.path.islink(path) and not _leads_up(path, root)
+                )
                 relative = pathlib.PurePath(parent).relative_to(root)
                 yield relative.as_posix().removeprefix("."), files
         starts = links
+
+
+def _leads_up(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder, as a link may, contains the root or its own parent."""
+    target = pathlib.Path(path).resolve()
+    below = (pathlib.Path(root), pathlib.Path(path).parent)
+    return any(folder.resolve().is_relative_to(target) for folder in below)
 
 
 def _counts(name: str) -> bool:

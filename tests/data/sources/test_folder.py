@@ -53,6 +53,24 @@ def test_circles_of_links_come_to_an_end(tmp_path):
     assert image_names(tmp_path) == ["a/0.png"]
 
 
+def test_links_that_lead_up_are_passed_over(tmp_path):
+    root = touch(tmp_path, "0.png", "set/1.png", "photos/a/2.png") / "photos"
+    (root / "loop").symlink_to("..")
+    (root / "a" / "far").symlink_to(tmp_path.parent)
+    assert image_names(root) == ["a/2.png"]
+    assert folder_names(root) == ("a",)
+    assert list_images(root) == [root / "a/2.png"]
+    (tmp_path / "alias").symlink_to(root)
+    assert image_names(tmp_path / "alias") == ["a/2.png"]
+
+
+def test_linked_folder_does_not_lead_up_either(tmp_path):
+    touch(tmp_path, "other/0.png", "other/set/1.png", "root/2.png")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "other" / "set")
+    (tmp_path / "other" / "set" / "up").symlink_to("..")
+    assert image_names(tmp_path / "root") == ["2.png", "link/1.png"]
+
+
 def test_folder_that_is_linked_keeps_its_own_name(tmp_path):
     touch(tmp_path, "z/0.png")
     (tmp_path / "a").symlink_to(tmp_path / "z")

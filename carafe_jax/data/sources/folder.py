@@ -101,20 +101,27 @@ def folder_names(root: pathlib.Path) -> tuple[str, ...]:
     )
 
 
-def list_images(path: pathlib.Path) -> list[pathlib.Path]:
-    """List the images of a folder, in any nesting; of a file, the file itself.
+def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib.Path]:
+    """Return the images of a folder, in any nesting; of a file, the file itself.
+
+    Args:
+      path: Folder, searched as by `image_names`, or file.
+      argument: What errors call the path.
+
+    Returns:
+      Paths in the order of their names.
 
     Raises:
       RefusedError: The path does not exist, or the folder holds no image.
     """
     if not path.is_dir():
         if not path.exists():
-            raise RefusedError(f"`images` must exist, got {str(path)!r}.")
+            raise RefusedError(f"`{argument}` must exist, got {str(path)!r}.")
         return [path]
     names = image_names(path)
     if not names:
         raise RefusedError(
-            f"`images` must hold an image, got the folder {str(path)!r}."
+            f"`{argument}` must hold an image, got the folder {str(path)!r}."
         )
     return [path / name for name in names]
 

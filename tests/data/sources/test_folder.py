@@ -126,3 +126,10 @@ def test_nothing_to_list_is_refused(tmp_path):
         list_images(tmp_path / "no")
     with pytest.raises(RefusedError, match="`images` must hold an image"):
         list_images(tmp_path)
+
+
+def test_refusal_names_the_argument(tmp_path):
+    with pytest.raises(RefusedError, match="`mask` must exist"):
+        list_images(tmp_path / "no", argument="mask")
+    with pytest.raises(RefusedError, match="`mask` must hold an image"):
+        list_images(tmp_path, argument="mask")

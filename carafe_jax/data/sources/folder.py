@@ -56,12 +56,15 @@ def open_image_files(
     if not folder.is_dir():
         raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
     folders = split_folders(folder)
-    if folders is not None:
-        root = folders[split]
-        names = image_names(root)
-    else:
-        root = folder
-        names = split_names(image_names(root), split, test_fraction=test_fraction)
+    root = folder if folders is None else folders[split]
+    found = names = image_names(root)
+    if folders is None:
+        names = split_names(found, split, test_fraction=test_fraction)
+    if found and not names:
+        raise RefusedError(
+            "`source` must hold at least two images, one of them for the test, got "
+            f"{str(root)!r} with one."
+        )
     if not names:
         raise RefusedError(
             f"`source` must hold image files for {split!r}, got {str(root)!r} "
@@ -75,7 +78,8 @@ def image_names(root: pathlib.Path) -> list[str]:
 
     Files are recognised by the suffix of an image format. Files and folders whose names
     begin with a dot, and folders named `__MACOSX`, are skipped. Links to folders are
-    followed, but no folder is read twice, so that cycles of links end.
+    followed, but no folder is read twice, so that cycles of links end; a link to a
+    folder that contains the root or the link is skipped.
     """
     return sorted(
         prefix + file
@@ -90,25 +94,34 @@ def folder_names(root: pathlib.Path) -> tuple[str, ...]:
     """Return the sub-folders of a folder that `image_names` searches, sorted."""
     return tuple(
         sorted(
-            path.name for path in root.iterdir() if path.is_dir() and _counts(path.name)
+            path.name
+            for path in root.iterdir()
+            if path.is_dir() and _counts(path.name) and not _leads_up(path, root)
         )
     )
 
 
-def list_images(path: pathlib.Path) -> list[pathlib.Path]:
-    """List the images of a folder, in any nesting; of a file, the file itself.
+def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib.Path]:
+    """Return the images of a folder, in any nesting; of a file, the file itself.
+
+    Args:
+      path: Folder, searched as by `image_names`, or file.
+      argument: What errors call the path.
+
+    Returns:
+      Paths in the order of their names.
 
     Raises:
       RefusedError: The path does not exist, or the folder holds no image.
     """
     if not path.is_dir():
         if not path.exists():
-            raise RefusedError(f"`images` must exist, got {str(path)!r}.")
+            raise RefusedError(f"`{argument}` must exist, got {str(path)!r}.")
         return [path]
     names = image_names(path)
     if not names:
         raise RefusedError(
-            f"`images` must hold an image, got the folder {str(path)!r}."
+            f"`{argument}` must hold an image, got the folder {str(path)!r}."
         )
     return [path / name for name in names]
 
@@ -132,10 +145,21 @@ def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
                     continue
                 seen.add(real)
                 paths = (os.path.join(parent, folder) for folder in folders)
-                links += filter(os.path.islink, paths)
+                links += (
+                    path
+                    for path in paths
+                    if os.path.islink(path) and not _leads_up(path, root)
+                )
                 relative = pathlib.PurePath(parent).relative_to(root)
                 yield relative.as_posix().removeprefix("."), files
         starts = links
+
+
+def _leads_up(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
+    """Tell whether a folder, as a link may, contains the root or its own parent."""
+    target = pathlib.Path(path).resolve()
+    below = (pathlib.Path(root), pathlib.Path(path).parent)
+    return any(folder.resolve().is_relative_to(target) for folder in below)
 
 
 def _counts(name: str) -> bool:

@@ -115,17 +115,26 @@ class UnreadableImages:
     def _count(self, index: int, error: Exception) -> None:
         name = self.images.name(index)
         with self._lock:
-            if name not in self._reasons:
-                self._reasons[name] = str(error) or type(error).__name__
+            new = name not in self._reasons
+            reason = self._reasons.setdefault(name, str(error) or type(error).__name__)
+            count = len(self._reasons)
+            if count > self.limit:
+                if new:
+                    _LOGGER.warning(
+                        "Found an unreadable image, over the limit of %d: %s (%s)",
+                        self.limit,
+                        name,
+                        reason,
+                    )
+                raise TooManyUnreadableImagesError(self._reasons, self.limit) from error
+            if new:
                 _LOGGER.warning(
                     "Skipped an unreadable image, the %s of at most %d: %s (%s)",
-                    _ordinal(len(self._reasons)),
+                    _ordinal(count),
                     self.limit,
                     name,
-                    self._reasons[name],
+                    reason,
                 )
-            if len(self._reasons) > self.limit:
-                raise TooManyUnreadableImagesError(self._reasons, self.limit) from error
 
 
 def _named(reasons: Mapping[str, str]) -> str:

@@ -53,6 +53,24 @@ def test_circles_of_links_come_to_an_end(tmp_path):
     assert image_names(tmp_path) == ["a/0.png"]
 
 
+def test_links_that_lead_up_are_passed_over(tmp_path):
+    root = touch(tmp_path, "0.png", "set/1.png", "photos/a/2.png") / "photos"
+    (root / "loop").symlink_to("..")
+    (root / "a" / "far").symlink_to(tmp_path.parent)
+    assert image_names(root) == ["a/2.png"]
+    assert folder_names(root) == ("a",)
+    assert list_images(root) == [root / "a/2.png"]
+    (tmp_path / "alias").symlink_to(root)
+    assert image_names(tmp_path / "alias") == ["a/2.png"]
+
+
+def test_linked_folder_does_not_lead_up_either(tmp_path):
+    touch(tmp_path, "other/0.png", "other/set/1.png", "root/2.png")
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "other" / "set")
+    (tmp_path / "other" / "set" / "up").symlink_to("..")
+    assert image_names(tmp_path / "root") == ["2.png", "link/1.png"]
+
+
 def test_folder_that_is_linked_keeps_its_own_name(tmp_path):
     touch(tmp_path, "z/0.png")
     (tmp_path / "a").symlink_to(tmp_path / "z")
@@ -80,8 +98,19 @@ def test_missing_folder_is_refused(tmp_path):
         open_image_files(tmp_path / "no", split="train", test_fraction=0.1)
 
 
-def test_folder_without_files_for_a_part_is_refused(tmp_path):
+@pytest.mark.parametrize(("split", "fraction"), [("train", 0.999), ("test", 0.001)])
+def test_one_file_cannot_be_split(tmp_path, split, fraction):
     touch(tmp_path, "0.png")
+    with pytest.raises(
+        RefusedError,
+        match="`source` must hold at least two images, one of them for the test, got "
+        r".* with one\.$",
+    ):
+        open_image_files(tmp_path, split=split, test_fraction=fraction)
+
+
+def test_folder_without_files_for_a_part_is_refused(tmp_path):
+    touch(tmp_path, "train/0.png", "test/notes.txt")
     with pytest.raises(RefusedError, match="`source` must hold image files for 'test'"):
         open_image_files(tmp_path, split="test", test_fraction=0.001)
 
@@ -97,3 +126,10 @@ def test_nothing_to_list_is_refused(tmp_path):
         list_images(tmp_path / "no")
     with pytest.raises(RefusedError, match="`images` must hold an image"):
         list_images(tmp_path)
+
+
+def test_refusal_names_the_argument(tmp_path):
+    with pytest.raises(RefusedError, match="`mask` must exist"):
+        list_images(tmp_path / "no", argument="mask")
+    with pytest.raises(RefusedError, match="`mask` must hold an image"):
+        list_images(tmp_path, argument="mask")

@@ -88,6 +88,22 @@ def test_more_than_the_limit_are_an_error(method):
         getattr(images, method)(2, read)
 
 
+@pytest.mark.parametrize("limit", [0, 1])
+def test_image_over_the_limit_is_named_as_such(limit, caplog):
+    images, read = UnreadableImages(Names(3), limit=limit), reader(0, 1)
+    assert images.read_or_none(2, read) == 2
+    for index in range(limit):
+        images.read_or_none(index, read)
+    caplog.clear()
+    for _ in range(2):
+        with pytest.raises(TooManyUnreadableImagesError):
+            images.read_or_none(limit, read)
+    assert [record.message for record in caplog.records] == [
+        f"Found an unreadable image, over the limit of {limit}: "
+        f"{images.images.name(limit)} (damaged {limit})"
+    ]
+
+
 @pytest.mark.parametrize("method", ["read_or_next", "read_or_none"])
 def test_source_without_a_readable_image_is_an_error(method):
     images = UnreadableImages(Names(12), limit=100)

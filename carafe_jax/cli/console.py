@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -53,7 +54,9 @@ def run(
         status = main(_parse(kind, **options), console)
     except KeyboardInterrupt:
         console.print(stopped)
-        status = 128 + signal.SIGINT
+        sys.stdout.flush()
+        # Not by `sys.exit`: a compilation in another thread would crash it.
+        os._exit(128 + signal.SIGINT)
     except Exception as error:
         if not is_mendable(error):
             raise
@@ -93,8 +96,10 @@ def is_mendable(error: Exception) -> bool:
 
 
 def log_to(console: Console) -> None:
-    """Send log lines through a console, above its progress bars."""
-    handler = RichHandler(console=console, show_path=False, show_time=False)
+    """Send log lines through a console, above its bars; to a file, as they are."""
+    handler: logging.Handler = logging.StreamHandler(sys.stdout)
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False)
     # `force`: importing absl puts a handler of its own at the root.
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[handler], force=True

@@ -29,8 +29,8 @@ class Evaluate:
     which: CheckpointChoice = "best"
     """Its checkpoint: the best or the last."""
     source: str | None = None
-    """Where the test images come from, as the `data.source` of a run. None: the run's
-    own."""
+    """Where the test images come from, as the `data.source` of a run: the test part is
+    used, a tenth of a folder without `train` and `val`. None: the run's own."""
     batch_size: int = 16
     """Images at a time."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None

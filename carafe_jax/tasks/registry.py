@@ -67,7 +67,7 @@ TASKS = {
     "classification": RegisteredTask(
         "classification",
         "ClassificationRun",
-        "Train a ResNet on labelled images.",
+        "Train a ResNet on labelled images; the defaults are those of ImageNet.",
     ),
     "inpainting": RegisteredTask(
         "inpainting",

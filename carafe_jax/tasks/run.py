@@ -1,7 +1,6 @@
 """A run of any task: training, and the table at the end."""
 
 import pathlib
-import shlex
 
 from rich.console import Console
 from rich.text import Text
@@ -39,12 +38,10 @@ def train_and_report(config: RunConfig, console: Console) -> int:
         loop = loop.in_steps(task.steps_per_epoch())
     steps = loop.total_steps
     if _is_finished(config.workdir, steps):
-        afresh = f"rm -r {shlex.quote(str(config.workdir))}"
+        length = "epochs" if config.loop.epochs is not None else "steps"
         console.print(
-            Text(
-                f"This run is finished. A larger length makes it longer; {afresh} "
-                "starts afresh."
-            ),
+            f"This run is finished. A larger `loop.{length}` makes it longer; another "
+            "`workdir` starts afresh.",
             soft_wrap=True,
         )
         return show(config, console)

@@ -74,12 +74,20 @@ def starting_weights(start: Start) -> Callable[[], Variables] | None:
     return load
 
 
+def has_checkpoints(workdir: pathlib.Path) -> bool:
+    """Return whether a folder holds a run that can be resumed."""
+    return any((workdir / "checkpoints").glob("[0-9]*"))
+
+
 def check_run(config: RunConfig) -> None:
     """Write the configuration of a new run; refuse to resume under another one.
 
     Raises:
-      RefusedError: The folder holds checkpoints of a run with another configuration.
+      RefusedError: The folder holds checkpoints of a run with another configuration, or
+        the run to start from does not exist.
     """
+    if config.start.model is not None and not has_checkpoints(config.workdir):
+        open_run(config.start.model, argument="start.model")
     check_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
 
 

@@ -48,11 +48,11 @@ def test_run_ends_with_a_picture_and_a_table(tmp_path, resampler):
         assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
 
 
-def test_finished_run_shows_its_table_and_how_to_start_afresh(finished):
+def test_finished_run_shows_its_table_and_how_to_make_it_longer(finished):
     before = (finished / "table.csv").read_text()
     status, text = call(train_and_report, inpainting(finished))
     assert status == 0
-    assert "rm -r" in text
+    assert "larger `loop.steps` makes it longer" in text
     assert "mean colour" in text
     assert (finished / "table.csv").read_text() == before
 

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.run_folder import has_checkpoints
 from carafe_jax.train import is_first
 
 _NAME = "classes.json"
@@ -19,7 +20,7 @@ def claim_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
     Raises:
       RefusedError: The folder holds checkpoints of a run with other classes.
     """
-    resumes = any((workdir / "checkpoints").glob("[0-9]*"))
+    resumes = has_checkpoints(workdir)
     if resumes and (known := read_classes(workdir)) != classes:
         raise RefusedError(
             f"`data.source` must have the {len(known)} classes of the run, "

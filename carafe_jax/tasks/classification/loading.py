@@ -1,5 +1,6 @@
 """Loads the network of a classification run."""
 
+import os
 import pathlib
 
 from carafe_jax.errors import RefusedError
@@ -10,7 +11,9 @@ from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
-def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedClassifier:
+def load(
+    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+) -> TrainedClassifier:
     """Load a checkpoint of a run.
 
     Args:
@@ -20,6 +23,7 @@ def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedCla
     Raises:
       RefusedError: The folder holds no classification run, or no such checkpoint.
     """
+    model = pathlib.Path(model)
     config = open_run(model).config
     if not isinstance(config, ClassificationRun):
         raise RefusedError(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import pathlib
+import os
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Num, UInt8
 from PIL import Image
 
 from carafe_jax.data import decode_centre
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models import Classifier
 from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.tasks.classification.logits import logits_of
@@ -39,8 +39,9 @@ class TrainedClassifier:
         """Return the logits of images, RGB in [0, 255]."""
         return logits_of(self.network, dtype=self.dtype)(self.variables, image)
 
+    @no_type_check
     def read(
-        self, image: UInt8[np.ndarray, "h w 3"] | pathlib.Path
+        self, image: UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str]
     ) -> UInt8[np.ndarray, "s s 3"]:
         """Return the middle of an image, resized as the run's test images are.
 
@@ -48,21 +49,25 @@ class TrainedClassifier:
           image: RGB in [0, 255] of any size, or an image file.
 
         Raises:
+          RefusedError: The array is not uint8 of shape (h, w, 3).
           OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file
             cannot be read.
         """
-        opened = (
-            Image.open(image)
-            if isinstance(image, pathlib.Path)
-            else Image.fromarray(image)
-        )
+        if isinstance(image, str | os.PathLike):
+            opened = Image.open(image)
+        else:
+            opened = Image.fromarray(_checked(image))
         with opened:
             return decode_centre(
                 opened, size=self.data.image_size, resize_size=self.data.resize_size
             )
 
+    @no_type_check
     def classify(
-        self, image: UInt8[np.ndarray, "h w 3"] | pathlib.Path, *, count: int = 5
+        self,
+        image: UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str],
+        *,
+        count: int = 5,
     ) -> Prediction:
         """Return the likeliest classes of an image of any size.
 
@@ -87,3 +92,13 @@ class TrainedClassifier:
             return jax.nn.softmax(self.logits(image))
 
         return jax.jit(probabilities)
+
+
+def _checked(image: np.ndarray) -> np.ndarray:
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
+        raise RefusedError(
+            "`image` must be uint8 of shape (h, w, 3), or a path, got "
+            f"{array.dtype} of shape {array.shape}."
+        )
+    return array

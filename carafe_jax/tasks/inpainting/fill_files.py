@@ -109,10 +109,10 @@ def _pair_folders(
             "`output` must be another folder than `photo` and `mask`, got "
             f"{str(output)!r}."
         )
-    masks = _by_stem(mask)
+    masks = _by_stem(mask, "mask")
     jobs: list[FillJob] = []
     problems: dict[pathlib.Path, str] = {}
-    for stem, photos in _by_stem(photo).items():
+    for stem, photos in _by_stem(photo, "photo").items():
         found = masks.get(stem, [])
         if len(photos) == len(found) == 1:
             jobs.append(FillJob(photos[0], found[0], output / f"{stem}.png"))
@@ -125,10 +125,10 @@ def _pair_folders(
     return jobs, problems
 
 
-def _by_stem(folder: pathlib.Path) -> dict[str, list[pathlib.Path]]:
+def _by_stem(folder: pathlib.Path, argument: str) -> dict[str, list[pathlib.Path]]:
     """Group the images of a folder by their relative path without its ending."""
     groups: dict[str, list[pathlib.Path]] = {}
-    for path in list_images(folder):
+    for path in list_images(folder, argument=argument):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         groups.setdefault(stem, []).append(path)
     return groups

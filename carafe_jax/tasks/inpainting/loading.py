@@ -1,5 +1,6 @@
 """Loads the network of an inpainting run."""
 
+import os
 import pathlib
 
 from carafe_jax.errors import RefusedError
@@ -10,7 +11,9 @@ from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
-def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedInpainter:
+def load(
+    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+) -> TrainedInpainter:
     """Load a checkpoint of a run, with or without a discriminator.
 
     Args:
@@ -20,6 +23,7 @@ def load(model: pathlib.Path, *, which: CheckpointChoice = "best") -> TrainedInp
     Raises:
       RefusedError: The folder holds no inpainting run, or no such checkpoint.
     """
+    model = pathlib.Path(model)
     config = open_run(model).config
     if not isinstance(config, InpaintingRun | AdversarialInpaintingRun):
         raise RefusedError(

@@ -92,6 +92,12 @@ def check_filling(*, reach: int | None, longest_side: int) -> None:
 
 
 def _check_photograph(photograph: np.ndarray, hole: np.ndarray) -> None:
+    for name, array in {"photograph": photograph, "hole": hole}.items():
+        if not isinstance(array, np.ndarray):
+            raise RefusedError(
+                f"`{name}` must be a NumPy array (`np.asarray` of a picture), got "
+                f"{type(array).__name__}."
+            )
     if photograph.ndim != 3 or photograph.shape[-1] != 3 or not photograph.size:
         raise RefusedError(
             f"`photograph` must have shape (h, w, 3), got {photograph.shape}."

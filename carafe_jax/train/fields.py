@@ -33,7 +33,10 @@ def changes_no_number(default: Any = dataclasses.MISSING) -> Any:
 
 @no_type_check
 def may_grow(default: T) -> T:
-    """Return a dataclass field that may be larger when a run is resumed.
+    """Return a dataclass field that may be another number when a run is resumed.
+
+    It may be larger; a value below what the run has already done is refused by
+    training.
 
     Args:
       default: Value of the field.

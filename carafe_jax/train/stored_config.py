@@ -83,8 +83,8 @@ def check_config(
     The first call writes `config.json` into the folder. A folder without a checkpoint
     holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
     may differ, also where an older version stored them. Those of `may_grow` may be
-    larger than they were; `config.json` then takes the new values. A field that was not
-    stored had its default.
+    larger; a value below what the run has already done is refused by training.
+    `config.json` takes the new values. A field that was not stored had its default.
 
     Args:
       config: A dataclass.
@@ -138,7 +138,7 @@ def _refuse_differences(
     differences = []
     for name, now in sorted(fields.items()):
         before = stored.get(name)
-        if now == before or (name in growing and _is_larger(now, before)):
+        if now == before or (name in growing and _are_numbers(now, before)):
             continue
         shown = repr(before) if name in stored else "not there"
         differences.append(f"`{name}` is {now!r} but was {shown}")
@@ -150,9 +150,8 @@ def _refuse_differences(
         )
 
 
-def _is_larger(now: Any, before: Any) -> bool:
-    numbers = (int, float)
-    return isinstance(now, numbers) and isinstance(before, numbers) and now > before
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(x, int | float) and not isinstance(x, bool) for x in values)
 
 
 def _write(path: pathlib.Path, config: StoredConfig) -> None:

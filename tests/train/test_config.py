@@ -118,8 +118,15 @@ def test_growing_field_is_stored_with_its_new_value(tmp_path):
     assert read_config(tmp_path).fields["steps"] == 15
 
 
-@pytest.mark.parametrize("steps", [9, None])
-def test_growing_field_does_not_shrink(tmp_path, steps):
+def test_growth_can_be_taken_back(tmp_path):
+    started(Run(steps=10), tmp_path)
+    check(Run(steps=1000), tmp_path)
+    check(Run(steps=9), tmp_path)
+    assert read_config(tmp_path).fields["steps"] == 9
+
+
+@pytest.mark.parametrize("steps", [None, True])
+def test_growing_field_stays_a_number(tmp_path, steps):
     started(Run(steps=10), tmp_path)
     with pytest.raises(RefusedError, match=rf"`steps` is {steps} but was 10"):
         check(Run(steps=steps), tmp_path)
@@ -287,6 +294,8 @@ def test_field_without_a_default_that_was_not_stored_is_refused():
         ("log_every", 0),
         ("evaluate_every", 0),
         ("save_every", -5),
+        ("seed", -1),
+        ("seed", 2**32),
     ],
 )
 def test_values_that_make_no_sense_are_refused(field, value):

@@ -7,7 +7,8 @@ import logging
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -221,7 +222,7 @@ class _Run:
         for evaluator in evaluators:
             name = evaluator.name
             self.display.announce(f"evaluating: {name}")
-            scalars = evaluator.evaluate(state)
+            scalars = _as_numbers(evaluator.evaluate(state), evaluator=name)
             self.records.write(step, name, scalars)
             if isinstance(evaluator, SupportsPictures):
                 self.records.write_pictures(step, name, evaluator.draw(state))
@@ -241,6 +242,20 @@ class _Run:
                 "checkpoint is the best, got none among "
                 f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
             )
+
+
+def _as_numbers(scalars: Mapping[str, Any], *, evaluator: str) -> dict[str, float]:
+    """Return the scalars of an evaluator as numbers of Python."""
+    numbers = {}
+    for name, value in scalars.items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise RefusedError(
+                f"The scalar {name!r} of the evaluator {evaluator!r} must be a number, "
+                f"got {value!r}."
+            ) from error
+    return numbers
 
 
 def _log_growth(

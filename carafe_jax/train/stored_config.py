@@ -61,6 +61,12 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
         )
     if "format" not in content:
         return StoredConfig(format=1, task=None, fields=content)
+    # Format 1 has no such entry.
+    if type(content["format"]) is not int or content["format"] < FORMAT:
+        raise RefusedError(
+            f"{path} must have as its format an integer from {FORMAT} on, got "
+            f"{content['format']!r}: it is damaged."
+        )
     if content["format"] != FORMAT:
         raise RefusedError(
             f"{path} must have a format that this version reads, {FORMAT} at most, "
@@ -68,6 +74,11 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
         )
     if not isinstance(content.get("config"), dict) or "task" not in content:
         raise RefusedError(f"{path} must have the entries `task` and `config`.")
+    if not isinstance(content["task"], str | None):
+        raise RefusedError(
+            f"{path} must have a name as its task, got {content['task']!r}: it is "
+            "damaged."
+        )
     return StoredConfig(format=FORMAT, task=content["task"], fields=content["config"])
 
 

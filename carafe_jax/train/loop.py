@@ -103,7 +103,8 @@ def train(
 
     Raises:
       RefusedError: The folder has a checkpoint from after the last step, `weights` do
-        not fit at all, or no evaluator measures `task.best`.
+        not fit at all, or no evaluator measures `task.best`: after the first evaluation
+        by all of them, or at once where the run had ended without its measure.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     began = time.perf_counter()
@@ -179,6 +180,12 @@ class _Run:
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
         loop, total = self.loop, self.loop.total_steps
+        if start == total and self.evaluators and self.checkpoints.best_step is None:
+            raise RefusedError(
+                f"The run in {self.checkpoints.workdir} has ended at step {total} "
+                f"without a checkpoint that {self.best!r} was measured of. Train it "
+                "further, with an evaluator that measures it."
+            )
         step, alone = start, jax.process_count() == 1
         with noted_interruption() as interruption:
             while True:
@@ -195,6 +202,8 @@ class _Run:
                     with self.log.paused():
                         scalars = self._evaluate(state, evaluating, step=step)
                         self._save(state, scalars, step=step)
+                    if len(evaluating) == len(self.evaluators):
+                        self._check_best(scalars)
                     self.display.train(step, total=total)
                 if leaving:
                     return Outcome(state, scalars, None if last else stopped_by)
@@ -235,8 +244,10 @@ class _Run:
     ) -> None:
         self.checkpoints.save(state, self.batches, scalars)
         self.provenance.update(step)
-        # At the last step all evaluators are due.
-        if step == self.loop.total_steps and self.evaluators and scalars is None:
+
+    def _check_best(self, scalars: dict[str, float] | None) -> None:
+        """Refuse evaluators none of which measures the best, once all have measured."""
+        if self.evaluators and scalars is None:
             raise RefusedError(
                 f"An evaluator of the task must measure {self.best!r}, by which a "
                 "checkpoint is the best, got none among "

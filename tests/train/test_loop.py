@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import time
 import types
 from typing import Any
 
@@ -233,6 +234,11 @@ def test_restoring_leaves_a_save_that_is_running_alone(tmp_path):
     assert step == 12
     assert saving.exists()
     Checkpoints(tmp_path, best="score").close()
+    # Orbax deletes in the background.
+    for _ in range(100):
+        if not saving.exists():
+            break
+        time.sleep(0.1)
     assert not saving.exists()
 
 
@@ -293,8 +299,28 @@ def test_task_whose_evaluators_do_not_measure_the_best_is_refused(tmp_path):
     task = Regression(measures=(Scores("test", scalar="other"),))
     with pytest.raises(RefusedError, match=r"must measure 'score', .* among test"):
         run(tmp_path, task)
+    # Refused at the first evaluation, not after the last step.
     _, step = restore_trained(tmp_path, best="score", which="last")
-    assert step == loop.steps
+    assert step == loop.evaluate_every
+
+
+def test_measure_of_the_best_is_missed_once_all_evaluators_were_due(tmp_path):
+    measures = (
+        Scores("small", every=3, scalar="quick"),
+        Scores("test", every=2, scalar="other"),
+    )
+    with pytest.raises(RefusedError, match=r"got none among small, test\."):
+        run(tmp_path, Regression(measures=measures))
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == 6
+
+
+def test_run_that_ended_without_its_measure_is_refused(tmp_path):
+    task = Regression(measures=(Scores("test", scalar="other"),))
+    ended = dataclasses.replace(loop, steps=4)
+    for error in ("must measure 'score'", "has ended at step 4 without"):
+        with pytest.raises(RefusedError, match=error):
+            run(tmp_path, task, loop=ended)
 
 
 def test_task_without_evaluators_is_trained(tmp_path):

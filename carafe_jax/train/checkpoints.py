@@ -1,14 +1,19 @@
 """Checkpoints of state and data position: the last one and the best one."""
 
 import contextlib
+import math
 import pathlib
+import shutil
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import jax
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.train.processes import is_first
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
 
@@ -28,15 +33,35 @@ class Checkpoints:
 
         Args:
           workdir: Folder of the run.
-          best: Name of the scalar by which a checkpoint is the best: the largest.
+          best: Name of the scalar by which a checkpoint is the best: the largest. One
+            that is NaN is smaller than all others.
           read_only: The folder stays as it is: nothing is saved, and another process
             may be saving there. Else it is made where it does not exist, and what an
             interrupted save left behind is deleted.
+
+        Raises:
+          RefusedError: The path has brackets and is to be saved to, or `checkpoints` is
+            a file.
         """
+        self._folder = (workdir / "checkpoints").absolute()
+        if not read_only and any(x in str(self._folder) for x in "[]"):
+            # Orbax saves there, but takes the path for a pattern when it restores.
+            raise RefusedError(
+                "`workdir` must be a path without brackets, which checkpoints cannot "
+                f"be read back from, got {str(workdir.absolute())!r}."
+            )
+        if self._folder.exists() and not self._folder.is_dir():
+            raise RefusedError(
+                f"`workdir` must have a folder of checkpoints, got {self._folder}, "
+                "which is a file."
+            )
         self.workdir, self._read_only = workdir, read_only
+        if not read_only:
+            _delete_stateless(self._folder)
 
         def score(scalars: Any) -> float:
-            return scalars[best]
+            value = float(scalars[best])
+            return -math.inf if math.isnan(value) else value
 
         keep = checkpoint_managers.AnyPreservationPolicy(
             [
@@ -58,7 +83,7 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
         )
         self._manager = ocp.CheckpointManager(
-            (workdir / "checkpoints").absolute(),
+            self._folder,
             options=options,
             # Without it orbax knows nothing of a state that it has not saved itself.
             item_handlers={
@@ -69,8 +94,11 @@ class Checkpoints:
 
     @property
     def last_step(self) -> int | None:
-        """Step of the last checkpoint; None where there is none."""
-        return self._manager.latest_step()
+        """Step of the last checkpoint that has a state; None where there is none."""
+        steps = self._manager.all_steps()
+        return max(
+            (x for x in steps if _has_state(self._folder / str(x))), default=None
+        )
 
     @property
     def best_step(self) -> int | None:
@@ -110,12 +138,16 @@ class Checkpoints:
           state: Of the same shapes and shardings, such as `abstract_state`.
           batches: Set to the position of the checkpoint; None leaves it out.
           step: Of the checkpoint.
+
+        Raises:
+          RefusedError: The checkpoint is damaged, or of another network.
         """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
         if batches is not None:
             items["batches"] = ocp.args.JsonRestore()
-        restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+        with self._damage_refused(step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(**items))
         if batches is not None:
             batches.set_state(restored["batches"])
         return state.replace(**restored["state"])
@@ -124,21 +156,37 @@ class Checkpoints:
         """Return a checkpoint's variables to use, on the first device.
 
         Those of `TrainState.evaluation_variables`. They need no task.
+
+        Raises:
+          RefusedError: The checkpoint is damaged.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        metadata: Any = self._manager.item_metadata(step)["state"]
-        template = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
-            metadata.tree if hasattr(metadata, "tree") else metadata,
-        )
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(state=ocp.args.StandardRestore(template)),
-        )["state"]
-        params = restored["params"]
-        if restored["average"] is not None:
-            params = restored["average"]
-        return {"params": params, **restored["collections"]}
+        with self._damage_refused(step):
+            metadata: Any = self._manager.item_metadata(step)["state"]
+            template = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+                metadata.tree if hasattr(metadata, "tree") else metadata,
+            )
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(state=ocp.args.StandardRestore(template)),
+            )["state"]
+            params = restored["params"]
+            if restored["average"] is not None:
+                params = restored["average"]
+            return {"params": params, **restored["collections"]}
+
+    @contextlib.contextmanager
+    def _damage_refused(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, ValueError, FileNotFoundError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RefusedError(
+                f"The checkpoint of step {step} in {self._folder} is damaged or of "
+                f"another network: {reason[:200]}; delete its folder to use the one "
+                "before."
+            ) from error
 
     def close(self) -> None:
         """Wait for the last save and close."""
@@ -180,6 +228,20 @@ def restore_trained(
         f"`{argument}` must have a {which} checkpoint, got {str(workdir)!r}, which has "
         f"{has}."
     )
+
+
+def _has_state(folder: pathlib.Path) -> bool:
+    return (folder / "state").exists()
+
+
+def _delete_stateless(folder: pathlib.Path) -> None:
+    """Delete the folders of steps that hold no state, on all processes at once."""
+    if is_first():
+        for step in folder.glob("[0-9]*"):
+            if step.name.isdigit() and step.is_dir() and not _has_state(step):
+                shutil.rmtree(step)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(f"delete_stateless {folder}")
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
     """Refuse evaluators of the same name, or that are never due.
 
     Raises:
-      RefusedError: Two have the same name, or one has that of training; or `every` is
-        not positive.
+      RefusedError: Two have the same name, or one has that of training, or a slash in
+        its name; or `every` is not a positive integer.
     """
     names = [evaluator.name for evaluator in evaluators]
     if len({TRAINING, *names}) <= len(names):
@@ -37,10 +37,16 @@ def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
             f"The evaluators' names must differ, and none be {TRAINING!r}, got {names}."
         )
     for evaluator in evaluators:
-        if evaluator.every is not None and evaluator.every < 1:
+        if "/" in evaluator.name:
             raise RefusedError(
-                f"`every` of the evaluator {evaluator.name!r} must be positive or "
-                f"None, got {evaluator.every}."
+                "The name of an evaluator must have no slash, which file names cannot "
+                f"hold, got {evaluator.name!r}."
+            )
+        every: Any = evaluator.every
+        if every is not None and (type(every) is not int or every < 1):
+            raise RefusedError(
+                f"`every` of the evaluator {evaluator.name!r} must be a positive "
+                f"integer or None, got {every!r}."
             )
 
 

@@ -1,11 +1,13 @@
 """Dataclasses of a configuration as flat dictionaries that JSON can hold, and back."""
 
+import contextlib
 import dataclasses
 import pathlib
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from carafe_jax.errors import RefusedError, no_type_check
 
@@ -33,7 +35,10 @@ def changes_no_number(default: Any = dataclasses.MISSING) -> Any:
 
 @no_type_check
 def may_grow(default: T) -> T:
-    """Return a dataclass field that may be larger when a run is resumed.
+    """Return a dataclass field that may be another number when a run is resumed.
+
+    It may be larger; a value below what the run has already done is refused by
+    training.
 
     Args:
       default: Value of the field.
@@ -123,7 +128,8 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
 
     Raises:
       RefusedError: Nothing is stored under the prefix, a field without a default is
-        not stored, or the dataclass has no field for what is stored under the prefix.
+        not stored, a value is none of the field's type, or the dataclass has no field
+        for what is stored under the prefix.
     """
     path = f"{prefix.rstrip('.')}." if prefix else ""
     own = [name for name in fields if name.startswith(path)]
@@ -142,7 +148,7 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
             values[field.name] = restore(hint, fields, name)
             known.update(inner)
         elif name in fields and not nested:
-            values[field.name] = _converted(hint, fields[name])
+            values[field.name] = _converted(hint, fields[name], name)
             known.add(name)
         elif not _has_default(field):
             missing.append(name)
@@ -181,19 +187,64 @@ def _members(hint: Any) -> tuple[Any, ...]:
     return (hint,)
 
 
-def _converted(hint: Any, value: Any) -> Any:
-    """Return the value that was written as one of JSON."""
-    members = _members(hint)
-    if isinstance(value, list):
-        tuples = [x for x in members if typing.get_origin(x) is tuple]
-        inner = typing.get_args(tuples[0]) if tuples else ()
-        if len(inner) != len(value) or ... in inner:
-            inner = (inner[0] if inner else Any,) * len(value)
-        return tuple(map(_converted, inner, value))
-    if isinstance(value, str) and str not in members:
-        paths = [x for x in members if isinstance(x, type) and _is_path(x)]
-        return paths[0](value) if paths else value
-    return value
+def _converted(hint: Any, value: Any, name: str) -> Any:
+    """Return the value that was written as one of JSON.
+
+    Raises:
+      RefusedError: It is none of the hint.
+    """
+    for member in _members(hint):
+        with contextlib.suppress(_OtherTypeError):
+            return _as_member(member, value)
+    plain = isinstance(hint, type) and not typing.get_origin(hint)
+    shown = hint.__name__ if plain else re.sub(r"\b(typing|pathlib)\.", "", str(hint))
+    raise RefusedError(
+        f"The stored configuration must have `{name}` as {shown}, got {value!r}."
+    )
+
+
+class _OtherTypeError(TypeError):
+    """A value is none of a type."""
+
+
+def _as_member(hint: Any, value: Any) -> Any:
+    """Return a value of JSON as one of a type that is no union."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        for member in arguments:
+            with contextlib.suppress(_OtherTypeError):
+                return _as_member(member, value)
+        raise _OtherTypeError
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise _OtherTypeError
+        inner = arguments
+        if len(inner) == 2 and inner[1] is ...:
+            inner = (inner[0],) * len(value)
+        if len(inner) != len(value):
+            raise _OtherTypeError
+        return tuple(map(_as_member, inner, value))
+    kinds: dict[Any, tuple[type, ...]] = {
+        int: (int,),
+        float: (int, float),
+        str: (str,),
+        bool: (bool,),
+        types.NoneType: (types.NoneType,),
+    }
+    if hint in kinds:
+        holds = type(value) in kinds[hint]
+    elif origin is Literal:
+        holds = any(value == x and type(value) is type(x) for x in arguments)
+    elif isinstance(hint, type) and _is_path(hint):
+        holds = isinstance(value, str)
+        value = hint(value) if holds else value
+    else:
+        # A type that has no form of its own in JSON.
+        return tuple(value) if isinstance(value, list) else value
+    if not holds:
+        raise _OtherTypeError
+    # A run-time type checker takes no integer for a float.
+    return float(value) if hint is float else value
 
 
 def _is_path(kind: type) -> bool:

@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,9 +23,13 @@ class Interruption:
 def noted_interruption() -> Iterator[Interruption]:
     """Note SIGINT (Ctrl-C) and SIGTERM instead of exiting at once.
 
-    A second signal has the effect that it had before.
+    A second signal has the effect that it had before. Off the main thread, which alone
+    can handle signals, nothing is noted.
     """
     interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
 
     def note(number: int, frame: FrameType | None) -> None:

@@ -7,7 +7,8 @@ import logging
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -102,7 +103,8 @@ def train(
 
     Raises:
       RefusedError: The folder has a checkpoint from after the last step, `weights` do
-        not fit at all, or no evaluator measures `task.best`.
+        not fit at all, or no evaluator measures `task.best`: after the first evaluation
+        by all of them, or at once where the run had ended without its measure.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     began = time.perf_counter()
@@ -178,6 +180,12 @@ class _Run:
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
         loop, total = self.loop, self.loop.total_steps
+        if start == total and self.evaluators and self.checkpoints.best_step is None:
+            raise RefusedError(
+                f"The run in {self.checkpoints.workdir} has ended at step {total} "
+                f"without a checkpoint that {self.best!r} was measured of. Train it "
+                "further, with an evaluator that measures it."
+            )
         step, alone = start, jax.process_count() == 1
         with noted_interruption() as interruption:
             while True:
@@ -194,6 +202,8 @@ class _Run:
                     with self.log.paused():
                         scalars = self._evaluate(state, evaluating, step=step)
                         self._save(state, scalars, step=step)
+                    if len(evaluating) == len(self.evaluators):
+                        self._check_best(scalars)
                     self.display.train(step, total=total)
                 if leaving:
                     return Outcome(state, scalars, None if last else stopped_by)
@@ -221,7 +231,7 @@ class _Run:
         for evaluator in evaluators:
             name = evaluator.name
             self.display.announce(f"evaluating: {name}")
-            scalars = evaluator.evaluate(state)
+            scalars = _as_numbers(evaluator.evaluate(state), evaluator=name)
             self.records.write(step, name, scalars)
             if isinstance(evaluator, SupportsPictures):
                 self.records.write_pictures(step, name, evaluator.draw(state))
@@ -234,13 +244,29 @@ class _Run:
     ) -> None:
         self.checkpoints.save(state, self.batches, scalars)
         self.provenance.update(step)
-        # At the last step all evaluators are due.
-        if step == self.loop.total_steps and self.evaluators and scalars is None:
+
+    def _check_best(self, scalars: dict[str, float] | None) -> None:
+        """Refuse evaluators none of which measures the best, once all have measured."""
+        if self.evaluators and scalars is None:
             raise RefusedError(
                 f"An evaluator of the task must measure {self.best!r}, by which a "
                 "checkpoint is the best, got none among "
                 f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
             )
+
+
+def _as_numbers(scalars: Mapping[str, Any], *, evaluator: str) -> dict[str, float]:
+    """Return the scalars of an evaluator as numbers of Python."""
+    numbers = {}
+    for name, value in scalars.items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise RefusedError(
+                f"The scalar {name!r} of the evaluator {evaluator!r} must be a number, "
+                f"got {value!r}."
+            ) from error
+    return numbers
 
 
 def _log_growth(

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from carafe_jax.arguments import check_below_1, check_positive
+from carafe_jax.arguments import check_below_1, check_positive, check_seed
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.fields import changes_no_number, may_grow
 
@@ -43,6 +43,7 @@ class Loop:
         length = "steps" if self.epochs is None else "epochs"
         for name in (length, "log_every", "evaluate_every", "save_every", "accumulate"):
             check_positive(name, getattr(self, name))
+        check_seed("seed", self.seed)
         check_below_1("average_decay", self.average_decay)
 
     def in_steps(self, steps_per_epoch: int) -> "Loop":

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -83,7 +84,7 @@ class Adam:
     counts."""
 
     def __post_init__(self) -> None:
-        check_positive("learning_rate", self.learning_rate)
+        _check_rate(self.learning_rate)
         check_positive("clip_norm", self.clip_norm)
         check_not_negative("warmup_steps", self.warmup_steps)
         check_not_negative("weight_decay", self.weight_decay)
@@ -162,7 +163,7 @@ class SGD:
     counts."""
 
     def __post_init__(self) -> None:
-        check_positive("learning_rate", self.learning_rate)
+        _check_rate(self.learning_rate)
         check_not_negative("weight_decay", self.weight_decay)
         check_below_1("momentum", self.momentum)
         check_below_1("warmup", self.warmup)
@@ -205,6 +206,11 @@ class SGD:
     def is_frozen(self, path: str) -> bool:
         """Return whether a parameter stays as it is."""
         return _groups(self).is_frozen(path)
+
+
+def _check_rate(learning_rate: float) -> None:
+    holds = 0 < learning_rate < math.inf
+    check("learning_rate", learning_rate, "be positive and finite", holds=holds)
 
 
 def _groups(optimizer: Adam | SGD) -> ParameterGroups:

@@ -69,6 +69,8 @@ class ParameterGroups:
     def __post_init__(self) -> None:
         for name, patterns in self._patterns().items():
             for pattern in patterns:
+                rule = "hold no empty pattern, which matches every parameter"
+                check(name, tuple(patterns), rule, holds=bool(pattern))
                 try:
                     re.compile(pattern)
                 except re.error as error:
@@ -153,6 +155,12 @@ class ParameterGroups:
                         f"{pattern!r}, which matches none of the {len(paths)}: "
                         f"{', '.join(paths[:3])} and so on."
                     )
+
+        if all(map(self.is_frozen, paths)):
+            raise RefusedError(
+                f"`frozen` must leave a parameter to train, got {self.frozen}, which "
+                f"match all of the {len(paths)}."
+            )
 
     def _patterns(self) -> dict[str, list[str]]:
         return {

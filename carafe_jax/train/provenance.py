@@ -105,6 +105,11 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
         raise RefusedError(
             f"{path} must hold a JSON object, got {str(content)[:40]!r}."
         )
+    sessions = content.get("sessions", [])
+    if not isinstance(sessions, list) or not all(isinstance(x, dict) for x in sessions):
+        raise RefusedError(
+            f"{path} must hold a list of sessions, got {str(sessions)[:40]!r}."
+        )
     return content
 
 

@@ -61,6 +61,12 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
         )
     if "format" not in content:
         return StoredConfig(format=1, task=None, fields=content)
+    # Format 1 has no such entry.
+    if type(content["format"]) is not int or content["format"] < FORMAT:
+        raise RefusedError(
+            f"{path} must have as its format an integer from {FORMAT} on, got "
+            f"{content['format']!r}: it is damaged."
+        )
     if content["format"] != FORMAT:
         raise RefusedError(
             f"{path} must have a format that this version reads, {FORMAT} at most, "
@@ -68,6 +74,11 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
         )
     if not isinstance(content.get("config"), dict) or "task" not in content:
         raise RefusedError(f"{path} must have the entries `task` and `config`.")
+    if not isinstance(content["task"], str | None):
+        raise RefusedError(
+            f"{path} must have a name as its task, got {content['task']!r}: it is "
+            "damaged."
+        )
     return StoredConfig(format=FORMAT, task=content["task"], fields=content["config"])
 
 
@@ -83,8 +94,8 @@ def check_config(
     The first call writes `config.json` into the folder. A folder without a checkpoint
     holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
     may differ, also where an older version stored them. Those of `may_grow` may be
-    larger than they were; `config.json` then takes the new values. A field that was not
-    stored had its default.
+    larger; a value below what the run has already done is refused by training.
+    `config.json` takes the new values. A field that was not stored had its default.
 
     Args:
       config: A dataclass.
@@ -138,7 +149,7 @@ def _refuse_differences(
     differences = []
     for name, now in sorted(fields.items()):
         before = stored.get(name)
-        if now == before or (name in growing and _is_larger(now, before)):
+        if now == before or (name in growing and _are_numbers(now, before)):
             continue
         shown = repr(before) if name in stored else "not there"
         differences.append(f"`{name}` is {now!r} but was {shown}")
@@ -150,9 +161,8 @@ def _refuse_differences(
         )
 
 
-def _is_larger(now: Any, before: Any) -> bool:
-    numbers = (int, float)
-    return isinstance(now, numbers) and isinstance(before, numbers) and now > before
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(x, int | float) and not isinstance(x, bool) for x in values)
 
 
 def _write(path: pathlib.Path, config: StoredConfig) -> None:

@@ -118,8 +118,15 @@ def test_growing_field_is_stored_with_its_new_value(tmp_path):
     assert read_config(tmp_path).fields["steps"] == 15
 
 
-@pytest.mark.parametrize("steps", [9, None])
-def test_growing_field_does_not_shrink(tmp_path, steps):
+def test_growth_can_be_taken_back(tmp_path):
+    started(Run(steps=10), tmp_path)
+    check(Run(steps=1000), tmp_path)
+    check(Run(steps=9), tmp_path)
+    assert read_config(tmp_path).fields["steps"] == 9
+
+
+@pytest.mark.parametrize("steps", [None, True])
+def test_growing_field_stays_a_number(tmp_path, steps):
     started(Run(steps=10), tmp_path)
     with pytest.raises(RefusedError, match=rf"`steps` is {steps} but was 10"):
         check(Run(steps=steps), tmp_path)
@@ -287,6 +294,8 @@ def test_field_without_a_default_that_was_not_stored_is_refused():
         ("log_every", 0),
         ("evaluate_every", 0),
         ("save_every", -5),
+        ("seed", -1),
+        ("seed", 2**32),
     ],
 )
 def test_values_that_make_no_sense_are_refused(field, value):
@@ -317,3 +326,53 @@ def test_epoch_without_a_whole_batch_is_refused():
 def test_steps_of_a_loop_in_epochs_are_not_known():
     with pytest.raises(RefusedError, match=r"must be in steps .* got 2 epochs"):
         _ = Loop(epochs=2).total_steps
+
+
+@pytest.mark.parametrize("value", [0, 1, None, "2", True, 2.0])
+def test_format_that_is_none_is_refused_as_damage(tmp_path, value):
+    content = {"format": value, "task": "toy", "config": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RefusedError, match=r"config\.json must .*: it is damaged"):
+        read_config(tmp_path)
+
+
+def test_task_that_is_no_name_is_refused_as_damage(tmp_path):
+    content = {"format": 2, "task": 5, "config": {}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(RefusedError, match=r"config\.json must .* 5: it is damaged"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("network.depth", "16", "int, got '16'"),
+        ("network.depth", True, "int, got True"),
+        ("network.depth", None, "int, got None"),
+        ("network.depth", 1.0, "int, got 1.0"),
+        ("network.kind", "c", r"Literal\['a', 'b'\], got 'c'"),
+        ("network.pictures", 3, r"Path \| None, got 3"),
+        ("network.folders", "a", r"tuple\[Path, \.\.\.\], got 'a'"),
+        ("network.factors", [["stem"]], r"tuple\[.*\], got \[\['stem'\]\]"),
+        ("network.factors", [["stem", "1"]], r"tuple\[.*\], got"),
+        ("network.layers.widths", [[1, "2"]], r"tuple\[.*\], got"),
+        ("network.layers.name", 1, r"str \| None, got 1"),
+        ("optimizer.learning_rate", "fast", "float, got 'fast'"),
+        ("steps", "10", r"int \| None, got '10'"),
+    ],
+)
+def test_stored_value_of_another_type_is_refused_by_name(
+    tmp_path, name, value, expected
+):
+    check(Run(), tmp_path)
+    fields = {**read_config(tmp_path).fields, name: value}
+    with pytest.raises(RefusedError, match=rf"must have `{name}` as {expected}"):
+        restore(Run, fields)
+
+
+def test_integers_are_restored_where_numbers_are_expected(tmp_path):
+    check(Run(), tmp_path)
+    changes = {"optimizer.learning_rate": 1, "network.factors": [["stem", 2]]}
+    run = restore(Run, {**read_config(tmp_path).fields, **changes})
+    assert run.optimizer.learning_rate == 1
+    assert run.network.factors == (("stem", 2),)

@@ -86,3 +86,14 @@ def test_function_sees_which_examples_are_valid():
 
     outputs = list(ShardedPredictor(predict)(WEIGHTS, batches(3, 2)))
     np.testing.assert_array_equal(np.concatenate(outputs), 1)
+
+
+@pytest.mark.parametrize("every", [0, -1, 2.5, True])
+def test_cadence_is_a_positive_integer(every):
+    with pytest.raises(RefusedError, match="must be a positive integer or None, got"):
+        check_evaluators([Scores(every=every)])
+
+
+def test_name_of_an_evaluator_has_no_slash():
+    with pytest.raises(RefusedError, match=r"must have no slash, .* got 'a/b'"):
+        check_evaluators([Scores(name="a/b")])

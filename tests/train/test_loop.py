@@ -1,3 +1,4 @@
+import concurrent.futures
 import csv
 import dataclasses
 import itertools
@@ -5,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import time
 import types
 from typing import Any
 
@@ -232,6 +234,11 @@ def test_restoring_leaves_a_save_that_is_running_alone(tmp_path):
     assert step == 12
     assert saving.exists()
     Checkpoints(tmp_path, best="score").close()
+    # Orbax deletes in the background.
+    for _ in range(100):
+        if not saving.exists():
+            break
+        time.sleep(0.1)
     assert not saving.exists()
 
 
@@ -292,8 +299,28 @@ def test_task_whose_evaluators_do_not_measure_the_best_is_refused(tmp_path):
     task = Regression(measures=(Scores("test", scalar="other"),))
     with pytest.raises(RefusedError, match=r"must measure 'score', .* among test"):
         run(tmp_path, task)
+    # Refused at the first evaluation, not after the last step.
     _, step = restore_trained(tmp_path, best="score", which="last")
-    assert step == loop.steps
+    assert step == loop.evaluate_every
+
+
+def test_measure_of_the_best_is_missed_once_all_evaluators_were_due(tmp_path):
+    measures = (
+        Scores("small", every=3, scalar="quick"),
+        Scores("test", every=2, scalar="other"),
+    )
+    with pytest.raises(RefusedError, match=r"got none among small, test\."):
+        run(tmp_path, Regression(measures=measures))
+    _, step = restore_trained(tmp_path, best="score", which="last")
+    assert step == 6
+
+
+def test_run_that_ended_without_its_measure_is_refused(tmp_path):
+    task = Regression(measures=(Scores("test", scalar="other"),))
+    ended = dataclasses.replace(loop, steps=4)
+    for error in ("must measure 'score'", "has ended at step 4 without"):
+        with pytest.raises(RefusedError, match=error):
+            run(tmp_path, task, loop=ended)
 
 
 def test_task_without_evaluators_is_trained(tmp_path):
@@ -384,3 +411,89 @@ def test_error_of_a_loss_that_is_not_finite_survives_pickling():
     error = pickle.loads(pickle.dumps(NotFiniteError("The loss is nan.")))
     assert isinstance(error, NotFiniteError)
     assert str(error) == "The loss is nan."
+
+
+class Measured(Scores):
+    """Returns a score that may be no number."""
+
+    score: Any = None
+
+    def evaluate(self, state):
+        return {"score": self.score}
+
+
+@pytest.mark.parametrize("score", [None, "high", np.ones(2)])
+def test_scalar_that_is_no_number_is_refused_by_name(tmp_path, score):
+    evaluator: Any = Measured()
+    evaluator.score = score
+    error = "'score' of the evaluator 'test' must be a number, got"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path, Regression(measures=(evaluator,)))
+
+
+def test_scalar_may_be_an_array_of_one_number(tmp_path):
+    evaluator: Any = Measured()
+    evaluator.score = jax.numpy.ones(())
+    outcome = run(tmp_path, Regression(measures=(evaluator,)))
+    assert outcome.scalars == {"score": 1.0}
+
+
+class Sheets(Scores):
+    """Draws given pictures."""
+
+    pictures: Any = None
+
+    def draw(self, state):
+        return self.pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "picture"),
+    [
+        ("a/b", np.zeros((2, 3, 3), np.uint8)),
+        ("a", np.zeros((2, 3, 3), np.float32)),
+        ("a", np.zeros((2, 3), np.uint8)),
+        ("a", np.zeros((2, 3, 4), np.uint8)),
+    ],
+)
+def test_picture_that_is_none_is_refused_by_name(tmp_path, name, picture):
+    evaluator = Sheets()
+    evaluator.pictures = {name: picture}
+    error = f"The picture '{name}' of the evaluator 'test' must"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path, Regression(measures=(evaluator,)))
+
+
+def test_picture_may_be_an_array_of_jax(tmp_path):
+    evaluator = Sheets()
+    evaluator.pictures = {"a": jax.numpy.zeros((2, 3, 3), jax.numpy.uint8)}
+    run(tmp_path, Regression(measures=(evaluator,)))
+    assert (tmp_path / "pictures" / "test_a_0000012.png").exists()
+
+
+def test_run_off_the_main_thread_notes_no_signal(tmp_path):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        outcome = pool.submit(run, tmp_path).result()
+    assert int(outcome.state.step) == loop.steps
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "step,split,name,value\nx,train,loss,1\n",
+        "step,split,name,value\n4,train\n",
+        "step,split,name,value\n4,train,loss,high\n",
+        "step,split,name,value\n4,train,loss,1,2\n",
+        "a,b\n1,2\n",
+        "\xff",
+    ],
+)
+def test_damaged_scalars_are_refused(tmp_path, text):
+    path = tmp_path / "scalars.csv"
+    path.write_bytes(text.encode("latin-1"))
+    if text == "\xff":
+        path.write_bytes(b"step,split,name,value\n4,\xff,loss,1\n")
+    error = r"scalars\.csv is damaged \(.*\): delete or mend it"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    assert path.read_bytes()

@@ -12,6 +12,8 @@ from carafe_jax.train import SGD, Adam
     [
         (Adam, "learning_rate", 0.0),
         (Adam, "learning_rate", float("nan")),
+        (Adam, "learning_rate", float("inf")),
+        (SGD, "learning_rate", float("inf")),
         (Adam, "clip_norm", -1.0),
         (Adam, "clip_norm", float("nan")),
         (Adam, "warmup_steps", -1),

@@ -193,3 +193,21 @@ def test_learning_rates_have_a_name_for_each_group():
 def test_learning_rates_of_several_optimizers_have_their_names():
     rates = joint_learning_rates({"a": adam(), "b": plain()}, 10)
     assert list(rates) == ["a/learning_rate", "b/learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("frozen", ("",)),
+        ("rate_factors", (("", 0.1),)),
+        ("weight_decays", (("", 0.0),)),
+    ],
+)
+def test_empty_pattern_is_refused(field, value):
+    with pytest.raises(RefusedError, match=f"`{field}` must hold no empty pattern"):
+        plain(**{field: value})
+
+
+def test_nothing_left_to_train_is_refused():
+    with pytest.raises(RefusedError, match="`frozen` must leave a parameter to train"):
+        updates(plain(frozen=(".",)))

@@ -132,3 +132,11 @@ def test_damaged_file_is_refused_by_name(tmp_path, text):
 
 def test_folder_without_a_file_has_an_empty_provenance(tmp_path):
     assert read_provenance(tmp_path) == {}
+
+
+@pytest.mark.parametrize("sessions", [3, "a", {}, [3]])
+def test_sessions_that_are_no_list_are_refused(tmp_path, sessions):
+    content = {"steps": 8, "seconds": 1, "sessions": sessions}
+    (tmp_path / "provenance.json").write_text(json.dumps(content))
+    with pytest.raises(RefusedError, match=r"provenance\.json must hold a list of"):
+        session(tmp_path, start=8, end=None)

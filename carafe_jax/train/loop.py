@@ -104,7 +104,7 @@ def train(
     Raises:
       RefusedError: The folder has a checkpoint from after the last step, `weights` do
         not fit at all, or no evaluator measures `task.best`: after the first evaluation
-        by all of them, or at once where the run had ended without its measure.
+        by all of them.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     began = time.perf_counter()
@@ -180,12 +180,6 @@ class _Run:
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
         loop, total = self.loop, self.loop.total_steps
-        if start == total and self.evaluators and self.checkpoints.best_step is None:
-            raise RefusedError(
-                f"The run in {self.checkpoints.workdir} has ended at step {total} "
-                f"without a checkpoint that {self.best!r} was measured of. Train it "
-                "further, with an evaluator that measures it."
-            )
         step, alone = start, jax.process_count() == 1
         with noted_interruption() as interruption:
             while True:

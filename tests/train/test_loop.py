@@ -315,14 +315,6 @@ def test_measure_of_the_best_is_missed_once_all_evaluators_were_due(tmp_path):
     assert step == 6
 
 
-def test_run_that_ended_without_its_measure_is_refused(tmp_path):
-    task = Regression(measures=(Scores("test", scalar="other"),))
-    ended = dataclasses.replace(loop, steps=4)
-    for error in ("must measure 'score'", "has ended at step 4 without"):
-        with pytest.raises(RefusedError, match=error):
-            run(tmp_path, task, loop=ended)
-
-
 def test_task_without_evaluators_is_trained(tmp_path):
     assert run(tmp_path, Regression(measures=())).scalars is None
     _, step = restore_trained(tmp_path, best="score", which="last")

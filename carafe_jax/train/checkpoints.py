@@ -223,7 +223,8 @@ def restore_trained(
             step = found[which]
             if step is not None:
                 return checkpoints.restore_variables(step=step), step
-    has = "none" if found["last"] is None else "only the last one"
+    last = "only the last one, as it was not evaluated yet: `which` 'last' takes it"
+    has = "none" if found["last"] is None else last
     raise RefusedError(
         f"`{argument}` must have a {which} checkpoint, got {str(workdir)!r}, which has "
         f"{has}."

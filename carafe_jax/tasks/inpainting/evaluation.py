@@ -126,7 +126,8 @@ def evaluate(
     }
     text = json.dumps(provenance, indent=2) + "\n"
     (output / "provenance.json").write_text(text)
-    title = f"{len(examples)} test pictures of {data.source}, step {trained.step}"
+    photographs = f"{len(examples.chosen)} test photographs of {data.source}"
+    title = f"{len(examples)} crops of {photographs}, step {trained.step}"
     console.print(draw_table(measured.means(), COLUMNS, title=title, label="method"))
     console.print(measured.draw_by_hole())
     console.print(Text(f"Tables and pictures: {output}"), soft_wrap=True)

@@ -1,5 +1,6 @@
 """Settings of all tests, and of the processes that they start."""
 
+import logging
 import os
 import subprocess
 
@@ -62,3 +63,13 @@ def _refuse_process(self: object, args: object, *_: object, **__: object) -> Non
         f"A test that starts a process must be marked `slow`, got {args}. Start it by "
         "`tests/subprocesses.py`."
     )
+
+
+@pytest.fixture(autouse=True)
+def close_log_handlers():
+    """Remove the handlers of a command, whose console ends with its test."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler).__name__ in ("StreamHandler", "RichHandler"):
+            root.removeHandler(handler)

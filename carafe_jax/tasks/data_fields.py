@@ -1,6 +1,9 @@
-"""Fields that the data of tasks share, with their checks."""
+"""Fields that the data of tasks share: their checks, and batches by them."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from carafe_jax.arguments import (
     check_between_0_and_1,
@@ -8,7 +11,13 @@ from carafe_jax.arguments import (
     check_positive,
     check_seed,
 )
-from carafe_jax.data import BatchOptions, ProcessShard
+from carafe_jax.data import (
+    BatchIterator,
+    BatchOptions,
+    ProcessShard,
+    batches_of_all,
+    endless_batches,
+)
 
 
 @runtime_checkable
@@ -76,8 +85,72 @@ def check_image_data(data: ImageDataFields) -> None:
     check_not_negative("prefetch_batches", data.prefetch_batches)
 
 
-def batch_options(data: ImageDataFields) -> BatchOptions:
-    """Return the options for making batches ahead."""
+def training_iterator(
+    example: Callable[[int, np.random.Generator], Any],
+    data: ImageDataFields,
+    *,
+    count: int,
+    visits: int = 1,
+    process_index: int,
+    process_count: int,
+) -> "BatchIterator[Any]":
+    """Iterate without end over this process's part of training batches.
+
+    Args:
+      example: Returns a random example of an index.
+      data: Size of a batch, seed, and options for making batches ahead.
+      count: Indices.
+      visits: Examples of each index in an epoch.
+      process_index: Index of this process, as `jax.process_index()`.
+      process_count: Number of processes, as `jax.process_count()`.
+
+    Raises:
+      RefusedError: The batch cannot be split evenly among the processes.
+    """
+    return endless_batches(
+        example,
+        count=count,
+        visits=visits,
+        seed=data.seed,
+        shard=_shard(data, None, process_index, process_count),
+        options=_options(data),
+    )
+
+
+def evaluation_iterator(
+    example: Callable[[int], Any],
+    data: ImageDataFields,
+    *,
+    blank: Any,
+    count: int,
+    batch_size: int | None,
+    process_index: int,
+    process_count: int,
+) -> "BatchIterator[Any]":
+    """Iterate once over this process's part of the batches of all examples.
+
+    Args:
+      example: Returns the example of an index.
+      data: Size of a batch, and options for making batches ahead.
+      blank: An example that is not valid, to pad the last batch with.
+      count: Indices.
+      batch_size: In the place of that of `data`; over all processes together.
+      process_index: Index of this process, as `jax.process_index()`.
+      process_count: Number of processes, as `jax.process_count()`.
+
+    Raises:
+      RefusedError: The batch cannot be split evenly among the processes.
+    """
+    return batches_of_all(
+        example,
+        blank=blank,
+        count=count,
+        shard=_shard(data, batch_size, process_index, process_count),
+        options=_options(data),
+    )
+
+
+def _options(data: ImageDataFields) -> BatchOptions:
     return BatchOptions(
         threads=data.read_threads,
         prefetch_batches=data.prefetch_batches,
@@ -85,24 +158,9 @@ def batch_options(data: ImageDataFields) -> BatchOptions:
     )
 
 
-def process_shard(
-    data: DataFields,
-    *,
-    batch_size: int | None = None,
-    process_index: int,
-    process_count: int,
+def _shard(
+    data: DataFields, batch_size: int | None, process_index: int, process_count: int
 ) -> ProcessShard:
-    """Return the shard of each batch that a process makes.
-
-    Args:
-      data: Its `batch_size` is the default.
-      batch_size: Examples in a batch, over all processes together.
-      process_index: Index of the process, as `jax.process_index()`.
-      process_count: Number of processes, as `jax.process_count()`.
-
-    Raises:
-      RefusedError: The batch cannot be split evenly among the processes.
-    """
     return ProcessShard(
         batch_size=data.batch_size if batch_size is None else batch_size,
         process_index=process_index,

@@ -108,7 +108,7 @@ def train_step(variables, state, batch):
     """Make one step; return the loss beside what has changed."""
 
     def loss(variables):
-        predicted = network.apply(variables, **batch).predicted
+        predicted = network.apply(variables, batch["image"], batch["mask"]).predicted
         hole = masked_l1(predicted, batch["image"], mask=batch["mask"])
         given = masked_l1(predicted, batch["image"], mask=1 - batch["mask"])
         return 6 * hole + given
@@ -121,7 +121,9 @@ def train_step(variables, state, batch):
 @jax.jit
 def fill(variables, batch):
     """Fill the holes; the given pixels stay as they are. Images in [0, 1]."""
-    return to_unit_range(network.apply(variables, **batch).composed)
+    return to_unit_range(
+        network.apply(variables, batch["image"], batch["mask"]).composed
+    )
 
 
 losses = []

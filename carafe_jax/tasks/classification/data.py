@@ -14,18 +14,16 @@ from carafe_jax.data import (
     LabelledImages,
     Split,
     UnreadableImages,
-    batches_of_all,
     decode_box,
     decode_centre,
-    endless_batches,
     open_labelled_images,
     random_box,
     upright_size,
 )
 from carafe_jax.tasks.data_fields import (
-    batch_options,
     check_image_data,
-    process_shard,
+    evaluation_iterator,
+    training_iterator,
 )
 from carafe_jax.train import changes_no_number
 
@@ -168,37 +166,29 @@ class ClassificationDataset:
 
     Every iterator over a split shares its list of files and its count of unreadable
     images: each of them is reported once in a process.
+
+    Raises:
+      RefusedError: On the first use of a split, if the source cannot be used (see
+        `open_labelled_images`).
     """
 
     data: ClassificationData
 
     @functools.cached_property
     def training(self) -> TrainingExamples:
-        """Examples to train on.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_labelled_images`).
-        """
+        """Examples to train on."""
         images, unreadable = self._open("train")
         return TrainingExamples(self.data, images, unreadable)
 
     @functools.cached_property
     def held_out(self) -> HeldOutExamples:
-        """Examples to evaluate on.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_labelled_images`).
-        """
+        """Examples to evaluate on."""
         images, unreadable = self._open("test")
         return HeldOutExamples(self.data, images, unreadable)
 
     @property
     def contents(self) -> SourceContents:
-        """Classes and number of images; no image is read.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_labelled_images`).
-        """
+        """Classes and number of images; no image is read."""
         classes = self.training.images.classes
         return SourceContents(classes, len(self.training), len(self.held_out))
 
@@ -227,15 +217,12 @@ class ClassificationDataset:
           TooManyUnreadableImagesError: Later, more than `unreadable_limit` images are
             unreadable.
         """
-        shard = process_shard(
-            self.data, process_index=process_index, process_count=process_count
-        )
-        return endless_batches(
+        return training_iterator(
             self.training,
+            self.data,
             count=len(self.training),
-            seed=self.data.seed,
-            shard=shard,
-            options=batch_options(self.data),
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def evaluation_batches(
@@ -263,18 +250,14 @@ class ClassificationDataset:
           RefusedError: As by `training_batches`.
           TooManyUnreadableImagesError: As by `training_batches`.
         """
-        shard = process_shard(
+        return evaluation_iterator(
+            self.held_out.__getitem__,
             self.data,
+            blank=_blank(self.data.image_size),
+            count=len(self.held_out),
             batch_size=batch_size,
             process_index=process_index,
             process_count=process_count,
-        )
-        return batches_of_all(
-            self.held_out.__getitem__,
-            blank=_blank(self.data.image_size),
-            count=len(self.held_out),
-            shard=shard,
-            options=batch_options(self.data),
         )
 
     def _open(self, split: Split) -> tuple[LabelledImages, UnreadableImages]:

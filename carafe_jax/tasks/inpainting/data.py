@@ -23,8 +23,6 @@ from carafe_jax.data import (
     PhotographsTooSmallError,
     Split,
     UnreadableImages,
-    batches_of_all,
-    endless_batches,
     free_form_hole,
     open_photographs,
     random_crop,
@@ -32,9 +30,9 @@ from carafe_jax.data import (
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import (
-    batch_options,
     check_image_data,
-    process_shard,
+    evaluation_iterator,
+    training_iterator,
 )
 from carafe_jax.train import changes_no_number
 
@@ -190,27 +188,23 @@ class InpaintingDataset:
 
     Every iterator over a split shares its decoded photographs and its count of
     unreadable ones: each of them is reported once in a process.
+
+    Raises:
+      RefusedError: On the first use of a split, if the source cannot be used (see
+        `open_photographs`).
     """
 
     data: InpaintingData
 
     @functools.cached_property
     def training(self) -> TrainingExamples:
-        """Examples to train on.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_photographs`).
-        """
+        """Examples to train on."""
         photographs, unreadable = self._open("train")
         return TrainingExamples(self.data, photographs, unreadable)
 
     @functools.cached_property
     def held_out(self) -> HeldOutExamples:
-        """Examples to evaluate on: dicts of `image`, `mask` and `valid`.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_photographs`).
-        """
+        """Examples to evaluate on: dicts of `image`, `mask` and `valid`."""
         photographs, unreadable = self._open("test")
         count = min(len(photographs), self.data.test_photographs or len(photographs))
         chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
@@ -218,11 +212,7 @@ class InpaintingDataset:
 
     @property
     def contents(self) -> SourceContents:
-        """Number of photographs; none of a folder is read.
-
-        Raises:
-          RefusedError: The source cannot be used (see `open_photographs`).
-        """
+        """Number of photographs; none of a folder is read."""
         return SourceContents(len(self.training), len(self.held_out.photographs))
 
     def training_batches(
@@ -252,16 +242,13 @@ class InpaintingDataset:
           TooManyUnreadableImagesError: Later, more than `unreadable_limit` photographs
             are unreadable.
         """
-        shard = process_shard(
-            self.data, process_index=process_index, process_count=process_count
-        )
-        return endless_batches(
+        return training_iterator(
             self.training,
+            self.data,
             count=len(self.training),
             visits=math.ceil(_VISITS_IN_AN_EPOCH / len(self.training)),
-            seed=self.data.seed,
-            shard=shard,
-            options=batch_options(self.data),
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def evaluation_batches(
@@ -290,18 +277,14 @@ class InpaintingDataset:
           RefusedError: As by `training_batches`.
           TooManyUnreadableImagesError: As by `training_batches`.
         """
-        shard = process_shard(
+        return evaluation_iterator(
+            self.held_out.__getitem__,
             self.data,
+            blank=_blank(self.data.crop_size),
+            count=len(self.held_out),
             batch_size=batch_size,
             process_index=process_index,
             process_count=process_count,
-        )
-        return batches_of_all(
-            self.held_out.__getitem__,
-            blank=_blank(self.data.crop_size),
-            count=len(self.held_out),
-            shard=shard,
-            options=batch_options(self.data),
         )
 
     def _open(self, split: Split) -> tuple[Photographs, UnreadableImages]:

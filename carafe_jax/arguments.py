@@ -29,6 +29,11 @@ def check_positive(name: str, value: Number) -> None:
     check(name, value, "be positive", holds=value > 0)
 
 
+def check_count(name: str, value: Number) -> None:
+    """Refuse numbers below one."""
+    check(name, value, "be positive", holds=value >= 1)
+
+
 def check_not_negative(name: str, value: Number) -> None:
     """Refuse numbers below zero."""
     check(name, value, "not be negative", holds=value >= 0)

@@ -16,6 +16,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.data import UNREADABLE, list_images
 from carafe_jax.errors import RefusedError
@@ -44,8 +45,7 @@ class Classify:
     """CSV file to write."""
 
     def __post_init__(self) -> None:
-        if self.classes < 1:
-            raise RefusedError(f"`classes` must be positive, got {self.classes}.")
+        check_count("classes", self.classes)
         if self.output.is_dir():
             raise RefusedError(
                 f"`output` must be a file, got the folder {str(self.output)!r}."

@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import tyro
 from rich.console import Console
 
+from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
@@ -40,8 +41,7 @@ class Evaluate:
     """Options of inpainting runs alone."""
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise RefusedError(f"`batch_size` must be positive, got {self.batch_size}.")
+        check_count("batch_size", self.batch_size)
 
 
 def run_verb(args: list[str]) -> NoReturn:

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
+from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
 from carafe_jax.data import UNREADABLE
-from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import load
 from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job, write_filled
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
@@ -57,8 +57,7 @@ class Fill:
     where folders are filled."""
 
     def __post_init__(self) -> None:
-        if self.grow < 0:
-            raise RefusedError(f"`grow` must not be negative, got {self.grow}.")
+        check_not_negative("grow", self.grow)
         check_filling(reach=self.reach, longest_side=self.longest_side)
 
 

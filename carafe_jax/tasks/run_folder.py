@@ -11,6 +11,7 @@ from carafe_jax.train import (
     StoredConfig,
     Variables,
     check_config,
+    has_checkpoints,
     read_config,
     restore,
     restore_trained,
@@ -72,11 +73,6 @@ def starting_weights(start: Start) -> Callable[[], Variables] | None:
         return restore_trained(model, best=best, which=which, argument=argument)[0]
 
     return load
-
-
-def has_checkpoints(workdir: pathlib.Path) -> bool:
-    """Return whether a folder holds a run that can be resumed."""
-    return any((workdir / "checkpoints").glob("[0-9]*"))
 
 
 def check_run(config: RunConfig) -> None:

@@ -31,6 +31,7 @@ from carafe_jax.train.start import load_weights as load_weights
 from carafe_jax.train.state import TrainState as TrainState
 from carafe_jax.train.stored_config import StoredConfig as StoredConfig
 from carafe_jax.train.stored_config import check_config as check_config
+from carafe_jax.train.stored_config import has_checkpoints as has_checkpoints
 from carafe_jax.train.stored_config import read_config as read_config
 from carafe_jax.train.task import Auxiliary as Auxiliary
 from carafe_jax.train.task import Batches as Batches
@@ -64,6 +65,7 @@ __all__ = [
     "changes_no_number",
     "check_config",
     "freeze_parameters",
+    "has_checkpoints",
     "is_first",
     "join_processes",
     "joint_learning_rates",

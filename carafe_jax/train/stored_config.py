@@ -82,6 +82,11 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
     return StoredConfig(format=FORMAT, task=content["task"], fields=content["config"])
 
 
+def has_checkpoints(workdir: pathlib.Path) -> bool:
+    """Return whether a folder holds a run that can be resumed."""
+    return any((workdir / "checkpoints").glob("[0-9]*"))
+
+
 def check_config(
     config: Any,
     *,
@@ -113,7 +118,7 @@ def check_config(
     path = workdir / "config.json"
     flat = flatten(config)
     new = StoredConfig(format=FORMAT, task=task, fields=flat)
-    if not path.exists() or not any((workdir / "checkpoints").glob("[0-9]*")):
+    if not path.exists() or not has_checkpoints(workdir):
         _write(path, new)
         return
     found = read_config(workdir)

@@ -4,8 +4,7 @@ import json
 import pathlib
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.run_folder import has_checkpoints
-from carafe_jax.train import is_first
+from carafe_jax.train import has_checkpoints, is_first
 
 _NAME = "classes.json"
 

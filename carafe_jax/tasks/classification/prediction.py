@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num, UInt8
 from PIL import Image
 
+from carafe_jax.arguments import check_count
 from carafe_jax.data import decode_centre
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models import Classifier
@@ -79,8 +80,7 @@ class TrainedClassifier:
           RefusedError: `count` is not positive.
           OSError, ValueError: As by `read`.
         """
-        if count < 1:
-            raise RefusedError(f"`count` must be positive, got {count}.")
+        check_count("count", count)
         pixels = jnp.asarray(self.read(image)[None])
         probabilities = np.asarray(self._probabilities(pixels)[0])
         best = probabilities.argsort()[::-1][:count]

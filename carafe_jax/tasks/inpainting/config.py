@@ -5,8 +5,8 @@ import pathlib
 
 import optax
 
+from carafe_jax.arguments import check_count
 from carafe_jax.data import FreeFormHoles
-from carafe_jax.errors import RefusedError
 from carafe_jax.models import GlobalLocalConfig, PatchGANConfig, UNetConfig
 from carafe_jax.tasks.inpainting.adversarial_task import (
     NETWORKS,
@@ -51,7 +51,7 @@ class InpaintingRun(RunConfig):
     """Pictures in samples.png."""
 
     def __post_init__(self) -> None:
-        _check_rows(self.sample_rows)
+        check_count("sample_rows", self.sample_rows)
 
     @property
     def network_name(self) -> str:
@@ -138,7 +138,7 @@ class AdversarialInpaintingRun(RunConfig):
     """Pictures in samples.png."""
 
     def __post_init__(self) -> None:
-        _check_rows(self.sample_rows)
+        check_count("sample_rows", self.sample_rows)
 
     @property
     def network_name(self) -> str:
@@ -156,8 +156,3 @@ class AdversarialInpaintingRun(RunConfig):
             network_name=self.network_name,
             sample_rows=self.sample_rows,
         )
-
-
-def _check_rows(rows: int) -> None:
-    if rows < 1:
-        raise RefusedError(f"`sample_rows` must be positive, got {rows}.")

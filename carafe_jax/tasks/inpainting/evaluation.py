@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from rich.console import Console
 from rich.text import Text
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check_count, check_positive
 from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
@@ -64,12 +64,8 @@ class EvaluationOptions:
     """Pictures in samples.png."""
 
     def __post_init__(self) -> None:
-        if not self.radius > 0:
-            raise RefusedError(f"`radius` must be positive, got {self.radius}.")
-        if self.sample_rows < 1:
-            raise RefusedError(
-                f"`sample_rows` must be positive, got {self.sample_rows}."
-            )
+        check_positive("radius", self.radius)
+        check_count("sample_rows", self.sample_rows)
 
     def applied_to(self, data: InpaintingData, source: str | None) -> InpaintingData:
         """Return a run's data with what is given here in the place of its values."""

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 from scipy import ndimage
 
+from carafe_jax.arguments import check_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from carafe_jax.tasks.inpainting.filler import Fill, Filler
@@ -87,8 +88,8 @@ class TrainedInpainter:
 def check_filling(*, reach: int | None, longest_side: int) -> None:
     """Refuse numbers that no photograph can be filled by."""
     for name, value in {"reach": reach, "longest_side": longest_side}.items():
-        if value is not None and value < 1:
-            raise RefusedError(f"`{name}` must be positive, got {value}.")
+        if value is not None:
+            check_count(name, value)
 
 
 def _check_photograph(photograph: np.ndarray, hole: np.ndarray) -> None:

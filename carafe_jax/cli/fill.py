@@ -17,11 +17,13 @@ from rich.text import Text
 
 from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
-from carafe_jax.data import UNREADABLE
+from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting import load
-from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job, write_filled
+from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
+from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
+from carafe_jax.texts import printable
 from carafe_jax.train import CheckpointChoice
 
 
@@ -35,14 +37,16 @@ class Fill:
     """Picture of the same size that shows the hole; or a folder with one for each
     photograph, of the same name but for its ending."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """PNG file to write; of a folder, a folder."""
+    """PNG file to write, with the channels, bits and colour profile of the photograph;
+    of a folder, a folder."""
     model: pathlib.Path
     """Folder of the run that trained the network. `carafe-jax train inpainting` makes
     one in minutes, in runs/inpainting."""
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by PSNR in the hole, or the last."""
     hole: HoleColour = "white"
-    """What marks the hole in a mask."""
+    """What marks the hole in a mask, from half brightness or opacity on: a colour; or
+    where the mask is transparent, or opaque, whatever the colour."""
     grow: int = 0
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None
@@ -78,16 +82,19 @@ def main(config: Fill, console: Console) -> int:
     for job in track(waiting, description="filling", console=console):
         try:
             photo, hole = read_job(job, colour=config.hole, grow=config.grow)
-        except UNREADABLE as error:
+            pixels = trained.fill(
+                photo.pixels,
+                hole,
+                reach=config.reach,
+                longest_side=config.longest_side,
+            )
+            write_photograph(job.output, dataclasses.replace(photo, pixels=pixels))
+        except (RefusedError, MissingExtraError) as error:
             problems[job.photo] = str(error)
             continue
-        pixels = trained.fill(
-            photo, hole, reach=config.reach, longest_side=config.longest_side
-        )
-        write_filled(job, pixels)
         filled += 1
     for path, reason in problems.items():
-        console.print(Text(f"Not filled: {path}: {reason}"), soft_wrap=True)
+        _show(console, f"Not filled: {path}: {reason}")
     summary = f"Filled by {trained.name}, step {trained.step}: {filled}"
     if skipped := len(jobs) - len(waiting):
         summary += f"; skipped, as their files exist: {skipped}"
@@ -95,5 +102,9 @@ def main(config: Fill, console: Console) -> int:
         summary += f"; not filled: {len(problems)}"
     if filled or skipped:
         summary += f". In {config.output}"
-    console.print(Text(summary), soft_wrap=True)
+    _show(console, summary)
     return 1 if problems else 0
+
+
+def _show(console: Console, line: str) -> None:
+    console.print(Text(printable(line)), soft_wrap=True)

@@ -4,13 +4,16 @@ import dataclasses
 import pathlib
 
 import numpy as np
-from jaxtyping import Bool, UInt8
-from PIL import Image
+from jaxtyping import Bool
 
-from carafe_jax.data import decode_photograph, list_images
+from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import check_new
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
+from carafe_jax.tasks.inpainting.photograph_files import (
+    PhotographFile,
+    read_photograph,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,16 +58,13 @@ def find_jobs(
             "`output` must be a file that ends in .png, which keeps every pixel, got "
             f"{str(output)!r}."
         )
-    if output.exists() and not overwrite:
-        raise RefusedError(
-            f"`output` must not exist, got {str(output)!r}; --overwrite writes over it."
-        )
+    check_new("output", output, overwrite=overwrite)
     return [FillJob(photo, mask, output)], {}
 
 
 def read_job(
     job: FillJob, *, colour: HoleColour, grow: int
-) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+) -> tuple[PhotographFile, Bool[np.ndarray, "h w"]]:
     """Read a photograph and its hole.
 
     Args:
@@ -73,28 +73,21 @@ def read_job(
       grow: Pixels by which the hole is made wider on each side.
 
     Returns:
-      RGB in [0, 255], and True in the hole.
+      The photograph, and True in the hole.
 
     Raises:
-      RefusedError: The mask shows no hole, or has another size than the photograph.
-      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) A file cannot
-        be read.
+      RefusedError: A file cannot be read, the mask shows no hole or has another size
+        than the photograph, or the photograph could not be written as it is.
+      MissingExtraError: Reading the photograph needs OpenCV.
     """
-    photo = decode_photograph(job.photo)
+    photo = read_photograph(job.photo)
     hole = read_hole(job.mask, colour=colour, grow=grow)
-    if hole.shape != photo.shape[:2]:
+    if hole.shape != photo.pixels.shape[:2]:
         raise RefusedError(
-            f"the mask must be as large as the photograph, {_size(photo)}, "
+            f"the mask must be as large as the photograph, {_size(photo.pixels)}, "
             f"got {_size(hole)}"
         )
     return photo, hole
-
-
-def write_filled(job: FillJob, filled: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write a filled photograph as PNG, with its colour profile."""
-    profile = _colour_profile(job.photo)
-    with write_whole(job.output) as partial:
-        Image.fromarray(filled).save(partial, format="png", icc_profile=profile)
 
 
 def _pair_folders(
@@ -136,9 +129,3 @@ def _by_stem(folder: pathlib.Path, argument: str) -> dict[str, list[pathlib.Path
 
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[1]} x {array.shape[0]}"
-
-
-def _colour_profile(path: pathlib.Path) -> bytes | None:
-    """Read what the numbers of an RGB file mean; those of others were converted."""
-    with Image.open(path) as file:
-        return file.info.get("icc_profile") if file.mode.startswith("RGB") else None

@@ -1,18 +1,31 @@
 """Reads where the hole is from pictures that people draw."""
 
+import logging
 import pathlib
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool
-from PIL import Image, ImageFilter, ImageOps
+from jaxtyping import Bool, UInt8
+from PIL import Image, ImageFilter
 
-from carafe_jax.data import to_rgb
+from carafe_jax.data import open_image, to_rgb, upright
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.photograph_files import refuse_several
+from carafe_jax.texts import percent, printable
 
-HoleColour = Literal["white", "black", "transparent"]
+HoleColour = Literal["white", "black", "transparent", "opaque"]
 
-_MOST_GREY = 0.05
+_HALF = 128  # The least value that counts as white or opaque, of 255.
+_NEAR = 24  # A value this near to black or white is one of the two.
+_LEAST_PLAIN = 0.3  # Of a mask. Most photographs have less of black and white.
+_MOST_HOLE = 0.9
+_OPPOSITE: dict[HoleColour, HoleColour] = {
+    "white": "black",
+    "black": "white",
+    "transparent": "opaque",
+    "opaque": "transparent",
+}
+_logger = logging.getLogger(__name__)
 
 
 def read_hole(
@@ -20,31 +33,32 @@ def read_hole(
 ) -> Bool[np.ndarray, "h w"]:
     """Read where the hole is from a picture that shows it.
 
+    Values from 128 of 255 on are white or opaque, those below are black or transparent,
+    so that soft edges part in their middle. In a picture with transparent pixels, white
+    and black are looked for in what is painted: transparent pixels are neither.
+
     Args:
-      path: Image file.
-      colour: How the picture shows the hole. White and black part at half brightness,
-        transparent and opaque at half opacity.
+      path: Image file, in colour, grey, of 1 or 16 bits. Brightness is that of ITU-R
+        BT.601.
+      colour: What shows the hole: white or black; or, in a picture with transparent
+        pixels, those pixels or the opaque ones, whatever their colour.
       grow: Pixels by which the hole is made wider on each side, corners included.
 
     Returns:
-      True in the hole.
+      True in the hole. A hole of more than nine tenths is logged as a warning.
 
     Raises:
-      RefusedError: The picture does not show a hole in this colour, leaves no pixel, or
-        is no mask: more than a twentieth of it is neither near black nor near white.
-      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file cannot
-        be read.
+      RefusedError: The file cannot be read, or holds several pictures. The picture
+        does not show a hole in this colour, or leaves no pixel. It is no mask: less
+        than three tenths of it are within 24 of black or white.
     """
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file)
-        values = _opacity(image) if colour == "transparent" else _brightness(image)
-    hole = values >= 128 if colour == "white" else values < 128
-    if not hole.any():
-        raise RefusedError(
-            f"the mask must show a hole in {colour}, got none: its "
-            f"{'opacity' if colour == 'transparent' else 'brightness'} goes from "
-            f"{values.min()} to {values.max()} of 255"
-        )
+    with open_image(path) as file:
+        refuse_several(file)
+        image = upright(file)
+    layered = image.has_transparency_data and bool((_opacity(image) < 255).any())
+    hole = _painted(image, colour, layered=layered)
+    if hole.mean() > _MOST_HOLE:
+        _warn_of_much(path, hole, colour=colour, layered=layered)
     if grow:
         grown = (
             Image.fromarray(hole)
@@ -60,26 +74,97 @@ def read_hole(
     return hole
 
 
-def _opacity(image: Image.Image) -> np.ndarray:
-    if not image.has_transparency_data:
+def _painted(
+    image: Image.Image, colour: HoleColour, *, layered: bool
+) -> Bool[np.ndarray, "h w"]:
+    """Return where a mask has a colour; it is so somewhere."""
+    if colour in ("transparent", "opaque"):
+        if not layered:
+            raise RefusedError(
+                f"the mask must have transparent pixels for {_a(colour)} hole, got none"
+            )
+        opaque = _opacity(image) >= _HALF
+        hole = opaque if colour == "opaque" else ~opaque
+        if not hole.any():
+            raise RefusedError(f"the mask must show {_a(colour)} hole, got none")
+        return hole
+    values = _brightness(image, behind="black" if colour == "white" else "white")
+    hole = values >= _HALF if colour == "white" else values < _HALF
+    shown = values
+    if layered:
+        visible = _opacity(image) >= _HALF
+        # Of the paint itself, or its soft edges would count as grey.
+        shown = np.asarray(image.convert("RGBA").convert("RGB").convert("L"))[visible]
+        if shown.size and not (hole.any() and _is_plain(shown)):
+            raise RefusedError(_words_on_a_layer(colour, shown, visible))
+    if not hole.any():
         raise RefusedError(
-            "the mask must have transparent pixels for a transparent hole, got "
-            f"an image of mode {image.mode}"
+            f"the mask must show a hole in {colour}, got none: its brightness goes "
+            f"from {values.min()} to {values.max()} of 255"
         )
+    if not _is_plain(shown):
+        raise RefusedError(
+            "the mask must be black and white but for soft edges, got only "
+            f"{percent(_plain(shown))} of it near one of them: is it a photograph?"
+        )
+    return hole
+
+
+def _plain(values: UInt8[np.ndarray, "*n"]) -> float:
+    """Return the fraction of values that are near black or white."""
+    return float(np.mean((values <= _NEAR) | (values >= 255 - _NEAR)))
+
+
+def _is_plain(values: UInt8[np.ndarray, "*n"]) -> bool:
+    return _plain(values) >= _LEAST_PLAIN
+
+
+def _words_on_a_layer(
+    colour: HoleColour, values: np.ndarray, visible: Bool[np.ndarray, "h w"]
+) -> str:
+    """Return why paint on a transparent layer shows no hole, and what would."""
+    painted = percent(visible.mean())
+    text = f"the mask must show a hole in {colour}"
+    low, high = np.percentile(values, (5, 95))
+    if high - low <= 2 * _NEAR:
+        return (
+            f"{text}, got paint of brightness {np.median(values):.0f} of 255 on a "
+            "transparent layer. Of any colour, with --hole opaque the hole is what is "
+            f"painted: {painted} of the picture"
+        )
+    return (
+        f"{text}, got a picture of many colours that is transparent in places. With "
+        f"--hole opaque the hole is the {painted} that can be seen, with --hole "
+        f"transparent the other {percent(1 - visible.mean())}"
+    )
+
+
+def _warn_of_much(
+    path: pathlib.Path, hole: np.ndarray, *, colour: HoleColour, layered: bool
+) -> None:
+    opposite = _OPPOSITE[colour]
+    if layered and colour != "transparent":
+        opposite = "transparent"
+    _logger.warning(
+        "%s: %s of it are hole. If that is the wrong part, use --hole %s.",
+        printable(path),
+        percent(hole.mean()),
+        opposite,
+    )
+
+
+def _opacity(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
     return np.asarray(image.convert("RGBA"))[..., 3]
 
 
-def _brightness(image: Image.Image) -> np.ndarray:
-    if image.has_transparency_data and (_opacity(image) < 255).any():
-        raise RefusedError(
-            "the mask must be opaque for a white or black hole, got transparent "
-            "pixels: is the hole transparent?"
-        )
-    values = np.asarray(to_rgb(image).convert("L"))
-    grey = np.mean((values >= 64) & (values < 192))
-    if grey > _MOST_GREY:
-        raise RefusedError(
-            f"the mask must be black and white, at most {_MOST_GREY:.0%} of it grey, "
-            f"got {grey:.0%}: is it a photograph?"
-        )
-    return values
+def _brightness(image: Image.Image, *, behind: str) -> UInt8[np.ndarray, "h w"]:
+    """Return the brightness, on a colour where the image is transparent."""
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, behind)
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(to_rgb(image).convert("L"))
+
+
+def _a(colour: HoleColour) -> str:
+    return f"an {colour}" if colour == "opaque" else f"a {colour}"

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8, UInt16
 from PIL import Image
 from scipy import ndimage
 
@@ -21,6 +21,11 @@ from carafe_jax.arguments import check_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.tasks.inpainting.data import InpaintingBatch, InpaintingData
 from carafe_jax.tasks.inpainting.filler import Fill, Filler
+from carafe_jax.tasks.inpainting.photographs import (
+    check_photograph,
+    put_back,
+    to_8_bit_rgb,
+)
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.train import Variables
 
@@ -42,16 +47,20 @@ class TrainedInpainter:
     @no_type_check
     def fill(
         self,
-        photograph: UInt8[np.ndarray, "h w 3"],
+        photograph: UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"],
         hole: Bool[np.ndarray, "h w"],
         *,
         reach: int | None = None,
         longest_side: int = 1024,
-    ) -> UInt8[np.ndarray, "h w 3"]:
+    ) -> UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]:
         """Return a photograph of any size with its hole filled.
 
+        The network sees 8-bit RGB, transparent pixels on white. What it fills is scaled
+        to the photograph's depth, grey in a grey photograph, and opaque.
+
         Args:
-          photograph: RGB in [0, 255].
+          photograph: Grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4), uint8 in
+            [0, 255] or uint16 in [0, 65535].
           hole: True in the hole; at least one pixel is given.
           reach: Pixels from the border of a hole that the network fills at once; deeper
             holes are filled at half the size first, and so on. None: an eighth of the
@@ -60,20 +69,22 @@ class TrainedInpainter:
             is longer, and the fill is enlarged.
 
         Returns:
-          RGB in [0, 255]; only pixels of the hole differ.
+          Of the photograph's shape and dtype; only pixels of the hole differ.
 
         Raises:
           RefusedError: An argument breaks a rule above.
         """
-        _check_photograph(photograph, hole)
+        check_photograph(photograph)
+        _check_hole(hole, photograph)
         check_filling(reach=reach, longest_side=longest_side)
-        return fill_photograph(
-            photograph,
+        filled = fill_photograph(
+            to_8_bit_rgb(photograph),
             hole,
             fill=self._fill_one,
             reach=reach_of(self.data) if reach is None else reach,
             longest_side=longest_side,
         )
+        return put_back(photograph, filled, hole)
 
     def fill_batches(self, *, batch_size: int) -> Fill:
         """Return what fills batches of images in [-1, 1], some at a time."""
@@ -92,19 +103,12 @@ def check_filling(*, reach: int | None, longest_side: int) -> None:
             check_count(name, value)
 
 
-def _check_photograph(photograph: np.ndarray, hole: np.ndarray) -> None:
-    for name, array in {"photograph": photograph, "hole": hole}.items():
-        if not isinstance(array, np.ndarray):
-            raise RefusedError(
-                f"`{name}` must be a NumPy array (`np.asarray` of a picture), got "
-                f"{type(array).__name__}."
-            )
-    if photograph.ndim != 3 or photograph.shape[-1] != 3 or not photograph.size:
+def _check_hole(hole: np.ndarray, photograph: np.ndarray) -> None:
+    if not isinstance(hole, np.ndarray):
         raise RefusedError(
-            f"`photograph` must have shape (h, w, 3), got {photograph.shape}."
+            "`hole` must be a NumPy array (`np.asarray` of a picture), got "
+            f"{type(hole).__name__}."
         )
-    if photograph.dtype != np.uint8:
-        raise RefusedError(f"`photograph` must be uint8, got {photograph.dtype}.")
     if hole.shape != photograph.shape[:2] or hole.dtype != np.bool_:
         raise RefusedError(
             f"`hole` must be bool of shape {photograph.shape[:2]}, the photograph's, "

@@ -1,0 +1,92 @@
+"""Photographs as their files hold them, and the 8-bit RGB that networks fill.
+
+A photograph has one channel (grey), two (grey, alpha), three (RGB) or four (RGBA), with
+8 or 16 bits each. What was filled goes back to its hole; every other pixel stays as it
+is, to the bit.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from carafe_jax.errors import RefusedError
+
+# Luma of ITU-R BT.601, as Pillow computes grey.
+_LUMA = np.array([0.299, 0.587, 0.114])
+_DEPTHS = (np.uint8, np.uint16)
+
+
+def check_photograph(photograph: np.ndarray) -> None:
+    """Refuse what is no photograph.
+
+    Raises:
+      RefusedError: It is no array of uint8 or uint16, of shape (h, w, c) with 1 to 4
+        channels, or holds no pixel.
+    """
+    if not isinstance(photograph, np.ndarray):
+        raise RefusedError(
+            "`photograph` must be a NumPy array (`np.asarray` of a picture), got "
+            f"{type(photograph).__name__}."
+        )
+    shape = photograph.shape
+    if len(shape) != 3 or shape[-1] not in (1, 2, 3, 4) or not photograph.size:
+        raise RefusedError(
+            "`photograph` must have shape (h, w, 3), or another number of channels: 1 "
+            f"(grey), 2 (grey, alpha) or 4 (RGBA), got {shape}."
+        )
+    if photograph.dtype not in _DEPTHS:
+        raise RefusedError(
+            "`photograph` must be uint8 in [0, 255] or uint16 in [0, 65535], got "
+            f"{photograph.dtype}."
+        )
+
+
+def has_alpha(photograph: np.ndarray) -> bool:
+    """Return whether the last channel of a photograph is its opacity."""
+    return photograph.shape[-1] in (2, 4)
+
+
+def to_8_bit_rgb(photograph: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
+    """Return what a network sees of a photograph.
+
+    Args:
+      photograph: As `check_photograph` takes it. Sixteen bits are scaled to 8, grey is
+        repeated, and what is transparent is composited on white.
+    """
+    pixels = photograph
+    if pixels.dtype == np.uint16:
+        pixels = (pixels // 257).astype(np.uint8)
+    if has_alpha(pixels):
+        opacity = pixels[..., -1:] / np.float32(255)
+        on_white = pixels[..., :-1] * opacity + 255 * (1 - opacity)
+        pixels = np.round(on_white).astype(np.uint8)
+    return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+
+
+def put_back(
+    photograph: np.ndarray,
+    filled: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+) -> np.ndarray:
+    """Return a photograph with the pixels of its hole from a fill.
+
+    Args:
+      photograph: As `check_photograph` takes it.
+      filled: What a network made of its 8-bit RGB.
+      hole: True where pixels are taken from the fill, scaled to the photograph's
+        depth, grey in a grey one, and opaque.
+
+    Returns:
+      Of the photograph's shape and dtype; every pixel that is not of the hole as it
+      was.
+    """
+    colour: Any = filled[hole]
+    if photograph.shape[-1] < 3:
+        colour = np.round(colour @ _LUMA)[:, None]
+    scale = np.iinfo(photograph.dtype).max // 255
+    result = photograph.copy()
+    result[hole, : colour.shape[-1]] = colour.astype(photograph.dtype) * scale
+    if has_alpha(photograph):
+        result[hole, -1] = np.iinfo(photograph.dtype).max
+    return result

@@ -1,0 +1,47 @@
+"""Words that users read: names, counts and percentages, each written in one way."""
+
+import unicodedata
+
+# Control characters, halves of pairs of UTF-16, and ends of lines and paragraphs.
+_UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
+
+
+def printable(name: object) -> str:
+    """Return a name as it can be shown in one line, and written to any UTF-8 file.
+
+    Bytes of a file's name that are no UTF-8 and control characters become escapes,
+    as in a Python string: `caf\\xe9.png`. Everything else stays as it is.
+
+    Args:
+      name: A string or a path.
+    """
+    # Python holds such bytes as surrogates.
+    text = str(name).encode("utf-8", "surrogateescape")
+    return "".join(_shown(x) for x in text.decode("utf-8", "backslashreplace"))
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun: "1 seed", "2 seeds", "2,000 images".
+
+    Args:
+      count: How many.
+      noun: In the singular.
+      plural: By default the noun with an s.
+    """
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def percent(fraction: float, *, digits: int = 0) -> str:
+    """Return a fraction in percent: 0.763 with one digit is "76.3 %".
+
+    Args:
+      fraction: 1 is the whole.
+      digits: After the decimal point.
+    """
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in _UNPRINTABLE:
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -5,19 +5,20 @@ import unicodedata
 # Control characters, halves of pairs of UTF-16, and ends of lines and paragraphs.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
+# Python holds a byte that is no UTF-8 as one of the last 128 of these.
+_BYTES_FROM = 0xDC00
+
 
 def printable(name: object) -> str:
-    """Return a name as it can be shown in one line, and written to any UTF-8 file.
+    r"""Return a name as it can be shown in one line, and written to any UTF-8 file.
 
     Bytes of a file's name that are no UTF-8 and control characters become escapes,
-    as in a Python string: `caf\\xe9.png`. Everything else stays as it is.
+    as in a Python string: `caf\xe9.png`. Everything else stays as it is.
 
     Args:
       name: A string or a path.
     """
-    # Python holds such bytes as surrogates.
-    text = str(name).encode("utf-8", "surrogateescape")
-    return "".join(_shown(x) for x in text.decode("utf-8", "backslashreplace"))
+    return "".join(map(_shown, str(name)))
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -44,4 +45,6 @@ def percent(fraction: float, *, digits: int = 0) -> str:
 def _shown(character: str) -> str:
     if unicodedata.category(character) not in _UNPRINTABLE:
         return character
+    if 0x80 <= (byte := ord(character) - _BYTES_FROM) <= 0xFF:
+        return f"\\x{byte:02x}"
     return character.encode("unicode_escape").decode("ascii")

@@ -31,7 +31,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(2)
     from carafe_jax.cli import commands
+    from carafe_jax.cli.streams import accept_every_name
 
+    accept_every_name()
     try:
         commands.run_command(sys.argv[1:] if args is None else list(args))
     except KeyboardInterrupt:

@@ -1,13 +1,13 @@
 """Name the likeliest classes of photographs.
 
-Shows: the likeliest classes of each photograph, as a table and a CSV.
+Shows: the likeliest classes of each photograph, as a CSV, and as a table of the first.
 Example: carafe-jax classify photographs/ --model runs/classification
 """
 
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import tyro
@@ -18,11 +18,16 @@ from rich.text import Text
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
-from carafe_jax.data import list_images
+from carafe_jax.data import UnreadableImageError, list_images
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_new, write_whole
 from carafe_jax.tasks.classification import load
-from carafe_jax.tasks.classification.prediction import Prediction
+from carafe_jax.tasks.classification.prediction import Prediction, TrainedClassifier
+from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.texts import counted, percent, printable
 from carafe_jax.train import CheckpointChoice
+
+_SHOWN = 50  # Images in the table on the console.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,8 @@ class Classify:
     """Photographs, and a trained classifier."""
 
     images: Annotated[
-        tyro.conf.Positional[tuple[pathlib.Path, ...]], tyro.conf.arg(metavar="IMAGE")
+        tyro.conf.Positional[tuple[pathlib.Path, ...]],
+        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(required)"),
     ]
     """Image files, and folders of them in any nesting."""
     model: pathlib.Path
@@ -39,17 +45,18 @@ class Classify:
     """Its checkpoint: the best by top-1, or the last."""
     classes: int = 5
     """Number of classes per image."""
+    batch_size: int = 16
+    """Images at a time."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))] = pathlib.Path(
         "predictions.csv"
     )
     """CSV file to write."""
+    overwrite: bool = False
+    """Overwrite a file that exists; without it, one is refused."""
 
     def __post_init__(self) -> None:
         check_count("classes", self.classes)
-        if self.output.is_dir():
-            raise RefusedError(
-                f"`output` must be a file, got the folder {str(self.output)!r}."
-            )
+        check_count("batch_size", self.batch_size)
         if not self.images:
             raise RefusedError("`images` must name one file or folder at least.")
 
@@ -60,43 +67,73 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def main(config: Classify, console: Console) -> int:
-    """Classify every image; print and write the table. Unreadable ones are named."""
-    config.output.parent.mkdir(parents=True, exist_ok=True)
+    """Classify every image into a table; name those that cannot be read."""
+    check_new("output", config.output, overwrite=config.overwrite)
     paths = [path for given in config.images for path in list_images(given)]
-    with console.status(f"loading {config.model}"):
+    with loading(console, config.model):
         trained = load(config.model, which=config.which)
-    predictions: dict[pathlib.Path, Prediction] = {}
-    unreadable: dict[pathlib.Path, str] = {}
-    for path in track(paths, description="classifying", console=console):
-        try:
-            pixels = trained.read(path)
-        except RefusedError as error:
-            unreadable[path] = str(error)
-        else:
-            predictions[path] = trained.classify(pixels, count=config.classes)
-    console.print(_draw(predictions))
-    for path, reason in unreadable.items():
-        console.print(Text(f"Unreadable: {path} ({reason})"), soft_wrap=True)
-    _write(config.output, predictions)
-    console.print(Text(f"Table: {config.output}"), soft_wrap=True)
+    shown, unreadable = _classify(paths, trained, config=config, console=console)
+    if shown.row_count:
+        console.print(shown)
+    named = len(paths) - unreadable
+    summary = f"Table of {counted(named, 'image')}: {config.output}"
+    if unreadable:
+        summary += f"; unreadable: {unreadable}"
+    print_line(console, summary)
     return 1 if unreadable else 0
 
 
-def _draw(predictions: Mapping[pathlib.Path, Prediction]) -> Table:
-    table = Table()
-    table.add_column("image")
-    table.add_column("classes")
-    for path, named in predictions.items():
-        # As they are: rich would take brackets in names for markup.
-        likeliest = ", ".join(f"{name} {p:.1%}" for name, p in named)
-        table.add_row(Text(str(path)), Text(likeliest))
+def _classify(
+    paths: Sequence[pathlib.Path],
+    trained: TrainedClassifier,
+    *,
+    config: Classify,
+    console: Console,
+) -> tuple[Table, int]:
+    """Write the CSV while images are classified.
+
+    Returns:
+      The first rows of it, to show, and the number of unreadable images.
+    """
+    shown, unreadable = _empty_table(len(paths)), 0
+    outcomes = trained.classify_all(
+        track(paths, description="classifying", console=console),
+        count=config.classes,
+        batch_size=config.batch_size,
+    )
+    with (
+        write_whole(config.output) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(["image", "rank", "class", "probability"])
+        for path, outcome in zip(paths, outcomes, strict=True):
+            name = printable(path)
+            if isinstance(outcome, UnreadableImageError):
+                unreadable += 1
+                print_line(console, f"Unreadable: {name} ({outcome.reason})")
+                continue
+            writer.writerows(
+                [name, rank, printable(label), probability]
+                for rank, (label, probability) in enumerate(outcome, 1)
+            )
+            if shown.row_count < _SHOWN:
+                # As they are: rich would take brackets in names for markup.
+                shown.add_row(Text(name), Text(_in_words(outcome)))
+    return shown, unreadable
+
+
+def _empty_table(images: int) -> Table:
+    title = f"The first {_SHOWN} of {counted(images, 'image')}"
+    table = Table(title=title if images > _SHOWN else None)
+    # Folded, not cut: long paths often differ in their ends alone.
+    table.add_column("image", overflow="fold")
+    table.add_column("classes", overflow="fold")
     return table
 
 
-def _write(path: pathlib.Path, predictions: Mapping[pathlib.Path, Prediction]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "rank", "class", "probability"])
-        for image, named in predictions.items():
-            writer.writerows([image, i, *pair] for i, pair in enumerate(named, 1))
+def _in_words(prediction: Prediction) -> str:
+    return ", ".join(
+        f"{printable(label)} {percent(probability, digits=1)}"
+        for label, probability in prediction
+    )

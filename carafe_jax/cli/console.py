@@ -15,6 +15,7 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from carafe_jax.cli.help import describe_fields, keep_lines
+from carafe_jax.cli.streams import accept_every_name
 from carafe_jax.errors import MissingExtraError, RefusedError
 
 Config = TypeVar("Config")
@@ -44,6 +45,7 @@ def run(
       args: Arguments; by default those of the process.
       stopped: Line to print when the user stops the command (Ctrl-C).
     """
+    accept_every_name()
     options: dict[str, Any] = {} if isinstance(config, type) else {"default": config}
     options |= {"prog": program or _called_as(), "args": args}
     options["description"] = keep_lines(doc or "")

@@ -13,7 +13,6 @@ from typing import Annotated, NoReturn
 import tyro
 from rich.console import Console
 from rich.progress import track
-from rich.text import Text
 
 from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
@@ -23,7 +22,7 @@ from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
-from carafe_jax.texts import printable
+from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.train import CheckpointChoice
 
 
@@ -76,7 +75,7 @@ def main(config: Fill, console: Console) -> int:
         config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
     waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
-    with console.status(f"loading {config.model}"):
+    with loading(console, config.model):
         trained = load(config.model, which=config.which)
     filled = 0
     for job in track(waiting, description="filling", console=console):
@@ -94,7 +93,7 @@ def main(config: Fill, console: Console) -> int:
             continue
         filled += 1
     for path, reason in problems.items():
-        _show(console, f"Not filled: {path}: {reason}")
+        print_line(console, f"Not filled: {path}: {reason}")
     summary = f"Filled by {trained.name}, step {trained.step}: {filled}"
     if skipped := len(jobs) - len(waiting):
         summary += f"; skipped, as their files exist: {skipped}"
@@ -102,9 +101,5 @@ def main(config: Fill, console: Console) -> int:
         summary += f"; not filled: {len(problems)}"
     if filled or skipped:
         summary += f". In {config.output}"
-    _show(console, summary)
+    print_line(console, summary)
     return 1 if problems else 0
-
-
-def _show(console: Console, line: str) -> None:
-    console.print(Text(printable(line)), soft_wrap=True)

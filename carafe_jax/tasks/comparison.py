@@ -12,9 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.tasks.tables import Column, Results, empty_table, read_table
+from carafe_jax.tasks.tables import Column, Results, draw_cells, read_table
+from carafe_jax.texts import counted, printable
 
 Run = TypeVar("Run", bound=RunConfig)
 Numbers = dict[str, dict[str, list[float]]]
@@ -102,7 +104,7 @@ def repeat_over_seeds(
     for seed in seeds:
         for name, unseeded in runs.items():
             run = with_seed(unseeded, seed, name=name)
-            console.rule(Text(f"{labels[name]}, seed {seed}"))
+            console.rule(Text(printable(f"{labels[name]}, seed {seed}")))
             if status := train_and_report(run, console):
                 return status
             table = read_table(run.workdir / "table.csv")
@@ -111,10 +113,12 @@ def repeat_over_seeds(
             # Classic fills, say, do not vary.
             _add(numbers, {k: v for k, v in table.items() if k not in numbers})
     _write(base.workdir / "comparison.csv", numbers)
-    length = f"{base.loop.epochs or base.loop.steps}"
-    unit = "epochs" if base.loop.epochs else "steps"
-    spread = "" if len(seeds) == 1 else f", {len(seeds)} seeds: mean ± deviation"
-    title = f"{base.data.source}, {length} {unit}{spread}"
+    loop = base.loop
+    epochs = loop.epochs and counted(loop.epochs, "epoch")
+    length = epochs or counted(loop.total_steps, "step")
+    seeded = counted(len(seeds), "seed")
+    spread = "" if len(seeds) == 1 else ": mean ± standard deviation"
+    title = f"{base.data.source}, {length}, {seeded}{spread}"
     console.print(_draw(numbers, base.columns, title=title))
     return 0
 
@@ -134,28 +138,35 @@ def _add(numbers: Numbers, results: Results) -> None:
             numbers.setdefault(method, {}).setdefault(name, []).append(value)
 
 
-def _spread(values: list[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
 def _write(path: pathlib.Path, numbers: Numbers) -> None:
-    with path.open("w", newline="") as file:
+    with (
+        write_whole(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(["method", "metric", "seeds", "mean", "standard_deviation"])
         for method, row in numbers.items():
             for name, values in row.items():
                 mean = statistics.mean(values)
-                writer.writerow([method, name, len(values), mean, _spread(values)])
+                # One seed has none.
+                spread = statistics.stdev(values) if len(values) > 1 else ""
+                writer.writerow([method, name, len(values), mean, spread])
 
 
 def _draw(numbers: Numbers, columns: Mapping[str, Column], *, title: str) -> Table:
-    table = empty_table(columns, title=title, label="method")
-    for method, row in numbers.items():
-        cells: list[str] = []
-        for name, column in columns.items():
-            values = row[name]
-            mean = column.text(statistics.mean(values))
-            deviation = f"\n± {column.text(_spread(values))}"
-            cells.append(mean + (deviation if len(values) > 1 else ""))
-        table.add_row(Text(method), *cells)
-    return table
+    cells = {
+        method: {
+            name: _in_words(values, columns[name])
+            for name, values in row.items()
+            if name in columns
+        }
+        for method, row in numbers.items()
+    }
+    return draw_cells(cells, columns, title=title, label="method")
+
+
+def _in_words(values: list[float], column: Column) -> str:
+    mean = column.text(statistics.mean(values))
+    if len(values) == 1:
+        return mean
+    return f"{mean}\n± {column.text(statistics.stdev(values))}"

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
+from carafe_jax.texts import percent, printable
 
 _STEPS = "steps"
 Results = Mapping[str, Mapping[str, float]]
@@ -28,7 +29,9 @@ class Column:
 
     def text(self, value: float) -> str:
         """Return the number as it is shown."""
-        return f"{value:.{self.digits}{'%' if self.percent else 'f'}}"
+        if self.percent:
+            return percent(value, digits=self.digits)
+        return f"{value:.{self.digits}f}"
 
 
 def draw_table(
@@ -38,26 +41,44 @@ def draw_table(
 
     Args:
       results: Numbers by method and column.
-      columns: How each is shown; others are left out.
+      columns: How each is shown; others, and those without a number, are left out.
       title: Above the table.
       label: Title of the column of methods.
     """
-    table = empty_table(columns, title=title, label=label)
-    for method, row in results.items():
-        cells = (
-            column.text(row[name]) if name in row else ""
+    cells = {
+        method: {
+            name: column.text(row[name])
             for name, column in columns.items()
-        )
-        table.add_row(Text(method), *cells)
-    return table
+            if name in row
+        }
+        for method, row in results.items()
+    }
+    return draw_cells(cells, columns, title=title, label=label)
 
 
-def empty_table(columns: Mapping[str, Column], *, title: str, label: str) -> Table:
-    """Return a console table without rows."""
-    table = Table(title=Text(title))
-    table.add_column(label)
-    for column in columns.values():
-        table.add_column(column.title, justify="right")
+def draw_cells(
+    cells: Mapping[str, Mapping[str, str]],
+    columns: Mapping[str, Column],
+    *,
+    title: str,
+    label: str,
+) -> Table:
+    """Return a console table of texts, with a row for each method.
+
+    Args:
+      cells: Texts by method and column.
+      columns: Those without a text are left out.
+      title: Above the table.
+      label: Title of the column of methods.
+    """
+    table = Table(title=Text(printable(title)))
+    table.add_column(label, overflow="fold")
+    used = [name for name in columns if any(name in row for row in cells.values())]
+    for name in used:
+        table.add_column(columns[name].title, justify="right", overflow="fold")
+    for method, row in cells.items():
+        texts = (row.get(name, "") for name in used)
+        table.add_row(Text(printable(method)), *texts)
     return table
 
 
@@ -74,7 +95,10 @@ def write_table(
     if steps is not None:
         results = {method: {**row, _STEPS: steps} for method, row in results.items()}
     names = list(dict.fromkeys(name for row in results.values() for name in row))
-    with write_whole(path) as partial, partial.open("w", newline="") as file:
+    with (
+        write_whole(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
         writer = csv.DictWriter(file, ["method", *names])
         writer.writeheader()
         writer.writerows({"method": name, **row} for name, row in results.items())
@@ -105,7 +129,7 @@ def read_steps(path: pathlib.Path) -> int | None:
 
 def _read(path: pathlib.Path) -> dict[str, dict[str, float]]:
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, strict=True))
         # Tables of classification had no column of methods before version 0.2.
         results = {

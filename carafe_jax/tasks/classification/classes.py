@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.texts import counted, printable
 from carafe_jax.train import has_checkpoints, is_first
 
 _NAME = "classes.json"
@@ -22,8 +23,8 @@ def claim_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
     resumes = has_checkpoints(workdir)
     if resumes and (known := read_classes(workdir)) != classes:
         raise RefusedError(
-            f"`data.source` must have the {len(known)} classes of the run, "
-            f"{some(known)}, got {len(classes)}: {some(classes)}."
+            f"`data.source` must have the {counted(len(known), 'class', 'classes')} "
+            f"of the run, {some(known)}, got {len(classes)}: {some(classes)}."
         )
     if is_first() and not resumes:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -47,4 +48,4 @@ def read_classes(workdir: pathlib.Path) -> tuple[str, ...]:
 
 def some(names: tuple[str, ...]) -> str:
     """Return the first names of many."""
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")

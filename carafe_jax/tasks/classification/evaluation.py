@@ -13,7 +13,9 @@ from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
 from carafe_jax.tasks.classification.logits import logits_of
 from carafe_jax.tasks.classification.quality import COLUMNS
+from carafe_jax.tasks.lines import loading
 from carafe_jax.tasks.tables import draw_table, write_table
+from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 
 
@@ -43,7 +45,7 @@ def evaluate(
         than the run.
     """
     del options
-    with console.status(f"loading {model}"):
+    with loading(console, model):
         trained = load(model, which=which)
     data = dataclasses.replace(
         trained.data, source=source or trained.data.source, batch_size=batch_size
@@ -52,7 +54,8 @@ def evaluate(
     images = dataset.held_out.images
     if images.classes != trained.classes:
         raise RefusedError(
-            f"`source` must have the {len(trained.classes)} classes of the run, "
+            "`source` must have the "
+            f"{counted(len(trained.classes), 'class', 'classes')} of the run, "
             f"{some(trained.classes)}, got {len(images.classes)}: "
             f"{some(images.classes)}."
         )
@@ -67,5 +70,6 @@ def evaluate(
     results = {trained.name: evaluator.measure(trained.variables, batches)}
     output.mkdir(parents=True, exist_ok=True)
     write_table(output / "quality.csv", results)
-    title = f"{len(images)} test images of {data.source}, step {trained.step}"
+    counted_images = counted(len(images), "test image")
+    title = f"{counted_images} of {data.source}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))

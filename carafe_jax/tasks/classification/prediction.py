@@ -2,7 +2,10 @@
 
 import dataclasses
 import functools
+import itertools
 import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -12,7 +15,7 @@ from jaxtyping import Array, Float, Num, UInt8
 from PIL import Image
 
 from carafe_jax.arguments import check_count
-from carafe_jax.data import decode_centre, open_image
+from carafe_jax.data import UnreadableImageError, decode_centre, open_image
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models import Classifier
 from carafe_jax.tasks.classification.data import ClassificationData
@@ -80,10 +83,73 @@ class TrainedClassifier:
           UnreadableImageError: As by `read`.
         """
         check_count("count", count)
-        pixels = jnp.asarray(self.read(image)[None])
-        probabilities = np.asarray(self._probabilities(pixels)[0])
-        best = probabilities.argsort()[::-1][:count]
-        return [(self.classes[i], float(probabilities[i])) for i in best]
+        return self._name(self.read(image)[None], count)[0]
+
+    @no_type_check
+    def classify_all(
+        self,
+        images: Iterable[UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str]],
+        *,
+        count: int = 5,
+        batch_size: int = 16,
+    ) -> Iterator[Prediction | UnreadableImageError]:
+        """Yield the likeliest classes of each of any number of images, in batches.
+
+        No more than a batch of them is held at a time.
+
+        Args:
+          images: As `classify` takes them, in any order and of different sizes.
+          count: Number of classes of each image.
+          batch_size: Images at a time.
+
+        Yields:
+          In the order of the images; of a file that cannot be read, the error.
+
+        Raises:
+          RefusedError: `count` or `batch_size` is not positive, or an array is not
+            uint8 of shape (h, w, 3).
+        """
+        check_count("count", count)
+        check_count("batch_size", batch_size)
+        return self._classify_all(iter(images), count, batch_size)
+
+    def _classify_all(
+        self, images: Iterator[Any], count: int, batch_size: int
+    ) -> Iterator[Prediction | UnreadableImageError]:
+        side = self.data.image_size
+        rows = None
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            while batch := list(itertools.islice(images, batch_size)):
+                read = list(pool.map(self._read_or_error, batch))
+                # One compiled size: the last batch is filled up.
+                rows = rows or len(batch)
+                pixels = np.zeros((rows, side, side, 3), np.uint8)
+                for row, outcome in zip(pixels, read, strict=False):
+                    if isinstance(outcome, np.ndarray):
+                        row[...] = outcome
+                named = self._name(pixels, count)[: len(read)]
+                for outcome, prediction in zip(read, named, strict=True):
+                    if isinstance(outcome, UnreadableImageError):
+                        yield outcome
+                    else:
+                        yield prediction
+
+    def _read_or_error(self, image: Any) -> np.ndarray | UnreadableImageError:
+        try:
+            return self.read(image)
+        except UnreadableImageError as error:
+            return error
+
+    def _name(
+        self, pixels: UInt8[np.ndarray, "n s s 3"], count: int
+    ) -> list[Prediction]:
+        """Return the likeliest classes of images that `read` returned."""
+        probabilities = np.asarray(self._probabilities(jnp.asarray(pixels)))
+        likeliest = probabilities.argsort(-1)[:, ::-1][:, :count]
+        return [
+            [(self.classes[label], float(row[label])) for label in best]
+            for row, best in zip(probabilities, likeliest, strict=True)
+        ]
 
     @functools.cached_property
     def _probabilities(self) -> Any:

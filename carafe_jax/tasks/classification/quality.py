@@ -16,12 +16,15 @@ COLUMNS = {
 def measure_each(
     logits: Float[Array, "n k"], label: Int[Array, "n"]
 ) -> dict[str, Float[Array, "n"]]:
-    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss."""
+    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss.
+
+    Of five classes or fewer there is no top-5: it would hold for every image.
+    """
     of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
     # Ties count against the network, or a constant one would always be right.
     above = (logits >= of_label).sum(-1) - 1
+    ranks = {"top1": 1, "top5": 5} if logits.shape[-1] > 5 else {"top1": 1}
     return {
-        "top1": (above < 1).astype(jnp.float32),
-        "top5": (above < 5).astype(jnp.float32),
+        **{name: (above < rank).astype(jnp.float32) for name, rank in ranks.items()},
         "loss": optax.softmax_cross_entropy_with_integer_labels(logits, label),
     }

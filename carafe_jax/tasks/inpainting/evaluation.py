@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float32
 from rich.console import Console
-from rich.text import Text
 
 from carafe_jax.arguments import check_count, check_positive
 from carafe_jax.machine import describe_machine
@@ -26,7 +25,9 @@ from carafe_jax.tasks.inpainting.measuring import draw_fills, measure_fills
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
 from carafe_jax.tasks.inpainting.quality import COLUMNS
+from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table
+from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 
 Classic = Literal["mean_colour", "biharmonic", "telea", "navier_stokes"]
@@ -99,7 +100,7 @@ def evaluate(
     Raises:
       RefusedError: The folder holds no such checkpoint, or the source cannot be used.
     """
-    with console.status(f"loading {model}"):
+    with loading(console, model):
         trained = load(model, which=which)
     data = options.applied_to(trained.data, source)
     examples = InpaintingDataset(data).held_out
@@ -121,12 +122,13 @@ def evaluate(
         **dataclasses.asdict(describe_machine()),
     }
     text = json.dumps(provenance, indent=2) + "\n"
-    (output / "provenance.json").write_text(text)
-    photographs = f"{len(examples.chosen)} test photographs of {data.source}"
-    title = f"{len(examples)} crops of {photographs}, step {trained.step}"
+    (output / "provenance.json").write_text(text, encoding="utf-8")
+    crops = counted(len(examples), "crop")
+    photographs = counted(len(examples.chosen), "test photograph")
+    title = f"{crops} of {photographs} of {data.source}, step {trained.step}"
     console.print(draw_table(measured.means(), COLUMNS, title=title, label="method"))
     console.print(measured.draw_by_hole())
-    console.print(Text(f"Tables and pictures: {output}"), soft_wrap=True)
+    print_line(console, f"Tables and pictures: {output}")
 
 
 def _classic_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill]:
@@ -142,10 +144,10 @@ def _classic_fills(options: EvaluationOptions, console: Console) -> dict[str, Fi
             classic_fills.navier_stokes, radius=radius
         )
     if missing := [_TITLES[name] for name in options.classic if name not in known]:
-        console.print(
+        print_line(
+            console,
             f"Left out: {', '.join(missing)}. They need OpenCV: "
             "pip install 'carafe-jax[opencv]'.",
-            markup=False,
         )
     return {_TITLES[name]: known[name] for name in options.classic if name in known}
 

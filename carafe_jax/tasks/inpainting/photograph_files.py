@@ -124,15 +124,14 @@ def _refuse_what_is_lost(file: Image.Image, *, bits: int, raw_mode: str) -> None
             f"bit in a PNG: {_SAVE_AS_PNG}"
         )
     if bits not in (1, 2, 4, 8, 16):
-        raise RefusedError(
-            f"its {bits} bits a channel cannot be kept: {_SAVE_AS_PNG}"
-        )
+        raise RefusedError(f"its {bits} bits a channel cannot be kept: {_SAVE_AS_PNG}")
 
 
 def _raw_mode(file: Image.Image) -> str:
     """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
-    arguments = file.tile[0].args if file.tile else ""
-    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
+    arguments: Any = tiles[0].args if tiles else ""
+    first: Any = arguments[0] if isinstance(arguments, tuple) else arguments
     return first if isinstance(first, str) else ""
 
 

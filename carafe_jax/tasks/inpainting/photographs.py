@@ -5,8 +5,6 @@ A photograph has one channel (grey), two (grey, alpha), three (RGB) or four (RGB
 is, to the bit.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Bool, UInt8
 
@@ -14,7 +12,7 @@ from carafe_jax.errors import RefusedError
 
 # Luma of ITU-R BT.601, as Pillow computes grey.
 _LUMA = np.array([0.299, 0.587, 0.114])
-_DEPTHS = (np.uint8, np.uint16)
+_DEPTHS = ("uint8", "uint16")
 
 
 def check_photograph(photograph: np.ndarray) -> None:
@@ -35,7 +33,7 @@ def check_photograph(photograph: np.ndarray) -> None:
             "`photograph` must have shape (h, w, 3), or another number of channels: 1 "
             f"(grey), 2 (grey, alpha) or 4 (RGBA), got {shape}."
         )
-    if photograph.dtype not in _DEPTHS:
+    if photograph.dtype.name not in _DEPTHS:
         raise RefusedError(
             "`photograph` must be uint8 in [0, 255] or uint16 in [0, 65535], got "
             f"{photograph.dtype}."
@@ -81,9 +79,9 @@ def put_back(
       Of the photograph's shape and dtype; every pixel that is not of the hole as it
       was.
     """
-    colour: Any = filled[hole]
+    colour = filled[hole]
     if photograph.shape[-1] < 3:
-        colour = np.round(colour @ _LUMA)[:, None]
+        colour = np.round(colour @ _LUMA)[:, None].astype(np.uint8)
     scale = np.iinfo(photograph.dtype).max // 255
     result = photograph.copy()
     result[hole, : colour.shape[-1]] = colour.astype(photograph.dtype) * scale

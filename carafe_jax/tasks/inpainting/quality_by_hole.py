@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float32
 from rich.table import Table
+from rich.text import Text
 
 from carafe_jax.tasks.inpainting.quality import COLUMNS
+from carafe_jax.texts import percent, printable
 
 ALL = "all"
 # Upper ends of the classes of holes, as fractions of a picture.
@@ -52,12 +54,12 @@ class Measured:
         for high in _ENDS:
             chosen = (low < self.hole_fractions) & (self.hole_fractions <= high)
             if chosen.any():
-                yield f"{low:.0%} to {high:.0%}", chosen
+                yield f"{percent(low)} to {percent(high)}", chosen
             low = high
 
     def write_images(self, path: pathlib.Path) -> None:
         """Write a CSV with a row for each picture and method."""
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["picture", "hole_fraction", "method", *COLUMNS])
             for index, fraction in enumerate(self.hole_fractions):
@@ -68,7 +70,7 @@ class Measured:
     def write_means(self, path: pathlib.Path) -> None:
         """Write a CSV with a row for each method and size of the hole."""
         every = (ALL, np.ones(self.hole_fractions.shape, bool))
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["hole_fraction", "pictures", "method", *COLUMNS])
             for label, chosen in (every, *self.by_hole()):
@@ -81,12 +83,12 @@ class Measured:
         table = Table(
             title="PSNR of the hole (dB), by the hole's fraction of the picture"
         )
-        table.add_column("method")
+        table.add_column("method", overflow="fold")
         buckets = dict(self.by_hole())
         for label, chosen in buckets.items():
             table.add_column(f"{label}\nn = {chosen.sum()}", justify="right")
         for method, numbers in self.quality.items():
             psnr = numbers["hole_psnr"]
             cells = (f"{psnr[chosen].mean():.2f}" for chosen in buckets.values())
-            table.add_row(method, *cells)
+            table.add_row(Text(printable(method)), *cells)
         return table

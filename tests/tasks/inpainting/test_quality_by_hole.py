@@ -20,7 +20,7 @@ def test_means_are_taken_by_the_size_of_the_hole(tmp_path):
         ]
     assert rows == [
         ("all", 4, 3.75),
-        ("0% to 10%", 2, 1.5),
-        ("10% to 20%", 1, 4.0),
-        ("40% to 100%", 1, 8.0),
+        ("0 % to 10 %", 2, 1.5),
+        ("10 % to 20 %", 1, 4.0),
+        ("40 % to 100 %", 1, 8.0),
     ]

@@ -18,7 +18,7 @@ HoleColour = Literal["white", "black", "transparent", "opaque"]
 _HALF = 128  # The least value that counts as white or opaque, of 255.
 _NEAR = 24  # A value this near to black or white is one of the two.
 _LEAST_PLAIN = 0.3  # Of a mask. Most photographs have less of black and white.
-_MOST_HOLE = 0.9
+_MOST_HOLE = 0.8  # Fewer pixels than a fifth are seldom left on purpose.
 _OPPOSITE: dict[HoleColour, HoleColour] = {
     "white": "black",
     "black": "white",
@@ -45,19 +45,23 @@ def read_hole(
       grow: Pixels by which the hole is made wider on each side, corners included.
 
     Returns:
-      True in the hole. A hole of more than nine tenths is logged as a warning.
+      True in the hole. One of more than four fifths is logged as a warning.
 
     Raises:
       RefusedError: The file cannot be read, or holds several pictures. The picture
         does not show a hole in this colour, or leaves no pixel. It is no mask: less
-        than three tenths of it are within 24 of black or white.
+        than three tenths of it are within 24 of black or white, and it is no paint of
+        one colour on a transparent layer.
     """
     with open_image(path) as file:
         refuse_several(file)
         image = upright(file)
     layered = image.has_transparency_data and bool((_opacity(image) < 255).any())
-    hole = _painted(image, colour, layered=layered)
-    if hole.mean() > _MOST_HOLE:
+    if colour in ("transparent", "opaque"):
+        hole = _by_opacity(image, colour, layered=layered)
+    else:
+        hole = _by_brightness(image, colour, layered=layered)
+    if _MOST_HOLE < hole.mean() < 1:
         _warn_of_much(path, hole, colour=colour, layered=layered)
     if grow:
         grown = (
@@ -74,38 +78,42 @@ def read_hole(
     return hole
 
 
-def _painted(
+def _by_opacity(
     image: Image.Image, colour: HoleColour, *, layered: bool
 ) -> Bool[np.ndarray, "h w"]:
-    """Return where a mask has a colour; it is so somewhere."""
-    if colour in ("transparent", "opaque"):
-        if not layered:
-            raise RefusedError(
-                f"the mask must have transparent pixels for {_a(colour)} hole, got none"
-            )
-        opaque = _opacity(image) >= _HALF
-        hole = opaque if colour == "opaque" else ~opaque
-        if not hole.any():
-            raise RefusedError(f"the mask must show {_a(colour)} hole, got none")
-        return hole
+    if not layered:
+        raise RefusedError(
+            f"the mask must have transparent pixels for {_a(colour)} hole, got none"
+        )
+    opaque = _opacity(image) >= _HALF
+    hole = opaque if colour == "opaque" else ~opaque
+    if not hole.any():
+        raise RefusedError(f"the mask must show {_a(colour)} hole, got none")
+    return hole
+
+
+def _by_brightness(
+    image: Image.Image, colour: HoleColour, *, layered: bool
+) -> Bool[np.ndarray, "h w"]:
     values = _brightness(image, behind="black" if colour == "white" else "white")
     hole = values >= _HALF if colour == "white" else values < _HALF
-    shown = values
     if layered:
         visible = _opacity(image) >= _HALF
-        # Of the paint itself, or its soft edges would count as grey.
-        shown = np.asarray(image.convert("RGBA").convert("RGB").convert("L"))[visible]
-        if shown.size and not (hole.any() and _is_plain(shown)):
-            raise RefusedError(_words_on_a_layer(colour, shown, visible))
+        if visible.any():
+            # Of the paint itself, or its soft edges would count as grey.
+            paint = np.asarray(image.convert("RGBA").convert("RGB").convert("L"))
+            paint = paint[visible]
+            if not hole.any() or not (_is_of_one_colour(paint) or _is_plain(paint)):
+                raise RefusedError(_words_on_a_layer(colour, paint, visible))
     if not hole.any():
         raise RefusedError(
             f"the mask must show a hole in {colour}, got none: its brightness goes "
             f"from {values.min()} to {values.max()} of 255"
         )
-    if not _is_plain(shown):
+    if not layered and not _is_plain(values):
         raise RefusedError(
             "the mask must be black and white but for soft edges, got only "
-            f"{percent(_plain(shown))} of it near one of them: is it a photograph?"
+            f"{percent(_plain(values))} of it near one of them: is it a photograph?"
         )
     return hole
 
@@ -119,14 +127,17 @@ def _is_plain(values: UInt8[np.ndarray, "*n"]) -> bool:
     return _plain(values) >= _LEAST_PLAIN
 
 
+def _is_of_one_colour(values: UInt8[np.ndarray, "*n"]) -> bool:
+    return bool(np.ptp(np.percentile(values, (5, 95))) <= 2 * _NEAR)
+
+
 def _words_on_a_layer(
     colour: HoleColour, values: np.ndarray, visible: Bool[np.ndarray, "h w"]
 ) -> str:
     """Return why paint on a transparent layer shows no hole, and what would."""
     painted = percent(visible.mean())
     text = f"the mask must show a hole in {colour}"
-    low, high = np.percentile(values, (5, 95))
-    if high - low <= 2 * _NEAR:
+    if _is_of_one_colour(values):
         return (
             f"{text}, got paint of brightness {np.median(values):.0f} of 255 on a "
             "transparent layer. Of any colour, with --hole opaque the hole is what is "
@@ -146,7 +157,7 @@ def _warn_of_much(
     if layered and colour != "transparent":
         opposite = "transparent"
     _logger.warning(
-        "%s: %s of it are hole. If that is the wrong part, use --hole %s.",
+        "%s: the hole is %s of the mask. If the rest is meant, use --hole %s.",
         printable(path),
         percent(hole.mean()),
         opposite,

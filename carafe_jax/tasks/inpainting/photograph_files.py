@@ -130,9 +130,11 @@ def _refuse_what_is_lost(file: Image.Image, *, bits: int, raw_mode: str) -> None
 def _raw_mode(file: Image.Image) -> str:
     """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
     tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
-    arguments: Any = tiles[0].args if tiles else ""
-    first: Any = arguments[0] if isinstance(arguments, tuple) else arguments
-    return first if isinstance(first, str) else ""
+    match tiles[0].args if tiles else None:
+        case str(mode) | (str(mode), *_):
+            return mode
+        case _:
+            return ""
 
 
 def _bits(file: Image.Image, path: pathlib.Path) -> int:

@@ -8,13 +8,14 @@ is, to the bit.
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 
 # Luma of ITU-R BT.601, as Pillow computes grey.
 _LUMA = np.array([0.299, 0.587, 0.114])
 _DEPTHS = ("uint8", "uint16")
 
 
+@no_type_check
 def check_photograph(photograph: np.ndarray) -> None:
     """Refuse what is no photograph.
 

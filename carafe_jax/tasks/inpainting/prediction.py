@@ -103,6 +103,7 @@ def check_filling(*, reach: int | None, longest_side: int) -> None:
             check_count(name, value)
 
 
+@no_type_check
 def _check_hole(hole: np.ndarray, photograph: np.ndarray) -> None:
     if not isinstance(hole, np.ndarray):
         raise RefusedError(

@@ -1,27 +1,117 @@
+import logging
 import pathlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
+
+
+def strokes(size=128, width=6):
+    mask = Image.new("L", (size, size))
+    for top in range(10, size, 42):
+        ImageDraw.Draw(mask).line((0, top, size, top + 30), fill=255, width=width)
+    return mask
+
+
+def layer(paint, opacity):
+    """Return paint of one colour on a transparent layer."""
+    channels = (Image.new("L", opacity.size, value) for value in paint)
+    return Image.merge("RGBA", [*channels, opacity])
+
+
+def read(image, tmp_path, colour: HoleColour = "white", *, ending="png", **options):
+    path = tmp_path / f"mask.{ending}"
+    image.save(path, **options)
+    return read_hole(path, colour=colour)
 
 
 def test_hole_is_read_in_every_colour(tmp_path):
     hole = square_hole(12, 14)
     light = (255 * hole).astype(np.uint8)
     clear = np.dstack([random_photo(12, 14), 255 - light])
+    opaque = np.dstack([random_photo(12, 14), light])
     masks: dict[HoleColour, pathlib.Path] = {
         "white": save(tmp_path / "white.png", light),
         "black": save(tmp_path / "black.png", 255 - light),
         "transparent": save(tmp_path / "clear.png", clear),
+        "opaque": save(tmp_path / "opaque.png", opaque),
     }
     for colour, path in masks.items():
         np.testing.assert_array_equal(read_hole(path, colour=colour), hole)
-    bits = tmp_path / "bits.png"
-    Image.fromarray(hole).save(bits)
-    np.testing.assert_array_equal(read_hole(bits, colour="white"), hole)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
+def test_hole_is_read_from_every_mode(tmp_path, mode):
+    hole = square_hole(12, 14)
+    if mode == "I;16":
+        image = Image.fromarray(hole.astype(np.uint16) * 65535)
+    else:
+        image = Image.fromarray((255 * hole).astype(np.uint8)).convert(mode)
+    np.testing.assert_array_equal(read(image, tmp_path), hole)
+
+
+def test_half_brightness_is_white_and_what_is_below_is_black(tmp_path):
+    image = Image.fromarray(np.array([[0, 127, 128, 255]], np.uint8))
+    np.testing.assert_array_equal(read(image, tmp_path), [[False, False, True, True]])
+    black = read(image, tmp_path, "black")
+    np.testing.assert_array_equal(black, [[True, True, False, False]])
+
+
+@pytest.mark.parametrize("radius", [1, 2, 3])
+@pytest.mark.parametrize("colour", ["white", "black"])
+def test_soft_edges_part_in_their_middle(tmp_path, radius, colour):
+    mask = strokes(width=12)
+    soft = mask.filter(ImageFilter.GaussianBlur(radius))
+    if colour == "black":
+        soft = Image.eval(soft, lambda value: 255 - value)
+    hole = read(soft, tmp_path, colour)
+    differing = hole != (np.asarray(mask) >= 128)
+    assert differing.mean() < 0.01
+
+
+def test_compressed_masks_are_read(tmp_path):
+    mask = strokes()
+    hole = read(mask, tmp_path, ending="jpg", quality=30)
+    assert np.mean(hole != (np.asarray(mask) >= 128)) < 0.001
+
+
+@pytest.mark.parametrize("radius", [0, 2])
+@pytest.mark.parametrize(
+    ("paint", "colour"),
+    [
+        ((255, 255, 255), "white"),
+        ((255, 255, 0), "white"),
+        ((0, 0, 0), "black"),
+        ((0, 0, 90), "black"),
+        ((255, 255, 255), "opaque"),
+        ((0, 0, 0), "opaque"),
+        ((200, 30, 30), "opaque"),
+    ],
+)
+def test_paint_on_a_transparent_layer_is_the_hole(tmp_path, paint, colour, radius):
+    opacity = strokes(width=12).filter(ImageFilter.GaussianBlur(radius))
+    hole = read(layer(paint, opacity), tmp_path, colour)
+    assert np.mean(hole != (np.asarray(opacity) >= 128)) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("paint", "colour"), [((0, 0, 0), "white"), ((255, 255, 255), "black")]
+)
+def test_paint_of_another_colour_leads_to_what_is_painted(tmp_path, paint, colour):
+    with pytest.raises(RefusedError, match="--hole opaque") as refused:
+        read(layer(paint, strokes()), tmp_path, colour)
+    assert "--hole transparent" not in str(refused.value)
+
+
+def test_photograph_with_a_transparent_hole_names_both_parts(tmp_path):
+    clear = np.dstack([random_photo(40, 40), np.full((40, 40), 255, np.uint8)])
+    clear[:4, ..., 3] = 0
+    with pytest.raises(RefusedError, match=r"90 % .*--hole transparent the other 10 %"):
+        read(Image.fromarray(clear), tmp_path)
 
 
 def test_hole_grows_on_every_side(tmp_path):
@@ -39,11 +129,28 @@ def test_hole_grows_on_every_side(tmp_path):
         (np.full((8, 8), 255), "black", "must show a hole in black, got none"),
         (np.full((8, 8), 255), "white", "must leave pixels .* got white everywhere"),
         (255 * np.eye(8), "transparent", "must have transparent pixels"),
-        (np.full((8, 8), 100), "white", "must be black and white, .* got 100%"),
-        (np.full((8, 8, 4), 100), "white", "must be opaque"),
+        (255 * np.eye(8), "opaque", "must have transparent pixels for an opaque hole"),
+        (np.full((8, 8), 100), "white", "got none.* 100 to 100"),
+        (np.full((8, 8), 150), "white", "must be black and white .* got only 0 %"),
+        (random_photo(40, 40), "black", "must be black and white .* a photograph"),
+        (np.full((8, 8, 4), 0), "white", "got none.* 0 to 0"),
     ],
 )
 def test_masks_that_show_no_hole_are_refused(tmp_path, pixels, colour, message):
     path = save(tmp_path / "mask.png", pixels.astype(np.uint8))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RefusedError, match=message):
         read_hole(path, colour=colour)
+
+
+def test_animations_are_no_masks(tmp_path):
+    frames = [strokes(), strokes(width=12)]
+    with pytest.raises(RefusedError, match="must hold one picture, got 2 in a GIF"):
+        read(frames[0], tmp_path, ending="gif", save_all=True, append_images=frames[1:])
+
+
+def test_hole_of_nearly_everything_names_the_opposite(tmp_path, caplog):
+    mask = Image.eval(strokes(width=3), lambda value: 255 - value)
+    with caplog.at_level(logging.WARNING):
+        hole = read(mask, tmp_path)
+    assert hole.mean() > 0.8
+    assert "If the rest is meant, use --hole black." in caplog.text

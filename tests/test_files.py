@@ -1,6 +1,6 @@
 import pytest
 
-from carafe_jax.files import write_whole
+from carafe_jax.files import check_new, write_whole
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -25,3 +25,21 @@ def test_file_stays_as_it_was_where_writing_raises(tmp_path):
         write()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_as_long_as_they_may_be_are_written(tmp_path):
+    path = tmp_path / f"{'x' * 251}.png"
+    with write_whole(path) as partial:
+        partial.write_text("whole")
+    assert path.read_text() == "whole"
+
+
+def test_outputs_are_overwritten_where_it_is_asked_for(tmp_path):
+    path = tmp_path / "out"
+    check_new("output", path, overwrite=False)
+    path.touch()
+    with pytest.raises(ValueError, match=r"`output` must not exist.* --overwrite"):
+        check_new("output", path, overwrite=False)
+    check_new("output", path, overwrite=True)
+    with pytest.raises(ValueError, match="`output` must be a file, got the folder"):
+        check_new("output", tmp_path, overwrite=True)

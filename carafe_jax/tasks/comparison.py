@@ -117,7 +117,7 @@ def repeat_over_seeds(
     epochs = loop.epochs and counted(loop.epochs, "epoch")
     length = epochs or counted(loop.total_steps, "step")
     seeded = counted(len(seeds), "seed")
-    spread = "" if len(seeds) == 1 else ": mean ± standard deviation"
+    spread = "" if len(seeds) == 1 else ": mean ± deviation"
     title = f"{base.data.source}, {length}, {seeded}{spread}"
     console.print(_draw(numbers, base.columns, title=title))
     return 0

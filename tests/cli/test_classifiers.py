@@ -1,7 +1,9 @@
 """What is done with a trained classifier: evaluate, classify, export."""
 
 import csv
+import dataclasses
 import json
+import shutil
 
 import jax.export
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.cli import classify, evaluate, export
+from carafe_jax.data import UnreadableImageError
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification import ClassificationData, load
 from carafe_jax.tasks.classification.export import export as export_program
@@ -62,7 +65,8 @@ def test_evaluation_gives_the_numbers_of_the_run(folder, run, tmp_path, source):
     (row,) = read_table(run / "table.csv").values()
     (measured,) = read_table(tmp_path / "quality.csv").values()
     assert measured == pytest.approx(row)
-    assert f"{row['top1']:.2%}" in text
+    assert f"{100 * row['top1']:.2f} %" in text
+    assert "6 test images of" in text
     assert f"{row['loss']:.4f}" in text
 
 
@@ -93,7 +97,9 @@ def test_prediction_names_the_likeliest_classes(folder, run, tmp_path):
     # Not all is well: a file cannot be read.
     status, text = call(classify.main, config)
     assert status == 1
-    assert "broken[old].jpg" in text
+    assert "Unreadable: " in text
+    assert "broken[old].jpg (cannot identify image file)" in text
+    assert "Table of 3 images" in text
     with config.output.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 2
@@ -110,8 +116,104 @@ def test_arrays_are_classified_as_files_are(folder, run):
     assert trained.classify(pixels) == trained.classify(path)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 9])
+def test_batches_give_the_classes_of_each_image_in_order(
+    folder, run, tmp_path, batch_size
+):
+    trained, paths = load(run), sorted((folder / "val").rglob("*.png"))
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    images = [*paths[:3], broken, *paths[3:]]
+    found = list(trained.classify_all(iter(images), batch_size=batch_size))
+    assert isinstance(found.pop(3), UnreadableImageError)
+    for path, prediction in zip(paths, found, strict=True):
+        expected = trained.classify(path)
+        assert [name for name, _ in prediction] == [name for name, _ in expected]
+        # The same sums in batches of another size.
+        np.testing.assert_allclose(
+            [p for _, p in prediction], [p for _, p in expected], atol=1e-5
+        )
+
+
+def test_no_more_than_a_batch_of_images_is_held(run):
+    opened = []
+
+    def images():
+        for shade in range(10):
+            opened.append(shade)
+            yield np.full((20, 20, 3), shade, np.uint8)
+
+    found = load(run).classify_all(images(), batch_size=4)
+    next(found)
+    assert len(opened) == 4
+    assert len(list(found)) == 9
+
+
+def test_names_come_out_as_they_are(folder, run, tmp_path):
+    """Brackets, which rich takes for markup, and bytes that are no UTF-8."""
+    workdir = tmp_path / "run"
+    shutil.copytree(run, workdir)
+    (workdir / "classes.json").write_text(json.dumps(["cat[bold]", "caf\udce9"]))
+    name = tmp_path / ("deep" * 20) / "holiday[old]\udce9.png"
+    name.parent.mkdir()
+    shutil.copy(folder / "val" / "light" / "0.png", name)
+    output = tmp_path / "predictions.csv"
+    config = classify.Classify(model=workdir, images=(name.parent,), output=output)
+    status, text = call(classify.main, config, width=60)
+    assert status == 0
+    shown = "".join(
+        line.split("│")[1].strip() for line in text.splitlines() if "│" in line
+    )
+    assert shown == f"{name.parent}/holiday[old]\\xe9.png"
+    assert "cat[bold]" in text
+    assert "caf\\xe9" in text
+    # Every line is UTF-8.
+    with output.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["image"] for row in rows} == {shown}
+    assert {row["class"] for row in rows} == {"cat[bold]", "caf\\xe9"}
+
+
+def test_long_tables_are_shown_in_part(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(classify, "_SHOWN", 2)
+    for number in range(3):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{number}.png")
+    output = tmp_path / "new" / "predictions.csv"
+    config = classify.Classify(model=run, images=(tmp_path,), output=output)
+    _, text = call(classify.main, config)
+    assert "The first 2 of 3 images" in " ".join(text.split())
+    assert "1.png" in text
+    assert "2.png" not in text
+    assert output.read_text().count("2.png") == 2
+
+
+def test_predictions_are_not_overwritten_unasked(folder, run, tmp_path):
+    output = tmp_path / "predictions.csv"
+    output.write_text("mine")
+    config = classify.Classify(model=run, images=(folder / "val",), output=output)
+    with pytest.raises(ValueError, match=r"`output` must not exist.* --overwrite"):
+        call(classify.main, config)
+    assert output.read_text() == "mine"
+    status, _ = call(classify.main, dataclasses.replace(config, overwrite=True))
+    assert status == 0
+    assert output.read_text() != "mine"
+
+
+def test_a_folder_is_no_output(folder, run, tmp_path):
+    config = classify.Classify(model=run, images=(folder / "val",), output=tmp_path)
+    with pytest.raises(ValueError, match="`output` must be a file, got the folder"):
+        call(classify.main, config)
+
+
+def test_top_5_is_left_out_where_it_means_nothing(run):
+    (row,) = read_table(run / "table.csv").values()
+    assert set(row) == {"top1", "loss"}
+
+
 def test_prediction_refuses_what_is_not_there(run, tmp_path):
-    config = classify.Classify(model=run, images=(tmp_path / "nothing",))
+    config = classify.Classify(
+        model=run, images=(tmp_path / "nothing",), output=tmp_path / "p.csv"
+    )
     with pytest.raises(ValueError, match="`images` must exist"):
         call(classify.main, config)
 

@@ -40,6 +40,65 @@ def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
     assert main(again, Console(quiet=True)) == 0
 
 
+def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
+    rng, hole = np.random.default_rng(0), square_hole(20, 30)
+    photos = {
+        "alpha.png": rng.integers(0, 256, (20, 30, 4), dtype=np.uint8),
+        "grey.png": rng.integers(0, 256, (20, 30), dtype=np.uint8),
+        "deep.png": rng.integers(0, 65536, (20, 30), dtype=np.uint16),
+    }
+    for name, photo in photos.items():
+        save(tmp_path / "photos" / name, photo)
+        save(tmp_path / "masks" / name, (255 * hole).astype(np.uint8))
+    Image.new("CMYK", (30, 20)).save(tmp_path / "photos" / "ink.jpg")
+    save(tmp_path / "masks" / "ink.png", (255 * hole).astype(np.uint8))
+    config = Fill(
+        photo=tmp_path / "photos",
+        mask=tmp_path / "masks",
+        output=tmp_path / "out",
+        model=run,
+    )
+    status, text = call(main, config)
+    assert status == 1
+    assert "ink.jpg: its colours (CMYK) cannot be kept to the bit in a PNG" in text
+    for name, photo in photos.items():
+        with Image.open(tmp_path / "out" / name) as picture:
+            filled = np.asarray(picture)
+        assert (filled.dtype, filled.shape) == (photo.dtype, photo.shape)
+        np.testing.assert_array_equal(filled[~hole], photo[~hole])
+
+
+def test_transparent_part_of_a_photograph_is_filled_and_opaque(run, tmp_path):
+    hole = square_hole(20, 30)
+    photo = np.dstack([random_photo(20, 30), np.where(hole, 0, 255).astype(np.uint8)])
+    path = save(tmp_path / "photo.png", photo)
+    output = tmp_path / "out.png"
+    config = Fill(photo=path, mask=path, output=output, model=run, hole="transparent")
+    assert call(main, config)[0] == 0
+    with Image.open(output) as picture:
+        filled = np.asarray(picture)
+    np.testing.assert_array_equal(filled[~hole], photo[~hole])
+    assert np.all(filled[hole, 3] == 255)
+
+
+def test_names_that_are_no_utf_8_are_named_in_escapes(run, tmp_path):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    save(tmp_path / "photos" / "a[b]\udce9.png", random_photo(16, 16))
+    save(tmp_path / "photos" / "none\udce9.png", random_photo(16, 16))
+    save(tmp_path / "masks" / "a[b]\udce9.png", hole)
+    config = Fill(
+        photo=tmp_path / "photos",
+        mask=tmp_path / "masks",
+        output=tmp_path / "out",
+        model=run,
+    )
+    status, text = call(main, config)
+    assert status == 1
+    assert (tmp_path / "out" / "a[b]\udce9.png").exists()
+    assert "none\\xe9.png: there must be one photograph" in text
+    text.encode("utf-8")
+
+
 def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
     hole = (255 * square_hole(16, 16)).astype(np.uint8)
     for name in ("a.png", "deep/b.jpg", "c.png", "d.png", "e.png"):

@@ -1,0 +1,67 @@
+"""Commands print every name, whatever their streams take."""
+
+import io
+import os
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+
+from carafe_jax.cli.streams import accept_every_name
+from tests.subprocesses import ROOT, start_python
+from tests.tasks.inpainting.pictures import random_photo, save, square_hole
+
+_FILL = """
+import numpy as np
+from carafe_jax.cli import fill
+from carafe_jax.cli.console import run
+from carafe_jax.tasks.inpainting import InpaintingData
+from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
+
+class Unfilled(TrainedInpainter):
+    def fill_batches(self, *, batch_size):
+        return lambda batch: np.zeros_like(batch["image"])
+
+fill.load = lambda *_, **__: Unfilled(None, {}, "U-Net", InpaintingData(), 1)
+run(fill.main, fill.Fill, doc="")
+"""
+
+
+def test_streams_write_escapes_for_what_their_encoding_lacks(monkeypatch):
+    written = io.BytesIO()
+    stream = io.TextIOWrapper(written, encoding="ascii", errors="strict")
+    monkeypatch.setattr(sys, "stdout", stream)
+    accept_every_name()
+    stream.write("Größe 日 \udce9")
+    stream.flush()
+    assert written.getvalue() == rb"Gr\xf6\xdfe \u65e5 \udce9"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "utf-8:strict"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"PYTHONIOENCODING": "latin-1:strict"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    ],
+)
+def test_fill_reaches_its_summary_in_every_locale(tmp_path, environment):
+    for name in ("plain.png", "日本[old].png", "none\udce9.png"):
+        save(tmp_path / "photos" / name, random_photo(24, 32))
+    for name in ("plain.png", "日本[old].png"):
+        mask = (255 * square_hole(24, 32)).astype(np.uint8)
+        save(tmp_path / "masks" / name, mask)
+    paths = os.pathsep.join([str(ROOT), str(pathlib.Path(ROOT, "pallas"))])
+    with start_python(
+        *("-c", _FILL, "photos", "masks", "-o", "filled", "--model", "."),
+        environment={"PYTHONPATH": paths, **environment},
+        cwd=tmp_path,
+    ) as command:
+        text = command.finish(status=1)
+    assert "Filled by U-Net, step 1: 2; not filled: 1" in text
+    assert "none\\xe9.png: there must be one photograph" in text
+    assert "Traceback" not in text
+    assert (tmp_path / "filled" / "日本[old].png").exists()

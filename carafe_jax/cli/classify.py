@@ -36,7 +36,7 @@ class Classify:
 
     images: Annotated[
         tyro.conf.Positional[tuple[pathlib.Path, ...]],
-        tyro.conf.arg(metavar="IMAGE", help_behavior_hint="(required)"),
+        tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)"),
     ]
     """Image files, and folders of them in any nesting."""
     model: pathlib.Path

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from carafe_jax.cli.console import run
+from carafe_jax.files import check_new
 from carafe_jax.tasks.classification import load
 from carafe_jax.tasks.classification.export import Platform, export
 from carafe_jax.train import CheckpointChoice
@@ -34,6 +35,8 @@ class Export:
     batch_size: int | None = None
     """Images at a time; None: any number, which runs plain JAX. On a GPU it must be
     None: the kernels there cannot be written to a file."""
+    overwrite: bool = False
+    """Overwrite files that exist; without it, they are refused."""
 
 
 def run_verb(args: list[str]) -> NoReturn:
@@ -43,6 +46,9 @@ def run_verb(args: list[str]) -> NoReturn:
 
 def main(config: Export, console: Console) -> int:
     """Write the program, and print how to run it."""
+    names = config.output.with_name(f"{config.output.name}.classes.json")
+    for path in (config.output, names):
+        check_new("output", path, overwrite=config.overwrite)
     trained = load(config.model, which=config.which)
     with console.status("exporting"):
         program = export(
@@ -50,7 +56,6 @@ def main(config: Export, console: Console) -> int:
         )
     config.output.parent.mkdir(parents=True, exist_ok=True)
     config.output.write_bytes(program)
-    names = config.output.with_name(f"{config.output.name}.classes.json")
     names.write_text(json.dumps(trained.classes) + "\n")
     side = trained.data.image_size
     shape = f"({config.batch_size or 'n'}, {side}, {side}, 3)"

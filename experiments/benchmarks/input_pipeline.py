@@ -23,12 +23,14 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from carafe_jax.cli.console import run
 from carafe_jax.data import open_labelled_images, to_rgb
 from carafe_jax.errors import RefusedError
 from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.classification.data import ClassificationData, training_batches
+from carafe_jax.texts import counted, printable
 
 _JPEGS = 500
 # Enlarged images are smooth, and photographs are not: with this grain a JPEG of
@@ -103,11 +105,12 @@ def main(config: InputPipeline, console: Console) -> int:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    table = Table(
-        title=f"Training images of {config.data.source}"
+    title = (
+        f"Training images of {config.data.source}"
         + (f" as JPEGs of {jpegs} px" if jpegs else "")
-        + f", {config.data.image_size} px, {machine.cores} cores"
+        + f", {config.data.image_size} px, {counted(machine.cores, 'core')}"
     )
+    table = Table(title=Text(printable(title)))
     feeding = f"cores for {config.network_speed:.0f} images/s"
     for column in ("worker processes", "images/s", "a core", feeding):
         table.add_column(column, justify="right")
@@ -119,7 +122,7 @@ def main(config: InputPipeline, console: Console) -> int:
             f"{row['cores_for_the_network']:.1f}",
         )
     console.print(table)
-    console.print(f"Table: {config.output}")
+    console.print(f"Table: {config.output}", markup=False)
     return 0
 
 

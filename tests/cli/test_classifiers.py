@@ -67,6 +67,9 @@ def test_evaluation_gives_the_numbers_of_the_run(folder, run, tmp_path, source):
     assert measured == pytest.approx(row)
     assert f"{100 * row['top1']:.2f} %" in text
     assert "6 test images of" in text
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["step"] == 2
+    assert provenance["data"]["source"] == str(folder)
     assert f"{row['loss']:.4f}" in text
 
 
@@ -100,7 +103,7 @@ def test_prediction_names_the_likeliest_classes(folder, run, tmp_path):
     assert "Unreadable: " in text
     assert "broken[old].jpg (cannot identify image file)" in text
     assert "Table of 3 images" in text
-    with config.output.open(newline="") as file:
+    with config.output.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * 2
     probabilities = [float(row["probability"]) for row in rows]
@@ -127,6 +130,7 @@ def test_batches_give_the_classes_of_each_image_in_order(
     found = list(trained.classify_all(iter(images), batch_size=batch_size))
     assert isinstance(found.pop(3), UnreadableImageError)
     for path, prediction in zip(paths, found, strict=True):
+        assert isinstance(prediction, list)
         expected = trained.classify(path)
         assert [name for name, _ in prediction] == [name for name, _ in expected]
         # The same sums in batches of another size.
@@ -233,6 +237,9 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     np.testing.assert_allclose(program.call(images), expected, atol=1e-4)
     names = json.loads((tmp_path / "model.jax.classes.json").read_text())
     assert names == ["dark", "light"]
+    with pytest.raises(ValueError, match=r"`output` must not exist.* --overwrite"):
+        call(export.main, config)
+    assert call(export.main, dataclasses.replace(config, overwrite=True))[0] == 0
 
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])

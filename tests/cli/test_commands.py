@@ -36,6 +36,12 @@ def test_help_lists_the_verbs(capsys):
     assert run([], capsys) == (0, text)
 
 
+def test_required_values_are_shown_as_such(capsys):
+    _, text = run(["classify", "--help"], capsys)
+    assert "(default: )" not in text
+    assert "IMAGE [IMAGE ...]" in text
+
+
 def test_train_lists_the_tasks(capsys):
     status, text = run(["train", "--help"], capsys)
     assert status == 0

@@ -13,7 +13,8 @@ from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
 from carafe_jax.tasks.classification.logits import logits_of
 from carafe_jax.tasks.classification.quality import COLUMNS
-from carafe_jax.tasks.lines import loading
+from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
+from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table, write_table
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
@@ -29,14 +30,14 @@ def evaluate(
     options: None,
     console: Console,
 ) -> None:
-    """Classify every test image; print the table and write quality.csv.
+    """Classify every test image; print and write what was measured.
 
     Args:
       model: Folder of the run that trained the network.
       which: Its checkpoint.
       source: Where labelled images come from; None: those of the run.
       batch_size: Images at a time.
-      output: Folder of quality.csv.
+      output: Folder of quality.csv and provenance.json.
       options: Classification has none.
       console: Where bar and table are drawn.
 
@@ -47,9 +48,9 @@ def evaluate(
     del options
     with loading(console, model):
         trained = load(model, which=which)
-    data = dataclasses.replace(
-        trained.data, source=source or trained.data.source, batch_size=batch_size
-    )
+    if source is None:
+        source = trained.data.source
+    data = dataclasses.replace(trained.data, source=source, batch_size=batch_size)
     dataset = ClassificationDataset(data)
     images = dataset.held_out.images
     if images.classes != trained.classes:
@@ -68,8 +69,9 @@ def evaluate(
     logits = logits_of(trained.network, dtype=trained.dtype)
     evaluator = ClassifierEvaluator(logits, dataset)
     results = {trained.name: evaluator.measure(trained.variables, batches)}
-    output.mkdir(parents=True, exist_ok=True)
     write_table(output / "quality.csv", results)
+    write_evaluation_provenance(output, step=trained.step, data=data)
     counted_images = counted(len(images), "test image")
     title = f"{counted_images} of {data.source}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))
+    print_line(console, f"Table: {output / 'quality.csv'}")

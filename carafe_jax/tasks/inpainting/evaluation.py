@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import importlib.util
-import json
 import pathlib
 from typing import Literal
 
@@ -12,7 +11,7 @@ from jaxtyping import Float32
 from rich.console import Console
 
 from carafe_jax.arguments import check_count, check_positive
-from carafe_jax.machine import describe_machine
+from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
@@ -115,14 +114,9 @@ def evaluate(
     sheet.save(output / "samples.png")
     measured.write_images(output / "images.csv")
     measured.write_means(output / "quality.csv")
-    provenance = {
-        "step": trained.step,
-        "data": dataclasses.asdict(data),
-        "radius": options.radius,
-        **dataclasses.asdict(describe_machine()),
-    }
-    text = json.dumps(provenance, indent=2) + "\n"
-    (output / "provenance.json").write_text(text, encoding="utf-8")
+    write_evaluation_provenance(
+        output, step=trained.step, data=data, radius=options.radius
+    )
     crops = counted(len(examples), "crop")
     photographs = counted(len(examples.chosen), "test photograph")
     title = f"{crops} of {photographs} of {data.source}, step {trained.step}"

@@ -45,7 +45,7 @@ def run(config: Config, console: Console) -> bool:
     platforms = (TARGETS[result.job.target].platform for result in results)
     for platform in dict.fromkeys(platforms):
         console.print(LEGENDS[platform], highlight=False)
-    console.print(f"Numbers: {path}", highlight=False)
+    console.print(f"Numbers: {path}", markup=False, highlight=False)
     wrong = any(result.status == "failed" or result.problems for result in results)
     return not wrong and not missing
 

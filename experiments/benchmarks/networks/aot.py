@@ -268,7 +268,7 @@ def _draw(config: Aot, results: list[Result], console: Console) -> None:
         "operations at 197 TFLOP/s or memory at 819 GB/s, whichever is longer, and "
         "collectives at 200 GB/s; nothing was run."
     )
-    console.print(f"Table: {config.output}")
+    console.print(f"Table: {config.output}", markup=False)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def main(config: Sizes, console: Console) -> int:
             size.downsampler,
             f"{size.parameters / 1e6:.3f} M",
             f"{size.multiply_adds / 1e9:.3f} G",
-            f"{over:+.1%}",
+            f"{100 * over:+.1f} %",
         )
     console.print(table)
     config.output.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def main(config: Sizes, console: Console) -> int:
         writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Size)])
         writer.writeheader()
         writer.writerows(dataclasses.asdict(size) for size in sizes)
-    console.print(f"Table: {config.output}")
+    console.print(f"Table: {config.output}", markup=False)
     return 0
 
 

@@ -101,7 +101,7 @@ def main(config: Speed, console: Console) -> int:
         writer.writeheader()
         writer.writerows(rows)
     console.print(_draw(config, rows))
-    console.print(f"Table: {config.output}")
+    console.print(f"Table: {config.output}", markup=False)
     return 0
 
 
@@ -178,7 +178,7 @@ def _draw(config: Speed, rows: list[dict[str, Any]]) -> Table:
             (row,) = (r for r in rows if (r["downsampler"], r["mode"]) == (name, mode))
             over = row["over_conv"]
             cells.append(f"{1e3 * row['seconds']:.1f}")
-            cells.append("" if over is None else f"{over:+.1%}")
+            cells.append("" if over is None else f"{100 * over:+.1f} %")
         table.add_row(name, *cells)
     return table
 

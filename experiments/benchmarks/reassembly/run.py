@@ -103,11 +103,11 @@ def _report(
     config.output.mkdir(parents=True, exist_ok=True)
     csv_path = config.output / "reassembly.csv"
     write_csv(csv_path, summaries, config=config, machine=machine)
-    console.print(f"Numbers: {csv_path}", highlight=False)
+    console.print(f"Numbers: {csv_path}", markup=False, highlight=False)
     plot_path = config.output / "reassembly.png"
     try:
         write_plot(plot_path, summaries, machine)
-        console.print(f"Plot: {plot_path}", highlight=False)
+        console.print(f"Plot: {plot_path}", markup=False, highlight=False)
     except ImportError as error:
         reason = (
             f"No plot ({error}): pip install 'carafe-jax[train]' brings matplotlib."

@@ -1,22 +1,22 @@
 """Reads photographs as their files hold them, and writes them as PNG files."""
 
 import dataclasses
-import importlib
 import pathlib
-import re
-from typing import Any
 
 import numpy as np
 from PIL import Image
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
-from PIL.PpmImagePlugin import PpmImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from carafe_jax.data import open_image, upright
-from carafe_jax.data.decoding import decoder_errors
-from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
+from carafe_jax.tasks.inpainting.deep_colours import (
+    SAVE_AS_PNG,
+    bits_of,
+    encode_16_bits,
+    raw_mode_of,
+    read_16_bits,
+)
 
 # Modes of Pillow by the mode that holds the same numbers in a PNG.
 _KEPT = {
@@ -29,7 +29,7 @@ _KEPT = {
     "RGBX": "RGB",
     "RGBA": "RGBA",
 }
-_SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first"
+_COLOUR_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,9 @@ class PhotographFile:
     (RGB) or 4 (RGBA)."""
     colour_profile: bytes | None
     """ICC profile that says what the numbers mean."""
+    colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
+    """What a PNG says of that beside a profile, such as its gamma: kinds of chunks and
+    their contents."""
 
 
 def read_photograph(path: pathlib.Path) -> PhotographFile:
@@ -50,29 +53,29 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
       path: File that Pillow reads. Colours with 16 bits a channel need OpenCV.
 
     Raises:
-      RefusedError: The file holds several pictures, or pixels that a PNG cannot hold
-        as they are.
+      UnreadableImageError: The file cannot be read.
+      RefusedError: It holds several pictures, or pixels that a PNG cannot hold as they
+        are.
       MissingExtraError: OpenCV is needed and not installed.
-      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file cannot
-        be read.
     """
     with open_image(path) as file:
         refuse_several(file)
         # Decoding forgets both.
-        bits, raw_mode = _bits(file, path), _raw_mode(file)
+        bits, raw_mode = bits_of(file, path), raw_mode_of(file)
         _refuse_what_is_lost(file, bits=bits, raw_mode=raw_mode)
         image = upright(file)
         profile = image.info.get("icc_profile")
+        chunks = _colour_chunks(file, path)
         if image.mode.startswith("I"):
             pixels = _grey_of_16_bits(image)
         else:
             pixels = _of_8_bits(image)
             if bits == 16:
-                pixels = _colours_of_16_bits(path, file, narrow=pixels)
+                pixels = read_16_bits(path, file, narrow=pixels)
             if raw_mode.startswith("LA"):
                 # Pillow reads grey with alpha as RGBA where it has 16 bits.
                 pixels = pixels[..., [0, -1]]
-    return PhotographFile(np.ascontiguousarray(pixels), profile)
+    return PhotographFile(np.ascontiguousarray(pixels), profile, chunks)
 
 
 def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
@@ -85,16 +88,34 @@ def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
         installed.
     """
     pixels, profile = photograph.pixels, photograph.colour_profile
-    channels = pixels.shape[-1]
+    chunks, channels = photograph.colour_chunks, pixels.shape[-1]
     with write_whole(path) as partial:
         if pixels.dtype == np.uint8 or channels == 1:
             array = pixels[..., 0] if channels == 1 else pixels
-            image = Image.fromarray(array)
-            image.save(partial, format="png", icc_profile=profile)
+            image, info = Image.fromarray(array), PngInfo()
+            for kind, content in chunks:
+                info.add(kind, content)
+            image.save(partial, format="png", icc_profile=profile, pnginfo=info)
         else:
             if channels == 2:
                 pixels = pixels[..., [0, 0, 0, 1]]
-            partial.write_bytes(_encode_16_bits(pixels, profile))
+            partial.write_bytes(encode_16_bits(pixels, profile, chunks))
+
+
+def _colour_chunks(
+    file: Image.Image, path: pathlib.Path
+) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the chunks before a PNG's pixels that say what its numbers mean."""
+    if not isinstance(file, PngImageFile):
+        return ()
+    content, place = path.read_bytes(), 8
+    found: list[tuple[bytes, bytes]] = []
+    while place < len(content) and (kind := content[place + 4 : place + 8]) != b"IDAT":
+        end = place + 8 + int.from_bytes(content[place : place + 4])
+        if kind in _COLOUR_CHUNKS:
+            found.append((kind, content[place + 8 : end]))
+        place = end + 4
+    return tuple(found)
 
 
 def refuse_several(file: Image.Image) -> None:
@@ -116,56 +137,15 @@ def _refuse_what_is_lost(file: Image.Image, *, bits: int, raw_mode: str) -> None
     if not kept:
         raise RefusedError(
             f"its colours ({file.mode}) cannot be kept to the bit in a PNG: "
-            f"{_SAVE_AS_PNG}"
+            f"{SAVE_AS_PNG}"
         )
     if raw_mode.startswith(("RGBa", "La")):
         raise RefusedError(
             "its colours, which are multiplied by their alpha, cannot be kept to the "
-            f"bit in a PNG: {_SAVE_AS_PNG}"
+            f"bit in a PNG: {SAVE_AS_PNG}"
         )
     if bits not in (1, 2, 4, 8, 16):
-        raise RefusedError(f"its {bits} bits a channel cannot be kept: {_SAVE_AS_PNG}")
-
-
-def _raw_mode(file: Image.Image) -> str:
-    """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
-    tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
-    match tiles[0].args if tiles else None:
-        case str(mode) | (str(mode), *_):
-            return mode
-        case _:
-            return ""
-
-
-def _bits(file: Image.Image, path: pathlib.Path) -> int:
-    """Return the bits a channel that a file holds, more than Pillow reads maybe."""
-    with decoder_errors(path):
-        if isinstance(file, TiffImageFile):
-            return max(file.tag_v2.get(BITSPERSAMPLE, (1,)))
-        if isinstance(file, PpmImageFile):
-            arguments = file.tile[0].args
-            greatest = arguments[1] if isinstance(arguments, tuple) else 255
-            return 16 if isinstance(greatest, int) and greatest > 255 else 8
-        if isinstance(file, Jpeg2KImageFile):
-            return _bits_of_jpeg_2000(path.read_bytes())
-        if isinstance(file, AvifImageFile):
-            return _bits_of_avif(path.read_bytes())
-        found = re.search(r";(\d+)", _raw_mode(file))
-        return int(found[1]) if found else 8
-
-
-def _bits_of_jpeg_2000(content: bytes) -> int:
-    """Read the depth from the header box, or from the codestream's SIZ segment."""
-    box = content.find(b"ihdr")
-    depth = content[box + 14] if box >= 0 else content[content.find(b"\xff\x51") + 40]
-    return (depth & 0x7F) + 1
-
-
-def _bits_of_avif(content: bytes) -> int:
-    """Read the depth from the configuration of the codec."""
-    box = content.find(b"av1C")
-    flags = content[box + 6] if box >= 0 else 0
-    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+        raise RefusedError(f"its {bits} bits a channel cannot be kept: {SAVE_AS_PNG}")
 
 
 def _grey_of_16_bits(image: Image.Image) -> np.ndarray:
@@ -173,7 +153,7 @@ def _grey_of_16_bits(image: Image.Image) -> np.ndarray:
     if values.min() < 0 or values.max() > 65535:
         raise RefusedError(
             f"its grey values must lie in [0, 65535], got {values.min()} to "
-            f"{values.max()}: {_SAVE_AS_PNG}"
+            f"{values.max()}: {SAVE_AS_PNG}"
         )
     grey = values.astype(np.uint16)
     clear = image.info.get("transparency")
@@ -188,61 +168,3 @@ def _of_8_bits(image: Image.Image) -> np.ndarray:
         mode = "LA" if mode.startswith("L") else "RGBA"
     pixels = np.asarray(image.convert(mode))
     return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _colours_of_16_bits(
-    path: pathlib.Path, file: Image.Image, *, narrow: np.ndarray
-) -> np.ndarray:
-    """Read by OpenCV what Pillow reduces to 8 bits."""
-    cv2 = _opencv()
-    with decoder_errors(path):
-        # By bytes: OpenCV takes no name that is no UTF-8.
-        content = np.frombuffer(path.read_bytes(), np.uint8)
-        read = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
-    if read is not None and read.dtype == np.uint16 and read.ndim == 3:
-        wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
-        # OpenCV mistakes some layouts of a TIFF.
-        if _agree(wide, narrow):
-            return wide
-    raise RefusedError(
-        f"its 16 bits a channel cannot be read from this {file.format}: {_SAVE_AS_PNG}"
-    )
-
-
-def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
-    """Turn pixels as the orientation of a file says."""
-    height, width, channels = array.shape
-    pixels = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    places = Image.fromarray(pixels)
-    places.info = dict(file.info)
-    return array.reshape(-1, channels)[np.asarray(upright(places))]
-
-
-def _agree(wide: np.ndarray, narrow: np.ndarray) -> bool:
-    """Return whether two readings are of the same colours, but for their depth."""
-    if wide.shape[:2] != narrow.shape[:2]:
-        return False
-    return bool(np.all(np.abs(wide[..., :3] / 257 - narrow[..., :3]) <= 1))
-
-
-def _encode_16_bits(pixels: np.ndarray, profile: bytes | None) -> bytes:
-    cv2 = _opencv()
-    order = [2, 1, 0, 3][: pixels.shape[-1]]
-    array = np.ascontiguousarray(pixels[..., order])
-    kinds, contents = [], []
-    if profile:
-        kinds = [cv2.IMAGE_METADATA_ICCP]
-        contents = [np.frombuffer(profile, np.uint8)]
-    done, encoded = cv2.imencodeWithMetadata(".png", array, kinds, contents)
-    assert done
-    return encoded.tobytes()
-
-
-def _opencv() -> Any:
-    try:
-        return importlib.import_module("cv2")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "colours with 16 bits a channel need OpenCV: "
-            "pip install 'carafe-jax[opencv]'"
-        ) from error

@@ -268,6 +268,28 @@ def test_names_that_are_no_utf_8_are_read(tmp_path):
     np.testing.assert_array_equal(photo.pixels, pixels)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_gamma_and_primaries_of_a_png_are_kept(tmp_path, dtype, channels):
+    pixels = drawn(dtype, channels)
+    chunks = (
+        (b"gAMA", struct.pack(">I", 100_000)),
+        (b"cHRM", struct.pack(">8I", *range(30_000, 38_000, 1_000))),
+    )
+    if dtype == np.uint16:
+        photo = read_bytes(tmp_path, deep_png(pixels, *chunks))
+    else:
+        info = PngImagePlugin.PngInfo()
+        for kind, content in chunks:
+            info.add(kind, content)
+        image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+        photo = read_bytes(tmp_path, saved(image, "png", pnginfo=info))
+    write_photograph(tmp_path / "out.png", photo)
+    again = read_photograph(tmp_path / "out.png")
+    assert set(again.colour_chunks) == set(chunks)
+    np.testing.assert_array_equal(again.pixels, pixels)
+
+
 def test_text_of_a_png_is_left_behind(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "mine")

@@ -1,0 +1,157 @@
+"""Colours with 16 bits a channel, which Pillow reduces to 8: by OpenCV."""
+
+import importlib
+import io
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.PngImagePlugin import putchunk
+from PIL.PpmImagePlugin import PpmImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+
+from carafe_jax.data import upright
+from carafe_jax.data.decoding import decoder_errors
+from carafe_jax.errors import MissingExtraError, RefusedError
+
+_END_OF_HEADER = 33  # Of every PNG.
+SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first"
+
+
+def raw_mode_of(file: Image.Image) -> str:
+    """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
+    tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
+    match tiles[0].args if tiles else None:
+        case str(mode) | (str(mode), *_):
+            return mode
+        case _:
+            return ""
+
+
+def bits_of(file: Image.Image, path: pathlib.Path) -> int:
+    """Return the bits a channel that a file holds, maybe more than Pillow reads.
+
+    Args:
+      file: As Pillow opened it, not yet decoded.
+      path: Of the file.
+
+    Raises:
+      UnreadableImageError: The file is damaged.
+    """
+    with decoder_errors(path):
+        if isinstance(file, TiffImageFile):
+            return max(file.tag_v2.get(BITSPERSAMPLE, (1,)))
+        if isinstance(file, PpmImageFile):
+            arguments = file.tile[0].args
+            greatest = arguments[1] if isinstance(arguments, tuple) else 255
+            return 16 if isinstance(greatest, int) and greatest > 255 else 8
+        if isinstance(file, Jpeg2KImageFile):
+            return _bits_of_jpeg_2000(path.read_bytes())
+        if isinstance(file, AvifImageFile):
+            return _bits_of_avif(path.read_bytes())
+        found = re.search(r";(\d+)", raw_mode_of(file))
+        return int(found[1]) if found else 8
+
+
+def _bits_of_jpeg_2000(content: bytes) -> int:
+    """Read the depth from the header box, or from the codestream's SIZ segment."""
+    box = content.find(b"ihdr")
+    depth = content[box + 14] if box >= 0 else content[content.find(b"\xff\x51") + 40]
+    return (depth & 0x7F) + 1
+
+
+def _bits_of_avif(content: bytes) -> int:
+    """Read the depth from the configuration of the codec."""
+    box = content.find(b"av1C")
+    flags = content[box + 6] if box >= 0 else 0
+    return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
+
+
+def read_16_bits(
+    path: pathlib.Path, file: Image.Image, *, narrow: np.ndarray
+) -> np.ndarray:
+    """Return the upright pixels of a file, uint16.
+
+    Args:
+      path: Of the file.
+      file: As Pillow opened it.
+      narrow: What Pillow read, upright, in 8 bits: both must be of the same colours.
+
+    Raises:
+      UnreadableImageError: OpenCV cannot decode the file.
+      RefusedError: It reads other pixels than Pillow, or reduces them too.
+      MissingExtraError: OpenCV is not installed.
+    """
+    cv2 = _opencv()
+    with decoder_errors(path):
+        # By bytes: OpenCV takes no name that is no UTF-8.
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        read = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
+    if read is not None and read.dtype == np.uint16 and read.ndim == 3:
+        wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
+        # OpenCV mistakes some layouts of a TIFF.
+        if _agree(wide, narrow):
+            return wide
+    raise RefusedError(
+        f"its 16 bits a channel cannot be read from this {file.format}: {SAVE_AS_PNG}"
+    )
+
+
+def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
+    """Turn pixels as the orientation of a file says."""
+    height, width, channels = array.shape
+    pixels = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    places = Image.fromarray(pixels)
+    places.info = dict(file.info)
+    return array.reshape(-1, channels)[np.asarray(upright(places))]
+
+
+def _agree(wide: np.ndarray, narrow: np.ndarray) -> bool:
+    """Return whether two readings are of the same colours, but for their depth."""
+    if wide.shape[:2] != narrow.shape[:2]:
+        return False
+    return bool(np.all(np.abs(wide[..., :3] / 257 - narrow[..., :3]) <= 1))
+
+
+def encode_16_bits(
+    pixels: np.ndarray,
+    profile: bytes | None,
+    chunks: tuple[tuple[bytes, bytes], ...],
+) -> bytes:
+    """Return a PNG file of 16 bits a channel.
+
+    Args:
+      pixels: RGB or RGBA, uint16.
+      profile: ICC profile.
+      chunks: Others to write, kinds and contents.
+
+    Raises:
+      MissingExtraError: OpenCV is not installed.
+    """
+    cv2 = _opencv()
+    order = [2, 1, 0, 3][: pixels.shape[-1]]
+    array = np.ascontiguousarray(pixels[..., order])
+    kinds, contents = [], []
+    if profile:
+        kinds = [cv2.IMAGE_METADATA_ICCP]
+        contents = [np.frombuffer(profile, np.uint8)]
+    done, encoded = cv2.imencodeWithMetadata(".png", array, kinds, contents)
+    assert done
+    content, written = encoded.tobytes(), io.BytesIO()
+    for kind, text in chunks:
+        putchunk(written, kind, text)
+    return content[:_END_OF_HEADER] + written.getvalue() + content[_END_OF_HEADER:]
+
+
+def _opencv() -> Any:
+    try:
+        return importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            "colours with 16 bits a channel need OpenCV: "
+            "pip install 'carafe-jax[opencv]'"
+        ) from error

@@ -7,6 +7,7 @@ import shutil
 
 import jax
 import jax.numpy as jnp
+import orbax.checkpoint as ocp
 import pytest
 
 from carafe_jax.errors import RefusedError
@@ -75,7 +76,7 @@ def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
     run(tmp_path)
     damaged = tmp_path / "checkpoints" / "12" / part
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
-    error = r"The checkpoint of step 12 in .*checkpoints is damaged .*; delete its"
+    error = r"The checkpoint of step 12, .*checkpoints/12, is damaged .* delete that"
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
     if part != "batches":
@@ -87,3 +88,94 @@ def test_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path, loop=dataclasses.replace(loop, steps=4))
     with pytest.raises(RefusedError, match=r"of step 4 .* or of another network: "):
         run(tmp_path, Wide())
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def other(path):
+    path.write_bytes(b'[1, "a"]')
+
+
+@pytest.mark.parametrize("damage", [cut, zero, empty, other])
+@pytest.mark.parametrize("part", ["state/_METADATA", "batches/metadata"])
+def test_damaged_checkpoint_is_named_with_the_one_to_use_instead(
+    tmp_path, part, damage
+):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    folder = tmp_path / "checkpoints" / "12"
+    damage(folder / part)
+    error = rf"of step 12, {folder}, is .* delete that folder to use that of step 4\."
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    # As the message says.
+    shutil.rmtree(folder)
+    assert int(run(tmp_path).state.step) == 12
+
+
+def test_run_whose_checkpoints_are_all_damaged_can_start_afresh(tmp_path):
+    run(tmp_path, loop=dataclasses.replace(loop, steps=4))
+    folder = tmp_path / "checkpoints" / "4"
+    empty(folder / "state" / "_METADATA")
+    error = r"delete that folder to let the run start afresh: there is no other"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    shutil.rmtree(folder)
+    assert int(run(tmp_path).state.step) == 12
+
+
+@pytest.mark.parametrize("damage", [cut, zero, empty, other])
+def test_damaged_scalars_of_a_checkpoint_are_named(tmp_path, damage):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    measured = tmp_path / "checkpoints" / "4" / "metrics" / "metrics"
+    damage(measured)
+    error = rf"{measured} must hold the number 'score', .* delete the folder"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    with pytest.raises(RefusedError, match=error):
+        restore_trained(tmp_path, best="score", which="last")
+    shutil.rmtree(measured.parent)
+    assert found(tmp_path) == (12, 12)
+
+
+def test_damaged_description_of_a_checkpoint_is_named(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "_CHECKPOINT_METADATA"
+    other(path)
+    with pytest.raises(RefusedError, match=r"_CHECKPOINT_METADATA is damaged: delete"):
+        run(tmp_path)
+    path.unlink()
+    assert found(tmp_path) == (12, 12)
+
+
+def test_folder_without_a_state_is_deleted_with_a_word(tmp_path, caplog):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")
+    run(tmp_path)
+    assert "checkpoints/12 holds no state, and is deleted." in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["save", "wait_until_finished"])
+def test_save_that_fails_says_what_is_left(tmp_path, monkeypatch, fails):
+    def fail(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device\nspec")
+
+    run(tmp_path, loop=dataclasses.replace(loop, steps=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, fails, fail)
+        error = (
+            r"could not be saved in .*checkpoints: RESOURCE_EXHAUSTED: No space left "
+            r"on device \(\d+ of \d+ MiB are free there\)\. The same command resumes"
+        )
+        with pytest.raises(RefusedError, match=error):
+            run(tmp_path)
+    assert int(run(tmp_path).state.step) == 12

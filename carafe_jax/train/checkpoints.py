@@ -97,11 +97,10 @@ class Checkpoints:
     @property
     def last_step(self) -> int | None:
         """Step of the last checkpoint that has a state; None where there is none."""
-        return max(self._steps(), default=None)
-
-    def _steps(self) -> list[int]:
         steps = self._manager.all_steps()
-        return [x for x in steps if _has_state(self._folder / str(x))]
+        return max(
+            (x for x in steps if _has_state(self._folder / str(x))), default=None
+        )
 
     @property
     def best_step(self) -> int | None:
@@ -201,7 +200,7 @@ class Checkpoints:
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
                 raise
-            others = [x for x in self._steps() if x != step]
+            others = [x for x in _saved_steps(self._folder) if x != step]
             advice = (
                 f"use that of step {max(others)}"
                 if others
@@ -223,7 +222,8 @@ class Checkpoints:
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
                 raise
-            last = self.last_step
+            # Orbax counts the one that it could not save.
+            last = max(_saved_steps(self._folder), default=None)
             raise RefusedError(
                 f"A checkpoint could not be saved in {self._folder}: "
                 f"{_first_line(error)} ({_space_left(self._folder)}). "
@@ -250,10 +250,11 @@ class Checkpoints:
         Raises:
           RefusedError: As by `wait`.
         """
-        try:
-            self.wait()
-        finally:
-            self._manager.close()
+        with self._failure_refused():
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()
 
 
 def restore_trained(
@@ -302,6 +303,10 @@ def _step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return [x for x in folder.glob("[0-9]*") if x.name.isdigit() and x.is_dir()]
 
 
+def _saved_steps(folder: pathlib.Path) -> list[int]:
+    return [int(x.name) for x in _step_folders(folder) if _has_state(x)]
+
+
 def _delete_stateless(folder: pathlib.Path) -> None:
     """Delete the folders of steps that hold no state, on all processes at once."""
     if is_first():
@@ -317,8 +322,9 @@ def _check_metadata(folder: pathlib.Path, *, best: str) -> None:
     """Refuse damaged files that orbax reads when it opens the folder."""
     for step in _step_folders(folder):
         metadata = step / "_CHECKPOINT_METADATA"
+        content = _json(metadata)
         # Orbax passes over one that is no JSON.
-        if not isinstance(_json(metadata), dict | None | type(_MISSING)):
+        if content not in (_MISSING, None) and not isinstance(content, dict):
             raise RefusedError(f"{metadata} is damaged: delete it; nothing is lost.")
         measured = step / "metrics" / "metrics"
         scalars = _json(measured)
@@ -348,7 +354,7 @@ def _json(path: pathlib.Path) -> Any:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].removesuffix(".")[:200]
+    return lines[0].rstrip(".:")[:200]
 
 
 def _space_left(folder: pathlib.Path) -> str:

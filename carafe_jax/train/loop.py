@@ -8,7 +8,7 @@ import logging
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -138,7 +138,7 @@ def train(
             loop = loop.in_steps(task.steps_per_epoch())
         total, mesh = loop.total_steps, make_mesh()
         checkpoints = Checkpoints(workdir, best=task.best)
-        stack.enter_context(contextlib.closing(checkpoints))
+        stack.enter_context(_closed(checkpoints))
         start = checkpoints.last_step or 0
         state, report = begin(
             task,
@@ -161,7 +161,7 @@ def train(
             _LOGGER.info("Resuming from step %d of %d.", start, total)
             _log_growth(optimizer, step=start, total=total, before=provenance.length)
         records = Records(workdir, step=start, writes=is_first())
-        stack.enter_context(contextlib.closing(records))
+        stack.enter_context(_closed(records))
         run = _Run(
             loop=loop,
             best=task.best,
@@ -180,6 +180,20 @@ def train(
         outcome = run.train(state, start=start)
     provenance.update(int(outcome.state.step))
     return dataclasses.replace(outcome, weights=report)
+
+
+@contextlib.contextmanager
+def _closed(opened: Checkpoints | Records) -> Iterator[None]:
+    """Close at the end of the block; after an error, which says more, in any case."""
+    try:
+        yield
+    except BaseException:
+        try:
+            opened.close()
+        except (RefusedError, OSError) as error:
+            _LOGGER.warning("%s", error)
+        raise
+    opened.close()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

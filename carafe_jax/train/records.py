@@ -94,12 +94,15 @@ class Records:
 def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
     """Return the rows of `scalars.csv` up to a step, without the header."""
     content = path.read_bytes() if path.exists() else b""
-    line, rows = 0, []
     try:
-        lines = io.StringIO(content.decode(), newline="")
-        reader = csv.reader(lines, strict=True)
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _damaged(path, line, error) from error
+    rows: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
         for row in reader:
-            line = reader.line_num
             if not rows and row != _COLUMNS:
                 raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
             if len(row) != len(_COLUMNS):
@@ -109,11 +112,8 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
             rows.append(row)
         if content and not content.endswith(b"\n"):
             raise ValueError("it is cut off")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise _damaged(path, line, error) from error
     except (ValueError, csv.Error) as error:
-        raise _damaged(path, line, error) from error
+        raise _damaged(path, reader.line_num, error) from error
     return [row for row in rows[1:] if int(row[0]) <= step]
 
 

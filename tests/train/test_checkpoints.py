@@ -86,7 +86,7 @@ def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path, loop=dataclasses.replace(loop, steps=4))
-    with pytest.raises(RefusedError, match=r"of step 4 .* or of another network: "):
+    with pytest.raises(RefusedError, match=r"of step 4, .* or of another network: "):
         run(tmp_path, Wide())
 
 

@@ -58,6 +58,6 @@ def test_records_of_later_steps_are_deleted_and_others_stay_as_they_were(tmp_pat
     path.write_bytes(HEADER + early + b"11,train,loss,1\r\n")
     assert reopened(tmp_path) == HEADER + early
     records = Records(tmp_path, step=10)
-    records.write(12, "train", {"loss": 2})
+    records.write(12, "train", {"loss": 2.0})
     records.close()
     assert path.read_bytes() == HEADER + early + b"12,train,loss,2.0\r\n"

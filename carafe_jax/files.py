@@ -27,7 +27,7 @@ def check_local(argument: str, path: str | os.PathLike[str]) -> None:
     if url is None:
         return
     scheme = url[1].lower()
-    shown = re.sub(":/+", "://", text, count=1)
+    shown = text if "://" in text else text.replace(":/", "://", 1)
     advice = _ADVICE.get(scheme, "Mount or copy what it names, and give that path.")
     raise RefusedError(
         f"`{argument}` must be a path of the file system, got {shown!r}. {advice}"

@@ -1,6 +1,10 @@
+import pathlib
+import re
+
 import pytest
 
-from carafe_jax.files import write_whole
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_local, write_whole
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -25,3 +29,27 @@ def test_file_stays_as_it_was_where_writing_raises(tmp_path):
         write()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "advice"),
+    [
+        ("gs://bucket/run", "gs://bucket/run", "Cloud Storage FUSE"),
+        (pathlib.Path("gs://bucket/run"), "gs://bucket/run", "Cloud Storage FUSE"),
+        ("s3://bucket", "s3://bucket", "Mountpoint for Amazon S3"),
+        ("file:///photos", "file:///photos", "Leave the 'file://' out"),
+        (pathlib.Path("memory://run"), "memory://run", "Mount or copy"),
+        ("abfs+x.1://a", "abfs+x.1://a", "Mount or copy"),
+    ],
+)
+def test_url_is_refused_with_what_to_do(path, shown, advice):
+    error = f"`model` must be a path of the file system, got {shown!r}. {advice}"
+    with pytest.raises(RefusedError, match=re.escape(error)):
+        check_local("model", path)
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/mine", "/a:/b", "./gs:/a", "gs:", "a:b/c", "C:/a", "tfds:mnist", ""]
+)
+def test_path_of_the_file_system_is_taken(path):
+    check_local("model", path)

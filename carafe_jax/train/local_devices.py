@@ -114,7 +114,7 @@ def _tasks_of_slurm(environment: Mapping[str, str]) -> int:
     for part in environment[name].split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
         tasks += [] if match is None else [int(match[1])] * int(match[2] or 1)
-    index = int(environment.get("SLURM_NODEID", "0"))
+    index = _integer({"SLURM_NODEID": "0", **environment}, "SLURM_NODEID")
     if index >= len(tasks):
         raise RefusedError(
             f"{name} must list the tasks of each node, as '2(x3),1' does, got "

@@ -64,7 +64,7 @@ def train(
     *,
     optimizer: Optimizer,
     loop: Loop,
-    workdir: pathlib.Path,
+    workdir: pathlib.Path | str,
     weights: Variables | Callable[[], Variables] | None = None,
     console: Console | None = None,
 ) -> Outcome:
@@ -124,7 +124,7 @@ def train(
         of them; or a checkpoint could not be saved.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
-    began = time.perf_counter()
+    began, workdir = time.perf_counter(), pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold_workdir(workdir))
         devices = describe_devices()

@@ -43,8 +43,8 @@ def test_file_stays_as_it_was_where_writing_raises(tmp_path):
     ],
 )
 def test_url_is_refused_with_what_to_do(path, shown, advice):
-    error = f"`model` must be a path of the file system, got {shown!r}. {advice}"
-    with pytest.raises(RefusedError, match=re.escape(error)):
+    error = f"`model` must be a path of the file system, got {shown!r}. "
+    with pytest.raises(RefusedError, match=re.escape(error) + f".*{advice}"):
         check_local("model", path)
 
 

@@ -100,9 +100,26 @@ def read_node(
         rank=rank,
         visible=visible,
         restricted=restricted,
-        allocated=_count(environment, "SLURM_GPUS_ON_NODE") if slurm else None,
-        per_process=_count(environment, "SLURM_GPUS_PER_TASK") if slurm else None,
+        allocated=_allocated(environment) if slurm else None,
+        per_process=_per_task(environment) if slurm else None,
     )
+
+
+def _allocated(environment: Mapping[str, str]) -> int | None:
+    """Return the GPUs of Slurm's step on this node; None if not known."""
+    if environment.get("SLURM_STEP_GPUS"):
+        return _listed(environment["SLURM_STEP_GPUS"])
+    text = environment.get("SLURM_GPUS_ON_NODE", "")
+    return int(text) if text.isdecimal() else None
+
+
+def _per_task(environment: Mapping[str, str]) -> int | None:
+    """Return the GPUs that Slurm binds to each task; None where it binds none."""
+    # "2", "a100:2"; "cpu=4,gres/gpu=2", "gres/gpu:a100:2".
+    gpus = re.search(r"(\d+)$", environment.get("SLURM_GPUS_PER_TASK", ""))
+    tres = environment.get("SLURM_TRES_PER_TASK", "")
+    found = gpus or re.search(r"gres/gpu[^,]*?[:=](\d+)(?:,|$)", tres)
+    return int(found[1]) if found else None
 
 
 def _tasks_of_slurm(environment: Mapping[str, str]) -> int:
@@ -128,12 +145,6 @@ def _integer(environment: Mapping[str, str], name: str) -> int:
     if not text.strip().isdecimal():
         raise RefusedError(f"{name} must be an integer from 0 on, got {text!r}.")
     return int(text)
-
-
-def _count(environment: Mapping[str, str], name: str) -> int | None:
-    """Return the count of such as "2" and "a100:2"; None where there is none."""
-    match = re.search(r"(\d+)$", environment.get(name, ""))
-    return int(match[1]) if match else None
 
 
 def _visible(environment: Mapping[str, str], root: pathlib.Path) -> tuple[int, bool]:

@@ -79,6 +79,9 @@ def test_processes_of_a_node_share_its_gpus_evenly(processes, rank, expected, tm
         # --gpus-per-task=2
         {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_GPUS_ON_NODE": "8"},
         {"CUDA_VISIBLE_DEVICES": "4,5,6,7", "SLURM_GPUS_PER_TASK": "4"},
+        {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_TRES_PER_TASK": "cpu=8,gres/gpu=2"},
+        {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_TRES_PER_TASK": "gres/gpu:a100:2"},
+        {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_STEP_GPUS": "0,1,2,3,4,5,6,7"},
     ],
 )
 def test_process_that_sees_its_own_gpus_takes_them(bound, tmp_path):
@@ -100,6 +103,18 @@ def test_gpus_that_are_allocated_to_tasks_but_not_bound_are_shared(tmp_path):
         **visible(8),
     )
     assert chosen(environment, tmp_path) == (2, 3)
+
+
+def test_step_on_some_gpus_of_the_job_shares_those(tmp_path):
+    # srun --gpus-per-node=2 --ntasks-per-node=2 in a job with eight.
+    environment = slurm(
+        localid=1,
+        tasks="2",
+        SLURM_GPUS_ON_NODE="8",
+        SLURM_STEP_GPUS="4,5",
+        **visible(2),
+    )
+    assert chosen(environment, tmp_path) == (1,)
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,9 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(_arrays(state)),
-                    batches=ocp.args.JsonSave(position),
+                    batches=ocp.args.JsonSave(
+                        {"process_count": jax.process_count(), "position": position}
+                    ),
                 ),
                 metrics=scalars,
                 force=True,
@@ -157,9 +159,31 @@ class Checkpoints:
             items["batches"] = ocp.args.JsonRestore()
         with self._damage_refused(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(**items))
-            if batches is not None:
-                batches.set_state(restored["batches"])
-            return state.replace(**restored["state"])
+            if batches is not None and not isinstance(restored["batches"], dict):
+                raise ValueError(f"the position of the data is {restored['batches']}")
+        if batches is not None:
+            self._rewind(batches, restored["batches"], step=step)
+        return state.replace(**restored["state"])
+
+    def _rewind(self, batches: Batches, saved: dict[str, Any], *, step: int) -> None:
+        """Set batches to a position, which depends on how they are made."""
+        # Version 0.1 saved the position alone.
+        count, now = saved.get("process_count"), jax.process_count()
+        if count not in (None, now):
+            raise RefusedError(
+                "A run must be resumed by as many processes as saved its checkpoint, "
+                f"{count}, got {now}: each has its own position in the data. Their "
+                "devices may be others."
+            )
+        try:
+            batches.set_state(saved if count is None else saved["position"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise RefusedError(
+                f"The data must be made as when the checkpoint of step {step} was "
+                "saved, to be set to its position: by as many `worker_processes`. Got "
+                f"{type(error).__name__}: {_first_line(error)}. Else its folder "
+                f"`batches` is damaged{self._instead(step)}."
+            ) from error
 
     def restore_variables(self, *, step: int) -> Variables:
         """Return a checkpoint's variables to use, on the first device.
@@ -200,17 +224,20 @@ class Checkpoints:
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
                 raise
-            others = [x for x in _saved_steps(self._folder) if x != step]
-            advice = (
-                f"use that of step {max(others)}"
-                if others
-                else "let the run start afresh: there is no other"
-            )
             raise RefusedError(
                 f"The checkpoint of step {step}, {self._folder / str(step)}, is "
                 f"damaged or of another network: {_first_line(error)}. If it is "
-                f"damaged, delete that folder to {advice}."
+                f"damaged{self._instead(step)}."
             ) from error
+
+    def _instead(self, step: int) -> str:
+        """Say what to do about a damaged checkpoint."""
+        others = [x for x in _saved_steps(self._folder) if x != step]
+        if others:
+            return (
+                f", delete {self._folder / str(step)} to use that of step {max(others)}"
+            )
+        return f", delete {self._folder / str(step)} to start afresh: there is no other"
 
     @contextlib.contextmanager
     def _failure_refused(self) -> Iterator[None]:

@@ -2,9 +2,12 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 import shutil
+import signal
 
+import chex
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
@@ -13,7 +16,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import restore_trained
 from carafe_jax.train.checkpoints import Checkpoints
-from tests.train.test_loop import loop, run
+from tests.train.test_loop import Killed, loop, run
 from tests.train.toy import Regression
 
 
@@ -76,7 +79,7 @@ def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
     run(tmp_path)
     damaged = tmp_path / "checkpoints" / "12" / part
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
-    error = r"The checkpoint of step 12, .*checkpoints/12, is damaged .* delete that"
+    error = r"The checkpoint of step 12, .*checkpoints/12, is damaged .*, delete "
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
     if part != "batches":
@@ -114,7 +117,7 @@ def test_damaged_checkpoint_is_named_with_the_one_to_use_instead(
     run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
     folder = tmp_path / "checkpoints" / "12"
     damage(folder / part)
-    error = rf"of step 12, {folder}, is .* delete that folder to use that of step 4\."
+    error = rf"of step 12.* {folder}.* damaged, delete {folder} to use that of step 4\."
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
     # As the message says.
@@ -126,7 +129,7 @@ def test_run_whose_checkpoints_are_all_damaged_can_start_afresh(tmp_path):
     run(tmp_path, loop=dataclasses.replace(loop, steps=4))
     folder = tmp_path / "checkpoints" / "4"
     empty(folder / "state" / "_METADATA")
-    error = r"delete that folder to let the run start afresh: there is no other"
+    error = rf"damaged, delete {folder} to start afresh: there is no other"
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
     shutil.rmtree(folder)
@@ -179,3 +182,32 @@ def test_save_that_fails_says_what_is_left(tmp_path, monkeypatch, fails):
         with pytest.raises(RefusedError, match=error):
             run(tmp_path)
     assert int(run(tmp_path).state.step) == 12
+
+
+@pytest.mark.parametrize("position", [{}, {"other": 1}, [1], 3])
+def test_position_of_the_data_that_does_not_fit_is_no_damage_of_the_state(
+    tmp_path, position
+):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "batches" / "metadata"
+    path.write_text(json.dumps({"process_count": 1, "position": position}))
+    error = r"must be made as when .* step 12 was saved, .* as many `worker_processes`"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+
+
+def test_run_of_another_number_of_processes_is_not_resumed(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "batches" / "metadata"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "process_count": 2}))
+    with pytest.raises(RefusedError, match=r"by as many processes .*, 2, got 1"):
+        run(tmp_path)
+
+
+def test_position_of_version_01_is_taken(tmp_path):
+    run(tmp_path, Killed(5, signal.SIGTERM))
+    path = tmp_path / "checkpoints" / "6" / "batches" / "metadata"
+    path.write_text('{"taken": 6}')
+    resumed, whole = run(tmp_path), run(tmp_path / "whole")
+    chex.assert_trees_all_equal(resumed.state.params, whole.state.params)

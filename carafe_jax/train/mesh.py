@@ -31,7 +31,8 @@ def describe_devices() -> str:
             "Each process of a run must have as many devices as the others, got "
             f"{listed} devices of processes 0 to {processes - 1}."
         )
-    name = _NAMES.get(devices[0].platform, devices[0].platform)
+    platform: str = devices[0].platform
+    name = _NAMES.get(platform, platform)
     return (
         f"{_counted(processes, 'process', 'processes')} x "
         f"{_counted(each, name, f'{name}s')} ({describe_machine().device}) = "

@@ -103,18 +103,23 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for row in reader:
-            if not rows and row != _COLUMNS:
-                raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
-            if len(row) != len(_COLUMNS):
-                raise ValueError(f"it has {len(row)} of {len(_COLUMNS)} values")
-            if rows:
-                int(row[0]), float(row[-1])
+            _check_row(row, first=not rows)
             rows.append(row)
         if content and not content.endswith(b"\n"):
             raise ValueError("it is cut off")
     except (ValueError, csv.Error) as error:
         raise _damaged(path, reader.line_num, error) from error
     return [row for row in rows[1:] if int(row[0]) <= step]
+
+
+def _check_row(row: list[str], *, first: bool) -> None:
+    """Raise ValueError at a row that is none of ours."""
+    if first and row != _COLUMNS:
+        raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
+    if len(row) != len(_COLUMNS):
+        raise ValueError(f"it has {len(row)} of {len(_COLUMNS)} values")
+    if not first:
+        _ = int(row[0]), float(row[-1])
 
 
 def _damaged(path: pathlib.Path, line: int, error: Exception) -> RefusedError:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import signal
 import time
+from collections.abc import Callable
 
 import chex
 import pytest
@@ -13,28 +14,36 @@ from carafe_jax.train import NotFiniteError, restore_trained
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.step import CompiledStep
 from tests.train.test_loop import Killed, read_scalars, run
-from tests.train.toy import CountedBatches, Regression, Scores, SeenBatches
+from tests.train.toy import Regression, Scores, SeenBatches
+
+
+def nothing() -> None:
+    """Stand in for what is to happen."""
+
+
+class ActingBatches(SeenBatches):
+    """Batches that call a function once the one `at` is counted, not yet there."""
+
+    def __init__(self, size: int, at: int, act: Callable[[], object]) -> None:
+        super().__init__(size)
+        self.at, self.act = at, act
+
+    def __next__(self):
+        batch = super().__next__()
+        if self.taken > self.at:
+            self.act()
+        return batch
 
 
 @dataclasses.dataclass
 class Failing(Regression):
-    """Calls a function in the place of making its batch `at`, after counting it."""
+    """Calls a function in the place of making its batch `at`."""
 
     at: int = 7
-    act: object = None
+    act: Callable[[], object] = nothing
 
     def batches(self):
-        failing = self
-        kind = CountedBatches if self.nan_after is None else SeenBatches
-
-        class FailingBatches(kind):
-            def __next__(self):
-                batch = super().__next__()
-                if self.taken > failing.at:
-                    failing.act()
-                return batch
-
-        return FailingBatches(self.size)
+        return ActingBatches(self.size, self.at, self.act)
 
 
 def fail():
@@ -155,7 +164,7 @@ def test_error_is_raised_where_its_state_cannot_be_saved(tmp_path, monkeypatch, 
 class Acting(Scores):
     """Calls a function at its second evaluation."""
 
-    act: object = None
+    act: Callable[[], object] = nothing
 
     def evaluate(self, state):
         if self.evaluations == 1:

@@ -1,6 +1,7 @@
 """The GPUs that each process of a node takes."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from carafe_jax.train.local_devices import Node, choose_devices, read_node
 ALL = ()
 
 
-def slurm(*, localid=0, tasks="1", nodeid=0, **variables):
+def slurm(
+    *, localid: int = 0, tasks: str = "1", nodeid: int = 0, **variables: str
+) -> dict[str, str]:
     return {
         "SLURM_JOB_ID": "4711",
         "SLURM_STEP_NODELIST": "node[01-04]",
@@ -23,7 +26,7 @@ def slurm(*, localid=0, tasks="1", nodeid=0, **variables):
     }
 
 
-def open_mpi(*, rank=0, size=1, **variables):
+def open_mpi(*, rank: int = 0, size: int = 1, **variables: str) -> dict[str, str]:
     return {
         "OMPI_COMM_WORLD_LOCAL_SIZE": str(size),
         "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
@@ -31,7 +34,7 @@ def open_mpi(*, rank=0, size=1, **variables):
     }
 
 
-def visible(count):
+def visible(count: int) -> Any:
     return {"CUDA_VISIBLE_DEVICES": ",".join(map(str, range(count)))}
 
 

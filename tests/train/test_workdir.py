@@ -36,6 +36,7 @@ class Nested(Regression):
     def batches(self):
         with concurrent.futures.ThreadPoolExecutor() as pool:
             pool.submit(run, self.workdir).result()
+        return super().batches()
 
 
 def test_second_run_in_a_thread_of_the_process_is_refused(tmp_path):

@@ -260,7 +260,6 @@ class _Run:
     def _make_step(self, done: "_Done", interruption: Interruption | None) -> None:
         """Take a batch and make a step; `interruption` may end the wait for a batch."""
         state, step = done.whole()
-        done.position = self._position()
         with interruption.waiting() if interruption else contextlib.nullcontext():
             batch = next(self.batches)
         batch = self.put(batch)
@@ -289,7 +288,7 @@ class _Run:
         reason = (
             "No batch came after the signal"
             if isinstance(error, StillWaitingError)
-            else f"{type(error).__name__} after step {done.step}"
+            else f"{type(error).__name__} after step {done.step} ({error})"
         )
         if done.state is None:
             return None

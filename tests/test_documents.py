@@ -165,7 +165,7 @@ def name_with_reasons(page: pathlib.Path) -> str:
 SLOW_PAGES = {"docs/inpainting.md", "docs/weights.md"}
 SLOW_DOCSTRINGS = ("carafe_jax.models.",)
 # Run by a test of its own: it needs several devices.
-SCALING = "docs/scaling.md"
+SHARDING = "docs/sharding.md"
 PAGES_WITH_EXAMPLES = [
     pytest.param(
         name_of(page),
@@ -173,7 +173,7 @@ PAGES_WITH_EXAMPLES = [
         marks=[pytest.mark.slow] if name_of(page) in SLOW_PAGES else [],
     )
     for page in PAGES
-    if examples_of(page) and name_of(page) != SCALING
+    if examples_of(page) and name_of(page) != SHARDING
 ]
 
 
@@ -237,7 +237,7 @@ assert len(output.sharding.device_set) == 8
 """
     run_python(
         "-c",
-        arrays + source_of(SCALING) + check,
+        arrays + source_of(SHARDING) + check,
         environment={"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"},
     )
 

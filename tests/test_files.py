@@ -1,6 +1,10 @@
+import pathlib
+import re
+
 import pytest
 
-from carafe_jax.files import check_new, write_whole
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_local, check_new, write_whole
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -43,3 +47,27 @@ def test_outputs_are_overwritten_where_it_is_asked_for(tmp_path):
     check_new("output", path, overwrite=True)
     with pytest.raises(ValueError, match="`output` must be a file, got the folder"):
         check_new("output", tmp_path, overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "shown", "advice"),
+    [
+        ("gs://bucket/run", "gs://bucket/run", "Cloud Storage FUSE"),
+        (pathlib.Path("gs://bucket/run"), "gs://bucket/run", "Cloud Storage FUSE"),
+        ("s3://bucket", "s3://bucket", "Mountpoint for Amazon S3"),
+        ("file:///photos", "file:///photos", "Leave the 'file://' out"),
+        (pathlib.Path("memory://run"), "memory://run", "Mount or copy"),
+        ("abfs+x.1://a", "abfs+x.1://a", "Mount or copy"),
+    ],
+)
+def test_url_is_refused_with_what_to_do(path, shown, advice):
+    error = f"`model` must be a path of the file system, got {shown!r}. "
+    with pytest.raises(RefusedError, match=re.escape(error) + f".*{advice}"):
+        check_local("model", path)
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/mine", "/a:/b", "./gs:/a", "gs:", "a:b/c", "C:/a", "tfds:mnist", ""]
+)
+def test_path_of_the_file_system_is_taken(path):
+    check_local("model", path)

@@ -1,12 +1,14 @@
 """Code shared by all commands: options, log lines, one-line errors, exit statuses."""
 
 import contextlib
+import dataclasses
 import io
 import logging
 import os
+import pathlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -17,6 +19,7 @@ from rich.text import Text
 from carafe_jax.cli.help import describe_fields, keep_lines
 from carafe_jax.cli.streams import accept_every_name
 from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.files import check_local
 
 Config = TypeVar("Config")
 
@@ -53,7 +56,10 @@ def run(
     log_to(console)
     try:
         kind: Any = config if isinstance(config, type) else type(config)
-        status = main(_parse(kind, **options), console)
+        parsed = _parse(kind, **options)
+        for option, path in _paths(parsed):
+            check_local(option, path)
+        status = main(parsed, console)
     except KeyboardInterrupt:
         console.print(stopped)
         sys.stdout.flush()
@@ -86,6 +92,19 @@ def _parse(kind: type[Config], **options: Any) -> Config:
             error = error.__context__
     # Again, to print the help, or the refusal of words that are no options.
     return tyro.cli(kind, **options)
+
+
+def _paths(value: Any, name: str = "") -> Iterator[tuple[str, pathlib.Path]]:
+    """Yield the paths of a configuration by the names of their options."""
+    if isinstance(value, pathlib.Path):
+        yield name, value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _paths(item, name)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            inner = f"{name}.{field.name}" if name else field.name
+            yield from _paths(getattr(value, field.name), inner)
 
 
 def is_mendable(error: Exception) -> bool:

@@ -5,11 +5,16 @@ import pathlib
 from rich.console import Console
 from rich.text import Text
 
-from carafe_jax.machine import describe_machine
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights
 from carafe_jax.tasks.tables import draw_table, read_steps, read_table, write_table
-from carafe_jax.train import is_first, join_processes, read_provenance, train
+from carafe_jax.train import (
+    hold_workdir,
+    is_first,
+    join_processes,
+    read_provenance,
+    train,
+)
 
 
 def train_and_report(config: RunConfig, console: Console) -> int:
@@ -23,13 +28,18 @@ def train_and_report(config: RunConfig, console: Console) -> int:
       The exit status: 0, or 128 and the number of the signal that ended training.
 
     Raises:
-      RefusedError: The folder holds a run with another configuration, or a field, the
-        data or the weights break a rule.
+      RefusedError: The folder is in use by another run or holds one with another
+        configuration, or a field, the data or the weights break a rule.
     """
     if config.distributed:
         join_processes()
     if not is_first():
         console = Console(quiet=True)
+    with hold_workdir(config.workdir):
+        return _train_and_report(config, console)
+
+
+def _train_and_report(config: RunConfig, console: Console) -> int:
     check_run(config)
     with console.status("opening the data"):
         task = config.make_task()
@@ -46,12 +56,9 @@ def train_and_report(config: RunConfig, console: Console) -> int:
         )
         return show(config, console)
     task.prepare(config.workdir)
-    machine = describe_machine()
     console.print(
-        Text(
-            f"{config.network_name}, {config.data.source}, {steps} steps, on "
-            f"{machine.device}, {machine.cores} cores"
-        )
+        Text(f"{config.network_name}, {config.data.source}, {steps} steps"),
+        soft_wrap=True,
     )
     outcome = train(
         task,

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_local
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
 from carafe_jax.tasks.run_config import RunConfig, Start
 from carafe_jax.train import (
@@ -38,6 +39,7 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
       RefusedError: The folder holds no run, or one of a task that this version does
         not know.
     """
+    check_local(argument, workdir)
     for name in ("config.json", "checkpoints"):
         if not (workdir / name).exists():
             raise RefusedError(
@@ -51,7 +53,10 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
             f"got {str(workdir)!r}, of the task {stored.task!r}."
         )
     task = TASKS[stored.task]
-    config = restore(task.run_class, {**stored.fields, "workdir": str(workdir)})
+    try:
+        config = restore(task.run_class, {**stored.fields, "workdir": str(workdir)})
+    except RefusedError as error:
+        raise RefusedError(f"{workdir / 'config.json'}: {error}") from error
     return OpenedRun(workdir, task, config)
 
 

@@ -40,6 +40,7 @@ from carafe_jax.train.task import Scalars as Scalars
 from carafe_jax.train.task import SupportsPictures as SupportsPictures
 from carafe_jax.train.task import Task as Task
 from carafe_jax.train.task import Variables as Variables
+from carafe_jax.train.workdir import hold_workdir as hold_workdir
 
 __all__ = [
     "SGD",
@@ -66,6 +67,7 @@ __all__ = [
     "check_config",
     "freeze_parameters",
     "has_checkpoints",
+    "hold_workdir",
     "is_first",
     "join_processes",
     "joint_learning_rates",

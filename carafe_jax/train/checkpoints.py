@@ -1,6 +1,8 @@
 """Checkpoints of state and data position: the last one and the best one."""
 
 import contextlib
+import json
+import logging
 import math
 import pathlib
 import shutil
@@ -13,10 +15,13 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_local
 from carafe_jax.train.processes import is_first
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
+from carafe_jax.train.workdir import check_workdir
 
+_LOGGER = logging.getLogger(__name__)
 CheckpointChoice = Literal["best", "last"]
 
 
@@ -40,16 +45,12 @@ class Checkpoints:
             interrupted save left behind is deleted.
 
         Raises:
-          RefusedError: The path has brackets and is to be saved to, or `checkpoints` is
-            a file.
+          RefusedError: No run can be trained at the path (`check_workdir`) and it is
+            to be saved to, `checkpoints` is a file, or its metadata are damaged.
         """
         self._folder = (workdir / "checkpoints").absolute()
-        if not read_only and any(x in str(self._folder) for x in "[]"):
-            # Orbax saves there, but takes the path for a pattern when it restores.
-            raise RefusedError(
-                "`workdir` must be a path without brackets, which checkpoints cannot "
-                f"be read back from, got {str(workdir.absolute())!r}."
-            )
+        if not read_only:
+            check_workdir(workdir)
         if self._folder.exists() and not self._folder.is_dir():
             raise RefusedError(
                 f"`workdir` must have a folder of checkpoints, got {self._folder}, "
@@ -58,6 +59,7 @@ class Checkpoints:
         self.workdir, self._read_only = workdir, read_only
         if not read_only:
             _delete_stateless(self._folder)
+        _check_metadata(self._folder, best=best)
 
         def score(scalars: Any) -> float:
             value = float(scalars[best])
@@ -106,28 +108,37 @@ class Checkpoints:
         return self._manager.best_step()
 
     def save(
-        self, state: TrainState, batches: Batches, scalars: dict[str, float] | None
+        self,
+        state: TrainState,
+        position: dict[str, Any],
+        scalars: dict[str, float] | None,
     ) -> None:
-        """Save a state with the position of its data.
+        """Save a state with the position of its data; one that is saved stays.
 
         Args:
           state: Of the run.
-          batches: Whose position is saved.
+          position: `get_state()` of the batches, before the next one is taken.
           scalars: The evaluation that measures `best`; None where there is none.
+
+        Raises:
+          RefusedError: The save before this one has failed: the disk is full, say.
         """
         assert not self._read_only
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_arrays(state)),
-                batches=ocp.args.JsonSave(batches.get_state()),
-            ),
-            metrics=scalars,
-            force=True,
-        )
+        with self._failure_refused():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_arrays(state)),
+                    batches=ocp.args.JsonSave(
+                        {"process_count": jax.process_count(), "position": position}
+                    ),
+                ),
+                metrics=scalars,
+                force=True,
+            )
 
     def restore(
         self, state: TrainState, batches: Batches | None = None, *, step: int
@@ -148,9 +159,31 @@ class Checkpoints:
             items["batches"] = ocp.args.JsonRestore()
         with self._damage_refused(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(**items))
+            if batches is not None and not isinstance(restored["batches"], dict):
+                raise ValueError(f"the position of the data is {restored['batches']}")
         if batches is not None:
-            batches.set_state(restored["batches"])
+            self._rewind(batches, restored["batches"], step=step)
         return state.replace(**restored["state"])
+
+    def _rewind(self, batches: Batches, saved: dict[str, Any], *, step: int) -> None:
+        """Set batches to a position, which depends on how they are made."""
+        # Version 0.1 saved the position alone.
+        count, now = saved.get("process_count"), jax.process_count()
+        if count not in (None, now):
+            raise RefusedError(
+                "A run must be resumed by as many processes as saved its checkpoint, "
+                f"{count}, got {now}: each has its own position in the data. Their "
+                "devices may be others."
+            )
+        try:
+            batches.set_state(saved if count is None else saved["position"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise RefusedError(
+                f"The data must be made as when the checkpoint of step {step} was "
+                "saved, to be set to its position: by as many `worker_processes`. Got "
+                f"{type(error).__name__}: {_first_line(error)}. Else its folder "
+                f"`batches` is damaged{self._instead(step)}."
+            ) from error
 
     def restore_variables(self, *, step: int) -> Variables:
         """Return a checkpoint's variables to use, on the first device.
@@ -178,20 +211,77 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _damage_refused(self, step: int) -> Iterator[None]:
+        """Name the checkpoint that cannot be read, and one to use in its place.
+
+        The other is not taken by itself: it may be many steps older, and what a network
+        file system does not give now may be there later.
+        """
         try:
             yield
-        except (KeyError, ValueError, FileNotFoundError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except RefusedError:
+            raise
+        # Damage surfaces as any error of orbax, of tensorstore and of JSON.
+        except Exception as error:
+            if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
+                raise
             raise RefusedError(
-                f"The checkpoint of step {step} in {self._folder} is damaged or of "
-                f"another network: {reason[:200]}; delete its folder to use the one "
-                "before."
+                f"The checkpoint of step {step}, {self._folder / str(step)}, is "
+                f"damaged or of another network: {_first_line(error)}. If it is "
+                f"damaged{self._instead(step)}."
             ) from error
 
+    def _instead(self, step: int) -> str:
+        """Say what to do about a damaged checkpoint."""
+        others = [x for x in _saved_steps(self._folder) if x != step]
+        if others:
+            return (
+                f", delete {self._folder / str(step)} to use that of step {max(others)}"
+            )
+        return f", delete {self._folder / str(step)} to start afresh: there is no other"
+
+    @contextlib.contextmanager
+    def _failure_refused(self) -> Iterator[None]:
+        """Say in words that a save has failed, and what is left."""
+        try:
+            yield
+        except RefusedError:
+            raise
+        except Exception as error:
+            if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
+                raise
+            # Orbax counts the one that it could not save.
+            last = max(_saved_steps(self._folder), default=None)
+            raise RefusedError(
+                f"A checkpoint could not be saved in {self._folder}: "
+                f"{_first_line(error)} ({_space_left(self._folder)}). "
+                + (
+                    "The same command begins anew"
+                    if last is None
+                    else f"The same command resumes from step {last}"
+                )
+                + " once there is space to write to."
+            ) from error
+
+    def wait(self) -> None:
+        """Wait for the last save.
+
+        Raises:
+          RefusedError: It has failed: the disk is full, say.
+        """
+        with self._failure_refused():
+            self._manager.wait_until_finished()
+
     def close(self) -> None:
-        """Wait for the last save and close."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Wait for the last save and close.
+
+        Raises:
+          RefusedError: As by `wait`.
+        """
+        with self._failure_refused():
+            try:
+                self._manager.wait_until_finished()
+            finally:
+                self._manager.close()
 
 
 def restore_trained(
@@ -215,6 +305,7 @@ def restore_trained(
     Raises:
       RefusedError: The run has no such checkpoint.
     """
+    check_local(argument, workdir)
     found: dict[CheckpointChoice, int | None] = {"best": None, "last": None}
     if (workdir / "checkpoints").exists():
         checkpoints = Checkpoints(workdir, best=best, read_only=True)
@@ -235,14 +326,67 @@ def _has_state(folder: pathlib.Path) -> bool:
     return (folder / "state").exists()
 
 
+def _step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
+    return [x for x in folder.glob("[0-9]*") if x.name.isdigit() and x.is_dir()]
+
+
+def _saved_steps(folder: pathlib.Path) -> list[int]:
+    return [int(x.name) for x in _step_folders(folder) if _has_state(x)]
+
+
 def _delete_stateless(folder: pathlib.Path) -> None:
     """Delete the folders of steps that hold no state, on all processes at once."""
     if is_first():
-        for step in folder.glob("[0-9]*"):
-            if step.name.isdigit() and step.is_dir() and not _has_state(step):
+        for step in _step_folders(folder):
+            if not _has_state(step):
+                _LOGGER.warning("%s holds no state, and is deleted.", step)
                 shutil.rmtree(step)
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(f"delete_stateless {folder}")
+
+
+def _check_metadata(folder: pathlib.Path, *, best: str) -> None:
+    """Refuse damaged files that orbax reads when it opens the folder."""
+    for step in _step_folders(folder):
+        metadata = step / "_CHECKPOINT_METADATA"
+        content = _json(metadata)
+        # Orbax passes over one that is no JSON.
+        if content not in (_MISSING, None) and not isinstance(content, dict):
+            raise RefusedError(f"{metadata} is damaged: delete it; nothing is lost.")
+        measured = step / "metrics" / "metrics"
+        scalars = _json(measured)
+        if scalars is _MISSING:
+            continue
+        score = scalars.get(best) if isinstance(scalars, dict) else None
+        if isinstance(score, bool) or not isinstance(score, int | float):
+            raise RefusedError(
+                f"{measured} must hold the number {best!r}, got {str(scalars)[:60]}. "
+                f"If it is damaged, delete the folder {measured.parent}: the "
+                f"checkpoint of step {step.name} then counts as not evaluated."
+            )
+
+
+_MISSING = object()
+
+
+def _json(path: pathlib.Path) -> Any:
+    """Return the content of a file; None where it is no JSON."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:  # A run that is training may have deleted it.
+        return _MISSING
+    except ValueError:  # Of JSON and of UTF-8.
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:")[:200]
+
+
+def _space_left(folder: pathlib.Path) -> str:
+    usage = shutil.disk_usage(folder)
+    return f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free there"
 
 
 def _arrays(state: TrainState) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """The training loop."""
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import logging
 import pathlib
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,10 +17,14 @@ from rich.console import Console
 from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.evaluators import check_evaluators, due
-from carafe_jax.train.interruption import noted_interruption
-from carafe_jax.train.log import TrainingLog
+from carafe_jax.train.interruption import (
+    Interruption,
+    StillWaitingError,
+    noted_interruption,
+)
+from carafe_jax.train.log import NotFiniteError, TrainingLog
 from carafe_jax.train.loop_config import Loop
-from carafe_jax.train.mesh import make_mesh, put_batch
+from carafe_jax.train.mesh import describe_devices, make_mesh, put_batch
 from carafe_jax.train.optimizers import Optimizer, rate_at
 from carafe_jax.train.processes import is_first, signal_of_any
 from carafe_jax.train.progress import ProgressDisplay, show_progress
@@ -36,6 +41,7 @@ from carafe_jax.train.task import (
     Task,
     Variables,
 )
+from carafe_jax.train.workdir import hold_workdir
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -58,7 +64,7 @@ def train(
     *,
     optimizer: Optimizer,
     loop: Loop,
-    workdir: pathlib.Path,
+    workdir: pathlib.Path | str,
     weights: Variables | Callable[[], Variables] | None = None,
     console: Console | None = None,
 ) -> Outcome:
@@ -76,7 +82,15 @@ def train(
     5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
 
     A run that was interrupted and is resumed ends with the same bits as one that was
-    not.
+    not. Signals are those of `noted_interruption`; in another thread than the main one
+    none is noted.
+
+    Where anything but a step raises, such as making the next batch, the state of the
+    last step is saved before the error goes on; after a signal, the run then ends as an
+    interrupted one does. So does one whose next batch does not come within seconds of
+    a signal. A state that the failed evaluation was to measure is saved without it.
+    This is so for one process: of several, none can save without the others, and they
+    resume from the last checkpoint.
 
     The length of a run may grow. From the step of resumption on, its learning rate is
     then that of a run of the new length: a rate that had decayed to zero rises again,
@@ -88,6 +102,8 @@ def train(
     Several processes (`join_processes`) call this alike. Each takes its part of the
     batches; all save into the same folder; the first writes the records and draws the
     progress bar. A signal to any of them stops all, when scalars are logged next.
+
+    The folder is held meanwhile (`hold_workdir`): no other run trains in it.
 
     Args:
       task: Model, loss and data.
@@ -102,13 +118,18 @@ def train(
         elsewhere as lines. None shows nothing.
 
     Raises:
-      RefusedError: The folder has a checkpoint from after the last step, `weights` do
-        not fit at all, or no evaluator measures `task.best`: after the first evaluation
-        by all of them.
+      RefusedError: The folder is in use by another run, or its path can be none; it
+        has a checkpoint that is damaged or from after the last step; `weights` do not
+        fit at all; no evaluator measures `task.best`, after the first evaluation by all
+        of them; or a checkpoint could not be saved.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
-    began = time.perf_counter()
+    began, workdir = time.perf_counter(), pathlib.Path(workdir)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(hold_workdir(workdir))
+        devices = describe_devices()
+        if is_first():
+            _LOGGER.info("Training on %s.", devices)
         display = stack.enter_context(show_progress(console if is_first() else None))
         display.announce("opening data")
         batches, evaluators = task.batches(), task.evaluators()
@@ -117,7 +138,7 @@ def train(
             loop = loop.in_steps(task.steps_per_epoch())
         total, mesh = loop.total_steps, make_mesh()
         checkpoints = Checkpoints(workdir, best=task.best)
-        stack.enter_context(contextlib.closing(checkpoints))
+        stack.enter_context(_closed(checkpoints))
         start = checkpoints.last_step or 0
         state, report = begin(
             task,
@@ -140,7 +161,7 @@ def train(
             _LOGGER.info("Resuming from step %d of %d.", start, total)
             _log_growth(optimizer, step=start, total=total, before=provenance.length)
         records = Records(workdir, step=start, writes=is_first())
-        stack.enter_context(contextlib.closing(records))
+        stack.enter_context(_closed(records))
         run = _Run(
             loop=loop,
             best=task.best,
@@ -161,6 +182,20 @@ def train(
     return dataclasses.replace(outcome, weights=report)
 
 
+@contextlib.contextmanager
+def _closed(opened: Checkpoints | Records) -> Iterator[None]:
+    """Close at the end of the block; after an error, which says more, in any case."""
+    try:
+        yield
+    except BaseException:
+        try:
+            opened.close()
+        except (RefusedError, OSError) as error:
+            _LOGGER.warning("%s", error)
+        raise
+    opened.close()
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Run:
     """A run whose parts are open, ready to train."""
@@ -179,43 +214,98 @@ class _Run:
 
     def train(self, state: TrainState, *, start: int) -> Outcome:
         """Make the steps after `start`."""
-        loop, total = self.loop, self.loop.total_steps
-        step, alone = start, jax.process_count() == 1
+        done = _Done(state, start, self._position())
         with noted_interruption() as interruption:
-            while True:
-                last, scalars = step == total, None
-                evaluating = due(self.evaluators, step=step, loop=loop)
-                # Read once: a later signal stops the run after the next step.
-                stopped_by = None
-                if alone or last or evaluating or step % loop.log_every == 0:
-                    stopped_by = signal_of_any(interruption.signal)
-                leaving = last or stopped_by is not None
-                saving = leaving or bool(evaluating) or step % loop.save_every == 0
-                if saving and step > start:
-                    self.display.report(step, self.log.flush())
-                    with self.log.paused():
-                        scalars = self._evaluate(state, evaluating, step=step)
-                        self._save(state, scalars, step=step)
-                    if len(evaluating) == len(self.evaluators):
-                        self._check_best(scalars)
-                    self.display.train(step, total=total)
-                if leaving:
-                    return Outcome(state, scalars, None if last else stopped_by)
-                state, step = self._make_step(state, step=step), step + 1
-                if step % loop.log_every == 0:
-                    self.display.report(step, self.log.flush())
+            try:
+                return self._train(done, start=start, interruption=interruption)
+            except NotFiniteError:
+                raise
+            except (Exception, StillWaitingError) as error:
+                kept = self._keep(done, start=start, error=error)
+                if kept is None or interruption.signal is None:
+                    raise
+                return Outcome(kept, None, interruption.signal)
 
-    def _make_step(self, state: TrainState, *, step: int) -> TrainState:
-        batch = self.put(next(self.batches))
+    def _train(
+        self, done: "_Done", *, start: int, interruption: Interruption
+    ) -> Outcome:
+        loop, total = self.loop, self.loop.total_steps
+        alone = jax.process_count() == 1
+        while True:
+            state, step = done.whole()
+            last, scalars = step == total, None
+            evaluating = due(self.evaluators, step=step, loop=loop)
+            # Read once: all processes must agree.
+            stopped_by = None
+            if alone or last or evaluating or step % loop.log_every == 0:
+                stopped_by = signal_of_any(interruption.signal)
+            leaving = last or stopped_by is not None
+            saving = leaving or bool(evaluating) or step % loop.save_every == 0
+            if saving and step > start:
+                self.display.report(step, self.log.flush())
+                with self.log.paused():
+                    scalars = self._evaluate(state, evaluating, step=step)
+                    self._save(done, scalars)
+                if len(evaluating) == len(self.evaluators):
+                    self._check_best(scalars)
+                # A signal that came meanwhile finds its state saved.
+                stopped_by = stopped_by or signal_of_any(interruption.signal)
+                self.display.train(step, total=total)
+            if last or stopped_by is not None:
+                return Outcome(state, scalars, stopped_by)
+            self._make_step(done, interruption if alone else None)
+            if done.step % loop.log_every == 0:
+                self.display.report(done.step, self.log.flush())
+
+    def _make_step(self, done: "_Done", interruption: Interruption | None) -> None:
+        """Take a batch and make a step; `interruption` may end the wait for a batch."""
+        state, step = done.whole()
+        with interruption.waiting() if interruption else contextlib.nullcontext():
+            batch = next(self.batches)
+        batch = self.put(batch)
         if not self.step.is_compiled_for(batch):
             self.display.announce("compiling the step")
             with self.log.paused():
                 self.step.compile(state, batch)
             self.display.train(step, total=self.loop.total_steps)
+        done.state = None  # The step takes its arrays.
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
-        return state
+        done.state, done.step, done.position = state, step + 1, self._position()
+
+    def _position(self) -> dict[str, Any]:
+        # A copy: some iterators return what they go on to change.
+        return copy.deepcopy(self.batches.get_state())
+
+    def _keep(
+        self, done: "_Done", *, start: int, error: BaseException
+    ) -> TrainState | None:
+        """Save the last step's state after an error; return it, None where it cannot.
+
+        Logs what became of it.
+        """
+        reason = (
+            "No batch came after the signal"
+            if isinstance(error, StillWaitingError)
+            else f"{type(error).__name__} after step {done.step} ({error})"
+        )
+        if done.state is None:
+            return None
+        if jax.process_count() > 1:
+            # A save needs all processes, and the others may be in their next step.
+            _LOGGER.warning("%s: of several processes none can save alone.", reason)
+            return None
+        if done.step > start:
+            self.log.flush()
+            try:
+                self._save(done, None)
+                self.checkpoints.wait()
+            except (RefusedError, OSError) as failure:
+                _LOGGER.warning("%s. %s", reason, failure)
+                return None
+            _LOGGER.warning("%s: the state of step %d is saved.", reason, done.step)
+        return done.state
 
     def _evaluate(
         self, state: TrainState, evaluators: Sequence[Evaluator], *, step: int
@@ -233,10 +323,9 @@ class _Run:
                 found = scalars
         return found
 
-    def _save(
-        self, state: TrainState, scalars: dict[str, float] | None, *, step: int
-    ) -> None:
-        self.checkpoints.save(state, self.batches, scalars)
+    def _save(self, done: "_Done", scalars: dict[str, float] | None) -> None:
+        state, step = done.whole()
+        self.checkpoints.save(state, done.position, scalars)
         self.provenance.update(step)
 
     def _check_best(self, scalars: dict[str, float] | None) -> None:
@@ -247,6 +336,22 @@ class _Run:
                 "checkpoint is the best, got none among "
                 f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
             )
+
+
+@dataclasses.dataclass
+class _Done:
+    """What the steps that are made have left."""
+
+    state: TrainState | None
+    """None while a step runs, which takes the arrays of the state before it."""
+    step: int
+    position: dict[str, Any]
+    """Of the data, before the next batch is taken."""
+
+    def whole(self) -> tuple[TrainState, int]:
+        """Return the state and its step, between two steps."""
+        assert self.state is not None
+        return self.state, self.step
 
 
 def _as_numbers(scalars: Mapping[str, Any], *, evaluator: str) -> dict[str, float]:

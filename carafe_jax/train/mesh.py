@@ -1,5 +1,6 @@
 """The mesh of devices, and the shardings of states and batches over it."""
 
+import collections
 from typing import Any
 
 import jax
@@ -7,8 +8,40 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.machine import describe_machine
 
 BATCH_AXIS = "batch"
+_NAMES = {"gpu": "GPU", "tpu": "TPU", "cpu": "CPU device"}
+
+
+def describe_devices() -> str:
+    """Return how many processes and devices there are, and of which kind.
+
+    For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices".
+
+    Raises:
+      RefusedError: A process has more devices than another.
+    """
+    devices = jax.devices()
+    counts = collections.Counter(x.process_index for x in devices)
+    processes, each = jax.process_count(), counts[0]
+    if any(counts[index] != each for index in range(processes)):
+        listed = ", ".join(str(counts[index]) for index in range(processes))
+        raise RefusedError(
+            "Each process of a run must have as many devices as the others, got "
+            f"{listed} devices of processes 0 to {processes - 1}."
+        )
+    platform: str = devices[0].platform
+    name = _NAMES.get(platform, platform)
+    return (
+        f"{_counted(processes, 'process', 'processes')} x "
+        f"{_counted(each, name, f'{name}s')} ({describe_machine().device}) = "
+        f"{_counted(len(devices), 'device', 'devices')}"
+    )
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def make_mesh() -> Mesh:

@@ -1,46 +1,211 @@
 """The processes of a run: one for each host, or the only one."""
 
 import os
+import re
 import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.train.local_devices import choose_devices, read_node
+
+_ADDRESS = "JAX_COORDINATOR_ADDRESS"
+_COUNT = "JAX_NUM_PROCESSES"
+_INDEX = "JAX_PROCESS_ID"
+_DEVICES = "JAX_LOCAL_DEVICE_IDS"
+_MESSAGE_BYTES = 2000
 
 
-def join_processes() -> None:
+def join_processes(*, timeout: int = 300) -> None:
     """Make this process one of several that run the same command.
 
     `jax.distributed.initialize` finds the others on Slurm, under Open MPI, on
     Kubernetes and on TPU pods. Elsewhere each process needs the environment variables
     JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID. To be called before the devices of JAX are requested.
+    JAX_PROCESS_ID. To be called before the devices of JAX are requested. A process that
+    has joined already stays as it is.
+
+    The only process of a node takes all of its GPUs; where Slurm or Open MPI starts
+    several, they share the GPUs evenly (`local_devices`). JAX_LOCAL_DEVICE_IDS, such as
+    "0,1", overrides this.
+
+    Args:
+      timeout: Seconds to wait for the others.
 
     Raises:
-      RefusedError: The environment does not name the others.
+      RefusedError: The environment does not name the others, or a variable breaks its
+        rule; the GPUs of a node cannot be shared evenly; or the others do not arrive.
     """
-    try:
-        jax.distributed.initialize(
-            num_processes=_number("JAX_NUM_PROCESSES"),
-            process_id=_number("JAX_PROCESS_ID"),
-        )
-    except ValueError as error:
+    if jax.distributed.is_initialized():
+        return
+    options = _options(os.environ)
+    raised: list[BaseException] = []
+
+    def join() -> None:
+        try:
+            # At its own limit JAX ends the process.
+            jax.distributed.initialize(
+                **options, initialization_timeout=2 * timeout + 60
+            )
+        except BaseException as error:
+            raised.append(error)
+
+    # In a thread: JAX would wait in native code, deaf to signals.
+    thread = threading.Thread(target=join, daemon=True, name="join_processes")
+    thread.start()
+    thread.join(timeout)
+    if thread.is_alive():
         raise RefusedError(
-            "The processes of a distributed run must be known by Slurm, Open MPI, "
-            "Kubernetes or a TPU pod, or by JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES "
-            f"and JAX_PROCESS_ID, got: {error}"
+            f"All processes of the run must start within {timeout} s, got some that "
+            f"did not arrive{_known(os.environ)}. Is each started, are they as many as "
+            "were announced, and can they reach the first one's port?"
+        )
+    if raised:
+        _explain(raised[0])
+
+
+def _explain(error: BaseException) -> None:
+    """Raise what joining has raised, in words."""
+    if not isinstance(error, Exception):
+        raise error
+    missing = [x for x in (_ADDRESS, _COUNT, _INDEX) if x not in os.environ]
+    if isinstance(error, ValueError) and 0 < len(missing) < 3:
+        raise RefusedError(
+            f"{_ADDRESS}, {_COUNT} and {_INDEX} must be set together, outside of "
+            "Slurm, Open MPI, Kubernetes and TPU pods, got none for "
+            f"{' and '.join(missing)}."
         ) from error
+    raise RefusedError(
+        "The processes of a distributed run must be known by Slurm (started by srun), "
+        f"Open MPI, Kubernetes or a TPU pod, or by {_ADDRESS}, {_COUNT} and {_INDEX}, "
+        f"got {type(error).__name__}: {error}"
+    ) from error
 
 
-def _number(variable: str) -> int | None:
-    return int(os.environ[variable]) if variable in os.environ else None
+def _options(environment: Any) -> dict[str, Any]:
+    """Return the arguments for JAX that the environment gives, each checked."""
+    if _ADDRESS in environment:
+        _check_address(_ADDRESS, environment[_ADDRESS])
+    if "JAX_COORDINATOR_BIND_ADDRESS" in environment:
+        name = "JAX_COORDINATOR_BIND_ADDRESS"
+        _check_address(name, environment[name])
+    if "JAX_COORDINATOR_PORT" in environment:
+        name = "JAX_COORDINATOR_PORT"
+        _refuse(name, environment[name], _PORT_RULE, holds=_is_port(environment[name]))
+    count = _number(environment, _COUNT, "be a positive integer", least=1)
+    index = _number(environment, _INDEX, "be an integer from 0 on", least=0)
+    if count is not None and index is not None and index >= count:
+        rule = f"lie below {_COUNT}, {count}"
+        _refuse(_INDEX, environment[_INDEX], rule, holds=False)
+    if index == 0 and _ADDRESS in environment:
+        _check_free(environment[_ADDRESS])
+    options: dict[str, Any] = {"num_processes": count, "process_id": index}
+    if _DEVICES in environment:
+        ids = environment[_DEVICES]
+        rule = "be integers from 0 on, such as '0,1'"
+        _refuse(_DEVICES, ids, rule, holds=re.fullmatch(r"\d+(,\d+)*", ids) is not None)
+        return options  # JAX reads it.
+    node = read_node(environment)
+    # No ids stand for all devices; None for what JAX makes of the cluster.
+    return {**options, "local_device_ids": choose_devices(node) if node else ()}
+
+
+_PORT_RULE = "be a port, an integer from 1 to 65535"
+
+
+def _is_port(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) < 2**16
+
+
+def _check_address(name: str, address: str) -> None:
+    rule = (
+        "be host:port, such as 'node01:1234' or '[fd00::1]:1234', with a port from 1 "
+        "to 65535"
+    )
+    match = re.fullmatch(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.]+(?:%\w+)?\]):(.+)", address)
+    _refuse(name, address, rule, holds=match is not None and _is_port(match[1]))
+
+
+def _check_free(address: str) -> None:
+    """Refuse a port on which another program listens: JAX would crash."""
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    with socket.socket(family) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            own.bind(("", int(address.rpartition(":")[2])))
+        except OSError as error:
+            raise RefusedError(
+                f"The environment variable {_ADDRESS} must have a port that this "
+                f"process can listen on, got {address!r}: {error.strerror}."
+            ) from error
+
+
+def _number(environment: Any, name: str, rule: str, *, least: int) -> int | None:
+    if name not in environment:
+        return None
+    text = environment[name]
+    holds = re.fullmatch(r"[0-9]{1,9}", text) is not None and int(text) >= least
+    _refuse(name, text, rule, holds=holds)
+    return int(text)
+
+
+def _refuse(variable: str, value: str, rule: str, *, holds: bool) -> None:
+    if not holds:
+        raise RefusedError(
+            f"The environment variable {variable} must {rule}, got {value!r}."
+        )
+
+
+def _known(environment: Any) -> str:
+    """Return in brackets how the environment names the processes."""
+    names = [x for x in (_ADDRESS, _COUNT, _INDEX) if x in environment]
+    shown = ", ".join(f"{name}={environment[name]}" for name in names)
+    return f" ({shown})" if shown else ""
 
 
 def is_first() -> bool:
     """Return whether this is process 0, which writes and prints for all."""
     return jax.process_index() == 0
+
+
+def refused_by_all(function: Callable[[], object]) -> None:
+    """Call a function on the first process; where it refuses, all do.
+
+    All processes call this together.
+
+    Raises:
+      RefusedError: The function has raised one, on the first process.
+      OSError: The function has raised one; a RefusedError on the others.
+    """
+    if jax.process_count() == 1:
+        function()
+        return
+    refusal: Exception | None = None
+    if is_first():
+        try:
+            function()
+        except (RefusedError, OSError) as error:
+            refusal = error
+    message = _text_of_first("" if refusal is None else str(refusal))
+    if refusal is not None:
+        raise refusal
+    if message:
+        raise RefusedError(message)
+
+
+def _text_of_first(text: str) -> str:
+    """Return the first process's text on all."""
+    encoded = text.encode(errors="replace")[:_MESSAGE_BYTES]
+    padded = np.zeros(_MESSAGE_BYTES, np.uint8)
+    padded[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+    found = np.asarray(multihost_utils.broadcast_one_to_all(padded), np.uint8)
+    return found.tobytes().rstrip(b"\0").decode(errors="replace")
 
 
 def signal_of_any(own: signal.Signals | None) -> signal.Signals | None:

@@ -63,7 +63,8 @@ class Provenance:
     @property
     def length(self) -> int | None:
         """Steps that the run was to have in the session before; None if unknown."""
-        return self._before[-1].get("of_steps") if self._before else None
+        steps = self._before[-1].get("of_steps") if self._before else None
+        return steps if isinstance(steps, int) else None
 
     def update(self, step: int) -> None:
         """Write the file for a run that has come to a step."""
@@ -98,19 +99,35 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except ValueError as error:  # Of JSON and of UTF-8.
-        raise RefusedError(f"{path} must be JSON, got: {error}.") from error
+        raise _damaged(path, f"it is no JSON: {error}") from error
     if not isinstance(content, dict):
-        raise RefusedError(
-            f"{path} must hold a JSON object, got {str(content)[:40]!r}."
-        )
+        raise _damaged(path, f"it holds {str(content)[:40]!r}")
     sessions = content.get("sessions", [])
-    if not isinstance(sessions, list) or not all(isinstance(x, dict) for x in sessions):
-        raise RefusedError(
-            f"{path} must hold a list of sessions, got {str(sessions)[:40]!r}."
-        )
+    if not isinstance(sessions, list) or not all(map(_is_session, sessions)):
+        raise _damaged(path, f"its sessions are {str(sessions)[:40]!r}")
+    for name in ("steps", "seconds"):
+        if not _is_number(content.get(name, 0)):
+            raise _damaged(path, f"its {name} are {str(content[name])[:40]!r}")
     return content
+
+
+def _is_session(session: object) -> bool:
+    return isinstance(session, dict) and all(
+        _is_number(session.get(name)) for name in ("from_step", "to_step", "seconds")
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _damaged(path: pathlib.Path, reason: str) -> RefusedError:
+    return RefusedError(
+        f"{path} is damaged: {reason}. Delete it: the steps and the times of the "
+        "sessions before are lost then, and nothing else."
+    )
 
 
 def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:

@@ -1,9 +1,9 @@
 """Scalars and pictures of a run, as a tidy CSV, PNG files and for TensorBoard."""
 
 import csv
+import io
 import pathlib
 from collections.abc import Mapping
-from typing import TextIO
 
 import numpy as np
 import tensorboardX
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.files import write_whole
 
 _COLUMNS: list[str] = ["step", "split", "name", "value"]
 
@@ -42,15 +43,11 @@ class Records:
         if not writes:
             return
         path = workdir / "scalars.csv"
-        rows = []
-        if path.exists():
-            with path.open(newline="") as file:
-                rows = _rows_until(step, file)
-        self._file = path.open("w", newline="")
-        self._csv = csv.DictWriter(self._file, _COLUMNS)
-        self._csv.writeheader()
-        self._csv.writerows(rows)
-        self._file.flush()
+        rows = _rows_until(step, path)
+        with write_whole(path) as partial, partial.open("w", newline="") as file:
+            csv.writer(file).writerows([_COLUMNS, *rows])
+        self._file = path.open("a", newline="")
+        self._csv = csv.writer(self._file)
         self._board = tensorboardX.SummaryWriter(
             str(workdir / "tensorboard"), purge_step=step + 1
         )
@@ -60,8 +57,7 @@ class Records:
         if not self._writes:
             return
         for name, value in scalars.items():
-            row = (step, split, name, float(value))
-            self._csv.writerow(dict(zip(_COLUMNS, row, strict=True)))
+            self._csv.writerow([step, split, name, float(value)])
             self._board.add_scalar(f"{split}/{name}", float(value), step)
         self._file.flush()
 
@@ -95,23 +91,42 @@ class Records:
         self._board.close()
 
 
-def _rows_until(step: int, file: TextIO) -> list[dict[str, str]]:
-    """Return the rows of `scalars.csv` up to a step."""
+def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
+    """Return the rows of `scalars.csv` up to a step, without the header."""
+    content = path.read_bytes() if path.exists() else b""
     try:
-        reader = csv.DictReader(file, strict=True)
-        rows = list(reader)
-        if rows and reader.fieldnames != _COLUMNS:
-            raise ValueError(f"its columns are {reader.fieldnames}")
-        for row in rows:
-            # A row that is too long has its rest under None; a short one has None.
-            if None in row or None in row.values():
-                raise ValueError(f"it has the row {list(row.values())}")
-            float(row["value"])
-        return [row for row in rows if int(row["step"]) <= step]
-    except (ValueError, csv.Error) as error:  # Of numbers and of UTF-8, too.
-        raise RefusedError(
-            f"{file.name} is damaged ({error}): delete or mend it."
-        ) from error
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _damaged(path, line, error) from error
+    rows: list[list[str]] = []
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for row in reader:
+            _check_row(row, first=not rows)
+            rows.append(row)
+        if content and not content.endswith(b"\n"):
+            raise ValueError("it is cut off")
+    except (ValueError, csv.Error) as error:
+        raise _damaged(path, reader.line_num, error) from error
+    return [row for row in rows[1:] if int(row[0]) <= step]
+
+
+def _check_row(row: list[str], *, first: bool) -> None:
+    """Raise ValueError at a row that is none of ours."""
+    if first and row != _COLUMNS:
+        raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
+    if len(row) != len(_COLUMNS):
+        raise ValueError(f"it has {len(row)} of {len(_COLUMNS)} values")
+    if not first:
+        _ = int(row[0]), float(row[-1])
+
+
+def _damaged(path: pathlib.Path, line: int, error: Exception) -> RefusedError:
+    return RefusedError(
+        f"{path} is damaged in line {line}: {error}. Delete that line and what is "
+        "damaged after it, or the file: the run then goes on without those records."
+    )
 
 
 @no_type_check

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import check_local, write_whole
 from carafe_jax.train.fields import (
     check_known,
     defaults_of,
@@ -43,6 +43,7 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
     Raises:
       RefusedError: The file does not exist, or is none that we can read.
     """
+    check_local("workdir", workdir)
     path = workdir / "config.json"
     if not path.exists():
         raise RefusedError(
@@ -50,22 +51,19 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
             f"got {str(workdir)!r}."
         )
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_bytes())
     except ValueError as error:  # Of JSON and of UTF-8.
-        raise RefusedError(
-            f"{path} must be the configuration of a run in JSON, got: {error}."
-        ) from error
+        raise _damaged(path, f"be JSON, got: {error}") from error
     if not isinstance(content, dict) or not content:
-        raise RefusedError(
-            f"{path} must be the configuration of a run, got {str(content)[:40]!r}."
-        )
+        raise _damaged(path, f"hold a JSON object, got {str(content)[:40]!r}")
     if "format" not in content:
         return StoredConfig(format=1, task=None, fields=content)
     # Format 1 has no such entry.
     if type(content["format"]) is not int or content["format"] < FORMAT:
-        raise RefusedError(
-            f"{path} must have as its format an integer from {FORMAT} on, got "
-            f"{content['format']!r}: it is damaged."
+        raise _damaged(
+            path,
+            f"have as its format an integer from {FORMAT} on, got "
+            f"{content['format']!r}",
         )
     if content["format"] != FORMAT:
         raise RefusedError(
@@ -73,13 +71,17 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
             f"got {content['format']!r}: a newer version of carafe-jax wrote it."
         )
     if not isinstance(content.get("config"), dict) or "task" not in content:
-        raise RefusedError(f"{path} must have the entries `task` and `config`.")
+        raise _damaged(path, "have the entries `task` and `config`")
     if not isinstance(content["task"], str | None):
-        raise RefusedError(
-            f"{path} must have a name as its task, got {content['task']!r}: it is "
-            "damaged."
-        )
+        raise _damaged(path, f"have a name as its task, got {content['task']!r}")
     return StoredConfig(format=FORMAT, task=content["task"], fields=content["config"])
+
+
+def _damaged(path: pathlib.Path, rule: str) -> RefusedError:
+    return RefusedError(
+        f"{path} is damaged: it must {rule}. Delete it, and the run can be resumed "
+        "with the options that it was started with, which are written anew."
+    )
 
 
 def has_checkpoints(workdir: pathlib.Path) -> bool:

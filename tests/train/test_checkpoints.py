@@ -2,17 +2,21 @@
 
 import contextlib
 import dataclasses
+import json
 import math
 import shutil
+import signal
 
+import chex
 import jax
 import jax.numpy as jnp
+import orbax.checkpoint as ocp
 import pytest
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import restore_trained
 from carafe_jax.train.checkpoints import Checkpoints
-from tests.train.test_loop import loop, run
+from tests.train.test_loop import Killed, loop, run
 from tests.train.toy import Regression
 
 
@@ -75,7 +79,7 @@ def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
     run(tmp_path)
     damaged = tmp_path / "checkpoints" / "12" / part
     shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
-    error = r"The checkpoint of step 12 in .*checkpoints is damaged .*; delete its"
+    error = r"The checkpoint of step 12, .*checkpoints/12, is damaged .*, delete "
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
     if part != "batches":
@@ -85,5 +89,125 @@ def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
 
 def test_checkpoint_of_another_network_is_refused(tmp_path):
     run(tmp_path, loop=dataclasses.replace(loop, steps=4))
-    with pytest.raises(RefusedError, match=r"of step 4 .* or of another network: "):
+    with pytest.raises(RefusedError, match=r"of step 4, .* or of another network: "):
         run(tmp_path, Wide())
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def zero(path):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def other(path):
+    path.write_bytes(b'[1, "a"]')
+
+
+@pytest.mark.parametrize("damage", [cut, zero, empty, other])
+@pytest.mark.parametrize("part", ["state/_METADATA", "batches/metadata"])
+def test_damaged_checkpoint_is_named_with_the_one_to_use_instead(
+    tmp_path, part, damage
+):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    folder = tmp_path / "checkpoints" / "12"
+    damage(folder / part)
+    error = rf"of step 12.* {folder}.* damaged, delete {folder} to use that of step 4\."
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    # As the message says.
+    shutil.rmtree(folder)
+    assert int(run(tmp_path).state.step) == 12
+
+
+def test_run_whose_checkpoints_are_all_damaged_can_start_afresh(tmp_path):
+    run(tmp_path, loop=dataclasses.replace(loop, steps=4))
+    folder = tmp_path / "checkpoints" / "4"
+    empty(folder / "state" / "_METADATA")
+    error = rf"damaged, delete {folder} to start afresh: there is no other"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    shutil.rmtree(folder)
+    assert int(run(tmp_path).state.step) == 12
+
+
+@pytest.mark.parametrize("damage", [cut, zero, empty, other])
+def test_damaged_scalars_of_a_checkpoint_are_named(tmp_path, damage):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    measured = tmp_path / "checkpoints" / "4" / "metrics" / "metrics"
+    damage(measured)
+    error = rf"{measured} must hold the number 'score', .* delete the folder"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+    with pytest.raises(RefusedError, match=error):
+        restore_trained(tmp_path, best="score", which="last")
+    shutil.rmtree(measured.parent)
+    assert found(tmp_path) == (12, 12)
+
+
+def test_damaged_description_of_a_checkpoint_is_named(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "_CHECKPOINT_METADATA"
+    other(path)
+    with pytest.raises(RefusedError, match=r"_CHECKPOINT_METADATA is damaged: delete"):
+        run(tmp_path)
+    path.unlink()
+    assert found(tmp_path) == (12, 12)
+
+
+def test_folder_without_a_state_is_deleted_with_a_word(tmp_path, caplog):
+    run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
+    shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")
+    run(tmp_path)
+    assert "checkpoints/12 holds no state, and is deleted." in caplog.text
+
+
+@pytest.mark.parametrize("fails", ["save", "wait_until_finished"])
+def test_save_that_fails_says_what_is_left(tmp_path, monkeypatch, fails):
+    def fail(*_, **__):
+        raise ValueError("RESOURCE_EXHAUSTED: No space left on device\nspec")
+
+    run(tmp_path, loop=dataclasses.replace(loop, steps=4))
+    with monkeypatch.context() as patch:
+        patch.setattr(ocp.CheckpointManager, fails, fail)
+        error = (
+            r"could not be saved in .*checkpoints: RESOURCE_EXHAUSTED: No space left "
+            r"on device \(\d+ of \d+ MiB are free there\)\. The same command resumes"
+        )
+        with pytest.raises(RefusedError, match=error):
+            run(tmp_path)
+    assert int(run(tmp_path).state.step) == 12
+
+
+@pytest.mark.parametrize("position", [{}, {"other": 1}, [1], 3])
+def test_position_of_the_data_that_does_not_fit_is_no_damage_of_the_state(
+    tmp_path, position
+):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "batches" / "metadata"
+    path.write_text(json.dumps({"process_count": 1, "position": position}))
+    error = r"must be made as when .* step 12 was saved, .* as many `worker_processes`"
+    with pytest.raises(RefusedError, match=error):
+        run(tmp_path)
+
+
+def test_run_of_another_number_of_processes_is_not_resumed(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "checkpoints" / "12" / "batches" / "metadata"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "process_count": 2}))
+    with pytest.raises(RefusedError, match=r"by as many processes .*, 2, got 1"):
+        run(tmp_path)
+
+
+def test_position_of_version_01_is_taken(tmp_path):
+    run(tmp_path, Killed(5, signal.SIGTERM))
+    path = tmp_path / "checkpoints" / "6" / "batches" / "metadata"
+    path.write_text('{"taken": 6}')
+    resumed, whole = run(tmp_path), run(tmp_path / "whole")
+    chex.assert_trees_all_equal(resumed.state.params, whole.state.params)

@@ -144,12 +144,20 @@ def test_field_that_was_not_stored_had_its_default(tmp_path, name):
         check(Run(optimizer=Adam(frozen=("a",))), tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"format": 2}'])
-def test_file_that_is_no_configuration_is_refused_by_name(tmp_path, text):
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"3", b"{}", b'{"format": 2}', b"\0\0\0", b'{"a": "\xff"}'],
+)
+def test_file_that_is_no_configuration_is_refused_by_name(tmp_path, content):
     started(Run(), tmp_path)
-    (tmp_path / "config.json").write_text(text)
-    with pytest.raises(RefusedError, match=r"config\.json must"):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"config\.json is damaged: .* Delete it"):
         check(Run(), tmp_path)
+    # As the message says.
+    path.unlink()
+    check(Run(), tmp_path)
+    assert read_config(tmp_path).task == "toy"
 
 
 def test_file_of_a_newer_version_is_refused(tmp_path):
@@ -332,14 +340,14 @@ def test_steps_of_a_loop_in_epochs_are_not_known():
 def test_format_that_is_none_is_refused_as_damage(tmp_path, value):
     content = {"format": value, "task": "toy", "config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(RefusedError, match=r"config\.json must .*: it is damaged"):
+    with pytest.raises(RefusedError, match=r"config\.json is damaged: it must "):
         read_config(tmp_path)
 
 
 def test_task_that_is_no_name_is_refused_as_damage(tmp_path):
     content = {"format": 2, "task": 5, "config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(RefusedError, match=r"config\.json must .* 5: it is damaged"):
+    with pytest.raises(RefusedError, match=r"config\.json is damaged: .* 5\."):
         read_config(tmp_path)
 
 

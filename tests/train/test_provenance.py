@@ -10,7 +10,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train import Adam, read_provenance, train
 from carafe_jax.train.provenance import Provenance
 from tests.train.test_loop import Killed, loop, run
-from tests.train.toy import CountedBatches, Regression
+from tests.train.toy import CountedBatches, PowerCut, Regression
 
 
 def read(workdir):
@@ -53,12 +53,12 @@ def test_killed_run_counts_up_to_its_last_save(tmp_path):
             class DyingBatches(CountedBatches):
                 def __next__(self):
                     if self.taken == 11:
-                        raise RuntimeError("power cut")
+                        raise PowerCut
                     return super().__next__()
 
             return DyingBatches(self.size)
 
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut):
         run(tmp_path, Dying())
     run(tmp_path)
     assert spans(tmp_path) == [(0, 8), (8, 12)]
@@ -121,12 +121,14 @@ def test_file_of_the_first_version_counts_as_a_session(tmp_path):
     assert content["device"] == "a CPU"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
-def test_damaged_file_is_refused_by_name(tmp_path, text):
-    (tmp_path / "provenance.json").write_text(text)
-    with pytest.raises(RefusedError, match=r"provenance\.json must"):
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\0\0", b"\xff{}"])
+def test_damaged_file_is_refused_by_name(tmp_path, content):
+    (tmp_path / "provenance.json").write_bytes(content)
+    with pytest.raises(
+        RefusedError, match=r"provenance\.json is damaged: .* Delete it"
+    ):
         read_provenance(tmp_path)
-    with pytest.raises(RefusedError, match=r"provenance\.json must"):
+    with pytest.raises(RefusedError, match=r"provenance\.json is damaged: "):
         session(tmp_path, start=8, end=None)
 
 
@@ -134,9 +136,20 @@ def test_folder_without_a_file_has_an_empty_provenance(tmp_path):
     assert read_provenance(tmp_path) == {}
 
 
-@pytest.mark.parametrize("sessions", [3, "a", {}, [3]])
-def test_sessions_that_are_no_list_are_refused(tmp_path, sessions):
-    content = {"steps": 8, "seconds": 1, "sessions": sessions}
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"sessions": 3},
+        {"sessions": "a"},
+        {"sessions": {}},
+        {"sessions": [3]},
+        {"sessions": [{"from_step": 0, "to_step": "8", "seconds": 1}]},
+        {"sessions": [{"from_step": 0, "to_step": 8}]},
+        {"sessions": [{"from_step": 0, "to_step": 8, "seconds": None}]},
+        {"steps": "many", "seconds": 1},
+    ],
+)
+def test_entries_of_another_type_are_refused(tmp_path, content):
     (tmp_path / "provenance.json").write_text(json.dumps(content))
-    with pytest.raises(RefusedError, match=r"provenance\.json must hold a list of"):
+    with pytest.raises(RefusedError, match=r"provenance\.json is damaged: its "):
         session(tmp_path, start=8, end=None)

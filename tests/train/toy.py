@@ -96,3 +96,7 @@ class SeenBatches(CountedBatches):
     def __next__(self):
         seen = np.full(self.size, self.taken, np.float32)
         return {**super().__next__(), "seen": seen}
+
+
+class PowerCut(BaseException):
+    """Ends a run as the end of its process would."""

@@ -1,15 +1,19 @@
 """A process of two, with two devices each; prints a line where all checks pass.
 
-It takes a folder that both share. Who the other is stands in the environment.
+It takes a folder that both share, and one that another run trains in. Who the other is
+stands in the environment.
 """
 
+import logging
 import pathlib
 import sys
 from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.train import Loop, ShardedPredictor, is_first, join_processes, train
 from tests.train.four_devices import OPTIMIZER, TASK, Wide
 from tests.train.test_evaluators import WEIGHTS, batches, product
@@ -69,10 +73,24 @@ def trains_from_weights_and_evaluates(folder: pathlib.Path) -> None:
     assert outcome.weights.loaded == ("params/wide",)
 
 
+def is_refused_a_folder_in_use(folder: pathlib.Path) -> None:
+    # Of the first process, on both.
+    error = r"that no other run trains in, got .* which process \d+ on .* trains in"
+    with pytest.raises(RefusedError, match=error):
+        train(
+            Evaluated(size=TASK.size),
+            optimizer=OPTIMIZER,
+            loop=Loop(steps=4),
+            workdir=folder,
+        )
+
+
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", force=True)
     join_processes()
     assert (jax.process_count(), jax.device_count()) == (2, 4)
     workdir = pathlib.Path(sys.argv[1])
+    is_refused_a_folder_in_use(pathlib.Path(sys.argv[2]))
     predicts_the_whole_batch_in_each_process()
     trains_from_weights_and_evaluates(workdir)
     print("first" if is_first() else "second", "passed")  # noqa: T201

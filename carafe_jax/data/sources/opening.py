@@ -11,6 +11,7 @@ from carafe_jax.data.sources.labelled_folder import open_labelled_folder
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
 from carafe_jax.errors import no_type_check
+from carafe_jax.files import check_local
 
 _TFDS = "tfds:"
 
@@ -67,6 +68,7 @@ def open_photographs(
     if source.startswith(_TFDS):
         images = open_tfds(source.removeprefix(_TFDS), split=split)
     else:
+        check_local("source", source)
         folder = pathlib.Path(source).expanduser()
         images = open_image_files(folder, split=split, test_fraction=test_fraction)
     return DecodedPhotographs(images, minimum_side, sufficient_side, cache_bytes)
@@ -100,6 +102,7 @@ def open_labelled_images(
     check("source", source, rule, holds=source != "")
     if source.startswith(_TFDS):
         return open_labelled_tfds(source.removeprefix(_TFDS), split=split)
+    check_local("source", source)
     folder = pathlib.Path(source).expanduser()
     return open_labelled_folder(folder, split=split, test_fraction=test_fraction)
 

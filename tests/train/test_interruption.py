@@ -1,0 +1,295 @@
+"""Runs that are stopped by a signal or by an error, whenever it comes."""
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import chex
+import pytest
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.train import NotFiniteError, restore_trained
+from carafe_jax.train.checkpoints import Checkpoints
+from carafe_jax.train.step import CompiledStep
+from tests.train.test_loop import Killed, read_scalars, run
+from tests.train.toy import Regression, Scores, SeenBatches
+
+
+def nothing() -> None:
+    """Stand in for what is to happen."""
+
+
+class ActingBatches(SeenBatches):
+    """Batches that call a function once the one `at` is counted, not yet there."""
+
+    def __init__(self, size: int, at: int, act: Callable[[], object]) -> None:
+        super().__init__(size)
+        self.at, self.act = at, act
+
+    def __next__(self):
+        batch = super().__next__()
+        if self.taken > self.at:
+            self.act()
+        return batch
+
+
+@dataclasses.dataclass
+class Failing(Regression):
+    """Calls a function in the place of making its batch `at`."""
+
+    at: int = 7
+    act: Callable[[], object] = nothing
+
+    def batches(self):
+        return ActingBatches(self.size, self.at, self.act)
+
+
+def fail():
+    raise RuntimeError("a worker was killed")
+
+
+def end():
+    raise StopIteration
+
+
+def fail_after_a_signal():
+    signal.raise_signal(signal.SIGTERM)
+    fail()
+
+
+def sleep_after_a_signal():
+    signal.raise_signal(signal.SIGTERM)
+    time.sleep(60)
+
+
+def last_step(workdir):
+    return restore_trained(workdir, best="score", which="last")[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder and the outcome of a run that was not stopped."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, run(workdir)
+
+
+def evaluations(workdir):
+    return [row for row in read_scalars(workdir) if row[1] == "test"]
+
+
+def assert_resumed_as_whole(workdir, whole):
+    """Resume a run; it ends with the bits and the records of one that was whole."""
+    resumed = run(workdir)
+    chex.assert_trees_all_equal(resumed.state.params, whole[1].state.params)
+    chex.assert_trees_all_equal(resumed.state.opt_state, whole[1].state.opt_state)
+    assert evaluations(workdir) == evaluations(whole[0])
+
+
+@pytest.mark.parametrize(("act", "error"), [(fail, RuntimeError), (end, StopIteration)])
+def test_state_is_saved_where_the_next_batch_cannot_be_made(
+    tmp_path, whole, caplog, act, error
+):
+    with pytest.raises(error):
+        run(tmp_path, Failing(at=7, act=act))
+    assert last_step(tmp_path) == 7
+    (line,) = [x for x in caplog.messages if x.startswith(error.__name__)]
+    assert line.startswith(f"{error.__name__} after step 7 (")
+    assert line.endswith("): the state of step 7 is saved.")
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+def test_error_at_the_first_batch_saves_nothing(tmp_path, whole):
+    with pytest.raises(RuntimeError, match="a worker was killed"):
+        run(tmp_path, Failing(at=0, act=fail))
+    with pytest.raises(RefusedError, match="has none"):
+        last_step(tmp_path)
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+def test_error_after_a_signal_ends_the_run_as_interrupted(tmp_path, whole):
+    outcome = run(tmp_path, Failing(at=7, act=fail_after_a_signal))
+    assert outcome.interrupted_by == signal.SIGTERM
+    assert int(outcome.state.step) == last_step(tmp_path) == 7
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+@pytest.mark.parametrize("at", [0, 7])
+def test_batch_that_does_not_come_after_a_signal_is_not_waited_for(
+    tmp_path, whole, monkeypatch, at
+):
+    monkeypatch.setattr("carafe_jax.train.interruption.GRACE_SECONDS", 0.2)
+    began = time.monotonic()
+    outcome = run(tmp_path, Failing(at=at, act=sleep_after_a_signal))
+    assert time.monotonic() - began < 50
+    assert outcome.interrupted_by == signal.SIGTERM
+    assert int(outcome.state.step) == at
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+def test_batch_that_comes_soon_after_a_signal_is_trained_on(tmp_path):
+    def act():
+        signal.raise_signal(signal.SIGTERM)
+
+    outcome = run(tmp_path, Failing(at=7, act=act))
+    assert int(outcome.state.step) == 8
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_state_that_is_not_finite_is_not_saved_after_an_error(tmp_path):
+    # Found when scalars are fetched, which the error comes before.
+    with pytest.raises(NotFiniteError, match="at step 7"):
+        run(tmp_path, Failing(nan_after=6, at=7, act=fail))
+    assert last_step(tmp_path) == 4
+
+
+def test_error_is_raised_where_its_state_cannot_be_saved(tmp_path, monkeypatch, caplog):
+    save = Checkpoints.save
+
+    def full(self, state, position, scalars):
+        if int(state.step) == 7:
+            raise RefusedError("No space left.")
+        save(self, state, position, scalars)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(RuntimeError, match="a worker was killed"):
+        run(tmp_path, Failing(at=7, act=fail))
+    assert (
+        "RuntimeError after step 7 (a worker was killed). No space left."
+        in caplog.messages
+    )
+    assert last_step(tmp_path) == 4
+
+
+@dataclasses.dataclass
+class Acting(Scores):
+    """Calls a function at its second evaluation."""
+
+    act: Callable[[], object] = nothing
+
+    def evaluate(self, state):
+        if self.evaluations == 1:
+            self.act()
+        return super().evaluate(state)
+
+
+def test_state_is_saved_where_it_cannot_be_evaluated(tmp_path, whole):
+    with pytest.raises(RuntimeError, match="a worker was killed"):
+        run(tmp_path, Regression(measures=(Acting(act=fail),)))
+    assert last_step(tmp_path) == 8
+    resumed = run(tmp_path)
+    chex.assert_trees_all_equal(resumed.state.params, whole[1].state.params)
+
+
+def test_signal_during_an_evaluation_ends_the_run_once_it_is_saved(tmp_path, whole):
+    def act():
+        signal.raise_signal(signal.SIGTERM)
+
+    outcome = run(tmp_path, Regression(measures=(Acting(act=act),)))
+    assert outcome.interrupted_by == signal.SIGTERM
+    assert int(outcome.state.step) == last_step(tmp_path) == 8
+    assert outcome.scalars is not None
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+def test_signal_during_a_save_ends_the_run_once_it_is_saved(
+    tmp_path, whole, monkeypatch
+):
+    save = Checkpoints.save
+
+    def signalled(self, *args):
+        signal.raise_signal(signal.SIGTERM)
+        save(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", signalled)
+        outcome = run(tmp_path)
+    assert outcome.interrupted_by == signal.SIGTERM
+    assert int(outcome.state.step) == last_step(tmp_path) == 4
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+def test_signal_while_the_step_is_compiled_ends_the_run_after_it(
+    tmp_path, whole, monkeypatch
+):
+    compile_step = CompiledStep.compile
+
+    def signalled(self, state, batch):
+        signal.raise_signal(signal.SIGTERM)
+        compile_step(self, state, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledStep, "compile", signalled)
+        outcome = run(tmp_path)
+    assert outcome.interrupted_by == signal.SIGTERM
+    assert int(outcome.state.step) == last_step(tmp_path) == 1
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_notice_of_the_end_stops_the_run(tmp_path, whole, number):
+    outcome = run(tmp_path, Killed(6, number))
+    assert outcome.interrupted_by == number
+    assert int(outcome.state.step) == 7
+    assert signal.getsignal(number) is signal.SIG_DFL
+    assert_resumed_as_whole(tmp_path, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_notice_that_is_ignored_or_handled_stays_so(tmp_path, number):
+    handled = []
+    try:
+        signal.signal(number, signal.SIG_IGN)  # As under `nohup`.
+        assert run(tmp_path / "a", Killed(6, number)).interrupted_by is None
+        signal.signal(number, lambda *_: handled.append(number))
+        assert run(tmp_path / "b", Killed(6, number)).interrupted_by is None
+    finally:
+        signal.signal(number, signal.SIG_DFL)
+    assert handled == [number]
+
+
+def send_twice(*numbers):
+    for number in numbers:
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_second_signal_has_the_effect_that_it_had_before(tmp_path, monkeypatch, first):
+    monkeypatch.setattr("carafe_jax.train.interruption._REPEATED_SECONDS", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Failing(at=7, act=lambda: send_twice(first, signal.SIGINT)))
+    assert last_step(tmp_path) == 4
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # By `timeout`, which signals its child and then its group.
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        # By Slurm, a notice and then the limit; by systemd, and by a terminal.
+        (signal.SIGUSR1, signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGHUP),
+    ],
+)
+def test_signal_that_comes_again_at_once_or_after_a_notice_changes_nothing(
+    tmp_path, first, second
+):
+    outcome = run(tmp_path, Failing(at=7, act=lambda: send_twice(first, second)))
+    assert outcome.interrupted_by == first
+    assert int(outcome.state.step) == last_step(tmp_path) == 8
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_signal_during_the_last_evaluation_is_not_lost(tmp_path, number):
+    def act():
+        signal.raise_signal(number)
+
+    task = Regression(measures=(Acting(every=6, act=act),))
+    outcome = run(tmp_path, task)
+    assert outcome.interrupted_by == number
+    assert int(outcome.state.step) == last_step(tmp_path) == 12

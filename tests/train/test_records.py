@@ -1,0 +1,63 @@
+"""Records of a run: what is read back, and what of it is damaged."""
+
+import pytest
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.train.records import Records
+
+HEADER = b"step,split,name,value\r\n"
+
+
+def reopened(workdir, *, step=10):
+    records = Records(workdir, step=step)
+    records.close()
+    return (workdir / "scalars.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (b"x,train,loss,1\r\n", 2),
+        (b"4,train\r\n", 2),
+        (b"4,train,loss,high\r\n", 2),
+        (b"3,train,loss,1\r\n4,train,loss,1,2\r\n", 3),
+        (b"4,train,loss,1\r\n\0\0\0\0,train,loss,1\r\n", 3),
+        (b"4,train,loss,1\r\n\0\0\0\0\0\0", 3),
+        (b"4,train,loss,0.5\r\n5,train,lo", 3),
+        # The rest of the number is lost: 0.51, say.
+        (b"4,train,loss,0.5\r\n5,train,loss,0.", 3),
+        (b'4,train,"loss,1\r\n', 2),
+        (b"4,\xff,loss,1\r\n", 2),
+        (b"4,train,loss,1\r\n\r\n5,train,loss,1\r\n", 3),
+    ],
+)
+def test_damaged_line_is_named_with_what_to_do(tmp_path, rows, line):
+    path = tmp_path / "scalars.csv"
+    path.write_bytes(HEADER + rows)
+    error = rf"scalars\.csv is damaged in line {line}: .* Delete that line"
+    with pytest.raises(RefusedError, match=error):
+        Records(tmp_path, step=10)
+    assert path.read_bytes() == HEADER + rows
+
+
+@pytest.mark.parametrize("content", [b"a,b\r\n1,2\r\n", b"4,train,loss,1\r\n", b"\0"])
+def test_file_of_other_columns_is_refused(tmp_path, content):
+    (tmp_path / "scalars.csv").write_bytes(content)
+    with pytest.raises(RefusedError, match=r"line 1: .*step,split,name,value"):
+        Records(tmp_path, step=10)
+
+
+def test_file_of_zero_bytes_is_begun_again(tmp_path):
+    (tmp_path / "scalars.csv").touch()
+    assert reopened(tmp_path) == HEADER
+
+
+def test_records_of_later_steps_are_deleted_and_others_stay_as_they_were(tmp_path):
+    early = b'4,"a ""b""",loss,0.1\r\n9,train,loss,nan\r\n'
+    path = tmp_path / "scalars.csv"
+    path.write_bytes(HEADER + early + b"11,train,loss,1\r\n")
+    assert reopened(tmp_path) == HEADER + early
+    records = Records(tmp_path, step=10)
+    records.write(12, "train", {"loss": 2.0})
+    records.close()
+    assert path.read_bytes() == HEADER + early + b"12,train,loss,2.0\r\n"

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
-from carafe_jax.data import UNREADABLE, list_images
+from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.classification import load
 from carafe_jax.tasks.classification.prediction import Prediction
@@ -70,7 +70,7 @@ def main(config: Classify, console: Console) -> int:
     for path in track(paths, description="classifying", console=console):
         try:
             pixels = trained.read(path)
-        except UNREADABLE as error:
+        except RefusedError as error:
             unreadable[path] = str(error)
         else:
             predictions[path] = trained.classify(pixels, count=config.classes)

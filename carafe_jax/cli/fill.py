@@ -17,7 +17,7 @@ from rich.text import Text
 
 from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
-from carafe_jax.data import UNREADABLE
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import load
 from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job, write_filled
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
@@ -78,7 +78,7 @@ def main(config: Fill, console: Console) -> int:
     for job in track(waiting, description="filling", console=console):
         try:
             photo, hole = read_job(job, colour=config.hole, grow=config.grow)
-        except UNREADABLE as error:
+        except RefusedError as error:
             problems[job.photo] = str(error)
             continue
         pixels = trained.fill(

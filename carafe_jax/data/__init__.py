@@ -5,10 +5,13 @@ from carafe_jax.data.batches import BatchOptions as BatchOptions
 from carafe_jax.data.batches import ProcessShard as ProcessShard
 from carafe_jax.data.batches import batches_of_all as batches_of_all
 from carafe_jax.data.batches import endless_batches as endless_batches
-from carafe_jax.data.decoding import UNREADABLE as UNREADABLE
+from carafe_jax.data.decoding import UnreadableImageError as UnreadableImageError
 from carafe_jax.data.decoding import decode_image as decode_image
 from carafe_jax.data.decoding import decode_photograph as decode_photograph
+from carafe_jax.data.decoding import open_image as open_image
 from carafe_jax.data.decoding import to_rgb as to_rgb
+from carafe_jax.data.decoding import upright as upright
+from carafe_jax.data.decoding import upright_size as upright_size
 from carafe_jax.data.sources import DecodedPhotographs as DecodedPhotographs
 from carafe_jax.data.sources import EncodedImages as EncodedImages
 from carafe_jax.data.sources import LabelledImages as LabelledImages
@@ -34,12 +37,10 @@ from carafe_jax.data.transforms import decode_centre as decode_centre
 from carafe_jax.data.transforms import free_form_hole as free_form_hole
 from carafe_jax.data.transforms import random_box as random_box
 from carafe_jax.data.transforms import random_crop as random_crop
-from carafe_jax.data.transforms import upright_size as upright_size
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
-    "UNREADABLE",
     "BatchIterator",
     "BatchOptions",
     "Box",
@@ -54,6 +55,7 @@ __all__ = [
     "ProcessShard",
     "Split",
     "TooManyUnreadableImagesError",
+    "UnreadableImageError",
     "UnreadableImages",
     "batches_of_all",
     "centre_box",
@@ -64,10 +66,12 @@ __all__ = [
     "endless_batches",
     "free_form_hole",
     "list_images",
+    "open_image",
     "open_labelled_images",
     "open_photographs",
     "random_box",
     "random_crop",
     "to_rgb",
+    "upright",
     "upright_size",
 ]

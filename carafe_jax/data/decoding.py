@@ -1,23 +1,88 @@
-"""Image files of any kind -> 8-bit RGB arrays."""
+"""Image files of any kind -> 8-bit RGB arrays.
 
+A decoder may raise anything on a damaged file: Pillow's raise OSError, SyntaxError,
+TypeError, RuntimeError, struct.error and more. Here, and only around the calls of a
+decoder, it all becomes `UnreadableImageError`.
+"""
+
+import contextlib
+import io
+import os
 import pathlib
-import struct
+import stat
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from carafe_jax.errors import RefusedError
 
-# Pillow raises these on files that are no images, are truncated or are damaged.
-UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    struct.error,
-    Image.DecompressionBombError,
-)
+_ORIENTATION = 0x0112  # The EXIF tag.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class UnreadableImageError(RefusedError):
+    """An image is damaged, no image at all, or cannot be used as one."""
+
+    def __init__(self, reason: str, name: str = "") -> None:
+        """State the reason, and the name of the file where it is known."""
+        super().__init__(f"cannot read {name!r}: {reason}" if name else reason)
+        self.reason = reason
+        """Why the image cannot be read, without its name."""
+        self.name = name
+        """File of the image, or an empty string."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.name), self.__dict__
+
+
+@contextlib.contextmanager
+def decoder_errors(name: str | os.PathLike[str] = "") -> Iterator[None]:
+    """Turn whatever a decoder raises in the block into `UnreadableImageError`.
+
+    Args:
+      name: File of the image, where it is known.
+    """
+    try:
+        yield
+    except UnreadableImageError:
+        raise
+    except Exception as error:
+        raise UnreadableImageError(_reason(error), os.fspath(name)) from error
+
+
+def open_image(file: str | os.PathLike[str] | bytes, *, name: str = "") -> Image.Image:
+    """Open an image file; its pixels are not decoded.
+
+    Args:
+      file: Path of a regular file in a format that Pillow reads, or the bytes of one.
+      name: Name of the bytes, for messages.
+
+    Returns:
+      The image, of several frames the first.
+
+    Raises:
+      UnreadableImageError: The file cannot be opened, is no regular file (a pipe would
+        block), is no image or is damaged.
+    """
+    if isinstance(file, bytes):
+        with decoder_errors(name):
+            return Image.open(io.BytesIO(file))
+    with decoder_errors(file):
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            raise OSError("not a regular file")
+        return Image.open(file)
 
 
 def decode_photograph(
@@ -35,10 +100,10 @@ def decode_photograph(
       RGB in [0, 255].
 
     Raises:
-      OSError, ValueError: (or another of `UNREADABLE`) The file is damaged, or
-        holds pixels without a known range.
+      UnreadableImageError: The file is no image, is damaged, or holds pixels without a
+        known range.
     """
-    with Image.open(path) as image:
+    with open_image(path) as image:
         return decode_image(image, sufficient_side=sufficient_side)
 
 
@@ -55,12 +120,60 @@ def decode_image(
       RGB in [0, 255].
 
     Raises:
-      OSError, ValueError: (or another of `UNREADABLE`) As by `decode_photograph`.
+      UnreadableImageError: As by `decode_photograph`.
     """
     if sufficient_side is not None:
-        image.draft(None, (sufficient_side, sufficient_side))
-    upright = to_rgb(ImageOps.exif_transpose(image))
-    return np.array(reduce_to(upright, sufficient_side))
+        shrink_on_load(image, (sufficient_side, sufficient_side))
+    return np.array(reduce_to(to_rgb(upright(image)), sufficient_side))
+
+
+def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at the smallest of its own scales that has a size.
+
+    Args:
+      image: As opened by Pillow, not yet decoded.
+      size: Least width and height, in pixels of the file, not of the upright image.
+
+    Raises:
+      UnreadableImageError: The decoder refuses the file.
+    """
+    with decoder_errors(_name(image)):
+        image.draft(None, size)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Decode an image and turn it as its EXIF orientation says.
+
+    No metadata are written, and those that are damaged count as upright.
+
+    Args:
+      image: As opened by Pillow, in any mode.
+
+    Returns:
+      The decoded image in the same mode.
+
+    Raises:
+      UnreadableImageError: The file is damaged.
+    """
+    with decoder_errors(_name(image)):
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an image in its upright orientation.
+
+    Args:
+      image: As opened by Pillow. A JPEG is not decoded for it.
+
+    Raises:
+      UnreadableImageError: The file is damaged.
+    """
+    with decoder_errors(_name(image)):
+        turned = _orientation(image) >= 5
+        width, height = image.size
+    return (height, width) if turned else (width, height)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -76,20 +189,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
       The same image in mode RGB.
 
     Raises:
-      RefusedError: The pixels are floating-point numbers, or Pillow knows no
-        conversion.
+      UnreadableImageError: The pixels are floating-point numbers, Pillow knows no
+        conversion, or the file is damaged.
     """
-    if image.mode == "F":
-        raise RefusedError("floating-point pixels have no known range")
-    if image.mode.startswith("I"):
-        # Pillow itself would clip these at 255. Mode "I" is what 16-bit PGM files give.
-        values = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        image = Image.fromarray((values // 257).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    with decoder_errors(_name(image)):
+        if image.mode == "F":
+            raise ValueError("floating-point pixels have no known range")
+        if image.mode.startswith("I"):
+            # Pillow itself would clip these at 255. 16-bit PGM files have mode "I".
+            values = np.asarray(image).clip(0, 65535).astype(np.uint16)
+            image = Image.fromarray((values // 257).astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
+            image = Image.alpha_composite(white, image)
+        return image.convert("RGB")
 
 
 def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
@@ -106,3 +220,29 @@ def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
         return image
     factor = min(image.size) // sufficient_side
     return image.reduce(factor) if factor > 1 else image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 to 8; 1 where it is missing or damaged."""
+    if not isinstance(image, JpegImageFile):
+        # A PNG may have metadata behind its pixels, and Pillow turns a TIFF itself.
+        image.load()
+    # After an error, Pillow returns what it could read: the second time, and from then.
+    for _ in range(2):
+        with contextlib.suppress(Exception):
+            found = image.getexif().get(_ORIENTATION)
+            return found if isinstance(found, int) and 1 <= found <= 8 else 1
+    return 1
+
+
+def _name(image: Image.Image) -> str:
+    return os.fsdecode(getattr(image, "filename", ""))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "cannot identify image file"  # Pillow repeats the path.
+    words = (isinstance(error, OSError) and error.strerror) or str(error)
+    if words and isinstance(error, OSError | ValueError | SyntaxError):
+        return words
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

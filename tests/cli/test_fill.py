@@ -60,7 +60,7 @@ def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
     assert written == {"a.png", "deep/b.png"}
     assert "c.png: there must be one photograph and one mask called c.*" in text
     assert "as large as the photograph, 16 x 16, got 9 x 16" in text
-    assert "e.png: cannot identify image file" in text
+    assert "masks/e.png': cannot identify image file" in text
     assert "2; not filled: 3" in text
     _, text = call(main, config)
     assert "skipped, as their files exist: 2" in text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data.decoding import UNREADABLE, decode_photograph
+from carafe_jax.data.decoding import UnreadableImageError, decode_photograph
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -108,7 +108,7 @@ def damaged(path: pathlib.Path, *, keep: float) -> pathlib.Path:
 @pytest.mark.parametrize("keep", [0.0, 0.01, 0.5])
 def test_damaged_file_is_unreadable(tmp_path, name, keep):
     path = damaged(tmp_path / name, keep=keep)
-    with pytest.raises(UNREADABLE):
+    with pytest.raises(UnreadableImageError):
         decode_photograph(path)
 
 

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from carafe_jax.data.decoding import decode_image
+from carafe_jax.data.decoding import UnreadableImageError, decode_image
 from carafe_jax.data.sources.images import EncodedImages
-from carafe_jax.errors import RefusedError
 
 
 @dataclasses.dataclass
@@ -47,8 +46,7 @@ class DecodedPhotographs:
         """Return a photograph, decoded or from memory.
 
         Raises:
-          OSError, ValueError: (or another of `decoding.UNREADABLE`) The photograph is
-            damaged or too small.
+          UnreadableImageError: The photograph is damaged or too small.
         """
         kept = self._kept.get(index)
         if kept is not None:
@@ -67,7 +65,7 @@ class DecodedPhotographs:
         with self.images.open(index) as image:
             width, height = image.size
             if min(width, height) < self.minimum_side:
-                raise RefusedError(
+                raise UnreadableImageError(
                     f"{width} x {height} pixels, a side under {self.minimum_side}"
                 )
             return decode_image(image, sufficient_side=self.sufficient_side)

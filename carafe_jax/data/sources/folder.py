@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from PIL import Image
 
+from carafe_jax.data.decoding import open_image
 from carafe_jax.data.sources.splits import Split, split_folders, split_names
 from carafe_jax.errors import RefusedError
 
@@ -34,7 +35,7 @@ class ImageFiles:
 
     def open(self, index: int) -> Image.Image:
         """Open the file of this index; its pixels are not decoded."""
-        return Image.open(self.root / self.names[index])
+        return open_image(self.root / self.names[index])
 
 
 def open_image_files(

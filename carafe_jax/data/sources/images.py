@@ -23,7 +23,11 @@ class EncodedImages(NamedImages, Protocol):
     """Random access to images that are not yet decoded."""
 
     def open(self, index: int, /) -> Image.Image:
-        """Open an image; its pixels are not decoded."""
+        """Open an image; its pixels are not decoded.
+
+        Raises:
+          UnreadableImageError: It cannot be opened.
+        """
         ...
 
 
@@ -37,7 +41,11 @@ class LabelledImages(NamedImages, Protocol):
         ...
 
     def open(self, index: int, /) -> tuple[Image.Image, int]:
-        """Open an image, without decoding it; return it with its label."""
+        """Open an image, without decoding it; return it with its label.
+
+        Raises:
+          UnreadableImageError: It cannot be opened.
+        """
         ...
 
 
@@ -45,4 +53,10 @@ class LabelledImages(NamedImages, Protocol):
 class Photographs(NamedImages, Protocol):
     """Random access to photographs, each 8-bit RGB of its own size."""
 
-    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w 3"]: ...
+    def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a photograph.
+
+        Raises:
+          UnreadableImageError: It cannot be read, or is too small.
+        """
+        ...

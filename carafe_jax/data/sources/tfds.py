@@ -2,12 +2,12 @@
 
 import dataclasses
 import importlib
-import io
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from carafe_jax.data.decoding import decoder_errors, open_image
 from carafe_jax.data.sources.splits import Split, split_of_tfds, tfds_names
 from carafe_jax.errors import MissingExtraError, RefusedError
 
@@ -28,7 +28,14 @@ class ImageRecords:
 
     def open(self, index: int) -> Image.Image:
         """Open the image of a record; its pixels are not decoded."""
-        return Image.open(io.BytesIO(self.records[index]["image"]))
+        return self.open_record(index)[0]
+
+    def open_record(self, index: int) -> tuple[Image.Image, Any]:
+        """Open the image of a record; return it with the record."""
+        name = self.name(index)
+        with decoder_errors(name):  # Damaged records raise what they like, too.
+            record = self.records[index]
+        return open_image(bytes(record["image"]), name=name), record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +54,7 @@ class LabelledRecords:
 
     def open(self, index: int) -> tuple[Image.Image, int]:
         """Open the image of a record; return it with its label."""
-        record = self.images.records[index]
-        image = Image.open(io.BytesIO(record["image"]))
+        image, record = self.images.open_record(index)
         return image, int(np.asarray(record["label"]))
 
 

@@ -4,7 +4,8 @@ An image is found to be unreadable when it is read, not before. It is then named
 warning and counted, in each process that reads; exceeding a limit is an error, and so
 is a source without a single image that can be read. In training, the next image that
 can be read takes its place; in a test set, it has no example. Damaged files, pixels
-without a known range and photographs that are too small are all unreadable.
+without a known range and photographs that are too small are all unreadable: what raises
+`UnreadableImageError`. Every other error ends the run.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from carafe_jax.data.decoding import UNREADABLE
+from carafe_jax.data.decoding import UnreadableImageError
 from carafe_jax.data.sources.images import NamedImages
 from carafe_jax.errors import RefusedError
 
@@ -65,7 +66,7 @@ class UnreadableImages:
 
         Args:
           index: Index of the image. The first image follows the last.
-          read: Makes the example of an index.
+          read: Makes the example of an index, or raises `UnreadableImageError`.
 
         Returns:
           The example.
@@ -78,7 +79,7 @@ class UnreadableImages:
         for candidate in range(index, index + count):
             try:
                 return self._read(candidate % count, read)
-            except UNREADABLE as error:
+            except UnreadableImageError as error:
                 self._count(candidate % count, error)
         raise RefusedError(
             f"`source` must hold images that can be read, got none among {count}: "
@@ -90,7 +91,7 @@ class UnreadableImages:
 
         Args:
           index: Index of the image.
-          read: Makes the example of an index.
+          read: As in `read_or_next`.
 
         Returns:
           The example, or None.
@@ -101,7 +102,7 @@ class UnreadableImages:
         """
         try:
             return self._read(index, read)
-        except UNREADABLE as error:
+        except UnreadableImageError as error:
             self._count(index, error)
         if not self._any_readable:
             self.read_or_next(index, read)
@@ -112,11 +113,11 @@ class UnreadableImages:
         self._any_readable = True
         return example
 
-    def _count(self, index: int, error: Exception) -> None:
+    def _count(self, index: int, error: UnreadableImageError) -> None:
         name = self.images.name(index)
         with self._lock:
             new = name not in self._reasons
-            reason = self._reasons.setdefault(name, str(error) or type(error).__name__)
+            reason = self._reasons.setdefault(name, error.reason)
             count = len(self._reasons)
             if count > self.limit:
                 if new:

@@ -9,7 +9,6 @@ from carafe_jax.data.transforms.resized_crops import centre_box as centre_box
 from carafe_jax.data.transforms.resized_crops import decode_box as decode_box
 from carafe_jax.data.transforms.resized_crops import decode_centre as decode_centre
 from carafe_jax.data.transforms.resized_crops import random_box as random_box
-from carafe_jax.data.transforms.resized_crops import upright_size as upright_size
 from carafe_jax.data.transforms.statistics import IMAGENET_MEAN as IMAGENET_MEAN
 from carafe_jax.data.transforms.statistics import IMAGENET_STD as IMAGENET_STD
 
@@ -25,5 +24,4 @@ __all__ = [
     "free_form_hole",
     "random_box",
     "random_crop",
-    "upright_size",
 ]

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
-from carafe_jax.data.decoding import to_rgb
+from carafe_jax.data.decoding import shrink_on_load, to_rgb, upright, upright_size
 
-_ORIENTATION = 0x0112  # The EXIF tag; from 5 on, width and height are swapped.
 _TRIES = 10
 
 
@@ -73,13 +72,6 @@ def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
     return Box((width - side) / 2, (height - side) / 2, side, side)
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of an image in its upright orientation."""
-    width, height = image.size
-    turned = image.getexif().get(_ORIENTATION, 1) >= 5
-    return (height, width) if turned else (width, height)
-
-
 def decode_centre(
     image: Image.Image, *, size: int, resize_size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
@@ -94,8 +86,7 @@ def decode_centre(
       RGB in [0, 255].
 
     Raises:
-      OSError, ValueError: (or another of `decoding.UNREADABLE`) The file is
-        damaged.
+      UnreadableImageError: The file is damaged.
     """
     box = centre_box(upright_size(image), fraction=size / resize_size)
     return decode_box(image, box, size=size)
@@ -119,20 +110,19 @@ def decode_box(
       RGB in [0, 255].
 
     Raises:
-      OSError, ValueError: (or another of `decoding.UNREADABLE`) The file is
-        damaged.
+      UnreadableImageError: The file is damaged.
     """
     width, _ = upright_size(image)
     needed = size / min(box.width, box.height)
     if needed < 1:
         w, h = image.size
-        image.draft(None, (math.ceil(w * needed), math.ceil(h * needed)))
-    upright = to_rgb(ImageOps.exif_transpose(image))
-    (w, h), scale = upright.size, upright.size[0] / width
+        shrink_on_load(image, (math.ceil(w * needed), math.ceil(h * needed)))
+    turned = to_rgb(upright(image))
+    (w, h), scale = turned.size, turned.size[0] / width
     part = (
         box.left * scale,
         box.top * scale,
         min(w, (box.left + box.width) * scale),
         min(h, (box.top + box.height) * scale),
     )
-    return np.array(upright.resize((size, size), Image.Resampling.BILINEAR, box=part))
+    return np.array(turned.resize((size, size), Image.Resampling.BILINEAR, box=part))

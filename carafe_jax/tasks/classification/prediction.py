@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Num, UInt8
 from PIL import Image
 
 from carafe_jax.arguments import check_count
-from carafe_jax.data import decode_centre
+from carafe_jax.data import decode_centre, open_image
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models import Classifier
 from carafe_jax.tasks.classification.data import ClassificationData
@@ -51,11 +51,10 @@ class TrainedClassifier:
 
         Raises:
           RefusedError: The array is not uint8 of shape (h, w, 3).
-          OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file
-            cannot be read.
+          UnreadableImageError: The file cannot be read.
         """
         if isinstance(image, str | os.PathLike):
-            opened = Image.open(image)
+            opened = open_image(image)
         else:
             opened = Image.fromarray(_checked(image))
         with opened:
@@ -78,7 +77,7 @@ class TrainedClassifier:
 
         Raises:
           RefusedError: `count` is not positive.
-          OSError, ValueError: As by `read`.
+          UnreadableImageError: As by `read`.
         """
         check_count("count", count)
         pixels = jnp.asarray(self.read(image)[None])

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from carafe_jax.data import decode_photograph, list_images
+from carafe_jax.data import decode_photograph, list_images, open_image
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
@@ -77,8 +77,7 @@ def read_job(
 
     Raises:
       RefusedError: The mask shows no hole, or has another size than the photograph.
-      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) A file cannot
-        be read.
+      UnreadableImageError: A file cannot be read.
     """
     photo = decode_photograph(job.photo)
     hole = read_hole(job.mask, colour=colour, grow=grow)
@@ -140,5 +139,5 @@ def _size(array: np.ndarray) -> str:
 
 def _colour_profile(path: pathlib.Path) -> bytes | None:
     """Read what the numbers of an RGB file mean; those of others were converted."""
-    with Image.open(path) as file:
+    with open_image(path) as file:
         return file.info.get("icc_profile") if file.mode.startswith("RGB") else None

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter
 
-from carafe_jax.data import to_rgb
+from carafe_jax.data import open_image, to_rgb, upright
 from carafe_jax.errors import RefusedError
 
 HoleColour = Literal["white", "black", "transparent"]
@@ -32,11 +32,10 @@ def read_hole(
     Raises:
       RefusedError: The picture does not show a hole in this colour, leaves no pixel, or
         is no mask: more than a twentieth of it is neither near black nor near white.
-      OSError, ValueError: (or another of `carafe_jax.data.UNREADABLE`) The file cannot
-        be read.
+      UnreadableImageError: The file cannot be read.
     """
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file)
+    with open_image(path) as file:
+        image = upright(file)
         values = _opacity(image) if colour == "transparent" else _brightness(image)
     hole = values >= 128 if colour == "white" else values < 128
     if not hole.any():

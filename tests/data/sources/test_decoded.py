@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from carafe_jax.data import open_photographs
+from carafe_jax.data import UnreadableImageError, open_photographs
 from tests.data.sources.pictures import reds, write
 
 BYTES = 3 * 16 * 16  # Of a photograph.
@@ -28,7 +28,7 @@ def remove(folder):
 def test_photographs_are_read_on_demand(folder):
     photographs = opened(folder)
     remove(folder)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnreadableImageError):
         photographs[0]
 
 
@@ -46,7 +46,7 @@ def test_memory_is_bounded(folder, room, kept):
     remove(folder)
     for index in range(kept):
         photographs[index]
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnreadableImageError):
         photographs[kept]
 
 
@@ -60,7 +60,7 @@ def test_threads_keep_the_bound(folder):
     for index in range(5):
         try:
             photographs[index]
-        except FileNotFoundError:
+        except UnreadableImageError:
             continue
         held += 1
     assert held == 2

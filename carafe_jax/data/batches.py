@@ -2,17 +2,48 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
 import grain
 import numpy as np
 from absl import flags
 
 from carafe_jax.arguments import check, check_positive
+from carafe_jax.data.worker_processes import call_starting_workers, prepare_worker
 
-BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")
+
+
+class BatchIterator(Iterator[Example], Generic[Example]):
+    """Batches in order, whose position can be saved.
+
+    Worker processes start with the first batch. They end with the iterator, by `close`
+    or when it is no longer used, and with this process, however it ends.
+    """
+
+    def __init__(self, batches: "grain.IterDataset", *, has_workers: bool) -> None:
+        """Start before the first batch."""
+        self._batches = iter(batches)
+        self._starts_workers = has_workers
+
+    def __next__(self) -> Example:
+        if not self._starts_workers:
+            return next(self._batches)
+        self._starts_workers = False
+        return call_starting_workers(self._batches.__next__)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the position, as a small dict."""
+        return self._batches.get_state()
+
+    def set_state(self, state: dict[str, Any], /) -> None:
+        """Continue from a position, bit for bit."""
+        self._batches.set_state(state)
+
+    def close(self) -> None:
+        """End threads and worker processes; there is no batch after it."""
+        self._batches.close()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +97,7 @@ def endless_batches(
     seed: int,
     shard: ProcessShard,
     options: BatchOptions,
-) -> "BatchIterator[Example]":
+) -> BatchIterator[Example]:
     """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
@@ -94,7 +125,7 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return iter(_batches(examples, shard, options))
+    return _batches(examples, shard, options)
 
 
 def batches_of_all(
@@ -104,7 +135,7 @@ def batches_of_all(
     count: int,
     shard: ProcessShard,
     options: BatchOptions,
-) -> "BatchIterator[Example]":
+) -> BatchIterator[Example]:
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
     Args:
@@ -121,7 +152,7 @@ def batches_of_all(
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, options))
+    return _batches(grain.MapDataset.range(size).map(padded), shard, options)
 
 
 def _padded(
@@ -140,7 +171,7 @@ def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) 
 
 def _batches(
     examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
-) -> "grain.IterDataset":
+) -> BatchIterator[Any]:
     own = examples
     if shard.process_count > 1:
         # Chosen last: an example is seeded by its place in the order of all processes.
@@ -157,6 +188,7 @@ def _batches(
         batches = batches.mp_prefetch(
             grain.MultiprocessingOptions(
                 num_workers=options.processes, per_worker_buffer_size=2
-            )
+            ),
+            worker_init_fn=prepare_worker,
         )
-    return batches
+    return BatchIterator(batches, has_workers=options.processes > 0)

@@ -160,6 +160,7 @@ def test_error_survives_pickling_with_its_words():
     error = UnreadableImageError("cut", "a.png")
     error.add_note("in a worker")
     copy = pickle.loads(pickle.dumps(error))
-    assert isinstance(copy, RefusedError)
+    assert issubclass(UnreadableImageError, RefusedError)
+    assert type(copy) is UnreadableImageError
     assert (str(copy), copy.reason, copy.name) == (str(error), "cut", "a.png")
     assert copy.__notes__ == ["in a worker"]

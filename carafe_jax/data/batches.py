@@ -2,8 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import grain
 import numpy as np
@@ -12,38 +12,8 @@ from absl import flags
 from carafe_jax.arguments import check, check_positive
 from carafe_jax.data.worker_processes import call_starting_workers, prepare_worker
 
+BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")
-
-
-class BatchIterator(Iterator[Example], Generic[Example]):
-    """Batches in order, whose position can be saved.
-
-    Worker processes start with the first batch. They end with the iterator, by `close`
-    or when it is no longer used, and with this process, however it ends.
-    """
-
-    def __init__(self, batches: "grain.IterDataset", *, has_workers: bool) -> None:
-        """Start before the first batch."""
-        self._batches = iter(batches)
-        self._starts_workers = has_workers
-
-    def __next__(self) -> Example:
-        if not self._starts_workers:
-            return next(self._batches)
-        self._starts_workers = False
-        return call_starting_workers(self._batches.__next__)
-
-    def get_state(self) -> dict[str, Any]:
-        """Return the position, as a small dict."""
-        return self._batches.get_state()
-
-    def set_state(self, state: dict[str, Any], /) -> None:
-        """Continue from a position, bit for bit."""
-        self._batches.set_state(state)
-
-    def close(self) -> None:
-        """End threads and worker processes; there is no batch after it."""
-        self._batches.close()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +67,7 @@ def endless_batches(
     seed: int,
     shard: ProcessShard,
     options: BatchOptions,
-) -> BatchIterator[Example]:
+) -> "BatchIterator[Example]":
     """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
@@ -135,7 +105,7 @@ def batches_of_all(
     count: int,
     shard: ProcessShard,
     options: BatchOptions,
-) -> BatchIterator[Example]:
+) -> "BatchIterator[Example]":
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
     Args:
@@ -171,7 +141,7 @@ def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) 
 
 def _batches(
     examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
-) -> BatchIterator[Any]:
+) -> "BatchIterator[Any]":
     own = examples
     if shard.process_count > 1:
         # Chosen last: an example is seeded by its place in the order of all processes.
@@ -182,13 +152,41 @@ def _batches(
         prefetch_buffer_size=options.prefetch_batches * shard.local_size,
     )
     batches = own.to_iter_dataset(reading).batch(shard.local_size)
-    if options.processes:
-        if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
-            flags.FLAGS.mark_as_parsed()
-        batches = batches.mp_prefetch(
-            grain.MultiprocessingOptions(
-                num_workers=options.processes, per_worker_buffer_size=2
-            ),
-            worker_init_fn=prepare_worker,
-        )
-    return BatchIterator(batches, has_workers=options.processes > 0)
+    if not options.processes:
+        return iter(batches)
+    if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
+        flags.FLAGS.mark_as_parsed()
+    workers = grain.MultiprocessingOptions(
+        num_workers=options.processes, per_worker_buffer_size=2
+    )
+    batches = batches.mp_prefetch(workers, worker_init_fn=prepare_worker)
+    return _BatchesOfWorkers(iter(batches))
+
+
+class _BatchesOfWorkers(grain.DatasetIterator):
+    """Batches of worker processes, which start with the first of them."""
+
+    def __init__(self, batches: grain.DatasetIterator) -> None:
+        super().__init__(batches)
+        self._has_started = False
+
+    def __next__(self) -> Any:
+        if self._has_started:
+            return next(self._parent)
+        self._has_started = True
+        return call_starting_workers(self._first)
+
+    def _first(self) -> Any:
+        # With a position, `next` alone would start the first worker alone.
+        self._parent.start_prefetch()
+        return next(self._parent)
+
+    def start_prefetch(self) -> None:
+        call_starting_workers(self._parent.start_prefetch)
+
+    def get_state(self) -> dict[str, Any]:
+        return self._parent.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._parent.set_state(state)
+        self._has_started = False

@@ -40,26 +40,36 @@ def signal_at_start() -> None:
     signal_group()
 
 
+def take_while_signalled(made: BatchIterator[np.ndarray]) -> None:
+    thread = threading.Thread(target=signal_at_start)
+    thread.start()
+    next(made)
+    thread.join()
+    signal_group()
+    for _ in range(20):
+        next(made)
+
+
 def main(what: str) -> None:
-    noted: set[int] = set()
-    for number in SIGNALS:
-        signal.signal(number, lambda number, frame: noted.add(number))
     made = batches()
     if what == "signals":
-        threading.Thread(target=signal_at_start).start()
+        noted: set[int] = set()
+        for number in SIGNALS:
+            signal.signal(number, lambda number, frame: noted.add(number))
+        take_while_signalled(made)
+        state = made.get_state()
+        del made
+        sys.stdout.write(f"left {len(multiprocessing.active_children())}\n")
+        made = batches()
+        made.set_state(state)
+        take_while_signalled(made)
+        sys.stdout.write(f"noted {sorted(noted)}\n")
     next(made)
     workers = " ".join(str(each.pid) for each in multiprocessing.active_children())
     sys.stdout.write(f"workers {workers}\n")
     sys.stdout.flush()
     if what == "wait":
         time.sleep(3600)
-    if what == "signals":
-        sys.stdout.write(f"at start {sorted(noted)}\n")
-        signal_group()
-        for _ in range(20):
-            next(made)
-        del made
-        sys.stdout.write(f"left {len(multiprocessing.active_children())}\n")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def is_alive(process: int) -> bool:
 def test_workers_survive_signals_to_the_job_and_end_with_the_iterator():
     output = run_python(*PROGRAM, "signals")
     assert len(workers(output)) == 2
-    assert f"at start {[int(signal.SIGINT), int(signal.SIGTERM)]}" in output
+    assert f"noted {[int(signal.SIGINT), int(signal.SIGTERM)]}" in output
     assert "left 0" in output
 
 

@@ -1,6 +1,6 @@
 """State dicts as users have them: wrapped, of several devices, of any order."""
 
-import ml_dtypes
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -59,16 +59,14 @@ def test_what_stands_around_the_weights_is_taken_off(wrap):
 
 
 def test_tensors_of_bfloat16_become_float32():
-    weights = {
-        name: np.asarray(x, ml_dtypes.bfloat16) for name, x in state_dict().items()
-    }
+    weights = {name: np.asarray(x, jnp.bfloat16) for name, x in state_dict().items()}
     tensors = {name: Tensor(x, "torch.bfloat16") for name, x in weights.items()}
     params = mmcv_carafe_to_flax(tensors)["params"]
     assert params["content_encoder"]["kernel"].dtype == np.float32
     assert_same(params, mmcv_carafe_to_flax(weights)["params"])
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", jnp.bfloat16])
 def test_arrays_keep_their_type(dtype):
     weights = {name: np.asarray(x, dtype) for name, x in state_dict().items()}
     params = mmcv_carafe_to_flax(weights)["params"]

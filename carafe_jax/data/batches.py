@@ -10,6 +10,7 @@ import numpy as np
 from absl import flags
 
 from carafe_jax.arguments import check, check_positive
+from carafe_jax.data.worker_processes import call_starting_workers, prepare_worker
 
 BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")
@@ -94,7 +95,7 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return iter(_batches(examples, shard, options))
+    return _batches(examples, shard, options)
 
 
 def batches_of_all(
@@ -121,7 +122,7 @@ def batches_of_all(
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    return iter(_batches(grain.MapDataset.range(size).map(padded), shard, options))
+    return _batches(grain.MapDataset.range(size).map(padded), shard, options)
 
 
 def _padded(
@@ -140,7 +141,7 @@ def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) 
 
 def _batches(
     examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
-) -> "grain.IterDataset":
+) -> "BatchIterator[Any]":
     own = examples
     if shard.process_count > 1:
         # Chosen last: an example is seeded by its place in the order of all processes.
@@ -151,12 +152,41 @@ def _batches(
         prefetch_buffer_size=options.prefetch_batches * shard.local_size,
     )
     batches = own.to_iter_dataset(reading).batch(shard.local_size)
-    if options.processes:
-        if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
-            flags.FLAGS.mark_as_parsed()
-        batches = batches.mp_prefetch(
-            grain.MultiprocessingOptions(
-                num_workers=options.processes, per_worker_buffer_size=2
-            )
-        )
-    return batches
+    if not options.processes:
+        return iter(batches)
+    if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
+        flags.FLAGS.mark_as_parsed()
+    workers = grain.MultiprocessingOptions(
+        num_workers=options.processes, per_worker_buffer_size=2
+    )
+    batches = batches.mp_prefetch(workers, worker_init_fn=prepare_worker)
+    return _BatchesOfWorkers(iter(batches))
+
+
+class _BatchesOfWorkers(grain.DatasetIterator):
+    """Batches of worker processes, which start with the first of them."""
+
+    def __init__(self, batches: grain.DatasetIterator) -> None:
+        super().__init__(batches)
+        self._has_started = False
+
+    def __next__(self) -> Any:
+        if self._has_started:
+            return next(self._parent)
+        self._has_started = True
+        return call_starting_workers(self._first)
+
+    def _first(self) -> Any:
+        # With a position, `next` alone would start the first worker alone.
+        self._parent.start_prefetch()
+        return next(self._parent)
+
+    def start_prefetch(self) -> None:
+        call_starting_workers(self._parent.start_prefetch)
+
+    def get_state(self) -> dict[str, Any]:
+        return self._parent.get_state()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._parent.set_state(state)
+        self._has_started = False

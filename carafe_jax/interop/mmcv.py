@@ -2,15 +2,25 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.interop.state_dict import (
+    array_of,
+    check_names,
+    check_shape,
+    read_state_dict,
+)
+from carafe_jax.ops import Scale, parse_scale
+
+_LAYERS = ("channel_compressor", "content_encoder")
 
 
 @no_type_check
 def mmcv_carafe_to_flax(
-    state_dict: Mapping[str, np.ndarray], *, scale: int | None = None
+    state_dict: Mapping[str, Any], *, scale: Scale | None = None
 ) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Convert the weights of one `CARAFEPack` to variables of `carafe_jax.CARAFE`.
 
@@ -19,9 +29,11 @@ def mmcv_carafe_to_flax(
 
     Args:
       state_dict: `channel_compressor.{weight,bias}` and `content_encoder.{weight,bias}`
-        as NumPy arrays, convolutions in torch's layout (out, in, height, width).
-      scale: `scale_factor` of the module, 1 for a down-sampling one. None takes 2
-        where 4 divides the encoder's channels, else
+        as NumPy arrays or torch's tensors, convolutions in torch's layout (out, in,
+        height, width).
+      scale: That of the layer: 2, or "1/2" for a down-sampler. Only its numerator, the
+        phases along each side, matters to the weights: those of "1/2", "1/3" and 1 are
+        alike. None takes 2 where 4 divides the encoder's channels, else
         assumes a 5x5 window and one group.
 
     Returns:
@@ -29,64 +41,59 @@ def mmcv_carafe_to_flax(
       kernel sizes.
 
     Raises:
-      RefusedError: A name is missing or unknown, or the channels do not fit.
+      RefusedError: A name is missing or left over, an array has a wrong shape or holds
+        no floating-point numbers, or the channels do not fit the scale.
     """
-    names = {
-        f"{layer}.{part}"
-        for layer in ("channel_compressor", "content_encoder")
-        for part in ("weight", "bias")
-    }
-    if set(state_dict) != names:
-        raise RefusedError(
-            f"`state_dict` must have the names {sorted(names)}, "
-            f"got {sorted(state_dict)}."
-        )
-    params = {}
-    for layer in ("channel_compressor", "content_encoder"):
-        weight = np.asarray(state_dict[f"{layer}.weight"])
-        if weight.ndim != 4:
-            raise RefusedError(
-                f"`state_dict['{layer}.weight']` must have 4 axes, got {weight.shape}."
-            )
-        params[layer] = {
-            "kernel": weight.transpose(2, 3, 1, 0),
-            "bias": np.asarray(state_dict[f"{layer}.bias"]),
+    phases = None if scale is None else parse_scale(scale).numerator
+    state = read_state_dict(state_dict)
+    names = [f"{layer}.{part}" for layer in _LAYERS for part in ("weight", "bias")]
+    check_names(state, names, network="mmcv's CARAFEPack")
+    arrays = {name: array_of(state, name) for name in names}
+    inputs = None
+    for layer in _LAYERS:
+        weight, bias = arrays[f"{layer}.weight"], arrays[f"{layer}.bias"]
+        reason = ", the channels of the compressor" if inputs else ""
+        sizes = (None, inputs, None, None)
+        check_shape(f"{layer}.weight", weight, sizes, reason=reason)
+        inputs = len(weight)
+        check_shape(f"{layer}.bias", bias, (inputs,))
+    channels = len(arrays["content_encoder.bias"])
+    order = _phase_major(channels, phases, scale)
+    params = {
+        layer: {
+            "kernel": arrays[f"{layer}.weight"].transpose(2, 3, 1, 0),
+            "bias": arrays[f"{layer}.bias"],
         }
-        if params[layer]["bias"].shape != weight.shape[:1]:
-            raise RefusedError(
-                f"`state_dict['{layer}.bias']` must have shape {weight.shape[:1]}, "
-                f"got {params[layer]['bias'].shape}."
-            )
-    compressor, encoder = params["channel_compressor"], params["content_encoder"]
-    if encoder["kernel"].shape[2] != compressor["bias"].size:
-        raise RefusedError(
-            "`state_dict['content_encoder.weight']` must have the compressor's "
-            f"{compressor['bias'].size} channels as input, "
-            f"got {encoder['kernel'].shape[2]}."
-        )
-    order = _phase_major(encoder["bias"].size, scale)
+        for layer in _LAYERS
+    }
+    encoder = params["content_encoder"]
     params["content_encoder"] = {name: x[..., order] for name, x in encoder.items()}
     return {"params": params}
 
 
-def _phase_major(channels: int, scale: int | None) -> np.ndarray:
+def _phase_major(channels: int, phases: int | None, scale: Scale | None) -> np.ndarray:
     """Return mmcv's channel for each of ours."""
-    if scale is None:
-        usual = math.isqrt(channels // 25)
-        scale = 2 if channels % 4 == 0 else usual
-        if usual > 2 and usual % 2 == 0 and channels == 25 * usual**2:
-            raise RefusedError(
-                f"`scale` must be given: the encoder's {channels} channels may be "
-                f"those of scale {usual}, or of scale 2 with {usual**2 // 4} groups."
-            )
-        if scale != 2 and channels != 25 * scale**2:
-            raise RefusedError(
-                f"`scale` must be given: the encoder's {channels} channels fit no"
-                " default."
-            )
-    if scale < 1 or channels % scale**2:
+    if phases is None:
+        phases = _usual_phases(channels)
+    if channels % phases**2:
         raise RefusedError(
             f"`scale` must fit the encoder's {channels} channels, which are "
-            f"scale^2 * groups * k^2, got {scale}."
+            "numerator(scale)^2 * groups * k^2, got "
+            f"{phases if scale is None else scale}."
         )
-    return np.arange(channels).reshape(-1, scale**2).T.ravel()
+    return np.arange(channels).reshape(-1, phases**2).T.ravel()
+
+
+def _usual_phases(channels: int) -> int:
+    usual = math.isqrt(channels // 25)
+    phases = 2 if channels % 4 == 0 else usual
+    if usual > 2 and usual % 2 == 0 and channels == 25 * usual**2:
+        raise RefusedError(
+            f"`scale` must be given: the encoder's {channels} channels may be "
+            f"those of scale {usual}, or of scale 2 with {usual**2 // 4} groups."
+        )
+    if phases < 1 or (phases != 2 and channels != 25 * phases**2):
+        raise RefusedError(
+            f"`scale` must be given: the encoder's {channels} channels fit no default."
+        )
+    return phases

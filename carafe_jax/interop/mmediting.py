@@ -1,19 +1,24 @@
 """Weights of mmediting's Global&Local and its discriminators."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.interop.state_dict import (
+    array_of,
+    check_names,
+    check_shape,
+    read_state_dict,
+)
 
 Norm = Literal["batch", "instance"]
 # Where each of mmediting's arrays goes; None: nowhere.
 _Places = dict[str, tuple[str, ...] | None]
 
-_COUNTER = "num_batches_tracked"
 _GENERATOR = {
     "encoder.enc1": "stem",
     "encoder.enc2": "down_1",
@@ -34,7 +39,7 @@ _GENERATOR = {
 
 @no_type_check
 def mmediting_global_local_to_flax(
-    state_dict: Mapping[str, np.ndarray],
+    state_dict: Mapping[str, Any], *, absent: Sequence[str] | None = ()
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of mmediting's Global&Local to variables of `GlobalLocal`.
 
@@ -43,16 +48,19 @@ def mmediting_global_local_to_flax(
 
     Args:
       state_dict: Weights by the names inside of the generator,
-        `encoder.enc1.conv.weight` say, as NumPy arrays in torch's layouts.
+        `encoder.enc1.conv.weight` say, as arrays in torch's layouts.
+      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+        `torchvision_resnet_to_flax`.
 
     Returns:
       `{"params": ...}`, with "batch_stats" where there are norms.
 
     Raises:
-      RefusedError: A name is missing or unknown, or an array has the wrong number of
-        axes.
+      RefusedError: A name is missing or left over, `absent` does not fit, or an array
+        has a wrong shape or holds no floating-point numbers.
     """
-    has_norms = any(".bn." in name for name in state_dict)
+    state = read_state_dict(state_dict)
+    has_norms = any(".bn." in name for name in state)
     places: _Places = {}
     for theirs, ours in _GENERATOR.items():
         norm = has_norms and ours != "output"
@@ -60,12 +68,15 @@ def mmediting_global_local_to_flax(
         places |= _conv_places(f"{theirs}.conv", (ours, conv), bias=not norm)
         if norm:
             places |= _norm_places(f"{theirs}.bn", (ours, "norm"))
-    return _convert(state_dict, places, "mmediting's Global&Local")
+    return _convert(state, places, "mmediting's Global&Local", absent)
 
 
 @no_type_check
 def mmediting_patch_gan_to_flax(
-    state_dict: Mapping[str, np.ndarray], *, norm: Norm | None = "batch"
+    state_dict: Mapping[str, Any],
+    *,
+    norm: Norm | None = "batch",
+    absent: Sequence[str] | None = (),
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of mmediting's PatchDiscriminator to variables of `PatchGAN`.
 
@@ -73,20 +84,23 @@ def mmediting_patch_gan_to_flax(
 
     Args:
       state_dict: Weights by the names inside of the discriminator,
-        `model.0.conv.weight` say, as NumPy arrays in torch's layouts.
+        `model.0.conv.weight` say, as arrays in torch's layouts.
       norm: Norm after each convolution but the first and the last. Before an instance
         norm mmediting has biases, which the norm takes out again: they are dropped.
+      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+        `torchvision_resnet_to_flax`.
 
     Returns:
       `{"params": ...}`, with "batch_stats" where there are batch norms.
 
     Raises:
-      RefusedError: `norm` or a name is unknown, a name is missing, or an array has the
-        wrong number of axes.
+      RefusedError: `norm` is unknown, a name is missing or left over, `absent` does not
+        fit, or an array has a wrong shape or holds no floating-point numbers.
     """
     if norm not in (None, *get_args(Norm)):
         raise RefusedError(f"`norm` must be 'batch', 'instance' or None, got {norm!r}.")
-    last = _largest_index(r"model\.(\d+)\.", state_dict)
+    state = read_state_dict(state_dict)
+    last = _largest_index(r"model\.(\d+)\.", state)
     places: _Places = {}
     for index in range(last):
         theirs, ours = f"model.{index}", f"layer_{index}"
@@ -98,12 +112,12 @@ def mmediting_patch_gan_to_flax(
         elif normed:
             places[f"{theirs}.conv.bias"] = None
     places |= _conv_places(f"model.{last}", ("output", "conv"), bias=True)
-    return _convert(state_dict, places, "mmediting's PatchDiscriminator")
+    return _convert(state, places, "mmediting's PatchDiscriminator", absent)
 
 
 @no_type_check
 def mmediting_sn_patch_gan_to_flax(
-    state_dict: Mapping[str, np.ndarray],
+    state_dict: Mapping[str, Any], *, absent: Sequence[str] | None = ()
 ) -> dict[str, dict[str, Any]]:
     """Convert a spectrally normalised discriminator to variables of `SNPatchGAN`.
 
@@ -117,16 +131,19 @@ def mmediting_sn_patch_gan_to_flax(
 
     Args:
       state_dict: Weights by the names inside of the discriminator,
-        `conv1.conv.weight_orig` say, as NumPy arrays in torch's layouts.
+        `conv1.conv.weight_orig` say, as arrays in torch's layouts.
+      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+        `torchvision_resnet_to_flax`.
 
     Returns:
       `{"params": ..., "batch_stats": ...}`.
 
     Raises:
-      RefusedError: A name is missing or unknown, or an array has the wrong number of
-        axes.
+      RefusedError: A name is missing or left over, `absent` does not fit, or an array
+        has a wrong shape or holds no floating-point numbers.
     """
-    last = _largest_index(r"conv(\d+)\.", state_dict)
+    state = read_state_dict(state_dict)
+    last = _largest_index(r"conv(\d+)\.", state)
     places: _Places = {}
     for index in range(last):
         theirs, layer = f"conv{index + 1}.conv", f"layer_{index}"
@@ -137,15 +154,16 @@ def mmediting_sn_patch_gan_to_flax(
             f"{theirs}.weight_u": None,
             f"{theirs}.weight_v": (*norm, "conv/kernel/v"),
         }
-    variables = _convert(state_dict, places, "mmediting's MultiLayerDiscriminator")
-    for layer, norms in variables["batch_stats"].items():
+    network = "mmediting's MultiLayerDiscriminator"
+    variables = _convert(state, places, network, absent)
+    for layer, norms in variables.get("batch_stats", {}).items():
         kernel = variables["params"][layer]["conv"]["kernel"]
         v = norms["weight_norm"]["conv/kernel/v"]
         norms["weight_norm"] = _singular_vector(kernel, v)
     return variables
 
 
-def _largest_index(pattern: str, names: Mapping[str, np.ndarray]) -> int:
+def _largest_index(pattern: str, names: Mapping[str, Any]) -> int:
     matches = (re.match(pattern, name) for name in names)
     return max((int(match[1]) for match in matches if match), default=0)
 
@@ -165,35 +183,49 @@ def _norm_places(theirs: str, ours: tuple[str, ...]) -> _Places:
 
 
 def _convert(
-    state_dict: Mapping[str, np.ndarray], places: _Places, network: str
+    state: Mapping[str, Any],
+    places: _Places,
+    network: str,
+    absent: Sequence[str] | None,
 ) -> dict[str, dict[str, Any]]:
-    names = {name for name in state_dict if not name.endswith(_COUNTER)}
-    faults = {"missing": set(places) - names, "unexpected": names - set(places)}
-    if any(faults.values()):
-        listed = "; ".join(
-            f"{fault} {', '.join(sorted(found))}"
-            for fault, found in faults.items()
-            if found
-        )
-        raise RefusedError(f"`state_dict` must have the names of {network}: {listed}.")
+    names = check_names(state, places, network=network, absent=absent)
+    arrays = {name: array_of(state, name) for name in names}
+    for name, array in arrays.items():
+        check_shape(name, array, _shape(name, arrays, places))
     return unflatten_dict(
         {
-            path: _array(name, np.asarray(state_dict[name]), path)
-            for name, path in places.items()
-            if path is not None
+            path: _as_ours(array, path)
+            for name, array in arrays.items()
+            if (path := places[name]) is not None
         }
     )
 
 
-def _array(name: str, array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
-    axes = 4 if path[-1] == "kernel" else 1
-    if array.ndim != axes:
-        raise RefusedError(
-            f"`state_dict[{name!r}]` must have {axes} axes, got {array.shape}."
-        )
-    if path[-2:] == ("deconv", "kernel"):
+def _shape(
+    name: str, arrays: Mapping[str, np.ndarray], places: _Places
+) -> tuple[int | None, ...]:
+    """Return the shape of an array, as far as the kernel beside it gives it."""
+    layer, _, part = name.rpartition(".")
+    conv = layer.removesuffix(".bn") + ".conv" if layer.endswith(".bn") else layer
+    kernels = (f"{conv}.weight", f"{conv}.weight_orig")
+    if name in kernels:
+        return (None,) * 4
+    kernel = next((kernel for kernel in kernels if kernel in arrays), None)
+    if kernel is None or arrays[kernel].ndim != 4:
+        return (None,)
+    if part == "weight_v":  # Over inputs and taps.
+        return (arrays[kernel][0].size,)
+    return (arrays[kernel].shape[_output_axis(places[kernel])],)
+
+
+def _output_axis(path: tuple[str, ...] | None) -> int:
+    return int(path is not None and path[-2:] == ("deconv", "kernel"))
+
+
+def _as_ours(array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
+    if _output_axis(path):
         return array[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
-    return array.transpose(2, 3, 1, 0) if axes == 4 else array
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 
 def _singular_vector(kernel: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:

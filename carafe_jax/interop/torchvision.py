@@ -1,33 +1,38 @@
 """Weights of torchvision's ResNets for `carafe_jax.models`."""
 
+import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from carafe_jax.errors import RefusedError, no_type_check
-
-# Counters, and the sums of CSAIL's synchronised norms: no part of the network.
-_NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tmp_running_\w+$|_running_iter$")
-_MODULE = re.compile(
-    r"(?P<stem>(conv|bn)[123])"
-    r"|layer(?P<stage>[1-4])\.(?P<block>\d+)\.((?P<part>(conv|bn)[123])"
-    r"|downsample\.(?P<shortcut>[01]))"
-    r"|(?P<classifier>fc)"
+from carafe_jax.errors import no_type_check
+from carafe_jax.interop.state_dict import (
+    array_of,
+    check_names,
+    check_shape,
+    read_state_dict,
 )
+
+_BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
 _NORM_NAMES = {
     "weight": ("params", "scale"),
     "bias": ("params", "bias"),
     "running_mean": ("batch_stats", "mean"),
     "running_var": ("batch_stats", "var"),
 }
+_FC = {
+    "fc.weight": ("params", "classifier", "kernel"),
+    "fc.bias": ("params", "classifier", "bias"),
+}
+_HINT = " Is a module meant to be absent, name it: `absent=('fc',)` for a backbone."
 
 
 @no_type_check
 def torchvision_resnet_to_flax(
-    state_dict: Mapping[str, np.ndarray],
+    state_dict: Mapping[str, Any], *, absent: Sequence[str] | None = ()
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of a ResNet to variables of `Classifier(ResNet...)`.
 
@@ -36,63 +41,121 @@ def torchvision_resnet_to_flax(
     Numbers out are the same. For a network whose down-samplers have weights of their
     own, `carafe_jax.train.load_weights` puts these into its own variables.
 
+    Depth and kind of the blocks follow from the names: stages 1 to 4, each with its
+    blocks from 0 to the last that is named, and in each block every array of its kind.
+
     Args:
-      state_dict: Weights by torchvision's name, as NumPy arrays, convolutions in the
-        layout (out, in, height, width).
+      state_dict: Weights by torchvision's name, in any order, as NumPy arrays or
+        torch's tensors; convolutions in the layout (out, in, height, width). What a
+        checkpoint puts around them, the key `state_dict` and the prefix `module.`, is
+        taken off.
+      absent: Modules whose weights are meant to be absent, by torchvision's name:
+        `("fc",)` for a backbone without a classifier. None allows any to be missing.
 
     Returns:
       `{"params": {"backbone": ..., "classifier": ...}, "batch_stats": {"backbone":
-      ...}}`, without "classifier" where there is no `fc`. A `ResNet` alone takes what
-      is under "backbone".
+      ...}}`, without what is absent. A `ResNet` alone takes what is under "backbone".
 
     Raises:
-      RefusedError: A name is unknown, or an array has the wrong number of axes.
+      RefusedError: A name is missing or left over, `absent` does not fit, or an array
+        has a wrong shape or holds no floating-point numbers.
     """
-    variables: dict[tuple[str, ...], np.ndarray] = {}
-    unknown = []
-    for name, array in state_dict.items():
-        if _NOT_WEIGHTS.search(name):
-            continue
-        module, _, part = name.rpartition(".")
-        match = _MODULE.fullmatch(module)
-        if match is None or part not in _NORM_NAMES:
-            unknown.append(name)
-            continue
-        path, is_norm = _place(match)
-        collection, leaf = _NORM_NAMES[part]
-        if not is_norm and leaf == "scale":
-            leaf = "kernel"
-            array = _kernel(name, np.asarray(array), linear=path == ("classifier",))
-        variables[collection, *path, leaf] = np.asarray(array)
-    if unknown or not variables:
-        raise RefusedError(
-            "`state_dict` must have the names of a torchvision ResNet, got "
-            f"{', '.join(sorted(unknown)) or 'no name'}."
-        )
-    return unflatten_dict(variables)
+    state = read_state_dict(state_dict)
+    layout = _layout(state)
+    names = check_names(
+        state, layout.places, network="a torchvision ResNet", absent=absent, hint=_HINT
+    )
+    arrays = {name: array_of(state, name) for name in names}
+    for name, array in arrays.items():
+        sizes = layout.sizes(name, arrays)
+        reason = "" if set(sizes) == {None} else ", after the arrays beside it"
+        check_shape(name, array, sizes, reason=reason)
+    return unflatten_dict(
+        {layout.places[name]: _as_ours(array) for name, array in arrays.items()}
+    )
 
 
-def _place(module: re.Match[str]) -> tuple[tuple[str, ...], bool]:
-    """Return the path of a module here, and whether it is a norm."""
-    if module["classifier"]:
-        return ("classifier",), False
-    if module["stem"]:
-        return ("backbone", "stem", _ours(module["stem"])), module["stem"][0] == "b"
-    block = f"res{int(module['stage']) + 1}_{module['block']}"
-    if module["shortcut"]:
-        is_norm = module["shortcut"] == "1"
-        return ("backbone", block, f"shortcut_{'norm' if is_norm else 'conv'}"), is_norm
-    return ("backbone", block, _ours(module["part"])), module["part"][0] == "b"
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Arrays of a ResNet by torchvision's name, and how they are connected."""
+
+    places: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Path of each array here."""
+    outputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    """By array, the kernel whose output channels it has."""
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    """By kernel, the kernel whose output channels are its inputs."""
+
+    def add(self, conv: str, norm: str, ours: tuple[str, ...], *, after: str) -> str:
+        """Add a convolution and its norm; return the name of the kernel."""
+        kernel, number = f"{conv}.weight", ours[-1]
+        path = ("backbone", *ours[:-1])
+        self.places[kernel] = ("params", *path, number.format("conv"), "kernel")
+        if after:
+            self.inputs[kernel] = after
+        for part, (collection, leaf) in _NORM_NAMES.items():
+            name = f"{norm}.{part}"
+            self.places[name] = (collection, *path, number.format("norm"), leaf)
+            self.outputs[name] = kernel
+        return kernel
+
+    def sizes(
+        self, name: str, arrays: Mapping[str, np.ndarray]
+    ) -> tuple[int | None, ...]:
+        """Return the shape of an array, as far as the others give it."""
+
+        def channels(kernel: str | None) -> int | None:
+            array = arrays.get(kernel or "")
+            return None if array is None or array.ndim == 0 else len(array)
+
+        out = channels(self.outputs.get(name))
+        if self.places[name][-1] != "kernel":
+            return (out,)
+        taps = () if name == "fc.weight" else (None, None)
+        return (out, channels(self.inputs.get(name)), *taps)
 
 
-def _ours(name: str) -> str:
-    return name.replace("bn", "norm")
+def _layout(state: Mapping[str, Any]) -> _Layout:
+    layout, last = _Layout(), ""
+    deep = any(re.match(r"(conv|bn)[23]\.", name) for name in state)
+    for i in range(1, 4 if deep else 2):
+        last = layout.add(f"conv{i}", f"bn{i}", ("stem", f"{{}}{i}"), after=last)
+    convs = 3 if any(re.search(r"\d\.(conv|bn)3\.", name) for name in state) else 2
+    for stage, blocks in _blocks(state).items():
+        for index in range(blocks):
+            theirs, ours = f"layer{stage}.{index}", f"res{stage + 1}_{index}"
+            before = last
+            for i in range(1, convs + 1):
+                names = f"{theirs}.conv{i}", f"{theirs}.bn{i}"
+                last = layout.add(*names, (ours, f"{{}}{i}"), after=last)
+            if index == 0 and (stage > 1 or _widens(state, before, last)):
+                names = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
+                kernel = layout.add(*names, (ours, "shortcut_{}"), after=before)
+                layout.outputs[kernel] = last
+    layout.places.update(_FC)
+    layout.inputs["fc.weight"] = last
+    layout.outputs["fc.bias"] = "fc.weight"
+    return layout
 
 
-def _kernel(name: str, weight: np.ndarray, *, linear: bool) -> np.ndarray:
-    axes = 2 if linear else 4
-    if weight.ndim != axes:
-        raise RefusedError(
-            f"`state_dict[{name!r}]` must have {axes} axes, got {weight.shape}."
-        )
-    return weight.T if linear else weight.transpose(2, 3, 1, 0)
+def _blocks(names: Collection[str]) -> dict[int, int]:
+    """Return the number of blocks of each stage: one at least."""
+    blocks = dict.fromkeys(range(1, 5), 1)
+    for name in names:
+        if match := _BLOCK.match(name):
+            stage, index = int(match[1]), int(match[2])
+            blocks[stage] = max(blocks[stage], index + 1)
+    return blocks
+
+
+def _widens(state: Mapping[str, Any], stem: str, block: str) -> bool:
+    """Return whether the first block has a convolution in its shortcut."""
+    if any(name.startswith("layer1.0.downsample.") for name in state):
+        return True
+    if stem in state and block in state:
+        return np.shape(state[stem])[:1] != np.shape(state[block])[:1]
+    return block == "layer1.0.conv3.weight"
+
+
+def _as_ours(array: np.ndarray) -> np.ndarray:
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

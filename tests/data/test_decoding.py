@@ -63,16 +63,6 @@ def test_transparent_palette_colour_is_laid_on_white(tmp_path):
     np.testing.assert_array_equal(photograph[:, 4:, 1:], 0)
 
 
-def test_exif_rotation_is_undone(tmp_path):
-    upright = np.zeros((24, 48, 3), np.uint8)
-    upright[:8, :16] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6  # To be shown rotated by 90 degrees clockwise.
-    stored = Image.fromarray(np.rot90(upright).copy())
-    path = save(stored, tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(decode_photograph(path), upright, strict=True)
-
-
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
 @pytest.mark.parametrize(("sufficient", "smallest"), [(None, 90), (40, 40), (89, 89)])
 def test_reduced_photograph_keeps_a_sufficient_side(
@@ -96,23 +86,7 @@ def test_reduction_keeps_the_picture(tmp_path, name):
     np.testing.assert_allclose(photograph, picture[4::8, 4::8], atol=3)
 
 
-def damaged(path: pathlib.Path, *, keep: float) -> pathlib.Path:
-    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    content = save(Image.fromarray(picture), path).read_bytes()
-    path.write_bytes(content[: int(keep * len(content))])
-    return path
-
-
-@pytest.mark.filterwarnings("ignore:Truncated File Read:UserWarning")  # Pillow's.
-@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.bmp", "a.gif", "a.tif"])
-@pytest.mark.parametrize("keep", [0.0, 0.01, 0.5])
-def test_damaged_file_is_unreadable(tmp_path, name, keep):
-    path = damaged(tmp_path / name, keep=keep)
-    with pytest.raises(UnreadableImageError):
-        decode_photograph(path)
-
-
 def test_floating_point_pixels_are_refused(tmp_path):
     path = save(Image.new("F", (8, 6), 0.5), tmp_path / "a.tif")
-    with pytest.raises(ValueError, match="no known range"):
+    with pytest.raises(UnreadableImageError, match="no known range"):
         decode_photograph(path)

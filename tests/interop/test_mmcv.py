@@ -1,10 +1,13 @@
 """Weights of mmcv's CARAFEPack, converted."""
 
+from fractions import Fraction
+
 import jax
 import numpy as np
 import pytest
 
 from carafe_jax import CARAFE
+from carafe_jax.errors import RefusedError
 from carafe_jax.interop import mmcv_carafe_to_flax
 
 
@@ -16,9 +19,9 @@ def state_dict(*, scale=2, groups=1, kernel_size=5, channels=6, compressed=4):
         "channel_compressor.weight": draw(size=(compressed, channels, 1, 1)),
         "channel_compressor.bias": draw(size=compressed),
         "content_encoder.weight": np.broadcast_to(
-            np.arange(outputs)[:, None, None, None], (outputs, compressed, 3, 3)
+            np.arange(float(outputs))[:, None, None, None], (outputs, compressed, 3, 3)
         ),
-        "content_encoder.bias": np.arange(outputs),
+        "content_encoder.bias": np.arange(float(outputs)),
     }
 
 
@@ -66,9 +69,11 @@ def test_scale_of_a_plain_module_need_not_be_given(scale, assumed):
         )
 
 
-@pytest.mark.parametrize(("scale", "ours"), [(2, 2), (1, "1/2"), (3, "3")])
-def test_converted_weights_have_the_shapes_of_the_layer(scale, ours):
-    converted = mmcv_carafe_to_flax(state_dict(scale=scale), scale=scale)
+@pytest.mark.parametrize(
+    ("phases", "ours"), [(2, 2), (1, "1/2"), (1, 1), (3, "3"), (3, "3/2")]
+)
+def test_converted_weights_have_the_shapes_of_the_layer(phases, ours):
+    converted = mmcv_carafe_to_flax(state_dict(scale=phases), scale=ours)
     layer = CARAFE(scale=ours, compressed_channels=4)
     expected = jax.eval_shape(layer.init, jax.random.key(0), np.zeros((1, 4, 4, 6)))
     assert jax.tree.map(np.shape, converted) == jax.tree.map(np.shape, expected)
@@ -79,14 +84,14 @@ def test_missing_weights_are_refused(missing):
     weights = state_dict()
     del weights[missing]
     with pytest.raises(
-        ValueError, match=r"`state_dict` must have the names .*, got \["
+        ValueError, match=rf"names of mmcv's CARAFEPack: missing {missing}\."
     ):
         mmcv_carafe_to_flax(weights)
 
 
 def test_unknown_weights_are_refused():
     weights = state_dict() | {"upsample.weight": np.zeros(3)}
-    with pytest.raises(ValueError, match=r"`state_dict` must have .*upsample\.weight"):
+    with pytest.raises(ValueError, match=r"left over upsample\.weight\.$"):
         mmcv_carafe_to_flax(weights)
 
 
@@ -108,11 +113,11 @@ def test_bias_of_another_length_is_refused(layer):
 
 def test_encoder_of_another_compressor_is_refused():
     weights = state_dict() | {"content_encoder.weight": np.zeros((100, 7, 3, 3))}
-    with pytest.raises(ValueError, match="compressor's 4 channels as input, got 7"):
+    with pytest.raises(ValueError, match=r"shape \(any, 4, any, any\), the ch"):
         mmcv_carafe_to_flax(weights)
 
 
-@pytest.mark.parametrize("scale", [3, 4, 0, -2])
+@pytest.mark.parametrize("scale", [3, 4, "3/2", "4/3"])
 def test_scale_that_does_not_fit_the_channels_is_refused(scale):
     weights = state_dict(kernel_size=5, scale=2)
     with pytest.raises(
@@ -126,3 +131,18 @@ def test_scale_must_be_given_where_the_channels_do_not_tell(scale, kernel_size):
     weights = state_dict(scale=scale, kernel_size=kernel_size)
     with pytest.raises(ValueError, match="`scale` must be given: the encoder's"):
         mmcv_carafe_to_flax(weights)
+
+
+@pytest.mark.parametrize("scale", ["1/2", Fraction(1, 2), Fraction(1, 3), 1])
+def test_weights_of_a_down_sampler_keep_their_order(scale):
+    weights = state_dict(scale=1, groups=2, kernel_size=3)
+    bias = mmcv_carafe_to_flax(weights, scale=scale)["params"]["content_encoder"][
+        "bias"
+    ]
+    np.testing.assert_array_equal(bias, weights["content_encoder.bias"])
+
+
+@pytest.mark.parametrize("scale", [0, -2, 0.3])
+def test_what_is_no_scale_is_refused(scale):
+    with pytest.raises(RefusedError, match="`scale` must be"):
+        mmcv_carafe_to_flax(state_dict(), scale=scale)

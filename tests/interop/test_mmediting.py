@@ -1,10 +1,13 @@
 """Weights of mmediting's Global&Local and discriminators, converted."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.interop import (
     mmediting_global_local_to_flax,
     mmediting_patch_gan_to_flax,
@@ -127,12 +130,12 @@ def without(weights, name):
         (
             mmediting_global_local_to_flax,
             global_local(norms=True) | {"encoder.enc1.conv.bias": np.zeros(2)},
-            "Global&Local: unexpected encoder.enc1.conv.bias.",
+            "Global&Local: left over encoder.enc1.conv.bias.",
         ),
         (
             mmediting_global_local_to_flax,
             {"conv1.weight": np.zeros((1, 1, 1, 1))},
-            "missing decoder.dec1.conv.bias, .*; unexpected conv1.weight.",
+            "missing encoder.enc1.conv.weight, .*; left over conv1.weight.",
         ),
         (
             mmediting_global_local_to_flax,
@@ -142,9 +145,9 @@ def without(weights, name):
         (
             mmediting_patch_gan_to_flax,
             patch_gan(norms="instance"),
-            "missing model.1.bn.bias, .*; unexpected model.1.conv.bias, model.2.conv",
+            "missing model.1.bn.weight, .*; left over model.1.conv.bias, model.2.conv",
         ),
-        (mmediting_patch_gan_to_flax, {}, "missing model.0.bias, model.0.weight."),
+        (mmediting_patch_gan_to_flax, {}, "missing model.0.weight, model.0.bias."),
         (
             mmediting_sn_patch_gan_to_flax,
             without(sn_patch_gan(), "conv2.conv.weight_v"),
@@ -163,3 +166,37 @@ def test_unknown_norm_is_refused():
             {},
             norm="layer",  # pyright: ignore[reportArgumentType]
         )
+
+
+@pytest.mark.parametrize(
+    ("convert", "weights"),
+    [
+        (mmediting_global_local_to_flax, global_local(norms=True)),
+        (mmediting_global_local_to_flax, global_local(norms=False)),
+        (mmediting_patch_gan_to_flax, patch_gan(norms="batch")),
+        (mmediting_sn_patch_gan_to_flax, sn_patch_gan()),
+    ],
+)
+def test_each_missing_or_misshaped_array_is_named(convert, weights):
+    for name, array in weights.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        with pytest.raises(RefusedError, match=rf"missing .*{re.escape(name)}"):
+            convert(without(weights, name))
+        # Twice the outputs; a deconvolution has its channels the other way round.
+        is_deconvolution = name.startswith(
+            ("decoder.dec3.conv.w", "decoder.dec5.conv.w")
+        )
+        twice = np.concatenate([array, array], axis=int(is_deconvolution))
+        with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
+            convert({**weights, name: twice})
+
+
+def test_module_that_is_meant_to_be_absent_is_left_out():
+    weights = {
+        name: x
+        for name, x in global_local(norms=True).items()
+        if not name.startswith("decoder.dec7.")
+    }
+    converted = mmediting_global_local_to_flax(weights, absent=("decoder.dec7",))
+    assert "output" not in converted["params"]

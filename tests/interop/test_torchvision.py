@@ -1,17 +1,55 @@
 """Weights of torchvision's ResNets, converted."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.interop import torchvision_resnet_to_flax
-from carafe_jax.models import Classifier, ResNet18
+from carafe_jax.models import Classifier, ResNet18, ResNet50
+from carafe_jax.models.backbones.resnet import DeepStem
 
 
-def norm(name):
+def norm(name, channels=4):
     parts = ("weight", "bias", "running_mean", "running_var")
-    return {f"{name}.{part}": np.zeros(4, np.float32) for part in parts}
+    return {f"{name}.{part}": np.zeros(channels, np.float32) for part in parts}
+
+
+def resnet(*, sizes=(1, 1, 1, 1), bottleneck=False, deep=False, width=4):
+    """Weights of a ResNet, in torch's order."""
+    weights = {}
+
+    def add(conv, bn, *shape):
+        weights[f"{conv}.weight"] = np.zeros(shape, np.float32)
+        weights.update(norm(bn, shape[0]))
+        return shape[0]
+
+    channels = 3
+    for i in range(1, 4 if deep else 2):
+        channels = add(f"conv{i}", f"bn{i}", width, channels, 3, 3)
+    for stage, blocks in enumerate(sizes):
+        inner = width * 2**stage
+        for block in range(blocks):
+            name, before = f"layer{stage + 1}.{block}", channels
+            last = 4 * inner if bottleneck else inner
+            for i, out in enumerate(
+                (inner, inner, last) if bottleneck else (inner, last)
+            ):
+                names = f"{name}.conv{i + 1}", f"{name}.bn{i + 1}"
+                channels = add(*names, out, channels, 3, 3)
+            if block == 0 and before != channels:
+                names = f"{name}.downsample.0", f"{name}.downsample.1"
+                add(*names, channels, before, 1, 1)
+    weights["fc.weight"] = np.zeros((3, channels), np.float32)
+    weights["fc.bias"] = np.zeros(3, np.float32)
+    return weights
+
+
+def without(weights, *names):
+    return {name: x for name, x in weights.items() if name not in names}
 
 
 def test_each_weight_finds_its_place():
@@ -21,20 +59,21 @@ def test_each_weight_finds_its_place():
         "bn1.num_batches_tracked": np.zeros((), np.int64),
         "layer3.11.conv2.weight": np.zeros((5, 6, 3, 3), np.float32),
         "layer2.0.downsample.0.weight": np.zeros((8, 4, 1, 1), np.float32),
-        **norm("layer2.0.downsample.1"),
+        **norm("layer2.0.downsample.1", 8),
         "fc.weight": np.zeros((10, 8), np.float32),
         "fc.bias": np.zeros(10, np.float32),
     }
     norms = {"scale": (4,), "bias": (4,)}
     statistics = {"mean": (4,), "var": (4,)}
-    assert jax.tree.map(np.shape, torchvision_resnet_to_flax(weights)) == {
+    converted = torchvision_resnet_to_flax(weights, absent=None)
+    assert jax.tree.map(np.shape, converted) == {
         "params": {
             "backbone": {
                 "stem": {"conv1": {"kernel": (7, 7, 3, 4)}, "norm1": norms},
                 "res4_11": {"conv2": {"kernel": (3, 3, 6, 5)}},
                 "res3_0": {
                     "shortcut_conv": {"kernel": (1, 1, 4, 8)},
-                    "shortcut_norm": norms,
+                    "shortcut_norm": {"scale": (8,), "bias": (8,)},
                 },
             },
             "classifier": {"kernel": (8, 10), "bias": (10,)},
@@ -42,47 +81,100 @@ def test_each_weight_finds_its_place():
         "batch_stats": {
             "backbone": {
                 "stem": {"norm1": statistics},
-                "res3_0": {"shortcut_norm": statistics},
+                "res3_0": {"shortcut_norm": {"mean": (8,), "var": (8,)}},
             }
         },
     }
 
 
-def test_converted_basic_blocks_are_those_of_the_network():
-    network = Classifier(ResNet18(width=4), classes=3)
+@pytest.mark.parametrize(
+    ("network", "weights"),
+    [
+        (ResNet18(width=4), resnet(sizes=(2, 2, 2, 2))),
+        (ResNet50(width=4), resnet(sizes=(3, 4, 6, 3), bottleneck=True)),
+        (
+            ResNet50(width=4, stem=DeepStem),
+            resnet(sizes=(3, 4, 6, 3), bottleneck=True, deep=True),
+        ),
+    ],
+    ids=["basic", "bottleneck", "deep stem"],
+)
+def test_converted_weights_are_those_of_the_network(network, weights):
+    network = Classifier(network, classes=3)
     expected = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
-    weights = {
-        "conv1.weight": np.zeros((4, 3, 7, 7)),
-        **norm("bn1"),
-        "fc.weight": np.zeros((3, 32)),
-        "fc.bias": np.zeros(3),
-    }
-    for layer in (1, 2, 3, 4):
-        for block in (0, 1):
-            for part in (1, 2):
-                name = f"layer{layer}.{block}"
-                weights[f"{name}.conv{part}.weight"] = np.zeros((1, 1, 3, 3))
-                weights |= norm(f"{name}.bn{part}")
-        if layer > 1:
-            weights[f"layer{layer}.0.downsample.0.weight"] = np.zeros((1, 1, 1, 1))
-            weights |= norm(f"layer{layer}.0.downsample.1")
     converted = torchvision_resnet_to_flax(weights)
     assert jax.tree.structure(converted) == jax.tree.structure(dict(expected))
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_each_missing_array_is_named(bottleneck):
+    weights = resnet(sizes=(2, 1, 1, 1), bottleneck=bottleneck)
+    for name in weights:
+        with pytest.raises(RefusedError, match=rf"missing {re.escape(name)}\..*absent"):
+            torchvision_resnet_to_flax(without(weights, name))
+
+
+def test_each_array_of_another_size_is_named():
+    weights = resnet(bottleneck=True)
+    for name, array in weights.items():
+        wrong = np.concatenate([array, array])
+        with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
+            torchvision_resnet_to_flax({**weights, name: wrong})
+        with pytest.raises(
+            RefusedError, match=rf"{re.escape(name)}'\]` must have . axe"
+        ):
+            torchvision_resnet_to_flax({**weights, name: array[None]})
+
+
+def test_stage_that_is_cut_off_is_missing():
+    weights = resnet()
+    cut = {name: x for name, x in weights.items() if not name.startswith("layer4")}
+    with pytest.raises(
+        RefusedError, match=r"missing layer4\.0\.conv1\.weight, .* more"
+    ):
+        torchvision_resnet_to_flax(cut)
+    converted = torchvision_resnet_to_flax(cut, absent=["layer4"])
+    assert "res5_0" not in converted["params"]["backbone"]
+
+
+def test_backbone_is_converted_where_the_classifier_is_meant_to_be_absent():
+    weights = without(resnet(), "fc.weight", "fc.bias")
+    with pytest.raises(
+        RefusedError, match=r"missing fc\.weight, fc\.bias\. .*\('fc',\)"
+    ):
+        torchvision_resnet_to_flax(weights)
+    converted = torchvision_resnet_to_flax(weights, absent=("fc",))
+    assert set(converted["params"]) == {"backbone"}
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        (("fc",), r"`absent` must name what `state_dict` does not hold, got 'fc': it"),
+        (("layer9",), "`absent` must name modules of a torchvision ResNet, got 'lay"),
+        ("fc", r"`absent` must hold names, \('fc',\), got 'fc'"),
+    ],
+)
+def test_absent_modules_that_do_not_fit_are_refused(absent, message):
+    with pytest.raises(RefusedError, match=message):
+        torchvision_resnet_to_flax(resnet(), absent=absent)
 
 
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({}, "names of a torchvision ResNet, got no name"),
+        ({}, r"names of a torchvision ResNet: missing conv1\.weight, .* more\."),
+        ({"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))}, "left over layer5.0.conv1"),
+        ({"features.0.weight": np.zeros(3)}, "left over features.0.weight"),
+        (resnet() | {"conv1.bias": np.zeros(4)}, r": left over conv1\.bias\.$"),
         (
-            {"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))},
-            "got layer5.0.conv1.weight",
+            {f"backbone.{name}": x for name, x in resnet().items()},
+            r"All names begin with 'backbone\.': is it to be cut off\?",
         ),
-        ({"features.0.weight": np.zeros(3)}, "got features.0.weight"),
-        ({"conv1.weight": np.zeros((2, 3))}, r"'conv1.weight'\]` must have 4 axes"),
-        ({"fc.weight": np.zeros((2, 3, 1, 1))}, r"'fc.weight'\]` must have 2 axes"),
+        (None, "`state_dict` must map names to arrays, .* got a NoneType"),
+        ({1: np.zeros(3)}, "names of `state_dict` must be strings, got 1"),
     ],
 )
 def test_wrong_weights_are_refused(weights, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(RefusedError, match=message):
         torchvision_resnet_to_flax(weights)

@@ -1,21 +1,15 @@
 """Image files of a folder, in any nesting."""
 
 import dataclasses
-import logging
 import os
 import pathlib
-from collections.abc import Iterator
 
 from PIL import Image
 
 from carafe_jax.data.decoding import open_image
 from carafe_jax.data.sources.splits import Split, split_folders, split_names
+from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
-
-_LOGGER = logging.getLogger(__name__)
-_SUFFIXES = frozenset(
-    [".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"]
-).union([".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +25,9 @@ class ImageFiles:
 
     def name(self, index: int) -> str:
         """Return the path of the file of this index."""
-        return str(self.root / self.names[index])
+        # Bytes that are no UTF-8 are escaped: log lines go to strict streams, too.
+        path = os.fsencode(self.root / self.names[index])
+        return path.decode("utf-8", "backslashreplace")
 
     def open(self, index: int) -> Image.Image:
         """Open the file of this index; its pixels are not decoded."""
@@ -74,39 +70,11 @@ def open_image_files(
     return ImageFiles(root, tuple(names))
 
 
-def image_names(root: pathlib.Path) -> list[str]:
-    """Return the relative paths of the image files below a folder, sorted.
-
-    Files are recognised by the suffix of an image format. Files and folders whose names
-    begin with a dot, and folders named `__MACOSX`, are skipped. Links to folders are
-    followed, but no folder is read twice, so that cycles of links end; a link to a
-    folder that contains the root or the link is skipped.
-    """
-    return sorted(
-        prefix + file
-        for parent, files in _walk(root)
-        for prefix in [f"{parent}/" if parent else ""]
-        for file in files
-        if _counts(file) and os.path.splitext(file)[1].lower() in _SUFFIXES
-    )
-
-
-def folder_names(root: pathlib.Path) -> tuple[str, ...]:
-    """Return the sub-folders of a folder that `image_names` searches, sorted."""
-    return tuple(
-        sorted(
-            path.name
-            for path in root.iterdir()
-            if path.is_dir() and _counts(path.name) and not _leads_up(path, root)
-        )
-    )
-
-
 def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib.Path]:
     """Return the images of a folder, in any nesting; of a file, the file itself.
 
     Args:
-      path: Folder, searched as by `image_names`, or file.
+      path: Folder, searched by the rules of `sources.walk`, or file.
       argument: What errors call the path.
 
     Returns:
@@ -116,7 +84,7 @@ def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib
       RefusedError: The path does not exist, or the folder holds no image.
     """
     if not path.is_dir():
-        if not path.exists():
+        if not os.path.exists(path):  # That of pathlib raises where nobody may look.
             raise RefusedError(f"`{argument}` must exist, got {str(path)!r}.")
         return [path]
     names = image_names(path)
@@ -125,43 +93,3 @@ def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib
             f"`{argument}` must hold an image, got the folder {str(path)!r}."
         )
     return [path / name for name in names]
-
-
-def _walk(root: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield each folder once, by relative path, with its files; links come last."""
-
-    def warn(error: OSError) -> None:
-        _LOGGER.warning("Skipped a folder: %s", error)
-
-    seen: set[str] = set()
-    starts = [os.fspath(root)]
-    while starts:
-        links: list[str] = []
-        for start in sorted(starts):
-            for parent, folders, files in os.walk(start, onerror=warn):
-                folders[:] = filter(_counts, folders)
-                real = os.path.realpath(parent)
-                if real in seen:
-                    folders.clear()
-                    continue
-                seen.add(real)
-                paths = (os.path.join(parent, folder) for folder in folders)
-                links += (
-                    path
-                    for path in paths
-                    if os.path.islink(path) and not _leads_up(path, root)
-                )
-                relative = pathlib.PurePath(parent).relative_to(root)
-                yield relative.as_posix().removeprefix("."), files
-        starts = links
-
-
-def _leads_up(path: str | os.PathLike[str], root: str | os.PathLike[str]) -> bool:
-    """Tell whether a folder, as a link may, contains the root or its own parent."""
-    target = pathlib.Path(path).resolve()
-    below = (pathlib.Path(root), pathlib.Path(path).parent)
-    return any(folder.resolve().is_relative_to(target) for folder in below)
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"

@@ -1,13 +1,18 @@
 """Labelled images of a folder: the sub-folder of a file is its class."""
 
 import dataclasses
+import logging
 import pathlib
+from collections.abc import Sequence
 
 from PIL import Image
 
-from carafe_jax.data.sources.folder import ImageFiles, folder_names, open_image_files
+from carafe_jax.data.sources.folder import ImageFiles, open_image_files
 from carafe_jax.data.sources.splits import Split, split_folders
+from carafe_jax.data.sources.walk import folder_names, image_names
 from carafe_jax.errors import RefusedError
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +40,9 @@ def open_labelled_folder(
 ) -> LabelledFiles:
     """List one split of a folder of labelled images; no file is opened.
 
-    The classes are the sub-folders of the training split, or of a folder that is split
-    by a hash, in the order of their names. Files outside of them are skipped.
+    The classes are the sub-folders with images of the training split, or of a folder
+    that is split by a hash, in the order of their names. Sub-folders without an image
+    are no classes, and files outside of sub-folders are skipped; a log line names them.
 
     Args:
       folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
@@ -52,24 +58,47 @@ def open_labelled_folder(
     """
     files = open_image_files(folder, split=split, test_fraction=test_fraction)
     folders = split_folders(folder)
-    classes = folder_names(folders["train"] if folders else folder)
-    if folders is None and classes == ("train",):
+    trained = folders["train"] if folders else folder
+    is_listed = folders is not None and split == "train"
+    names = files.names if is_listed else image_names(trained, log=False)
+    classes = sorted({name.split("/")[0] for name in names if "/" in name})
+    if folders is None and [name.lower() for name in classes] == ["train"]:
         raise RefusedError(
             "`source` must have a sub-folder `val`, `validation` or `test` beside "
             f"`train`, got {str(folder)!r}."
         )
-    strange = sorted(set(folder_names(files.root)) - set(classes))
+    numbers = {name: number for number, name in enumerate(classes)}
+    inside = [name for name in files.names if "/" in name]
+    strange = sorted({name.split("/")[0] for name in inside} - set(numbers))
     if strange:
         raise RefusedError(
-            f"`source` must have the classes of {str(files.root)!r} in its train "
-            f"folder as well, got {', '.join(strange)}."
+            f"`source` must have images of the classes of {str(files.root)!r} in its "
+            f"train folder as well, got none of {', '.join(map(repr, strange))}."
         )
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = {name: numbers[name.split("/")[0]] for name in files.names if "/" in name}
-    if not labels:
+    if not inside:
         raise RefusedError(
             f"`source` must hold images in {str(files.root / 'CLASS')!r}, got none."
         )
-    return LabelledFiles(
-        ImageFiles(files.root, tuple(labels)), tuple(labels.values()), classes
-    )
+    if split == "train":
+        _log_what_has_no_class(trained, names, classes)
+    labels = tuple(numbers[name.split("/")[0]] for name in inside)
+    return LabelledFiles(ImageFiles(files.root, tuple(inside)), labels, tuple(classes))
+
+
+def _log_what_has_no_class(
+    root: pathlib.Path, names: Sequence[str], classes: Sequence[str]
+) -> None:
+    empty = sorted(set(folder_names(root)) - set(classes))
+    if empty:
+        _LOGGER.warning(
+            "Folders without an image of their own in %r, which are no classes: %s.",
+            str(root),
+            ", ".join(map(repr, empty)),
+        )
+    outside = sum("/" not in name for name in names)
+    if outside:
+        _LOGGER.warning(
+            "Images outside of class folders in %r, which are passed over: %d.",
+            str(root),
+            outside,
+        )

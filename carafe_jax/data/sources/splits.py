@@ -3,7 +3,7 @@
 It is the same for photographs and for labelled images:
 
 - A folder with a sub-folder `train` and one of `val`, `validation` and `test` is split
-  by them; the first of the three that exists is the test set.
+  by them; the first of the three that exists is the test set. Upper case counts too.
 - Any other folder is split by a hash of each file's relative path, which puts
   `test_fraction` of the files into the test set. A file stays in its split when others
   are added to the folder. Of two files or more, neither split is empty.
@@ -29,11 +29,16 @@ _TFDS: dict[Split, tuple[str, ...]] = {
 
 def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
     """Return the sub-folders that split a folder, or None if it has no such pair."""
-    train = folder / "train"
-    for name in _TEST_FOLDERS:
-        if (folder / name).is_dir() and train.is_dir():
-            return {"train": train, "test": folder / name}
-    return None
+    # `train` comes before `Train`, where a file system has both.
+    found = {
+        path.name.lower(): path
+        for path in sorted(folder.iterdir())
+        if path.name.lower() in ("train", *_TEST_FOLDERS) and path.is_dir()
+    }
+    test = next((found[name] for name in _TEST_FOLDERS if name in found), None)
+    if test is None or "train" not in found:
+        return None
+    return {"train": found["train"], "test": test}
 
 
 def split_names(

@@ -35,7 +35,8 @@ class ImageRecords:
         name = self.name(index)
         with decoder_errors(name):  # Damaged records raise what they like, too.
             record = self.records[index]
-        return open_image(bytes(record["image"]), name=name), record
+            content = bytes(record["image"])
+        return open_image(content, name=name), record
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,14 @@ from PIL import Image
 from carafe_jax.data import Photographs
 
 
+def touch(folder: pathlib.Path, *names: str) -> pathlib.Path:
+    """Make empty files: listing opens none."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
 def write(
     folder: pathlib.Path, names: Iterable[str], *, side: int = 16
 ) -> pathlib.Path:

@@ -52,7 +52,7 @@ def test_files_without_a_class_are_passed_over(tmp_path):
 
 def test_class_that_is_only_tested_is_refused(tmp_path):
     write(tmp_path, ["train/a/0.png", "val/a/0.png", "val/moon/0.png"])
-    with pytest.raises(RefusedError, match="in its train folder as well, got moon"):
+    with pytest.raises(RefusedError, match="train folder as well, got none of 'moon'"):
         open_labelled_images(str(tmp_path), split="test")
 
 
@@ -71,3 +71,27 @@ def test_folder_without_classes_is_refused(tmp_path):
 def test_refuses_no_source():
     with pytest.raises(RefusedError, match=r"`source` must be 'tfds:NAME' .* got ''"):
         open_labelled_images("", split="train")
+
+
+def test_link_to_another_class_is_no_class_and_said_so(tmp_path, caplog):
+    write(tmp_path, ["train/cat/0.png", "train/owl/1.png", "val/cat/2.png"])
+    (tmp_path / "train" / "a").symlink_to(tmp_path / "train" / "owl")
+    (tmp_path / "train" / "empty").mkdir()
+    train = open_labelled_images(str(tmp_path), split="train")
+    assert train.classes == ("cat", "owl")
+    assert list(labels(train).values()) == [0, 1]
+    assert "no classes: 'a', 'empty'." in caplog.text
+
+
+def test_number_of_images_without_a_class_is_said(tmp_path, caplog):
+    write(tmp_path, ["train/0.png", "train/1.png", "train/a/1.png", "val/a/2.png"])
+    open_labelled_images(str(tmp_path), split="train")
+    assert "which are passed over: 2." in caplog.text
+
+
+def test_classes_do_not_depend_on_the_split(tmp_path):
+    write(tmp_path, ["Train/a/0.png", "Train/b/1.png", "Val/b/2.png"])
+    (tmp_path / "Val" / "c").mkdir()
+    for split in ("train", "test"):
+        images = open_labelled_images(str(tmp_path), split=split)
+        assert images.classes == ("a", "b")

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data import open_labelled_images, open_photographs
+from carafe_jax.data import (
+    UnreadableImages,
+    decode_image,
+    open_labelled_images,
+    open_photographs,
+)
 from carafe_jax.errors import RefusedError
 
 NAME = "birds/small:1.0.0"
@@ -92,6 +97,27 @@ def test_labelled_images_have_the_classes_of_the_data_set(install):
     assert image.size == (24, 20)
     assert images.classes[label] == "owl"
     assert images.name(0) == f"tfds:{NAME}/train[0]"
+
+
+@pytest.mark.parametrize("kind", ["image", "record"])
+def test_damaged_records_are_unreadable_images(install, kind):
+    install(train=[np.full((20, 24, 3), 9, np.uint8)] * 2)
+    photographs = open_birds("train")
+    labelled = open_labelled_images(f"tfds:{NAME}", split="train")
+    for records in (photographs.images.records, labelled.images.records):
+        if kind == "image":
+            records[1]["image"] = records[1]["image"][:60]
+        else:
+            records[1] = None  # As a file whose records cannot be parsed.
+    reader = UnreadableImages(photographs, limit=1)
+    assert reader.read_or_next(1, photographs.__getitem__)[0, 0, 0] == 9
+    reader = UnreadableImages(labelled, limit=1)
+    assert reader.read_or_none(1, lambda index: decode(labelled.open(index))) is None
+
+
+def decode(opened):
+    image, label = opened
+    return decode_image(image), label
 
 
 @pytest.mark.parametrize("images", [None, []])

@@ -209,11 +209,17 @@ def test_processes_that_cannot_share_a_batch_are_refused(folder):
 @pytest.mark.slow
 def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
     damage(folder, "train/leaf/0.JPEG", "train/apple/0.JPEG")
-    data = make(folder, unreadable_limit=1, worker_processes=1, read_threads=1)
-    with pytest.raises(
-        TooManyUnreadableImagesError, match="`unreadable_limit` allows 1"
-    ):
-        take(training_batches(data), 3)
+    errors = []
+    for processes in (0, 1):
+        data = make(
+            folder, unreadable_limit=0, worker_processes=processes, read_threads=0
+        )
+        with pytest.raises(TooManyUnreadableImagesError) as caught:
+            take(training_batches(data), 3)
+        errors.append(caught.value)
+    assert str(errors[0]) == str(errors[1])
+    assert errors[0].reasons == errors[1].reasons
+    assert "0.JPEG (cannot identify image file)" in str(errors[0])
 
 
 @pytest.mark.parametrize("batches", [training_batches, evaluation_batches])

@@ -1,0 +1,64 @@
+"""Processes that make batches: a signal to the whole job leaves them at work.
+
+A scheduler stops a job by SIGTERM to all of its processes, a terminal by SIGINT. The
+process that trains then saves its state, for which it may need another batch; the
+workers end with it, however it ends.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def prepare_worker(index: int, count: int) -> None:
+    """Prepare this process: ignore signals to the job, and end with the parent.
+
+    Args:
+      index: Index of the worker.
+      count: Number of workers.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def call_starting_workers(function: Callable[[], T]) -> T:
+    """Call a function that starts workers, shielded before they are prepared, too.
+
+    A process takes seconds to start, in which it has the default handlers; but it
+    inherits the signals that are blocked in the thread that starts it. That thread is
+    not the caller's, which goes on to handle signals.
+
+    Args:
+      function: Called in another thread.
+
+    Returns:
+      What the function returns.
+    """
+    pool = ThreadPoolExecutor(1, initializer=_block_signals)
+    try:
+        return pool.submit(function).result()
+    finally:
+        pool.shutdown(wait=False)
+
+
+def _block_signals() -> None:
+    # It unblocks the same signals in the thread that starts it: before, not after.
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

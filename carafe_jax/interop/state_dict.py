@@ -1,0 +1,170 @@
+"""State dicts of PyTorch: their names and arrays, checked."""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from carafe_jax.errors import RefusedError, no_type_check
+
+# Counters, and the sums of CSAIL's synchronised norms: no part of a network.
+_NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tmp_running_\w+$|_running_iter$")
+_WRAPPER, _PARALLEL = "state_dict", "module."
+_SHOWN = 5  # Names in an error.
+
+
+@no_type_check
+def read_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the weights of a state dict by name, not yet as arrays.
+
+    What a checkpoint puts around them is taken off: the key `state_dict`, and the
+    prefix `module.` of torch's DataParallel. Counters of norms are left out.
+
+    Args:
+      state_dict: Weights by name, in any order.
+
+    Raises:
+      RefusedError: It is no mapping, or a name is no string.
+    """
+    if not isinstance(state_dict, Mapping):
+        raise RefusedError(
+            "`state_dict` must map names to arrays, as `load_file` of safetensors or "
+            f"`.state_dict()` of a module returns, got a {type(state_dict).__name__}."
+        )
+    inner = state_dict.get(_WRAPPER)
+    found = inner if isinstance(inner, Mapping) else state_dict
+    strange = [name for name in found if not isinstance(name, str)]
+    if strange:
+        raise RefusedError(
+            f"The names of `state_dict` must be strings, got {strange[0]!r}."
+        )
+    if found and all(name.startswith(_PARALLEL) for name in found):
+        found = {name.removeprefix(_PARALLEL): x for name, x in found.items()}
+    return {name: x for name, x in found.items() if not _NOT_WEIGHTS.search(name)}
+
+
+def check_names(
+    names: Collection[str],
+    expected: Collection[str],
+    *,
+    network: str,
+    absent: Iterable[str] | None = (),
+    hint: str = "",
+) -> list[str]:
+    """Refuse names that are missing or left over.
+
+    Args:
+      names: Those of a state dict.
+      expected: Those of the network.
+      network: Its name, for messages.
+      absent: Modules and arrays whose weights are meant to be absent: "fc" for all
+        that begins with `fc.`. None allows any to be missing.
+      hint: Added to the error where a name is missing.
+
+    Returns:
+      The names to convert, in the order of `expected`.
+
+    Raises:
+      RefusedError: Names are missing or left over, or `absent` holds what the network
+        does not have, or what is not absent.
+    """
+    missing = [name for name in expected if name not in names]
+    for module in () if absent is None else _checked_absent(absent):
+        own = [name for name in expected if _belongs(name, module)]
+        if not own:
+            raise RefusedError(
+                f"`absent` must name modules of {network}, got {module!r}."
+            )
+        present = [name for name in own if name in names]
+        if present:
+            raise RefusedError(
+                f"`absent` must name what `state_dict` does not hold, got {module!r}: "
+                f"it holds {_first_of(present)}."
+            )
+        missing = [name for name in missing if name not in own]
+    left_over = sorted(set(names) - set(expected))
+    faults = []
+    if missing and absent is not None:
+        faults.append(f"missing {_first_of(missing)}")
+    if left_over:
+        faults.append(f"left over {_first_of(left_over)}")
+    found = [name for name in expected if name in names]
+    if not found and not faults:
+        faults.append("got none of them")
+    if faults:
+        shared = os.path.commonprefix(list(names))  # noqa: RUF071, names are no paths
+        prefix = shared.rpartition(".")[0]
+        if not found and prefix:
+            hint = f" All names begin with {prefix + '.'!r}: is it to be cut off?"
+        words = f"`state_dict` must have the names of {network}: {'; '.join(faults)}."
+        raise RefusedError(words + (hint if missing else ""))
+    return found
+
+
+def array_of(state: Mapping[str, Any], name: str) -> np.ndarray:
+    """Return one of the weights as a NumPy array, of its own floating-point type.
+
+    Args:
+      state: From `read_state_dict`: arrays, or tensors of torch on any device.
+      name: Of the array.
+
+    Raises:
+      RefusedError: It is not an array of floating-point numbers.
+    """
+    value = state[name]
+    if hasattr(value, "detach"):  # A tensor, perhaps with a gradient, or on a GPU.
+        value = value.detach().cpu()
+        # NumPy has no bfloat16 of its own, and float32 holds its numbers exactly.
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    array = np.asarray(value)
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise RefusedError(
+            f"`state_dict[{name!r}]` must hold floating-point numbers, got "
+            f"{array.dtype}."
+        )
+    return array
+
+
+def check_shape(
+    name: str, array: np.ndarray, shape: tuple[int | None, ...], *, reason: str = ""
+) -> None:
+    """Refuse an array of another shape.
+
+    Args:
+      name: Of the array in the state dict.
+      array: From `array_of`.
+      shape: Expected; None stands for any size.
+      reason: Where the sizes come from, to be read after the shape.
+
+    Raises:
+      RefusedError: The number of axes or a size differs.
+    """
+    if array.ndim != len(shape):
+        raise RefusedError(
+            f"`state_dict[{name!r}]` must have {len(shape)} axes, got {array.shape}."
+        )
+    if any(size not in (None, n) for size, n in zip(shape, array.shape, strict=True)):
+        shown = ", ".join("any" if size is None else str(size) for size in shape)
+        raise RefusedError(
+            f"`state_dict[{name!r}]` must have shape ({shown}){reason}, got "
+            f"{array.shape}."
+        )
+
+
+def _checked_absent(absent: Iterable[str]) -> list[str]:
+    if isinstance(absent, str):
+        raise RefusedError(f"`absent` must hold names, ({absent!r},), got {absent!r}.")
+    return list(absent)
+
+
+def _belongs(name: str, module: str) -> bool:
+    return name == module or name.startswith(f"{module}.")
+
+
+def _first_of(names: Collection[str]) -> str:
+    rest = len(names) - _SHOWN
+    shown = ", ".join(list(names)[:_SHOWN])
+    return shown + (f" and {rest} more" if rest > 0 else "")

@@ -10,8 +10,9 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import is_count
+from carafe_jax.nn._arguments import along_channels, is_count
 from carafe_jax.nn._validity import checked_masked, zero_holes
+from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.masked import Masked
 
 Initializer = Callable[..., Array]
@@ -82,7 +83,7 @@ class PartialConv(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Convolve a map with holes.
 
         Args:
@@ -97,7 +98,7 @@ class PartialConv(nn.Module):
           RefusedError: Shapes or dtypes do not belong together.
         """
         features, valid = checked_masked(masked)
-        dtype = self.dtype or features.dtype
+        dtype = dtypes_of(self, features)["dtype"]
         side = self.kernel_size
         shape = (side, side, features.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
@@ -120,7 +121,7 @@ class PartialConv(nn.Module):
             bias = self.param(
                 "bias", self.bias_init, (self.features,), self.param_dtype
             )
-            out = out + bias.astype(wide)
+            out = out + along_channels(bias.astype(wide), out)
         out = out * any_valid.astype(wide)
         return Masked(out.astype(dtype), any_valid.astype(valid.dtype))
 

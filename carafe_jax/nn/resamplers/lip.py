@@ -124,9 +124,9 @@ class LIPDownsample(ResamplingLayer):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         return pool_by_importance(
             features,
             _logits(self, features, like=features, side=3),
@@ -161,7 +161,7 @@ class LIPTrunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w f"]:
         """Read a map.
 
@@ -175,7 +175,7 @@ class LIPTrunk(nn.Module):
         Raises:
           RefusedError: The map does not follow its rule.
         """
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
             nn.Conv,
@@ -214,7 +214,6 @@ class LIPHead(nn.Module):
         self,
         features: Float[Array, "n h w c"],
         trunk: Float[Array, "n h w f"],
-        *,
         train: bool = False,
     ) -> Float[Array, "n sh sw c"]:
         """Down-sample a map.
@@ -230,7 +229,7 @@ class LIPHead(nn.Module):
         Raises:
           RefusedError: A map or a field does not follow its rule.
         """
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         trunk = _checked_trunk(features, trunk)
         return pool_by_importance(
             features,

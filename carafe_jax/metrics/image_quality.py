@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.dtypes import wide_dtype
 
 # The window of Wang et al. 2004 is 11 pixels wide.
 _SSIM_RADIUS = 5
@@ -70,8 +71,9 @@ def inpainting_quality(
         RefusedError: If the shapes of the arguments do not belong together.
     """
     _check_shapes(predictions.shape, targets.shape, masks.shape)
-    dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
-    images, originals = (jnp.asarray(x, dtype) for x in (predictions, targets))
+    images, originals = jnp.asarray(predictions), jnp.asarray(targets)
+    dtype = wide_dtype(images.dtype, originals.dtype)
+    images, originals = images.astype(dtype), originals.astype(dtype)
     return _quality(images, originals, jnp.asarray(masks) > 0)
 
 

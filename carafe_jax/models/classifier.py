@@ -26,7 +26,7 @@ from carafe_jax.nn import (
     LIPDownsample,
     MaxPoolDownsample,
 )
-from carafe_jax.nn.dtypes import checked_dtype
+from carafe_jax.nn.dtypes import checked_dtype, wide_dtype
 
 
 # It refuses wrong fields itself, in words; the backbone refuses images.
@@ -65,7 +65,7 @@ class Classifier(nn.Module):
                 f"{self.backbone!r}, which is none yet: call it."
             )
         last = self.backbone(image, train=train).c5
-        dtype = jnp.promote_types(last.dtype, jnp.float32)
+        dtype = wide_dtype(last.dtype)
         return nn.Dense(
             self.classes,
             # Goyal et al. 2017, section 5.1.

@@ -39,15 +39,11 @@ def as_map(features: Float[Array | np.ndarray, "n h w c"]) -> Float[Array, "n h 
 
 
 def along_channels(
-    values: Float[Array, " c"], x: Float[Array, "*s c"]
+    values: Float[Array | np.ndarray, " c"], x: Float[Array, "*s c"]
 ) -> Float[Array, "*t c"]:
     """Give values of channels as many axes as a map has."""
-    return values.reshape((1,) * (x.ndim - 1) + values.shape)
+    return jnp.reshape(values, (1,) * (x.ndim - 1) + values.shape)
 
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def sum_dtype(features: Float[Array, "n h w c"]) -> np.dtype:
-    return jnp.promote_types(features.dtype, jnp.float32)

@@ -23,8 +23,8 @@ def checked_masked(masked: Masked) -> Masked:
     """Return a map with holes, or refuse it; no gradient reaches `valid`."""
     if not isinstance(masked, Masked):
         raise RefusedError(
-            "`masked` must be a `Masked`, a map and its validity, got "
-            f"{type(masked).__name__}."
+            "`masked` must be a `Masked`, a map and its validity: "
+            "Masked(features, valid), got no `Masked`."
         )
     features = checked_features(masked.features)
     valid = jnp.asarray(masked.valid)

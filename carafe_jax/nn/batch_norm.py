@@ -9,7 +9,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import along_channels
-from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
 from carafe_jax.nn.makers import checked_switch
 
 Initializer = Callable[..., Array]
@@ -86,7 +86,7 @@ class BatchNorm(nn.Module):
         )
         scale = self.param("scale", self.scale_init, channels, self.param_dtype)
         bias = self.param("bias", self.bias_init, channels, self.param_dtype)
-        dtype = jnp.promote_types(features.dtype, jnp.float32)
+        dtype = wide_dtype(features.dtype)
         x = features.astype(dtype)
         if running:
             means, variances, scale, bias = (

@@ -186,7 +186,7 @@ def check_maker(argument: str, maker: object) -> None:
             f"{rule}, got a layer: pass {kind} or functools.partial({kind}, ...), "
             f"not {kind}(...)."
         )
-    if not callable(inner):
+    if not _has_signature(maker):
         raise RefusedError(
             f"{rule}, got {inner!r}: pass {example} or "
             f"functools.partial({example}, ...)."
@@ -217,6 +217,13 @@ def name_of(maker: Maker) -> str:
     """Return the name of the class or function that makes layers."""
     inner = maker.func if isinstance(maker, functools.partial) else maker
     return getattr(inner, "__name__", type(inner).__name__)
+
+
+def _has_signature(maker: object) -> bool:
+    try:
+        return callable(maker) and bool(inspect.signature(maker))
+    except (TypeError, ValueError):  # Of builtins.
+        return False
 
 
 def _parameters(function: Maker) -> Mapping[str, inspect.Parameter]:

@@ -18,7 +18,7 @@ from carafe_jax.models.inpainting.output import (
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
-from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
 from carafe_jax.nn.makers import Maker
 
 # The network activates what comes out.
@@ -172,7 +172,7 @@ def _mean_colour(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n 1 1 c"]:
     """Mean of the given pixels, in float32 sums; zero where there are none."""
-    dtype = jnp.promote_types(given.dtype, jnp.float32)
+    dtype = wide_dtype(given.dtype)
     total = given.sum((1, 2), keepdims=True, dtype=dtype)
     count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)
     return (total / jnp.maximum(count, 1)).astype(given.dtype)

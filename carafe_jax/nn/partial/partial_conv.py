@@ -12,7 +12,7 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import along_channels, is_count
 from carafe_jax.nn._validity import checked_masked, zero_holes
-from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
 from carafe_jax.nn.masked import Masked
 
 Initializer = Callable[..., Array]
@@ -115,7 +115,7 @@ class PartialConv(nn.Module):
         any_valid = jnp.minimum(count, 1)
         size = side**2 * valid.shape[-1]
         ratio = size / (count + 1e-8) * any_valid
-        wide = jnp.promote_types(dtype, jnp.float32)
+        wide = wide_dtype(dtype)
         out = out.astype(wide) * ratio.astype(wide)
         if self.use_bias:
             bias = self.param(
@@ -134,7 +134,7 @@ class PartialConv(nn.Module):
 
     def _count(self, valid: Float[Array, "n h w v"]) -> Float[Array, "n oh ow 1"]:
         """Count the valid pixels of each window, those of all channels together."""
-        wide = jnp.promote_types(valid.dtype, jnp.float32)
+        wide = wide_dtype(valid.dtype)
         return jax.lax.reduce_window(
             valid.sum(-1, keepdims=True, dtype=wide),
             np.zeros((), wide),

@@ -8,7 +8,8 @@ from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.nn._arguments import along_channels, sum_dtype
+from carafe_jax.nn._arguments import along_channels
+from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
 from carafe_jax.ops import Scale
@@ -72,7 +73,7 @@ class DPPDownsample(ResamplingLayer):
         zeros, shape = nn.initializers.zeros, features.shape[-1:]
         alpha = self.param("alpha", zeros, shape, self.param_dtype)
         power = self.param("lambda", zeros, shape, self.param_dtype)
-        wide = features.astype(sum_dtype(features))
+        wide = features.astype(wide_dtype(features.dtype))
         pooled = _pool(
             wide,
             bias=jnp.exp(alpha.astype(wide.dtype)),

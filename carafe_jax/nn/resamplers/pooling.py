@@ -8,7 +8,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool, max_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -98,7 +98,7 @@ class AveragePoolDownsample(ResamplingLayer):
                 f'`divisor` must be "window" or "valid", got {self.divisor!r}.'
             )
         average = average_pool(
-            features.astype(sum_dtype(features)),
+            features.astype(wide_dtype(features.dtype)),
             kernel_size=self.kernel_size,
             stride=stride,
             count_include_pad=self.divisor == "window",

@@ -69,7 +69,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ResNet34": _RESNET | {"stem": backbones.DeepStem},
     "ResNet50": _RESNET | {"block": models.LIPBlock, "downsample": nn.LIPDownsample},
     "ResNet101": _RESNET | {"rematerialize": "blocks"},
-    "ResNet152": _RESNET | {"norm": functools.partial(linen.GroupNorm, num_groups=2)},
+    "ResNet152": _RESNET | {"norm": functools.partial(BatchNorm, groups=2)},
     "ResampleConv": _WITH_NORM,
     "SNPatchGAN": {"features": (2, 2), "strides": (2, 2)},
     "UNet": {
@@ -82,6 +82,8 @@ FIELDS: dict[str, dict[str, Any]] = {
     "DeepStem": _STEM,
     "Stem": _STEM,
 }
+# Their dtype is that of the layers which they are given.
+BLOCKS_OF_RESNET = ("BasicBlock", "Bottleneck", "LIPBlock", "DeepStem", "Stem")
 NETWORKS = {
     name
     for name in FIELDS

@@ -74,7 +74,8 @@ def inpainting_quality(
     images, originals = jnp.asarray(predictions), jnp.asarray(targets)
     dtype = wide_dtype(images.dtype, originals.dtype)
     images, originals = images.astype(dtype), originals.astype(dtype)
-    return _quality(images, originals, jnp.asarray(masks) > 0)
+    with jax.debug_nans(False):  # NaN is meant where there is no hole.
+        return _quality(images, originals, jnp.asarray(masks) > 0)
 
 
 def ssim_map(
@@ -93,10 +94,13 @@ def ssim_map(
         targets: In [0, 1].
 
     Returns:
-        Structural similarity of the window round each pixel, at most 1.
+        Structural similarity of the window round each pixel, at most 1, in float32 or,
+        where the images have more precision, in theirs.
     """
+    images, targets = jnp.asarray(images), jnp.asarray(targets)
+    dtype = wide_dtype(images.dtype, targets.dtype)
     # In two, as the type of a function is lost in `jax.jit`.
-    return jnp.asarray(_ssim_map(images, targets))
+    return jnp.asarray(_ssim_map(images.astype(dtype), targets.astype(dtype)))
 
 
 @jax.jit
@@ -138,7 +142,7 @@ def _quality(
     hole = ImageQuality(
         l1=whole.l1 / share,
         psnr=whole.psnr + 10 * jnp.log10(share),
-        ssim=(similarity * holes).mean((1, 2)) / share,
+        ssim=jnp.where(holes, similarity, 0).mean((1, 2)) / share,
     )
     return InpaintingQuality(whole=whole, hole=hole)
 

@@ -1,0 +1,217 @@
+"""Every public layer through the transforms of `flax.linen`, with `train` by position."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.models import ConvBlock
+from carafe_jax.nn import CARAFE, BatchNorm, CARAFEDownsample
+from tests.every_layer import (
+    FIELDS,
+    NETWORKS,
+    inputs_of,
+    made,
+    primitives,
+    switch_of,
+    variables_of,
+)
+
+every_layer = pytest.mark.parametrize("name", FIELDS)
+training = pytest.mark.parametrize("train", [False, True])
+
+# A layer and the map, or maps, come before `train`.
+TRANSFORMS = {
+    "remat": lambda layer, train: linen.remat(layer, static_argnums=(train,)),
+    "jit": lambda layer, train: linen.jit(layer, static_argnums=(train,)),
+    "map_variables": lambda layer, train: linen.map_variables(
+        layer, "params", init=True, mutable=True
+    ),
+}
+OF_TRANSFORMS = {"remat2", "checkpoint", "jit", "pjit", "name", "copy", "copy_p"}
+
+
+def lifted(name, transform):
+    position = 1 + len(inputs_of(name))
+    return made(name, lambda layer: TRANSFORMS[transform](layer, position))
+
+
+def shapes_of(name):
+    init = functools.partial(made(name).init, jax.random.key(0), *inputs_of(name))
+    return jax.eval_shape(lambda: init(switch_of(name, train=False)))
+
+
+def outputs(layer, name, variables, *, train):
+    """Return what a layer returns, and the statistics that it leaves."""
+    mutable = ["batch_stats"] if train else False
+    return layer.apply(
+        variables, *inputs_of(name), switch_of(name, train=train), mutable=mutable
+    )
+
+
+def program(layer, name, *, train):
+    """Count the primitives of a layer, those of transforms left out."""
+    jaxpr = jax.make_jaxpr(functools.partial(outputs, layer, name, train=train))(
+        shapes_of(name)
+    )
+    counts = primitives(jaxpr)
+    return {key: count for key, count in counts.items() if key not in OF_TRANSFORMS}
+
+
+@every_layer
+def test_train_may_be_given_by_keyword_and_by_position(name):
+    layer, inputs = made(name), inputs_of(name)
+    keyword = "use_running_average" if name == "BatchNorm" else "train"
+    for train in (False, True):
+        switch = switch_of(name, train=train)
+        by_name, by_position = (
+            jax.eval_shape(call, shapes_of(name))
+            for call in (
+                lambda v, s=switch: layer.apply(
+                    v, *inputs, mutable=["batch_stats"], **{keyword: s}
+                ),
+                lambda v, s=switch: layer.apply(v, *inputs, s, mutable=["batch_stats"]),
+            )
+        )
+        chex.assert_trees_all_equal(by_name, by_position)
+
+
+@every_layer
+@training
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_transformed_layer_runs_the_same_program(name, train, transform):
+    expected = program(made(name), name, train=train)
+    assert program(lifted(name, transform), name, train=train) == expected
+
+
+@every_layer
+def test_gradient_through_rematerialisation_traces_and_statistics_come_out(name):
+    layer = lifted(name, "remat")
+
+    def loss(variables):
+        out, updates = outputs(layer, name, variables, train=True)
+        leaves = jax.tree.leaves(out)
+        return sum(jnp.sum(leaf.astype(jnp.float32)) for leaf in leaves), updates
+
+    variables = shapes_of(name)
+    gradients, updates = jax.eval_shape(jax.grad(loss, has_aux=True), variables)
+    chex.assert_trees_all_equal_shapes_and_dtypes(gradients, variables)
+    assert updates.get("batch_stats", {}) == variables.get("batch_stats", {})
+
+
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - NETWORKS))
+def test_rematerialised_layer_has_the_same_outputs_statistics_and_gradients(name):
+    def value_and_gradient(layer, variables):
+        def loss(params):
+            out, updates = outputs(layer, name, variables | params, train=True)
+            weighted = (jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(out))
+            return sum(weighted), (out, updates)
+
+        params = {"params": variables.get("params", {})}
+        return jax.value_and_grad(loss, has_aux=True)(params)
+
+    variables = variables_of(made(name), name)
+    plain, remat = (
+        jax.jit(functools.partial(value_and_gradient, layer))(variables)
+        for layer in (made(name), lifted(name, "remat"))
+    )
+    # Sums in another order, in float32.
+    chex.assert_trees_all_close(remat, plain, rtol=1e-4, atol=1e-5)
+    statistics = plain[0][1][1].get("batch_stats", {})
+    assert bool(statistics) == ("batch_stats" in variables)
+    for before, after in zip(
+        jax.tree.leaves(variables.get("batch_stats", {})),
+        jax.tree.leaves(statistics),
+        strict=True,
+    ):
+        assert np.any(before != after)
+
+
+@every_layer
+def test_layer_is_vmapped_over_maps_and_variables(name):
+    inputs = inputs_of(name)
+    axes = {"params": 0, "batch_stats": 0}
+    layer = made(
+        name,
+        lambda layer: linen.vmap(
+            layer,
+            in_axes=(*[0] * len(inputs), None),
+            variable_axes=axes,
+            split_rngs={"params": True},
+        ),
+    )
+    stacked = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf, leaf]), inputs)
+    switch = switch_of(name, train=True)
+    out, _ = jax.eval_shape(
+        lambda: layer.init_with_output(jax.random.key(0), *stacked, switch)
+    )
+    expected, _ = jax.eval_shape(
+        lambda: made(name).init_with_output(jax.random.key(0), *inputs, switch)
+    )
+    chex.assert_trees_all_equal(
+        jax.tree.map(jnp.shape, out),
+        jax.tree.map(lambda leaf: (3, *leaf.shape), expected),
+    )
+
+
+@training
+@pytest.mark.parametrize(
+    "layer",
+    [
+        functools.partial(CARAFE, scale=1, compressed_channels=2, norm=BatchNorm),
+        functools.partial(ConvBlock, 3, norm=BatchNorm),
+    ],
+    ids=["CARAFE", "ConvBlock"],
+)
+def test_scanned_layers_are_layers_one_after_another(layer, train):
+    class Step(linen.Module):
+        @linen.compact
+        def __call__(self, features, train):
+            return layer(name="layer")(features, train), None
+
+    scanned = linen.scan(
+        Step,
+        variable_axes={"params": 0, "batch_stats": 0},
+        split_rngs={"params": True},
+        in_axes=linen.broadcast,
+        length=2,
+    )()
+    features = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 4, 3)), "f4")
+    shapes = jax.eval_shape(lambda: scanned.init(jax.random.key(0), features, False))
+    rng = np.random.default_rng(1)
+    variables = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.uniform(0.1, 1, leaf.shape), leaf.dtype), shapes
+    )
+    (out, _), state = scanned.apply(variables, features, train, mutable=["batch_stats"])
+    expected, statistics = features, []
+    for index in range(2):
+        of_layer = {
+            collection: jax.tree.map(lambda leaf, i=index: leaf[i], tree["layer"])
+            for collection, tree in variables.items()
+        }
+        expected, update = layer().apply(
+            of_layer, expected, train=train, mutable=["batch_stats"]
+        )
+        statistics.append(update.get("batch_stats", {}))
+    chex.assert_trees_all_close(out, expected, atol=1e-5)
+    if train:
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *statistics)
+        chex.assert_trees_all_close(state["batch_stats"]["layer"], stacked, atol=1e-5)
+
+
+def test_traced_train_is_refused_in_words_that_show_the_form():
+    layer = linen.remat(CARAFEDownsample)(norm=BatchNorm)
+    with pytest.raises(RefusedError, match=r"`train` .* static_argnums=\(2,\)"):
+        layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 3)), True)
+
+
+@pytest.mark.parametrize("train", ["yes", None, 1, np.zeros(2, bool)])
+def test_train_that_is_no_bool_is_refused(train):
+    layer = CARAFEDownsample(norm=BatchNorm)
+    with pytest.raises(RefusedError, match="`train` must be a bool"):
+        layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 3)), train)

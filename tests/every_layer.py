@@ -92,6 +92,16 @@ NETWORKS = {
 } - {"CARAFE", "PartialCARAFE"}
 
 
+def classes() -> list[str]:
+    """Return the names of classes, and of the partial whose layers differ most."""
+    layers = public_layers()
+    return [
+        name
+        for name in FIELDS
+        if isinstance(layers[name], type) or name == "PartialGlobalLocalCARAFE"
+    ]
+
+
 def public_layers() -> dict[str, Any]:
     """Return what the packages export and makes layers, by its name."""
     exported = {

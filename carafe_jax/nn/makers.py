@@ -158,7 +158,7 @@ def checked_switch(argument: str, value: object) -> bool:
             "value. Lifted transforms make it static by its position: "
             "nn.remat(Layer, static_argnums=(2,))(...)(features, True)."
         )
-    if np.shape(value) or np.result_type(value) != np.bool_:
+    if np.shape(value) or np.asarray(value).dtype != np.bool_:
         raise RefusedError(f"`{argument}` must be a bool, got {value!r}.")
     return bool(value)
 

@@ -128,7 +128,7 @@ class LIPBlock(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         bottleneck = LIPBottleneck(
             self.features,

@@ -38,6 +38,8 @@ class Layers(NamedTuple):
     param_dtype: DTypeLike = jnp.float32
 
 
+# The network refuses wrong fields, in words; so for the three after it.
+@no_type_check
 class Stem(nn.Module):
     """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
 
@@ -52,7 +54,7 @@ class Stem(nn.Module):
     pool: Maker
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Reduce an image to a quarter of its size."""
         conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         x = conv(self.features, (7, 7), strides=2, padding=3, name="conv1")(x)
@@ -60,6 +62,7 @@ class Stem(nn.Module):
         return _downsample(self.layers, self.pool, x, "downsample", train=train)
 
 
+@no_type_check
 class DeepStem(nn.Module):
     """Res-1 of the segmentation baselines: three 3x3 convolutions, the first strided.
 
@@ -76,7 +79,7 @@ class DeepStem(nn.Module):
     pool: Maker
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Reduce an image to a quarter of its size."""
         conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         widths = (self.features, self.features, 2 * self.features)
@@ -86,6 +89,7 @@ class DeepStem(nn.Module):
         return _downsample(self.layers, self.pool, x, "downsample", train=train)
 
 
+@no_type_check
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut, of ResNet-18 and ResNet-34.
 
@@ -102,7 +106,7 @@ class BasicBlock(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         conv = self.layers.conv
         norm = _norms(self.layers.norm, train=train)
@@ -115,6 +119,7 @@ class BasicBlock(nn.Module):
         return nn.relu(y + _shortcut(self, x, self.features, train=train))
 
 
+@no_type_check
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions beside a shortcut, of ResNet-50 and larger.
 
@@ -135,7 +140,7 @@ class Bottleneck(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         conv = self.layers.conv
         norm = _norms(self.layers.norm, train=train)
@@ -301,6 +306,8 @@ def _shortcut(
 def _check_fields(network: ResNet) -> None:
     check_maker("block", network.block)
     check_maker("stem", network.stem)
+    if network.downsample is not None:
+        check_maker("downsample", network.downsample)
     sizes = tuple(network.stage_sizes)
     if len(sizes) != 4 or min(sizes) < 1:
         raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")

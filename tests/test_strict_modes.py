@@ -173,7 +173,7 @@ def test_no_step_of_a_layer_makes_nan(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["UNet", "PartialGlobalLocalCARAFE", "ResNet"])
+@pytest.mark.parametrize("name", ["PartialGlobalLocalCARAFE", "ResNet"])
 def test_no_network_makes_nan(name):
     layer, loss = loss_of_layer(name, jnp.float32, train=True)
     variables = variables_of(layer, name)
@@ -182,11 +182,12 @@ def test_no_network_makes_nan(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_step_of_a_loss_or_metric_makes_nan(name):
+def test_no_loss_or_metric_makes_nan(name):
     function, arguments = FUNCTIONS[name]
     arguments = [jnp.asarray(argument) for argument in arguments]
     with jax.debug_nans(True):
-        value, _ = jax.value_and_grad(lambda *x: sum_of(function(*x)))(*arguments)
+        loss = jax.value_and_grad(lambda *x: sum_of(function(*x)))
+        value, _ = jax.jit(loss)(*arguments)
     assert np.isfinite(value)
 
 

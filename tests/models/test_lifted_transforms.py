@@ -13,6 +13,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.models import ConvBlock
 from carafe_jax.nn import CARAFE, BatchNorm, CARAFEDownsample
 from tests.every_layer import (
+    BLOCKS_OF_RESNET,
     FIELDS,
     NETWORKS,
     classes,
@@ -24,7 +25,8 @@ from tests.every_layer import (
 )
 
 every_layer = pytest.mark.parametrize("name", classes())
-small_layers = pytest.mark.parametrize("name", sorted(set(FIELDS) - NETWORKS))
+LARGE = NETWORKS | set(BLOCKS_OF_RESNET)
+small_layers = pytest.mark.parametrize("name", sorted(set(FIELDS) - LARGE))
 training = pytest.mark.parametrize("train", [False, True])
 
 TRANSFORMS = {
@@ -65,16 +67,18 @@ def counted(function, name):
 
 @every_layer
 def test_train_by_position_is_train_by_keyword_transformed_or_not(name):
-    layer, inputs = made(name), inputs_of(name)
+    layer = made(name)
     keyword = "use_running_average" if name == "BatchNorm" else "train"
 
     def by_keyword(variables):
         switch = {keyword: switch_of(name, train=True)}
-        return layer.apply(variables, *inputs, mutable=["batch_stats"], **switch)
+        return layer.apply(
+            variables, *inputs_of(name), mutable=["batch_stats"], **switch
+        )
 
     expected = counted(by_keyword, name)
     assert program(layer, name, train=True) == expected
-    for transform in ["remat"] if name in NETWORKS else TRANSFORMS:
+    for transform in ["remat"] if name in LARGE else TRANSFORMS:
         assert program(lifted(name, transform), name, train=True) == expected
 
 
@@ -84,7 +88,7 @@ def test_rematerialised_layer_does_not_train_unless_asked_to(name):
     assert program(lifted(name, "remat"), name, train=False) == expected
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS & set(classes())))
+@pytest.mark.parametrize("name", sorted(LARGE & set(classes())))
 def test_gradient_through_rematerialisation_traces_and_statistics_come_out(name):
     layer = lifted(name, "remat")
 

@@ -12,6 +12,7 @@ from flax import linen
 
 from carafe_jax import models, nn
 from carafe_jax.models import backbones
+from carafe_jax.models.backbones.resnet import Layers
 from carafe_jax.nn import BatchNorm
 
 PACKAGES = (nn, models, backbones)
@@ -20,7 +21,7 @@ _WITH_NORM = {"features": 4, "norm": BatchNorm}
 _CARAFE = {"compressed_channels": 4, "norm": BatchNorm}
 _RESNET = {"stage_sizes": (1, 1, 1, 1), "width": 2}
 _GLOBAL_LOCAL = {"width": 2, "middle_dilations": (2,), "norm": BatchNorm}
-_LAYERS = backbones.resnet.Layers(
+_LAYERS = Layers(
     conv=functools.partial(linen.Conv, use_bias=False),
     norm=BatchNorm,
     last_norm=BatchNorm,

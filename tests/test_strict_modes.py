@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -42,6 +43,8 @@ MASKS[:, 2:5, 3:9] = 1
 LABELS = jnp.array([2, 0], jnp.int32)
 KINDS = ("vanilla", "least_squares", "wasserstein", "hinge")
 WEIGHTS = LOGITS > 0
+# Any: batches are NumPy's, and JAX's where a loss is traced.
+BATCH: Any = {"image": jnp.asarray(IMAGES[0]), "mask": jnp.asarray(MASKS)}
 
 FUNCTIONS = {
     **{
@@ -71,9 +74,7 @@ FUNCTIONS = {
         (LOGITS[:, 0, :, 0],),
     ),
     "ReconstructionLoss": (
-        lambda predicted: ReconstructionLoss()(
-            predicted, {"image": jnp.asarray(IMAGES[0]), "mask": jnp.asarray(MASKS)}
-        )[0],
+        lambda predicted: ReconstructionLoss()(predicted, BATCH)[0],
         (IMAGES[1],),
     ),
     "measure_each": (
@@ -81,9 +82,7 @@ FUNCTIONS = {
         (LOGITS[:, 0, :, 0],),
     ),
     "quality_of_each": (
-        lambda filled: quality_of_each(
-            filled, {"image": jnp.asarray(IMAGES[0]), "mask": jnp.asarray(MASKS)}
-        ),
+        lambda filled: quality_of_each(filled, BATCH),
         (IMAGES[1],),
     ),
 }

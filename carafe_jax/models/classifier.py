@@ -27,6 +27,7 @@ from carafe_jax.nn import (
     MaxPoolDownsample,
 )
 from carafe_jax.nn.dtypes import checked_dtype, wide_dtype
+from carafe_jax.nn.makers import call_layer
 
 
 # It refuses wrong fields itself, in words; the backbone refuses images.
@@ -64,7 +65,8 @@ class Classifier(nn.Module):
                 "`backbone` must be a network, such as ResNet50(), got "
                 f"{self.backbone!r}, which is none yet: call it."
             )
-        last = self.backbone(image, train=train).c5
+        maps = call_layer("backbone", type(self.backbone), self.backbone, image, train)
+        last = maps.c5
         dtype = wide_dtype(last.dtype)
         return nn.Dense(
             self.classes,

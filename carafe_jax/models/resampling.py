@@ -4,12 +4,11 @@ import functools
 from typing import Any, Literal
 
 import jax
-from jaxtyping import Array, PyTree
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.makers import (
     Maker,
-    call_resampler,
+    call_layer,
     check_maker,
     make_layer,
     name_of,
@@ -25,7 +24,7 @@ _HINTS = {
     "upsample": "doubles a map, to 2 H x 2 W, such as CARAFEUpsample or "
     "functools.partial(CARAFE, scale=2)",
 }
-# What a convolution of the network does not need to do to a resampler's map.
+# A resampler may leave these to itself; what else it does not take, `block` must do.
 _DTYPES = {"dtype", "param_dtype"}
 
 
@@ -33,14 +32,14 @@ _DTYPES = {"dtype", "param_dtype"}
 def resample(
     argument: Argument,
     maker: Maker,
-    x: PyTree[Array],
+    x: Any,
     train: bool,
     *,
     name: str,
     features: int | None = None,
     block: Maker | None = None,
     **offered: Any,
-) -> PyTree[Array]:
+) -> Any:
     """Halve or double a map by the resampler that is an argument of a network.
 
     Any resampler of `carafe_jax.nn` will do, and any maker that `carafe_jax.nn.makers`
@@ -77,14 +76,12 @@ def resample(
         if block is not None and not all(takes(maker, key) for key in required):
             maker = functools.partial(block, resample=maker)
         layer = make_layer(argument, maker, name=name, required=required, **dtypes)
-    resampled = call_resampler(argument, maker, layer, x, train)
+    resampled = call_layer(argument, maker, layer, x, train)
     _check_size(argument, given, x, resampled)
     return resampled
 
 
-def _check_size(
-    argument: Argument, maker: Maker, x: PyTree[Array], resampled: PyTree[Array]
-) -> None:
+def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> None:
     before, after = (jax.tree.leaves(tree)[0].shape[1:3] for tree in (x, resampled))
     if not all(isinstance(size, int) for size in (*before, *after)):
         return  # Symbolic sizes: what is unequal to JAX may be equal.

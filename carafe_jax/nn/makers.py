@@ -17,9 +17,9 @@ come out; it is called `layer(map, train)`, or `layer(map)` if it takes no `trai
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
-import jax
+import jax.core
 import numpy as np
 from flax import linen as nn
 
@@ -28,6 +28,10 @@ from carafe_jax.errors import RefusedError, no_type_check
 # Any: what a maker makes is called with whatever the layer takes.
 Maker = Callable[..., Any]
 
+_BY_POSITION = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
 _EXAMPLES = {
     "norm": "BatchNorm",
     "weight_norm": "nn.SpectralNorm",
@@ -91,7 +95,7 @@ def bind(
       RefusedError: `maker` makes no layers.
     """
     check_maker(argument, maker)
-    bound = maker.keywords if isinstance(maker, functools.partial) else {}
+    bound = _bound(maker)
     fields = {key: value for key, value in offered.items() if key not in bound}
     fields |= required or {}
     taken = {key: value for key, value in fields.items() if takes(maker, key)}
@@ -116,33 +120,25 @@ def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
 
 
 @no_type_check
-def call_resampler(
-    argument: str, maker: Maker, layer: Maker, x: Any, train: bool
-) -> Any:
-    """Call a resampler that `maker` made, with `train` if it takes that.
+def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -> Any:
+    """Call a layer that an argument made, with `train` if it takes that.
+
+    By position, if it may be given so: there a lifted transform can make it static.
 
     Raises:
       RefusedError: The layer takes more than a map and `train`.
     """
-    call = type(layer).__call__ if isinstance(layer, nn.Module) else layer
-    inputs = (layer, x) if isinstance(layer, nn.Module) else (x,)
-    parameters = _parameters(call)
-    kinds = {key: parameter.kind for key, parameter in parameters.items()}
-    kind = kinds.get("train", inspect.Parameter.VAR_KEYWORD)
-    if list(kinds)[len(inputs) : len(inputs) + 1] == ["train"] and kind in (
-        inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        inspect.Parameter.POSITIONAL_ONLY,
-    ):
-        # By position: a lifted transform can make it static.
-        _check_call(argument, maker, call, *inputs, train)
+    call = _call_of(layer)
+    second = list(_parameters(call).values())[1:2]
+    if second and second[0].name == "train" and second[0].kind in _BY_POSITION:
         return layer(x, train)
     keywords = {"train": train} if takes(call, "train") else {}
-    _check_call(argument, maker, call, *inputs, **keywords)
+    _check_call(argument, maker, call, x, **keywords)
     return layer(x, **keywords)
 
 
 @no_type_check
-def checked_switch(argument: str, value: object) -> bool:
+def checked_switch(argument: str, value: Any) -> bool:
     """Return a bool that a program depends on, or refuse what is none.
 
     Args:
@@ -164,7 +160,7 @@ def checked_switch(argument: str, value: object) -> bool:
 
 
 @no_type_check
-def check_maker(argument: str, maker: object) -> None:
+def check_maker(argument: str, maker: Any) -> None:
     """Refuse what makes no layers, in words that show the right form.
 
     Args:
@@ -179,7 +175,7 @@ def check_maker(argument: str, maker: object) -> None:
         f"`{argument}` must be a class of layers, or a functools.partial of one, with "
         "which a layer is made at each place"
     )
-    inner = maker.func if isinstance(maker, functools.partial) else maker
+    inner = _inner(maker)
     if isinstance(inner, nn.Module):
         kind = type(inner).__name__
         raise RefusedError(
@@ -215,11 +211,23 @@ def names(maker: Maker, keyword: str) -> bool:
 @no_type_check
 def name_of(maker: Maker) -> str:
     """Return the name of the class or function that makes layers."""
-    inner = maker.func if isinstance(maker, functools.partial) else maker
+    inner = _inner(maker)
     return getattr(inner, "__name__", type(inner).__name__)
 
 
-def _has_signature(maker: object) -> bool:
+def _inner(maker: Any) -> Any:
+    return maker.func if isinstance(maker, functools.partial) else maker
+
+
+def _call_of(layer: Any) -> Maker:
+    return cast(Maker, layer.__call__) if isinstance(layer, nn.Module) else layer
+
+
+def _bound(maker: Any) -> Mapping[str, object]:
+    return maker.keywords if isinstance(maker, functools.partial) else {}
+
+
+def _has_signature(maker: Any) -> bool:
     try:
         return callable(maker) and bool(inspect.signature(maker))
     except (TypeError, ValueError):  # Of builtins.

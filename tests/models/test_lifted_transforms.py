@@ -1,6 +1,7 @@
 """Every public layer through the lifted transforms of `flax.linen`."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -50,9 +51,8 @@ def shapes_of(name):
 def outputs(layer, name, variables, *, train):
     """Return what a layer returns, and the statistics that it leaves."""
     mutable = ["batch_stats"] if train else False
-    return layer.apply(
-        variables, *inputs_of(name), switch_of(name, train=train), mutable=mutable
-    )
+    inputs: Any = (*inputs_of(name), switch_of(name, train=train))
+    return layer.apply(variables, *inputs, mutable=mutable)
 
 
 def program(layer, name, *, train):
@@ -71,10 +71,9 @@ def test_train_by_position_is_train_by_keyword_transformed_or_not(name):
     keyword = "use_running_average" if name == "BatchNorm" else "train"
 
     def by_keyword(variables):
-        switch = {keyword: switch_of(name, train=True)}
-        return layer.apply(
-            variables, *inputs_of(name), mutable=["batch_stats"], **switch
-        )
+        switch: Any = {keyword: switch_of(name, train=True)}
+        inputs: Any = inputs_of(name)
+        return layer.apply(variables, *inputs, mutable=["batch_stats"], **switch)
 
     expected = counted(by_keyword, name)
     assert program(layer, name, train=True) == expected
@@ -135,13 +134,14 @@ def test_rematerialised_layer_has_the_same_outputs_statistics_and_gradients(name
 @small_layers
 def test_layer_is_vmapped_over_maps_and_variables(name):
     inputs = inputs_of(name)
-    axes = {"params": 0, "batch_stats": 0}
+    # Any: flax's types know single axes alone.
+    axes: Any = (*[0] * len(inputs), None)
     layer = made(
         name,
         lambda layer: linen.vmap(
             layer,
-            in_axes=(*[0] * len(inputs), None),
-            variable_axes=axes,
+            in_axes=axes,
+            variable_axes={"params": 0, "batch_stats": 0},
             split_rngs={"params": True},
         ),
     )
@@ -174,11 +174,12 @@ def test_scanned_layers_are_layers_one_after_another(layer, train):
         def __call__(self, features, train):
             return layer(name="layer")(features, train), None
 
+    broadcast: Any = linen.broadcast
     scanned = linen.scan(
         Step,
         variable_axes={"params": 0, "batch_stats": 0},
         split_rngs={"params": True},
-        in_axes=linen.broadcast,
+        in_axes=broadcast,
         length=2,
     )()
     features = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 4, 3)), "f4")

@@ -2,6 +2,7 @@
 
 import functools
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +18,12 @@ from carafe_jax.models import (
     GlobalLocal,
     PartialGlobalLocal,
     PatchGAN,
+    ResNet,
     ResNet18,
     ResNet50,
     UNet,
 )
-from carafe_jax.models.backbones import DeepStem
+from carafe_jax.models.backbones import BasicBlock, DeepStem
 from tests.every_layer import public_layers
 
 PARTIAL_DOWN = [nn.PartialCARAFE, functools.partial(nn.PartialCARAFE, dtype="float32")]
@@ -82,7 +84,14 @@ MASK = jnp.zeros((2, 37, 26, 1))
 
 def label(value):
     value = value.func if isinstance(value, functools.partial) else value
+    if isinstance(value, linen.Module) or not callable(value):
+        return None  # Addresses in names would differ between processes.
     return getattr(value, "__name__", None)
+
+
+def wrong(**fields: Any) -> dict[str, Any]:
+    """Hide from the type checker what it would refuse as well."""
+    return fields
 
 
 def shapes(network, *inputs):
@@ -168,6 +177,21 @@ def test_maker_of_any_keywords_is_given_all_that_the_place_needs():
     assert given["down_1"] == {"name", "dtype", "param_dtype", "features"}
 
 
+def test_layers_and_backbones_may_be_lifted_where_train_is_static():
+    lift = functools.partial(linen.remat, static_argnums=(2,))
+    network = SMALL_GLOBAL(
+        block=lift(ConvBlock),
+        downsample=functools.partial(lift(ConvBlock), stride=2),
+        norm=nn.BatchNorm,
+    )
+    shapes(network, IMAGE, MASK)
+    backbone = lift(ResNet)(
+        stage_sizes=(1, 1, 1, 1), block=lift(BasicBlock), width=2, norm=nn.BatchNorm
+    )
+    logits, _ = shapes(Classifier(backbone, classes=5), IMAGE)
+    assert logits.shape == (2, 5)
+
+
 def test_convolution_follows_a_resampler_that_cannot_change_the_channels():
     network = UNet(stage_features=(4, 6), downsample=nn.CARAFEDownsample)
     _, variables = shapes(network, IMAGE, MASK)
@@ -237,7 +261,7 @@ MAKES = "must be a class of layers, or a functools.partial of one, .* got "
         (jnp.tanh, "got tanh: missing a required argument: 'x'"),
         (nn.PartialCARAFE, "`masked` must be a `Masked`"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_what_makes_no_resampler_is_refused(make, argument, wrong, words):
     if make is SMALL_RESNET and argument == "upsample":
@@ -262,7 +286,7 @@ def test_what_makes_no_resampler_is_refused(make, argument, wrong, words):
         ("dtype", "bf16", "`dtype` must be a floating dtype, .* got 'bf16'"),
         ("param_dtype", "bf16", "`param_dtype` must be a floating dtype, .* 'bf16'"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
     with pytest.raises(RefusedError, match=words):
@@ -284,7 +308,7 @@ def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
         ({"dtype": jnp.int8}, "`dtype` must be a floating dtype, .*int8"),
         ({"param_dtype": None}, "`param_dtype` must be a floating dtype, .* None"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_what_does_not_fit_resnet_is_refused(fields, words):
     network = SMALL_RESNET(**fields)
@@ -299,16 +323,22 @@ def test_what_does_not_fit_resnet_is_refused(fields, words):
     ("layer", "words"),
     [
         (ConvBlock(2, norm=linen.BatchNorm()), f"`norm` {MAKES}a layer"),
-        (ConvBlock(2, weight_norm="spectral"), f"`weight_norm` {MAKES}'spectral'"),
-        (CARAFEConv(2, reassembly="up"), f"`reassembly` {MAKES}'up'"),
+        (
+            ConvBlock(2, **wrong(weight_norm="spectral")),
+            f"`weight_norm` {MAKES}'spectral'",
+        ),
+        (CARAFEConv(2, **wrong(reassembly="up")), f"`reassembly` {MAKES}'up'"),
         (nn.CARAFE(norm=linen.BatchNorm()), f"`norm` {MAKES}a layer"),
-        (Classifier(ResNet18, classes=2), "`backbone` must be a network, such as"),
+        (
+            Classifier(**wrong(backbone=ResNet18), classes=2),
+            "`backbone` must be a network, such as",
+        ),
         (ConvBlock(2, dtype="bf16"), "`dtype` must be a floating dtype"),
         (nn.MaxPoolDownsample(dtype="bf16"), "`dtype` must be a floating dtype"),
         (nn.DeconvUpsample(param_dtype="f33"), "`param_dtype` must be a floating"),
         (nn.BatchNorm(True, dtype="bf16"), "`dtype` must be a floating dtype"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_layers_refuse_what_makes_no_layers_and_what_is_no_dtype(layer, words):
     with pytest.raises(RefusedError, match=words):
@@ -319,14 +349,14 @@ def test_layers_refuse_what_makes_no_layers_and_what_is_no_dtype(layer, words):
     ("layer", "words"),
     [
         (nn.PartialConvBlock(2, norm=linen.BatchNorm()), f"`norm` {MAKES}a layer"),
-        (nn.PartialResampleConv(2, resample=None), f"`resample` {MAKES}None"),
+        (nn.PartialResampleConv(2, **wrong(resample=None)), f"`resample` {MAKES}None"),
         (nn.PartialResampleConv(2, resample=nn.CARAFE), "got a `Masked`: maps with"),
         (nn.PartialCARAFE(reassembly=nn.CARAFE()), f"`reassembly` {MAKES}a layer"),
         (nn.PartialCARAFE(reassembly=nn.MaxPoolDownsample), "must make a CARAFE layer"),
         (nn.PartialConv(2, dtype="bf16"), "`dtype` must be a floating dtype"),
         (nn.MaxPoolDownsample(), "`features` must be one map, got a `Masked`"),
     ],
-    ids=str,
+    ids=label,
 )
 def test_partial_layers_refuse_what_does_not_fit_them(layer, words):
     with pytest.raises(RefusedError, match=words):

@@ -41,6 +41,11 @@ def step(model: Model, optimizer: nnx.Optimizer) -> jax.Array:
     return value
 
 
+def encoder_of(model: Model) -> np.ndarray:
+    layer: Any = model.layer
+    return np.array(layer.content_encoder["kernel"])
+
+
 def statistics(model: Model) -> Any:
     return nnx.to_pure_dict(nnx.state(model, nnx.BatchStat))
 
@@ -48,11 +53,11 @@ def statistics(model: Model) -> Any:
 def test_normed_layer_learns_and_keeps_its_statistics():
     model = Model(normed(), nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adam(0.03), wrt=nnx.Param)
-    encoder = np.asarray(model.layer.content_encoder["kernel"])
+    encoder = encoder_of(model)
     before = statistics(model)
     losses = [step(model, optimizer) for _ in range(5)]
     assert losses[-1] < losses[0]
-    assert np.any(np.asarray(model.layer.content_encoder["kernel"]) != encoder)
+    assert np.any(encoder_of(model) != encoder)
     after = statistics(model)
     assert jax.tree.structure(after) == jax.tree.structure(before)
     for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):

@@ -12,7 +12,7 @@ from carafe_jax.nn.carafe import CARAFEDownsample
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.makers import (
     Maker,
-    call_resampler,
+    call_layer,
     checked_switch,
     make_layer,
     make_norm,
@@ -189,7 +189,7 @@ class ResampleConv(nn.Module):
         resample = make_layer(
             "resample", self.resample, name="resample", required=required, **dtypes
         )
-        features = call_resampler("resample", self.resample, resample, features, train)
+        features = call_layer("resample", self.resample, resample, features, train)
         if not convolves:
             features = _convolve(self, features, dtypes)
         return _normalise_and_activate(self, features, train=train)
@@ -230,7 +230,7 @@ class CARAFEConv(nn.Module):
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
         reassembly = make_layer("reassembly", self.reassembly, name="carafe", **dtypes)
-        features = call_resampler(
+        features = call_layer(
             "reassembly", self.reassembly, reassembly, features, train
         )
         features = _convolve(self, features, dtypes)

@@ -28,7 +28,7 @@ from carafe_jax.models.resampling import Argument, resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker, check_maker
+from carafe_jax.nn.makers import Maker, call_layer, check_maker
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial.partial_block import PartialConvBlock, PartialResampleConv
 from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
@@ -55,7 +55,7 @@ class GlobalLocal(nn.Module):
     Layers, sizes and numbers are those of mmediting's Global&Local; the decoder crops
     each map to the size that it had in the encoder, so no size needs padding. Every
     layer is an argument, and the map between layers is theirs alone: `enter` makes it
-    of the image, each layer is called `layer(map, train=train)` and returns another,
+    of the image, each layer is called `layer(map, train)` and returns another,
     and `leave` takes the prediction out of the last one. It may be any tree of arrays
     (n, h, w, c), such as features with the mask of those that are valid.
 
@@ -198,7 +198,7 @@ class GlobalLocal(nn.Module):
         """Make a block and call it."""
         check_maker("block", self.block)
         layer = self.block(features=features, name=name, **{**shared, **fields})
-        return layer(x, train=train)
+        return call_layer("block", self.block, layer, x, train)
 
     def _resample(
         self,

@@ -11,7 +11,7 @@ from carafe_jax.nn._validity import checked_masked, zero_holes
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.makers import (
     Maker,
-    call_resampler,
+    call_layer,
     make_layer,
     make_norm,
 )
@@ -90,7 +90,7 @@ class PartialResampleConv(nn.Module):
         """Apply the block; with `train`, norms take the statistics of this batch."""
         dtypes = dtypes_of(self, checked_masked(masked).features)
         resample = make_layer("resample", self.resample, name="resample", **dtypes)
-        masked = call_resampler("resample", self.resample, resample, masked, train)
+        masked = call_layer("resample", self.resample, resample, masked, train)
         return _convolve(self, masked, train=train)
 
 

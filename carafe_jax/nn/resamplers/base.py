@@ -57,8 +57,9 @@ def cast(
 def stride_of(scale: Scale) -> int:
     fraction = parse_scale(scale)
     if fraction > 1:
+        hint = f": {1 / fraction}?" if fraction.denominator == 1 else "."
         raise RefusedError(
-            f"`scale` must be at most 1 to down-sample, got {fraction}: {1 / fraction}?"
+            f"`scale` must be at most 1 to down-sample, got {fraction}{hint}"
         )
     if fraction.numerator != 1:
         raise RefusedError(
@@ -88,8 +89,9 @@ def whole_scale(scale: Scale) -> int:
 def _upsampling_scale(scale: Scale) -> fractions.Fraction:
     fraction = parse_scale(scale)
     if fraction < 1:
+        hint = f": {1 / fraction}?" if fraction.numerator == 1 else "."
         raise RefusedError(
-            f"`scale` must be at least 1 to up-sample, got {fraction}: {1 / fraction}?"
+            f"`scale` must be at least 1 to up-sample, got {fraction}{hint}"
         )
     return fraction
 

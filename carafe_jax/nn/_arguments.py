@@ -42,7 +42,7 @@ def along_channels(
     values: Float[Array | np.ndarray, " c"], x: Float[Array, "*s c"]
 ) -> Float[Array, "*t c"]:
     """Give values of channels as many axes as a map has."""
-    return jnp.reshape(values, (1,) * (x.ndim - 1) + values.shape)
+    return jnp.asarray(values).reshape((1,) * (x.ndim - 1) + values.shape)
 
 
 def is_count(value: object) -> bool:

@@ -1,10 +1,15 @@
 """CARAFE++ inside a `flax.nnx` model, by `nnx.bridge.ToNNX`.
 
-A small network learns to give back images from maps of half their size.
+A small network learns to give back images from maps of half their size. Its
+down-sampler has a batch norm: in training it is called with `mutable=["batch_stats"]`,
+by which the bridge lets it keep its running statistics.
 Cost: seconds on a CPU.
-Shows: the loss at the first and at the last step.
+Shows: the loss at the first and at the last step, and that after training.
 Command: python -m experiments.nnx_model
 """
+
+import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +19,9 @@ from jaxtyping import Array, Float
 from rich.console import Console
 
 import carafe_jax
+from carafe_jax.arguments import check_count
+from carafe_jax.cli.console import run
+from carafe_jax.nn import BatchNorm
 
 
 class AutoEncoder(nnx.Module):
@@ -21,17 +29,22 @@ class AutoEncoder(nnx.Module):
 
     def __init__(self, image: Float[Array, "n h w 3"], *, rngs: nnx.Rngs) -> None:
         """Make the layers; linen's learn their shapes from an example."""
-        self.down = nnx.bridge.ToNNX(carafe_jax.CARAFEDownsample(), rngs=rngs)
+        self.down = nnx.bridge.ToNNX(
+            carafe_jax.CARAFEDownsample(norm=BatchNorm), rngs=rngs
+        )
         half = self.down.lazy_init(image)(image)
         self.conv = nnx.Conv(3, 16, (3, 3), rngs=rngs)
         self.up = nnx.bridge.ToNNX(carafe_jax.CARAFEUpsample(), rngs=rngs)
         self.up.lazy_init(self.conv(half))
         self.output = nnx.Conv(16, 3, (3, 3), rngs=rngs)
 
-    def __call__(self, image: Float[Array, "n h w 3"]) -> Float[Array, "n h w 3"]:
-        """Give back the image."""
-        x = nnx.relu(self.conv(self.down(image)))
-        return self.output(self.up(x))
+    def __call__(
+        self, image: Float[Array, "n h w 3"], *, train: bool = False
+    ) -> Float[Array, "n h w 3"]:
+        """Give back the image; in training, the norm learns its statistics."""
+        mutable = ["batch_stats"] if train else False
+        half = self.down(image, train=train, mutable=mutable)
+        return self.output(self.up(nnx.relu(self.conv(half))))
 
 
 @nnx.jit
@@ -40,21 +53,59 @@ def train_step(
 ) -> Float[Array, ""]:
     """Make one step; returns the loss before it."""
     loss, gradients = nnx.value_and_grad(
-        lambda model: jnp.square(model(image) - image).mean()
+        lambda model: jnp.square(model(image, train=True) - image).mean()
     )(model)
     optimizer.update(model, gradients)
     return loss
 
 
-def main(steps: int = 50) -> tuple[float, float]:
-    """Train on one batch; returns the first and the last loss."""
+@nnx.jit
+def evaluate(model: AutoEncoder, image: Float[Array, "n h w 3"]) -> Float[Array, ""]:
+    """Return the loss of a trained model."""
+    return jnp.square(model(image) - image).mean()
+
+
+class Losses(NamedTuple):
+    """Mean squared errors."""
+
+    first: float
+    """Of the first step."""
+    last: float
+    """Of the last step."""
+    trained: float
+    """Of the trained model, by the running statistics of its norm."""
+
+
+def train(steps: int) -> Losses:
+    """Train on one batch."""
     image = jax.random.uniform(jax.random.key(0), (2, 16, 16, 3))
     model = AutoEncoder(image, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, optax.adam(1e-2), wrt=nnx.Param)
     losses = [train_step(model, optimizer, image) for _ in range(steps)]
-    return float(losses[0]), float(losses[-1])
+    trained = float(evaluate(model, image))
+    return Losses(float(losses[0]), float(losses[-1]), trained)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NNXModel:
+    """What is trained."""
+
+    steps: int = 50
+    """Of the optimizer."""
+
+    def __post_init__(self) -> None:
+        check_count("steps", self.steps)
+
+
+def main(config: NNXModel, console: Console) -> int:
+    """Train and show the losses."""
+    first, last, trained = train(config.steps)
+    console.print(
+        f"loss {first:.4f} at the first step, {last:.4f} at the last, "
+        f"{trained:.4f} of the trained model"
+    )
+    return 0
 
 
 if __name__ == "__main__":
-    first, last = main()
-    Console().print(f"loss {first:.4f} at the first step, {last:.4f} at the last")
+    run(main, NNXModel(), doc=__doc__)

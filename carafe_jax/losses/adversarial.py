@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.dtypes import wide_dtype
 
 Kind = Literal["vanilla", "least_squares", "wasserstein", "hinge"]
 
@@ -161,7 +162,7 @@ def _loss(losses: dict[str, Callable[..., Array]], kind: str) -> Callable[..., A
 
 def _wide(x: jax.typing.ArrayLike) -> Array:
     x = jnp.asarray(x)
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(wide_dtype(x.dtype))
 
 
 @no_type_check

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.dtypes import wide_dtype
 
 
 @no_type_check
@@ -42,8 +43,9 @@ def masked_l1(
         raise RefusedError(
             f"`mask` must have shape {(*targets.shape[:3], 1)}, got {mask.shape}."
         )
-    dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
-    images, originals = jnp.asarray(predictions, dtype), jnp.asarray(targets, dtype)
+    images, originals = jnp.asarray(predictions), jnp.asarray(targets)
+    dtype = wide_dtype(images.dtype, originals.dtype)
+    images, originals = images.astype(dtype), originals.astype(dtype)
     error = jnp.abs(images - originals).mean(-1, keepdims=True)
     counted = jnp.asarray(mask, dtype)
     return (error * counted).sum() / jnp.maximum(counted.sum(), 1)

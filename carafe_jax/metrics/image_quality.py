@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.dtypes import wide_dtype
 
 # The window of Wang et al. 2004 is 11 pixels wide.
 _SSIM_RADIUS = 5
@@ -70,9 +71,11 @@ def inpainting_quality(
         RefusedError: If the shapes of the arguments do not belong together.
     """
     _check_shapes(predictions.shape, targets.shape, masks.shape)
-    dtype = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
-    images, originals = (jnp.asarray(x, dtype) for x in (predictions, targets))
-    return _quality(images, originals, jnp.asarray(masks) > 0)
+    images, originals = jnp.asarray(predictions), jnp.asarray(targets)
+    dtype = wide_dtype(images.dtype, originals.dtype)
+    images, originals = images.astype(dtype), originals.astype(dtype)
+    with jax.debug_nans(False):  # NaN is meant where there is no hole.
+        return _quality(images, originals, jnp.asarray(masks) > 0)
 
 
 def ssim_map(
@@ -91,10 +94,13 @@ def ssim_map(
         targets: In [0, 1].
 
     Returns:
-        Structural similarity of the window round each pixel, at most 1.
+        Structural similarity of the window round each pixel, at most 1, in float32 or,
+        where the images have more precision, in theirs.
     """
+    images, targets = jnp.asarray(images), jnp.asarray(targets)
+    dtype = wide_dtype(images.dtype, targets.dtype)
     # In two, as the type of a function is lost in `jax.jit`.
-    return jnp.asarray(_ssim_map(images, targets))
+    return jnp.asarray(_ssim_map(images.astype(dtype), targets.astype(dtype)))
 
 
 @jax.jit
@@ -136,7 +142,7 @@ def _quality(
     hole = ImageQuality(
         l1=whole.l1 / share,
         psnr=whole.psnr + 10 * jnp.log10(share),
-        ssim=(similarity * holes).mean((1, 2)) / share,
+        ssim=jnp.where(holes, similarity, 0).mean((1, 2)) / share,
     )
     return InpaintingQuality(whole=whole, hole=hole)
 

@@ -26,6 +26,7 @@ from carafe_jax.models.inpainting import (
 )
 from carafe_jax.models.inpainting import PatchGAN as PatchGAN
 from carafe_jax.models.inpainting import PatchGANConfig as PatchGANConfig
+from carafe_jax.models.inpainting import ResampleConv as ResampleConv
 from carafe_jax.models.inpainting import Resampler as Resampler
 from carafe_jax.models.inpainting import SNPatchGAN as SNPatchGAN
 from carafe_jax.models.inpainting import UNet as UNet
@@ -56,6 +57,7 @@ __all__ = [
     "ResNet50",
     "ResNet101",
     "ResNet152",
+    "ResampleConv",
     "Resampler",
     "SNPatchGAN",
     "Stages",

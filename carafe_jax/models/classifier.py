@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.backbones.lip_resnet import LIPBlock
 from carafe_jax.models.backbones.resnet import (
     ResNet18,
@@ -26,8 +26,12 @@ from carafe_jax.nn import (
     LIPDownsample,
     MaxPoolDownsample,
 )
+from carafe_jax.nn.dtypes import checked_dtype, wide_dtype
+from carafe_jax.nn.makers import call_layer
 
 
+# It refuses wrong fields itself, in words; the backbone refuses images.
+@no_type_check
 class Classifier(nn.Module):
     """Average the last map of a backbone over its pixels and classify it.
 
@@ -53,17 +57,23 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(
-        self, image: Float[Array, "n h w c"], *, train: bool = False
+        self, image: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n k"]:
         """Return the logits of each image, in float32 or wider."""
-        last = self.backbone(image, train=train).c5
-        dtype = jnp.promote_types(last.dtype, jnp.float32)
+        if not isinstance(self.backbone, nn.Module):
+            raise RefusedError(
+                "`backbone` must be a network, such as ResNet50(), got "
+                f"{self.backbone!r}, which is none yet: call it."
+            )
+        maps = call_layer("backbone", type(self.backbone), self.backbone, image, train)
+        last = maps.c5
+        dtype = wide_dtype(last.dtype)
         return nn.Dense(
             self.classes,
             # Goyal et al. 2017, section 5.1.
             kernel_init=nn.initializers.normal(0.01),
             dtype=dtype,
-            param_dtype=self.param_dtype,
+            param_dtype=checked_dtype("param_dtype", self.param_dtype),
             name="classifier",
         )(last.astype(dtype).mean((1, 2)))
 

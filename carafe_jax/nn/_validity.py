@@ -21,6 +21,11 @@ _LOW = -3e4
 @no_type_check
 def checked_masked(masked: Masked) -> Masked:
     """Return a map with holes, or refuse it; no gradient reaches `valid`."""
+    if not isinstance(masked, Masked):
+        raise RefusedError(
+            "`masked` must be a `Masked`, a map and its validity: "
+            "Masked(features, valid), got no `Masked`."
+        )
     features = checked_features(masked.features)
     valid = jnp.asarray(masked.valid)
     _check_valid(valid, features, channels=sorted({1, features.shape[-1]}))

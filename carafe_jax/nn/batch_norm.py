@@ -8,6 +8,9 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import along_channels
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
+from carafe_jax.nn.makers import checked_switch
 
 Initializer = Callable[..., Array]
 
@@ -65,12 +68,15 @@ class BatchNorm(nn.Module):
           given, else in the dtype of `features`.
 
         Raises:
-          RefusedError: `groups` does not divide the examples.
+          RefusedError: `groups` does not divide the examples, or a field or an argument
+            does not follow its rule.
         """
         running = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
         )
+        running = checked_switch("use_running_average", running)
         features = jnp.asarray(features)
+        out_dtype = dtypes_of(self, features)["dtype"]
         channels = features.shape[-1:]
         mean = self.variable(
             "batch_stats", "mean", lambda: jnp.zeros(channels, self.param_dtype)
@@ -80,14 +86,17 @@ class BatchNorm(nn.Module):
         )
         scale = self.param("scale", self.scale_init, channels, self.param_dtype)
         bias = self.param("bias", self.bias_init, channels, self.param_dtype)
-        dtype = jnp.promote_types(features.dtype, jnp.float32)
+        dtype = wide_dtype(features.dtype)
         x = features.astype(dtype)
         if running:
-            x = (x - mean.value) * (
-                jax.lax.rsqrt(variance.value + self.epsilon) * scale
+            means, variances, scale, bias = (
+                along_channels(values.astype(dtype), x)
+                for values in (mean.value, variance.value, scale, bias)
             )
-            return (x + bias).astype(self.dtype or features.dtype)
+            x = (x - means) * (jax.lax.rsqrt(variances + self.epsilon) * scale)
+            return (x + bias).astype(out_dtype)
         x = self._grouped(x)
+        scale, bias = (along_channels(each.astype(dtype), x) for each in (scale, bias))
         axes = tuple(range(1, x.ndim - 1))
         means = x.mean(axes, keepdims=True)
         # The mean of squares: both sums in one pass over the map.
@@ -99,7 +108,7 @@ class BatchNorm(nn.Module):
             self._follow(mean, means.reshape(-1, *channels).mean(0))
             self._follow(variance, unbiased / max(1, count - 1))
         x = (x - means) * (jax.lax.rsqrt(variances + self.epsilon) * scale) + bias
-        return x.reshape(features.shape).astype(self.dtype or features.dtype)
+        return x.reshape(features.shape).astype(out_dtype)
 
     def _grouped(self, x: Float[Array, "n *s c"]) -> Float[Array, "g m *s c"]:
         n = x.shape[0]

@@ -10,9 +10,10 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import is_count
+from carafe_jax.nn._arguments import as_map, is_count
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn.dtypes import Dtypes, checked_dtype
+from carafe_jax.nn.makers import Maker, make_norm
 from carafe_jax.ops import (
     Implementation,
     Normalizer,
@@ -67,9 +68,9 @@ class CARAFE(nn.Module):
       normalizer: What is applied over the k*k taps: "softmax", or as in table XIV
         "sigmoid" or "normalized_sigmoid" (default: "softmax").
       norm: Makes the norm between the compressor and a ReLU, as in the paper's
-        classification backbones: `nn.BatchNorm` or a partial of it, called with
-        `use_running_average`, `dtype`, `param_dtype` and `name`. None: neither norm nor
-        ReLU (default: None).
+        classification backbones: `BatchNorm`, or any norm of flax, or a
+        `functools.partial` of one (`carafe_jax.nn.makers` says what it is given). None:
+        neither norm nor ReLU (default: None).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
       compressor_kernel_init: Initializer of the compressor (default: Xavier uniform, as
@@ -88,7 +89,7 @@ class CARAFE(nn.Module):
     compressed_channels: int | None = 64
     groups: int = 1
     normalizer: Normalizer = "softmax"
-    norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = None
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
     compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
@@ -106,18 +107,18 @@ class CARAFE(nn.Module):
     def __call__(
         self,
         features: Float[Array, "n h w c"],
+        train: bool = False,
         *,
         valid: Float[Array, "n h w 1"] | None = None,
-        train: bool = False,
     ) -> Float[Array, "n oh ow c"]:
         """Reassemble a map.
 
         Args:
           features: Floating map; C must be a multiple of `groups`.
+          train: Whether `norm` takes its statistics from this batch.
           valid: 1 where a pixel is valid, 0 in a hole: kernels are normalised over the
             valid pixels of a window alone, as by `carafe_jax.nn.PartialCARAFE`. None:
             kernels are normalised over all taps.
-          train: Whether `norm` takes its statistics from this batch.
 
         Returns:
           The map at `scale` times the size, ceil(H * u / d) x ceil(W * u / d), in
@@ -127,7 +128,7 @@ class CARAFE(nn.Module):
           RefusedError: `features` is not of rank 4, not floating, has no pixel or no
             channel, or C is no multiple of `groups`; or `valid` does not fit it.
         """
-        features = jnp.asarray(features)
+        features = as_map(features)
         _check_features(features, self.groups)
         dtype = self.dtype or features.dtype
         features, normalizer = features.astype(dtype), self.normalizer
@@ -171,8 +172,8 @@ class CARAFE(nn.Module):
                 **dtypes,
             )(features)
             if self.norm is not None:
-                norm = self.norm(
-                    use_running_average=not train, name="compressor_norm", **dtypes
+                norm = make_norm(
+                    self.norm, train=train, name="compressor_norm", **dtypes
                 )
                 features = nn.relu(norm(features))
         # Symmetric: the encoder's window has the source pixel in its centre.
@@ -259,10 +260,8 @@ def _check_fields(layer: CARAFE) -> None:
         value = getattr(layer, name)
         if not is_count(value):
             raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
-    for name in ("dtype", "param_dtype"):
-        value = getattr(layer, name)
-        if value is not None and not jnp.issubdtype(value, jnp.floating):
-            raise RefusedError(f"`{name}` must be a floating dtype, got {value!r}.")
+    checked_dtype("dtype", layer.dtype, default=jnp.float32)
+    checked_dtype("param_dtype", layer.param_dtype)
     channels = layer.compressed_channels
     if channels is not None and not is_count(channels):
         raise RefusedError(

@@ -1,8 +1,13 @@
 """The dtypes that layers hand on to the layers inside them."""
 
-from typing import TypedDict
+import functools
+from typing import Protocol, TypedDict
 
-from jaxtyping import DTypeLike
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, DTypeLike
+
+from carafe_jax.errors import RefusedError, no_type_check
 
 
 class Dtypes(TypedDict):
@@ -12,3 +17,62 @@ class Dtypes(TypedDict):
     """Of the computation."""
     param_dtype: DTypeLike
     """Of the parameters."""
+
+
+class HasDtypes(Protocol):
+    """A layer with the fields of `Dtypes`; `dtype` is None for that of its input."""
+
+    dtype: DTypeLike | None
+    param_dtype: DTypeLike
+
+
+@no_type_check
+def dtypes_of(layer: HasDtypes, features: Array) -> Dtypes:
+    """Return the dtypes of a layer's computation on a map, and of its parameters.
+
+    Raises:
+      RefusedError: A field is no floating dtype.
+    """
+    return Dtypes(
+        dtype=checked_dtype("dtype", layer.dtype, default=features.dtype),
+        param_dtype=checked_dtype("param_dtype", layer.param_dtype),
+    )
+
+
+@no_type_check
+def checked_dtype(
+    name: str, dtype: DTypeLike | None, *, default: DTypeLike | None = None
+) -> DTypeLike:
+    """Return a floating dtype, or refuse what is none.
+
+    Args:
+      name: Name of the argument.
+      dtype: Its value.
+      default: Taken where that is None.
+
+    Raises:
+      RefusedError: It is not floating, or no dtype at all.
+    """
+    dtype = default if dtype is None else dtype
+    if dtype is None or not _is_floating(dtype):
+        raise RefusedError(
+            f"`{name}` must be a floating dtype, such as jnp.bfloat16 or "
+            f'"bfloat16", got {dtype!r}.'
+        )
+    return dtype
+
+
+def wide_dtype(*dtypes: DTypeLike) -> np.dtype:
+    """Return the dtype of sums: float32, or that of `dtypes` which is wider.
+
+    JAX's `promote_types` refuses this, too, under `jax_numpy_dtype_promotion="strict"`.
+    """
+    floating = (jnp.dtype(dtype) for dtype in dtypes if _is_floating(dtype))
+    return functools.reduce(np.promote_types, floating, np.dtype(np.float32))
+
+
+def _is_floating(dtype: DTypeLike) -> bool:
+    try:
+        return bool(jnp.issubdtype(jnp.dtype(dtype), jnp.floating))
+    except TypeError:
+        return False

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import checked_features, sum_dtype
+from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn.dtypes import wide_dtype
 
 
 @no_type_check
@@ -60,7 +61,7 @@ def resize_bilinear(
     features = checked_features(features)
     height, width = _checked_size(size)
     n, _, _, c = features.shape
-    wide, shape = features.astype(sum_dtype(features)), (n, height, width, c)
+    wide, shape = features.astype(wide_dtype(features.dtype)), (n, height, width, c)
     resized = cast(Array, jax.image.resize(wide, shape, "bilinear", antialias=False))
     return resized.astype(features.dtype)
 

@@ -6,6 +6,7 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from carafe_pallas.call import Size
 from carafe_pallas.geometry import Axis
 from jax import lax
@@ -94,7 +95,7 @@ def output_rows(
 
 def _rows(x: jax.Array, first: jax.Array | int, size: int) -> jax.Array:
     """Rows [first, first + size) in the dtype of the sums."""
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    dtype = np.promote_types(x.dtype, np.float32)
     rest, height = _none(x.ndim - 2), x.shape[1]
     if isinstance(first, int):
         inside = x[:, max(first, 0) : first + size].astype(dtype)

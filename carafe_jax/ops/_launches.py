@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from carafe_pallas import normalizers, support, tuning
 from carafe_pallas.call import Call, Launch, Normalizer, Size
 from carafe_pallas.geometry import Geometry
@@ -233,7 +234,8 @@ def _taps_last(spec: Spec, x: Array) -> Array:
 
 
 def _wide(dtype: Any) -> Any:
-    return jnp.promote_types(dtype, jnp.float32)
+    # Not JAX's, which strict promotion of dtypes refuses.
+    return np.promote_types(dtype, np.float32)
 
 
 def _device_kind(arrays: list[Array]) -> str | None:

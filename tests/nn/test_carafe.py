@@ -634,10 +634,11 @@ def test_channels_that_are_no_multiple_of_the_groups_are_refused():
         ({"groups": 1.5}, "`groups` must be a positive int, got 1.5"),
         ({"compressed_channels": 0}, "`compressed_channels` must be None or .*got 0"),
         ({"normalizer": "max"}, "`normalizer` must be one of 'softmax'.*got 'max'"),
-        ({"dtype": jnp.int32}, "`dtype` must be a floating dtype, got .*int32"),
+        ({"dtype": jnp.int32}, "`dtype` must be a floating dtype, .* got .*int32"),
+        ({"dtype": "bf16"}, "`dtype` must be a floating dtype, .* got 'bf16'"),
         (
             {"param_dtype": jnp.int8},
-            "`param_dtype` must be a floating dtype, got .*int8",
+            "`param_dtype` must be a floating dtype, .* got .*int8",
         ),
         (
             {"norm": nn.BatchNorm, "compressed_channels": None},
@@ -677,7 +678,7 @@ def test_implementation_reaches_the_operator():
         run(small(implementation="triton"), FEATURES)
 
 
-def test_training_is_asked_for_by_name():
+def test_validity_is_given_by_name():
     init: Any = CARAFE().init
     with pytest.raises(TypeError, match="positional"):
-        init(jax.random.key(0), FEATURES, True)
+        init(jax.random.key(0), FEATURES, False, FEATURES[..., :1])

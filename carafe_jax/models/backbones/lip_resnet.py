@@ -2,22 +2,26 @@
 
 import fractions
 import functools
-from collections.abc import Callable
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import no_type_check
 from carafe_jax.models.backbones.resnet import Layers
 from carafe_jax.nn.batch_norm import BatchNorm
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.makers import Maker, make_norm
+from carafe_jax.nn.resamplers.base import cast
 from carafe_jax.nn.resamplers.lip import LIPHead, LIPTrunk
 from carafe_jax.ops import Scale, parse_scale
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
+# It refuses wrong fields and features itself, in words.
+@no_type_check
 class LIPBottleneck(nn.Module):
     """Bottleneck block that down-samples by local importance-based pooling.
 
@@ -42,8 +46,8 @@ class LIPBottleneck(nn.Module):
       scale: Output pixels per source pixel along each side, 1/n for a whole n
         (default: 1/2).
       trunk_features: Channels of the trunk (default: 128).
-      norm: Makes each norm but those of LIP, called with `use_running_average`,
-        `scale_init`, `dtype`, `param_dtype` and `name` (default: `BatchNorm`).
+      norm: Makes each norm but those of LIP (`carafe_jax.nn.makers`) (default:
+        `BatchNorm`).
       dtype: The dtype of the computation and the result (default: the input's).
       param_dtype: The dtype passed to parameter initializers (default: float32).
     """
@@ -51,13 +55,13 @@ class LIPBottleneck(nn.Module):
     features: int
     scale: Scale = fractions.Fraction(1, 2)
     trunk_features: int = 128
-    norm: Callable[..., nn.Module] = BatchNorm
+    norm: Maker = BatchNorm
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
         """Apply the block.
 
@@ -69,14 +73,14 @@ class LIPBottleneck(nn.Module):
           The map of `4 * self.features` channels.
 
         Raises:
-          RefusedError: `scale` does not follow its rule.
+          RefusedError: The map or a field does not follow its rule.
         """
-        features = jnp.asarray(features, self.dtype)
-        dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
+        features = cast(self, features)
+        dtypes = dtypes_of(self, features)
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes
         )
-        norm = functools.partial(self.norm, use_running_average=not train, **dtypes)
+        norm = functools.partial(make_norm, self.norm, train=train, **dtypes)
         keeps_size = parse_scale(self.scale) == 1
         x = conv(self.features, (1, 1), name="conv1")(features)
         x = nn.relu(norm(name="norm1")(x))
@@ -88,7 +92,7 @@ class LIPBottleneck(nn.Module):
             x = conv(self.features, (1, 1), name="conv2")(x)
         x = nn.relu(norm(name="norm2")(x))
         x = conv(4 * self.features, (1, 1), name="conv3")(x)
-        x = norm(scale_init=nn.initializers.zeros, name="norm3")(x)
+        x = norm(required={"scale_init": nn.initializers.zeros}, name="norm3")(x)
         if not keeps_size or shortcut.shape != x.shape:
             shortcut = conv(x.shape[-1], (1, 1), name="shortcut_conv")(shortcut)
             shortcut = norm(name="shortcut_norm")(shortcut)
@@ -98,7 +102,7 @@ class LIPBottleneck(nn.Module):
         self, x: Float[Array, "n h w f"], features: Float[Array, "n h w c"]
     ) -> tuple[Float[Array, "n sh sw f"], Float[Array, "n sh sw c"]]:
         """Pool the inner map and the shortcut by logits read off the block's input."""
-        dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
+        dtypes = dtypes_of(self, features)
         trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(features)
         head = functools.partial(LIPHead, scale=self.scale, **dtypes)
         return (
@@ -124,7 +128,7 @@ class LIPBlock(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         bottleneck = LIPBottleneck(
             self.features,

@@ -9,8 +9,10 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.models.resampling import resample
 from carafe_jax.nn.batch_norm import BatchNorm
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn.dtypes import Dtypes, dtypes_of
+from carafe_jax.nn.makers import Maker, bind, check_maker, make_norm
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
 # Of torchvision and of He et al. 2015, for ReLU networks.
@@ -29,34 +31,38 @@ class Stages(NamedTuple):
 class Layers(NamedTuple):
     """Makers of a block's layers, with the dtypes bound."""
 
-    conv: Callable[..., nn.Module]
-    norm: Callable[..., nn.Module]
-    last_norm: Callable[..., nn.Module]
-    downsample: Callable[..., nn.Module] | None
+    conv: Maker
+    norm: Maker
+    last_norm: Maker
+    downsample: Maker | None
+    param_dtype: DTypeLike = jnp.float32
 
 
+# The network refuses wrong fields, in words; so for the three after it.
+@no_type_check
 class Stem(nn.Module):
     """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
 
     Attributes:
       features: Channels.
       layers: What it is made of.
-      pool: Makes the last layer, called with `dtype` and `name`.
+      pool: Makes the last layer, which halves the map.
     """
 
     features: int
     layers: Layers
-    pool: Callable[..., nn.Module]
+    pool: Maker
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Reduce an image to a quarter of its size."""
-        conv, norm = self.layers.conv, self.layers.norm
+        conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         x = conv(self.features, (7, 7), strides=2, padding=3, name="conv1")(x)
-        x = nn.relu(norm(use_running_average=not train, name="norm1")(x))
-        return self.pool(dtype=x.dtype, name="downsample")(x, train=train)
+        x = nn.relu(norm(name="norm1")(x))
+        return _downsample(self.layers, self.pool, x, "downsample", train=train)
 
 
+@no_type_check
 class DeepStem(nn.Module):
     """Res-1 of the segmentation baselines: three 3x3 convolutions, the first strided.
 
@@ -65,24 +71,25 @@ class DeepStem(nn.Module):
     Attributes:
       features: Channels of the first two.
       layers: What it is made of.
-      pool: Makes the last layer, called with `dtype` and `name`.
+      pool: Makes the last layer, which halves the map.
     """
 
     features: int
     layers: Layers
-    pool: Callable[..., nn.Module]
+    pool: Maker
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Reduce an image to a quarter of its size."""
-        conv, norm = self.layers.conv, self.layers.norm
+        conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         widths = (self.features, self.features, 2 * self.features)
         for index, (width, stride) in enumerate(zip(widths, (2, 1, 1), strict=True), 1):
             x = conv(width, (3, 3), strides=stride, padding=1, name=f"conv{index}")(x)
-            x = nn.relu(norm(use_running_average=not train, name=f"norm{index}")(x))
-        return self.pool(dtype=x.dtype, name="downsample")(x, train=train)
+            x = nn.relu(norm(name=f"norm{index}")(x))
+        return _downsample(self.layers, self.pool, x, "downsample", train=train)
 
 
+@no_type_check
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions beside a shortcut, of ResNet-18 and ResNet-34.
 
@@ -99,11 +106,11 @@ class BasicBlock(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         conv = self.layers.conv
-        norm = functools.partial(self.layers.norm, use_running_average=not train)
-        last = functools.partial(self.layers.last_norm, use_running_average=not train)
+        norm = _norms(self.layers.norm, train=train)
+        last = _norms(self.layers.last_norm, train=train)
         y, stride = _halved(self, x, "downsample", train=train)
         y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv1")(y)
         y = nn.relu(norm(name="norm1")(y))
@@ -112,6 +119,7 @@ class BasicBlock(nn.Module):
         return nn.relu(y + _shortcut(self, x, self.features, train=train))
 
 
+@no_type_check
 class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions beside a shortcut, of ResNet-50 and larger.
 
@@ -132,11 +140,11 @@ class Bottleneck(nn.Module):
     layers: Layers
 
     @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool) -> Array:
+    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Transform a map."""
         conv = self.layers.conv
-        norm = functools.partial(self.layers.norm, use_running_average=not train)
-        last = functools.partial(self.layers.last_norm, use_running_average=not train)
+        norm = _norms(self.layers.norm, train=train)
+        last = _norms(self.layers.last_norm, train=train)
         y = conv(self.features, (1, 1), name="conv1")(x)
         y = nn.relu(norm(name="norm1")(y))
         y, stride = _halved(self, y, "downsample", train=train)
@@ -175,36 +183,33 @@ class ResNet(nn.Module):
       width: Channels of the stem, and inside the blocks of Res-2; each stage has twice
         as many as the one before (default: 64).
       stem: `Stem` or `DeepStem`.
-      downsample: Makes the layer that halves a map, called with `dtype` and `name`:
-        `CARAFEDownsample`, which the paper gives `norm=BatchNorm` here, or any other of
-        `carafe_jax.nn`. None is the original: strided convolutions, and max pooling in
-        the stem (default: None).
-      norm: Makes a norm, called with `use_running_average`, `dtype`, `param_dtype` and
-        `name` (default: `BatchNorm`).
+      downsample: Makes the layer that halves a map: `CARAFEDownsample`, which the paper
+        gives `norm=BatchNorm` here, any other down-sampler of `carafe_jax.nn`, a
+        `functools.partial` of one, or another maker (`carafe_jax.nn.makers`). None is
+        the original: strided convolutions, and max pooling in the stem (default: None).
+      norm: Makes a norm: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, or a
+        `functools.partial` of one (`carafe_jax.nn.makers`) (default: `BatchNorm`).
       last_scale_init: Initializer of the scale of the last norm of each block. Zeros
         let blocks start as their shortcut (Goyal et al. 2017) (default: zeros).
       rematerialize: "blocks" keeps the input of each block alone for the backward pass,
         and computes the rest anew: less memory, a third more work (default: "nothing").
       dtype: Dtype of the computation (default: that of the image).
-      param_dtype: Dtype of the parameters (default: float32). Those of `downsample` are
-        its own.
+      param_dtype: Dtype of the parameters (default: float32).
     """
 
     stage_sizes: Sequence[int]
-    block: Callable[..., nn.Module]
+    block: Maker
     width: int = 64
     stem: type[Stem] | type[DeepStem] = Stem
-    downsample: Callable[..., nn.Module] | None = None
-    norm: Callable[..., nn.Module] = BatchNorm
+    downsample: Maker | None = None
+    norm: Maker = BatchNorm
     last_scale_init: Callable[..., Array] = nn.initializers.zeros
     rematerialize: Literal["nothing", "blocks"] = "nothing"
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(
-        self, image: Float[Array, "n h w c"], *, train: bool = False
-    ) -> Stages:
+    def __call__(self, image: Float[Array, "n h w c"], train: bool = False) -> Stages:
         """Compute the maps of an image.
 
         Args:
@@ -218,14 +223,16 @@ class ResNet(nn.Module):
         image = jnp.asarray(image)
         _check_fields(self)
         _check_image(image)
-        layers = self._layers(self.dtype or image.dtype)
+        dtypes = dtypes_of(self, image)
+        layers = self._layers(dtypes)
+        pool = MaxPoolDownsample if self.downsample is None else self.downsample
         stem = self.stem(
             features=self.width,
             layers=layers,
-            pool=self.downsample or MaxPoolDownsample,
+            pool=pool,
             name="stem",
         )
-        x = stem(image.astype(self.dtype or image.dtype), train)
+        x = stem(image.astype(dtypes["dtype"]), train)
         block = self.block
         maps: list[Array] = []
         if self.rematerialize == "blocks":
@@ -241,14 +248,14 @@ class ResNet(nn.Module):
             maps.append(x)
         return Stages(*maps)
 
-    def _layers(self, dtype: DTypeLike) -> Layers:
-        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
+    def _layers(self, dtypes: Dtypes) -> Layers:
         conv = functools.partial(
             nn.Conv, use_bias=False, kernel_init=_conv_init, **dtypes
         )
-        norm = functools.partial(self.norm, **dtypes)
-        last = functools.partial(norm, scale_init=self.last_scale_init)
-        return Layers(conv, norm, last, self.downsample)
+        norm = bind("norm", self.norm, **dtypes)
+        starts = {"scale_init": self.last_scale_init}
+        last = bind("norm", norm, required=starts)
+        return Layers(conv, norm, last, self.downsample, dtypes["param_dtype"])
 
 
 ResNet18 = functools.partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock)
@@ -264,8 +271,25 @@ def _halved(
     """Down-sample in front of a convolution; returns the stride that is left to it."""
     if block.stride == 1 or block.layers.downsample is None:
         return x, block.stride
-    downsample = block.layers.downsample(dtype=x.dtype, name=name)
-    return downsample(x, train=train), 1
+    return _downsample(block.layers, block.layers.downsample, x, name, train=train), 1
+
+
+def _downsample(
+    layers: Layers, maker: Maker, x: Array, name: str, *, train: bool
+) -> Array:
+    return resample(
+        "downsample",
+        maker,
+        x,
+        train,
+        name=name,
+        dtype=x.dtype,
+        param_dtype=layers.param_dtype,
+    )
+
+
+def _norms(norm: Maker, *, train: bool) -> Maker:
+    return functools.partial(make_norm, norm, train=train)
 
 
 def _shortcut(
@@ -274,12 +298,16 @@ def _shortcut(
     if block.stride == 1 and x.shape[-1] == features:
         return x
     x, stride = _halved(block, x, "shortcut_downsample", train=train)
-    conv, norm = block.layers.conv, block.layers.norm
+    conv, norm = block.layers.conv, _norms(block.layers.norm, train=train)
     x = conv(features, (1, 1), strides=stride, name="shortcut_conv")(x)
-    return norm(use_running_average=not train, name="shortcut_norm")(x)
+    return norm(name="shortcut_norm")(x)
 
 
 def _check_fields(network: ResNet) -> None:
+    check_maker("block", network.block)
+    check_maker("stem", network.stem)
+    if network.downsample is not None:
+        check_maker("downsample", network.downsample)
     sizes = tuple(network.stage_sizes)
     if len(sizes) != 4 or min(sizes) < 1:
         raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")

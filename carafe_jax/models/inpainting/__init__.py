@@ -7,6 +7,7 @@ from carafe_jax.models.inpainting.config import UNetConfig as UNetConfig
 from carafe_jax.models.inpainting.conv_blocks import CARAFEConv as CARAFEConv
 from carafe_jax.models.inpainting.conv_blocks import ConvBlock as ConvBlock
 from carafe_jax.models.inpainting.conv_blocks import DeconvBlock as DeconvBlock
+from carafe_jax.models.inpainting.conv_blocks import ResampleConv as ResampleConv
 from carafe_jax.models.inpainting.global_local import GlobalLocal as GlobalLocal
 from carafe_jax.models.inpainting.global_local import (
     GlobalLocalCARAFE as GlobalLocalCARAFE,
@@ -35,6 +36,7 @@ __all__ = [
     "PartialGlobalLocalCARAFE",
     "PatchGAN",
     "PatchGANConfig",
+    "ResampleConv",
     "Resampler",
     "SNPatchGAN",
     "UNet",

@@ -6,8 +6,18 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.carafe import CARAFEDownsample
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn.dtypes import Dtypes, dtypes_of
+from carafe_jax.nn.makers import (
+    Maker,
+    call_layer,
+    checked_switch,
+    make_layer,
+    make_norm,
+    names,
+)
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -18,6 +28,8 @@ relu_init = nn.initializers.he_normal()
 _deconv_init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
+# It refuses wrong fields and features itself, in words; so do those after it.
+@no_type_check
 class ConvBlock(nn.Module):
     """Convolution, then a norm and an activation.
 
@@ -29,8 +41,8 @@ class ConvBlock(nn.Module):
       kernel_size: Side of the window (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
       dilation: Source pixels between taps of the window (default: 1).
-      norm: Makes the norm, called with `use_running_average`, `dtype`, `param_dtype`
-        and `name`; the convolution then has no bias. None: no norm (default: None).
+      norm: Makes the norm (`carafe_jax.nn.makers`); the convolution then has no bias.
+        None: no norm (default: None).
       activation: Applied last; None: nothing is (default: ReLU).
       weight_norm: Wraps the convolution, to normalise its kernel: `nn.SpectralNorm` or
         a partial of it, called with the convolution, `param_dtype` and `name`
@@ -44,18 +56,20 @@ class ConvBlock(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     dilation: int = 1
-    norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = None
     activation: Activation | None = nn.relu
-    weight_norm: Callable[..., nn.Module] | None = None
+    weight_norm: Maker | None = None
     kernel_init: Initializer = relu_init
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
         """Convolve a map, normalise and activate it."""
+        features = checked_features(features)
+        dtypes = dtypes_of(self, features)
         pad = self.dilation * (self.kernel_size - 1) // 2
         conv = nn.Conv(
             self.features,
@@ -65,20 +79,25 @@ class ConvBlock(nn.Module):
             kernel_dilation=self.dilation,
             use_bias=self.norm is None,
             kernel_init=self.kernel_init,
-            dtype=self.dtype or features.dtype,
-            param_dtype=self.param_dtype,
             name="conv",
+            **dtypes,
         )
         if self.weight_norm is None:
             features = conv(features)
         else:
-            wrapped = self.weight_norm(
-                conv, param_dtype=self.param_dtype, name="weight_norm"
+            wrapped = make_layer(
+                "weight_norm",
+                self.weight_norm,
+                conv,
+                name="weight_norm",
+                param_dtype=self.param_dtype,
             )
-            features = wrapped(features, update_stats=train)
+            update = checked_switch("train", train)
+            features = wrapped(features, update_stats=update)
         return _normalise_and_activate(self, features, train=train)
 
 
+@no_type_check
 class DeconvBlock(nn.Module):
     """Transposed convolution that doubles a map, then a norm and an activation.
 
@@ -95,7 +114,7 @@ class DeconvBlock(nn.Module):
     """
 
     features: int
-    norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = None
     activation: Activation | None = nn.relu
     kernel_init: Initializer = _deconv_init
     dtype: DTypeLike | None = None
@@ -103,9 +122,10 @@ class DeconvBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
         """Double a map, normalise and activate it."""
+        features = checked_features(features)
         features = nn.ConvTranspose(
             self.features,
             (4, 4),
@@ -113,13 +133,69 @@ class DeconvBlock(nn.Module):
             padding=((2, 2), (2, 2)),  # Of the dilated map: kernel - 1 - padding.
             use_bias=self.norm is None,
             kernel_init=self.kernel_init,
-            dtype=self.dtype or features.dtype,
-            param_dtype=self.param_dtype,
             name="deconv",
+            **dtypes_of(self, features),
         )(features)
         return _normalise_and_activate(self, features, train=train)
 
 
+@no_type_check
+class ResampleConv(nn.Module):
+    """A resampler, then a convolution without stride, a norm and an activation.
+
+    What networks make of a resampler that stands in the place of a convolution: the
+    channels change, as with CARAFE++ there (arXiv:2012.04733, section 4.3). A resampler
+    with a field `features` changes them itself, and no convolution follows.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.models import ResampleConv
+      >>> from carafe_jax.nn import MaxPoolDownsample
+      >>> block = ResampleConv(features=8, resample=MaxPoolDownsample)
+      >>> features = jnp.ones((1, 5, 8, 3))
+      >>> block.init_with_output(jax.random.key(0), features)[0].shape
+      (1, 3, 4, 8)
+
+    Attributes:
+      features: Channels of the output.
+      kernel_size: Side of the convolution's kernel (default: 3).
+      resample: Makes the resampler (`carafe_jax.nn.makers`), whose parameters are under
+        the name "resample" (default: `CARAFEDownsample`).
+      norm: As that of `ConvBlock` (default: None).
+      activation: Applied last; None: nothing is (default: ReLU).
+      kernel_init: Initializer of the convolution's kernel (default: He normal).
+      dtype: Dtype of the computation (default: that of the input).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    features: int
+    kernel_size: int = 3
+    resample: Maker = CARAFEDownsample
+    norm: Maker | None = None
+    activation: Activation | None = nn.relu
+    kernel_init: Initializer = relu_init
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, features: Float[Array, "n h w c"], train: bool = False
+    ) -> Float[Array, "n oh ow f"]:
+        """Resample a map, convolve, normalise and activate it."""
+        features = checked_features(features)
+        dtypes = dtypes_of(self, features)
+        convolves = names(self.resample, "features")
+        required = {"features": self.features} if convolves else {}
+        resample = make_layer(
+            "resample", self.resample, name="resample", required=required, **dtypes
+        )
+        features = call_layer("resample", self.resample, resample, features, train)
+        if not convolves:
+            features = _convolve(self, features, dtypes)
+        return _normalise_and_activate(self, features, train=train)
+
+
+@no_type_check
 class CARAFEConv(nn.Module):
     """CARAFE++ followed by a convolution without stride.
 
@@ -139,8 +215,8 @@ class CARAFEConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    reassembly: Callable[..., nn.Module] = CARAFEDownsample
-    norm: Callable[..., nn.Module] | None = None
+    reassembly: Maker = CARAFEDownsample
+    norm: Maker | None = None
     activation: Activation | None = None
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: DTypeLike | None = None
@@ -148,34 +224,44 @@ class CARAFEConv(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
         """Reassemble a map, convolve, normalise and activate it."""
-        dtype = self.dtype or features.dtype
-        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
-        features = self.reassembly(name="carafe", **dtypes)(features, train=train)
-        pad = self.kernel_size // 2
-        features = nn.Conv(
-            self.features,
-            (self.kernel_size, self.kernel_size),
-            padding=((pad, pad), (pad, pad)),
-            use_bias=self.norm is None,
-            kernel_init=self.kernel_init,
-            name="conv",
-            **dtypes,
-        )(features)
+        features = checked_features(features)
+        dtypes = dtypes_of(self, features)
+        reassembly = make_layer("reassembly", self.reassembly, name="carafe", **dtypes)
+        features = call_layer(
+            "reassembly", self.reassembly, reassembly, features, train
+        )
+        features = _convolve(self, features, dtypes)
         return _normalise_and_activate(self, features, train=train)
 
 
+def _convolve(
+    block: ResampleConv | CARAFEConv, features: Float[Array, "n h w c"], dtypes: Dtypes
+) -> Float[Array, "n h w f"]:
+    pad = block.kernel_size // 2
+    return nn.Conv(
+        block.features,
+        (block.kernel_size, block.kernel_size),
+        padding=((pad, pad), (pad, pad)),
+        use_bias=block.norm is None,
+        kernel_init=block.kernel_init,
+        name="conv",
+        **dtypes,
+    )(features)
+
+
 def _normalise_and_activate(
-    block: ConvBlock | DeconvBlock | CARAFEConv,
+    block: ConvBlock | DeconvBlock | ResampleConv | CARAFEConv,
     features: Float[Array, "n h w f"],
     *,
     train: bool,
 ) -> Float[Array, "n h w f"]:
     if block.norm is not None:
-        norm = block.norm(
-            use_running_average=not train,
+        norm = make_norm(
+            block.norm,
+            train=train,
             dtype=features.dtype,
             param_dtype=block.param_dtype,
             name="norm",

@@ -15,6 +15,7 @@ from carafe_jax.models.inpainting.conv_blocks import (
     CARAFEConv,
     ConvBlock,
     DeconvBlock,
+    ResampleConv,
     relu_init,
 )
 from carafe_jax.models.inpainting.output import (
@@ -23,8 +24,11 @@ from carafe_jax.models.inpainting.output import (
     compose,
     given_pixels,
 )
+from carafe_jax.models.resampling import Argument, resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.makers import Maker, call_layer, check_maker
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial.partial_block import PartialConvBlock, PartialResampleConv
 from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
@@ -43,13 +47,15 @@ def identity(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     return features
 
 
+# It refuses wrong fields and images itself, in words.
+@no_type_check
 class GlobalLocal(nn.Module):
     """Encoder-decoder without skips that fills the holes of images of any size.
 
     Layers, sizes and numbers are those of mmediting's Global&Local; the decoder crops
     each map to the size that it had in the encoder, so no size needs padding. Every
     layer is an argument, and the map between layers is theirs alone: `enter` makes it
-    of the image, each layer is called `layer(map, train=train)` and returns another,
+    of the image, each layer is called `layer(map, train)` and returns another,
     and `leave` takes the prediction out of the last one. It may be any tree of arrays
     (n, h, w, c), such as features with the mask of those that are valid.
 
@@ -72,9 +78,13 @@ class GlobalLocal(nn.Module):
         (default: 2, 4, 8, 16).
       block: Makes a layer that keeps the size of the map, called with `kernel_size` and
         `dilation` too (default: `ConvBlock`).
-      downsample: Makes a layer that halves the map, to ceil(H / 2) rows
-        (default: `ConvBlock` with stride 2).
-      upsample: Makes a layer that doubles the map (default: `DeconvBlock`).
+      downsample: Makes a layer that halves the map, to ceil(H / 2) rows: any
+        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
+        (`carafe_jax.nn.makers`) (default: `ConvBlock` with stride 2).
+      upsample: Makes a layer that doubles the map, likewise (default: `DeconvBlock`).
+      resample_block: Makes the layer around a resampler that does not take `features`,
+        `norm` and `activation`: it is called with these and with `resample`
+        (default: `ResampleConv`).
       enter: Makes the first map of the given pixels, zero in the hole, and the mask
         (default: `concatenate`).
       leave: Makes the prediction of the last map (default: `identity`).
@@ -86,12 +96,13 @@ class GlobalLocal(nn.Module):
 
     width: int = 64
     middle_dilations: Sequence[int] = (2, 4, 8, 16)
-    block: Callable[..., nn.Module] = ConvBlock
-    downsample: Callable[..., nn.Module] = functools.partial(ConvBlock, stride=2)
-    upsample: Callable[..., nn.Module] = DeconvBlock
+    block: Maker = ConvBlock
+    downsample: Maker = functools.partial(ConvBlock, stride=2)
+    upsample: Maker = DeconvBlock
+    resample_block: Maker = ResampleConv
     enter: Callable[[Array, Array], object] = concatenate
     leave: Callable[[Any], Array] = identity
-    norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = None
     activation: Activation | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -102,13 +113,11 @@ class GlobalLocal(nn.Module):
             raise RefusedError(f"`width` must be positive and even, got {self.width}.")
         super().__post_init__()
 
-    @no_type_check
     @nn.compact
     def __call__(
         self,
         image: Float[Array, "n h w c"],
         mask: Float[Array, "n h w 1"],
-        *,
         train: bool = False,
     ) -> Inpainting:
         """Fill the hole of each image.
@@ -122,66 +131,95 @@ class GlobalLocal(nn.Module):
           Images in [-1, 1]: the prediction is clipped, with no gradient outside.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not belong together, or a field does not
+            follow its rule.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)
-        dtype = self.dtype or image.dtype
+        dtype = dtypes_of(self, image)["dtype"]
         mask = mask.astype(image.dtype)
         given = given_pixels(image, mask)
-        run = functools.partial(self._run, dtype=dtype, train=train)
+        shared = {
+            "norm": self.norm,
+            "activation": self.activation,
+            "dtype": dtype,
+            "param_dtype": self.param_dtype,
+        }
+        run = functools.partial(self._block, train=train, shared=shared)
+        scale = functools.partial(self._resample, train=train, shared=shared)
         x = self.enter(given.astype(dtype), mask.astype(dtype))
-        x, levels = self._encode(x, run)
+        x, levels = self._encode(x, run, scale)
         for index, dilation in enumerate(self.middle_dilations):
             name = f"middle_{index}"
-            x = run(self.block, x, 4 * self.width, name, dilation=dilation)
-        x = self._decode(x, levels, run)
+            x = run(x, 4 * self.width, name, dilation=dilation)
+        x = self._decode(x, levels, run, scale)
         channels = image.shape[-1]
-        x = run(self.block, x, channels, "output", norm=None, activation=None)
+        x = run(x, channels, "output", norm=None, activation=None)
         predicted = jnp.clip(self.leave(x).astype(image.dtype), -1, 1)
         return compose(given, mask, predicted)
 
     def _encode(
-        self, x: object, run: Callable[..., object]
+        self, x: object, run: Callable[..., object], scale: Callable[..., object]
     ) -> tuple[object, list[object]]:
         """Return the smallest map, and the last one at each larger size."""
-        full = run(self.block, x, self.width, "stem", kernel_size=5)
-        half = run(self.downsample, full, 2 * self.width, "down_1")
-        half = run(self.block, half, 2 * self.width, "encoder_1")
-        x = run(self.downsample, half, 4 * self.width, "down_2")
+        full = run(x, self.width, "stem", kernel_size=5)
+        half = scale("downsample", full, 2 * self.width, "down_1")
+        half = run(half, 2 * self.width, "encoder_1")
+        x = scale("downsample", half, 4 * self.width, "down_2")
         for index in range(2):
-            x = run(self.block, x, 4 * self.width, f"encoder_2_{index}")
+            x = run(x, 4 * self.width, f"encoder_2_{index}")
         return x, [full, half]
 
     def _decode(
-        self, x: object, levels: list[object], run: Callable[..., object]
+        self,
+        x: object,
+        levels: list[object],
+        run: Callable[..., object],
+        scale: Callable[..., object],
     ) -> object:
         full, half = levels
         for index in range(2):
-            x = run(self.block, x, 4 * self.width, f"decoder_2_{index}")
-        x = _crop_to(half, run(self.upsample, x, 2 * self.width, "up_1"))
-        x = run(self.block, x, 2 * self.width, "decoder_1")
-        x = _crop_to(full, run(self.upsample, x, self.width, "up_0"))
-        return run(self.block, x, self.width // 2, "decoder_0")
+            x = run(x, 4 * self.width, f"decoder_2_{index}")
+        x = _crop_to(half, scale("upsample", x, 2 * self.width, "up_1"))
+        x = run(x, 2 * self.width, "decoder_1")
+        x = _crop_to(full, scale("upsample", x, self.width, "up_0"))
+        return run(x, self.width // 2, "decoder_0")
 
-    def _run(
+    def _block(
         self,
-        make: Callable[..., Any],
         x: object,
         features: int,
         name: str,
         *,
         train: bool,
+        shared: dict[str, Any],
         **fields: Any,
     ) -> object:
-        """Make a layer and call it."""
-        shared: dict[str, Any] = {
-            "norm": self.norm,
-            "activation": self.activation,
-            "param_dtype": self.param_dtype,
-        }
-        layer = make(features=features, name=name, **{**shared, **fields})
-        return layer(x, train=train)
+        """Make a block and call it."""
+        check_maker("block", self.block)
+        layer = self.block(features=features, name=name, **{**shared, **fields})
+        return call_layer("block", self.block, layer, x, train)
+
+    def _resample(
+        self,
+        argument: Argument,
+        x: object,
+        features: int,
+        name: str,
+        *,
+        train: bool,
+        shared: dict[str, Any],
+    ) -> object:
+        return resample(
+            argument,
+            {"downsample": self.downsample, "upsample": self.upsample}[argument],
+            x,
+            train,
+            name=name,
+            features=features,
+            block=self.resample_block,
+            **shared,
+        )
 
 
 def _crop_to(level: object, x: object) -> object:
@@ -218,6 +256,7 @@ PartialGlobalLocal = functools.partial(
     block=PartialConvBlock,
     downsample=functools.partial(PartialConvBlock, stride=2),
     upsample=functools.partial(PartialResampleConv, resample=PartialNearestUpsample),
+    resample_block=PartialResampleConv,
     enter=enter_masked,
     leave=leave_masked,
 )

@@ -11,7 +11,10 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.inpainting.conv_blocks import ConvBlock
+from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.makers import Maker
 
 # Of DCGAN (Radford et al. 2016), for networks that are trained against each other.
 _kernel_init = nn.initializers.normal(0.02)
@@ -39,6 +42,8 @@ def instance_norm(*, use_running_average: bool, **fields: Any) -> nn.InstanceNor
     )
 
 
+# It refuses wrong fields and maps itself, in words.
+@no_type_check
 class PatchGAN(nn.Module):
     """Convolutions from a map to a smaller map of logits, one for each patch.
 
@@ -63,8 +68,8 @@ class PatchGAN(nn.Module):
       logits: Channels of a last convolution without stride. None leaves it out: the
         logits are the last of `features`, as in DeepFillv2 (default: 1).
       norm: After each convolution but the first and the last, `instance_norm`, say,
-        called as that of `ConvBlock`; None: no norm (default: `BatchNorm`, with a scale
-        from a normal distribution round one).
+        as that of `ConvBlock`; None: no norm (default: `BatchNorm`, with a scale from
+        a normal distribution round one).
       weight_norm: Wraps each convolution, `nn.SpectralNorm`, say (default: None).
       activation: After each convolution but that of `logits` (default: leaky ReLU with
         slope 0.2).
@@ -78,10 +83,8 @@ class PatchGAN(nn.Module):
     strides: Sequence[int] = (2, 2, 2, 1)
     kernel_size: int = 4
     logits: int | None = 1
-    norm: Callable[..., nn.Module] | None = functools.partial(
-        BatchNorm, scale_init=_scale_init
-    )
-    weight_norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = functools.partial(BatchNorm, scale_init=_scale_init)
+    weight_norm: Maker | None = None
     activation: Callable[[Array], Array] = _leaky_relu
     kernel_init: Callable[..., Array] = _kernel_init
     dtype: DTypeLike | None = None
@@ -96,10 +99,9 @@ class PatchGAN(nn.Module):
             )
         super().__post_init__()
 
-    @no_type_check
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
         """Judge each patch.
 
@@ -108,17 +110,17 @@ class PatchGAN(nn.Module):
           train: Whether norms take, and keep, statistics of this batch.
 
         Raises:
-          RefusedError: The map is smaller than the windows.
+          RefusedError: The map is smaller than the windows, or a field does not follow
+            its rule.
         """
-        x = jnp.asarray(features)
+        x = checked_features(features)
         block = functools.partial(
             ConvBlock,
             kernel_size=self.kernel_size,
             weight_norm=self.weight_norm,
             activation=self.activation,
             kernel_init=self.kernel_init,
-            dtype=self.dtype or x.dtype,
-            param_dtype=self.param_dtype,
+            **dtypes_of(self, x),
         )
         layers = [
             block(channels, stride=stride, norm=norm, name=f"layer_{index}")
@@ -137,7 +139,7 @@ class PatchGAN(nn.Module):
             x = layer(x, train=train)
         return x
 
-    def _norms(self) -> list[Callable[..., nn.Module] | None]:
+    def _norms(self) -> list[Maker | None]:
         return [None, *[self.norm] * len(self.features)][: len(self.features)]
 
 

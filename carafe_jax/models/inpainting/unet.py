@@ -1,5 +1,6 @@
 """U-Net for inpainting, with the resamplers as arguments."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -7,17 +8,25 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.inpainting.conv_blocks import CARAFEConv
+from carafe_jax.models.inpainting.conv_blocks import CARAFEConv, ResampleConv
 from carafe_jax.models.inpainting.output import (
     Inpainting,
     check_image_and_mask,
     compose,
     given_pixels,
 )
+from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
+from carafe_jax.nn.makers import Maker
+
+# The network activates what comes out.
+_resample_conv = functools.partial(ResampleConv, activation=None)
 
 
+# It refuses wrong fields and images itself, in words.
+@no_type_check
 class UNet(nn.Module):
     """Encoder-decoder with skips that fills the holes of images of any size.
 
@@ -42,31 +51,30 @@ class UNet(nn.Module):
       stage_features: Channels at full size and after each halving.
       middle_dilations: Dilation of each convolution at the smallest size
         (default: 1, 2, 4).
-      downsample: Makes the layer that halves a map, called with `features`, `dtype`,
-        `param_dtype` and `name`: `CARAFEConv` or, say,
-        `carafe_jax.nn.StridedConvDownsample`.
-      upsample: Makes the layer that doubles a map, called with `dtype` and `name`.
+      downsample: Makes the layer that halves a map and changes its channels: any
+        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
+        (`carafe_jax.nn.makers`). One without a field `features` is followed by a
+        convolution, as the resampler of a `ResampleConv` (default: `CARAFEConv`).
+      upsample: Makes the layer that doubles a map, likewise; the channels stay
+        (default: `CARAFEUpsample`).
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).
-      param_dtype: Dtype of the parameters, those of `upsample` left out
-        (default: float32).
+      param_dtype: Dtype of the parameters (default: float32).
     """
 
     stage_features: Sequence[int] = (32, 64, 128, 128)
     middle_dilations: Sequence[int] = (1, 2, 4)
-    downsample: Callable[..., nn.Module] = CARAFEConv
-    upsample: Callable[..., nn.Module] = CARAFEUpsample
+    downsample: Maker = CARAFEConv
+    upsample: Maker = CARAFEUpsample
     activation: Callable[[Array], Array] = nn.elu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
-    @no_type_check
     @nn.compact
     def __call__(
         self,
         image: Float[Array, "n h w c"],
         mask: Float[Array, "n h w 1"],
-        *,
         train: bool = False,
     ) -> Inpainting:
         """Fill the hole of each image.
@@ -77,11 +85,12 @@ class UNet(nn.Module):
           train: Passed to the resamplers.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not belong together, or a field does not
+            follow its rule.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)
-        dtype = self.dtype or image.dtype
+        dtype = dtypes_of(self, image)["dtype"]
         mask = mask.astype(image.dtype)
         given = given_pixels(image, mask)
         mean = _mean_colour(given, mask)
@@ -103,13 +112,18 @@ class UNet(nn.Module):
         skips: list[Array] = []
         for stage, features in enumerate(self.stage_features[1:], start=1):
             skips.append(x)
-            halve = self.downsample(
+            halved = resample(
+                "downsample",
+                self.downsample,
+                x,
+                train,
                 features=features,
+                block=_resample_conv,
                 dtype=dtype,
                 param_dtype=self.param_dtype,
                 name=f"down_{stage}",
             )
-            x = self.activation(halve(x, train=train))
+            x = self.activation(halved)
             x = self._conv(x, features, f"encoder_{stage}", dtype)
         return x, skips
 
@@ -117,8 +131,16 @@ class UNet(nn.Module):
         self, x: Array, skips: list[Array], dtype: DTypeLike, *, train: bool
     ) -> Array:
         for stage, skip in reversed(list(enumerate(skips))):
-            double = self.upsample(dtype=dtype, name=f"up_{stage}")
-            x = crop(double(x, train=train), size=skip.shape[1:3])
+            doubled = resample(
+                "upsample",
+                self.upsample,
+                x,
+                train,
+                dtype=dtype,
+                param_dtype=self.param_dtype,
+                name=f"up_{stage}",
+            )
+            x = crop(doubled, size=skip.shape[1:3])
             x = jnp.concatenate([x, skip], axis=-1)
             features = self.stage_features[stage]
             x = self._conv(x, features, f"decoder_{stage}", dtype)
@@ -150,7 +172,7 @@ def _mean_colour(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n 1 1 c"]:
     """Mean of the given pixels, in float32 sums; zero where there are none."""
-    dtype = jnp.promote_types(given.dtype, jnp.float32)
+    dtype = wide_dtype(given.dtype)
     total = given.sum((1, 2), keepdims=True, dtype=dtype)
     count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)
     return (total / jnp.maximum(count, 1)).astype(given.dtype)

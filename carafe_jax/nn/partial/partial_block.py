@@ -6,13 +6,22 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike
 
-from carafe_jax.nn._validity import zero_holes
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._validity import checked_masked, zero_holes
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.makers import (
+    Maker,
+    call_layer,
+    make_layer,
+    make_norm,
+)
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
 from carafe_jax.nn.partial.partial_conv import PartialConv
 
 
+# It refuses wrong fields and features itself, in words; so does the one after it.
+@no_type_check
 class PartialConvBlock(nn.Module):
     """Partial convolution, norm and activation.
 
@@ -25,8 +34,8 @@ class PartialConvBlock(nn.Module):
       kernel_size: Side of the window, odd (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
       dilation: Dilation of the convolution (default: 1).
-      norm: Makes the norm, called with `use_running_average`, `dtype`, `param_dtype`
-        and `name`; the convolution has no bias then. None: no norm (default: None).
+      norm: Makes the norm (`carafe_jax.nn.makers`); the convolution has no bias then.
+        None: no norm (default: None).
       activation: Applied last. None: none (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
@@ -36,19 +45,20 @@ class PartialConvBlock(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     dilation: int = 1
-    norm: Callable[..., nn.Module] | None = None
+    norm: Maker | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Apply the block; with `train`, `norm` takes the statistics of this batch."""
         return _convolve(
             self, masked, stride=self.stride, dilation=self.dilation, train=train
         )
 
 
+@no_type_check
 class PartialResampleConv(nn.Module):
     """A resampler of maps with holes, a partial convolution, norm and activation.
 
@@ -59,8 +69,8 @@ class PartialResampleConv(nn.Module):
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's window, odd (default: 3).
-      resample: Makes the resampler, called with `dtype`, `param_dtype` and `name`:
-        `PartialCARAFE`, or `PartialNearestUpsample` (default: `PartialCARAFE`).
+      resample: Makes the resampler (`carafe_jax.nn.makers`): `PartialCARAFE`, or
+        `PartialNearestUpsample` (default: `PartialCARAFE`).
       norm: As for `PartialConvBlock` (default: None).
       activation: As for `PartialConvBlock` (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
@@ -69,19 +79,19 @@ class PartialResampleConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    resample: Callable[..., nn.Module] = PartialCARAFE
-    norm: Callable[..., nn.Module] | None = None
+    resample: Maker = PartialCARAFE
+    norm: Maker | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Apply the block; with `train`, norms take the statistics of this batch."""
-        resample = self.resample(
-            dtype=self.dtype, param_dtype=self.param_dtype, name="resample"
-        )
-        return _convolve(self, resample(masked, train=train), train=train)
+        dtypes = dtypes_of(self, checked_masked(masked).features)
+        resample = make_layer("resample", self.resample, name="resample", **dtypes)
+        masked = call_layer("resample", self.resample, resample, masked, train)
+        return _convolve(self, masked, train=train)
 
 
 def _convolve(
@@ -92,8 +102,7 @@ def _convolve(
     stride: int = 1,
     dilation: int = 1,
 ) -> Masked:
-    dtype = block.dtype or masked.features.dtype
-    dtypes = Dtypes(dtype=dtype, param_dtype=block.param_dtype)
+    dtypes = dtypes_of(block, checked_masked(masked).features)
     features, valid = PartialConv(
         block.features,
         block.kernel_size,
@@ -102,9 +111,9 @@ def _convolve(
         use_bias=block.norm is None,
         name="conv",
         **dtypes,
-    )(masked, train=train)
+    )(masked)
     if block.norm is not None:
-        norm = block.norm(use_running_average=not train, name="norm", **dtypes)
+        norm = make_norm(block.norm, train=train, name="norm", **dtypes)
         features = norm(features)
     if block.activation is not None:
         features = block.activation(features)

@@ -1,15 +1,14 @@
 """CARAFE++ over the valid pixels of each window alone."""
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import DTypeLike
 
-from carafe_jax.errors import no_type_check
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._validity import checked_masked, valid_windows
 from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.makers import Maker, make_layer, name_of
 from carafe_jax.nn.masked import Masked
 
 
@@ -43,19 +42,18 @@ class PartialCARAFE(nn.Module):
       Masked(features=(1, 3, 4, 3), valid=(1, 3, 4, 1))
 
     Attributes:
-      reassembly: Makes the `CARAFE` layer, called with `dtype`, `param_dtype` and
-        `name`; its parameters are under the name "carafe" (default:
-        `CARAFEDownsample`).
+      reassembly: Makes the `CARAFE` layer: its class, or a `functools.partial` of it;
+        its parameters are under the name "carafe" (default: `CARAFEDownsample`).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
     """
 
-    reassembly: Callable[..., CARAFE] = CARAFEDownsample
+    reassembly: Maker = CARAFEDownsample
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Reassemble a map with holes.
 
         Args:
@@ -67,13 +65,18 @@ class PartialCARAFE(nn.Module):
           validity, in the dtype of `valid`.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together, or each channel has a
-            validity of its own.
+          RefusedError: Shapes or dtypes do not belong together, each channel has a
+            validity of its own, or a field does not follow its rule.
         """
         features, valid = checked_masked(masked)
-        dtype = self.dtype or features.dtype
-        dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
-        layer = self.reassembly(name="carafe", **dtypes)
-        features = layer(features, valid=valid, train=train)
+        layer = make_layer(
+            "reassembly", self.reassembly, name="carafe", **dtypes_of(self, features)
+        )
+        if not isinstance(layer, CARAFE):
+            raise RefusedError(
+                "`reassembly` must make a CARAFE layer, such as CARAFEDownsample, got "
+                f"{name_of(self.reassembly)}."
+            )
+        features = layer(features, train, valid=valid)
         valid = valid_windows(valid, scale=layer.scale, kernel_size=layer.kernel_size)
         return Masked(features, valid)

@@ -10,8 +10,9 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import is_count
+from carafe_jax.nn._arguments import along_channels, is_count
 from carafe_jax.nn._validity import checked_masked, zero_holes
+from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
 from carafe_jax.nn.masked import Masked
 
 Initializer = Callable[..., Array]
@@ -82,7 +83,7 @@ class PartialConv(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Convolve a map with holes.
 
         Args:
@@ -97,7 +98,7 @@ class PartialConv(nn.Module):
           RefusedError: Shapes or dtypes do not belong together.
         """
         features, valid = checked_masked(masked)
-        dtype = self.dtype or features.dtype
+        dtype = dtypes_of(self, features)["dtype"]
         side = self.kernel_size
         shape = (side, side, features.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
@@ -114,13 +115,13 @@ class PartialConv(nn.Module):
         any_valid = jnp.minimum(count, 1)
         size = side**2 * valid.shape[-1]
         ratio = size / (count + 1e-8) * any_valid
-        wide = jnp.promote_types(dtype, jnp.float32)
+        wide = wide_dtype(dtype)
         out = out.astype(wide) * ratio.astype(wide)
         if self.use_bias:
             bias = self.param(
                 "bias", self.bias_init, (self.features,), self.param_dtype
             )
-            out = out + bias.astype(wide)
+            out = out + along_channels(bias.astype(wide), out)
         out = out * any_valid.astype(wide)
         return Masked(out.astype(dtype), any_valid.astype(valid.dtype))
 
@@ -133,7 +134,7 @@ class PartialConv(nn.Module):
 
     def _count(self, valid: Float[Array, "n h w v"]) -> Float[Array, "n oh ow 1"]:
         """Count the valid pixels of each window, those of all channels together."""
-        wide = jnp.promote_types(valid.dtype, jnp.float32)
+        wide = wide_dtype(valid.dtype)
         return jax.lax.reduce_window(
             valid.sum(-1, keepdims=True, dtype=wide),
             np.zeros((), wide),

@@ -4,10 +4,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import DTypeLike
 
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._validity import checked_masked
+from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.resamplers.interpolation import NearestUpsample
 
 
+# It refuses wrong fields and features itself, in words.
+@no_type_check
 class PartialNearestUpsample(nn.Module):
     """Nearest-neighbour up-sampling of a map with holes, and of its validity alike.
 
@@ -24,9 +29,9 @@ class PartialNearestUpsample(nn.Module):
     param_dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, masked: Masked, *, train: bool = False) -> Masked:
+    def __call__(self, masked: Masked, train: bool = False) -> Masked:
         """Repeat each pixel and its validity; `train` changes nothing."""
-        features, valid = masked
-        features = features.astype(self.dtype or features.dtype)
+        features, valid = checked_masked(masked)
+        features = features.astype(dtypes_of(self, features)["dtype"])
         resample = NearestUpsample(scale=self.scale)
-        return Masked(*(resample(x, train=train) for x in (features, valid)))
+        return Masked(*(resample(x, train) for x in (features, valid)))

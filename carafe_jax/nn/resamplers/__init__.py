@@ -1,6 +1,6 @@
 """Plain and learned resamplers, the baselines of CARAFE++ in the tables of its paper.
 
-Every layer is called `layer(features, *, train=False)` on a map (n, h, w, c), takes
+Every layer is called `layer(features, train=False)` on a map (n, h, w, c), takes
 `scale` in output pixels per source pixel and returns `ceil(scale * h)` rows and
 `ceil(scale * w)` columns, whatever the size of the map. A layer computes in its
 input's dtype, and returns it, unless `dtype` is given.

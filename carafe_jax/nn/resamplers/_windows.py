@@ -1,8 +1,11 @@
 """Pooling over windows that lie around source pixels."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, cast
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -30,7 +33,20 @@ def average_pool(
     """Return the mean of each window; pixels outside the map are zeros, or left out."""
     pads: Any = padding or _padding(features, kernel_size, stride)
     window, strides = (kernel_size, kernel_size), (stride, stride)
-    return cast(Array, nn.avg_pool(features, window, strides, pads, count_include_pad))
+    # Not flax's `avg_pool`: it divides by an integer, which strict promotion refuses.
+    pool = functools.partial(
+        nn.pool,
+        init=0.0,
+        reduce_fn=jax.lax.add,
+        window_shape=window,
+        strides=strides,
+        padding=pads,
+    )
+    sums = cast(Array, pool(features))
+    if count_include_pad:
+        return sums / float(kernel_size**2)
+    ones = jnp.ones((1, *features.shape[1:3], 1), features.dtype)
+    return sums / cast(Array, pool(ones))
 
 
 def _padding(

@@ -4,11 +4,11 @@ import fractions
 import math
 
 from flax import linen as nn
-from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn.dtypes import HasDtypes, dtypes_of
 from carafe_jax.ops import Scale, parse_scale
 
 
@@ -24,13 +24,16 @@ class ResamplingLayer(nn.Module):
     scale: Scale = 2
 
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
         """Resample a map.
 
         Args:
           features: The map, floating.
-          train: Unused: it is there so that all resamplers are called alike.
+          train: Unused: it is there so that all resamplers are called alike. It may be
+            given by keyword or by position. Lifted transforms trace what is given by
+            keyword: where one must keep it static, it is given by position, as in
+            `nn.remat(CARAFEDownsample, static_argnums=(2,))(norm=BatchNorm)(x, True)`.
 
         Returns:
           The map of `ceil(scale * h)` rows and `ceil(scale * w)` columns, in `dtype`
@@ -44,17 +47,20 @@ class ResamplingLayer(nn.Module):
 
 @no_type_check
 def cast(
-    features: Float[Array, "n h w c"], dtype: Dtype | None
+    layer: HasDtypes, features: Float[Array, "n h w c"]
 ) -> Float[Array, "n h w c"]:
     features = checked_features(features)
-    return features.astype(dtype or features.dtype)
+    return features.astype(dtypes_of(layer, features)["dtype"])
 
 
 @no_type_check
 def stride_of(scale: Scale) -> int:
     fraction = parse_scale(scale)
     if fraction > 1:
-        raise RefusedError(f"`scale` must be at most 1 to down-sample, got {fraction}.")
+        hint = f": {1 / fraction}?" if fraction.denominator == 1 else "."
+        raise RefusedError(
+            f"`scale` must be at most 1 to down-sample, got {fraction}{hint}"
+        )
     if fraction.numerator != 1:
         raise RefusedError(
             f"`scale` must be 1/n with a whole n for this layer, got {fraction}."
@@ -83,7 +89,10 @@ def whole_scale(scale: Scale) -> int:
 def _upsampling_scale(scale: Scale) -> fractions.Fraction:
     fraction = parse_scale(scale)
     if fraction < 1:
-        raise RefusedError(f"`scale` must be at least 1 to up-sample, got {fraction}.")
+        hint = f": {1 / fraction}?" if fraction.numerator == 1 else "."
+        raise RefusedError(
+            f"`scale` must be at least 1 to up-sample, got {fraction}{hint}"
+        )
     return fraction
 
 

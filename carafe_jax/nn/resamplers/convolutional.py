@@ -77,9 +77,9 @@ class NearestConvUpsample(ConvResampler):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         size = upsampled_size(features, self.scale)
         conv = _conv(self, output_channels(features, self.features), features.dtype)
         return conv(resize_nearest(features, size=size))
@@ -110,9 +110,9 @@ class BilinearConvUpsample(ConvResampler):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         size = upsampled_size(features, self.scale)
         conv = _conv(self, output_channels(features, self.features), features.dtype)
         return conv(resize_bilinear(features, size=size))
@@ -148,9 +148,9 @@ class PixelShuffleUpsample(ConvResampler):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         scale = whole_scale(self.scale)
         channels = output_channels(features, self.features) * scale**2
         conv = _conv(self, channels, features.dtype)
@@ -188,9 +188,9 @@ class StridedConvDownsample(ConvResampler):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         stride = stride_of(self.scale)
         channels = output_channels(features, self.features)
         return _conv(self, channels, features.dtype, stride)(features)
@@ -235,9 +235,9 @@ class DeconvUpsample(ConvResampler):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         scale = whole_scale(self.scale)
         check_kernel_size(self.kernel_size)
         side_padding = _deconv_padding(self.kernel_size, self.padding, scale)

@@ -8,7 +8,8 @@ from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn._arguments import along_channels
+from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
 from carafe_jax.ops import Scale
@@ -65,14 +66,14 @@ class DPPDownsample(ResamplingLayer):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         stride = stride_of(self.scale)
         zeros, shape = nn.initializers.zeros, features.shape[-1:]
         alpha = self.param("alpha", zeros, shape, self.param_dtype)
         power = self.param("lambda", zeros, shape, self.param_dtype)
-        wide = features.astype(sum_dtype(features))
+        wide = features.astype(wide_dtype(features.dtype))
         pooled = _pool(
             wide,
             bias=jnp.exp(alpha.astype(wide.dtype)),
@@ -95,8 +96,8 @@ def _pool(
     distances = jnp.where(inside, (blocks - smooth) ** 2 + _EPSILON, 0)
     shares = distances / distances.sum((2, 4), keepdims=True)
     # The power of zero has no finite gradient: outside, take that of one instead.
-    details = jnp.where(inside, shares, 1) ** power
-    weights = jnp.where(inside, bias + details, 0)
+    details = jnp.where(inside, shares, 1) ** along_channels(power, blocks)
+    weights = jnp.where(inside, along_channels(bias, blocks) + details, 0)
     return (weights * blocks).sum((2, 4)) / weights.sum((2, 4))
 
 

@@ -1,5 +1,6 @@
 """Up-sampling by interpolation, baselines of CARAFE++ (tables IV and VI)."""
 
+import jax.numpy as jnp
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
@@ -27,15 +28,17 @@ class NearestUpsample(ResamplingLayer):
       scale: Output pixels per source pixel along each side, at least 1: an int, a
         `fractions.Fraction` or a string such as "3/2" (default: 2).
       dtype: The dtype of the result (default: the input's).
+      param_dtype: Unused: there are no parameters.
     """
 
     scale: Scale = 2
     dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
 
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         return resize_nearest(features, size=upsampled_size(features, self.scale))
 
 
@@ -56,13 +59,15 @@ class BilinearUpsample(ResamplingLayer):
     Attributes:
       scale: As for `NearestUpsample` (default: 2).
       dtype: The dtype of the result (default: the input's).
+      param_dtype: Unused: there are no parameters.
     """
 
     scale: Scale = 2
     dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
 
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         return resize_bilinear(features, size=upsampled_size(features, self.scale))

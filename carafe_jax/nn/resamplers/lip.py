@@ -16,8 +16,8 @@ from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import checked_features, sum_dtype
-from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn.dtypes import Dtypes, wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -29,10 +29,6 @@ from carafe_jax.ops import Scale
 
 # Logits lie between zero and this, so that no weight is beyond e^12 times another.
 _LARGEST_LOGIT = 12.0
-
-_instance_norm = functools.partial(
-    nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False
-)
 
 
 @no_type_check
@@ -70,7 +66,7 @@ def pool_by_importance(
     stride = stride_of(scale)
     check_kernel_size(kernel_size)
     pool = functools.partial(average_pool, kernel_size=kernel_size, stride=stride)
-    sums = jnp.promote_types(sum_dtype(features), logits.dtype)
+    sums = wide_dtype(features.dtype, logits.dtype)
     weights = jnp.exp(logits.astype(sums))
     # Both means count zeros outside the map, and both divide by the whole window.
     pooled = pool(features.astype(sums) * weights) / pool(weights)
@@ -124,9 +120,9 @@ class LIPDownsample(ResamplingLayer):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         return pool_by_importance(
             features,
             _logits(self, features, like=features, side=3),
@@ -161,7 +157,7 @@ class LIPTrunk(nn.Module):
 
     @nn.compact
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w f"]:
         """Read a map.
 
@@ -175,7 +171,7 @@ class LIPTrunk(nn.Module):
         Raises:
           RefusedError: The map does not follow its rule.
         """
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
             nn.Conv,
@@ -186,9 +182,9 @@ class LIPTrunk(nn.Module):
             **dtypes,
         )
         x = conv(kernel_size=(1, 1), name="conv1")(features)
-        x = nn.relu(_instance_norm(name="norm1", **dtypes)(x))
+        x = nn.relu(_instance_norm(x, "norm1", self.param_dtype)).astype(x.dtype)
         x = conv(kernel_size=(3, 3), padding=1, name="conv2")(x)
-        return nn.relu(_instance_norm(name="norm2", **dtypes)(x))
+        return nn.relu(_instance_norm(x, "norm2", self.param_dtype)).astype(x.dtype)
 
 
 @no_type_check
@@ -214,7 +210,6 @@ class LIPHead(nn.Module):
         self,
         features: Float[Array, "n h w c"],
         trunk: Float[Array, "n h w f"],
-        *,
         train: bool = False,
     ) -> Float[Array, "n sh sw c"]:
         """Down-sample a map.
@@ -230,7 +225,7 @@ class LIPHead(nn.Module):
         Raises:
           RefusedError: A map or a field does not follow its rule.
         """
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         trunk = _checked_trunk(features, trunk)
         return pool_by_importance(
             features,
@@ -286,6 +281,20 @@ def _logits(
         name="conv",
     )
     # At 12, half a spacing of bfloat16 changes the weight by 3 %.
-    wide = Dtypes(dtype=sum_dtype(like), param_dtype=layer.param_dtype)
-    norm = _instance_norm(name="norm", **wide)
-    return _LARGEST_LOGIT * nn.sigmoid(norm(conv(source)))
+    normed = _instance_norm(conv(source), "norm", layer.param_dtype)
+    return _LARGEST_LOGIT * nn.sigmoid(normed)
+
+
+def _instance_norm(
+    features: Float[Array, "n h w c"], name: str, param_dtype: Dtype
+) -> Float[Array, "n h w c"]:
+    """Normalise each channel of each map, in float32 or wider."""
+    wide = wide_dtype(features.dtype)
+    norm = nn.InstanceNorm(
+        epsilon=1e-5,
+        use_fast_variance=False,
+        dtype=wide,
+        param_dtype=param_dtype,
+        name=name,
+    )
+    return norm(features.astype(wide))

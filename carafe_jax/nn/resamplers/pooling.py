@@ -3,11 +3,12 @@
 import fractions
 from typing import Literal
 
+import jax.numpy as jnp
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import sum_dtype
+from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool, max_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -38,16 +39,18 @@ class MaxPoolDownsample(ResamplingLayer):
       kernel_size: Side of the window; it reaches `(kernel_size - 1) // 2` pixels up
         and left of the source pixel and `kernel_size // 2` down and right (default: 3).
       dtype: The dtype of the result (default: the input's).
+      param_dtype: Unused: there are no parameters.
     """
 
     scale: Scale = fractions.Fraction(1, 2)
     kernel_size: int = 3
     dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
 
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         stride = stride_of(self.scale)
         check_kernel_size(self.kernel_size)
         return max_pool(features, kernel_size=self.kernel_size, stride=stride)
@@ -75,17 +78,19 @@ class AveragePoolDownsample(ResamplingLayer):
         pixels outside the map count as zeros (PyTorch's default), or "valid", the
         number of its pixels inside the map (default: "window").
       dtype: The dtype of the result (default: the input's).
+      param_dtype: Unused: there are no parameters.
     """
 
     scale: Scale = fractions.Fraction(1, 2)
     kernel_size: int = 3
     divisor: Literal["window", "valid"] = "window"
     dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
 
     def __call__(
-        self, features: Float[Array, "n h w c"], *, train: bool = False
+        self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw c"]:
-        features = cast(features, self.dtype)
+        features = cast(self, features)
         stride = stride_of(self.scale)
         check_kernel_size(self.kernel_size)
         if self.divisor not in ("window", "valid"):
@@ -93,7 +98,7 @@ class AveragePoolDownsample(ResamplingLayer):
                 f'`divisor` must be "window" or "valid", got {self.divisor!r}.'
             )
         average = average_pool(
-            features.astype(sum_dtype(features)),
+            features.astype(wide_dtype(features.dtype)),
             kernel_size=self.kernel_size,
             stride=stride,
             count_include_pad=self.divisor == "window",

@@ -7,6 +7,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from carafe_jax.arguments import check_below_1
+from carafe_jax.nn.dtypes import wide_dtype
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +23,8 @@ class CrossEntropy:
     def __call__(
         self, logits: Float[Array, "n k"], label: Int[Array, "n"]
     ) -> Float[Array, ""]:
-        """Return the mean over the images."""
-        labels = jax.nn.one_hot(label, logits.shape[-1])
+        """Return the mean over the images, in float32 or the wider dtype of logits."""
+        logits = logits.astype(wide_dtype(logits.dtype))
+        labels = jax.nn.one_hot(label, logits.shape[-1], dtype=logits.dtype)
         labels = optax.smooth_labels(labels, self.label_smoothing)
         return optax.softmax_cross_entropy(logits, labels).mean()

@@ -6,6 +6,7 @@ It answers each with a line of JSON. What the compilers write into DUMPS is read
 removed after each job (`--keep`: moved into a folder of the job's own).
 """
 
+import argparse
 import functools
 import json
 import os
@@ -29,7 +30,13 @@ from experiments.benchmarks.aot.targets import TARGETS, TargetName, find_tool
 
 def main() -> None:
     """Answer the jobs until there are no more."""
-    dumps, keep = Path(sys.argv[1]), "--keep" in sys.argv[2:]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("dumps", type=Path, help="folder of what the compilers write")
+    parser.add_argument("--keep", action="store_true", help="keep it for each job")
+    arguments = parser.parse_args()
+    dumps, keep = arguments.dumps, arguments.keep
     # Compilers print too: only answers go to what the parent reads.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

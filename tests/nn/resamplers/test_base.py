@@ -214,17 +214,19 @@ def test_no_output_channel_is_refused(layer):
 
 
 @pytest.mark.parametrize("layer", UPSAMPLERS)
-@pytest.mark.parametrize("scale", ["1/2", "2/3"])
-def test_upsampler_refuses_a_scale_below_one(layer, scale):
-    message = f"`scale` must be at least 1 to up-sample, got {scale}"
+@pytest.mark.parametrize(("scale", "hint"), [("1/2", r": 2\?"), ("2/3", r"\.")])
+def test_upsampler_refuses_a_scale_below_one(layer, scale, hint):
+    message = f"`scale` must be at least 1 to up-sample, got {scale}{hint}"
     with pytest.raises(ValueError, match=message):
         run(layer(scale=scale), jnp.zeros((1, 4, 6, 3)))
 
 
 @pytest.mark.parametrize("layer", DOWNSAMPLERS)
-@pytest.mark.parametrize("scale", [2, fractions.Fraction(3, 2)])
-def test_downsampler_refuses_a_scale_above_one(layer, scale):
-    message = f"`scale` must be at most 1 to down-sample, got {scale}"
+@pytest.mark.parametrize(
+    ("scale", "hint"), [(2, r": 1/2\?"), (fractions.Fraction(3, 2), r"\.")]
+)
+def test_downsampler_refuses_a_scale_above_one(layer, scale, hint):
+    message = f"`scale` must be at most 1 to down-sample, got {scale}{hint}"
     with pytest.raises(ValueError, match=message):
         run(layer(scale=scale), jnp.zeros((1, 4, 6, 3)))
 

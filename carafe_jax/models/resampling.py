@@ -1,0 +1,94 @@
+"""The resamplers of networks: made, called and checked in one way."""
+
+import functools
+from typing import Any, Literal
+
+import jax
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.makers import (
+    Maker,
+    call_layer,
+    check_maker,
+    make_layer,
+    name_of,
+    names,
+    takes,
+)
+
+Argument = Literal["downsample", "upsample"]
+
+_HINTS = {
+    "downsample": "halves a map, to ceil(H / 2) x ceil(W / 2), such as "
+    "CARAFEDownsample or functools.partial(CARAFE, scale='1/2')",
+    "upsample": "doubles a map, to 2 H x 2 W, such as CARAFEUpsample or "
+    "functools.partial(CARAFE, scale=2)",
+}
+# A resampler may leave these to itself; what else it does not take, `block` must do.
+_DTYPES = {"dtype", "param_dtype"}
+
+
+@no_type_check
+def resample(
+    argument: Argument,
+    maker: Maker,
+    x: Any,
+    train: bool,
+    *,
+    name: str,
+    features: int | None = None,
+    block: Maker | None = None,
+    **offered: Any,
+) -> Any:
+    """Halve or double a map by the resampler that is an argument of a network.
+
+    Any resampler of `carafe_jax.nn` will do, and any maker that `carafe_jax.nn.makers`
+    describes. In the place of a convolution, where the channels change, `block` puts a
+    convolution behind a resampler that cannot change them, as CARAFE++ stands there
+    (arXiv:2012.04733, section 4.3), and adds what else it does not take of `offered`.
+
+    Args:
+      argument: Name of the argument, which says whether the map is halved or doubled.
+      maker: Its value.
+      x: The map, or a tree of maps (n, h, w, c) of one size.
+      train: Passed to the resampler.
+      name: Name of the layer.
+      features: Channels that must come out. None: those that the map has, and nothing
+        stands behind the resampler.
+      block: Makes a layer of `features`, `resample`, `name` and `offered`; needed where
+        `features` is given.
+      **offered: Further keywords; `dtype` and `param_dtype` are passed on where they
+        are taken.
+
+    Raises:
+      RefusedError: `maker` makes no layer that halves or doubles the map.
+    """
+    check_maker(argument, maker)
+    given = maker
+    if features is None:
+        # Not where any keyword is taken: nobody there has to change the channels.
+        if names(maker, "features"):
+            offered["features"] = x.shape[-1]
+        layer = make_layer(argument, maker, name=name, **offered)
+    else:
+        dtypes = {key: offered.pop(key) for key in _DTYPES & offered.keys()}
+        required = {"features": features, **offered}
+        if block is not None and not all(takes(maker, key) for key in required):
+            maker = functools.partial(block, resample=maker)
+        layer = make_layer(argument, maker, name=name, required=required, **dtypes)
+    resampled = call_layer(argument, maker, layer, x, train)
+    _check_size(argument, given, x, resampled)
+    return resampled
+
+
+def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> None:
+    before, after = (jax.tree.leaves(tree)[0].shape[1:3] for tree in (x, resampled))
+    if not all(isinstance(size, int) for size in (*before, *after)):
+        return  # Symbolic sizes: what is unequal to JAX may be equal.
+    halved = tuple(-(-size // 2) for size in before)
+    doubled = tuple(2 * size for size in before)
+    if after != {"downsample": halved, "upsample": doubled}[argument]:
+        raise RefusedError(
+            f"`{argument}` must make a layer that {_HINTS[argument]}, got "
+            f"{name_of(maker)}, which makes {after} of {before} pixels."
+        )

@@ -1,0 +1,251 @@
+"""Layers that are arguments of layers and networks: how they are made and called.
+
+An argument such as `norm`, `downsample` or `upsample` is a maker: a class of layers, a
+`functools.partial` of one, or another callable that returns a layer. The one who makes
+layers of it offers keywords, and the maker gets `name`, and of the others
+
+- those that it names and that no partial has bound (so a partial has the last word),
+- all of them where it takes any keyword (`**fields`).
+
+A norm is offered `use_running_average`, `dtype`, `param_dtype` and, where a network
+chooses the initial value, `scale_init`; it is called `layer(map)`. So the norms of flax
+that know no running average, such as `nn.GroupNorm` and `nn.LayerNorm`, are norms, too.
+A resampler is offered `dtype` and `param_dtype`, and `features`, the channels that must
+come out; it is called `layer(map, train)`, or `layer(map)` if it takes no `train`.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import jax.core
+import numpy as np
+from flax import linen as nn
+
+from carafe_jax.errors import RefusedError, no_type_check
+
+# Any: what a maker makes is called with whatever the layer takes.
+Maker = Callable[..., Any]
+
+_BY_POSITION = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+)
+_EXAMPLES = {
+    "norm": "BatchNorm",
+    "weight_norm": "nn.SpectralNorm",
+    "upsample": "CARAFEUpsample",
+    "resample": "PartialCARAFE",
+    "block": "Bottleneck",
+    "stem": "Stem",
+}
+
+
+@no_type_check
+def make_layer(
+    argument: str,
+    maker: Maker,
+    *inputs: object,
+    name: str,
+    required: Mapping[str, object] | None = None,
+    **offered: object,
+) -> Any:
+    """Make a layer of an argument that makes layers.
+
+    Args:
+      argument: Name of the argument, for errors.
+      maker: Its value.
+      *inputs: Passed on by position.
+      name: Name of the layer.
+      required: Keywords that no partial can bind otherwise.
+      **offered: Keywords that are passed on where `maker` takes them.
+
+    Raises:
+      RefusedError: `maker` makes no layers, or needs what it is not given.
+    """
+    bound = bind(argument, maker, required=required, **offered)
+    _check_call(argument, maker, bound, *inputs, name=name)
+    layer = bound(*inputs, name=name)
+    if not callable(layer):
+        raise RefusedError(
+            f"`{argument}` must make layers, got {name_of(maker)}, which makes "
+            f"{layer!r}."
+        )
+    return layer
+
+
+@no_type_check
+def bind(
+    argument: str,
+    maker: Maker,
+    *,
+    required: Mapping[str, object] | None = None,
+    **offered: object,
+) -> Maker:
+    """Bind what is offered to a maker, as `make_layer` passes it on.
+
+    Args:
+      argument: Name of the argument, for errors.
+      maker: Its value.
+      required: As for `make_layer`.
+      **offered: As for `make_layer`.
+
+    Raises:
+      RefusedError: `maker` makes no layers.
+    """
+    check_maker(argument, maker)
+    bound = _bound(maker)
+    fields = {key: value for key, value in offered.items() if key not in bound}
+    fields |= required or {}
+    taken = {key: value for key, value in fields.items() if takes(maker, key)}
+    return functools.partial(maker, **taken)
+
+
+@no_type_check
+def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
+    """Make a norm that takes its statistics from the batch if `train`.
+
+    Args:
+      norm: The argument of that name.
+      train: Of the call of the layer that has the norm.
+      name: Name of the layer.
+      **fields: Passed on where `norm` takes them.
+
+    Raises:
+      RefusedError: `norm` makes no layers, or `train` is no bool.
+    """
+    running = not checked_switch("train", train)
+    return make_layer("norm", norm, use_running_average=running, name=name, **fields)
+
+
+@no_type_check
+def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -> Any:
+    """Call a layer that an argument made, with `train` if it takes that.
+
+    By position, if it may be given so: there a lifted transform can make it static.
+
+    Raises:
+      RefusedError: The layer takes more than a map and `train`.
+    """
+    call = _call_of(layer)
+    second = list(_parameters(call).values())[1:2]
+    if second and second[0].name == "train" and second[0].kind in _BY_POSITION:
+        return layer(x, train)
+    keywords = {"train": train} if takes(call, "train") else {}
+    _check_call(argument, maker, call, x, **keywords)
+    return layer(x, **keywords)
+
+
+@no_type_check
+def checked_switch(argument: str, value: Any) -> bool:
+    """Return a bool that a program depends on, or refuse what is none.
+
+    Args:
+      argument: Its name.
+      value: A bool, or an array that holds one.
+
+    Raises:
+      RefusedError: It is traced, or no bool.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise RefusedError(
+            f"`{argument}` must be a bool while a program is traced, got a traced "
+            "value. Lifted transforms make it static by its position: "
+            "nn.remat(Layer, static_argnums=(2,))(...)(features, True)."
+        )
+    if np.shape(value) or np.asarray(value).dtype != np.bool_:
+        raise RefusedError(f"`{argument}` must be a bool, got {value!r}.")
+    return bool(value)
+
+
+@no_type_check
+def check_maker(argument: str, maker: Any) -> None:
+    """Refuse what makes no layers, in words that show the right form.
+
+    Args:
+      argument: Name of the argument.
+      maker: Its value.
+
+    Raises:
+      RefusedError: It is a layer, or cannot be called.
+    """
+    example = _EXAMPLES.get(argument, "CARAFEDownsample")
+    rule = (
+        f"`{argument}` must be a class of layers, or a functools.partial of one, with "
+        "which a layer is made at each place"
+    )
+    inner = _inner(maker)
+    if isinstance(inner, nn.Module):
+        kind = type(inner).__name__
+        raise RefusedError(
+            f"{rule}, got a layer: pass {kind} or functools.partial({kind}, ...), "
+            f"not {kind}(...)."
+        )
+    if not _has_signature(maker):
+        raise RefusedError(
+            f"{rule}, got {inner!r}: pass {example} or "
+            f"functools.partial({example}, ...)."
+        )
+
+
+@no_type_check
+def takes(maker: Maker, keyword: str) -> bool:
+    """Return whether a callable takes a keyword, by its name or as any other."""
+    return names(maker, keyword) or any(
+        parameter.kind is parameter.VAR_KEYWORD
+        for parameter in _parameters(maker).values()
+    )
+
+
+@no_type_check
+def names(maker: Maker, keyword: str) -> bool:
+    """Return whether a callable has a keyword of that name."""
+    parameter = _parameters(maker).get(keyword)
+    return parameter is not None and parameter.kind in (
+        parameter.POSITIONAL_OR_KEYWORD,
+        parameter.KEYWORD_ONLY,
+    )
+
+
+@no_type_check
+def name_of(maker: Maker) -> str:
+    """Return the name of the class or function that makes layers."""
+    inner = _inner(maker)
+    return getattr(inner, "__name__", type(inner).__name__)
+
+
+def _inner(maker: Any) -> Any:
+    return maker.func if isinstance(maker, functools.partial) else maker
+
+
+def _call_of(layer: Any) -> Maker:
+    return cast(Maker, layer.__call__) if isinstance(layer, nn.Module) else layer
+
+
+def _bound(maker: Any) -> Mapping[str, object]:
+    return maker.keywords if isinstance(maker, functools.partial) else {}
+
+
+def _has_signature(maker: Any) -> bool:
+    try:
+        return callable(maker) and bool(inspect.signature(maker))
+    except (TypeError, ValueError):  # Of builtins.
+        return False
+
+
+def _parameters(function: Maker) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(function).parameters
+
+
+def _check_call(
+    argument: str, maker: Maker, function: Maker, *inputs: object, **keywords: object
+) -> None:
+    try:
+        inspect.signature(function).bind(*inputs, **keywords)
+    except TypeError as error:
+        given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map alone"
+        raise RefusedError(
+            f"`{argument}` must make layers that are made, and called, with what is "
+            f"given at its place, {given}, got {name_of(maker)}: {error}."
+        ) from error

@@ -1,0 +1,172 @@
+"""Every public layer, block and network, each at a size that is quick to trace."""
+
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+
+from carafe_jax import models, nn
+from carafe_jax.models import backbones
+from carafe_jax.models.backbones.resnet import Layers
+from carafe_jax.nn import BatchNorm
+
+PACKAGES = (nn, models, backbones)
+
+_WITH_NORM = {"features": 4, "norm": BatchNorm}
+_CARAFE = {"compressed_channels": 4, "norm": BatchNorm}
+_RESNET = {"stage_sizes": (1, 1, 1, 1), "width": 2}
+_GLOBAL_LOCAL = {"width": 2, "middle_dilations": (2,), "norm": BatchNorm}
+_LAYERS = Layers(
+    conv=functools.partial(linen.Conv, use_bias=False),
+    norm=BatchNorm,
+    last_norm=BatchNorm,
+    downsample=functools.partial(nn.CARAFEDownsample, **_CARAFE),
+)
+_STEM = {"features": 4, "layers": _LAYERS, "pool": nn.MaxPoolDownsample}
+_BLOCK = {"features": 4, "stride": 2, "layers": _LAYERS}
+
+# The fields that make each one small, with a norm wherever there may be one.
+FIELDS: dict[str, dict[str, Any]] = {
+    "AveragePoolDownsample": {},
+    "BatchNorm": {},
+    "BilinearConvUpsample": {},
+    "BilinearUpsample": {},
+    "CARAFE": _CARAFE,
+    "CARAFEDownsample": _CARAFE,
+    "CARAFEUpsample": _CARAFE,
+    "DPPDownsample": {},
+    "DeconvUpsample": {},
+    "LIPDownsample": {},
+    "LIPHead": {},
+    "LIPTrunk": {"features": 4},
+    "MaxPoolDownsample": {},
+    "NearestConvUpsample": {},
+    "NearestUpsample": {},
+    "PartialCARAFE": {"reassembly": functools.partial(nn.CARAFEDownsample, **_CARAFE)},
+    "PartialConv": {"features": 4},
+    "PartialConvBlock": _WITH_NORM,
+    "PartialNearestUpsample": {},
+    "PartialResampleConv": _WITH_NORM,
+    "PixelShuffleUpsample": {},
+    "StridedConvDownsample": {},
+    "CARAFEConv": _WITH_NORM,
+    "Classifier": {"backbone": models.ResNet18(**_RESNET), "classes": 3},
+    "ConvBlock": _WITH_NORM | {"weight_norm": linen.SpectralNorm},
+    "DeconvBlock": _WITH_NORM,
+    "GlobalLocal": _GLOBAL_LOCAL,
+    "GlobalLocalCARAFE": _GLOBAL_LOCAL,
+    "LIPBlock": _BLOCK,
+    "LIPBottleneck": {"features": 2, "trunk_features": 4},
+    "PartialGlobalLocal": _GLOBAL_LOCAL,
+    "PartialGlobalLocalCARAFE": _GLOBAL_LOCAL,
+    "PatchGAN": {"features": (2, 2), "strides": (2, 1)},
+    "ResNet": _RESNET | {"block": backbones.Bottleneck},
+    "ResNet18": _RESNET | {"downsample": nn.CARAFEDownsample},
+    "ResNet34": _RESNET | {"stem": backbones.DeepStem},
+    "ResNet50": _RESNET | {"block": models.LIPBlock, "downsample": nn.LIPDownsample},
+    "ResNet101": _RESNET | {"rematerialize": "blocks"},
+    "ResNet152": _RESNET | {"norm": functools.partial(BatchNorm, groups=2)},
+    "ResampleConv": _WITH_NORM,
+    "SNPatchGAN": {"features": (2, 2), "strides": (2, 2)},
+    "UNet": {
+        "stage_features": (2, 3),
+        "downsample": functools.partial(nn.CARAFEDownsample, **_CARAFE),
+        "upsample": functools.partial(nn.CARAFEUpsample, **_CARAFE),
+    },
+    "BasicBlock": _BLOCK,
+    "Bottleneck": _BLOCK,
+    "DeepStem": _STEM,
+    "Stem": _STEM,
+}
+# Their dtype is that of the layers which they are given.
+BLOCKS_OF_RESNET = ("BasicBlock", "Bottleneck", "LIPBlock", "DeepStem", "Stem")
+NETWORKS = {
+    name
+    for name in FIELDS
+    if name.endswith(("Net", "GAN", "CARAFE", "Local", "Classifier"))
+    or name.startswith("ResNet")
+} - {"CARAFE", "PartialCARAFE"}
+
+
+def classes() -> list[str]:
+    """Return the names of classes, and of the partial whose layers differ most."""
+    layers = public_layers()
+    return [
+        name
+        for name in FIELDS
+        if isinstance(layers[name], type) or name == "PartialGlobalLocalCARAFE"
+    ]
+
+
+def public_layers() -> dict[str, Any]:
+    """Return what the packages export and makes layers, by its name."""
+    exported = {
+        name: getattr(package, name) for package in PACKAGES for name in package.__all__
+    }
+    return {name: value for name, value in exported.items() if _makes_layers(value)}
+
+
+def _makes_layers(value: object) -> bool:
+    value = value.func if isinstance(value, functools.partial) else value
+    return isinstance(value, type) and issubclass(value, linen.Module)
+
+
+def made(name: str, lifted=lambda layer: layer, **fields: Any) -> linen.Module:
+    """Make a layer small; `lifted` transforms its class."""
+    maker = public_layers()[name]
+    if isinstance(maker, functools.partial):
+        return lifted(maker.func)(**maker.keywords | FIELDS[name] | fields)
+    return lifted(maker)(**FIELDS[name] | fields)
+
+
+def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:
+    """Draw what the layer is called with, but for `train`."""
+    rng = np.random.default_rng(0)
+    features = jnp.asarray(rng.normal(size=(2, 12, 11, 4)), dtype)
+    hole = np.ones((2, 12, 11, 1))
+    hole[:, 2:5, 1:4] = 0
+    valid = jnp.asarray(hole, dtype)
+    if name == "LIPHead":
+        return (features, features[..., :3])
+    if name.startswith("Partial") and name not in NETWORKS:
+        return (nn.Masked(features, valid),)
+    if name == "UNet" or "GlobalLocal" in name:
+        return (features[..., :3], 1 - valid)
+    return (features,)
+
+
+def switch_of(name: str, *, train: bool) -> bool:
+    """Return the last argument of a call: `train`, of all layers but one."""
+    return not train if name == "BatchNorm" else train
+
+
+def variables_of(layer: linen.Module, name: str, dtype: Any = jnp.float32) -> Any:
+    """Draw variables with NumPy: compiling initializers takes longer than a test."""
+    init = functools.partial(layer.init, jax.random.key(0), *inputs_of(name, dtype))
+    shapes = jax.eval_shape(lambda: init(switch_of(name, train=False)))
+    rng = np.random.default_rng(1)
+    return jax.tree.map(
+        # Positive, as variances are.
+        lambda leaf: jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), leaf.dtype),
+        shapes,
+    )
+
+
+def primitives(jaxpr: Any) -> Counter[str]:
+    """Count the primitives of a program, those of its inner programs too."""
+    return Counter(_walk(jaxpr))
+
+
+def _walk(jaxpr: Any) -> Iterator[str]:
+    for equation in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        yield equation.primitive.name
+        for inner in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda leaf: hasattr(leaf, "eqns")
+        ):
+            if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
+                yield from _walk(inner)

@@ -13,8 +13,8 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 from carafe_pallas import normalizers, support, tuning
-from carafe_pallas.call import Call, Launch, Normalizer, Size
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.geometry import Geometry, Size
 from jaxtyping import Array
 
 from carafe_jax.ops import _platforms, _sharding, _xla

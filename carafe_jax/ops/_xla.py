@@ -20,15 +20,18 @@ from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas.geometry import Axis, Geometry
+from carafe_pallas.geometry import Axis, Geometry, Size
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.ops._blocks import (
+    is_known,
     output_rows,
     over_blocks,
+    pad,
     row_bytes,
     source_rows,
+    zeros,
 )
 
 _FUSED_TERMS = 25  # Of a loop over readers; XLA makes a far slower one of a hundred.
@@ -65,7 +68,7 @@ def reassemble(
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = features.shape
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
             features, first, anchors, rows=rows, columns=columns, across=columns.anchors
         )
@@ -89,6 +92,7 @@ def reassemble(
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
         dtype=dtype,
+        varying=_varying(features, kernels),
     )
 
 
@@ -105,7 +109,7 @@ def grad_features(
     n, _, _, c = cotangent.shape
     low, high = rows.reader_shifts
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         read = functools.partial(
             output_rows, rows=rows, columns=columns, halo=(-low, high)
         )
@@ -127,6 +131,7 @@ def grad_features(
         rows_per_anchor=rows.down,
         shape=(n, rows.size, columns.size, c),
         dtype=dtype,
+        varying=_varying(kernels, cotangent),
     )
 
 
@@ -140,10 +145,11 @@ def grad_kernels(
 ) -> Float[Array, "n oh ow g taps"]:
     """Multiply each output pixel with every pixel of its window, over the channels."""
     rows, columns, groups = geometry.rows, geometry.columns, geometry.groups
-    strip = min(_STRIP, columns.anchors)
-    strips = -(-columns.anchors // strip)
+    known = is_known(columns.anchors)
+    strip = min(_STRIP, columns.anchors) if known else _STRIP
+    strips = (columns.anchors - 1) // strip + 1
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
             features, first, anchors, rows=rows, columns=columns, across=strips * strip
         )
@@ -176,6 +182,7 @@ def grad_kernels(
             geometry.kernel_size**2,
         ),
         dtype=dtype,
+        varying=_varying(features, cotangent),
     )
 
 
@@ -220,7 +227,8 @@ def _sum_readers(
 
     n, *_, groups, c = cotangent.shape
     dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
-    nothing = jnp.zeros((n, down, across, groups, c), dtype)
+    varying = _varying(weights, cotangent)
+    nothing = zeros((n, down, across, groups, c), dtype, varying=varying)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]
@@ -234,6 +242,12 @@ def _sum_readers(
         return cast(Array, lax.switch(index, adders, total, weights, cotangent))
 
     return cast(Array, lax.fori_loop(0, len(adders), add_run, nothing))
+
+
+def _varying(*operands: jax.Array) -> frozenset[str]:
+    """Axes of a surrounding `shard_map` over which any of the operands varies."""
+    each = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    return frozenset().union(*each)
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:
@@ -255,13 +269,13 @@ def _join_rows(
     return x.astype(dtype).reshape(n, a * p, b * q, *inner)[:, :, : columns.output_size]
 
 
-def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Array:
-    """Cut `count` overlapping pieces out of an axis: (count, size) in its place."""
+def _cut(x: jax.Array, axis: int, *, count: Size, step: int, size: int) -> jax.Array:
+    """Cut `count` pieces out of an axis, a step apart: (count, size) in its place."""
     # Slices of whole steps, laid side by side: as many as overlap, whatever the count.
     overlap = -(-size // step)
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
-    x = jnp.pad(x, pad)
+    widths: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
+    widths[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
+    x = pad(x, widths)
     shape = (*x.shape[:axis], count, step, *x.shape[axis + 1 :])
     pieces = [
         lax.slice_in_dim(x, i * step, (i + count) * step, axis=axis).reshape(shape)
@@ -272,10 +286,10 @@ def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Ar
 
 
 def _cut_strips(
-    x: Float[Array, "n a p b q c"], strip: int, strips: int
+    x: Float[Array, "n a p b q c"], strip: int, strips: Size
 ) -> Float[Array, "n a p s i q c"]:
     n, a, p, b, q, c = x.shape
-    x = jnp.pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
+    x = pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
     return x.reshape(n, a, p, strips, strip, q, c)
 
 

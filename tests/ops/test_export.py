@@ -51,6 +51,6 @@ def test_accelerators_run_plain_jax_for_a_batch_of_any_size(platform):
 
 def test_kernel_asked_for_by_name_refuses_a_batch_of_any_size():
     with pytest.raises(
-        NotImplementedError, match="the batch must be of a known size, got n"
+        NotImplementedError, match="batch and maps must be of known sizes, got n maps of 6 x 6"
     ):
         exported(2, "tpu", implementation="mosaic_tpu")

@@ -59,6 +59,7 @@ def _exactly(scale: object) -> Fraction | None:
     return scale if isinstance(scale, Fraction) else Fraction(int(scale))
 
 
+@no_type_check
 def check_direction(scale: Scale, *, layer: str, up: bool) -> None:
     """Refuse the scale of a layer that resamples one way; name the one that is meant.
 

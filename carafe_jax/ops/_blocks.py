@@ -36,7 +36,7 @@ def over_blocks(
     if size == anchors:
         return block(0, anchors)[:, : shape[1]]
 
-    def write(index: jax.Array, out: jax.Array) -> jax.Array:
+    def write(index: jax.Array | int, out: jax.Array) -> jax.Array:
         # The last block overlaps the one before it instead of being smaller.
         first = jnp.minimum(index * size, anchors - size)
         rows = block(first, size)
@@ -63,6 +63,12 @@ def zeros(
     return cast(Array, lax.pcast(out, tuple(varying), to="varying"))
 
 
+def dtype_of_sums(*dtypes: DTypeLike) -> DTypeLike:
+    """Return float32, or the widest of the dtypes where that is wider."""
+    # `jnp.promote_types` refuses to mix dtypes where JAX's setting is strict.
+    return max((jnp.dtype(x) for x in (jnp.float32, *dtypes)), key=lambda x: x.itemsize)
+
+
 def row_bytes(x: Float[Array, "n h w ..."]) -> Size:
     """Bytes of one row of the whole batch in float32."""
     # An exported program may be for a batch of any size: blocks are those of one image.
@@ -84,10 +90,11 @@ def source_rows(
     rows: Axis,
     columns: Axis,
     across: Size,
+    dtype: DTypeLike,
 ) -> Float[Array, "n y x c"]:
-    """Read the pixels under the windows of `anchors` x `across` anchors."""
+    """Read the pixels under the windows of `anchors` x `across` anchors as `dtype`."""
     top = first * rows.down - rows.radius
-    block = _rows(x, top, rows.span(anchors))
+    block = _rows(x, top, rows.span(anchors), dtype)
     right = columns.span(across) - columns.radius - columns.size
     return pad(block, ((0, 0), (0, 0), (columns.radius, right), (0, 0)))
 
@@ -99,23 +106,25 @@ def output_rows(
     *,
     rows: Axis,
     columns: Axis,
+    dtype: DTypeLike,
     halo: tuple[int, int] = (0, 0),
 ) -> Float[Array, "n a p b q ..."]:
-    """Read output pixels as (anchor, phase) rows and columns.
+    """Read output pixels as `dtype`, as (anchor, phase) rows and columns.
 
     `halo` counts the anchors to add on the left and on the right.
     """
     left, right = (columns.up * count for count in halo)
     missing = columns.anchors * columns.up - columns.output_size
-    block = _rows(x, first * rows.up, anchors * rows.up)
+    block = _rows(x, first * rows.up, anchors * rows.up, dtype)
     block = pad(block, ((0, 0), (0, 0), (left, missing + right), *_none(x.ndim - 3)))
     shape = (x.shape[0], anchors, rows.up, columns.anchors + sum(halo), columns.up)
     return block.reshape(*shape, *x.shape[3:])
 
 
-def _rows(x: jax.Array, first: jax.Array | int, size: Size) -> jax.Array:
-    """Rows [first, first + size) in the dtype of the sums."""
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
+def _rows(
+    x: jax.Array, first: jax.Array | int, size: Size, dtype: DTypeLike
+) -> jax.Array:
+    """Return rows [first, first + size) as `dtype`."""
     rest, height = _none(x.ndim - 2), x.shape[1]
     if isinstance(first, int):
         return pad(x.astype(dtype), ((0, 0), (-first, first + size - height), *rest))

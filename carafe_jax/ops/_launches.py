@@ -18,6 +18,7 @@ from carafe_pallas.geometry import Geometry, Size
 from jaxtyping import Array
 
 from carafe_jax.ops import _platforms, _sharding, _xla
+from carafe_jax.ops._blocks import dtype_of_sums
 from carafe_jax.ops._layout import to_anchors, to_pixels
 from carafe_jax.ops._sharding import FEATURES, OUTPUT
 
@@ -98,7 +99,7 @@ def grad_kernels(
         run = functools.partial(_xla.grad_kernels, geometry=share.geometry)
         if not logits:
             return run(features, cotangent, dtype=dtype)
-        gradient = run(features, cotangent, dtype=_wide(dtype))
+        gradient = run(features, cotangent, dtype=dtype_of_sums(dtype))
         return pull_back(share, gradient, *logits).astype(dtype)
 
     def kernel(
@@ -140,7 +141,7 @@ def _run(
     def on_share(*shares: Array, geometry: Geometry, partial: bool) -> Array:
         share = dataclasses.replace(spec, geometry=geometry)
         # What is still to be summed is not rounded before.
-        own = _wide(dtype) if partial else dtype
+        own = dtype_of_sums(dtype) if partial else dtype
         width = [
             x.shape[3]
             for x, (_, layout) in zip(shares, operands, strict=True)
@@ -229,11 +230,7 @@ def _taps_last(spec: Spec, x: Array) -> Array:
     geometry = spec.geometry
     pixels = geometry.rows.up * geometry.columns.up * geometry.groups
     shape = (*x.shape[:3], pixels, geometry.kernel_size**2)
-    return x.reshape(shape).astype(_wide(x.dtype))
-
-
-def _wide(dtype: Any) -> Any:
-    return jnp.promote_types(dtype, jnp.float32)
+    return x.reshape(shape).astype(dtype_of_sums(x.dtype))
 
 
 def _device_kind(arrays: list[Array]) -> str | None:

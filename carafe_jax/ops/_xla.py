@@ -25,6 +25,7 @@ from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.ops._blocks import (
+    dtype_of_sums,
     is_known,
     output_rows,
     over_blocks,
@@ -67,13 +68,22 @@ def reassemble(
     """Sum each window of the features, weighted by its kernel."""
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = features.shape
+    sums = dtype_of_sums(features.dtype, kernels.dtype)
 
     def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
-            features, first, anchors, rows=rows, columns=columns, across=columns.anchors
+            features,
+            first,
+            anchors,
+            rows=rows,
+            columns=columns,
+            across=columns.anchors,
+            dtype=sums,
         )
         patch = _split_channels(patch, geometry.groups)
-        weights = output_rows(kernels, first, anchors, rows=rows, columns=columns)
+        weights = output_rows(
+            kernels, first, anchors, rows=rows, columns=columns, dtype=sums
+        )
         runs = [
             [
                 _sum_windows(patch[:, y:, x:], weights[:, :, p, :, q], rows, columns)
@@ -108,10 +118,11 @@ def grad_features(
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = cotangent.shape
     low, high = rows.reader_shifts
+    sums = dtype_of_sums(kernels.dtype, cotangent.dtype)
 
     def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         read = functools.partial(
-            output_rows, rows=rows, columns=columns, halo=(-low, high)
+            output_rows, rows=rows, columns=columns, dtype=sums, halo=(-low, high)
         )
         span = anchors + high - low
         weights = read(kernels, first + low, span)
@@ -148,15 +159,24 @@ def grad_kernels(
     known = is_known(columns.anchors)
     strip = min(_STRIP, columns.anchors) if known else _STRIP
     strips = (columns.anchors - 1) // strip + 1
+    sums = dtype_of_sums(features.dtype, cotangent.dtype)
 
     def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
-            features, first, anchors, rows=rows, columns=columns, across=strips * strip
+            features,
+            first,
+            anchors,
+            rows=rows,
+            columns=columns,
+            across=strips * strip,
+            dtype=sums,
         )
         patch = _cut(patch, 1, count=anchors, step=rows.down, size=rows.reach)
         step = strip * columns.down
         patch = _cut(patch, 3, count=strips, step=step, size=columns.span(strip))
-        g = output_rows(cotangent, first, anchors, rows=rows, columns=columns)
+        g = output_rows(
+            cotangent, first, anchors, rows=rows, columns=columns, dtype=sums
+        )
         g = _cut_strips(g, strip, strips)
         products = jnp.einsum(
             "napsiqgc,naysxgc->napsiqgyx",
@@ -226,9 +246,8 @@ def _sum_readers(
         return total + _sum(term(pair, *operands) for pair in pairs)
 
     n, *_, groups, c = cotangent.shape
-    dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
     varying = _varying(weights, cotangent)
-    nothing = zeros((n, down, across, groups, c), dtype, varying=varying)
+    nothing = zeros((n, down, across, groups, c), weights.dtype, varying=varying)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]
@@ -237,7 +256,7 @@ def _sum_readers(
     if len(adders) == 1:
         return adders[0](nothing, weights, cotangent)
 
-    def add_run(index: jax.Array, total: jax.Array) -> jax.Array:
+    def add_run(index: jax.Array | int, total: jax.Array) -> jax.Array:
         # XLA would fuse the runs into one again if they were not branches.
         return cast(Array, lax.switch(index, adders, total, weights, cotangent))
 

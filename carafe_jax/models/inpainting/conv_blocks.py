@@ -8,6 +8,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.nn.carafe import CARAFEDownsample
 from carafe_jax.nn.dtypes import Dtypes
+from carafe_jax.ops import Implementation
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -135,6 +136,7 @@ class CARAFEConv(nn.Module):
       kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
+      implementation: Passed to the CARAFE++ layer where it is given (default: None).
     """
 
     features: int
@@ -145,6 +147,7 @@ class CARAFEConv(nn.Module):
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    implementation: Implementation | None = None
 
     @nn.compact
     def __call__(
@@ -153,7 +156,9 @@ class CARAFEConv(nn.Module):
         """Reassemble a map, convolve, normalise and activate it."""
         dtype = self.dtype or features.dtype
         dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
-        features = self.reassembly(name="carafe", **dtypes)(features, train=train)
+        given = {"implementation": self.implementation} if self.implementation else {}
+        layer = self.reassembly(name="carafe", **dtypes, **given)
+        features = layer(features, train=train)
         pad = self.kernel_size // 2
         features = nn.Conv(
             self.features,

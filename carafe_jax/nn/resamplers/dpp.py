@@ -102,7 +102,7 @@ def _pool(
 
 def _after(size: int, stride: int) -> int:
     """Count the rows, or columns, of the last block that lie beyond the map."""
-    return -size % stride
+    return ((size - 1) // stride + 1) * stride - size
 
 
 def _blocks(
@@ -112,7 +112,7 @@ def _blocks(
     n, height, width, channels = features.shape
     after = (_after(height, stride), _after(width, stride))
     padded = jnp.pad(features, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))
-    rows, columns = padded.shape[1] // stride, padded.shape[2] // stride
+    rows, columns = ((size - 1) // stride + 1 for size in (height, width))
     return padded.reshape(n, rows, stride, columns, stride, channels)
 
 

@@ -132,9 +132,7 @@ def test_vmap_without_compilation_is_a_loop(implementation):
 
 @pytest.mark.parametrize("implementation", ["xla", None])
 def test_a_layer_runs_without_compilation(implementation):
-    layer = CARAFE(
-        kernel_size=3, compressed_channels=4, implementation=implementation
-    )
+    layer = CARAFE(kernel_size=3, compressed_channels=4, implementation=implementation)
     features = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
     variables = layer.init(jax.random.key(0), features)
     with jax.disable_jit():

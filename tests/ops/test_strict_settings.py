@@ -75,9 +75,7 @@ def test_reassembly_of_logits_promotes_nothing_and_makes_no_nan(dtypes, normaliz
     logits = logits.at[:, 0].set(-3e4)  # Every sigmoid underflows.
 
     def run(features, logits):
-        return reassemble_logits(
-            features, logits, kernel_size=3, normalizer=normalizer
-        )
+        return reassemble_logits(features, logits, kernel_size=3, normalizer=normalizer)
 
     assert_dtypes(second_order(run, features, logits), dtypes)
 

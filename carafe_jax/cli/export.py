@@ -7,7 +7,7 @@ Example: carafe-jax export --model runs/classification -o model.jax
 import dataclasses
 import json
 import pathlib
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from rich.console import Console
@@ -37,6 +37,9 @@ class Export:
     None: the kernels there cannot be written to a file."""
     overwrite: bool = False
     """Overwrite files that exist; without it, they are refused."""
+    size: Literal["any"] | None = None
+    """Height and width of the images: any, which runs plain JAX; None: the size of the
+    run's test images."""
 
 
 def run_verb(args: list[str]) -> NoReturn:
@@ -52,13 +55,17 @@ def main(config: Export, console: Console) -> int:
     trained = load(config.model, which=config.which)
     with console.status("exporting"):
         program = export(
-            trained, platform=config.platform, batch_size=config.batch_size
+            trained,
+            platform=config.platform,
+            batch_size=config.batch_size,
+            size=config.size,
         )
     config.output.parent.mkdir(parents=True, exist_ok=True)
     config.output.write_bytes(program)
     names.write_text(json.dumps(trained.classes) + "\n")
     side = trained.data.image_size
-    shape = f"({config.batch_size or 'n'}, {side}, {side}, 3)"
+    sides = "h, w" if config.size == "any" else f"{side}, {side}"
+    shape = f"({config.batch_size or 'n'}, {sides}, 3)"
     console.print(
         f"{config.output}: {len(program) / 2**20:.1f} MiB, classes: {names}",
         markup=False,

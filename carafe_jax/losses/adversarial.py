@@ -10,7 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn.dtypes import wide_dtype
+from carafe_jax.ops import wide_dtype
 
 Kind = Literal["vanilla", "least_squares", "wasserstein", "hinge"]
 

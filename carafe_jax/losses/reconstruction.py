@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn.dtypes import wide_dtype
+from carafe_jax.ops import wide_dtype
 
 
 @no_type_check

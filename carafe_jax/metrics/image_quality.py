@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn.dtypes import wide_dtype
+from carafe_jax.ops import wide_dtype
 
 # The window of Wang et al. 2004 is 11 pixels wide.
 _SSIM_RADIUS = 5

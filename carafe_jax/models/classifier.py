@@ -26,8 +26,9 @@ from carafe_jax.nn import (
     LIPDownsample,
     MaxPoolDownsample,
 )
-from carafe_jax.nn.dtypes import checked_dtype, wide_dtype
+from carafe_jax.nn.dtypes import checked_dtype
 from carafe_jax.nn.makers import call_layer
+from carafe_jax.ops import wide_dtype
 
 
 # It refuses wrong fields itself, in words; the backbone refuses images.

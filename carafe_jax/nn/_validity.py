@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from carafe_pallas.geometry import Axis, Geometry
+from carafe_pallas.geometry import Axis, Geometry, Size
 from jaxtyping import Array, Bool, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -11,11 +11,15 @@ from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops import Scale, parse_scale
 
-# The logit of a tap that does not count: beside one that is higher by 750, its power is
-# exactly zero, in float64 too. It is finite, so that a window of holes has weights, and
-# float16 holds it. A much lower one would break kernels that take powers of two: the
-# rounding of an exponent, 1e-7 of the logit, must be small.
+# The logit of a tap that does not count: beside one that is higher by 750, its
+# exponential is exactly zero, in float64 too. It is finite, so that a window of holes
+# has weights, and float16 holds it. A much lower one would break launches that take
+# powers of two: the rounding of an exponent, 1e-7 of the logit, must be small.
 _LOW = -3e4
+# A window whose highest valid logit is lower than this is raised until that is
+# _RAISED. The difference of two logits that are so low is exact in every dtype where
+# it is small enough to matter, and log_sigmoid(x) is still x at _RAISED.
+_DEEP, _RAISED = -8192, -64
 
 
 @no_type_check
@@ -70,12 +74,21 @@ def mask_logits(
     scale: Scale,
     kernel_size: int,
 ) -> Float[Array, "n ah aw channels"]:
-    """Make the logits of taps in holes, or outside the map, too low to count."""
+    """Make the logits of taps in holes, or outside the map, too low to count.
+
+    Those of valid taps keep their differences, so the kernels that a softmax makes of
+    them, or of their log-sigmoids, are those over the valid taps alone.
+    """
     taps = _valid_taps(valid[..., 0] > 0, _geometry(valid, scale, kernel_size))
     pixels, weights = taps.shape[3], taps.shape[5]
     groups = logits.shape[3] // (pixels * weights)
     by_tap = logits.reshape(*logits.shape[:3], pixels, groups, weights)
     low = jnp.asarray(_LOW, logits.dtype)
+    lowest = jnp.full_like(by_tap, jnp.finfo(logits.dtype).min)
+    highest = jnp.max(jnp.where(taps, by_tap, lowest), axis=-1, keepdims=True)
+    # Kernels do not change by it, and so no gradient passes through it.
+    highest = jax.lax.stop_gradient(highest)
+    by_tap = jnp.where(highest < _DEEP, by_tap - highest + _RAISED, by_tap)
     return jnp.where(taps, by_tap, low).reshape(logits.shape)
 
 
@@ -90,7 +103,8 @@ def valid_windows(
     valid = jax.lax.reduce_window(
         valid, -np.inf, jax.lax.max, windows, (1, 1, 1, 1), padding
     )
-    return valid[:, _sources(geometry.rows)][:, :, _sources(geometry.columns)]
+    valid = _at_sources(valid, geometry.rows, dim=1)
+    return _at_sources(valid, geometry.columns, dim=2)
 
 
 def _geometry(valid: Array, scale: Scale, kernel_size: int) -> Geometry:
@@ -113,10 +127,8 @@ def _valid_taps(
 
 def _unfold(valid: Array, axis: Axis, *, dim: int) -> Array:
     """Split an axis of pixels into anchors, phases and taps."""
-    padding = [(0, 0)] * valid.ndim
     after = axis.span(axis.anchors) - axis.size - axis.radius
-    padding[dim] = (axis.radius, max(0, after))
-    padded = jnp.pad(valid, padding)
+    padded = _pad(valid, dim, axis.radius, after)
     length = (axis.anchors - 1) * axis.down + 1
     # Slices, and no gather: TPUs are slow at those.
     taps = [
@@ -131,5 +143,22 @@ def _unfold(valid: Array, axis: Axis, *, dim: int) -> Array:
     )
 
 
-def _sources(axis: Axis) -> list[int]:
-    return [index * axis.down // axis.up for index in range(axis.output_size)]
+def _at_sources(valid: Array, axis: Axis, *, dim: int) -> Array:
+    """Spread the source pixels of an axis over their output pixels."""
+    before, after = valid.shape[:dim], valid.shape[dim + 1 :]
+    whole = _pad(valid, dim, 0, axis.anchors * axis.down - axis.size)
+    anchors = whole.reshape(*before, axis.anchors, axis.down, *after)
+    phases = [
+        jax.lax.index_in_dim(anchors, offset, axis=dim + 1, keepdims=False)
+        for offset in axis.offsets
+    ]
+    spread = jnp.stack(phases, axis=dim + 1)
+    spread = spread.reshape(*before, axis.anchors * axis.up, *after)
+    return jax.lax.slice_in_dim(spread, 0, axis.output_size, axis=dim)
+
+
+def _pad(valid: Array, dim: int, before: Size, after: Size) -> Array:
+    """Pad an axis with holes; less than none crops it."""
+    widths: list[tuple[Size, Size, int]] = [(0, 0, 0)] * valid.ndim
+    widths[dim] = (before, after, 0)
+    return jax.lax.pad(valid, jnp.zeros((), valid.dtype), widths)

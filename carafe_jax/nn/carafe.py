@@ -18,6 +18,7 @@ from carafe_jax.ops import (
     Implementation,
     Normalizer,
     Scale,
+    check_direction,
     kernels_of_logits,
     parse_scale,
     reassemble_logits,
@@ -222,10 +223,7 @@ class CARAFEUpsample(CARAFE):
 
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
-        if parse_scale(self.scale) < 1:
-            raise RefusedError(
-                f"`scale` of CARAFEUpsample must be at least 1, got {self.scale!r}."
-            )
+        check_direction(self.scale, layer="CARAFEUpsample", up=True)
         super().__post_init__()
 
 
@@ -243,10 +241,7 @@ class CARAFEDownsample(CARAFE):
 
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
-        if parse_scale(self.scale) > 1:
-            raise RefusedError(
-                f"`scale` of CARAFEDownsample must be at most 1, got {self.scale!r}."
-            )
+        check_direction(self.scale, layer="CARAFEDownsample", up=False)
         super().__post_init__()
 
 

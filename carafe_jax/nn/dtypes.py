@@ -1,10 +1,8 @@
 """The dtypes that layers hand on to the layers inside them."""
 
-import functools
 from typing import Protocol, TypedDict
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, DTypeLike
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -60,15 +58,6 @@ def checked_dtype(
             f'"bfloat16", got {dtype!r}.'
         )
     return dtype
-
-
-def wide_dtype(*dtypes: DTypeLike) -> np.dtype:
-    """Return the dtype of sums: float32, or that of `dtypes` which is wider.
-
-    JAX's `promote_types` refuses this, too, under `jax_numpy_dtype_promotion="strict"`.
-    """
-    floating = (jnp.dtype(dtype) for dtype in dtypes if _is_floating(dtype))
-    return functools.reduce(np.promote_types, floating, np.dtype(np.float32))
 
 
 def _is_floating(dtype: DTypeLike) -> bool:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
-from carafe_jax.nn.dtypes import wide_dtype
+from carafe_jax.ops import wide_dtype
 
 
 @no_type_check
@@ -68,7 +68,7 @@ def resize_bilinear(
 
 @no_type_check
 def _checked_size(size: Sequence[int]) -> tuple[int, int]:
-    if len(size) != 2 or min(size) < 1:
+    if len(size) != 2 or any(length < 1 for length in size):
         raise RefusedError(f"`size` must be two numbers of at least 1, got {size}.")
     height, width = size
     return height, width
@@ -80,6 +80,9 @@ def _repeat_or_gather(
     size = features.shape[axis]
     if length % size == 0:
         return jnp.repeat(features, length // size, axis=axis)
-    # NumPy's 64-bit product: `length * size` may pass 2^31 where JAX has only int32.
-    sources = np.arange(length, dtype=np.int64) * size // length
+    if isinstance(length, int):
+        # NumPy's product is of 64 bits: it may pass 2^31 where JAX has only int32.
+        sources = np.arange(length, dtype=np.int64) * size // length
+    else:  # A symbol, in a program that is exported for maps of any size.
+        sources = jnp.arange(length, dtype=np.int32) * size // length
     return jnp.take(features, sources.astype(np.int32), axis=axis, mode="clip")

@@ -3,7 +3,9 @@
 from carafe_jax.ops._arguments import Implementation as Implementation
 from carafe_jax.ops._arguments import Normalizer as Normalizer
 from carafe_jax.ops._arguments import Scale as Scale
+from carafe_jax.ops._arguments import check_direction as check_direction
 from carafe_jax.ops._arguments import parse_scale as parse_scale
+from carafe_jax.ops._dtypes import wide_dtype as wide_dtype
 from carafe_jax.ops._platforms import interpret_kernels as interpret_kernels
 from carafe_jax.ops._sharding import batch_axes as batch_axes
 from carafe_jax.ops._sharding import channel_axes as channel_axes
@@ -18,10 +20,12 @@ __all__ = [
     "Scale",
     "batch_axes",
     "channel_axes",
+    "check_direction",
     "interpret_kernels",
     "kernels_of_logits",
     "parse_scale",
     "reassemble",
     "reassemble_logits",
     "row_axes",
+    "wide_dtype",
 ]

@@ -7,13 +7,16 @@ from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 
 from carafe_jax.errors import RefusedError, no_type_check
 
 Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
-Scale = int | Fraction | str
+Scale = int | np.integer | Fraction | str
+
+_EXACT = re.compile(r"\d+|\d+\.\d*|\.\d+|\d+\s*/\s*\d+")
 
 
 @no_type_check
@@ -21,29 +24,62 @@ def parse_scale(scale: Scale) -> Fraction:
     """Return `scale`, in output pixels per source pixel, in lowest terms.
 
     Args:
-      scale: A positive int, `fractions.Fraction` or string such as "3/2".
+      scale: A positive int (NumPy's too), `fractions.Fraction` or string such as "3/2"
+        or "1.5".
 
     Raises:
       RefusedError: `scale` is of another type (a float is never exact), or not
         positive.
     """
-    if isinstance(scale, float):
+    fraction = _exactly(scale)
+    if fraction is None:
+        kind = "the float " if isinstance(scale, float | np.floating) else ""
         raise RefusedError(
-            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
-            f"got the float {scale}."
+            "`scale` must be an int, a fractions.Fraction or a string such as '1/2' or "
+            f"'1.5', got {kind}{scale if kind else repr(scale)}."
         )
-    exact = isinstance(scale, (int, Fraction)) and not isinstance(scale, bool)
-    if not exact and not (
-        isinstance(scale, str) and re.fullmatch(r"\s*\d+\s*(/\s*0*[1-9]\d*\s*)?", scale)
-    ):
-        raise RefusedError(
-            "`scale` must be an int, a fractions.Fraction or a string such as '1/2', "
-            f"got {scale!r}."
-        )
-    fraction = Fraction("".join(scale.split()) if isinstance(scale, str) else scale)
     if fraction <= 0:
         raise RefusedError(f"`scale` must be positive, got {scale}.")
     return fraction
+
+
+def _exactly(scale: object) -> Fraction | None:
+    """Return the number that a scale is, None where it is of no kind that is exact."""
+    if isinstance(scale, str):
+        written = scale.strip()
+        if _EXACT.fullmatch(written) is None:
+            return None
+        try:
+            return Fraction("".join(written.split()))
+        except ZeroDivisionError:
+            return None
+    if isinstance(scale, bool) or not isinstance(scale, int | np.integer | Fraction):
+        return None
+    # One of a NumPy integer would go on to count in its width.
+    return scale if isinstance(scale, Fraction) else Fraction(int(scale))
+
+
+@no_type_check
+def check_direction(scale: Scale, *, layer: str, up: bool) -> None:
+    """Refuse the scale of a layer that resamples one way; name the one that is meant.
+
+    Args:
+      scale: Output pixels per source pixel along each side.
+      layer: Name of the layer's class, for the message.
+      up: Whether the layer enlarges maps, else it reduces them; 1 does for both.
+
+    Raises:
+      RefusedError: `scale` is none, or below 1 (`up`) or above 1 (not `up`).
+    """
+    fraction = parse_scale(scale)
+    if fraction == 1 or (fraction > 1) == up:
+        return
+    inverse = str(1 / fraction)
+    meant = inverse if "/" not in inverse else repr(inverse)
+    raise RefusedError(
+        f"`scale` of {layer} must be at {'least' if up else 'most'} 1, got {scale!r}: "
+        f"it is output pixels per source pixel; {meant}?"
+    )
 
 
 def check_implementation(implementation: object) -> None:

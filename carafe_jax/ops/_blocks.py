@@ -1,14 +1,12 @@
 """Blocks of rows: read with zeros outside the map, written one below the other."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from carafe_pallas.call import Size
-from carafe_pallas.geometry import Axis
+from carafe_pallas.geometry import Axis, Size
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
@@ -16,96 +14,118 @@ _BLOCK_BYTES = 2 * 2**20
 
 
 def over_blocks(
-    block: Callable[[jax.Array | int, int], jax.Array],
+    block: Callable[[jax.Array | int, Size], jax.Array],
     *,
-    anchors: int,
-    anchor_bytes: int,
+    anchors: Size,
+    anchor_bytes: Size,
     rows_per_anchor: int,
     shape: tuple[Size, ...],
     dtype: DTypeLike,
+    varying: frozenset[str],
 ) -> Array:
     """Stack `block(first anchor, anchors)` along axis 1 into an array of `shape`.
 
     `anchor_bytes` is what a block reads for each anchor row, in the dtype of the sums;
-    0 asks for one block. Rows past the last anchor's are cut off.
+    0 asks for one block. Rows past the last anchor's are cut off. `varying` names the
+    axes of a surrounding `shard_map` over which the result varies.
     """
     size = anchors
-    if anchor_bytes:
+    # The map of an exported program may be of any size: it is one block.
+    if anchor_bytes and is_known(anchors, anchor_bytes):
         size = min(anchors, max(1, _BLOCK_BYTES // anchor_bytes))
     if size == anchors:
         return block(0, anchors)[:, : shape[1]]
 
-    def write(index: jax.Array, out: jax.Array) -> jax.Array:
+    def write(index: jax.Array | int, out: jax.Array) -> jax.Array:
         # The last block overlaps the one before it instead of being smaller.
         first = jnp.minimum(index * size, anchors - size)
         rows = block(first, size)
         return lax.dynamic_update_slice_in_dim(out, rows, first * rows_per_anchor, 1)
 
     full = (shape[0], anchors * rows_per_anchor, *shape[2:])
-    blocks = math.ceil(anchors / size)
-    out = cast(Array, lax.fori_loop(0, blocks, write, jnp.zeros(full, dtype)))
+    out = zeros(full, dtype, varying=varying)
+    out = cast(Array, lax.fori_loop(0, math.ceil(anchors / size), write, out))
     return out[:, : shape[1]]
 
 
-def row_bytes(x: Float[Array, "n h w ..."]) -> int:
+def is_known(*sizes: Size) -> bool:
+    """Return whether no size is a symbol."""
+    return all(isinstance(size, int) for size in sizes)
+
+
+def zeros(
+    shape: tuple[Size, ...], dtype: DTypeLike, *, varying: frozenset[str]
+) -> Array:
+    """Return zeros of the type that the carry of a loop has after its first turn."""
+    out = jnp.zeros(shape, dtype)
+    if not varying:
+        return out
+    return cast(Array, lax.pcast(out, tuple(varying), to="varying"))
+
+
+def row_bytes(x: Float[Array, "n h w ..."]) -> Size:
     """Bytes of one row of the whole batch in float32."""
     # An exported program may be for a batch of any size: blocks are those of one image.
-    n = x.shape[0] if isinstance(x.shape[0], int) else 1
+    n = x.shape[0] if is_known(x.shape[0]) else 1
     return 4 * n * math.prod(x.shape[2:])
+
+
+def pad(x: jax.Array, widths: Sequence[tuple[Size, Size]]) -> jax.Array:
+    """Pad axes with zeros by so much before and after; less than none crops them."""
+    nothing = jnp.zeros((), x.dtype)
+    return lax.pad(x, nothing, [(before, after, 0) for before, after in widths])
 
 
 def source_rows(
     x: Float[Array, "n h w c"],
     first: jax.Array | int,
-    anchors: int,
+    anchors: Size,
     *,
     rows: Axis,
     columns: Axis,
-    across: int,
+    across: Size,
+    dtype: DTypeLike,
 ) -> Float[Array, "n y x c"]:
-    """Read the pixels under the windows of `anchors` x `across` anchors."""
+    """Read the pixels under the windows of `anchors` x `across` anchors as `dtype`."""
     top = first * rows.down - rows.radius
-    block = _rows(x, top, rows.span(anchors))
-    right = max(0, columns.span(across) - columns.radius - columns.size)
-    return jnp.pad(block, ((0, 0), (0, 0), (columns.radius, right), (0, 0)))
+    block = _rows(x, top, rows.span(anchors), dtype)
+    right = columns.span(across) - columns.radius - columns.size
+    return pad(block, ((0, 0), (0, 0), (columns.radius, right), (0, 0)))
 
 
 def output_rows(
     x: Float[Array, "n oh ow ..."],
     first: jax.Array | int,
-    anchors: int,
+    anchors: Size,
     *,
     rows: Axis,
     columns: Axis,
+    dtype: DTypeLike,
     halo: tuple[int, int] = (0, 0),
 ) -> Float[Array, "n a p b q ..."]:
-    """Read output pixels as (anchor, phase) rows and columns.
+    """Read output pixels as `dtype`, as (anchor, phase) rows and columns.
 
     `halo` counts the anchors to add on the left and on the right.
     """
     left, right = (columns.up * count for count in halo)
     missing = columns.anchors * columns.up - columns.output_size
-    block = _rows(x, first * rows.up, anchors * rows.up)
-    block = jnp.pad(
-        block, ((0, 0), (0, 0), (left, missing + right), *_none(x.ndim - 3))
-    )
+    block = _rows(x, first * rows.up, anchors * rows.up, dtype)
+    block = pad(block, ((0, 0), (0, 0), (left, missing + right), *_none(x.ndim - 3)))
     shape = (x.shape[0], anchors, rows.up, columns.anchors + sum(halo), columns.up)
     return block.reshape(*shape, *x.shape[3:])
 
 
-def _rows(x: jax.Array, first: jax.Array | int, size: int) -> jax.Array:
-    """Rows [first, first + size) in the dtype of the sums."""
-    dtype = np.promote_types(x.dtype, np.float32)
+def _rows(
+    x: jax.Array, first: jax.Array | int, size: Size, dtype: DTypeLike
+) -> jax.Array:
+    """Return rows [first, first + size) as `dtype`."""
     rest, height = _none(x.ndim - 2), x.shape[1]
     if isinstance(first, int):
-        inside = x[:, max(first, 0) : first + size].astype(dtype)
-        above = max(-first, 0)
-        below = size - above - inside.shape[1]
-        return jnp.pad(inside, ((0, 0), (above, below), *rest))
+        return pad(x.astype(dtype), ((0, 0), (-first, first + size - height), *rest))
     count = min(size, height)
     start = jnp.clip(first, 0, height - count)
     inside = lax.dynamic_slice_in_dim(x, start, count, axis=1).astype(dtype)
-    padded = jnp.pad(inside, ((0, 0), (size, size), *rest))
+    padded = pad(inside, ((0, 0), (size, size), *rest))
     return lax.dynamic_slice_in_dim(padded, size + first - start, size, axis=1)
 
 

@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from carafe_pallas import normalizers, support, tuning
-from carafe_pallas.call import Call, Launch, Normalizer, Size
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.geometry import Geometry, Size
 from jaxtyping import Array
 
 from carafe_jax.ops import _platforms, _sharding, _xla
+from carafe_jax.ops._dtypes import wide_dtype
 from carafe_jax.ops._layout import to_anchors, to_pixels
 from carafe_jax.ops._sharding import FEATURES, OUTPUT
 
@@ -99,7 +99,7 @@ def grad_kernels(
         run = functools.partial(_xla.grad_kernels, geometry=share.geometry)
         if not logits:
             return run(features, cotangent, dtype=dtype)
-        gradient = run(features, cotangent, dtype=_wide(dtype))
+        gradient = run(features, cotangent, dtype=wide_dtype(dtype))
         return pull_back(share, gradient, *logits).astype(dtype)
 
     def kernel(
@@ -141,7 +141,7 @@ def _run(
     def on_share(*shares: Array, geometry: Geometry, partial: bool) -> Array:
         share = dataclasses.replace(spec, geometry=geometry)
         # What is still to be summed is not rounded before.
-        own = _wide(dtype) if partial else dtype
+        own = wide_dtype(dtype) if partial else dtype
         width = [
             x.shape[3]
             for x, (_, layout) in zip(shares, operands, strict=True)
@@ -230,12 +230,7 @@ def _taps_last(spec: Spec, x: Array) -> Array:
     geometry = spec.geometry
     pixels = geometry.rows.up * geometry.columns.up * geometry.groups
     shape = (*x.shape[:3], pixels, geometry.kernel_size**2)
-    return x.reshape(shape).astype(_wide(x.dtype))
-
-
-def _wide(dtype: Any) -> Any:
-    # Not JAX's, which strict promotion of dtypes refuses.
-    return np.promote_types(dtype, np.float32)
+    return x.reshape(shape).astype(wide_dtype(x.dtype))
 
 
 def _device_kind(arrays: list[Array]) -> str | None:

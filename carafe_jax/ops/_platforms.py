@@ -1,8 +1,10 @@
 """The choice between plain JAX and kernels, by the platform that is compiled for.
 
-A launch is a primitive with one lowering rule a platform. So only what a program will
-run is traced: a program for a CPU never looks into a kernel. (`platform_dependent` of
-`jax.lax` would trace every branch, at about a second a launch.)
+Where there is a choice, a launch is a primitive with one lowering rule a platform. So
+only what a program will run is traced: a program for a CPU never looks into a kernel.
+(`platform_dependent` of `jax.lax` would trace every branch, at about a second a
+launch.) Where there is none, plain JAX is traced as it is: whatever reads the program
+finds the primitives of JAX alone.
 """
 
 import contextlib
@@ -16,12 +18,13 @@ import jax
 import jax.numpy as jnp
 from carafe_pallas import support
 from carafe_pallas.call import Call
+from carafe_pallas.geometry import Size
 from jax.core import ShapedArray
 from jax.custom_batching import custom_vmap
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxtyping import Array
+from jaxtyping import Array, DTypeLike
 
 _logger = logging.getLogger(__name__)
 
@@ -66,8 +69,11 @@ def run(
       NotImplementedError: The implementation asked for cannot run the call; on another
         platform than its own it is raised when the program is lowered.
     """
+    operands = _varying_alike(operands)
     if implementation == "xla" or 0 in (call.batch, call.channels):
-        return _bind(xla, kernel, operands, result, lambda platform: None)
+        return xla(*operands)
+    if implementation is None and not call.is_of_known_size:
+        return xla(*operands)
     if implementation is None:
         best = functools.partial(_best, call=call, device_kind=device_kind)
         return _bind(xla, kernel, operands, result, best)
@@ -79,7 +85,7 @@ def run(
             f"`implementation={implementation!r}` cannot run: {reason}."
         )
     if interpret:
-        return _over_examples(functools.partial(kernel, backend))(*operands)
+        return _over_examples(functools.partial(kernel, backend), result)(*operands)
     return _bind(xla, kernel, operands, result, functools.partial(_only, backend))
 
 
@@ -107,13 +113,18 @@ def _only(backend: support.Backend, platform: str) -> support.Backend:
     return backend
 
 
-def _over_examples(launch: Callable[..., Array]) -> Callable[..., Array]:
+def _over_examples(
+    launch: Callable[..., Array], result: jax.ShapeDtypeStruct
+) -> Callable[..., Array]:
     """Let `vmap` add to the examples of a launch."""
     launch = custom_vmap(launch)
 
     @launch.def_vmap
     def batched(size: int, is_batched: list[bool], *operands: Array) -> Any:
         dims = [0 if has_axis else None for has_axis in is_batched]
+        if size == 0:
+            examples = operands[0].shape[1 if is_batched[0] else 0]
+            return _no_results((examples, *result.shape[1:]), result.dtype), True
         out = launch(*_join_examples(operands, dims, size))
         return _split_examples(out, size), True
 
@@ -137,6 +148,21 @@ def _split_examples(x: Array, size: int) -> Array:
     return x.reshape(size, x.shape[0] // size, *x.shape[1:])
 
 
+def _no_results(shape: tuple[Size, ...], dtype: DTypeLike) -> Array:
+    """Return what `vmap` over an axis of size 0 returns; no launch takes so little."""
+    return jnp.zeros((0, *shape), dtype)
+
+
+def _varying_alike(operands: Sequence[Array]) -> tuple[Array, ...]:
+    """Let all vary over the axes of a surrounding `shard_map` over which one does."""
+    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
+    return tuple(
+        jax.lax.pcast(x, axes, to="varying") if axes else x
+        for x, axes in zip(operands, missing, strict=True)
+    )
+
+
 _launch_p = Primitive("carafe_launch")
 
 
@@ -148,17 +174,16 @@ def _bind(
     choose: Callable[[str], support.Backend | None],
 ) -> Array:
     """Launch what `choose(platform)` says: a backend, or None for plain JAX."""
-    # Inside a `shard_map` the result varies over the axes over which an operand does.
-    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
-    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
-    alike: list[Array] = [
-        jax.lax.pcast(x, axes, to="varying") if axes else x
-        for x, axes in zip(operands, missing, strict=True)
-    ]
     return cast(
         Array,
-        _launch_p.bind(*alike, xla=xla, kernel=kernel, result=result, choose=choose),
+        _launch_p.bind(*operands, xla=xla, kernel=kernel, result=result, choose=choose),
     )
+
+
+def _evaluate(*operands: Array, **params: Any) -> Array:
+    """Launch inside `jax.disable_jit`, where nothing is lowered: compile it alone."""
+    with jax.disable_jit(False):
+        return jax.jit(functools.partial(_launch_p.bind, **params))(*operands)
 
 
 def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any) -> Any:
@@ -192,6 +217,8 @@ def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
     (size,) = {
         x.shape[dim] for x, dim in zip(operands, dims, strict=True) if dim is not None
     }
+    if size == 0:
+        return _no_results(result.shape, result.dtype), 0
     joined = _join_examples(operands, dims, size)
     whole = jax.ShapeDtypeStruct(
         (size * result.shape[0], *result.shape[1:]), result.dtype
@@ -200,6 +227,7 @@ def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
     return _split_examples(out, size), 0
 
 
+_launch_p.def_impl(_evaluate)
 _launch_p.def_abstract_eval(_type_of_result)
 batching.primitive_batchers[_launch_p] = _batch
 for _platform in ("cpu", "rocm", *support.PLATFORMS):

@@ -17,8 +17,7 @@ from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas.call import Size
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.geometry import Geometry, Size
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Array, DTypeLike
 
@@ -188,7 +187,10 @@ def per_shard(
     arrays = [array for array, _ in operands]
     mesh = _mesh(arrays)
     free = () if mesh is None else _free_axes(mesh)
-    if mesh is None or math.prod(mesh.shape[name] for name in free) == 1:
+    explicit = set() if mesh is None else set(free) & set(mesh.explicit_axes)
+    devices = 1 if mesh is None else math.prod(mesh.shape[name] for name in free)
+    # Explicit axes of one device, too: plain JAX would have to say how it reshapes.
+    if devices == 1 and not explicit:
         return launch(*arrays, geometry=geometry, partial=False)
     split = _choose(operands, mesh, free, geometry, axes)
     layouts = [layout for _, layout in operands]
@@ -209,7 +211,6 @@ def per_shard(
             return cast(Array, jax.lax.psum(out, summed)).astype(dtype)
         return out
 
-    explicit = set(free) & set(mesh.explicit_axes)
     if explicit:
         arrays = [
             jax.sharding.reshard(array, NamedSharding(mesh, _only(spec, explicit)))

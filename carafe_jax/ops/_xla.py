@@ -20,16 +20,20 @@ from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas.geometry import Axis, Geometry
+from carafe_pallas.geometry import Axis, Geometry, Size
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.ops._blocks import (
+    is_known,
     output_rows,
     over_blocks,
+    pad,
     row_bytes,
     source_rows,
+    zeros,
 )
+from carafe_jax.ops._dtypes import wide_dtype
 
 _FUSED_TERMS = 25  # Of a loop over readers; XLA makes a far slower one of a hundred.
 _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
@@ -64,13 +68,22 @@ def reassemble(
     """Sum each window of the features, weighted by its kernel."""
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = features.shape
+    sums = wide_dtype(features.dtype, kernels.dtype)
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
-            features, first, anchors, rows=rows, columns=columns, across=columns.anchors
+            features,
+            first,
+            anchors,
+            rows=rows,
+            columns=columns,
+            across=columns.anchors,
+            dtype=sums,
         )
         patch = _split_channels(patch, geometry.groups)
-        weights = output_rows(kernels, first, anchors, rows=rows, columns=columns)
+        weights = output_rows(
+            kernels, first, anchors, rows=rows, columns=columns, dtype=sums
+        )
         runs = [
             [
                 _sum_windows(patch[:, y:, x:], weights[:, :, p, :, q], rows, columns)
@@ -89,6 +102,7 @@ def reassemble(
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
         dtype=dtype,
+        varying=_varying(features, kernels),
     )
 
 
@@ -104,10 +118,11 @@ def grad_features(
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = cotangent.shape
     low, high = rows.reader_shifts
+    sums = wide_dtype(kernels.dtype, cotangent.dtype)
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         read = functools.partial(
-            output_rows, rows=rows, columns=columns, halo=(-low, high)
+            output_rows, rows=rows, columns=columns, dtype=sums, halo=(-low, high)
         )
         span = anchors + high - low
         weights = read(kernels, first + low, span)
@@ -127,6 +142,7 @@ def grad_features(
         rows_per_anchor=rows.down,
         shape=(n, rows.size, columns.size, c),
         dtype=dtype,
+        varying=_varying(kernels, cotangent),
     )
 
 
@@ -140,17 +156,27 @@ def grad_kernels(
 ) -> Float[Array, "n oh ow g taps"]:
     """Multiply each output pixel with every pixel of its window, over the channels."""
     rows, columns, groups = geometry.rows, geometry.columns, geometry.groups
-    strip = min(_STRIP, columns.anchors)
-    strips = -(-columns.anchors // strip)
+    known = is_known(columns.anchors)
+    strip = min(_STRIP, columns.anchors) if known else _STRIP
+    strips = (columns.anchors - 1) // strip + 1
+    sums = wide_dtype(features.dtype, cotangent.dtype)
 
-    def block(first: jax.Array | int, anchors: int) -> jax.Array:
+    def block(first: jax.Array | int, anchors: Size) -> jax.Array:
         patch = source_rows(
-            features, first, anchors, rows=rows, columns=columns, across=strips * strip
+            features,
+            first,
+            anchors,
+            rows=rows,
+            columns=columns,
+            across=strips * strip,
+            dtype=sums,
         )
         patch = _cut(patch, 1, count=anchors, step=rows.down, size=rows.reach)
         step = strip * columns.down
         patch = _cut(patch, 3, count=strips, step=step, size=columns.span(strip))
-        g = output_rows(cotangent, first, anchors, rows=rows, columns=columns)
+        g = output_rows(
+            cotangent, first, anchors, rows=rows, columns=columns, dtype=sums
+        )
         g = _cut_strips(g, strip, strips)
         products = jnp.einsum(
             "napsiqgc,naysxgc->napsiqgyx",
@@ -176,6 +202,7 @@ def grad_kernels(
             geometry.kernel_size**2,
         ),
         dtype=dtype,
+        varying=_varying(features, cotangent),
     )
 
 
@@ -219,8 +246,8 @@ def _sum_readers(
         return total + _sum(term(pair, *operands) for pair in pairs)
 
     n, *_, groups, c = cotangent.shape
-    dtype = jnp.promote_types(weights.dtype, cotangent.dtype)
-    nothing = jnp.zeros((n, down, across, groups, c), dtype)
+    varying = _varying(weights, cotangent)
+    nothing = zeros((n, down, across, groups, c), weights.dtype, varying=varying)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]
@@ -229,11 +256,17 @@ def _sum_readers(
     if len(adders) == 1:
         return adders[0](nothing, weights, cotangent)
 
-    def add_run(index: jax.Array, total: jax.Array) -> jax.Array:
+    def add_run(index: jax.Array | int, total: jax.Array) -> jax.Array:
         # XLA would fuse the runs into one again if they were not branches.
         return cast(Array, lax.switch(index, adders, total, weights, cotangent))
 
     return cast(Array, lax.fori_loop(0, len(adders), add_run, nothing))
+
+
+def _varying(*operands: jax.Array) -> frozenset[str]:
+    """Axes of a surrounding `shard_map` over which any of the operands varies."""
+    each = [jax.typeof(x).manual_axis_type.varying for x in operands]
+    return frozenset().union(*each)
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:
@@ -255,13 +288,13 @@ def _join_rows(
     return x.astype(dtype).reshape(n, a * p, b * q, *inner)[:, :, : columns.output_size]
 
 
-def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Array:
-    """Cut `count` overlapping pieces out of an axis: (count, size) in its place."""
+def _cut(x: jax.Array, axis: int, *, count: Size, step: int, size: int) -> jax.Array:
+    """Cut `count` pieces out of an axis, a step apart: (count, size) in its place."""
     # Slices of whole steps, laid side by side: as many as overlap, whatever the count.
     overlap = -(-size // step)
-    pad = [(0, 0)] * x.ndim
-    pad[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
-    x = jnp.pad(x, pad)
+    widths: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
+    widths[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
+    x = pad(x, widths)
     shape = (*x.shape[:axis], count, step, *x.shape[axis + 1 :])
     pieces = [
         lax.slice_in_dim(x, i * step, (i + count) * step, axis=axis).reshape(shape)
@@ -272,10 +305,10 @@ def _cut(x: jax.Array, axis: int, *, count: int, step: int, size: int) -> jax.Ar
 
 
 def _cut_strips(
-    x: Float[Array, "n a p b q c"], strip: int, strips: int
+    x: Float[Array, "n a p b q c"], strip: int, strips: Size
 ) -> Float[Array, "n a p s i q c"]:
     n, a, p, b, q, c = x.shape
-    x = jnp.pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
+    x = pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
     return x.reshape(n, a, p, strips, strip, q, c)
 
 

@@ -63,7 +63,7 @@ def reassemble(
         OH = ceil(H * u / d) and OW = ceil(W * u / d). G, which divides C, and k, which
         is odd, are read from the shape.
       scale: Output pixels per source pixel along each side: an int, a
-        `fractions.Fraction` or a string such as "1/2".
+        `fractions.Fraction` or a string such as "1/2" or "1.5".
       implementation: "xla" is plain JAX and runs everywhere. None takes the best one
         for the platform that is compiled for.
 

@@ -7,15 +7,14 @@ that are normalised already by output pixel, (n, oh, ow, groups, taps), as
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 
-from carafe_pallas.geometry import Geometry
+from carafe_pallas.geometry import Geometry, Size
 
 Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
 Launch = Literal["reassemble", "grad_features", "grad_weights"]
-Size = int | Any  # A symbol, in a program that is exported for a batch of any size.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,3 +31,9 @@ class Call:
     features_dtype: jnp.dtype
     weights_dtype: jnp.dtype
     normalizer: Normalizer | None = None
+
+    @property
+    def is_of_known_size(self) -> bool:
+        """Whether no size is a symbol."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        return all(isinstance(x, int) for x in (self.batch, rows.size, columns.size))

@@ -2,6 +2,9 @@
 
 import dataclasses
 from fractions import Fraction
+from typing import Any
+
+Size = int | Any  # A symbol, in a program that is exported for maps of any size.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +16,7 @@ class Axis:
     `anchors * up` exceeds `output_size`, the last anchor lacks its last phases.
     """
 
-    size: int
+    size: Size
     up: int
     down: int
     kernel_size: int
@@ -23,12 +26,13 @@ class Axis:
         return self.kernel_size // 2
 
     @property
-    def anchors(self) -> int:
-        return -(-self.size // self.down)
+    def anchors(self) -> Size:
+        # As convolutions of a stride count them: symbols equal in one form alone.
+        return (self.size - 1) // self.down + 1
 
     @property
-    def output_size(self) -> int:
-        return -(-self.size * self.up // self.down)
+    def output_size(self) -> Size:
+        return (self.size * self.up - 1) // self.down + 1
 
     @property
     def offsets(self) -> tuple[int, ...]:
@@ -40,7 +44,7 @@ class Axis:
         """Source pixels that the windows of one anchor cover, all phases together."""
         return self.offsets[-1] + self.kernel_size
 
-    def span(self, anchors: int) -> int:
+    def span(self, anchors: Size) -> Size:
         """Source pixels that the windows of `anchors` neighbouring anchors cover."""
         return (anchors - 1) * self.down + self.reach
 
@@ -86,7 +90,13 @@ class Geometry:
 
     @classmethod
     def of(
-        cls, height: int, width: int, *, scale: Fraction, kernel_size: int, groups: int
+        cls,
+        height: Size,
+        width: Size,
+        *,
+        scale: Fraction,
+        kernel_size: int,
+        groups: int,
     ) -> "Geometry":
         """Build the geometry of a (height, width) map."""
         up, down = scale.numerator, scale.denominator

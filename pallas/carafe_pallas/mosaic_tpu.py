@@ -430,11 +430,17 @@ def _plan(
         config=config,
         channels=call.channels,
         normalizer=call.normalizer,
-        product_dtype=jnp.promote_types(call.features_dtype, call.weights_dtype),
+        product_dtype=_common(call.features_dtype, call.weights_dtype),
         weights_dtype=call.weights_dtype,
         interpret=interpret,
     )
     return plan, lookup
+
+
+def _common(dtype: jnp.dtype, other: jnp.dtype) -> jnp.dtype:
+    """Return the dtype of products of the two, which have at most 32 bits."""
+    # `jnp.promote_types` refuses to mix dtypes where JAX's setting is strict.
+    return dtype if dtype == other else jnp.dtype(jnp.float32)
 
 
 def _whole(table: Any) -> pl.BlockSpec:
@@ -574,7 +580,7 @@ def grad_weights(
 ) -> Float[Array, "n ah aw taps"]:
     """Return the gradient of the weights, of the logits where there is a normalizer."""
     n, *_, channels = features.shape
-    wide = jnp.promote_types(features.dtype, cotangent.dtype)
+    wide = _common(features.dtype, cotangent.dtype)
     own = jnp.dtype(dtype) if weights is None else weights.dtype
     call = Call(geometry, n, channels, wide, own, normalizer)
     plan, lookup = _plan(call, "grad_weights", config, interpret=interpret)

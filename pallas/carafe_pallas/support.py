@@ -57,8 +57,10 @@ def refusal(
       device_kind: What JAX calls the device that is compiled for, None if unknown; an
         unknown device is taken to be recent enough.
     """
-    if not isinstance(call.batch, int):  # Of a program to be exported.
-        return f"the batch must be of a known size, got {call.batch}"
+    if not call.is_of_known_size:  # In a program to be exported.
+        rows, columns = call.geometry.rows, call.geometry.columns
+        sizes = f"{call.batch} maps of {rows.size} x {columns.size} pixels"
+        return f"batch and maps must be of known sizes, got {sizes}"
     for name in ("features", "weights"):
         dtype = getattr(call, f"{name}_dtype")
         if dtype.itemsize > 4:

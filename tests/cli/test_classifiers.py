@@ -5,6 +5,7 @@ import dataclasses
 import json
 import shutil
 
+import jax
 import jax.export
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 
 from carafe_jax.cli import classify, evaluate, export
 from carafe_jax.data import UnreadableImageError
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification import ClassificationData, load
 from carafe_jax.tasks.classification.export import export as export_program
@@ -240,6 +242,34 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     with pytest.raises(ValueError, match=r"`output` must not exist.* --overwrite"):
         call(export.main, config)
     assert call(export.main, dataclasses.replace(config, overwrite=True))[0] == 0
+
+
+def test_exported_program_takes_images_of_any_size(run, tmp_path):
+    config = export.Export(model=run, output=tmp_path / "model.jax", size="any")
+    status, text = call(export.main, config)
+    assert status == 0
+    assert "uint8 of shape (n, h, w, 3)" in text
+    program = jax.export.deserialize(bytearray((tmp_path / "model.jax").read_bytes()))
+    draw = np.random.default_rng(0).integers
+    logits = jax.jit(load(run).logits)
+    for shape in ((2, 33, 47, 3), (1, 1, 20, 3)):
+        images = draw(0, 255, shape, dtype=np.uint8)
+        expected = logits(images)
+        # The same sums, fused otherwise.
+        np.testing.assert_allclose(program.call(images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("platform", ["tpu", "cuda"])
+def test_accelerators_get_a_program_for_images_of_any_size(run, platform):
+    program = export_program(load(run), platform=platform, batch_size=None, size="any")
+    n, height, width, _ = jax.export.deserialize(program).in_avals[0].shape
+    assert all(map(jax.export.is_symbolic_dim, (n, height, width)))
+
+
+def test_images_of_any_size_ask_for_a_batch_of_any_size(run):
+    message = "`batch_size` must be None where `size` is 'any': .* got 8"
+    with pytest.raises(RefusedError, match=message):
+        export_program(load(run), platform="tpu", batch_size=8, size="any")
 
 
 @pytest.mark.parametrize("platform", ["tpu", "cuda"])

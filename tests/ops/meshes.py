@@ -48,7 +48,9 @@ class Situation:
     width: int = 5
     groups: int = GROUPS
     fused: bool = False
-    implementation: ops.Implementation = "xla"
+    implementation: ops.Implementation | None = "xla"
+    shared: bool = False
+    """Whether each device has the same kernels, inside the user's own `shard_map`."""
     batch_axes: tuple[str, ...] | None = None
     row_axes: tuple[str, ...] = ()
     channel_axes: tuple[str, ...] = ()
@@ -88,7 +90,7 @@ def function(s: Situation) -> Callable[..., tuple[Any, ...]]:
                 stack.enter_context(carafe_jax.batch_axes(*s.batch_axes))
             stack.enter_context(carafe_jax.row_axes(*s.row_axes))
             stack.enter_context(carafe_jax.channel_axes(*s.channel_axes))
-            if s.implementation != "xla":
+            if s.implementation not in ("xla", None):
                 stack.enter_context(ops.interpret_kernels())
             out, pull_back = jax.vjp(reassemble, features, kernels)
             return out, *pull_back(cotangent)
@@ -106,10 +108,24 @@ def draw(s: Situation) -> tuple[Any, Any, Any]:
 def specs(s: Situation) -> tuple[PartitionSpec, ...]:
     """Say how the arrays are split: kernels as the features are, but for channels."""
     maps = PartitionSpec(*s.split)
+    if s.shared:
+        return maps, PartitionSpec(), maps
     rest: tuple[Any, ...] = ()
     if len(s.split) == 4 and s.groups > 1 and not s.fused:
         rest = (None, None, s.split[3])
     return maps, PartitionSpec(*(s.split[:1] if rest else s.split[:2]), *rest), maps
+
+
+def share_kernels(
+    run: Callable[..., tuple[Any, ...]], arrays: tuple[Any, ...], *, devices: int
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Give all devices the kernels of the first; return the results that are right."""
+    features, kernels, cotangent = arrays
+    kernels = kernels[: len(kernels) // devices]
+    repeated = np.concatenate([kernels] * devices)
+    out, grad_features, grad_kernels = jax.jit(run)(features, repeated, cotangent)
+    summed = grad_kernels.reshape(devices, *kernels.shape).sum(0)
+    return (features, kernels, cotangent), (out, grad_features, summed)
 
 
 def examine(s: Situation) -> dict[str, Any]:
@@ -127,12 +143,15 @@ def examine(s: Situation) -> dict[str, Any]:
             np.stack([arrays[2]] * 2, 1),
         )
     expected = jax.jit(run)(*arrays)
+    if s.shared:
+        arrays, expected = share_kernels(run, arrays, devices=mesh.size)
     split = specs(s)
     if s.call == "vmap":
         split = (split[0], PartitionSpec(None, *split[1]), split[2])
     on_mesh = run
     if s.call == "shard_map":
-        on_mesh = jax.shard_map(run, mesh=mesh, in_specs=split, out_specs=split)
+        results = split[2], split[0], split[1]
+        on_mesh = jax.shard_map(run, mesh=mesh, in_specs=split, out_specs=results)
     with jax.set_mesh(mesh) if s.within else contextlib.nullcontext():
         placed = [
             jax.device_put(x, NamedSharding(mesh, spec))

@@ -35,6 +35,12 @@ CASES = [
     Case(scale="1/3", kernel_size=5, groups=1, shape=(1, 7, 5, 2)),
     Case(scale="1/3", kernel_size=1, groups=2, shape=(1, 6, 4, 2)),
     Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 9, 10, 2)),
+    # Strides at or above the window: some pixels are read by no window.
+    Case(scale="1/3", kernel_size=3, groups=1, shape=(1, 24, 24, 2)),
+    Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 4, 32, 2)),
+    Case(scale="1/5", kernel_size=5, groups=2, shape=(1, 10, 15, 4)),
+    Case(scale="2/5", kernel_size=3, groups=1, shape=(1, 10, 11, 2)),
+    Case(scale="1/16", kernel_size=3, groups=1, shape=(2, 5, 48, 2)),
     Case(scale="3/2", kernel_size=1, groups=2, shape=(2, 5, 4, 4)),
     Case(scale="3/2", kernel_size=5, groups=1, shape=(1, 1, 2, 1)),
     Case(scale="2/3", kernel_size=3, groups=1, shape=(1, 7, 8, 3)),
@@ -48,6 +54,7 @@ LOOPED_CASES = [
     Case(scale="1/2", kernel_size=5, groups=2, shape=(1, 7, 6, 4)),
     Case(scale="1/3", kernel_size=1, groups=1, shape=(1, 7, 4, 2)),
     Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 9, 10, 2)),
+    Case(scale="2/5", kernel_size=3, groups=1, shape=(1, 10, 11, 2)),
     Case(scale="3/2", kernel_size=3, groups=1, shape=(2, 5, 4, 2)),
     Case(scale="2/3", kernel_size=3, groups=2, shape=(1, 7, 8, 2)),
 ]

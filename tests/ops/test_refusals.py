@@ -108,14 +108,21 @@ def test_implementation_that_cannot_run_says_why(name):
         call(features=np.float64(FEATURES), implementation=name)
 
 
-@pytest.mark.parametrize("scale", [2.0, 0.5, float("nan"), np.float64(2)])
+@pytest.mark.parametrize(
+    "scale", [2.0, 0.5, float("nan"), *np.float64([2]), np.half(1)]
+)
 def test_float_scale_is_refused_and_fraction_is_named(scale):
     with pytest.raises(ValueError, match=r"`scale` must be.*Fraction.*the float"):
         call(scale=scale)
 
 
 @pytest.mark.parametrize(
-    "scale", [True, None, "two", "", "1.5", "1/0", "-1/2", "1/2/3", (1, 2), b"2", 2j]
+    "scale",
+    [
+        *(True, np.True_, None, (1, 2), b"2", 2j, np.array(2), np.str_("x")),
+        *("two", "", ".", "1e1", "1.5/2", "1 5", "1/0", "0/00", "-1/2", "1/2/3"),
+    ],
+    ids=repr,
 )
 def test_scale_of_another_kind_is_refused(scale):
     with pytest.raises(
@@ -124,7 +131,9 @@ def test_scale_of_another_kind_is_refused(scale):
         call(scale=scale)
 
 
-@pytest.mark.parametrize("scale", [0, -1, Fraction(-1, 2), Fraction(0), "0", "0/3"])
+@pytest.mark.parametrize(
+    "scale", [0, -1, np.int8(-1), Fraction(-1, 2), Fraction(0), "0", "0/3", "0.0"]
+)
 def test_scale_that_is_not_positive_is_refused(scale):
     with pytest.raises(ValueError, match=f"`scale` must be positive, got {scale}"):
         call(scale=scale)
@@ -137,6 +146,12 @@ def test_scale_that_is_not_positive_is_refused(scale):
         (Fraction(2, 4), Fraction(1, 2)),
         ("3", Fraction(3)),
         ("6/4", Fraction(3, 2)),
+        (np.int64(2), Fraction(2)),
+        (np.uint8(3), Fraction(3)),
+        ("1.5", Fraction(3, 2)),
+        ("0.5", Fraction(1, 2)),
+        (" .25 ", Fraction(1, 4)),
+        ("2.", Fraction(2)),
         (" 3 / 02 ", Fraction(3, 2)),
         ("1\t/ 2\n", Fraction(1, 2)),
     ],

@@ -12,6 +12,8 @@ ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Bytes of a block.
 PAIR = {"shape": (2, 2), "split": (("a", "b"),)}
 BATCH_AND_CHANNELS = {"shape": (2, 2), "split": ("a", None, None, "b")}
 
+BEST = {"implementation": None}
+
 # Each device has examples of its own.
 SPLIT = {
     "auto axes": {},
@@ -37,6 +39,11 @@ SPLIT = {
         "call": "shard_map",
         "scale": "1/2",
     },
+    "best, auto axes": BEST,
+    "best, explicit axes": {**BEST, "axis_type": "Explicit"},
+    "best, vmap": {**BEST, "call": "vmap"},
+    "best, shard_map": {**BEST, "call": "shard_map", "scale": "1/2"},
+    "best, logits": {**BEST, "fused": True},
     "groups": {**BATCH_AND_CHANNELS, "channel_axes": ("b",)},
     "groups, explicit axes": {**BATCH_AND_CHANNELS, "axis_type": "Explicit"},
 }
@@ -71,19 +78,37 @@ EXCHANGED = {
         "row_axes": ("a", "b"),
     },
 }
+# Inside the user's own `shard_map`, where features vary and kernels do not.
+SHARED = {"call": "shard_map", "shared": True, "fused": True}
+SHARING = {
+    "shared": SHARED,
+    "shared, best": {**SHARED, **BEST},
+    "shared, 3/2": {**SHARED, "scale": "3/2"},
+    "shared, explicit axes": {**SHARED, "axis_type": "Explicit"},
+    "shared, blocks of a row, 1/2": {
+        **SHARED,
+        "scale": "1/2",
+        "block_bytes": ONE_ANCHOR_ROW,
+    },
+}
 # No axis divides the batch.
 WHOLE = {
     "a batch of one": {"batch": 1, "split": ()},
     "a batch of six": {"batch": 6, "split": ()},
     "no examples": {"batch": 0, "split": ()},
     "no examples, logits": {"batch": 0, "split": (), "fused": True},
+    "one device, explicit axes": {
+        "shape": (1,),
+        "axis_type": "Explicit",
+        "scale": "3/2",
+    },
 }
 REFUSED = {
     "unknown axis": {"batch_axes": ("c",)},
     "columns": {"axis_type": "Explicit", "width": 8, "split": (None, None, "a")},
     "a row too few": {"row_axes": ("a",), "height": 7},
 }
-EVERY = SPLIT | SUMMED | EXCHANGED | WHOLE | REFUSED
+EVERY = SPLIT | SUMMED | EXCHANGED | SHARING | WHOLE | REFUSED
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +119,7 @@ def found():
     return dict(zip(EVERY, json.loads(output.splitlines()[-1]), strict=True))
 
 
-@pytest.mark.parametrize("name", SPLIT | SUMMED | EXCHANGED | WHOLE)
+@pytest.mark.parametrize("name", SPLIT | SUMMED | EXCHANGED | SHARING | WHOLE)
 def test_a_mesh_gives_the_numbers_of_one_device(name, found):
     # Float32 sums of up to 36 products of about 1, perhaps in another order.
     assert found[name]["error"] < 1e-5
@@ -116,6 +141,14 @@ def test_gradients_of_shared_kernels_are_summed_and_nothing_else(name, found):
 def test_split_rows_are_exchanged_between_neighbours_and_nothing_else(name, found):
     assert found[name]["split"] == [True, True, True]
     assert found[name]["collectives"] == ["collective-permute"]
+
+
+@pytest.mark.parametrize("name", SHARING)
+def test_gradient_of_kernels_shared_in_a_shard_map_is_summed_and_nothing_else(
+    name, found
+):
+    assert found[name]["split"] == [True, True, False]
+    assert found[name]["collectives"] == ["all-reduce"]
 
 
 @pytest.mark.parametrize("name", WHOLE)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from carafe_jax import reassemble
+from carafe_jax import CARAFE, reassemble
+from carafe_jax.ops import interpret_kernels
 from tests.ops import oracle
 from tests.ops.cases import Case, value_and_gradients
 
@@ -45,6 +46,47 @@ def test_empty_batch_gives_empty_results(scale):
     )
     assert out.shape == case.output_shape
     assert [x.shape for x in gradients] == [case.shape, case.kernels_shape]
+
+
+@pytest.mark.parametrize("implementation", [None, "xla", "triton"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("sizes", [(0,), (0, 2), (2, 0)])
+def test_vmap_over_nothing_gives_nothing(sizes, scale, implementation):
+    case = small_case(scale)
+
+    def run(features, kernels, cotangent):
+        out, pullback = jax.vjp(
+            lambda x, y: reassemble(x, y, scale=scale, implementation=implementation),
+            features,
+            kernels,
+        )
+        return out, *pullback(cotangent)
+
+    for _ in sizes:
+        run = jax.vmap(run)
+    shapes = case.output_shape, case.shape, case.kernels_shape
+    operands = [
+        jax.ShapeDtypeStruct((*sizes, *shape), jnp.float32)
+        for shape in (case.shape, case.kernels_shape, case.output_shape)
+    ]
+    with interpret_kernels():
+        results = jax.eval_shape(run, *operands)
+    assert [x.shape for x in results] == [(*sizes, *shape) for shape in shapes]
+
+
+def test_vmap_of_a_layer_over_nothing_gives_nothing():
+    layer = CARAFE(kernel_size=3, compressed_channels=4)
+    variables = layer.init(jax.random.key(0), jnp.zeros((1, 2, 3, 4)))
+
+    def total(variables, features):
+        return jnp.sum(layer.apply(variables, features))
+
+    gradients = jax.vmap(jax.grad(total, (0, 1)), in_axes=(None, 0))
+    found, of_features = jax.jit(gradients)(variables, jnp.zeros((0, 1, 2, 3, 4)))
+    assert of_features.shape == (0, 1, 2, 3, 4)
+    chex.assert_trees_all_equal_shapes(
+        found, jax.tree.map(lambda x: jnp.zeros((0, *x.shape)), variables)
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ GEOMETRIES = [
     Case(scale="1/3", kernel_size=1, groups=1, shape=(1, 7, 9, 8)),
     # No window reads the last row and column.
     Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 8, 64, 2)),
+    Case(scale="2/5", kernel_size=3, groups=1, shape=(1, 10, 11, 8)),
+    Case(scale="1/16", kernel_size=3, groups=1, shape=(1, 32, 48, 8)),
 ]
 WIDE = [
     Case(scale=2, kernel_size=5, groups=1, shape=(1, 5, 21, 130)),
@@ -90,6 +92,7 @@ FEW = [
     LaunchCase(GEOMETRIES[11]),
     LaunchCase(GEOMETRIES[14]),
     LaunchCase(GEOMETRIES[15]),
+    LaunchCase(GEOMETRIES[16], normalizer="softmax"),
     LaunchCase(GEOMETRIES[0], normalizer="normalized_sigmoid"),
     FAR[3],
     FAR[8],

@@ -18,6 +18,7 @@ from carafe_jax.nn.makers import (
     make_norm,
     names,
 )
+from carafe_jax.ops import Implementation
 
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
@@ -211,6 +212,7 @@ class CARAFEConv(nn.Module):
       kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
+      implementation: Passed to the CARAFE++ layer where it is given (default: None).
     """
 
     features: int
@@ -221,6 +223,7 @@ class CARAFEConv(nn.Module):
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
+    implementation: Implementation | None = None
 
     @nn.compact
     def __call__(
@@ -229,7 +232,10 @@ class CARAFEConv(nn.Module):
         """Reassemble a map, convolve, normalise and activate it."""
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
-        reassembly = make_layer("reassembly", self.reassembly, name="carafe", **dtypes)
+        given = {"implementation": self.implementation} if self.implementation else {}
+        reassembly = make_layer(
+            "reassembly", self.reassembly, name="carafe", required=given, **dtypes
+        )
         features = call_layer(
             "reassembly", self.reassembly, reassembly, features, train
         )

@@ -18,8 +18,9 @@ from carafe_jax.models.inpainting.output import (
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
-from carafe_jax.nn.dtypes import dtypes_of, wide_dtype
+from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.makers import Maker
+from carafe_jax.ops import wide_dtype
 
 # The network activates what comes out.
 _resample_conv = functools.partial(ResampleConv, activation=None)

@@ -17,7 +17,7 @@ def max_pool(
 ) -> Float[Array, "n sh sw c"]:
     """Return the maximum of each window; pixels outside the map take no part."""
     # Any: flax leaves its pools without types, so that they seem to take strings alone.
-    padding: Any = _padding(features, kernel_size, stride)
+    padding: Any = _padding(kernel_size)
     window = (kernel_size, kernel_size)
     return cast(Array, nn.max_pool(features, window, (stride, stride), padding))
 
@@ -31,7 +31,7 @@ def average_pool(
     count_include_pad: bool = True,
 ) -> Float[Array, "n sh sw c"]:
     """Return the mean of each window; pixels outside the map are zeros, or left out."""
-    pads: Any = padding or _padding(features, kernel_size, stride)
+    pads: Any = padding or _padding(kernel_size)
     window, strides = (kernel_size, kernel_size), (stride, stride)
     # Not flax's `avg_pool`: it divides by an integer, which strict promotion refuses.
     pool = functools.partial(
@@ -49,13 +49,6 @@ def average_pool(
     return sums / cast(Array, pool(ones))
 
 
-def _padding(
-    features: Float[Array, "n h w c"], kernel_size: int, stride: int
-) -> Padding:
+def _padding(kernel_size: int) -> Padding:
     """Pad so that there are `ceil(size / stride)` windows around source pixels."""
-    before = (kernel_size - 1) // 2
-    lasts = [(size - 1) // stride * stride for size in features.shape[1:3]]
-    return [
-        (before, max(0, last - before + kernel_size - size))
-        for last, size in zip(lasts, features.shape[1:3], strict=True)
-    ]
+    return [((kernel_size - 1) // 2, kernel_size // 2)] * 2

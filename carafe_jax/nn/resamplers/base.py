@@ -1,7 +1,6 @@
 """The call that resamplers share, and the checks of their arguments."""
 
 import fractions
-import math
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -71,8 +70,10 @@ def stride_of(scale: Scale) -> int:
 @no_type_check
 def upsampled_size(features: Float[Array, "n h w c"], scale: Scale) -> tuple[int, int]:
     fraction = _upsampling_scale(scale)
-    _, height, width, _ = features.shape
-    return math.ceil(height * fraction), math.ceil(width * fraction)
+    up, down = fraction.numerator, fraction.denominator
+    # Sizes may be symbols, in a program that is exported for maps of any size.
+    height, width = ((size * up - 1) // down + 1 for size in features.shape[1:3])
+    return height, width
 
 
 @no_type_check

@@ -9,10 +9,9 @@ from jaxtyping import Array, Bool, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import along_channels
-from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
-from carafe_jax.ops import Scale
+from carafe_jax.ops import Scale, wide_dtype
 
 # Keeps the distances, and the gradients of their powers, away from zero.
 _EPSILON = 1e-3
@@ -103,7 +102,7 @@ def _pool(
 
 def _after(size: int, stride: int) -> int:
     """Count the rows, or columns, of the last block that lie beyond the map."""
-    return -size % stride
+    return ((size - 1) // stride + 1) * stride - size
 
 
 def _blocks(
@@ -113,7 +112,7 @@ def _blocks(
     n, height, width, channels = features.shape
     after = (_after(height, stride), _after(width, stride))
     padded = jnp.pad(features, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))
-    rows, columns = padded.shape[1] // stride, padded.shape[2] // stride
+    rows, columns = ((size - 1) // stride + 1 for size in (height, width))
     return padded.reshape(n, rows, stride, columns, stride, channels)
 
 

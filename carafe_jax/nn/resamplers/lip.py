@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
-from carafe_jax.nn.dtypes import Dtypes, wide_dtype
+from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -25,7 +25,7 @@ from carafe_jax.nn.resamplers.base import (
     check_kernel_size,
     stride_of,
 )
-from carafe_jax.ops import Scale
+from carafe_jax.ops import Scale, wide_dtype
 
 # Logits lie between zero and this, so that no weight is beyond e^12 times another.
 _LARGEST_LOGIT = 12.0

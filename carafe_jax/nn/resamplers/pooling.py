@@ -8,7 +8,6 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn.dtypes import wide_dtype
 from carafe_jax.nn.resamplers._windows import average_pool, max_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
@@ -16,7 +15,7 @@ from carafe_jax.nn.resamplers.base import (
     check_kernel_size,
     stride_of,
 )
-from carafe_jax.ops import Scale
+from carafe_jax.ops import Scale, wide_dtype
 
 
 @no_type_check

@@ -18,12 +18,28 @@ def export(
     *,
     platform: Platform,
     batch_size: int | None,
+    size: Literal["any"] | None = None,
 ) -> bytearray:
     """Return the serialised program from images, RGB in [0, 255], to logits.
 
+    Args:
+      trained: The classifier.
+      platform: Platform that the program is for.
+      batch_size: Number of images at a time; None: any.
+      size: "any": images may have any height and width; None: those of the run's test
+        images.
+
     Raises:
-      RefusedError: The platform's kernels cannot be written to a file.
+      RefusedError: The platform's kernels cannot be written to a file, or do not take
+        what may be of any size.
     """
+    if size not in ("any", None):
+        raise RefusedError(f"`size` must be 'any' or None, got {size!r}.")
+    if size == "any" and batch_size is not None:
+        raise RefusedError(
+            "`batch_size` must be None where `size` is 'any': kernels are compiled for "
+            f"known sizes, and plain JAX takes a batch of any; got {batch_size}."
+        )
     if platform == "cuda" and batch_size is not None:
         raise RefusedError(
             "`batch_size` must be None for the platform 'cuda': JAX guarantees no "
@@ -36,8 +52,10 @@ def export(
         )
     if batch_size is not None and batch_size < 1:
         raise RefusedError(f"`batch_size` must be positive or None, got {batch_size}.")
-    (n,) = jax.export.symbolic_shape("n") if batch_size is None else (batch_size,)
+    any_n, any_height, any_width = jax.export.symbolic_shape("n, h, w")
+    n = any_n if batch_size is None else batch_size
     side = trained.data.image_size
-    image = jax.ShapeDtypeStruct((n, side, side, 3), jnp.uint8)
+    height, width = (any_height, any_width) if size == "any" else (side, side)
+    image = jax.ShapeDtypeStruct((n, height, width, 3), jnp.uint8)
     program = jax.export.export(jax.jit(trained.logits), platforms=[platform])(image)
     return program.serialize()

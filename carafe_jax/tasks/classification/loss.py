@@ -7,7 +7,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from carafe_jax.arguments import check_below_1
-from carafe_jax.nn.dtypes import wide_dtype
+from carafe_jax.ops import wide_dtype
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

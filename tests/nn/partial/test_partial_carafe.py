@@ -16,6 +16,7 @@ from jax.test_util import check_grads
 
 from carafe_jax import ops
 from carafe_jax.nn import CARAFE, CARAFEUpsample, Masked, PartialCARAFE
+from carafe_jax.nn._validity import mask_logits
 from tests.nn.partial.holes import (
     apply,
     drawn_variables,
@@ -360,3 +361,105 @@ def test_features_that_are_no_map_are_refused():
     masked = Masked(jnp.zeros((4, 6, 2)), jnp.zeros((4, 6, 1)))
     with pytest.raises(ValueError, match=r"`features` must have rank 4.*\(4, 6, 2\)"):
         PartialCARAFE().init(jax.random.key(0), masked)
+
+
+# Logits of any size
+
+
+def masked_kernels(logits, valid, normalizer):
+    """Return kernels and the gradient of a sum of theirs, of one anchor of 3 x 3."""
+    fields = {"scale": 1, "kernel_size": 3}
+
+    @jax.jit
+    def run(logits):
+        def total(logits):
+            masked = mask_logits(logits, valid, **fields)
+            kernels = ops.kernels_of_logits(
+                masked, size=valid.shape[1:3], normalizer=normalizer, **fields
+            )
+            return jnp.sum(jnp.arange(9) * kernels.astype(jnp.float32)), kernels
+
+        return jax.grad(total, has_aux=True)(logits)
+
+    gradient, kernels = run(logits)
+    middle = np.s_[0, 1, 1]
+    return np.float64(kernels[middle]).ravel(), np.float64(gradient[middle])
+
+
+def expected_kernels(logits, valid, normalizer):
+    """Normalise over the valid taps alone, in float64 and by logarithms."""
+    logits = np.float64(logits)
+    logs = logits if normalizer == "softmax" else -np.logaddexp(0, -logits)
+    weights = np.where(valid, np.exp(logs - logs[valid].max()), 0)
+    kernels = weights / weights.sum()
+    taps = np.arange(9)
+    gradient = kernels * (taps - kernels @ taps)
+    if normalizer == "normalized_sigmoid":
+        gradient = gradient * np.exp(-np.logaddexp(0, logits))
+    return kernels, gradient
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "normalized_sigmoid"])
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize(
+    "level", [-6e4, -4e4, -3e4, -2e4, -8200, -8190, -500, 0, 500, 3e4, 6e4]
+)
+def test_logits_of_any_level_give_the_kernels_of_the_valid_taps(
+    level, dtype, normalizer
+):
+    # Those in the hole are at the other end; the steps are those of the dtype.
+    step = np.spacing(np.abs(np.float32(level))) * 2.0 ** (23 - jnp.finfo(dtype).nmant)
+    steps = np.array([0, 1, 0, 2, 5, 1, 3, 0, 2]) * max(step, 0.5)
+    logits = np.asarray(jnp.asarray(level - steps, dtype))
+    hole = np.array([0, 1, 0, 0, 0, 0, 1, 0, 0], bool)
+    logits = np.where(hole, np.asarray(-level, dtype), logits)
+    valid = ~hole
+    every = np.zeros((1, 3, 3, 9), dtype)
+    every[0, 1, 1] = logits
+    found = masked_kernels(
+        jnp.asarray(every), jnp.asarray(valid.reshape(1, 3, 3, 1), dtype), normalizer
+    )
+    want = expected_kernels(logits, valid, normalizer)
+    # A kernel and its gradient are rounded once; sums of nine, times up to eight.
+    atol = 16 * float(jnp.finfo(dtype).eps)
+    for got, right in zip(found, want, strict=True):
+        np.testing.assert_allclose(got, right, rtol=0, atol=atol)
+    assert np.all(found[0][hole] == 0)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("extreme", [-1, 1])
+def test_logits_at_the_end_of_their_dtype_stay_finite(dtype, extreme):
+    largest = jnp.asarray(extreme * float(jnp.finfo(dtype).max), dtype)
+    logits = jnp.full((1, 3, 3, 9), largest)
+    valid = np.ones((1, 3, 3, 1), np.float32)
+    valid[0, 0] = 0
+    kernels, gradient = masked_kernels(logits, jnp.asarray(valid, dtype), "softmax")
+    np.testing.assert_allclose(
+        kernels, np.repeat([0, 1 / 6], [3, 6]), atol=float(jnp.finfo(dtype).eps)
+    )
+    assert np.all(np.isfinite(gradient))
+
+
+@pytest.mark.parametrize("level", [-1e38, -3e4, 0, 3e4, 1e38])
+def test_a_window_of_holes_has_finite_weights_and_no_gradient(level):
+    logits = jnp.full((1, 3, 3, 9), level, jnp.float32)
+    kernels, gradient = masked_kernels(logits, jnp.zeros((1, 3, 3, 1)), "softmax")
+    np.testing.assert_allclose(kernels, 1 / 9, rtol=1e-6)
+    assert np.all(gradient == 0)
+
+
+@pytest.mark.parametrize("bias", [-1e6, -3.5e4, 3.5e4])
+def test_a_bias_of_all_logits_changes_no_output(bias):
+    masked = random_masked(0, 1, 7, 8, 4)
+    layer = partial(scale="1/2")
+    variables = drawn_variables(layer, masked, spread=2)
+    encoder = variables["params"]["carafe"]["content_encoder"]
+    # Whole numbers, so that a large bias rounds no difference away.
+    encoder = jax.tree.map(np.round, encoder)
+    encoder["kernel"] = np.zeros_like(encoder["kernel"])
+    variables["params"]["carafe"]["content_encoder"] = encoder
+    expected = apply(layer, variables, masked)
+    encoder["bias"] = encoder["bias"] + np.float32(bias)
+    # Float32 means of nine values of about 1.
+    chex.assert_trees_all_close(apply(layer, variables, masked), expected, atol=1e-5)

@@ -3,6 +3,7 @@
 import io
 import sys
 import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,8 @@ def test_damaged_records_are_unreadable_images(install, kind):
     install(train=[np.full((20, 24, 3), 9, np.uint8)] * 2)
     photographs = open_birds("train")
     labelled = open_labelled_images(f"tfds:{NAME}", split="train")
-    for records in (photographs.images.records, labelled.images.records):
+    opened: list[Any] = [photographs, labelled]
+    for records in [source.images.records for source in opened]:
         if kind == "image":
             records[1]["image"] = records[1]["image"][:60]
         else:

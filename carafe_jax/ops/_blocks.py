@@ -53,6 +53,14 @@ def is_known(*sizes: Size) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
+def varying_axes(*operands: jax.Array) -> frozenset[str]:
+    """Return the axes of a surrounding `shard_map` over which any operand varies."""
+    axes: set[str] = set()
+    for operand in operands:
+        axes |= jax.typeof(operand).manual_axis_type.varying
+    return frozenset(axes)
+
+
 def zeros(
     shape: tuple[Size, ...], dtype: DTypeLike, *, varying: frozenset[str]
 ) -> Array:
@@ -66,7 +74,11 @@ def zeros(
 def dtype_of_sums(*dtypes: DTypeLike) -> DTypeLike:
     """Return float32, or the widest of the dtypes where that is wider."""
     # `jnp.promote_types` refuses to mix dtypes where JAX's setting is strict.
-    return max((jnp.dtype(x) for x in (jnp.float32, *dtypes)), key=lambda x: x.itemsize)
+    wide: jnp.dtype = jnp.dtype(jnp.float32)
+    for dtype in dtypes:
+        own: jnp.dtype = jnp.dtype(dtype)
+        wide = own if own.itemsize > wide.itemsize else wide
+    return wide
 
 
 def row_bytes(x: Float[Array, "n h w ..."]) -> Size:

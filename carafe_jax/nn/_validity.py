@@ -84,8 +84,7 @@ def mask_logits(
     groups = logits.shape[3] // (pixels * weights)
     by_tap = logits.reshape(*logits.shape[:3], pixels, groups, weights)
     low = jnp.asarray(_LOW, logits.dtype)
-    lowest = jnp.full_like(by_tap, jnp.finfo(logits.dtype).min)
-    highest = jnp.max(jnp.where(taps, by_tap, lowest), axis=-1, keepdims=True)
+    highest = jnp.max(jnp.where(taps, by_tap, -jnp.inf), axis=-1, keepdims=True)
     # Kernels do not change by it, and so no gradient passes through it.
     highest = jax.lax.stop_gradient(highest)
     by_tap = jnp.where(highest < _DEEP, by_tap - highest + _RAISED, by_tap)

@@ -1,9 +1,10 @@
 """The arguments of the operator: what they may be, and in which words others go."""
 
 import math
+import operator
 import re
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -53,10 +54,13 @@ def _exactly(scale: object) -> Fraction | None:
             return Fraction("".join(written.split()))
         except ZeroDivisionError:
             return None
-    if isinstance(scale, bool) or not isinstance(scale, int | np.integer | Fraction):
+    if isinstance(scale, Fraction):
+        return scale
+    if isinstance(scale, bool) or not isinstance(scale, int | np.integer):
         return None
-    # One of a NumPy integer would go on to count in its width.
-    return scale if isinstance(scale, Fraction) else Fraction(int(scale))
+    # A fraction of NumPy's integer would go on to count in its width.
+    whole: Any = scale
+    return Fraction(operator.index(whole))
 
 
 @no_type_check

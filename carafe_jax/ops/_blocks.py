@@ -53,6 +53,14 @@ def is_known(*sizes: Size) -> bool:
     return all(isinstance(size, int) for size in sizes)
 
 
+def varying_axes(*operands: jax.Array) -> frozenset[str]:
+    """Return the axes of a surrounding `shard_map` over which any operand varies."""
+    axes: set[str] = set()
+    for operand in operands:
+        axes |= jax.typeof(operand).manual_axis_type.varying
+    return frozenset(axes)
+
+
 def zeros(
     shape: tuple[Size, ...], dtype: DTypeLike, *, varying: frozenset[str]
 ) -> Array:

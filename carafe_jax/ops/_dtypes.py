@@ -1,7 +1,5 @@
 """The dtype of sums."""
 
-import functools
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import DTypeLike
@@ -15,5 +13,8 @@ def wide_dtype(*dtypes: DTypeLike) -> np.dtype:
     Args:
       *dtypes: Of the terms; those that are not floating have no say.
     """
-    floating = (x for x in map(jnp.dtype, dtypes) if jnp.issubdtype(x, jnp.floating))
-    return functools.reduce(np.promote_types, floating, np.dtype(np.float32))
+    wide: np.dtype = np.dtype(np.float32)
+    for dtype in dtypes:
+        own: np.dtype = jnp.dtype(dtype)
+        wide = np.promote_types(wide, own) if jnp.issubdtype(own, np.floating) else wide
+    return wide

@@ -26,6 +26,8 @@ from jax.interpreters import batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, DTypeLike
 
+from carafe_jax.ops._blocks import varying_axes
+
 _logger = logging.getLogger(__name__)
 
 _INTERPRETED = contextvars.ContextVar("interpreted", default=False)
@@ -155,10 +157,10 @@ def _no_results(shape: tuple[Size, ...], dtype: DTypeLike) -> Array:
 
 def _varying_alike(operands: Sequence[Array]) -> tuple[Array, ...]:
     """Let all vary over the axes of a surrounding `shard_map` over which one does."""
-    varying = [jax.typeof(x).manual_axis_type.varying for x in operands]
-    missing = [tuple(frozenset().union(*varying) - own) for own in varying]
+    union = varying_axes(*operands)
+    missing = [tuple(union - varying_axes(x)) for x in operands]
     return tuple(
-        jax.lax.pcast(x, axes, to="varying") if axes else x
+        cast(Array, jax.lax.pcast(x, axes, to="varying")) if axes else x
         for x, axes in zip(operands, missing, strict=True)
     )
 
@@ -183,7 +185,8 @@ def _bind(
 def _evaluate(*operands: Array, **params: Any) -> Array:
     """Launch inside `jax.disable_jit`, where nothing is lowered: compile it alone."""
     with jax.disable_jit(False):
-        return jax.jit(functools.partial(_launch_p.bind, **params))(*operands)
+        launch = jax.jit(functools.partial(_launch_p.bind, **params))
+        return cast(Array, launch(*operands))
 
 
 def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any) -> Any:

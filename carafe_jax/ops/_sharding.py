@@ -186,11 +186,12 @@ def per_shard(
     """
     arrays = [array for array, _ in operands]
     mesh = _mesh(arrays)
-    free = () if mesh is None else _free_axes(mesh)
-    explicit = set() if mesh is None else set(free) & set(mesh.explicit_axes)
-    devices = 1 if mesh is None else math.prod(mesh.shape[name] for name in free)
+    if mesh is None:
+        return launch(*arrays, geometry=geometry, partial=False)
+    free = _free_axes(mesh)
+    explicit: set[str] = set(free) & set(mesh.explicit_axes)
     # Explicit axes of one device, too: plain JAX would have to say how it reshapes.
-    if devices == 1 and not explicit:
+    if not explicit and math.prod(mesh.shape[name] for name in free) == 1:
         return launch(*arrays, geometry=geometry, partial=False)
     split = _choose(operands, mesh, free, geometry, axes)
     layouts = [layout for _, layout in operands]

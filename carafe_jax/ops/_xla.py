@@ -31,6 +31,7 @@ from carafe_jax.ops._blocks import (
     pad,
     row_bytes,
     source_rows,
+    varying_axes,
     zeros,
 )
 from carafe_jax.ops._dtypes import wide_dtype
@@ -102,7 +103,7 @@ def reassemble(
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
         dtype=dtype,
-        varying=_varying(features, kernels),
+        varying=varying_axes(features, kernels),
     )
 
 
@@ -142,7 +143,7 @@ def grad_features(
         rows_per_anchor=rows.down,
         shape=(n, rows.size, columns.size, c),
         dtype=dtype,
-        varying=_varying(kernels, cotangent),
+        varying=varying_axes(kernels, cotangent),
     )
 
 
@@ -202,7 +203,7 @@ def grad_kernels(
             geometry.kernel_size**2,
         ),
         dtype=dtype,
-        varying=_varying(features, cotangent),
+        varying=varying_axes(features, cotangent),
     )
 
 
@@ -246,7 +247,7 @@ def _sum_readers(
         return total + _sum(term(pair, *operands) for pair in pairs)
 
     n, *_, groups, c = cotangent.shape
-    varying = _varying(weights, cotangent)
+    varying = varying_axes(weights, cotangent)
     nothing = zeros((n, down, across, groups, c), weights.dtype, varying=varying)
     pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
     runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
@@ -261,12 +262,6 @@ def _sum_readers(
         return cast(Array, lax.switch(index, adders, total, weights, cotangent))
 
     return cast(Array, lax.fori_loop(0, len(adders), add_run, nothing))
-
-
-def _varying(*operands: jax.Array) -> frozenset[str]:
-    """Axes of a surrounding `shard_map` over which any of the operands varies."""
-    each = [jax.typeof(x).manual_axis_type.varying for x in operands]
-    return frozenset().union(*each)
 
 
 def _sum(terms: Iterable[jax.Array]) -> jax.Array:

@@ -137,7 +137,7 @@ def test_a_downsampling_layer_of_any_stride_is_that_of_its_kernels(
         return gradients, out, kernels
 
     gradients, out, kernels = run(variables, features)
-    want = oracle.reassemble(features, np.asarray(kernels), scale=layer.scale)
+    want = oracle.reassemble(features, np.asarray(kernels), scale=Fraction(1, down))
     # Float32 sums of up to 25 products of about 1.
     np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)
     # A softmax does not change where all its logits do, so biases of taps sum to zero.

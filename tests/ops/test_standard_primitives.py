@@ -1,6 +1,7 @@
 """Plain JAX is made of standard primitives alone, and runs without compilation."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,8 +137,8 @@ def test_a_layer_runs_without_compilation(implementation):
     features = np.random.default_rng(0).normal(size=(1, 3, 4, 2)).astype(np.float32)
     variables = layer.init(jax.random.key(0), features)
     with jax.disable_jit():
-        actual = layer.apply(variables, features)
-    expected = jax.jit(layer.apply)(variables, features)
+        actual: Any = layer.apply(variables, features)
+    expected: Any = jax.jit(layer.apply)(variables, features)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 

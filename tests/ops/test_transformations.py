@@ -1,5 +1,7 @@
 """The operator under JAX's transformations, and its derivatives of higher order."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -79,7 +81,8 @@ def test_vmap_of_a_layer_over_nothing_gives_nothing():
     variables = layer.init(jax.random.key(0), jnp.zeros((1, 2, 3, 4)))
 
     def total(variables, features):
-        return jnp.sum(layer.apply(variables, features))
+        out: Any = layer.apply(variables, features)
+        return jnp.sum(out)
 
     gradients = jax.vmap(jax.grad(total, (0, 1)), in_axes=(None, 0))
     found, of_features = jax.jit(gradients)(variables, jnp.zeros((0, 1, 2, 3, 4)))

@@ -388,9 +388,9 @@ def masked_kernels(logits, valid, normalizer):
 
 def expected_kernels(logits, valid, normalizer):
     """Normalise over the valid taps alone, in float64 and by logarithms."""
-    logits = np.float64(logits)
+    logits = np.asarray(logits, np.float64)
     logs = logits if normalizer == "softmax" else -np.logaddexp(0, -logits)
-    weights = np.where(valid, np.exp(logs - logs[valid].max()), 0)
+    weights = np.exp(np.where(valid, logs - logs[valid].max(), -np.inf))
     kernels = weights / weights.sum()
     taps = np.arange(9)
     gradient = kernels * (taps - kernels @ taps)

@@ -4,7 +4,7 @@ import math
 import operator
 import re
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +56,11 @@ def _exactly(scale: object) -> Fraction | None:
             return None
     if isinstance(scale, Fraction):
         return scale
-    if isinstance(scale, bool) or not isinstance(scale, int | np.integer):
+    whole: Any = scale  # Of NumPy's integers, whose width is part of their type.
+    if isinstance(whole, bool) or not isinstance(whole, int | np.integer):
         return None
     # A fraction of NumPy's integer would go on to count in its width.
-    whole: Any = scale
-    return Fraction(operator.index(whole))
+    return Fraction(operator.index(cast(Any, whole)))
 
 
 @no_type_check

@@ -222,7 +222,8 @@ def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:
     }
     if size == 0:
         return _no_results(result.shape, result.dtype), 0
-    joined = _join_examples(operands, dims, size)
+    # Without compilation, an operand may be a NumPy array.
+    joined = _join_examples([jnp.asarray(x) for x in operands], dims, size)
     whole = jax.ShapeDtypeStruct(
         (size * result.shape[0], *result.shape[1:]), result.dtype
     )

@@ -107,7 +107,9 @@ def test_the_reader_of_programs_finds_the_choice_of_a_platform():
 
 @pytest.mark.parametrize("implementation", ["xla", None])
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize(
+    "scale", ["1/2", *(pytest.param(x, marks=pytest.mark.slow) for x in (2, "3/2"))]
+)
 def test_without_compilation_results_are_the_same(scale, call, implementation):
     run, operands = call(scale, implementation)
     expected = jax.jit(with_gradients(run))(*operands)

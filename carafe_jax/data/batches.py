@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+import itertools
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import grain
@@ -11,9 +13,58 @@ from absl import flags
 
 from carafe_jax.arguments import check, check_positive
 from carafe_jax.data.worker_processes import call_starting_workers, prepare_worker
+from carafe_jax.errors import RefusedError
 
-BatchIterator = grain.DatasetIterator
 Example = TypeVar("Example")
+
+
+class BatchIterator(grain.DatasetIterator[Example]):
+    """Batches in order, from a position that can be saved.
+
+    The position counts batches. It depends on nothing else: neither on the number of
+    processes nor on that of threads and workers.
+    """
+
+    def __init__(
+        self, make: Callable[[int], Iterator[Example]], *, local_size: int
+    ) -> None:
+        """Start with the first batch.
+
+        Args:
+          make: Iterates over the batches from one number on.
+          local_size: Examples of a batch, in which version 0.1 counted positions.
+        """
+        super().__init__()
+        self._make, self._local_size = make, local_size
+        self._made: Iterator[Example] | None = None
+        self._next = 0
+
+    def __next__(self) -> Example:
+        if self._made is None:
+            self._made = self._make(self._next)
+        batch = next(self._made)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the position."""
+        return {"batches": self._next}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Set the position: the next batch is the one that would have followed.
+
+        Raises:
+          RefusedError: It is none that `get_state` returns.
+        """
+        number = state.get("batches")
+        if state.keys() == {"next_index"}:
+            number = state["next_index"] // self._local_size
+        if type(number) is not int or number < 0:
+            raise RefusedError(
+                f'`state` must be a position such as {{"batches": 5}}, got {state!r}. '
+                "Version 0.1 counted otherwise where worker processes made the batches."
+            )
+        self._made, self._next = None, number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,8 +122,7 @@ def endless_batches(
     """Iterate without end over batches of random examples.
 
     An epoch visits each of `count` indices `visits` times, in an order of its own.
-    `get_state()` of the iterator is a small dict, and `set_state` resumes from it bit
-    for bit.
+    The iterator resumes from a position bit for bit.
 
     Args:
       example: Makes an example of an index, with a generator for its random choices.
@@ -95,7 +145,12 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return _batches(examples, shard, options)
+    return BatchIterator(
+        functools.partial(
+            _make_batches, examples=examples, shard=shard, options=options
+        ),
+        local_size=shard.local_size,
+    )
 
 
 def batches_of_all(
@@ -122,7 +177,13 @@ def batches_of_all(
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    return _batches(grain.MapDataset.range(size).map(padded), shard, options)
+    examples = grain.MapDataset.range(size).map(padded)
+    return BatchIterator(
+        functools.partial(
+            _make_batches, examples=examples, shard=shard, options=options
+        ),
+        local_size=shard.local_size,
+    )
 
 
 def _padded(
@@ -132,21 +193,59 @@ def _padded(
     return blank if made is None else made
 
 
-def _of_shard(index: int, *, examples: "grain.MapDataset", shard: ProcessShard) -> Any:
-    """Return an example of a process, whose shard of a batch is contiguous."""
-    batch, place = divmod(index, shard.local_size)
-    first = batch * shard.batch_size + shard.process_index * shard.local_size
-    return examples[first + place]
+def _of_worker(
+    index: int,
+    *,
+    examples: "grain.MapDataset",
+    shard: ProcessShard,
+    first: int,
+    last: int,
+    workers: int,
+) -> Any:
+    """Return an example of those that are dealt out to the workers one by one.
+
+    Worker w gets each `workers`-th index from w on, and stacks what it gets. Here these
+    are the examples of whole batches, so that batches do not depend on the workers: its
+    j-th batch is that of number `first + j * workers + w`.
+
+    Args:
+      index: Of the example.
+      examples: Those of all batches, in order.
+      shard: Size of a batch, and the shard of it to make.
+      first: Number of the first batch.
+      last: Number of batches there are; beyond, there is no example.
+      workers: Number of workers.
+    """
+    turn, worker = divmod(index, workers)
+    turn, place = divmod(turn, shard.local_size)
+    batch = first + turn * workers + worker
+    if batch >= last:
+        return None
+    before = batch * shard.batch_size + shard.process_index * shard.local_size
+    # Chosen last: an example is seeded by its place in the order of all processes.
+    return examples[before + place]
 
 
-def _batches(
-    examples: "grain.MapDataset", shard: ProcessShard, options: BatchOptions
-) -> "BatchIterator[Any]":
-    own = examples
-    if shard.process_count > 1:
-        # Chosen last: an example is seeded by its place in the order of all processes.
-        take = functools.partial(_of_shard, examples=examples, shard=shard)
-        own = grain.MapDataset.range(len(examples) // shard.process_count).map(take)
+def _make_batches(
+    first: int,
+    *,
+    examples: "grain.MapDataset",
+    shard: ProcessShard,
+    options: BatchOptions,
+) -> Iterator[Any]:
+    """Make the batches from number `first` on."""
+    last, workers = len(examples) // shard.batch_size, max(1, options.processes)
+    deal = functools.partial(
+        _of_worker,
+        examples=examples,
+        shard=shard,
+        first=first,
+        last=last,
+        workers=workers,
+    )
+    rounds = -(-(last - first) // workers)
+    count = min(rounds * workers * shard.local_size, sys.maxsize)
+    own = grain.MapDataset.range(count).map(deal)
     reading = grain.ReadOptions(
         num_threads=options.threads,
         prefetch_buffer_size=options.prefetch_batches * shard.local_size,
@@ -156,37 +255,13 @@ def _batches(
         return iter(batches)
     if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
         flags.FLAGS.mark_as_parsed()
-    workers = grain.MultiprocessingOptions(
-        num_workers=options.processes, per_worker_buffer_size=2
+    multiprocessing = grain.MultiprocessingOptions(
+        num_workers=workers, per_worker_buffer_size=2
     )
-    batches = batches.mp_prefetch(workers, worker_init_fn=prepare_worker)
-    return _BatchesOfWorkers(iter(batches))
+    made = iter(batches.mp_prefetch(multiprocessing, worker_init_fn=prepare_worker))
 
+    def take_first() -> list[Any]:
+        made.start_prefetch()
+        return list(itertools.islice(made, 1))  # Starts those that are left.
 
-class _BatchesOfWorkers(grain.DatasetIterator):
-    """Batches of worker processes, which start with the first of them."""
-
-    def __init__(self, batches: grain.DatasetIterator) -> None:
-        super().__init__(batches)
-        self._has_started = False
-
-    def __next__(self) -> Any:
-        if self._has_started:
-            return next(self._parent)
-        self._has_started = True
-        return call_starting_workers(self._first)
-
-    def _first(self) -> Any:
-        # With a position, `next` alone would start the first worker alone.
-        self._parent.start_prefetch()
-        return next(self._parent)
-
-    def start_prefetch(self) -> None:
-        call_starting_workers(self._parent.start_prefetch)
-
-    def get_state(self) -> dict[str, Any]:
-        return self._parent.get_state()
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self._parent.set_state(state)
-        self._has_started = False
+    return itertools.chain(call_starting_workers(take_first), made)

@@ -1,8 +1,9 @@
 """Processes that make batches: a signal to the whole job leaves them at work.
 
-A scheduler stops a job by SIGTERM to all of its processes, a terminal by SIGINT. The
-process that trains then saves its state, for which it may need another batch; the
-workers end with it, however it ends.
+A scheduler stops a job by SIGTERM, or announces it by SIGUSR1, to all of its processes;
+a terminal sends SIGINT, or SIGHUP when it is closed. The process that trains then saves
+its state, for which it may need another batch; the workers end with it, however it
+ends.
 """
 
 import multiprocessing
@@ -16,7 +17,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    if name in signal.Signals.__members__  # Windows has two of them.
+)
 
 
 def prepare_worker(index: int, count: int) -> None:
@@ -52,7 +57,10 @@ def call_starting_workers(function: Callable[[], T]) -> T:
 
 
 def _block_signals() -> None:
-    # It unblocks the same signals in the thread that starts it: before, not after.
+    if not hasattr(signal, "pthread_sigmask"):
+        return
+    # The process that tracks resources inherits them, too. Starting it unblocks some.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 

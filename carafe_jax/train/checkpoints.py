@@ -132,9 +132,7 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(_arrays(state)),
-                    batches=ocp.args.JsonSave(
-                        {"process_count": jax.process_count(), "position": position}
-                    ),
+                    batches=ocp.args.JsonSave(position),
                 ),
                 metrics=scalars,
                 force=True,
@@ -165,24 +163,15 @@ class Checkpoints:
             self._rewind(batches, restored["batches"], step=step)
         return state.replace(**restored["state"])
 
-    def _rewind(self, batches: Batches, saved: dict[str, Any], *, step: int) -> None:
-        """Set batches to a position, which depends on how they are made."""
-        # Version 0.1 saved the position alone.
-        count, now = saved.get("process_count"), jax.process_count()
-        if count not in (None, now):
-            raise RefusedError(
-                "A run must be resumed by as many processes as saved its checkpoint, "
-                f"{count}, got {now}: each has its own position in the data. Their "
-                "devices may be others."
-            )
+    def _rewind(self, batches: Batches, position: dict[str, Any], *, step: int) -> None:
         try:
-            batches.set_state(saved if count is None else saved["position"])
+            batches.set_state(position)
         except (LookupError, TypeError, ValueError) as error:
             raise RefusedError(
-                f"The data must be made as when the checkpoint of step {step} was "
-                "saved, to be set to its position: by as many `worker_processes`. Got "
-                f"{type(error).__name__}: {_first_line(error)}. Else its folder "
-                f"`batches` is damaged{self._instead(step)}."
+                f"The data cannot be set to their position at step {step}: "
+                f"{type(error).__name__}: {_first_line(error)}. If "
+                f"{self._folder / str(step) / 'batches'} is damaged"
+                f"{self._instead(step)}."
             ) from error
 
     def restore_variables(self, *, step: int) -> Variables:

@@ -9,13 +9,46 @@ import time
 
 import numpy as np
 
-from carafe_jax.data import BatchIterator, BatchOptions, ProcessShard, endless_batches
+from carafe_jax.data import (
+    BatchIterator,
+    BatchOptions,
+    ProcessShard,
+    batches_of_all,
+    endless_batches,
+)
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
 def example(index: int, rng: np.random.Generator) -> np.ndarray:
     return np.full((64, 64), index)
+
+
+def noisy(index: int, rng: np.random.Generator) -> np.ndarray:
+    return np.array([index, rng.integers(1000)])
+
+
+def identity(index: int) -> int:
+    return index
+
+
+def compare() -> None:
+    """Check that batches and positions do not depend on the number of workers."""
+    shard = ProcessShard(batch_size=2)
+    taken, state = {}, {}
+    for processes in (0, 2, 3):
+        options = BatchOptions(threads=1, prefetch_batches=1, processes=processes)
+        made = endless_batches(noisy, count=9, seed=0, shard=shard, options=options)
+        if processes:
+            made.set_state(state)  # Of the one without workers.
+        else:
+            next(made)
+            state = made.get_state()
+        rest = batches_of_all(identity, blank=-1, count=9, shard=shard, options=options)
+        taken[processes] = [next(made).tolist() for _ in range(7)], np.array(list(rest))
+    for random, whole in taken.values():
+        assert random == taken[0][0]
+        assert whole.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, -1]]
 
 
 def batches() -> BatchIterator[np.ndarray]:
@@ -51,6 +84,9 @@ def take_while_signalled(made: BatchIterator[np.ndarray]) -> None:
 
 
 def main(what: str) -> None:
+    if what == "compare":
+        compare()
+        return
     made = batches()
     if what == "signals":
         noted: set[int] = set()

@@ -4,8 +4,15 @@ import sys
 import numpy as np
 import pytest
 
-from carafe_jax.data import BatchOptions, ProcessShard, batches_of_all, endless_batches
+from carafe_jax.data import (
+    BatchIterator,
+    BatchOptions,
+    ProcessShard,
+    batches_of_all,
+    endless_batches,
+)
 from carafe_jax.errors import RefusedError
+from tests.data.batches_by_workers import noisy
 from tests.subprocesses import run_python
 
 HERE = BatchOptions(threads=0, prefetch_batches=0)
@@ -62,6 +69,56 @@ def test_blank_takes_the_place_of_what_is_missing(count):
 def test_batch_that_cannot_be_split_is_refused(fields, message):
     with pytest.raises(RefusedError, match=message):
         ProcessShard(**{"batch_size": 4, **fields})
+
+
+def _batches(*, count: int = 1, processes: int = 0) -> list[BatchIterator]:
+    return [
+        endless_batches(
+            noisy,
+            count=10,
+            seed=0,
+            shard=ProcessShard(batch_size=4, process_index=i, process_count=count),
+            options=BatchOptions(threads=0, prefetch_batches=0, processes=processes),
+        )
+        for i in range(count)
+    ]
+
+
+def _take(iterators: list[BatchIterator], count: int) -> np.ndarray:
+    return np.array(
+        [np.concatenate([next(each) for each in iterators]) for _ in range(count)]
+    )
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5])
+def test_position_fits_any_number_of_processes(taken):
+    (whole,) = alone = _batches()
+    _take(alone, taken)
+    halves = _batches(count=2)
+    for half in halves:
+        half.set_state(whole.get_state())
+    np.testing.assert_array_equal(_take(halves, 4), _take(alone, 4))
+    assert halves[0].get_state() == halves[1].get_state() == whole.get_state()
+
+
+def test_position_that_counts_the_examples_of_a_process_is_taken():
+    (batches,) = alone = _batches()
+    expected = _take(alone, 5)[3:]
+    batches.set_state({"next_index": 12})
+    np.testing.assert_array_equal(_take(alone, 2), expected)
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"batches": -1}, {"batches": "1"}, {"iterators_in_use_states": []}]
+)
+def test_position_that_is_none_is_refused(state):
+    with pytest.raises(RefusedError, match=r"`state` must be a position such as .*got"):
+        _batches()[0].set_state(state)
+
+
+@pytest.mark.slow
+def test_workers_change_no_batch():
+    run_python("-m", "tests.data.batches_by_workers", "compare")
 
 
 @pytest.mark.slow

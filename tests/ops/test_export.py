@@ -1,6 +1,7 @@
 """Programs exported for batches and maps of any size."""
 
 import functools
+import re
 from fractions import Fraction
 
 import jax
@@ -139,9 +140,7 @@ def test_accelerators_run_plain_jax_where_a_size_is_any(sizes):
     run, shapes_of = by_pixel("1/2")
     shapes = shapes_of(*export.symbolic_shape(sizes))
     text = exported(run, *shapes, platforms=("tpu", "cuda")).mlir_module()
-    assert "tpu_custom_call" not in text
-    assert "triton" not in text
-    assert "mosaic" not in text
+    assert set(re.findall(r"custom_call @([\w.$]+)", text)) <= {"shape_assertion"}
 
 
 @pytest.mark.parametrize("sizes", ["n, 6, 6", "2, h, 6", "2, 6, w"])

@@ -1,8 +1,8 @@
 """Image files of any kind -> 8-bit RGB arrays.
 
 A decoder may raise anything on a damaged file: Pillow's raise OSError, SyntaxError,
-TypeError, RuntimeError, struct.error and more. Here, and only around the calls of a
-decoder, it all becomes `UnreadableImageError`.
+TypeError, RuntimeError, struct.error and more. Around the calls of a decoder, and only
+there, all of these become `UnreadableImageError`.
 """
 
 import contextlib
@@ -128,7 +128,7 @@ def decode_image(
 
 
 def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at the smallest of its own scales that has a size.
+    """Make a JPEG decode at the smallest of its scales that is at least of a size.
 
     Args:
       image: As opened by Pillow, not yet decoded.
@@ -144,7 +144,7 @@ def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
 def upright(image: Image.Image) -> Image.Image:
     """Decode an image and turn it as its EXIF orientation says.
 
-    No metadata are written, and those that are damaged count as upright.
+    No metadata are written. An orientation that is damaged counts as upright.
 
     Args:
       image: As opened by Pillow, in any mode.
@@ -227,7 +227,7 @@ def _orientation(image: Image.Image) -> int:
     if not isinstance(image, JpegImageFile):
         # A PNG may have metadata behind its pixels, and Pillow turns a TIFF itself.
         image.load()
-    # After an error, Pillow returns what it could read: the second time, and from then.
+    # After an error, a second call returns what Pillow could read.
     for _ in range(2):
         with contextlib.suppress(Exception):
             found = image.getexif().get(_ORIENTATION)

@@ -180,7 +180,7 @@ def per_shard(
 ) -> Array:
     """Run `launch(*shares, geometry=..., partial=...)` on each device's share.
 
-    `launch` hears the geometry of its share. Where channels are split and groups are
+    `launch` receives the geometry of its shard. Where channels are split and groups are
     not, a result without channels is `partial`: it is summed over the devices, and then
     rounded to `dtype`.
     """
@@ -190,7 +190,7 @@ def per_shard(
         return launch(*arrays, geometry=geometry, partial=False)
     free = _free_axes(mesh)
     explicit: set[str] = set(free) & set(mesh.explicit_axes)
-    # Explicit axes of one device, too: plain JAX would have to say how it reshapes.
+    # Not for Explicit axes, even of size 1: reshapes there need an output sharding.
     if not explicit and math.prod(mesh.shape[name] for name in free) == 1:
         return launch(*arrays, geometry=geometry, partial=False)
     split = _choose(operands, mesh, free, geometry, axes)
@@ -283,7 +283,7 @@ def _exchange(x: Array, count: int, axes: _Axes) -> Array:
 def like(x: Array, other: Array) -> Array:
     """Give the gradient `x` of `other` its type of sharding."""
     own, wanted = jax.typeof(x), jax.typeof(other)
-    # In a surrounding `shard_map`: what all devices share hears from all of them.
+    # In a surrounding `shard_map`: what all devices share is summed over all of them.
     varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying
     if varying:
         x = cast(Array, jax.lax.psum(x, tuple(varying)))

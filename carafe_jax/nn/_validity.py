@@ -27,8 +27,8 @@ def checked_masked(masked: Masked) -> Masked:
     """Return a map with holes, or refuse it; no gradient reaches `valid`."""
     if not isinstance(masked, Masked):
         raise RefusedError(
-            "`masked` must be a map and its validity, Masked(features, valid), got "
-            f"{type(masked).__name__}."
+            "`masked` must be a `Masked`, a map and its validity: "
+            f"Masked(features, valid), got {type(masked).__name__}."
         )
     features = checked_features(masked.features)
     valid = jnp.asarray(masked.valid)

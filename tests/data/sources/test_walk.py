@@ -69,10 +69,10 @@ def test_litter_is_passed_over_and_counted_in_one_line(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         f"Skipped in {str(tmp_path)!r}: "
         "files of other kinds: 1 (such as 'a/Thumbs.db'), "
-        "system folders: 3 (such as '$RECYCLE.BIN'), "
         "hidden files: 3 (such as '.DS_Store'), "
         "hidden folders: 2 (such as '.Trashes'), "
-        "pipes and devices: 1 (such as 'a/pipe.png')."
+        "pipes and devices: 1 (such as 'a/pipe.png'), "
+        "system folders: 3 (such as '$RECYCLE.BIN')."
     ]
     assert caplog.records[0].levelno == logging.INFO
 

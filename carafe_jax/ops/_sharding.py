@@ -97,16 +97,16 @@ def _replaced(**changes: _Axes) -> Generator[None, None, None]:
 
 
 def axes_in_force() -> Axes:
-    """Return what `batch_axes`, `row_axes` and `channel_axes` say here."""
+    """Return the axes set by `batch_axes`, `row_axes` and `channel_axes`."""
     return _AXES.get()
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What the dimensions of an array hold; the first holds examples.
+    """The meaning of the dimensions of an array; the first holds examples.
 
-    `channels` and `groups` are those dimensions, where there are any. The second
-    dimension holds rows: so many for each anchor as its `row` says.
+    `channels` and `groups` are the dimensions of these, where there are any. The second
+    dimension holds rows; `row` gives their number for each anchor.
     """
 
     rank: int
@@ -293,7 +293,7 @@ def like(x: Array, other: Array) -> Array:
 
 
 def device_kind(arrays: Sequence[Array]) -> str | None:
-    """Return the kind of the devices that are compiled for, if the mesh tells it."""
+    """Return the kind of the devices that are compiled for, if the mesh has it."""
     mesh = _mesh(arrays)
     device = None if mesh is None else mesh.abstract_device
     return None if device is None else device.device_kind
@@ -351,7 +351,7 @@ def _choose(
 
 
 def _shown(array: Array, layout: Layout) -> tuple[_Axes, _Axes, _Axes]:
-    """Explicit axes over which the type of an array says that it is split."""
+    """Return the Explicit axes over which an array is split, by its type."""
     spec = [*jax.typeof(array).sharding.spec]
     spec += [None] * (layout.rank - len(spec))
     parts = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]

@@ -66,7 +66,7 @@ class RunConfig:
     loop: Loop
     """Length of the run, and how often it logs, evaluates and saves."""
     data: DataFields
-    """Where the images come from."""
+    """Source of the images."""
     optimizer: Optimizer
     """Optimizer and schedule."""
     start: Start = Start()

@@ -1,4 +1,4 @@
-"""Where the windows of a reassembly lie: sizes, anchors and phases of each axis."""
+"""The geometry of a reassembly: sizes, anchors and phases of each axis."""
 
 import dataclasses
 from fractions import Fraction

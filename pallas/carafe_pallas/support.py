@@ -1,4 +1,4 @@
-"""Which backends there are, and why one cannot run a call."""
+"""The backends, and the reasons why one cannot run a call."""
 
 import importlib
 import re

@@ -1,13 +1,14 @@
-"""Standard streams that can print any name, whatever their encoding."""
+"""Standard streams that take every name, whatever their encoding."""
 
 import io
 import sys
 
 
 def accept_every_name() -> None:
-    """Make standard output and error escape characters that their encoding lacks.
+    """Let the streams write escapes for characters that their encoding lacks.
 
-    Printing a file name with such characters would otherwise end the command.
+    A name with other characters than those of the locale, or with bytes that are no
+    UTF-8, would end a command where it is printed.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -31,8 +31,8 @@ class BatchIterator(grain.DatasetIterator[Example]):
         """Start with the first batch.
 
         Args:
-          make: Returns an iterator that starts with the batch of a given number.
-          local_size: Examples of a batch in this process; version 0.1 counted those.
+          make: Iterates over the batches from one number on.
+          local_size: Examples of a batch, in which version 0.1 counted positions.
         """
         super().__init__()
         self._make, self._local_size = make, local_size
@@ -62,7 +62,7 @@ class BatchIterator(grain.DatasetIterator[Example]):
         if type(number) is not int or number < 0:
             raise RefusedError(
                 f'`state` must be a position such as {{"batches": 5}}, got {state!r}. '
-                "Positions of version 0.1 with worker processes cannot be read."
+                "Version 0.1 counted otherwise where worker processes made the batches."
             )
         self._made, self._next = None, number
 

@@ -227,7 +227,7 @@ def _orientation(image: Image.Image) -> int:
     if not isinstance(image, JpegImageFile):
         # A PNG may have metadata behind its pixels, and Pillow turns a TIFF itself.
         image.load()
-    # After an error, a second call returns what Pillow could read.
+    # After an error, Pillow returns what it could read: the second time, and from then.
     for _ in range(2):
         with contextlib.suppress(Exception):
             found = image.getexif().get(_ORIENTATION)

@@ -233,16 +233,18 @@ class Checkpoints:
         """Raise an error that names the step to resume from after a failed save."""
         try:
             yield
-        except _NO_DAMAGE:
+        except RefusedError:
             raise
         except Exception as error:
-            # Not of orbax, which counts the one that it could not save.
+            if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
+                raise
+            # Orbax counts the one that it could not save.
             last = max(_saved_steps(self._folder), default=None)
             raise RefusedError(
                 f"A checkpoint could not be saved in {self._folder}: "
                 f"{_first_line(error)} ({_space_left(self._folder)}). "
                 + (
-                    "The same command starts again"
+                    "The same command begins anew"
                     if last is None
                     else f"The same command resumes from step {last}"
                 )

@@ -1,4 +1,4 @@
-"""Colours with 16 bits a channel, by OpenCV: Pillow reduces them to 8."""
+"""Colours with 16 bits a channel, which Pillow reduces to 8: by OpenCV."""
 
 import importlib
 import io
@@ -23,7 +23,7 @@ SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first
 
 
 def raw_mode_of(file: Image.Image) -> str:
-    """Return Pillow's raw mode, the layout of pixels in the file: "RGB;16B"."""
+    """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
     tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
     match tiles[0].args if tiles else None:
         case str(mode) | (str(mode), *_):
@@ -33,7 +33,7 @@ def raw_mode_of(file: Image.Image) -> str:
 
 
 def bits_of(file: Image.Image, path: pathlib.Path) -> int:
-    """Return the bits a channel of a file, of which Pillow may read fewer.
+    """Return the bits a channel that a file holds, maybe more than Pillow reads.
 
     Args:
       file: As Pillow opened it, not yet decoded.
@@ -79,7 +79,7 @@ def read_16_bits(
     Args:
       path: Of the file.
       file: As Pillow opened it.
-      narrow: The upright pixels in 8 bits, by Pillow, with which they must agree.
+      narrow: What Pillow read, upright, in 8 bits: both must be of the same colours.
 
     Raises:
       UnreadableImageError: OpenCV cannot decode the file.
@@ -88,12 +88,12 @@ def read_16_bits(
     """
     cv2 = _opencv()
     with decoder_errors(path):
-        # From bytes: OpenCV cannot open names that are not UTF-8.
+        # By bytes: OpenCV takes no name that is no UTF-8.
         content = np.frombuffer(path.read_bytes(), np.uint8)
         read = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if read is not None and read.dtype == np.uint16 and read.ndim == 3:
         wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
-        # OpenCV misreads some layouts of TIFFs.
+        # OpenCV mistakes some layouts of a TIFF.
         if _agree(wide, narrow):
             return wide
     raise RefusedError(
@@ -111,7 +111,7 @@ def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
 
 
 def _agree(wide: np.ndarray, narrow: np.ndarray) -> bool:
-    """Return whether two readings have the same colours, up to their depth."""
+    """Return whether two readings are of the same colours, but for their depth."""
     if wide.shape[:2] != narrow.shape[:2]:
         return False
     return bool(np.all(np.abs(wide[..., :3] / 257 - narrow[..., :3]) <= 1))
@@ -127,7 +127,7 @@ def encode_16_bits(
     Args:
       pixels: RGB or RGBA, uint16.
       profile: ICC profile.
-      chunks: Kinds and contents of further chunks.
+      chunks: Others to write, kinds and contents.
 
     Raises:
       MissingExtraError: OpenCV is not installed.

@@ -100,7 +100,7 @@ def _by_brightness(
     if layered:
         visible = _opacity(image) >= _HALF
         if visible.any():
-            # Of the paint alone: its soft edges would count as grey.
+            # Of the paint itself, or its soft edges would count as grey.
             paint = np.asarray(image.convert("RGBA").convert("RGB").convert("L"))
             paint = paint[visible]
             if not hole.any() or not (_is_of_one_colour(paint) or _is_plain(paint)):

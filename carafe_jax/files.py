@@ -1,4 +1,4 @@
-"""Files: which paths can be one, and writing them whole or not at all."""
+"""Paths of local files, and files that are written whole or not at all."""
 
 import contextlib
 import os
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 from carafe_jax.errors import RefusedError
 
-# A path of pathlib has lost one of the slashes. A drive of Windows has one letter.
+# pathlib drops one of the slashes. A drive of Windows has one letter.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def check_local(argument: str, path: str | os.PathLike[str]) -> None:
-    """Refuse a URL, such as that of a bucket, which would become a local folder.
+    """Refuse a URL, such as that of a bucket, where a local path is expected.
 
     Args:
       argument: Name of the argument that holds the path.
@@ -62,7 +62,7 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     check_local("path", path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A short name: one that `path.name` begins could be longer than a system takes.
+    # A short name: `path.name` with a suffix could exceed the system's limit.
     partial = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         yield partial

@@ -1,4 +1,4 @@
-"""Where and with what a run was made."""
+"""The machine and the versions that a run was made with."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ import jaxlib.version
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a reader must know to judge a number."""
+    """The facts that a reader needs to judge a number."""
 
     device: str
     cores: int

@@ -1,4 +1,4 @@
-"""Words that users read: names, counts and percentages, each written in one way."""
+"""Names, counts and percentages as users read them, each written in one way."""
 
 import unicodedata
 
@@ -10,9 +10,9 @@ _BYTES_FROM = 0xDC00
 
 
 def printable(name: object) -> str:
-    r"""Return a name as it can be shown in one line, and written to any UTF-8 file.
+    r"""Return a name that can be shown in one line and written to any UTF-8 file.
 
-    Bytes of a file's name that are no UTF-8 and control characters become escapes,
+    Control characters, and bytes of a file's name that are not UTF-8, become escapes
     as in a Python string: `caf\xe9.png`. Everything else stays as it is.
 
     Args:

@@ -88,7 +88,7 @@ def train(steps: int) -> Losses:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NNXModel:
-    """What is trained."""
+    """Options of the training."""
 
     steps: int = 50
     """Of the optimizer."""

@@ -162,7 +162,7 @@ def name_with_reasons(page: pathlib.Path) -> str:
 
 
 # What takes more than seconds.
-SLOW_PAGES = {"docs/inpainting.md", "docs/weights.md"}
+SLOW_PAGES = {"docs/inpainting.md", "docs/layers.md", "docs/weights.md"}
 SLOW_DOCSTRINGS = ("carafe_jax.models.",)
 # Run by a test of its own: it needs several devices.
 SHARDING = "docs/sharding.md"

@@ -1,6 +1,6 @@
 """Name the likeliest classes of photographs.
 
-Shows: the likeliest classes of each photograph, as a CSV, and as a table of the first.
+Shows: the likeliest classes of each photograph in a CSV; a table of the first ones.
 Example: carafe-jax classify photographs/ --model runs/classification
 """
 
@@ -52,7 +52,7 @@ class Classify:
     )
     """CSV file to write."""
     overwrite: bool = False
-    """Overwrite a file that exists; without it, one is refused."""
+    """Overwrite a file that exists, which is refused otherwise."""
 
     def __post_init__(self) -> None:
         check_count("classes", self.classes)
@@ -90,10 +90,10 @@ def _classify(
     config: Classify,
     console: Console,
 ) -> tuple[Table, int]:
-    """Write the CSV while images are classified.
+    """Write the CSV as images are classified.
 
     Returns:
-      The first rows of it, to show, and the number of unreadable images.
+      A table of its first images, and the number of unreadable ones.
     """
     shown, unreadable = _empty_table(len(paths)), 0
     outcomes = trained.classify_all(
@@ -118,7 +118,7 @@ def _classify(
                 for rank, (label, probability) in enumerate(outcome, 1)
             )
             if shown.row_count < _SHOWN:
-                # As they are: rich would take brackets in names for markup.
+                # Text: rich would take brackets in names for markup.
                 shown.add_row(Text(name), Text(_in_words(outcome)))
     return shown, unreadable
 

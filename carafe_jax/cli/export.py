@@ -31,15 +31,15 @@ class Export:
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by top-1, or the last."""
     platform: Platform = "cpu"
-    """What the program runs on."""
+    """Platform that the program runs on."""
     batch_size: int | None = None
     """Images at a time; None: any number, which runs plain JAX. On a GPU it must be
     None: the kernels there cannot be written to a file."""
     overwrite: bool = False
-    """Overwrite files that exist; without it, they are refused."""
+    """Overwrite files that exist, which are refused otherwise."""
     size: Literal["any"] | None = None
-    """Height and width of the images: any, which runs plain JAX; None: the size of the
-    run's test images."""
+    """Height and width of the images. any: all sizes, in plain JAX. None: the size of
+    the run's test images."""
 
 
 def run_verb(args: list[str]) -> NoReturn:

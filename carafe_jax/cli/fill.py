@@ -44,8 +44,8 @@ class Fill:
     which: CheckpointChoice = "best"
     """Its checkpoint: the best by PSNR in the hole, or the last."""
     hole: HoleColour = "white"
-    """What marks the hole in a mask, from half brightness or opacity on: a colour; or
-    where the mask is transparent, or opaque, whatever the colour."""
+    """Pixels of a mask that mark the hole: white or black ones, or, of any colour,
+    transparent or opaque ones. The threshold is half brightness or half opacity."""
     grow: int = 0
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None

@@ -51,10 +51,10 @@ class BatchIterator(grain.DatasetIterator[Example]):
         return {"batches": self._next}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Set the position: the next batch is the one that would have followed.
+        """Continue from a position that `get_state` returned.
 
         Raises:
-          RefusedError: It is none that `get_state` returns.
+          RefusedError: `state` is not such a position.
         """
         number = state.get("batches")
         if state.keys() == {"next_index"}:
@@ -202,18 +202,18 @@ def _of_worker(
     last: int,
     workers: int,
 ) -> Any:
-    """Return an example of those that are dealt out to the workers one by one.
+    """Return the example of an index, in the order in which workers read them.
 
-    Worker w gets each `workers`-th index from w on, and stacks what it gets. Here these
-    are the examples of whole batches, so that batches do not depend on the workers: its
-    j-th batch is that of number `first + j * workers + w`.
+    Grain gives worker w each `workers`-th index from w on, and batches what a worker
+    has read. So the indices are mapped to examples such that the j-th batch of worker w
+    is the whole batch `first + j * workers + w`, whatever the number of workers.
 
     Args:
-      index: Of the example.
+      index: Position in the order of reading.
       examples: Those of all batches, in order.
       shard: Size of a batch, and the shard of it to make.
       first: Number of the first batch.
-      last: Number of batches there are; beyond, there is no example.
+      last: Number of batches; beyond, there is no example.
       workers: Number of workers.
     """
     turn, worker = divmod(index, workers)
@@ -262,6 +262,6 @@ def _make_batches(
 
     def take_first() -> list[Any]:
         made.start_prefetch()
-        return list(itertools.islice(made, 1))  # Starts those that are left.
+        return list(itertools.islice(made, 1))  # Starts the remaining workers.
 
     return itertools.chain(call_starting_workers(take_first), made)

@@ -1,8 +1,8 @@
 """Image files of any kind -> 8-bit RGB arrays.
 
 A decoder may raise anything on a damaged file: Pillow's raise OSError, SyntaxError,
-TypeError, RuntimeError, struct.error and more. Here, and only around the calls of a
-decoder, it all becomes `UnreadableImageError`.
+TypeError, RuntimeError, struct.error and more. Around the calls of a decoder, and only
+there, all of these become `UnreadableImageError`.
 """
 
 import contextlib
@@ -128,7 +128,7 @@ def decode_image(
 
 
 def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at the smallest of its own scales that has a size.
+    """Make a JPEG decode at the smallest of its scales that is at least of a size.
 
     Args:
       image: As opened by Pillow, not yet decoded.
@@ -144,7 +144,7 @@ def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
 def upright(image: Image.Image) -> Image.Image:
     """Decode an image and turn it as its EXIF orientation says.
 
-    No metadata are written, and those that are damaged count as upright.
+    No metadata are written. An orientation that is damaged counts as upright.
 
     Args:
       image: As opened by Pillow, in any mode.

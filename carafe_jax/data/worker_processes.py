@@ -1,4 +1,4 @@
-"""Processes that make batches: a signal to the whole job leaves them at work.
+"""Processes that make batches: they ignore signals to the job, and end with it.
 
 A scheduler stops a job by SIGTERM, or announces it by SIGUSR1, to all of its processes;
 a terminal sends SIGINT, or SIGHUP when it is closed. The process that trains then saves
@@ -37,17 +37,14 @@ def prepare_worker(index: int, count: int) -> None:
 
 
 def call_starting_workers(function: Callable[[], T]) -> T:
-    """Call a function that starts workers, shielded before they are prepared, too.
+    """Return the result of a function that starts workers, shielded from signals.
 
-    A process takes seconds to start, in which it has the default handlers; but it
-    inherits the signals that are blocked in the thread that starts it. That thread is
-    not the caller's, which goes on to handle signals.
+    A process takes seconds to start, and has the default handlers until
+    `prepare_worker` runs; but it inherits the blocked signals of the thread that starts
+    it. That is another thread than the caller's, which still handles signals.
 
     Args:
       function: Called in another thread.
-
-    Returns:
-      What the function returns.
     """
     pool = ThreadPoolExecutor(1, initializer=_block_signals)
     try:

@@ -31,10 +31,10 @@ def mmcv_carafe_to_flax(
       state_dict: `channel_compressor.{weight,bias}` and `content_encoder.{weight,bias}`
         as NumPy arrays or torch's tensors, convolutions in torch's layout (out, in,
         height, width).
-      scale: That of the layer: 2, or "1/2" for a down-sampler. Only its numerator, the
-        phases along each side, matters to the weights: those of "1/2", "1/3" and 1 are
-        alike. None takes 2 where 4 divides the encoder's channels, else
-        assumes a 5x5 window and one group.
+      scale: That of the layer: 2, or "1/2" for a down-sampler. The weights depend only
+        on its numerator, the phases along each side: those of "1/2", "1/3" and 1 are
+        alike. None assumes 2 where 4 divides the encoder's channels, else a 5x5 window
+        and one group.
 
     Returns:
       `{"params": ...}` to be applied by a `CARAFE` with the same scale, groups and

@@ -49,7 +49,7 @@ def mmediting_global_local_to_flax(
     Args:
       state_dict: Weights by the names inside of the generator,
         `encoder.enc1.conv.weight` say, as arrays in torch's layouts.
-      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+      absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:
@@ -87,7 +87,7 @@ def mmediting_patch_gan_to_flax(
         `model.0.conv.weight` say, as arrays in torch's layouts.
       norm: Norm after each convolution but the first and the last. Before an instance
         norm mmediting has biases, which the norm takes out again: they are dropped.
-      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+      absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:
@@ -132,7 +132,7 @@ def mmediting_sn_patch_gan_to_flax(
     Args:
       state_dict: Weights by the names inside of the discriminator,
         `conv1.conv.weight_orig` say, as arrays in torch's layouts.
-      absent: Modules whose weights are meant to be absent, by mmediting's name, as in
+      absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:

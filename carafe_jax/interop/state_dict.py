@@ -1,4 +1,4 @@
-"""State dicts of PyTorch: their names and arrays, checked."""
+"""State dicts of PyTorch: reading them, and checking names and shapes."""
 
 import os
 import re
@@ -20,14 +20,14 @@ _SHOWN = 5  # Names in an error.
 def read_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Return the weights of a state dict by name, not yet as arrays.
 
-    What a checkpoint puts around them is taken off: the key `state_dict`, and the
-    prefix `module.` of torch's DataParallel. Counters of norms are left out.
+    The key `state_dict` of a checkpoint and the prefix `module.` of torch's
+    DataParallel are removed. Counters of norms are left out.
 
     Args:
       state_dict: Weights by name, in any order.
 
     Raises:
-      RefusedError: It is no mapping, or a name is no string.
+      RefusedError: It is not a mapping, or a name is not a string.
     """
     if not isinstance(state_dict, Mapping):
         raise RefusedError(
@@ -54,18 +54,18 @@ def check_names(
     absent: Iterable[str] | None = (),
     hint: str = "",
 ) -> list[str]:
-    """Refuse names that are missing or left over.
+    """Return the names to convert, unless some are missing or left over.
 
     Args:
       names: Those of a state dict.
       expected: Those of the network.
       network: Its name, for messages.
-      absent: Modules and arrays whose weights are meant to be absent: "fc" for all
-        that begins with `fc.`. None allows any to be missing.
+      absent: Modules and arrays that must be absent: "fc" for all names that begin
+        with `fc.`. None allows any to be missing.
       hint: Added to the error where a name is missing.
 
     Returns:
-      The names to convert, in the order of `expected`.
+      Those of `expected` that are there, in its order.
 
     Raises:
       RefusedError: Names are missing or left over, or `absent` holds what the network
@@ -98,7 +98,7 @@ def check_names(
         shared = os.path.commonprefix(list(names))  # noqa: RUF071, names are no paths
         prefix = shared.rpartition(".")[0]
         if not found and prefix:
-            hint = f" All names begin with {prefix + '.'!r}: is it to be cut off?"
+            hint = f" All names begin with {prefix + '.'!r}: remove that prefix."
         words = f"`state_dict` must have the names of {network}: {'; '.join(faults)}."
         raise RefusedError(words + (hint if missing else ""))
     return found
@@ -137,7 +137,7 @@ def check_shape(
       name: Of the array in the state dict.
       array: From `array_of`.
       shape: Expected; None stands for any size.
-      reason: Where the sizes come from, to be read after the shape.
+      reason: Where the sizes come from, added after the shape.
 
     Raises:
       RefusedError: The number of axes or a size differs.

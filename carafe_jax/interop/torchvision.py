@@ -27,7 +27,7 @@ _FC = {
     "fc.weight": ("params", "classifier", "kernel"),
     "fc.bias": ("params", "classifier", "bias"),
 }
-_HINT = " Is a module meant to be absent, name it: `absent=('fc',)` for a backbone."
+_HINT = " If a module should be absent, pass its name: absent=('fc',) for a backbone."
 
 
 @no_type_check
@@ -41,16 +41,15 @@ def torchvision_resnet_to_flax(
     Numbers out are the same. For a network whose down-samplers have weights of their
     own, `carafe_jax.train.load_weights` puts these into its own variables.
 
-    Depth and kind of the blocks follow from the names: stages 1 to 4, each with its
-    blocks from 0 to the last that is named, and in each block every array of its kind.
+    Depth and kind of the blocks follow from the names: four stages, each with blocks
+    from 0 to the last that is named, each of which must have all arrays of its kind.
 
     Args:
       state_dict: Weights by torchvision's name, in any order, as NumPy arrays or
-        torch's tensors; convolutions in the layout (out, in, height, width). What a
-        checkpoint puts around them, the key `state_dict` and the prefix `module.`, is
-        taken off.
-      absent: Modules whose weights are meant to be absent, by torchvision's name:
-        `("fc",)` for a backbone without a classifier. None allows any to be missing.
+        torch's tensors; convolutions in the layout (out, in, height, width). The key
+        `state_dict` and the prefix `module.` of checkpoints are removed.
+      absent: Modules that must be absent, by torchvision's name: `("fc",)` for a
+        backbone without a classifier. None allows any to be missing.
 
     Returns:
       `{"params": {"backbone": ..., "classifier": ...}, "batch_stats": {"backbone":

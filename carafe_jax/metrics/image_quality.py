@@ -74,7 +74,7 @@ def inpainting_quality(
     images, originals = jnp.asarray(predictions), jnp.asarray(targets)
     dtype = wide_dtype(images.dtype, originals.dtype)
     images, originals = images.astype(dtype), originals.astype(dtype)
-    with jax.debug_nans(False):  # NaN is meant where there is no hole.
+    with jax.debug_nans(False):  # NaN is the result without a hole.
         return _quality(images, originals, jnp.asarray(masks) > 0)
 
 

@@ -31,7 +31,7 @@ from carafe_jax.nn.makers import call_layer
 from carafe_jax.ops import wide_dtype
 
 
-# It refuses wrong fields itself, in words; the backbone refuses images.
+# Wrong fields are refused in our own words, wrong images by the backbone.
 @no_type_check
 class Classifier(nn.Module):
     """Average the last map of a backbone over its pixels and classify it.
@@ -63,8 +63,8 @@ class Classifier(nn.Module):
         """Return the logits of each image, in float32 or wider."""
         if not isinstance(self.backbone, nn.Module):
             raise RefusedError(
-                "`backbone` must be a network, such as ResNet50(), got "
-                f"{self.backbone!r}, which is none yet: call it."
+                "`backbone` must be a network, an instance such as ResNet50(), got "
+                f"{self.backbone!r}."
             )
         maps = call_layer("backbone", type(self.backbone), self.backbone, image, train)
         last = maps.c5

@@ -24,7 +24,7 @@ _HINTS = {
     "upsample": "doubles a map, to 2 H x 2 W, such as CARAFEUpsample or "
     "functools.partial(CARAFE, scale=2)",
 }
-# A resampler may leave these to itself; what else it does not take, `block` must do.
+# A resampler need not take these; `block` adds whatever else it does not take.
 _DTYPES = {"dtype", "param_dtype"}
 
 
@@ -40,21 +40,21 @@ def resample(
     block: Maker | None = None,
     **offered: Any,
 ) -> Any:
-    """Halve or double a map by the resampler that is an argument of a network.
+    """Return a map, halved or doubled by a resampler that is an argument of a network.
 
-    Any resampler of `carafe_jax.nn` will do, and any maker that `carafe_jax.nn.makers`
-    describes. In the place of a convolution, where the channels change, `block` puts a
-    convolution behind a resampler that cannot change them, as CARAFE++ stands there
-    (arXiv:2012.04733, section 4.3), and adds what else it does not take of `offered`.
+    The resampler may be any of `carafe_jax.nn`, or any other maker
+    (`carafe_jax.nn.makers`). Where the channels change and it cannot change them,
+    `block` adds a convolution after it, as after CARAFE++ (arXiv:2012.04733, section
+    4.3), and whatever else of `offered` it does not take.
 
     Args:
-      argument: Name of the argument, which says whether the map is halved or doubled.
+      argument: Name of the argument: "downsample" halves, "upsample" doubles.
       maker: Its value.
       x: The map, or a tree of maps (n, h, w, c) of one size.
       train: Passed to the resampler.
       name: Name of the layer.
-      features: Channels that must come out. None: those that the map has, and nothing
-        stands behind the resampler.
+      features: Channels of the result. None: those of the map; nothing follows the
+        resampler.
       block: Makes a layer of `features`, `resample`, `name` and `offered`; needed where
         `features` is given.
       **offered: Further keywords; `dtype` and `param_dtype` are passed on where they
@@ -66,7 +66,7 @@ def resample(
     check_maker(argument, maker)
     given = maker
     if features is None:
-        # Not where any keyword is taken: nobody there has to change the channels.
+        # Only to a field of that name, not to `**fields`: the channels need not change.
         if names(maker, "features"):
             offered["features"] = x.shape[-1]
         layer = make_layer(argument, maker, name=name, **offered)
@@ -84,7 +84,7 @@ def resample(
 def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> None:
     before, after = (jax.tree.leaves(tree)[0].shape[1:3] for tree in (x, resampled))
     if not all(isinstance(size, int) for size in (*before, *after)):
-        return  # Symbolic sizes: what is unequal to JAX may be equal.
+        return  # Symbolic sizes that are equal may compare as unequal.
     halved = tuple(-(-size // 2) for size in before)
     doubled = tuple(2 * size for size in before)
     if after != {"downsample": halved, "upsample": doubled}[argument]:

@@ -31,8 +31,8 @@ def checked_features(
 def as_map(features: Float[Array | np.ndarray, "n h w c"]) -> Float[Array, "n h w c"]:
     if isinstance(features, Masked):
         raise RefusedError(
-            "`features` must be one map, got a `Masked`: maps with holes go through "
-            "the layers whose names begin with Partial, such as "
+            "`features` must be one map, got a `Masked`: maps with holes need the "
+            "layers whose names begin with Partial, such as "
             "functools.partial(PartialCARAFE, reassembly=CARAFEDownsample)."
         )
     return jnp.asarray(features)
@@ -41,7 +41,7 @@ def as_map(features: Float[Array | np.ndarray, "n h w c"]) -> Float[Array, "n h 
 def along_channels(
     values: Float[Array | np.ndarray, " c"], x: Float[Array, "*s c"]
 ) -> Float[Array, "*t c"]:
-    """Give values of channels as many axes as a map has."""
+    """Return values of channels with as many axes as a map."""
     return jnp.asarray(values).reshape((1,) * (x.ndim - 1) + values.shape)
 
 

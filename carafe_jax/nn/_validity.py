@@ -16,9 +16,9 @@ from carafe_jax.ops import Scale, parse_scale
 # has weights, and float16 holds it. A much lower one would break launches that take
 # powers of two: the rounding of an exponent, 1e-7 of the logit, must be small.
 _LOW = -3e4
-# A window whose highest valid logit is lower than this is raised until that is
-# _RAISED. The difference of two logits that are so low is exact in every dtype where
-# it is small enough to matter, and log_sigmoid(x) is still x at _RAISED.
+# The logits of a window whose highest valid one is below _DEEP are raised until that
+# one is _RAISED. Differences of logits below _DEEP are exact in every dtype wherever
+# they are small enough to matter, and log_sigmoid(x) is still x at _RAISED.
 _DEEP, _RAISED = -8192, -64
 
 
@@ -28,7 +28,7 @@ def checked_masked(masked: Masked) -> Masked:
     if not isinstance(masked, Masked):
         raise RefusedError(
             "`masked` must be a `Masked`, a map and its validity: "
-            "Masked(features, valid), got no `Masked`."
+            f"Masked(features, valid), got {type(masked).__name__}."
         )
     features = checked_features(masked.features)
     valid = jnp.asarray(masked.valid)
@@ -76,8 +76,8 @@ def mask_logits(
 ) -> Float[Array, "n ah aw channels"]:
     """Make the logits of taps in holes, or outside the map, too low to count.
 
-    Those of valid taps keep their differences, so the kernels that a softmax makes of
-    them, or of their log-sigmoids, are those over the valid taps alone.
+    Those of valid taps keep their differences, so that a softmax of them, or of their
+    log-sigmoids, gives the kernels over the valid taps alone.
     """
     taps = _valid_taps(valid[..., 0] > 0, _geometry(valid, scale, kernel_size))
     pixels, weights = taps.shape[3], taps.shape[5]
@@ -85,7 +85,7 @@ def mask_logits(
     by_tap = logits.reshape(*logits.shape[:3], pixels, groups, weights)
     low = jnp.asarray(_LOW, logits.dtype)
     highest = jnp.max(jnp.where(taps, by_tap, -jnp.inf), axis=-1, keepdims=True)
-    # Kernels do not change by it, and so no gradient passes through it.
+    # It does not change the kernels, so it has no gradient.
     highest = jax.lax.stop_gradient(highest)
     by_tap = jnp.where(highest < _DEEP, by_tap - highest + _RAISED, by_tap)
     return jnp.where(taps, by_tap, low).reshape(logits.shape)
@@ -157,7 +157,7 @@ def _at_sources(valid: Array, axis: Axis, *, dim: int) -> Array:
 
 
 def _pad(valid: Array, dim: int, before: Size, after: Size) -> Array:
-    """Pad an axis with holes; less than none crops it."""
+    """Pad an axis with holes; negative widths crop it."""
     widths: list[tuple[Size, Size, int]] = [(0, 0, 0)] * valid.ndim
     widths[dim] = (before, after, 0)
     return jax.lax.pad(valid, jnp.zeros((), valid.dtype), widths)

@@ -16,7 +16,7 @@ from carafe_jax.ops import wide_dtype
 Initializer = Callable[..., Array]
 
 
-# It refuses wrong features itself, in words.
+# Wrong features are refused in our own words.
 @no_type_check
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015).

@@ -34,7 +34,7 @@ _SUMMING_TO_ONE: dict[Normalizer, Normalizer] = {
 }
 
 
-# It refuses wrong fields and features itself, in words; so do the two after it.
+# Wrong fields and features are refused in our own words, below as well.
 @no_type_check
 class CARAFE(nn.Module):
     """Content-aware reassembly of features at any rational scale.
@@ -69,9 +69,9 @@ class CARAFE(nn.Module):
       normalizer: What is applied over the k*k taps: "softmax", or as in table XIV
         "sigmoid" or "normalized_sigmoid" (default: "softmax").
       norm: Makes the norm between the compressor and a ReLU, as in the paper's
-        classification backbones: `BatchNorm`, or any norm of flax, or a
-        `functools.partial` of one (`carafe_jax.nn.makers` says what it is given). None:
-        neither norm nor ReLU (default: None).
+        classification backbones: `BatchNorm`, any norm of flax, or a
+        `functools.partial` of one (`carafe_jax.nn.makers`). None: neither norm nor ReLU
+        (default: None).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
       compressor_kernel_init: Initializer of the compressor (default: Xavier uniform, as

@@ -1,4 +1,4 @@
-"""The dtypes that layers hand on to the layers inside them."""
+"""The dtypes that layers pass on to the layers inside them."""
 
 from typing import Protocol, TypedDict
 
@@ -29,7 +29,7 @@ def dtypes_of(layer: HasDtypes, features: Array) -> Dtypes:
     """Return the dtypes of a layer's computation on a map, and of its parameters.
 
     Raises:
-      RefusedError: A field is no floating dtype.
+      RefusedError: A field is not a floating dtype.
     """
     return Dtypes(
         dtype=checked_dtype("dtype", layer.dtype, default=features.dtype),
@@ -41,15 +41,15 @@ def dtypes_of(layer: HasDtypes, features: Array) -> Dtypes:
 def checked_dtype(
     name: str, dtype: DTypeLike | None, *, default: DTypeLike | None = None
 ) -> DTypeLike:
-    """Return a floating dtype, or refuse what is none.
+    """Return a dtype, or its default, if it is floating.
 
     Args:
-      name: Name of the argument.
+      name: Name of the argument, for errors.
       dtype: Its value.
-      default: Taken where that is None.
+      default: Returned where that is None.
 
     Raises:
-      RefusedError: It is not floating, or no dtype at all.
+      RefusedError: The dtype is not floating, or not a dtype at all.
     """
     dtype = default if dtype is None else dtype
     if dtype is None or not _is_floating(dtype):

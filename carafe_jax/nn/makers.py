@@ -1,15 +1,16 @@
 """Layers that are arguments of layers and networks: how they are made and called.
 
 An argument such as `norm`, `downsample` or `upsample` is a maker: a class of layers, a
-`functools.partial` of one, or another callable that returns a layer. The one who makes
-layers of it offers keywords, and the maker gets `name`, and of the others
+`functools.partial` of one, or another callable that returns a layer. A maker is called
+with `name`, and of the other keywords that are offered it receives
 
-- those that it names and that no partial has bound (so a partial has the last word),
-- all of them where it takes any keyword (`**fields`).
+- those that its signature names and that no partial has bound, so that a partial has
+  precedence;
+- all that no partial has bound, where it takes any keyword (`**fields`).
 
 A norm is offered `use_running_average`, `dtype`, `param_dtype` and, where a network
-chooses the initial value, `scale_init`; it is called `layer(map)`. So the norms of flax
-that know no running average, such as `nn.GroupNorm` and `nn.LayerNorm`, are norms, too.
+chooses the initial value, `scale_init`; it is called `layer(map)`. Norms of flax
+without a running average, such as `nn.GroupNorm` and `nn.LayerNorm`, will do as well.
 A resampler is offered `dtype` and `param_dtype`, and `features`, the channels that must
 come out; it is called `layer(map, train)`, or `layer(map)` if it takes no `train`.
 """
@@ -51,18 +52,19 @@ def make_layer(
     required: Mapping[str, object] | None = None,
     **offered: object,
 ) -> Any:
-    """Make a layer of an argument that makes layers.
+    """Make a layer from an argument that is a maker.
 
     Args:
       argument: Name of the argument, for errors.
       maker: Its value.
       *inputs: Passed on by position.
       name: Name of the layer.
-      required: Keywords that no partial can bind otherwise.
+      required: Keywords that override what a partial has bound, where `maker` takes
+        them.
       **offered: Keywords that are passed on where `maker` takes them.
 
     Raises:
-      RefusedError: `maker` makes no layers, or needs what it is not given.
+      RefusedError: `maker` makes no layers, or lacks an argument that it needs.
     """
     bound = bind(argument, maker, required=required, **offered)
     _check_call(argument, maker, bound, *inputs, name=name)
@@ -83,7 +85,7 @@ def bind(
     required: Mapping[str, object] | None = None,
     **offered: object,
 ) -> Maker:
-    """Bind what is offered to a maker, as `make_layer` passes it on.
+    """Return a maker with the offered keywords bound, by the rules of `make_layer`.
 
     Args:
       argument: Name of the argument, for errors.
@@ -121,9 +123,17 @@ def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
 
 @no_type_check
 def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -> Any:
-    """Call a layer that an argument made, with `train` if it takes that.
+    """Return the output of a layer that a maker made.
 
-    By position, if it may be given so: there a lifted transform can make it static.
+    `train` is passed if the layer takes it, and by position where that is possible, so
+    that a lifted transform can keep it static.
+
+    Args:
+      argument: Name of the argument that holds the maker, for errors.
+      maker: Its value.
+      layer: What it made.
+      x: The map, or a tree of maps.
+      train: Of the call of the surrounding layer.
 
     Raises:
       RefusedError: The layer takes more than a map and `train`.
@@ -139,19 +149,19 @@ def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -
 
 @no_type_check
 def checked_switch(argument: str, value: Any) -> bool:
-    """Return a bool that a program depends on, or refuse what is none.
+    """Return a switch, such as `train`, as a Python bool.
 
     Args:
       argument: Its name.
       value: A bool, or an array that holds one.
 
     Raises:
-      RefusedError: It is traced, or no bool.
+      RefusedError: The value is traced, or not a bool.
     """
     if isinstance(value, jax.core.Tracer):
         raise RefusedError(
-            f"`{argument}` must be a bool while a program is traced, got a traced "
-            "value. Lifted transforms make it static by its position: "
+            f"`{argument}` must be a Python bool, got a traced value. Pass it by "
+            "position, and declare that position static to the lifted transform: "
             "nn.remat(Layer, static_argnums=(2,))(...)(features, True)."
         )
     if np.shape(value) or np.asarray(value).dtype != np.bool_:
@@ -161,7 +171,7 @@ def checked_switch(argument: str, value: Any) -> bool:
 
 @no_type_check
 def check_maker(argument: str, maker: Any) -> None:
-    """Refuse what makes no layers, in words that show the right form.
+    """Refuse a value that makes no layers; the error shows the right form.
 
     Args:
       argument: Name of the argument.
@@ -172,8 +182,8 @@ def check_maker(argument: str, maker: Any) -> None:
     """
     example = _EXAMPLES.get(argument, "CARAFEDownsample")
     rule = (
-        f"`{argument}` must be a class of layers, or a functools.partial of one, with "
-        "which a layer is made at each place"
+        f"`{argument}` must be a class of layers, or a functools.partial of one, so "
+        "that a layer can be made at each place"
     )
     inner = _inner(maker)
     if isinstance(inner, nn.Module):
@@ -191,7 +201,7 @@ def check_maker(argument: str, maker: Any) -> None:
 
 @no_type_check
 def takes(maker: Maker, keyword: str) -> bool:
-    """Return whether a callable takes a keyword, by its name or as any other."""
+    """Return whether a callable takes a keyword, by name or through `**fields`."""
     return names(maker, keyword) or any(
         parameter.kind is parameter.VAR_KEYWORD
         for parameter in _parameters(maker).values()
@@ -200,7 +210,7 @@ def takes(maker: Maker, keyword: str) -> bool:
 
 @no_type_check
 def names(maker: Maker, keyword: str) -> bool:
-    """Return whether a callable has a keyword of that name."""
+    """Return whether the signature of a callable names a keyword."""
     parameter = _parameters(maker).get(keyword)
     return parameter is not None and parameter.kind in (
         parameter.POSITIONAL_OR_KEYWORD,
@@ -230,7 +240,7 @@ def _bound(maker: Any) -> Mapping[str, object]:
 def _has_signature(maker: Any) -> bool:
     try:
         return callable(maker) and bool(inspect.signature(maker))
-    except (TypeError, ValueError):  # Of builtins.
+    except (TypeError, ValueError):  # Builtins have none.
         return False
 
 
@@ -246,6 +256,6 @@ def _check_call(
     except TypeError as error:
         given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map alone"
         raise RefusedError(
-            f"`{argument}` must make layers that are made, and called, with what is "
-            f"given at its place, {given}, got {name_of(maker)}: {error}."
+            f"`{argument}` must make layers from the arguments of its place, {given}, "
+            f"got {name_of(maker)}: {error}."
         ) from error

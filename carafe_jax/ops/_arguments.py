@@ -1,4 +1,4 @@
-"""The arguments of the operator: what they may be, and in which words others go."""
+"""The arguments of the operator: the values they may have, and the errors of others."""
 
 import math
 import operator
@@ -45,7 +45,7 @@ def parse_scale(scale: Scale) -> Fraction:
 
 
 def _exactly(scale: object) -> Fraction | None:
-    """Return the number that a scale is, None where it is of no kind that is exact."""
+    """Return a scale as an exact number; None where it is not given as one."""
     if isinstance(scale, str):
         written = scale.strip()
         if _EXACT.fullmatch(written) is None:
@@ -56,38 +56,38 @@ def _exactly(scale: object) -> Fraction | None:
             return None
     if isinstance(scale, Fraction):
         return scale
-    whole: Any = scale  # Of NumPy's integers, whose width is part of their type.
+    whole: Any = scale  # Any: the type of a NumPy integer has its width in it.
     if isinstance(whole, bool) or not isinstance(whole, int | np.integer):
         return None
-    # A fraction of NumPy's integer would go on to count in its width.
+    # A Fraction of a NumPy integer would compute, and overflow, in its width.
     return Fraction(operator.index(cast(Any, whole)))
 
 
 @no_type_check
 def check_direction(scale: Scale, *, layer: str, up: bool) -> None:
-    """Refuse the scale of a layer that resamples one way; name the one that is meant.
+    """Refuse a scale in the wrong direction for a layer, and suggest its inverse.
 
     Args:
       scale: Output pixels per source pixel along each side.
       layer: Name of the layer's class, for the message.
-      up: Whether the layer enlarges maps, else it reduces them; 1 does for both.
+      up: Whether the layer enlarges maps; else it reduces them.
 
     Raises:
-      RefusedError: `scale` is none, or below 1 (`up`) or above 1 (not `up`).
+      RefusedError: `scale` is invalid, or below 1 (`up`) or above 1 (not `up`).
     """
     fraction = parse_scale(scale)
     if fraction == 1 or (fraction > 1) == up:
         return
     inverse = str(1 / fraction)
-    meant = inverse if "/" not in inverse else repr(inverse)
+    suggested = inverse if "/" not in inverse else repr(inverse)
     raise RefusedError(
-        f"`scale` of {layer} must be at {'least' if up else 'most'} 1, got {scale!r}: "
-        f"it is output pixels per source pixel; {meant}?"
+        f"`scale` of {layer} must be at {'least' if up else 'most'} 1, got {scale!r}. "
+        f"It is output pixels per source pixel; did you mean {suggested}?"
     )
 
 
 def check_implementation(implementation: object) -> None:
-    """Refuse what is no implementation."""
+    """Refuse a name that is not an implementation."""
     names = get_args(Implementation)
     if implementation is not None and implementation not in names:
         raise RefusedError(

@@ -30,7 +30,7 @@ def over_blocks(
     axes of a surrounding `shard_map` over which the result varies.
     """
     size = anchors
-    # The map of an exported program may be of any size: it is one block.
+    # A map of symbolic size, in a program to be exported, is one block.
     if anchor_bytes and is_known(anchors, anchor_bytes):
         size = min(anchors, max(1, _BLOCK_BYTES // anchor_bytes))
     if size == anchors:
@@ -49,7 +49,7 @@ def over_blocks(
 
 
 def is_known(*sizes: Size) -> bool:
-    """Return whether no size is a symbol."""
+    """Return whether all sizes are ints, none a symbol."""
     return all(isinstance(size, int) for size in sizes)
 
 
@@ -79,7 +79,7 @@ def row_bytes(x: Float[Array, "n h w ..."]) -> Size:
 
 
 def pad(x: jax.Array, widths: Sequence[tuple[Size, Size]]) -> jax.Array:
-    """Pad axes with zeros by so much before and after; less than none crops them."""
+    """Pad each axis with zeros before and after; negative widths crop it."""
     nothing = jnp.zeros((), x.dtype)
     return lax.pad(x, nothing, [(before, after, 0) for before, after in widths])
 

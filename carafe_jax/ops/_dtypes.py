@@ -6,12 +6,12 @@ from jaxtyping import DTypeLike
 
 
 def wide_dtype(*dtypes: DTypeLike) -> np.dtype:
-    """Return the dtype of sums: float32, or that of `dtypes` which is wider.
+    """Return the dtype of sums: float32, or the widest of `dtypes` if that is wider.
 
-    JAX's `promote_types` refuses this, too, under `jax_numpy_dtype_promotion="strict"`.
+    `jnp.promote_types` would raise under `jax_numpy_dtype_promotion="strict"`.
 
     Args:
-      *dtypes: Of the terms; those that are not floating have no say.
+      *dtypes: Of the terms; those that are not floating are ignored.
     """
     wide: np.dtype = np.dtype(np.float32)
     for dtype in dtypes:

@@ -25,7 +25,7 @@ from carafe_jax.ops._sharding import FEATURES, OUTPUT
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What is static in a reassembly.
+    """The static part of a reassembly.
 
     Dtypes are those of the two factors; the output has the dtype of the features.
     """
@@ -40,7 +40,7 @@ class Spec:
 
     @property
     def kernels_layout(self) -> _sharding.Layout:
-        """How kernels lie."""
+        """Layout of the kernels."""
         return _sharding.KERNELS if self.normalizer is None else _sharding.LOGITS
 
 

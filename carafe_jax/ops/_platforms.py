@@ -1,10 +1,10 @@
 """The choice between plain JAX and kernels, by the platform that is compiled for.
 
-Where there is a choice, a launch is a primitive with one lowering rule a platform. So
-only what a program will run is traced: a program for a CPU never looks into a kernel.
+Where there is a choice, a launch is a primitive with one lowering rule a platform, so
+that only what a program will run is traced: a program for a CPU never traces a kernel.
 (`platform_dependent` of `jax.lax` would trace every branch, at about a second a
-launch.) Where there is none, plain JAX is traced as it is: whatever reads the program
-finds the primitives of JAX alone.
+launch.) Where there is none, plain JAX is traced directly, and the program holds
+standard primitives alone.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _INTERPRETED = contextvars.ContextVar("interpreted", default=False)
 
 @contextlib.contextmanager
 def interpret_kernels() -> Generator[None, None, None]:
-    """Let kernels that are asked for by name run interpreted, on any platform.
+    """Run kernels that are selected explicitly interpreted, on any platform.
 
     For tests and for looking for faults: it is slow. It acts while a function is
     traced.
@@ -68,7 +68,7 @@ def run(
     Both return an array like `result`. Examples are the first axis of all of them.
 
     Raises:
-      NotImplementedError: The implementation asked for cannot run the call; on another
+      NotImplementedError: The selected implementation cannot run the call; on another
         platform than its own it is raised when the program is lowered.
     """
     operands = _varying_alike(operands)
@@ -151,12 +151,12 @@ def _split_examples(x: Array, size: int) -> Array:
 
 
 def _no_results(shape: tuple[Size, ...], dtype: DTypeLike) -> Array:
-    """Return what `vmap` over an axis of size 0 returns; no launch takes so little."""
+    """Return the empty result of `vmap` over an axis of size 0; nothing is launched."""
     return jnp.zeros((0, *shape), dtype)
 
 
 def _varying_alike(operands: Sequence[Array]) -> tuple[Array, ...]:
-    """Let all vary over the axes of a surrounding `shard_map` over which one does."""
+    """Make all vary over the axes of a surrounding `shard_map` over which one does."""
     union = varying_axes(*operands)
     missing = [tuple(union - varying_axes(x)) for x in operands]
     return tuple(
@@ -175,7 +175,7 @@ def _bind(
     result: jax.ShapeDtypeStruct,
     choose: Callable[[str], support.Backend | None],
 ) -> Array:
-    """Launch what `choose(platform)` says: a backend, or None for plain JAX."""
+    """Launch the backend that `choose(platform)` returns; None is plain JAX."""
     return cast(
         Array,
         _launch_p.bind(*operands, xla=xla, kernel=kernel, result=result, choose=choose),
@@ -183,7 +183,7 @@ def _bind(
 
 
 def _evaluate(*operands: Array, **params: Any) -> Array:
-    """Launch inside `jax.disable_jit`, where nothing is lowered: compile it alone."""
+    """Run a launch under `jax.disable_jit`: it is compiled, and nothing around it."""
     with jax.disable_jit(False):
         launch = jax.jit(functools.partial(_launch_p.bind, **params))
         return cast(Array, launch(*operands))

@@ -97,16 +97,16 @@ def _replaced(**changes: _Axes) -> Generator[None, None, None]:
 
 
 def axes_in_force() -> Axes:
-    """Return what `batch_axes`, `row_axes` and `channel_axes` say here."""
+    """Return the axes set by `batch_axes`, `row_axes` and `channel_axes`."""
     return _AXES.get()
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What the dimensions of an array hold; the first holds examples.
+    """The meaning of the dimensions of an array; the first holds examples.
 
-    `channels` and `groups` are those dimensions, where there are any. The second
-    dimension holds rows: so many for each anchor as its `row` says.
+    `channels` and `groups` are the dimensions of these, where there are any. The second
+    dimension holds rows; `row` gives their number for each anchor.
     """
 
     rank: int
@@ -180,7 +180,7 @@ def per_shard(
 ) -> Array:
     """Run `launch(*shares, geometry=..., partial=...)` on each device's share.
 
-    `launch` hears the geometry of its share. Where channels are split and groups are
+    `launch` receives the geometry of its shard. Where channels are split and groups are
     not, a result without channels is `partial`: it is summed over the devices, and then
     rounded to `dtype`.
     """
@@ -190,7 +190,7 @@ def per_shard(
         return launch(*arrays, geometry=geometry, partial=False)
     free = _free_axes(mesh)
     explicit: set[str] = set(free) & set(mesh.explicit_axes)
-    # Explicit axes of one device, too: plain JAX would have to say how it reshapes.
+    # Not for Explicit axes, even of size 1: reshapes there need an output sharding.
     if not explicit and math.prod(mesh.shape[name] for name in free) == 1:
         return launch(*arrays, geometry=geometry, partial=False)
     split = _choose(operands, mesh, free, geometry, axes)
@@ -283,7 +283,7 @@ def _exchange(x: Array, count: int, axes: _Axes) -> Array:
 def like(x: Array, other: Array) -> Array:
     """Give the gradient `x` of `other` its type of sharding."""
     own, wanted = jax.typeof(x), jax.typeof(other)
-    # In a surrounding `shard_map`: what all devices share hears from all of them.
+    # In a surrounding `shard_map`: what all devices share is summed over all of them.
     varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying
     if varying:
         x = cast(Array, jax.lax.psum(x, tuple(varying)))
@@ -293,7 +293,7 @@ def like(x: Array, other: Array) -> Array:
 
 
 def device_kind(arrays: Sequence[Array]) -> str | None:
-    """Return the kind of the devices that are compiled for, if the mesh tells it."""
+    """Return the kind of the devices that are compiled for, if the mesh has it."""
     mesh = _mesh(arrays)
     device = None if mesh is None else mesh.abstract_device
     return None if device is None else device.device_kind
@@ -351,7 +351,7 @@ def _choose(
 
 
 def _shown(array: Array, layout: Layout) -> tuple[_Axes, _Axes, _Axes]:
-    """Explicit axes over which the type of an array says that it is split."""
+    """Return the Explicit axes over which an array is split, by its type."""
     spec = [*jax.typeof(array).sharding.spec]
     spec += [None] * (layout.rank - len(spec))
     parts = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]

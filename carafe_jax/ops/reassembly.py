@@ -73,7 +73,7 @@ def reassemble(
 
     Raises:
       RefusedError: An argument breaks a rule above; the message names it.
-      NotImplementedError: The implementation asked for cannot run this call.
+      NotImplementedError: The selected implementation cannot run this call.
     """
     check_implementation(implementation)
     fraction = parse_scale(scale)
@@ -122,7 +122,7 @@ def reassemble_logits(
 
     Raises:
       RefusedError: An argument breaks a rule above; the message names it.
-      NotImplementedError: The implementation asked for cannot run this call.
+      NotImplementedError: The selected implementation cannot run this call.
     """
     check_implementation(implementation)
     check_normalizer(normalizer)

@@ -148,7 +148,7 @@ def _write(path: pathlib.Path, numbers: Numbers) -> None:
         for method, row in numbers.items():
             for name, values in row.items():
                 mean = statistics.mean(values)
-                # One seed has none.
+                # A single seed has no deviation.
                 spread = statistics.stdev(values) if len(values) > 1 else ""
                 writer.writerow([method, name, len(values), mean, spread])
 

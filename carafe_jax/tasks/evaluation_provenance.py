@@ -1,4 +1,4 @@
-"""What an evaluation measured, and where, beside its tables."""
+"""The provenance of an evaluation, written beside its tables."""
 
 import dataclasses
 import json

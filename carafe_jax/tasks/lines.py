@@ -1,4 +1,4 @@
-"""Lines on the console, with the names in them as they are."""
+"""Lines on the console in which names are no markup."""
 
 import contextlib
 import os
@@ -17,5 +17,5 @@ def print_line(console: Console, line: str) -> None:
 def loading(
     console: Console, model: str | os.PathLike[str]
 ) -> contextlib.AbstractContextManager[object]:
-    """Show that a run is being loaded, while the block runs."""
+    """Return a context that shows on the console that a run is being loaded."""
     return console.status(Text(printable(f"loading {os.fspath(model)}")))

@@ -66,13 +66,13 @@ class RunConfig:
     loop: Loop
     """Length of the run, and how often it logs, evaluates and saves."""
     data: DataFields
-    """Where the images come from."""
+    """Source of the images."""
     optimizer: Optimizer
     """Optimizer and schedule."""
     start: Start = Start()
     """Weights that the run starts from."""
     distributed: bool = changes_no_number(False)
-    """This is one of several processes, best one a host, that all run this command.
+    """This is one of several processes that run this command, preferably one a host.
     They are recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods;
     elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name
     them."""

@@ -23,6 +23,8 @@ from carafe_jax.train.workdir import check_workdir
 
 _LOGGER = logging.getLogger(__name__)
 CheckpointChoice = Literal["best", "last"]
+# What files of a checkpoint, and the disk, do not cause.
+_NO_DAMAGE = (RefusedError, jax.errors.JaxRuntimeError, MemoryError)
 
 
 class Checkpoints:
@@ -113,11 +115,11 @@ class Checkpoints:
         position: dict[str, Any],
         scalars: dict[str, float] | None,
     ) -> None:
-        """Save a state with the position of its data; one that is saved stays.
+        """Save a state with the position of its data, unless its step is saved already.
 
         Args:
           state: Of the run.
-          position: `get_state()` of the batches, before the next one is taken.
+          position: `get_state()` of the batches after those of its steps.
           scalars: The evaluation that measures `best`; None where there is none.
 
         Raises:
@@ -200,19 +202,17 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _damage_refused(self, step: int) -> Iterator[None]:
-        """Name the checkpoint that cannot be read, and one to use in its place.
+        """Raise an error that names the damaged checkpoint and one to use instead.
 
-        The other is not taken by itself: it may be many steps older, and what a network
-        file system does not give now may be there later.
+        The other is not used automatically: it may be many steps older, and a network
+        file system may still return the one that it does not return now.
         """
         try:
             yield
-        except RefusedError:
+        except _NO_DAMAGE:
             raise
         # Damage surfaces as any error of orbax, of tensorstore and of JSON.
         except Exception as error:
-            if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
-                raise
             raise RefusedError(
                 f"The checkpoint of step {step}, {self._folder / str(step)}, is "
                 f"damaged or of another network: {_first_line(error)}. If it is "
@@ -220,7 +220,7 @@ class Checkpoints:
             ) from error
 
     def _instead(self, step: int) -> str:
-        """Say what to do about a damaged checkpoint."""
+        """Return what to do about a damaged checkpoint."""
         others = [x for x in _saved_steps(self._folder) if x != step]
         if others:
             return (
@@ -230,7 +230,7 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _failure_refused(self) -> Iterator[None]:
-        """Say in words that a save has failed, and what is left."""
+        """Raise an error that names the step to resume from after a failed save."""
         try:
             yield
         except RefusedError:

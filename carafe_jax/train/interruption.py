@@ -16,16 +16,16 @@ _NOTICES = tuple(
     if name in signal.Signals.__members__
 )
 _REPEATED_SECONDS = 1.0
-"""A signal that comes again within them is the same request: `timeout` and some
-launchers send each to a process and to its group."""
+"""A signal repeated within this time is the same request: `timeout` and some launchers
+send each to a process and to its group."""
 GRACE_SECONDS = 5.0
-"""For a batch that is waited for when a signal comes."""
+"""How long a batch is still waited for after a signal."""
 
 
 class StillWaitingError(BaseException):
-    """A signal came, and what the run waits for did not come in time.
+    """After a signal, the batch that the run waits for did not arrive in time.
 
-    No Exception, which code that is waited for may catch to try again.
+    Not an `Exception`, which the code that makes the batch may catch and retry.
     """
 
 
@@ -40,7 +40,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Raise StillWaitingError in the block if it lasts long after a signal."""
+        """Raise StillWaitingError in the block GRACE_SECONDS after a signal."""
         self._waiting = True
         if self.signal is not None:
             self._start_timer()
@@ -50,7 +50,7 @@ class Interruption:
             self._waiting = False
 
     def note(self, number: signal.Signals) -> None:
-        """Note a signal; the first one counts."""
+        """Note a signal; the first one is kept."""
         if self.signal is None:
             self.signal = number
         if self._waiting:
@@ -58,7 +58,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def timer(self) -> Iterator[None]:
-        """Let the block use the process's timer, unless someone else does."""
+        """Use the timer of the process in the block, unless it is in use."""
         alarm = getattr(signal, "SIGALRM", None)
         if alarm is None or signal.getsignal(alarm) is not signal.SIG_DFL:
             yield
@@ -72,7 +72,7 @@ class Interruption:
             signal.signal(alarm, signal.SIG_DFL)
 
     def stop_timer(self) -> None:
-        """End a timer that runs."""
+        """Stop the timer if it runs."""
         if self._has_timer:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -87,14 +87,14 @@ class Interruption:
 
 @contextlib.contextmanager
 def noted_interruption() -> Iterator[Interruption]:
-    """Note signals that ask the run to stop, instead of exiting at once.
+    """Note signals that request the run to stop, instead of exiting at once.
 
-    SIGINT (Ctrl-C) and SIGTERM, which ends jobs. A second one has the effect that it
-    had before. SIGHUP (a closed terminal) and SIGUSR1 (Slurm's notice, by `--signal`)
-    are noted where they would end the process; where they are ignored, as under
-    `nohup`, or handled by someone else, they stay so.
+    SIGINT (Ctrl-C) and SIGTERM are noted; a second one has its former effect. SIGHUP (a
+    closed terminal) and SIGUSR1 (Slurm's notice, by `--signal`) are noted where they
+    would end the process, and left alone where they are ignored, as under `nohup`, or
+    have a handler.
 
-    Off the main thread, which alone can handle signals, nothing is noted.
+    Only the main thread can handle signals: in any other, none is noted.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -136,5 +136,5 @@ def noted_interruption() -> Iterator[Interruption]:
 
 def _set(handlers: dict) -> None:
     for number, handler in handlers.items():
-        # None: a handler that is not Python's, which Python cannot put back.
+        # None: a handler that is not Python's, which Python cannot restore.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)

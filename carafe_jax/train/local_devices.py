@@ -36,10 +36,10 @@ class Node:
 
 
 def choose_devices(node: Node) -> tuple[int, ...]:
-    """Return the ids of the GPUs that a process takes; none stands for all it sees.
+    """Return the ids of the GPUs that a process takes; no ids mean all that it sees.
 
     The only process of a node takes all. Several take equal shares, in the order of
-    their ranks; unless each sees its own already, as with `srun --gpus-per-task`.
+    their ranks, unless each sees only its own, as with `srun --gpus-per-task`.
 
     Raises:
       RefusedError: The processes cannot share the GPUs evenly.
@@ -60,7 +60,7 @@ def choose_devices(node: Node) -> tuple[int, ...]:
             "The GPUs of a node must be a multiple of its processes, got "
             f"{total if own else visible} GPUs and {processes} processes. One process "
             "a node takes all of them (srun --ntasks-per-node=1, mpirun -npernode 1); "
-            "else JAX_LOCAL_DEVICE_IDS says which each takes."
+            "else set JAX_LOCAL_DEVICE_IDS for each."
         )
     share = visible // processes
     return tuple(range(node.rank * share, (node.rank + 1) * share))
@@ -76,7 +76,7 @@ def read_node(
       root: Where the files of the drivers are, which list the GPUs.
 
     Raises:
-      RefusedError: The variables do not say how many processes the node has.
+      RefusedError: The variables do not give the number of processes on the node.
     """
     # In the order in which JAX looks for them: mpirun may run inside of Slurm.
     if "OMPI_COMM_WORLD_LOCAL_SIZE" in environment:
@@ -90,8 +90,8 @@ def read_node(
     if not 0 <= rank < processes:
         raise RefusedError(
             "The rank of a process on its node must lie below the processes there, "
-            f"got rank {rank} of {processes}. JAX_LOCAL_DEVICE_IDS says which GPUs "
-            "this process takes."
+            f"got rank {rank} of {processes}. Set JAX_LOCAL_DEVICE_IDS to the GPUs of "
+            "this process."
         )
     visible, restricted = _visible(environment, root)
     slurm = "OMPI_COMM_WORLD_LOCAL_SIZE" not in environment
@@ -164,7 +164,7 @@ def _visible(environment: Mapping[str, str], root: pathlib.Path) -> tuple[int, b
 
 
 def _listed(devices: str) -> int:
-    """Return how many devices a list names; what is after an invalid one is unseen."""
+    """Return how many devices a list names; those after an invalid one do not count."""
     count = 0
     for device in devices.split(","):
         if device.strip() in _ENDS_THE_LIST:

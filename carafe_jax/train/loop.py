@@ -82,15 +82,13 @@ def train(
     5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
 
     A run that was interrupted and is resumed ends with the same bits as one that was
-    not. Signals are those of `noted_interruption`; in another thread than the main one
-    none is noted.
+    not. `noted_interruption` lists the signals; outside the main thread none is noted.
 
-    Where anything but a step raises, such as making the next batch, the state of the
-    last step is saved before the error goes on; after a signal, the run then ends as an
-    interrupted one does. So does one whose next batch does not come within seconds of
-    a signal. A state that the failed evaluation was to measure is saved without it.
-    This is so for one process: of several, none can save without the others, and they
-    resume from the last checkpoint.
+    An error between two steps, such as one in making the next batch, is raised after
+    the state of the last step is saved, without the scalars of an evaluation that
+    failed. After a signal, such an error, or a batch that does not arrive within
+    seconds, ends the run as any interruption. With several processes, none can save
+    without the others: they resume from the last checkpoint.
 
     The length of a run may grow. From the step of resumption on, its learning rate is
     then that of a run of the new length: a rate that had decayed to zero rises again,
@@ -103,7 +101,7 @@ def train(
     batches; all save into the same folder; the first writes the records and draws the
     progress bar. A signal to any of them stops all, when scalars are logged next.
 
-    The folder is held meanwhile (`hold_workdir`): no other run trains in it.
+    The folder is locked meanwhile (`hold_workdir`): no other run can train in it.
 
     Args:
       task: Model, loss and data.
@@ -118,10 +116,10 @@ def train(
         elsewhere as lines. None shows nothing.
 
     Raises:
-      RefusedError: The folder is in use by another run, or its path can be none; it
-        has a checkpoint that is damaged or from after the last step; `weights` do not
-        fit at all; no evaluator measures `task.best`, after the first evaluation by all
-        of them; or a checkpoint could not be saved.
+      RefusedError: The folder is in use by another run or cannot be used; it has a
+        checkpoint that is damaged or from after the last step; `weights` do not fit at
+        all; no evaluator measures `task.best`, after the first evaluation by all of
+        them; or a checkpoint could not be saved.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     began, workdir = time.perf_counter(), pathlib.Path(workdir)
@@ -184,7 +182,7 @@ def train(
 
 @contextlib.contextmanager
 def _closed(opened: Checkpoints | Records) -> Iterator[None]:
-    """Close at the end of the block; after an error, which says more, in any case."""
+    """Close at the end of the block; after an error, only log what closing raises."""
     try:
         yield
     except BaseException:
@@ -268,22 +266,23 @@ class _Run:
             with self.log.paused():
                 self.step.compile(state, batch)
             self.display.train(step, total=self.loop.total_steps)
-        done.state = None  # The step takes its arrays.
+        done.state = None  # Its arrays are donated to the step.
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
         done.state, done.step, done.position = state, step + 1, self._position()
 
     def _position(self) -> dict[str, Any]:
-        # A copy: some iterators return what they go on to change.
+        # A copy: some iterators change later what they return here.
         return copy.deepcopy(self.batches.get_state())
 
     def _keep(
         self, done: "_Done", *, start: int, error: BaseException
     ) -> TrainState | None:
-        """Save the last step's state after an error; return it, None where it cannot.
+        """Save the state of the last step after an error, and log the result.
 
-        Logs what became of it.
+        Returns:
+          The state; None where it could not be saved.
         """
         reason = (
             "No batch came after the signal"
@@ -294,7 +293,7 @@ class _Run:
             return None
         if jax.process_count() > 1:
             # A save needs all processes, and the others may be in their next step.
-            _LOGGER.warning("%s: of several processes none can save alone.", reason)
+            _LOGGER.warning("%s: one of several processes cannot save alone.", reason)
             return None
         if done.step > start:
             self.log.flush()
@@ -340,10 +339,10 @@ class _Run:
 
 @dataclasses.dataclass
 class _Done:
-    """What the steps that are made have left."""
+    """The state and the position in the data after the last step."""
 
     state: TrainState | None
-    """None while a step runs, which takes the arrays of the state before it."""
+    """None while a step runs, to which the arrays are donated."""
     step: int
     position: dict[str, Any]
     """Of the data, before the next batch is taken."""

@@ -9,13 +9,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.machine import describe_machine
+from carafe_jax.texts import counted
 
 BATCH_AXIS = "batch"
 _NAMES = {"gpu": "GPU", "tpu": "TPU", "cpu": "CPU device"}
 
 
 def describe_devices() -> str:
-    """Return how many processes and devices there are, and of which kind.
+    """Return the numbers of processes and devices, and the kind of the devices.
 
     For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices".
 
@@ -34,14 +35,9 @@ def describe_devices() -> str:
     platform: str = devices[0].platform
     name = _NAMES.get(platform, platform)
     return (
-        f"{_counted(processes, 'process', 'processes')} x "
-        f"{_counted(each, name, f'{name}s')} ({describe_machine().device}) = "
-        f"{_counted(len(devices), 'device', 'devices')}"
+        f"{counted(processes, 'process', 'processes')} x {counted(each, name)} "
+        f"({describe_machine().device}) = {counted(len(devices), 'device')}"
     )
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
 
 
 def make_mesh() -> Mesh:

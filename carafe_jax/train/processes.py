@@ -28,8 +28,8 @@ def join_processes(*, timeout: int = 300) -> None:
     `jax.distributed.initialize` finds the others on Slurm, under Open MPI, on
     Kubernetes and on TPU pods. Elsewhere each process needs the environment variables
     JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID. To be called before the devices of JAX are requested. A process that
-    has joined already stays as it is.
+    JAX_PROCESS_ID. Call it before the devices of JAX are requested. In a process that
+    has joined already it does nothing.
 
     The only process of a node takes all of its GPUs; where Slurm or Open MPI starts
     several, they share the GPUs evenly (`local_devices`). JAX_LOCAL_DEVICE_IDS, such as
@@ -56,22 +56,22 @@ def join_processes(*, timeout: int = 300) -> None:
         except BaseException as error:
             raised.append(error)
 
-    # In a thread: JAX would wait in native code, deaf to signals.
+    # In a thread: JAX waits in native code, where Python handles no signals.
     thread = threading.Thread(target=join, daemon=True, name="join_processes")
     thread.start()
     thread.join(timeout)
     if thread.is_alive():
         raise RefusedError(
             f"All processes of the run must start within {timeout} s, got some that "
-            f"did not arrive{_known(os.environ)}. Is each started, are they as many as "
-            "were announced, and can they reach the first one's port?"
+            f"did not arrive{_known(os.environ)}. Check that each was started, that "
+            "their number is right, and that they can reach the port of the first."
         )
     if raised:
         _explain(raised[0])
 
 
 def _explain(error: BaseException) -> None:
-    """Raise what joining has raised, in words."""
+    """Raise the error of joining as a RefusedError."""
     if not isinstance(error, Exception):
         raise error
     missing = [x for x in (_ADDRESS, _COUNT, _INDEX) if x not in os.environ]
@@ -89,7 +89,7 @@ def _explain(error: BaseException) -> None:
 
 
 def _options(environment: Any) -> dict[str, Any]:
-    """Return the arguments for JAX that the environment gives, each checked."""
+    """Return the arguments for JAX from the environment, each checked."""
     if _ADDRESS in environment:
         _check_address(_ADDRESS, environment[_ADDRESS])
     if "JAX_COORDINATOR_BIND_ADDRESS" in environment:
@@ -112,7 +112,7 @@ def _options(environment: Any) -> dict[str, Any]:
         _refuse(_DEVICES, ids, rule, holds=re.fullmatch(r"\d+(,\d+)*", ids) is not None)
         return options  # JAX reads it.
     node = read_node(environment)
-    # No ids stand for all devices; None for what JAX makes of the cluster.
+    # An empty tuple means all devices; None would mean the choice of JAX.
     return {**options, "local_device_ids": choose_devices(node) if node else ()}
 
 
@@ -163,7 +163,7 @@ def _refuse(variable: str, value: str, rule: str, *, holds: bool) -> None:
 
 
 def _known(environment: Any) -> str:
-    """Return in brackets how the environment names the processes."""
+    """Return, in brackets, the variables that name the processes."""
     names = [x for x in (_ADDRESS, _COUNT, _INDEX) if x in environment]
     shown = ", ".join(f"{name}={environment[name]}" for name in names)
     return f" ({shown})" if shown else ""
@@ -175,7 +175,7 @@ def is_first() -> bool:
 
 
 def refused_by_all(function: Callable[[], object]) -> None:
-    """Call a function on the first process; where it refuses, all do.
+    """Call a function on the first process, and raise its refusal on all.
 
     All processes call this together.
 

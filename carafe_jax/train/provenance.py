@@ -101,7 +101,7 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:  # Of JSON and of UTF-8.
-        raise _damaged(path, f"it is no JSON: {error}") from error
+        raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise _damaged(path, f"it holds {str(content)[:40]!r}")
     sessions = content.get("sessions", [])
@@ -125,8 +125,8 @@ def _is_number(value: object) -> bool:
 
 def _damaged(path: pathlib.Path, reason: str) -> RefusedError:
     return RefusedError(
-        f"{path} is damaged: {reason}. Delete it: the steps and the times of the "
-        "sessions before are lost then, and nothing else."
+        f"{path} is damaged: {reason}. Delete it: only the steps and times of earlier "
+        "sessions are lost."
     )
 
 

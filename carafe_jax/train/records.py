@@ -113,7 +113,7 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
 
 
 def _check_row(row: list[str], *, first: bool) -> None:
-    """Raise ValueError at a row that is none of ours."""
+    """Raise ValueError for a row of another form."""
     if first and row != _COLUMNS:
         raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
     if len(row) != len(_COLUMNS):
@@ -125,7 +125,7 @@ def _check_row(row: list[str], *, first: bool) -> None:
 def _damaged(path: pathlib.Path, line: int, error: Exception) -> RefusedError:
     return RefusedError(
         f"{path} is damaged in line {line}: {error}. Delete that line and what is "
-        "damaged after it, or the file: the run then goes on without those records."
+        "damaged after it, or the file: the run then continues without those records."
     )
 
 

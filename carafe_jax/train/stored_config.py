@@ -79,8 +79,8 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
 
 def _damaged(path: pathlib.Path, rule: str) -> RefusedError:
     return RefusedError(
-        f"{path} is damaged: it must {rule}. Delete it, and the run can be resumed "
-        "with the options that it was started with, which are written anew."
+        f"{path} is damaged: it must {rule}. Delete it and resume the run with the "
+        "options that it was started with, which are then written again."
     )
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: the paths that can be one, and one training at a time."""
+"""The folder of a run: which paths are allowed, and a lock against a second run."""
 
 import contextlib
 import functools
@@ -28,7 +28,7 @@ _GUARD = threading.Lock()
 
 
 def check_workdir(workdir: pathlib.Path) -> None:
-    """Refuse a path at which no run can be trained.
+    """Refuse a path that cannot be the folder of a run.
 
     Raises:
       RefusedError: The path is a URL or a file, or has brackets.
@@ -48,15 +48,14 @@ def check_workdir(workdir: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
-    """Hold the folder of a run, so that no other training writes to it.
+    """Lock the folder of a run in the block, so that no other run trains in it.
 
-    The folder is made where it does not exist. Its file `run.lock` is locked by the
-    operating system, which frees it when this process ends, however it ends. A thread
-    may hold a folder that it holds already. Reading, as an evaluation does, needs no
-    lock.
+    The folder is made where it does not exist. The operating system locks its file
+    `run.lock`, and frees it when this process ends, however it ends. A thread may lock
+    a folder that it has locked already. Reading, as an evaluation does, needs no lock.
 
-    Of several processes the first holds the folder; all call this together, and all
-    raise where it is in use.
+    Of several processes the first locks the folder; all call this together, and all
+    raise if it is in use.
 
     Args:
       workdir: Folder of the run.
@@ -75,7 +74,7 @@ def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _held(folder: pathlib.Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    folder = folder.resolve()  # By whichever link.
+    folder = folder.resolve()  # It may be reached by several links.
     thread = threading.get_ident()
     with _GUARD:
         again = _HELD.get(folder) == thread
@@ -109,7 +108,7 @@ def _lock(folder: pathlib.Path) -> int | None:
     except OSError as error:
         os.close(file)
         _LOGGER.warning(
-            "%s cannot be locked (%s): see to it that no other run trains there.",
+            "%s cannot be locked (%s): make sure that no other run trains there.",
             path,
             error.strerror,
         )
@@ -128,7 +127,7 @@ def _unlock(file: int | None) -> None:
 
 @functools.cache
 def _close_in_forks() -> None:
-    """Let a process that this one forks, and that outlives it, not keep its locks."""
+    """Close lock files in forked processes, which could outlive this one."""
 
     def close() -> None:
         _HELD.clear()
@@ -142,5 +141,5 @@ def _close_in_forks() -> None:
 def _in_use(folder: pathlib.Path, holder: str) -> str:
     return (
         f"`workdir` must be a folder that no other run trains in, got {str(folder)!r}, "
-        f"which {holder} trains in. Wait for its end, or give another `workdir`."
+        f"which {holder} trains in. Wait for its end, or pass another `workdir`."
     )

@@ -41,7 +41,7 @@ _JPEG_QUALITY = 90
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputPipeline:
-    """What to time."""
+    """Options of the timing."""
 
     data: ClassificationData
     """Images and crops; its `worker_processes` is varied."""
@@ -128,7 +128,7 @@ def main(config: InputPipeline, console: Console) -> int:
 
 @contextlib.contextmanager
 def _images(config: InputPipeline, console: Console) -> Iterator[str]:
-    """Say where the images are; JPEGs that are made of them are there for as long."""
+    """Yield the source of the images; JPEGs made of them exist in the block."""
     if config.jpeg_size is None:
         yield config.data.source
         return

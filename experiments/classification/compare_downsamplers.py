@@ -40,7 +40,7 @@ class Comparison:
     )
     """Shared by all runs; its `workdir` holds a folder for each."""
     downsamplers: tuple[Downsampler, ...] = _DOWNSAMPLERS
-    """What to compare."""
+    """Options of the comparison."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the parameters and the order of the data."""
 

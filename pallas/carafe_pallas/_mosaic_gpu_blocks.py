@@ -1,4 +1,4 @@
-"""What all kernels do: find their block, and move it through shared memory."""
+"""Common to all kernels: finding their block, and moving it through shared memory."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def pixels_of(
 
 
 def weights_start(plan: Plan, run: AnchorRun, row: Any, column: Any) -> Any:
-    """Where the weights of the anchors from (row, column) on start."""
+    """Return the offset of the weights of the anchors from (row, column) on."""
     rows, columns = plan.call.geometry.rows, plan.call.geometry.columns
     anchor = (lax.axis_index("images") * rows.anchors + row) * columns.anchors + column
     margin = plan.weights_margin if plan.interpret else 0
@@ -47,7 +47,7 @@ def weights_start(plan: Plan, run: AnchorRun, row: Any, column: Any) -> Any:
 
 
 def own_start(plan: Plan, row: Any) -> Any:
-    """Where the weights of a row of anchors of this block start."""
+    """Return the offset of the weights of a row of anchors of this block."""
     row = lax.axis_index("rows") * plan.config.rows + row
     column = lax.axis_index("columns") * plan.anchors
     return weights_start(plan, plan.own_weights, row, column)

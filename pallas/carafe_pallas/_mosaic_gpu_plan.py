@@ -1,4 +1,4 @@
-"""How a launch cuts its arrays into blocks, and what a block needs of a processor."""
+"""The blocks of a launch, and the resources of a processor that one needs."""
 
 import dataclasses
 import functools

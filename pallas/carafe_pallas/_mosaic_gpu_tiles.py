@@ -1,4 +1,4 @@
-"""How the 128 threads of a warpgroup hold tiles, and how they reach shared memory.
+"""Layouts of tiles over the 128 threads of a warpgroup, and in shared memory.
 
 The interpreter of Mosaic GPU knows neither layouts nor reshaped references: with
 `interpret` the same reads are slices of values.
@@ -110,7 +110,7 @@ _WHOLE = (...,) if _INDEX is not None and _INDEX.default is _INDEX.empty else ()
 
 
 def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> Any:
-    """Split the axis after `lead` by the step; return the view of what is asked for."""
+    """Split the axis after `lead` by the step; return the view that is requested."""
     _, *rest = ref.shape[len(lead) :]
     whole = tuple(slice(None) for _ in rest)
     if stride.step == 1:

@@ -78,7 +78,7 @@ class AnchorRun:
 
     @staticmethod
     def shift(start: Any) -> Any:
-        """Where in shared memory the value at `start` lies."""
+        """Return the place in shared memory of the value at `start`."""
         return start & (UNIT - 1)
 
     def fetch(self, weights_gmem: Any, raw_smem: Any, barrier: Any, start: Any) -> None:
@@ -139,7 +139,7 @@ class AnchorRun:
             kernels_smem[tap] = value
 
     def exists(self, row: Any, column: Any) -> Array:
-        """Which rows are of output pixels, the first anchor being (row, column)."""
+        """Return which rows are output pixels, from the first anchor (row, column)."""
         rows, columns = self.geometry.rows, self.geometry.columns
         index = lax.broadcasted_iota(jnp.int32, (self.rows,), 0)
         index = cast(index, self.layout, interpret=self.interpret)

@@ -1,10 +1,10 @@
-"""How reassembly becomes banded matrix products on a TPU: sizes and lane tables.
+"""Reassembly as banded matrix products on a TPU: sizes and lane tables.
 
 A strip of neighbouring anchors of a row, or of `lines` rows, reads a patch of source
 pixels, `reach` rows of `columns` pixels. Pixel (i, j) of the patch is entry
 `i * columns + j` of the product. The band holds one row for each line, phase and
 anchor: the weights of its window at the pixels that they belong to, zero elsewhere.
-Lane tables say which tap goes to which pixel.
+Lane tables map taps to pixels.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""What is static in the TPU kernels."""
+"""The static part of the TPU kernels."""
 
 import dataclasses
 from collections.abc import Callable
@@ -122,7 +122,7 @@ class Plan:
         return kept_rows(self.geometry.rows, self.config.rows)
 
     def kept_row(self, step: Any, row: Any) -> Any:
-        """Where the sums of a source row lie; rows count from a step's first anchor."""
+        """Return the place of a row's sums; rows count from a step's first anchor."""
         first = step * (self.config.rows * self.bands.down) + self.kept_rows
         return lax.rem(first + row, self.kept_rows)
 

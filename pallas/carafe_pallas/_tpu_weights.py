@@ -24,7 +24,7 @@ _CLOSE = 64.0
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """How lanes are reduced by segment, every lane getting its segment's result.
+    """Reduction of lanes by segment; every lane receives its segment's result.
 
     Attributes:
       plan: Of the launch.

@@ -1,4 +1,4 @@
-"""What is static in a reassembly, whatever runs it.
+"""The static part of a reassembly, whatever runs it.
 
 Weights come to the launches by anchor, (n, ah, aw, phases * groups * taps), as the
 content encoder predicts them. A backend whose `KERNELS_BY_PIXEL` is true takes those

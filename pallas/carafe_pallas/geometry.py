@@ -1,4 +1,4 @@
-"""Where the windows of a reassembly lie: sizes, anchors and phases of each axis."""
+"""The geometry of a reassembly: sizes, anchors and phases of each axis."""
 
 import dataclasses
 from fractions import Fraction
@@ -27,7 +27,7 @@ class Axis:
 
     @property
     def anchors(self) -> Size:
-        # As convolutions of a stride count them: symbols equal in one form alone.
+        # In the form of strided convolutions, or symbolic sizes would not be equal.
         return (self.size - 1) // self.down + 1
 
     @property

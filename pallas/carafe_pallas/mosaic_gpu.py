@@ -45,7 +45,7 @@ _LAUNCHES: tuple[Launch, ...] = ("reassemble", "grad_features", "grad_weights")
 
 
 def refusal(call: Call) -> str | None:
-    """Say why these kernels cannot run the call; None where they can."""
+    """Return why these kernels cannot run the call; None where they can."""
     groups = call.geometry.groups
     if call.channels % (8 * groups):
         return f"`C / groups` must be a multiple of 8, got {call.channels} / {groups}"

@@ -63,7 +63,7 @@ _VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.
 
 
 def refusal(call: Call) -> str | None:
-    """Say why these kernels cannot run the call; None where they can."""
+    """Return why these kernels cannot run the call; None where they can."""
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"

@@ -1,4 +1,4 @@
-"""Which backends there are, and why one cannot run a call."""
+"""The backends, and the reasons why one cannot run a call."""
 
 import importlib
 import re
@@ -28,7 +28,7 @@ def module_of(backend: Backend) -> ModuleType:
 
 
 def takes_pixels(backend: Backend, call: Call) -> bool:
-    """Tell whether a backend takes the weights of a call by output pixel."""
+    """Return whether a backend takes the weights of a call by output pixel."""
     return call.normalizer is None and module_of(backend).KERNELS_BY_PIXEL
 
 
@@ -49,7 +49,7 @@ def refusal(
     *,
     device_kind: str | None,
 ) -> str | None:
-    """Say why a backend cannot run a call, None where it can.
+    """Return why a backend cannot run a call; None where it can.
 
     Args:
       backend: Its name.

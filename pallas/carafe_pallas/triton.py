@@ -77,7 +77,7 @@ class TuningConfig:
 
 
 def refusal(call: Call) -> str | None:
-    """Say why these kernels cannot run the call; None where they can."""
+    """Return why these kernels cannot run the call; None where they can."""
     for name in ("features_dtype", "weights_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
@@ -195,7 +195,7 @@ class _Pixels:
 
 @dataclasses.dataclass(frozen=True)
 class _Plan:
-    """What is static in a launch."""
+    """The static part of a launch."""
 
     geometry: Geometry
     channels: int
@@ -212,7 +212,7 @@ class _Plan:
 
     @property
     def blocks(self) -> int:
-        """How many blocks of channels a group has."""
+        """Number of blocks of channels in a group."""
         return pl.cdiv(self.group_channels, self.config.channels)
 
     @property
@@ -225,14 +225,14 @@ class _Plan:
 
     @property
     def programs(self) -> int:
-        """How many programs share the channels of a group."""
+        """Number of programs that share the channels of a group."""
         if self.launch == "grad_weights":
             return 1
         return min(self.config.programs, self.blocks)
 
     @property
     def steps(self) -> int:
-        """How many of the blocks are a program's."""
+        """Number of blocks of a program."""
         return pl.cdiv(self.blocks, self.programs)
 
     @property
@@ -262,7 +262,7 @@ def _padded(runs: tuple[_Run, _Run]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _Tile:
-    """Where a program works."""
+    """The place at which a program works."""
 
     plan: _Plan
     n: Array

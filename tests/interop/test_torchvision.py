@@ -169,7 +169,7 @@ def test_absent_modules_that_do_not_fit_are_refused(absent, message):
         (resnet() | {"conv1.bias": np.zeros(4)}, r": left over conv1\.bias\.$"),
         (
             {f"backbone.{name}": x for name, x in resnet().items()},
-            r"All names begin with 'backbone\.': is it to be cut off\?",
+            r"All names begin with 'backbone\.': remove that prefix\.",
         ),
         (None, "`state_dict` must map names to arrays, .* got a NoneType"),
         ({1: np.zeros(3)}, "names of `state_dict` must be strings, got 1"),

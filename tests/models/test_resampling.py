@@ -331,7 +331,7 @@ def test_what_does_not_fit_resnet_is_refused(fields, words):
         (nn.CARAFE(norm=linen.BatchNorm()), f"`norm` {MAKES}a layer"),
         (
             Classifier(**wrong(backbone=ResNet18), classes=2),
-            "`backbone` must be a network, such as",
+            "`backbone` must be a network, an instance such as",
         ),
         (ConvBlock(2, dtype="bf16"), "`dtype` must be a floating dtype"),
         (nn.MaxPoolDownsample(dtype="bf16"), "`dtype` must be a floating dtype"),

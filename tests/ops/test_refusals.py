@@ -192,5 +192,7 @@ def test_logits_that_break_a_rule_are_refused(options, message):
 def test_scale_of_the_other_direction_is_refused_and_the_inverse_named(
     scale, up, meant
 ):
-    with pytest.raises(ValueError, match=rf"`scale` of Layer must be .*; {meant}\?$"):
+    with pytest.raises(
+        ValueError, match=rf"`scale` of Layer must be .*; .* {meant}\?$"
+    ):
         check_direction(scale, layer="Layer", up=up)

@@ -10,6 +10,7 @@ from carafe_jax.data.decoding import open_image
 from carafe_jax.data.sources.splits import Split, split_folders, split_names
 from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
+from carafe_jax.texts import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +25,8 @@ class ImageFiles:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """Return the path of the file of this index."""
-        # Bytes that are no UTF-8 are escaped: log lines go to strict streams, too.
-        path = os.fsencode(self.root / self.names[index])
-        return path.decode("utf-8", "backslashreplace")
+        """Return the path of the file of this index, as it can be logged."""
+        return printable(self.root / self.names[index])
 
     def open(self, index: int) -> Image.Image:
         """Open the file of this index; its pixels are not decoded."""
@@ -84,7 +83,7 @@ def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib
       RefusedError: The path does not exist, or the folder holds no image.
     """
     if not path.is_dir():
-        if not os.path.exists(path):  # That of pathlib raises where nobody may look.
+        if not os.path.exists(path):  # `Path.exists` raises without access.
             raise RefusedError(f"`{argument}` must exist, got {str(path)!r}.")
         return [path]
     names = image_names(path)

@@ -42,7 +42,7 @@ def open_labelled_folder(
 
     The classes are the sub-folders with images of the training split, or of a folder
     that is split by a hash, in the order of their names. Sub-folders without an image
-    are no classes, and files outside of sub-folders are skipped; a log line names them.
+    and files outside of sub-folders are skipped, with a warning.
 
     Args:
       folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
@@ -91,14 +91,14 @@ def _log_what_has_no_class(
     empty = sorted(set(folder_names(root)) - set(classes))
     if empty:
         _LOGGER.warning(
-            "Folders without an image of their own in %r, which are no classes: %s.",
+            "Folders in %r without an image of their own are not classes: %s.",
             str(root),
             ", ".join(map(repr, empty)),
         )
     outside = sum("/" not in name for name in names)
     if outside:
         _LOGGER.warning(
-            "Images outside of class folders in %r, which are passed over: %d.",
+            "Images in %r outside of class folders are skipped: %d.",
             str(root),
             outside,
         )

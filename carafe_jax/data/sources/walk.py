@@ -1,13 +1,13 @@
-"""Walk through a folder of images: links are followed, litter is passed over.
+"""Walk through a folder of images: links are followed, other files are skipped.
 
 - Files are recognised by the ending of an image format, in upper or lower case.
-- What is hidden (its name begins with a dot), and the folders that systems leave beside
-  the user's own, such as `__MACOSX` and `@eaDir`, are passed over.
+- Hidden files and folders (whose names begin with a dot), and the folders that systems
+  add, such as `__MACOSX` and `@eaDir`, are skipped.
 - Links to folders and files are followed, and each file is listed once: by its own path
   where it lies in the folder, else by the first link to it. So loops of links end. A
-  link to a folder that contains the root or the link is passed over.
-- Links that lead nowhere, folders that cannot be read, pipes and other files are passed
-  over. Nothing that is passed over goes unsaid: one log line counts it.
+  link to a folder that contains the root or the link is skipped.
+- Broken links, folders that cannot be read, pipes and other files are skipped.
+- One log line counts what was skipped.
 """
 
 import collections
@@ -24,8 +24,8 @@ _SYSTEM_FOLDERS = frozenset(
     ["__macosx", "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "$recycle.bin"]
 ).union(["recycler", "system volume information", "lost+found"])
 _FOLDERS = ("folder", "link to a folder")
-# Whoever has one of these has lost images.
-_LOSSES = frozenset(["links that lead nowhere", "folders that cannot be read"])
+# These may be images that the user expects.
+_LOSSES = frozenset(["broken links", "folders that cannot be read"])
 
 
 def image_names(root: str | os.PathLike[str], *, log: bool = True) -> list[str]:
@@ -33,22 +33,22 @@ def image_names(root: str | os.PathLike[str], *, log: bool = True) -> list[str]:
 
     Args:
       root: Existing folder. Its own name may be a hidden one.
-      log: Whether a log line counts what was passed over.
+      log: Whether a log line counts what was skipped.
     """
     walk = _Walk(os.fspath(root))
     names = walk.names()
-    if log and walk.passed_over:
-        level = logging.WARNING if _LOSSES & set(walk.passed_over) else logging.INFO
+    if log and walk.skipped:
+        level = logging.WARNING if _LOSSES & set(walk.skipped) else logging.INFO
         counts = ", ".join(
             f"{kind}: {len(paths)} (such as {min(paths)!r})"
-            for kind, paths in sorted(walk.passed_over.items())
+            for kind, paths in sorted(walk.skipped.items())
         )
-        _LOGGER.log(level, "Passed over in %r: %s.", walk.root, counts)
+        _LOGGER.log(level, "Skipped in %r: %s.", walk.root, counts)
     return names
 
 
 def folder_names(root: str | os.PathLike[str]) -> list[str]:
-    """Return the sub-folders of a folder that `image_names` looks into, sorted."""
+    """Return the sub-folders of a folder that `image_names` searches, sorted."""
     with os.scandir(root) as entries:
         kinds = {entry.name: _kind(entry) for entry in entries}
     return sorted(name for name, kind in kinds.items() if kind in _FOLDERS)
@@ -59,8 +59,8 @@ class _Walk:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.passed_over: dict[str, list[str]] = collections.defaultdict(list)
-        """By kind, the relative paths of what was passed over."""
+        self.skipped: dict[str, list[str]] = collections.defaultdict(list)
+        """Relative paths of what was skipped, by kind."""
         self._real_root = os.path.realpath(root)
         self._walked: set[str] = set()  # Real paths of folders.
         self._folder_links: list[str] = []
@@ -76,14 +76,14 @@ class _Walk:
         return sorted([*names, *self._linked_files()])
 
     def _files_below(self, starts: list[str]) -> Iterator[str]:
-        """Yield the images below folders, those that are links excepted."""
+        """Yield the images below folders; links are noted for later."""
         for start in starts:
             waiting = [start]
             while waiting:
                 folder = waiting.pop()
                 real = os.path.realpath(os.path.join(self.root, folder))
                 if real in self._walked:
-                    self._pass_over("links to what is listed already", folder)
+                    self._skip("links to what is already listed", folder)
                     continue
                 self._walked.add(real)
                 for entry in self._entries(folder):
@@ -96,9 +96,9 @@ class _Walk:
                     elif kind == "link to an image":
                         self._file_links.append(name)
                     elif kind != "link to a folder":
-                        self._pass_over(kind, name)
+                        self._skip(kind, name)
                     elif self._leads_up(os.path.realpath(entry.path), parent=real):
-                        self._pass_over("links that lead up", name)
+                        self._skip("links to a parent folder", name)
                     else:
                         self._folder_links.append(name)
 
@@ -107,7 +107,7 @@ class _Walk:
             with os.scandir(os.path.join(self.root, folder)) as entries:
                 return sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError:
-            self._pass_over("folders that cannot be read", folder or ".")
+            self._skip("folders that cannot be read", folder or ".")
             return []
 
     def _linked_files(self) -> Iterator[str]:
@@ -117,7 +117,7 @@ class _Walk:
             folder, file = os.path.split(target)
             listed = folder in self._walked and not _is_hidden(file) and _is_image(file)
             if listed or target in seen:
-                self._pass_over("links to what is listed already", name)
+                self._skip("links to what is already listed", name)
                 continue
             seen.add(target)
             yield name
@@ -126,27 +126,27 @@ class _Walk:
         below = (self._real_root, parent)
         return any(os.path.commonpath([target, path]) == target for path in below)
 
-    def _pass_over(self, kind: str, name: str) -> None:
-        self.passed_over[kind].append(name)
+    def _skip(self, kind: str, name: str) -> None:
+        self.skipped[kind].append(name)
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """Return what an entry of a folder is; in the plural what is passed over."""
+    """Return what an entry of a folder is; what is skipped, in the plural."""
     try:
         is_folder, is_file = entry.is_dir(), entry.is_file()
-    except OSError:  # A link to itself, or to where nobody may look.
-        return "links that lead nowhere"
+    except OSError:  # A link to itself, or into a folder without access.
+        return "broken links"
     if _is_hidden(entry.name):
         return "hidden folders" if is_folder else "hidden files"
     if is_folder:
         if entry.name.lower() in _SYSTEM_FOLDERS:
-            return "folders of the system"
+            return "system folders"
         return "link to a folder" if entry.is_symlink() else "folder"
     if is_file and _is_image(entry.name):
         return "link to an image" if entry.is_symlink() else "image"
     if is_file:
         return "files of other kinds"
-    return "links that lead nowhere" if entry.is_symlink() else "pipes and devices"
+    return "broken links" if entry.is_symlink() else "pipes and devices"
 
 
 def _is_hidden(name: str) -> bool:

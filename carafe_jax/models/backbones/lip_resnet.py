@@ -20,7 +20,7 @@ from carafe_jax.ops import Scale, parse_scale
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-# It refuses wrong fields and features itself, in words.
+# Wrong fields and features are refused in our own words.
 @no_type_check
 class LIPBottleneck(nn.Module):
     """Bottleneck block that down-samples by local importance-based pooling.
@@ -46,8 +46,8 @@ class LIPBottleneck(nn.Module):
       scale: Output pixels per source pixel along each side, 1/n for a whole n
         (default: 1/2).
       trunk_features: Channels of the trunk (default: 128).
-      norm: Makes each norm but those of LIP (`carafe_jax.nn.makers`) (default:
-        `BatchNorm`).
+      norm: Makes each norm but those of LIP, by the rules of `carafe_jax.nn.makers`
+        (default: `BatchNorm`).
       dtype: The dtype of the computation and the result (default: the input's).
       param_dtype: The dtype passed to parameter initializers (default: float32).
     """

@@ -38,7 +38,7 @@ class Layers(NamedTuple):
     param_dtype: DTypeLike = jnp.float32
 
 
-# The network refuses wrong fields, in words; so for the three after it.
+# The network refuses wrong fields in our own words; alike in the three below.
 @no_type_check
 class Stem(nn.Module):
     """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
@@ -155,7 +155,7 @@ class Bottleneck(nn.Module):
         return nn.relu(y + _shortcut(self, x, 4 * self.features, train=train))
 
 
-# It refuses wrong fields and images itself, in words.
+# Wrong fields and images are refused in our own words.
 @no_type_check
 class ResNet(nn.Module):
     """The convolutional part of a ResNet, as the backbone of other networks.
@@ -187,8 +187,8 @@ class ResNet(nn.Module):
         gives `norm=BatchNorm` here, any other down-sampler of `carafe_jax.nn`, a
         `functools.partial` of one, or another maker (`carafe_jax.nn.makers`). None is
         the original: strided convolutions, and max pooling in the stem (default: None).
-      norm: Makes a norm: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, or a
-        `functools.partial` of one (`carafe_jax.nn.makers`) (default: `BatchNorm`).
+      norm: Makes a norm: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
+        `functools.partial` of one, or another maker (default: `BatchNorm`).
       last_scale_init: Initializer of the scale of the last norm of each block. Zeros
         let blocks start as their shortcut (Goyal et al. 2017) (default: zeros).
       rematerialize: "blocks" keeps the input of each block alone for the backward pass,

@@ -29,7 +29,7 @@ relu_init = nn.initializers.he_normal()
 _deconv_init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
-# It refuses wrong fields and features itself, in words; so do those after it.
+# Wrong fields and features are refused in our own words, below as well.
 @no_type_check
 class ConvBlock(nn.Module):
     """Convolution, then a norm and an activation.
@@ -144,9 +144,9 @@ class DeconvBlock(nn.Module):
 class ResampleConv(nn.Module):
     """A resampler, then a convolution without stride, a norm and an activation.
 
-    What networks make of a resampler that stands in the place of a convolution: the
-    channels change, as with CARAFE++ there (arXiv:2012.04733, section 4.3). A resampler
-    with a field `features` changes them itself, and no convolution follows.
+    It takes the place of a convolution that resamples and changes the channels, as
+    CARAFE++ does in arXiv:2012.04733, section 4.3. A resampler with a field `features`
+    changes the channels itself; no convolution follows it.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -212,7 +212,7 @@ class CARAFEConv(nn.Module):
       kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
-      implementation: Passed to the CARAFE++ layer where it is given (default: None).
+      implementation: Passed to the CARAFE++ layer unless None (default: None).
     """
 
     features: int

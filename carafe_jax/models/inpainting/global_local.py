@@ -47,7 +47,7 @@ def identity(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
     return features
 
 
-# It refuses wrong fields and images itself, in words.
+# Wrong fields and images are refused in our own words.
 @no_type_check
 class GlobalLocal(nn.Module):
     """Encoder-decoder without skips that fills the holes of images of any size.
@@ -83,8 +83,7 @@ class GlobalLocal(nn.Module):
         (`carafe_jax.nn.makers`) (default: `ConvBlock` with stride 2).
       upsample: Makes a layer that doubles the map, likewise (default: `DeconvBlock`).
       resample_block: Makes the layer around a resampler that does not take `features`,
-        `norm` and `activation`: it is called with these and with `resample`
-        (default: `ResampleConv`).
+        `norm` and `activation`, from these and `resample` (default: `ResampleConv`).
       enter: Makes the first map of the given pixels, zero in the hole, and the mask
         (default: `concatenate`).
       leave: Makes the prediction of the last map (default: `identity`).

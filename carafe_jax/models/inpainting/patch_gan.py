@@ -42,7 +42,7 @@ def instance_norm(*, use_running_average: bool, **fields: Any) -> nn.InstanceNor
     )
 
 
-# It refuses wrong fields and maps itself, in words.
+# Wrong fields and maps are refused in our own words.
 @no_type_check
 class PatchGAN(nn.Module):
     """Convolutions from a map to a smaller map of logits, one for each patch.

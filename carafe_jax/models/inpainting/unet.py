@@ -22,11 +22,11 @@ from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.makers import Maker
 from carafe_jax.ops import wide_dtype
 
-# The network activates what comes out.
+# The network applies the activation.
 _resample_conv = functools.partial(ResampleConv, activation=None)
 
 
-# It refuses wrong fields and images itself, in words.
+# Wrong fields and images are refused in our own words.
 @no_type_check
 class UNet(nn.Module):
     """Encoder-decoder with skips that fills the holes of images of any size.
@@ -54,9 +54,9 @@ class UNet(nn.Module):
         (default: 1, 2, 4).
       downsample: Makes the layer that halves a map and changes its channels: any
         down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
-        (`carafe_jax.nn.makers`). One without a field `features` is followed by a
-        convolution, as the resampler of a `ResampleConv` (default: `CARAFEConv`).
-      upsample: Makes the layer that doubles a map, likewise; the channels stay
+        (`carafe_jax.nn.makers`). Without a field `features` it becomes the resampler of
+        a `ResampleConv`, which adds a convolution (default: `CARAFEConv`).
+      upsample: Makes the layer that doubles a map and keeps its channels, likewise
         (default: `CARAFEUpsample`).
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).

@@ -20,7 +20,7 @@ from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
 from carafe_jax.nn.partial.partial_conv import PartialConv
 
 
-# It refuses wrong fields and features itself, in words; so does the one after it.
+# Wrong fields and features are refused in our own words, below as well.
 @no_type_check
 class PartialConvBlock(nn.Module):
     """Partial convolution, norm and activation.

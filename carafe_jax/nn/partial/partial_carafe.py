@@ -12,7 +12,7 @@ from carafe_jax.nn.makers import Maker, make_layer, name_of
 from carafe_jax.nn.masked import Masked
 
 
-# It refuses wrong features itself, in words.
+# Wrong features are refused in our own words.
 @no_type_check
 class PartialCARAFE(nn.Module):
     """CARAFE++ of a map with holes.
@@ -42,8 +42,9 @@ class PartialCARAFE(nn.Module):
       Masked(features=(1, 3, 4, 3), valid=(1, 3, 4, 1))
 
     Attributes:
-      reassembly: Makes the `CARAFE` layer: its class, or a `functools.partial` of it;
-        its parameters are under the name "carafe" (default: `CARAFEDownsample`).
+      reassembly: Makes the `CARAFE` layer, whose parameters are under the name
+        "carafe": its class, or a `functools.partial` of it (default:
+        `CARAFEDownsample`).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
     """

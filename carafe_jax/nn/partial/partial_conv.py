@@ -19,7 +19,7 @@ from carafe_jax.ops import wide_dtype
 Initializer = Callable[..., Array]
 
 
-# It refuses wrong fields and features itself, in words.
+# Wrong fields and features are refused in our own words.
 @no_type_check
 class PartialConv(nn.Module):
     """Convolution of a map with holes (Liu et al., arXiv:1804.07723, Eq. 1 and 2).

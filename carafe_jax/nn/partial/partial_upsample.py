@@ -11,7 +11,7 @@ from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.resamplers.interpolation import NearestUpsample
 
 
-# It refuses wrong fields and features itself, in words.
+# Wrong fields and features are refused in our own words.
 @no_type_check
 class PartialNearestUpsample(nn.Module):
     """Nearest-neighbour up-sampling of a map with holes, and of its validity alike.

@@ -29,9 +29,8 @@ class ResamplingLayer(nn.Module):
 
         Args:
           features: The map, floating.
-          train: Unused: it is there so that all resamplers are called alike. It may be
-            given by keyword or by position. Lifted transforms trace what is given by
-            keyword: where one must keep it static, it is given by position, as in
+          train: Unused; all resamplers are called alike. May be given by position or
+            by keyword; a lifted transform keeps it static by its position:
             `nn.remat(CARAFEDownsample, static_argnums=(2,))(norm=BatchNorm)(x, True)`.
 
         Returns:
@@ -56,7 +55,7 @@ def cast(
 def stride_of(scale: Scale) -> int:
     fraction = parse_scale(scale)
     if fraction > 1:
-        hint = f": {1 / fraction}?" if fraction.denominator == 1 else "."
+        hint = f"; did you mean {1 / fraction}?" if fraction.denominator == 1 else "."
         raise RefusedError(
             f"`scale` must be at most 1 to down-sample, got {fraction}{hint}"
         )
@@ -90,7 +89,7 @@ def whole_scale(scale: Scale) -> int:
 def _upsampling_scale(scale: Scale) -> fractions.Fraction:
     fraction = parse_scale(scale)
     if fraction < 1:
-        hint = f": {1 / fraction}?" if fraction.numerator == 1 else "."
+        hint = f"; did you mean {1 / fraction}?" if fraction.numerator == 1 else "."
         raise RefusedError(
             f"`scale` must be at least 1 to up-sample, got {fraction}{hint}"
         )

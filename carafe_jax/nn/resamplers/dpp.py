@@ -17,7 +17,7 @@ from carafe_jax.ops import Scale, wide_dtype
 _EPSILON = 1e-3
 
 
-# It refuses wrong fields and features itself, in words.
+# Wrong fields and features are refused in our own words.
 @no_type_check
 class DPPDownsample(ResamplingLayer):
     """Detail-preserving pooling: a mean of each block, weighted towards its details.

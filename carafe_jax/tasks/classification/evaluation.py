@@ -30,7 +30,7 @@ def evaluate(
     options: None,
     console: Console,
 ) -> None:
-    """Classify every test image; print and write what was measured.
+    """Classify every test image; print and write the results.
 
     Args:
       model: Folder of the run that trained the network.

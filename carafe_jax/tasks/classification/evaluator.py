@@ -40,7 +40,7 @@ class ClassifierEvaluator:
         self._dataset = dataset
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Return the means over the test images of what `measure_each` measures."""
+        """Return the means of `measure_each` over the test images."""
         batches = self._dataset.evaluation_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),

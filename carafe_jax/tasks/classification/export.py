@@ -26,19 +26,19 @@ def export(
       trained: The classifier.
       platform: Platform that the program is for.
       batch_size: Number of images at a time; None: any.
-      size: "any": images may have any height and width; None: those of the run's test
-        images.
+      size: "any": images may have any height and width. None: they have those of the
+        run's test images.
 
     Raises:
-      RefusedError: The platform's kernels cannot be written to a file, or do not take
-        what may be of any size.
+      RefusedError: An argument is invalid; the kernels of the platform cannot be
+        written to a file, or not for images of any size.
     """
     if size not in ("any", None):
         raise RefusedError(f"`size` must be 'any' or None, got {size!r}.")
     if size == "any" and batch_size is not None:
         raise RefusedError(
-            "`batch_size` must be None where `size` is 'any': kernels are compiled for "
-            f"known sizes, and plain JAX takes a batch of any; got {batch_size}."
+            "`batch_size` must be None where `size` is 'any': such a program is plain "
+            f"JAX, which takes any batch; got {batch_size}."
         )
     if platform == "cuda" and batch_size is not None:
         raise RefusedError(

@@ -93,17 +93,18 @@ class TrainedClassifier:
         count: int = 5,
         batch_size: int = 16,
     ) -> Iterator[Prediction | UnreadableImageError]:
-        """Yield the likeliest classes of each of any number of images, in batches.
+        """Return an iterator over the likeliest classes of images, made in batches.
 
-        No more than a batch of them is held at a time.
+        One batch of images is in memory at a time.
 
         Args:
           images: As `classify` takes them, in any order and of different sizes.
           count: Number of classes of each image.
           batch_size: Images at a time.
 
-        Yields:
-          In the order of the images; of a file that cannot be read, the error.
+        Returns:
+          The predictions in the order of the images; in the place of one, the error of
+          a file that cannot be read.
 
         Raises:
           RefusedError: `count` or `batch_size` is not positive, or an array is not
@@ -121,7 +122,7 @@ class TrainedClassifier:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while batch := list(itertools.islice(images, batch_size)):
                 read = list(pool.map(self._read_or_error, batch))
-                # One compiled size: the last batch is filled up.
+                # Padded, as the last batch: one compiled size.
                 rows = rows or len(batch)
                 pixels = np.zeros((rows, side, side, 3), np.uint8)
                 for row, outcome in zip(pixels, read, strict=False):

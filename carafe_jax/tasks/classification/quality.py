@@ -16,9 +16,9 @@ COLUMNS = {
 def measure_each(
     logits: Float[Array, "n k"], label: Int[Array, "n"]
 ) -> dict[str, Float[Array, "n"]]:
-    """Return what is measured of each image: 1 where top-1 or top-5 hold, the loss.
+    """Return top-1 and top-5, each 0 or 1, and the loss of each image.
 
-    Of five classes or fewer there is no top-5: it would hold for every image.
+    With five classes or fewer there is no top-5, as it would be 1 for every image.
     """
     of_label = jnp.take_along_axis(logits, label[:, None], axis=-1)
     # Ties count against the network, or a constant one would always be right.

@@ -33,9 +33,9 @@ def read_hole(
 ) -> Bool[np.ndarray, "h w"]:
     """Read where the hole is from a picture that shows it.
 
-    Values from 128 of 255 on are white or opaque, those below are black or transparent,
-    so that soft edges part in their middle. In a picture with transparent pixels, white
-    and black are looked for in what is painted: transparent pixels are neither.
+    Values from 128 of 255 on are white or opaque, those below black or transparent, so
+    that soft edges are divided in the middle. In a picture with transparent pixels,
+    only the paint is white or black: transparent pixels are neither.
 
     Args:
       path: Image file, in colour, grey, of 1 or 16 bits. Brightness is that of ITU-R
@@ -134,14 +134,14 @@ def _is_of_one_colour(values: UInt8[np.ndarray, "*n"]) -> bool:
 def _words_on_a_layer(
     colour: HoleColour, values: np.ndarray, visible: Bool[np.ndarray, "h w"]
 ) -> str:
-    """Return why paint on a transparent layer shows no hole, and what would."""
+    """Return the error for paint on a transparent layer that shows no hole."""
     painted = percent(visible.mean())
     text = f"the mask must show a hole in {colour}"
     if _is_of_one_colour(values):
         return (
             f"{text}, got paint of brightness {np.median(values):.0f} of 255 on a "
-            "transparent layer. Of any colour, with --hole opaque the hole is what is "
-            f"painted: {painted} of the picture"
+            "transparent layer. With --hole opaque, paint of any colour is the hole: "
+            f"{painted} of the picture"
         )
     return (
         f"{text}, got a picture of many colours that is transparent in places. With "
@@ -157,7 +157,7 @@ def _warn_of_much(
     if layered and colour != "transparent":
         opposite = "transparent"
     _logger.warning(
-        "%s: the hole is %s of the mask. If the rest is meant, use --hole %s.",
+        "%s: the hole is %s of the mask. If it should be the rest, use --hole %s.",
         printable(path),
         percent(hole.mean()),
         opposite,

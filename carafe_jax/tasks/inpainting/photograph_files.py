@@ -34,20 +34,20 @@ _COLOUR_CHUNKS = (b"cHRM", b"cICP", b"gAMA", b"sRGB")
 
 @dataclasses.dataclass(frozen=True)
 class PhotographFile:
-    """What is kept of a file."""
+    """Pixels and colour metadata of a file."""
 
     pixels: np.ndarray
     """Upright, of shape (h, w, c), uint8 or uint16; c is 1 (grey), 2 (grey, alpha), 3
     (RGB) or 4 (RGBA)."""
     colour_profile: bytes | None
-    """ICC profile that says what the numbers mean."""
+    """ICC profile of the colours."""
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """What a PNG says of that beside a profile, such as its gamma: kinds of chunks and
-    their contents."""
+    """Kinds and contents of the chunks of a PNG that define its colours beside a
+    profile, such as its gamma."""
 
 
 def read_photograph(path: pathlib.Path) -> PhotographFile:
-    """Read every pixel of a photograph, in all its channels and bits.
+    """Read a photograph with all its channels and bits.
 
     Args:
       path: File that Pillow reads. Colours with 16 bits a channel need OpenCV.
@@ -60,7 +60,7 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
     """
     with open_image(path) as file:
         refuse_several(file)
-        # Decoding forgets both.
+        # Before decoding, which drops both.
         bits, raw_mode = bits_of(file, path), raw_mode_of(file)
         _refuse_what_is_lost(file, bits=bits, raw_mode=raw_mode)
         image = upright(file)
@@ -105,7 +105,7 @@ def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
 def _colour_chunks(
     file: Image.Image, path: pathlib.Path
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the chunks before a PNG's pixels that say what its numbers mean."""
+    """Return the chunks before a PNG's pixels that define its colours."""
     if not isinstance(file, PngImageFile):
         return ()
     content, place = path.read_bytes(), 8
@@ -127,7 +127,7 @@ def refuse_several(file: Image.Image) -> None:
     if count > 1 and file.format != "MPO":
         raise RefusedError(
             f"the file must hold one picture, got {count} in a {file.format}: save the "
-            "one that is meant as a file of its own"
+            "one to use as a file of its own"
         )
 
 

@@ -1,1 +1,1 @@
-"""What the compilers of TPUs and GPUs make of the kernels, without the hardware."""
+"""The kernels, compiled for TPUs and GPUs without the hardware."""

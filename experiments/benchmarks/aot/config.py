@@ -1,4 +1,4 @@
-"""What the command line sets."""
+"""The options of the command line."""
 
 import dataclasses
 from pathlib import Path
@@ -83,7 +83,7 @@ class Config:
 
     @property
     def effective(self) -> "Config":
-        """What `quick` makes of it."""
+        """The configuration with `quick` applied."""
         if not self.quick:
             return self
         return dataclasses.replace(self, shapes=QUICK_SHAPES, normalizers=("softmax",))

@@ -20,7 +20,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """What is compiled."""
+    """One compilation."""
 
     target: TargetName
     backend: Backend

@@ -1,4 +1,4 @@
-"""What libtpu dumps: the static schedule of VLIW bundles of each instruction.
+"""The dumps of libtpu: the static schedule of VLIW bundles of each instruction.
 
 A file `*-NAME-NN-final_bundles.txt` lists the bundles of one HLO instruction. Loops are
 marked: `LB` starts a body, and each `>` is a loop around the bundle. A branch forward
@@ -42,7 +42,7 @@ _VMEM = re.compile(r'"used_scoped_memory_configs":\[([^]]*)\]')
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TpuCode:
-    """What a program is on a TPU.
+    """The compiled code of a program on a TPU.
 
     bundles: of the kernel, each counted once.
     cycles: of the kernel on one core: bundles times the trips of the loops around them.
@@ -77,7 +77,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Scalars:
-    """How the scalars of a schedule that count are made."""
+    """Definitions of the scalars of a schedule that count."""
 
     steps: dict[str, tuple[int, str]]
     firsts: dict[str, str]

@@ -1,4 +1,4 @@
-"""What XLA and Mosaic GPU dump: PTX, and what `ptxas` makes of it."""
+"""The dumps of XLA and Mosaic GPU: PTX, and its compilation by `ptxas`."""
 
 import dataclasses
 import re
@@ -19,7 +19,7 @@ _LAUNCH = re.compile(r"gpu\.launch_func .*dynamic_shared_memory_size %c(\d+)_i32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GpuCode:
-    """What a kernel is on a GPU.
+    """The compiled code of a kernel on a GPU.
 
     registers: of a thread.
     spill_stores, spill_loads: bytes of a thread.
@@ -43,7 +43,7 @@ class GpuCode:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What `ptxas` says of one function. Bytes, but for the registers."""
+    """The report of `ptxas` on one function, in bytes but for the registers."""
 
     registers: int
     spill_stores: int

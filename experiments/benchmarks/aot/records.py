@@ -21,7 +21,7 @@ Metric = tuple[str, str, int | float | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Versions:
-    """What a reader must know to judge a number."""
+    """The facts that a reader needs to judge a number."""
 
     jax: str
     jaxlib: str

@@ -1,4 +1,4 @@
-"""What came out of one compilation, and what is wrong with it."""
+"""The result of one compilation, and its problems."""
 
 import dataclasses
 import json

@@ -39,7 +39,7 @@ class Target:
         return support.PLATFORMS[self.platform]
 
     def missing(self) -> str | None:
-        """Say what must be installed before this chip can be compiled for."""
+        """Return what must be installed to compile for this chip; None if nothing."""
         lacking = [name for name in _NEEDED[self.platform] if not _installed(name)]
         if self.platform == "cuda" and not lacking and find_tool("ptxas") is None:
             lacking = ["nvidia-cuda-nvcc"]

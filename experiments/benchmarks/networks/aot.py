@@ -47,7 +47,7 @@ _MEMORY, _BANDWIDTH, _PEAK, _LINKS = 16 * 2**30, 819e9, 197e12, 4 * 400e9 / 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Aot:
-    """What to compile: each topology with its batch, each down-sampler."""
+    """Steps to compile: each topology with its batch, each down-sampler."""
 
     topologies: tuple[Topology, ...] = ("v5e:4x4", "v5e:16x16")
     """Slices of chips."""
@@ -56,7 +56,7 @@ class Aot:
     depth: Depth = 50
     """Layers of the ResNet."""
     downsamplers: tuple[Downsampler, ...] = ("conv", "carafe")
-    """What halves its maps."""
+    """Down-samplers of the network."""
     image_size: int = 224
     """Side of the images, in pixels."""
     classes: int = 1000
@@ -102,7 +102,7 @@ class Result:
 
     @property
     def memory(self) -> int:
-        """What a step holds: the donated state once."""
+        """Memory that a step holds: the donated state once."""
         return self.arguments + self.temporaries
 
     @property

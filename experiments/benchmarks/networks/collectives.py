@@ -1,4 +1,4 @@
-"""What the devices of a compiled program send to each other."""
+"""The collectives between the devices of a compiled program."""
 
 import dataclasses
 import math

@@ -24,12 +24,12 @@ from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """What to count."""
+    """Networks to count."""
 
     depths: tuple[Depth, ...] = (50, 101)
     """Layers of the ResNets."""
     downsamplers: tuple[Downsampler, ...] = get_args(Downsampler)
-    """What halves their maps."""
+    """Their down-samplers."""
     image_size: int = 224
     """Side of the image, in pixels."""
     output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/sizes.csv")

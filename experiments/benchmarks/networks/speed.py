@@ -37,7 +37,7 @@ from carafe_jax.train.step import init_state, make_train_step
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What to time."""
+    """Options of the timing."""
 
     depth: Depth = 50
     """Layers of the ResNet."""
@@ -49,7 +49,7 @@ class Speed:
         "lip_own",
         "carafe",
     )
-    """What halves its maps."""
+    """Down-samplers of the network."""
     batch_size: int = 8
     """Images of a step."""
     image_size: int = 224

@@ -1,4 +1,4 @@
-"""What the command line sets."""
+"""The options of the command line."""
 
 import dataclasses
 from pathlib import Path

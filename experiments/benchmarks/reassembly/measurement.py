@@ -45,7 +45,7 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What one shape and mode gave; those that disagree are timed all the same."""
+    """The results of one shape and mode; those that disagree are timed as well."""
 
     measurements: list[Measurement]
     skips: list[Skip]
@@ -55,7 +55,7 @@ class Findings:
 def measure(
     shape: Shape, mode: Mode, config: Config, *, on_round: Callable[[], None]
 ) -> Findings:
-    """Compile, check and time every provider; `on_round` hears of each repetition."""
+    """Compile, check and time every provider; call `on_round` after each round."""
     operands = make_operands(
         shape,
         kernel_size=config.kernel_size,

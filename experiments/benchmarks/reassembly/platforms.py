@@ -1,11 +1,11 @@
-"""What runs the programs: the device at hand, and the kernels that there are for it."""
+"""The platform of the programs: the device at hand, and its kernels."""
 
 import jax
 from carafe_pallas import support
 
 
 def on_accelerator() -> bool:
-    """Tell whether JAX runs on anything but a CPU."""
+    """Return whether JAX runs on anything but a CPU."""
     return jax.default_backend() != "cpu"
 
 

@@ -80,7 +80,7 @@ def compile_program(computation: JaxComputation) -> Program | Skip:
 
 
 def too_large(needed: float, available: float) -> str:
-    """Say why a computation is skipped that memory would not hold."""
+    """Return why a computation is skipped that does not fit into memory."""
     return (
         f"needs {needed / 1e9:.1f} GB of temporaries and outputs, "
         f"{available / 1e9:.1f} GB are free"
@@ -135,7 +135,7 @@ def check(
 def _compare_all(
     results: dict[str, Array], expected: dict[str, tuple[Array, str]], provider: str
 ) -> str | None:
-    """Say what differs; results of names that are new are expected from then on."""
+    """Return what differs; results under new names become the expected ones."""
     for name, result in results.items():
         want, other = expected.setdefault(name, (result, provider))
         if (difference := _difference(result, want)) is not None:

@@ -1,4 +1,4 @@
-"""What is timed in JAX: the operator, the formulation it replaces, two yardsticks."""
+"""The timed programs in JAX: operator, formulation that it replaces, yardsticks."""
 
 import dataclasses
 import functools
@@ -59,7 +59,7 @@ class Operands:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Computation:
-    """What a provider computes in one mode.
+    """The computation of a provider in one mode.
 
     `results` names the arrays that come out; those of one name must agree, whichever
     provider they are of. Its name ends in a colon and an implementation where it is

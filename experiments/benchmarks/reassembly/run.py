@@ -83,7 +83,7 @@ def _measure_all(
 
 
 def _tell(console: Console, label: str, skip: Skip, told: set[tuple[str, str]]) -> None:
-    """Say once why a provider is left out."""
+    """Print, once, why a provider is left out."""
     if (skip.provider, skip.reason) not in told:
         told.add((skip.provider, skip.reason))
         console.print(

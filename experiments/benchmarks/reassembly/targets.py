@@ -1,6 +1,6 @@
-"""What the operator is to reach: k = 5, one group; float32 on a CPU of two cores.
+"""Thresholds for the operator: k = 5, one group; float32 on a CPU of two cores.
 
-On a GPU it is bfloat16, and the measure is the bandwidth of a large copy.
+On a GPU: bfloat16, measured against the bandwidth of a large copy.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ class Target:
 
     @property
     def name(self) -> str:
-        """What is bounded, in words."""
+        """Name of the bounded quantity."""
         return f"{self.mode.replace('_', ' + ')}, {self.shape}: {self.words}"
 
     def holds(self, value: float) -> bool:
-        """Tell whether a measured value keeps the bound."""
+        """Return whether a measured value keeps the bound."""
         match self.sign:
             case "<=":
                 return value <= self.bound
@@ -126,7 +126,7 @@ def platform_of(config: Config) -> str | None:
 
 
 def title(platform: str) -> str:
-    """Say what the targets of a platform speak of."""
+    """Return the title of the thresholds of a platform."""
     device = {"cpu": "a CPU", "gpu": "a GPU"}[platform]
     cores = ", two cores" if platform == "cpu" else ""
     return f"Targets on {device} ({_DTYPES[platform]}, k = 5{cores})"

@@ -1,4 +1,4 @@
-"""Which configurations are tried."""
+"""The configurations to try."""
 
 import dataclasses
 from typing import Any

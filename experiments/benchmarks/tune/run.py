@@ -20,10 +20,10 @@ from experiments.benchmarks.tune.timing import check, compile_config, seconds_of
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """What the search for one launch gave.
+    """The result of the search for one launch.
 
     `seconds` belongs to each configuration that runs, the heuristic one first if it
-    does; `dropped` counts the others by what stood in their way. A launch that is
+    does; `dropped` counts the others by reason. A launch that is
     refused has a `refusal`; what was found is in `file`.
     """
 

@@ -80,13 +80,13 @@ def test_link_to_another_class_is_no_class_and_said_so(tmp_path, caplog):
     train = open_labelled_images(str(tmp_path), split="train")
     assert train.classes == ("cat", "owl")
     assert list(labels(train).values()) == [0, 1]
-    assert "no classes: 'a', 'empty'." in caplog.text
+    assert "not classes: 'a', 'empty'." in caplog.text
 
 
 def test_number_of_images_without_a_class_is_said(tmp_path, caplog):
     write(tmp_path, ["train/0.png", "train/1.png", "train/a/1.png", "val/a/2.png"])
     open_labelled_images(str(tmp_path), split="train")
-    assert "which are passed over: 2." in caplog.text
+    assert "are skipped: 2." in caplog.text
 
 
 def test_classes_do_not_depend_on_the_split(tmp_path):

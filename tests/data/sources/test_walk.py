@@ -67,12 +67,12 @@ def test_litter_is_passed_over_and_counted_in_one_line(tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         assert image_names(tmp_path) == ["a/0.png"]
     assert [record.getMessage() for record in caplog.records] == [
-        f"Passed over in {str(tmp_path)!r}: "
+        f"Skipped in {str(tmp_path)!r}: "
         "files of other kinds: 1 (such as 'a/Thumbs.db'), "
-        "folders of the system: 3 (such as '$RECYCLE.BIN'), "
         "hidden files: 3 (such as '.DS_Store'), "
         "hidden folders: 2 (such as '.Trashes'), "
-        "pipes and devices: 1 (such as 'a/pipe.png')."
+        "pipes and devices: 1 (such as 'a/pipe.png'), "
+        "system folders: 3 (such as '$RECYCLE.BIN')."
     ]
     assert caplog.records[0].levelno == logging.INFO
 
@@ -89,7 +89,7 @@ def test_links_that_lead_nowhere_are_a_warning(tmp_path, target, caplog):
     touch(tmp_path, "0.png")
     (tmp_path / "link.png").symlink_to(target)
     assert image_names(tmp_path) == ["0.png"]
-    assert "links that lead nowhere: 1 (such as 'link.png')" in caplog.text
+    assert "broken links: 1 (such as 'link.png')" in caplog.text
     assert caplog.records[0].levelno == logging.WARNING
 
 
@@ -120,7 +120,7 @@ def test_linked_files_are_listed_once_and_by_their_own_path_first(tmp_path, capl
         (root / name).symlink_to(target)
     with caplog.at_level(logging.INFO):
         assert image_names(root) == ["a/1.png", "b/2.png", "z/0.png"]
-    assert "links to what is listed already: 2 (such as 'a/0.png')" in caplog.text
+    assert "links to what is already listed: 2 (such as 'a/0.png')" in caplog.text
 
 
 def test_linked_file_in_a_hidden_folder_of_the_root_is_listed(tmp_path):

@@ -214,7 +214,7 @@ def test_no_output_channel_is_refused(layer):
 
 
 @pytest.mark.parametrize("layer", UPSAMPLERS)
-@pytest.mark.parametrize(("scale", "hint"), [("1/2", r": 2\?"), ("2/3", r"\.")])
+@pytest.mark.parametrize(("scale", "hint"), [("1/2", r"; .* 2\?"), ("2/3", r"\.")])
 def test_upsampler_refuses_a_scale_below_one(layer, scale, hint):
     message = f"`scale` must be at least 1 to up-sample, got {scale}{hint}"
     with pytest.raises(ValueError, match=message):
@@ -223,7 +223,7 @@ def test_upsampler_refuses_a_scale_below_one(layer, scale, hint):
 
 @pytest.mark.parametrize("layer", DOWNSAMPLERS)
 @pytest.mark.parametrize(
-    ("scale", "hint"), [(2, r": 1/2\?"), (fractions.Fraction(3, 2), r"\.")]
+    ("scale", "hint"), [(2, r"; .* 1/2\?"), (fractions.Fraction(3, 2), r"\.")]
 )
 def test_downsampler_refuses_a_scale_above_one(layer, scale, hint):
     message = f"`scale` must be at most 1 to down-sample, got {scale}{hint}"

@@ -153,4 +153,4 @@ def test_hole_of_nearly_everything_names_the_opposite(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         hole = read(mask, tmp_path)
     assert hole.mean() > 0.8
-    assert "If the rest is meant, use --hole black." in caplog.text
+    assert "If it should be the rest, use --hole black." in caplog.text

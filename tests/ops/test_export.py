@@ -144,7 +144,7 @@ def test_accelerators_run_plain_jax_where_a_size_is_any(sizes):
 
 
 @pytest.mark.parametrize("sizes", ["n, 6, 6", "2, h, 6", "2, 6, w"])
-def test_kernel_asked_for_by_name_refuses_any_size(sizes):
+def test_kernel_that_is_selected_refuses_any_size(sizes):
     run, shapes_of = by_pixel("2", implementation="mosaic_tpu")
     n, h, w = sizes.split(", ")
     message = f"batch and maps must be of known sizes, got {n} maps of {h} x {w} pixels"

@@ -17,7 +17,8 @@ _NAMES = {"gpu": "GPU", "tpu": "TPU", "cpu": "CPU device"}
 def describe_devices() -> str:
     """Return how many processes and devices there are, and of which kind.
 
-    For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices".
+    For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices"; a single
+    device is "1 process with 1 GPU (NVIDIA H100 80GB HBM3)".
 
     Raises:
       RefusedError: A process has more devices than another.
@@ -33,11 +34,11 @@ def describe_devices() -> str:
         )
     platform: str = devices[0].platform
     name = _NAMES.get(platform, platform)
-    return (
-        f"{_counted(processes, 'process', 'processes')} x "
-        f"{_counted(each, name, f'{name}s')} ({describe_machine().device}) = "
-        f"{_counted(len(devices), 'device', 'devices')}"
-    )
+    own = f"{_counted(each, name, f'{name}s')} ({describe_machine().device})"
+    if len(devices) == 1:
+        return f"1 process with {own}"
+    counted = _counted(processes, "process", "processes")
+    return f"{counted} x {own} = {len(devices)} devices"
 
 
 def _counted(count: int, one: str, several: str) -> str:

@@ -309,13 +309,12 @@ def test_signal_while_the_last_save_is_waited_for_does_not_cut_it_off(
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "close", signalled)
-        outcome = run(tmp_path, Killed(6, signal.SIGUSR1))
-        assert outcome.interrupted_by == signal.SIGUSR1
-        assert last_step(tmp_path) == 7
-        outcome = run(tmp_path)
-    assert outcome.interrupted_by == number
+        stopped = run(tmp_path, Killed(6, signal.SIGUSR1))
+        ended = run(tmp_path)
+    assert (stopped.interrupted_by, int(stopped.state.step)) == (signal.SIGUSR1, 7)
+    assert ended.interrupted_by == number
     assert last_step(tmp_path) == 12
-    chex.assert_trees_all_equal(outcome.state.params, whole[1].state.params)
+    chex.assert_trees_all_equal(ended.state.params, whole[1].state.params)
 
 
 def test_end_of_batches_that_hang_is_not_waited_for(tmp_path, monkeypatch):

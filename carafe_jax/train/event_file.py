@@ -13,9 +13,7 @@ from tensorboardX.proto import event_pb2
 from carafe_jax.errors import no_type_check
 
 _FLUSH_SECONDS = 60.0
-# The types of protocol buffers are made when they are imported.
-_EVENT: Any = event_pb2.Event  # pyright: ignore[reportAttributeAccessIssue]
-_SESSION: Any = event_pb2.SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+_EVENTS: Any = event_pb2  # Its types are made when it is imported.
 
 
 class EventFile:
@@ -36,11 +34,13 @@ class EventFile:
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"))
         self._flushed = time.monotonic()
-        self._write(_EVENT(step=step, session_log=_SESSION(status=_SESSION.START)))
+        start = _EVENTS.SessionLog(status=_EVENTS.SessionLog.START)
+        self._write(_EVENTS.Event(step=step, session_log=start))
 
     def write_scalar(self, tag: str, value: float, *, step: int) -> None:
         """Write a scalar of a step."""
-        self._write(_EVENT(step=step, summary=summary.scalar(tag, value)))
+        scalar = summary.scalar(tag, value)
+        self._write(_EVENTS.Event(step=step, summary=scalar))
 
     @no_type_check
     def write_picture(
@@ -48,7 +48,7 @@ class EventFile:
     ) -> None:
         """Write a picture of a step, RGB."""
         image = summary.image(tag, picture, dataformats="HWC")
-        self._write(_EVENT(step=step, summary=image))
+        self._write(_EVENTS.Event(step=step, summary=image))
 
     def close(self) -> None:
         """Write what is left, and close the file."""

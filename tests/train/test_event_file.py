@@ -2,12 +2,15 @@
 
 import struct
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
 from carafe_jax.train.event_file import EventFile
+
+EVENTS: Any = event_pb2  # Its types are made when it is imported.
 
 
 def read_events(folder):
@@ -16,7 +19,7 @@ def read_events(folder):
     while content:
         (length,) = struct.unpack("<Q", content[:8])
         # After the length and its checksum; another one follows.
-        yield event_pb2.Event.FromString(content[12 : 12 + length])
+        yield EVENTS.Event.FromString(content[12 : 12 + length])
         content = content[16 + length :]
 
 
@@ -27,7 +30,7 @@ def test_scalars_and_pictures_can_be_read_back(tmp_path):
     file.close()
     version, start, scalar, picture = read_events(tmp_path / "tensorboard")
     assert version.file_version == "brain.Event:2"
-    assert (start.step, start.session_log.status) == (7, event_pb2.SessionLog.START)
+    assert (start.step, start.session_log.status) == (7, EVENTS.SessionLog.START)
     (value,) = scalar.summary.value
     assert (scalar.step, value.tag, value.simple_value) == (9, "train/loss", 0.5)
     (value,) = picture.summary.value

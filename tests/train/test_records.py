@@ -2,6 +2,7 @@
 
 import errno
 import os
+from typing import Any
 
 import pytest
 
@@ -85,7 +86,7 @@ class FullAfter:
 
 def test_full_disk_leaves_no_line_that_is_cut_off(tmp_path):
     path = tmp_path / "scalars.csv"
-    records = Records(tmp_path, step=0)
+    records: Any = Records(tmp_path, step=0)
     records.write(1, "train", {"loss": 0.5, "speed": 2.0})
     before = path.read_bytes()
     records._file = FullAfter(records._file, 20)

@@ -62,16 +62,33 @@ def run(
         status = main(parsed, console)
     except KeyboardInterrupt:
         console.print(stopped)
-        sys.stdout.flush()
-        # Not by `sys.exit`: a compilation in another thread would crash it.
-        os._exit(128 + signal.SIGINT)
+        _exit_at_once(128 + signal.SIGINT)
     except Exception as error:
         if not is_mendable(error):
             raise
         message = Text.assemble(("error: ", "bold red"), str(error))
         Console(stderr=True).print(message, soft_wrap=True)
         status = 2
+    if status > 128 and not _has_joined_others():
+        _exit_at_once(status)
     sys.exit(status)
+
+
+def _has_joined_others() -> bool:
+    import jax
+
+    return jax.distributed.is_initialized()
+
+
+def _exit_at_once(status: int) -> NoReturn:
+    """Exit after a signal, without waiting for other threads.
+
+    By `sys.exit` one that compiles would crash, and one that reads a file which does
+    not come, of a server that is gone, would be waited for.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _parse(kind: type[Config], **options: Any) -> Config:

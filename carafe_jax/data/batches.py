@@ -32,7 +32,8 @@ class BatchIterator(grain.DatasetIterator[Example]):
 
         Args:
           make: Iterates over the batches from one number on.
-          local_size: Examples of a batch, in which version 0.1 counted positions.
+          local_size: Examples of a batch. Version 0.1 counted positions in those of
+            one process, so that they fit the number of processes that saved them.
         """
         super().__init__()
         self._make, self._local_size = make, local_size
@@ -56,15 +57,21 @@ class BatchIterator(grain.DatasetIterator[Example]):
         Raises:
           RefusedError: `state` is not such a position.
         """
-        number = state.get("batches")
-        if state.keys() == {"next_index"}:
-            number = state["next_index"] // self._local_size
-        if type(number) is not int or number < 0:
+        number, rest = _number(state, "batches"), 0
+        if number is None and (examples := _number(state, "next_index")) is not None:
+            number, rest = divmod(examples, self._local_size)
+        if number is None or rest:
             raise RefusedError(
                 f'`state` must be a position such as {{"batches": 5}}, got {state!r}. '
                 "Version 0.1 counted otherwise where worker processes made the batches."
             )
         self._made, self._next = None, number
+
+
+def _number(state: dict[str, Any], name: str) -> int | None:
+    """Return what a state that holds one number holds; None if it is none."""
+    number = state[name] if [*state] == [name] else None
+    return number if type(number) is int and number >= 0 else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -238,18 +238,19 @@ class Checkpoints:
         except Exception as error:
             if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
                 raise
-            # Orbax counts the one that it could not save.
-            last = max(_saved_steps(self._folder), default=None)
             raise RefusedError(
                 f"A checkpoint could not be saved in {self._folder}: "
                 f"{_first_line(error)} ({_space_left(self._folder)}). "
-                + (
-                    "The same command begins anew"
-                    if last is None
-                    else f"The same command resumes from step {last}"
-                )
-                + " once there is space to write to."
+                f"{self.describe_resumption()} once there is space to write to."
             ) from error
+
+    def describe_resumption(self) -> str:
+        """Return from where the run can be resumed, in words without a full stop."""
+        # Orbax counts the one that it could not save.
+        last = max(_saved_steps(self._folder), default=None)
+        if last is None:
+            return "The same command begins anew"
+        return f"The same command resumes from step {last}"
 
     def wait(self) -> None:
         """Wait for the last save.
@@ -374,7 +375,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _space_left(folder: pathlib.Path) -> str:
-    usage = shutil.disk_usage(folder)
+    existing = next(x for x in (folder, *folder.parents) if x.exists())
+    usage = shutil.disk_usage(existing)
     return f"{usage.free / 2**20:.0f} of {usage.total / 2**20:.0f} MiB are free there"
 
 

@@ -110,15 +110,15 @@ def _allocated(environment: Mapping[str, str]) -> int | None:
     if environment.get("SLURM_STEP_GPUS"):
         return _listed(environment["SLURM_STEP_GPUS"])
     text = environment.get("SLURM_GPUS_ON_NODE", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if _is_integer(text) else None
 
 
 def _per_task(environment: Mapping[str, str]) -> int | None:
     """Return the GPUs that Slurm binds to each task; None where it binds none."""
     # "2", "a100:2"; "cpu=4,gres/gpu=2", "gres/gpu:a100:2".
-    gpus = re.search(r"(\d+)$", environment.get("SLURM_GPUS_PER_TASK", ""))
+    gpus = re.search(r"([0-9]{1,9})$", environment.get("SLURM_GPUS_PER_TASK", ""))
     tres = environment.get("SLURM_TRES_PER_TASK", "")
-    found = gpus or re.search(r"gres/gpu[^,]*?[:=](\d+)(?:,|$)", tres)
+    found = gpus or re.search(r"gres/gpu[^,]*?[:=]([0-9]{1,9})(?:,|$)", tres)
     return int(found[1]) if found else None
 
 
@@ -127,24 +127,30 @@ def _tasks_of_slurm(environment: Mapping[str, str]) -> int:
     name = "SLURM_STEP_TASKS_PER_NODE"
     if name not in environment:
         return _integer(environment, "SLURM_NTASKS_PER_NODE")
-    tasks: list[int] = []
+    node = _integer({"SLURM_NODEID": "0", **environment}, "SLURM_NODEID")
+    listed = 0
     for part in environment[name].split(","):
-        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
-        tasks += [] if match is None else [int(match[1])] * int(match[2] or 1)
-    index = _integer({"SLURM_NODEID": "0", **environment}, "SLURM_NODEID")
-    if index >= len(tasks):
-        raise RefusedError(
-            f"{name} must list the tasks of each node, as '2(x3),1' does, got "
-            f"{environment[name]!r} on node {index}."
-        )
-    return tasks[index]
+        match = re.fullmatch(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?", part.strip())
+        if match is None:
+            break
+        listed += int(match[2] or 1)
+        if node < listed:
+            return int(match[1])
+    raise RefusedError(
+        f"{name} must list the tasks of each node, as '2(x3),1' does, got "
+        f"{environment[name]!r} on node {node}."
+    )
 
 
 def _integer(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
-    if not text.strip().isdecimal():
+    if not _is_integer(text.strip()):
         raise RefusedError(f"{name} must be an integer from 0 on, got {text!r}.")
     return int(text)
+
+
+def _is_integer(text: str) -> bool:
+    return re.fullmatch("[0-9]{1,9}", text) is not None
 
 
 def _visible(environment: Mapping[str, str], root: pathlib.Path) -> tuple[int, bool]:

@@ -26,7 +26,7 @@ from carafe_jax.train.log import NotFiniteError, TrainingLog
 from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import describe_devices, make_mesh, put_batch
 from carafe_jax.train.optimizers import Optimizer, rate_at
-from carafe_jax.train.processes import is_first, signal_of_any
+from carafe_jax.train.processes import is_first, refused_by_all, signal_of_any
 from carafe_jax.train.progress import ProgressDisplay, show_progress
 from carafe_jax.train.provenance import Provenance
 from carafe_jax.train.records import Records
@@ -41,9 +41,12 @@ from carafe_jax.train.task import (
     Task,
     Variables,
 )
-from carafe_jax.train.workdir import hold_workdir
+from carafe_jax.train.workdir import hold_workdir, keep_hold
 
 _LOGGER = logging.getLogger(__name__)
+_ABANDONED: list[Batches] = []
+"""Batches that were not waited for. Their end would be: for each worker process that
+hangs, by half a minute."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +164,7 @@ def train(
         records = Records(workdir, step=start, writes=is_first())
         stack.enter_context(_closed(records))
         run = _Run(
+            workdir=workdir,
             loop=loop,
             best=task.best,
             step=CompiledStep(
@@ -175,9 +179,12 @@ def train(
             provenance=provenance,
             display=display,
         )
-        outcome = run.train(state, start=start)
+        # The last save ends while signals are noted: one more would cut it off.
+        with noted_interruption() as interruption, stack.pop_all():
+            outcome = run.train(state, start=start, interruption=interruption)
     provenance.update(int(outcome.state.step))
-    return dataclasses.replace(outcome, weights=report)
+    stopped_by = outcome.interrupted_by or signal_of_any(interruption.signal)
+    return dataclasses.replace(outcome, interrupted_by=stopped_by, weights=report)
 
 
 @contextlib.contextmanager
@@ -198,6 +205,7 @@ def _closed(opened: Checkpoints | Records) -> Iterator[None]:
 class _Run:
     """A run whose parts are open, ready to train."""
 
+    workdir: pathlib.Path
     loop: Loop
     best: str
     step: CompiledStep
@@ -210,19 +218,22 @@ class _Run:
     provenance: Provenance
     display: ProgressDisplay
 
-    def train(self, state: TrainState, *, start: int) -> Outcome:
+    def train(
+        self, state: TrainState, *, start: int, interruption: Interruption
+    ) -> Outcome:
         """Make the steps after `start`."""
         done = _Done(state, start, self._position())
-        with noted_interruption() as interruption:
-            try:
-                return self._train(done, start=start, interruption=interruption)
-            except NotFiniteError:
+        try:
+            return self._train(done, start=start, interruption=interruption)
+        except NotFiniteError:
+            raise
+        except (Exception, StillWaitingError) as error:
+            kept = self._keep(done, start=start, error=error)
+            if kept is None or interruption.signal is None:
                 raise
-            except (Exception, StillWaitingError) as error:
-                kept = self._keep(done, start=start, error=error)
-                if kept is None or interruption.signal is None:
-                    raise
-                return Outcome(kept, None, interruption.signal)
+            if isinstance(error, StillWaitingError):
+                _ABANDONED.append(self.batches)
+            return Outcome(kept, None, interruption.signal)
 
     def _train(
         self, done: "_Done", *, start: int, interruption: Interruption
@@ -296,12 +307,17 @@ class _Run:
             _LOGGER.warning("%s: one of several processes cannot save alone.", reason)
             return None
         if done.step > start:
-            self.log.flush()
             try:
+                self.log.flush()
                 self._save(done, None)
                 self.checkpoints.wait()
-            except (RefusedError, OSError) as failure:
-                _LOGGER.warning("%s. %s", reason, failure)
+            except RefusedError as failure:
+                if str(failure) != str(error):
+                    _LOGGER.warning("%s. %s", reason, failure)
+                return None
+            except OSError:  # The disk is full, say, which the error itself says.
+                resumption = self.checkpoints.describe_resumption()
+                _LOGGER.warning("%s. Nothing can be saved. %s.", reason, resumption)
                 return None
             _LOGGER.warning("%s: the state of step %d is saved.", reason, done.step)
         return done.state
@@ -324,6 +340,7 @@ class _Run:
 
     def _save(self, done: "_Done", scalars: dict[str, float] | None) -> None:
         state, step = done.whole()
+        refused_by_all(lambda: keep_hold(self.workdir))
         self.checkpoints.save(state, done.position, scalars)
         self.provenance.update(step)
 

@@ -18,7 +18,8 @@ _NAMES = {"gpu": "GPU", "tpu": "TPU", "cpu": "CPU device"}
 def describe_devices() -> str:
     """Return the numbers of processes and devices, and the kind of the devices.
 
-    For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices".
+    For instance "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices"; a single
+    device is "1 process with 1 GPU (NVIDIA H100 80GB HBM3)".
 
     Raises:
       RefusedError: A process has more devices than another.
@@ -34,10 +35,11 @@ def describe_devices() -> str:
         )
     platform: str = devices[0].platform
     name = _NAMES.get(platform, platform)
-    return (
-        f"{counted(processes, 'process', 'processes')} x {counted(each, name)} "
-        f"({describe_machine().device}) = {counted(len(devices), 'device')}"
-    )
+    own = f"{counted(each, name)} ({describe_machine().device})"
+    if len(devices) == 1:
+        return f"1 process with {own}"
+    shown = counted(processes, "process", "processes")
+    return f"{shown} x {own} = {len(devices)} devices"
 
 
 def make_mesh() -> Mesh:

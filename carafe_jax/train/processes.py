@@ -66,8 +66,19 @@ def join_processes(*, timeout: int = 300) -> None:
             f"did not arrive{_known(os.environ)}. Check that each was started, that "
             "their number is right, and that they can reach the port of the first."
         )
+    _restore_sigterm()
     if raised:
         _explain(raised[0])
+
+
+def _restore_sigterm() -> None:
+    """Put back the handler that Python knows of; JAX's ignores the signal.
+
+    It marks the process as preempted, which no one asks for before the first step.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _explain(error: BaseException) -> None:

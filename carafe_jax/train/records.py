@@ -2,16 +2,17 @@
 
 import csv
 import io
+import os
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-import tensorboardX
 from jaxtyping import UInt8
 from PIL import Image
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import write_whole
+from carafe_jax.train.event_file import EventFile
 
 _COLUMNS: list[str] = ["step", "split", "name", "value"]
 
@@ -42,24 +43,34 @@ class Records:
         self._pictures = workdir / "pictures"
         if not writes:
             return
-        path = workdir / "scalars.csv"
+        path = self._path = workdir / "scalars.csv"
         rows = _rows_until(step, path)
         with write_whole(path) as partial, partial.open("w", newline="") as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
-        self._file = path.open("a", newline="")
-        self._csv = csv.writer(self._file)
-        self._board = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=step + 1
-        )
+        self._file = path.open("ab", buffering=0)
+        self._board = EventFile(workdir / "tensorboard", step=step + 1)
 
     def write(self, step: int, split: str, scalars: Mapping[str, float]) -> None:
         """Write scalars of a step; `split` is "train" or an evaluator's name."""
         if not self._writes:
             return
+        rows = io.StringIO()
+        csv.writer(rows).writerows(
+            [step, split, name, float(value)] for name, value in scalars.items()
+        )
+        self._append(rows.getvalue().encode())
         for name, value in scalars.items():
-            self._csv.writerow([step, split, name, float(value)])
-            self._board.add_scalar(f"{split}/{name}", float(value), step)
-        self._file.flush()
+            self._board.write_scalar(f"{split}/{name}", float(value), step=step)
+
+    def _append(self, rows: bytes) -> None:
+        """Append all rows or none: a line that is cut off would count as damaged."""
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            while rows:
+                rows = rows[self._file.write(rows) :]
+        except OSError as error:
+            self._file.truncate(size)
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     @no_type_check
     def write_pictures(
@@ -81,7 +92,7 @@ class Records:
         for name, picture in arrays.items():
             file = f"{split}_{name}_{step:07d}.png"
             Image.fromarray(picture).save(self._pictures / file)
-            self._board.add_image(f"{split}/{name}", picture, step, dataformats="HWC")
+            self._board.write_picture(f"{split}/{name}", picture, step=step)
 
     def close(self) -> None:
         """Close the files."""

@@ -86,7 +86,8 @@ def _damaged(path: pathlib.Path, rule: str) -> RefusedError:
 
 def has_checkpoints(workdir: pathlib.Path) -> bool:
     """Return whether a folder holds a run that can be resumed."""
-    return any((workdir / "checkpoints").glob("[0-9]*"))
+    # One that was cut off has a longer name.
+    return any(x.name.isdigit() for x in (workdir / "checkpoints").glob("[0-9]*"))
 
 
 def check_config(

@@ -1,6 +1,7 @@
 """The folder of a run: which paths are allowed, and a lock against a second run."""
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import os
@@ -21,10 +22,28 @@ except ImportError:  # Not on Windows, where a folder is not locked.
 
 _LOGGER = logging.getLogger(__name__)
 _LOCK = "run.lock"
-_HELD: dict[pathlib.Path, int] = {}
-"""Threads that train, by folder. A lock file is open once in a process."""
-_OPEN: set[int] = set()
 _GUARD = threading.Lock()
+
+
+@dataclasses.dataclass
+class _Hold:
+    """A folder that is held. A lock file is open once in a process."""
+
+    thread: int
+    """That trains."""
+    folder: int | None
+    """Descriptor; it keeps another folder from getting the same number."""
+    lock: int | None
+    """Descriptor of the file that is locked; None where none is."""
+
+    def close(self) -> None:
+        """Let the folder go."""
+        for file in (self.lock, self.folder):
+            if file is not None:
+                os.close(file)
+
+
+_HELD: dict[pathlib.Path, _Hold] = {}
 
 
 def check_workdir(workdir: pathlib.Path) -> None:
@@ -71,31 +90,75 @@ def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
         yield
 
 
+def keep_hold(workdir: pathlib.Path) -> None:
+    """Refuse to write to a folder that is no longer the one that this process holds.
+
+    Someone may have deleted it, and begun another run under its name.
+
+    Args:
+      workdir: Folder of the run, as `hold_workdir` was given it.
+
+    Raises:
+      RefusedError: The folder was deleted, moved or replaced; or its lock was deleted,
+        and another run has taken it.
+    """
+    with _GUARD:
+        folder = workdir.absolute().resolve()
+        hold = _HELD.get(folder)
+        if hold is None or not _is_open_at(folder, hold.folder):
+            raise RefusedError(
+                f"`workdir` must stay where it is, got {str(workdir)!r}, which was "
+                "deleted, moved or replaced while the run trained in it. Nothing more "
+                "is saved."
+            )
+        if not _is_open_at(folder / _LOCK, hold.lock):
+            before, hold.lock = hold.lock, _lock(folder)
+            if before is not None:
+                os.close(before)
+
+
+def _is_open_at(path: pathlib.Path, file: int | None) -> bool:
+    """Return whether a file that is open is the one at a path."""
+    if file is None:
+        return True
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
 def _held(folder: pathlib.Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()  # It may be reached by several links.
     thread = threading.get_ident()
     with _GUARD:
-        again = _HELD.get(folder) == thread
-        if folder in _HELD and not again:
+        hold = _HELD.get(folder)
+        if hold is not None and hold.thread != thread:
             raise RefusedError(_in_use(folder, "another thread of this process"))
-        lock = None if again else _lock(folder)
-        _HELD[folder] = thread
+        again = hold is not None
+        if not again:
+            _HELD[folder] = _take(folder, thread)
     try:
         yield
     finally:
         if not again:
             with _GUARD:
-                del _HELD[folder]
-                _unlock(lock)
+                _HELD.pop(folder).close()
+
+
+def _take(folder: pathlib.Path, thread: int) -> _Hold:
+    if fcntl is None:
+        return _Hold(thread, None, None)
+    _close_in_forks()
+    lock = _lock(folder)
+    return _Hold(thread, os.open(folder, os.O_RDONLY | os.O_CLOEXEC), lock)
 
 
 def _lock(folder: pathlib.Path) -> int | None:
     """Lock the folder's file; return its descriptor, None where it has no locks."""
     if fcntl is None:
         return None
-    _close_in_forks()
     path = folder / _LOCK
     # Not inherited by processes that execute a program, as workers do.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -113,16 +176,14 @@ def _lock(folder: pathlib.Path) -> int | None:
             error.strerror,
         )
         return None
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-    _OPEN.add(file)
-    return file
-
-
-def _unlock(file: int | None) -> None:
-    if file is not None:
-        _OPEN.discard(file)
+    try:
+        holder = f"process {os.getpid()} on {socket.gethostname()}\n"
+        os.ftruncate(file, 0)
+        os.pwrite(file, holder.encode(), 0)
+    except OSError:  # The disk is full.
         os.close(file)
+        raise
+    return file
 
 
 @functools.cache
@@ -130,9 +191,9 @@ def _close_in_forks() -> None:
     """Close lock files in forked processes, which could outlive this one."""
 
     def close() -> None:
+        for hold in _HELD.values():
+            hold.close()
         _HELD.clear()
-        while _OPEN:
-            os.close(_OPEN.pop())
 
     register: Any = os.register_at_fork
     register(after_in_child=close)

@@ -109,7 +109,20 @@ def test_position_that_counts_the_examples_of_a_process_is_taken():
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"batches": -1}, {"batches": "1"}, {"iterators_in_use_states": []}]
+    "state",
+    [
+        {},
+        {"batches": -1},
+        {"batches": "1"},
+        {"batches": True},
+        {"batches": 1.0},
+        {"batches": 1, "next_index": 4},
+        {"iterators_in_use_states": []},
+        {"next_index": -4},
+        {"next_index": "4"},
+        {"next_index": None},
+        {"next_index": 6},  # Within a batch of four.
+    ],
 )
 def test_position_that_is_none_is_refused(state):
     with pytest.raises(RefusedError, match=r"`state` must be a position such as .*got"):

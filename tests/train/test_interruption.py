@@ -1,6 +1,7 @@
 """Runs that are stopped by a signal or by an error, whenever it comes."""
 
 import dataclasses
+import gc
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train import NotFiniteError, restore_trained
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.step import CompiledStep
+from tests.subprocesses import run_python
 from tests.train.test_loop import Killed, read_scalars, run
 from tests.train.toy import Regression, Scores, SeenBatches
 
@@ -293,3 +295,56 @@ def test_signal_during_the_last_evaluation_is_not_lost(tmp_path, number):
     outcome = run(tmp_path, task)
     assert outcome.interrupted_by == number
     assert int(outcome.state.step) == last_step(tmp_path) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_while_the_last_save_is_waited_for_does_not_cut_it_off(
+    tmp_path, whole, monkeypatch, number
+):
+    close = Checkpoints.close
+
+    def signalled(self):
+        signal.raise_signal(number)
+        close(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "close", signalled)
+        stopped = run(tmp_path, Killed(6, signal.SIGUSR1))
+        ended = run(tmp_path)
+    assert (stopped.interrupted_by, int(stopped.state.step)) == (signal.SIGUSR1, 7)
+    assert ended.interrupted_by == number
+    assert last_step(tmp_path) == 12
+    chex.assert_trees_all_equal(ended.state.params, whole[1].state.params)
+
+
+def test_end_of_batches_that_hang_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("carafe_jax.train.interruption.GRACE_SECONDS", 0.2)
+    ended = []
+
+    class Hanging(ActingBatches):
+        def __del__(self):
+            ended.append(self)
+
+    task = Failing(at=3, act=sleep_after_a_signal)
+    monkeypatch.setattr(task, "batches", lambda: Hanging(4, task.at, task.act))
+    assert run(tmp_path, task).interrupted_by == signal.SIGTERM
+    gc.collect()
+    assert not ended
+
+
+STOPPED = """
+import sys, threading
+from carafe_jax.cli.console import run
+from tests.train.toy import Regression
+
+def main(config, console):
+    threading.Thread(target=threading.Event().wait).start()
+    return int(sys.argv[1])
+
+run(main, Regression, doc=None, args=[])
+"""
+
+
+@pytest.mark.slow
+def test_command_that_a_signal_has_stopped_waits_for_no_other_thread():
+    run_python("-c", STOPPED, "143", status=143, limit=60)

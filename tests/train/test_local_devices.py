@@ -139,7 +139,13 @@ def test_gpus_that_cannot_be_shared_evenly_are_refused(environment, tmp_path):
 
 @pytest.mark.parametrize(
     ("tasks", "nodeid", "expected"),
-    [("2(x3),1", 0, 2), ("2(x3),1", 2, 2), ("2(x3),1", 3, 1), ("8", 0, 8)],
+    [
+        ("2(x3),1", 0, 2),
+        ("2(x3),1", 2, 2),
+        ("2(x3),1", 3, 1),
+        ("8", 0, 8),
+        ("4(x999999999)", 7, 4),
+    ],
 )
 def test_tasks_of_slurm_are_those_of_the_node(tasks, nodeid, expected, tmp_path):
     node = read_node(slurm(tasks=tasks, nodeid=nodeid), root=tmp_path)
@@ -157,14 +163,25 @@ def test_tasks_of_slurm_may_be_the_same_on_each_node(tmp_path):
     ("changes", "named"),
     [
         ({"SLURM_STEP_TASKS_PER_NODE": "two"}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "²"}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "9" * 5000}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1(x2),x,4"}, "SLURM_STEP_TASKS_PER_NODE"),
         ({"SLURM_NODEID": "4"}, "SLURM_STEP_TASKS_PER_NODE"),
+        ({"SLURM_NODEID": "9" * 5000}, "SLURM_NODEID"),
         ({"SLURM_LOCALID": "x"}, "SLURM_LOCALID"),
         ({"SLURM_LOCALID": "9"}, "rank of a process on its node"),
     ],
 )
 def test_variables_that_say_nothing_are_refused_by_name(changes, named, tmp_path):
     with pytest.raises(RefusedError, match=re.escape(named)):
-        read_node(slurm(tasks="2(x4)") | changes, root=tmp_path)
+        read_node(slurm(tasks="2(x4)", nodeid=2) | changes, root=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_TASK"])
+@pytest.mark.parametrize("text", ["", "²", "many", "9" * 5000, "-1"])
+def test_number_of_gpus_that_says_nothing_is_not_known(name, text, tmp_path):
+    environment = slurm(localid=1, tasks="2", **visible(4), **{name: text})
+    assert chosen(environment, tmp_path) == (2, 3)
 
 
 def test_mpirun_within_slurm_counts_as_open_mpi(tmp_path):

@@ -24,7 +24,8 @@ def pretend(monkeypatch, counts, *, platform="gpu", kind="NVIDIA H100 80GB HBM3"
     [
         ((8,) * 4, "4 processes x 8 GPUs (NVIDIA H100 80GB HBM3) = 32 devices"),
         ((1,) * 8, "8 processes x 1 GPU (NVIDIA H100 80GB HBM3) = 8 devices"),
-        ((1,), "1 process x 1 GPU (NVIDIA H100 80GB HBM3) = 1 device"),
+        ((8,), "1 process x 8 GPUs (NVIDIA H100 80GB HBM3) = 8 devices"),
+        ((1,), "1 process with 1 GPU (NVIDIA H100 80GB HBM3)"),
     ],
 )
 def test_processes_and_devices_are_counted(monkeypatch, counts, expected):

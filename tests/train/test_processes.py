@@ -1,6 +1,9 @@
 """How a process joins the others of its run."""
 
+import ctypes
+import signal
 import socket
+import sys
 import threading
 
 import jax
@@ -151,3 +154,18 @@ def test_process_that_has_joined_stays_as_it_is(monkeypatch):
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(jax.distributed, "initialize", lambda **_: pytest.fail("again"))
     join_processes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the C library's signals")
+def test_sigterm_ends_a_process_that_has_joined(joined, monkeypatch):
+    libc = ctypes.CDLL(None)
+    libc.signal.restype = ctypes.c_void_p
+    ignore, default = 1, None
+
+    def initialize(**_):
+        # As JAX does: a handler that Python does not know of.
+        libc.signal(signal.SIGTERM, ctypes.c_void_p(ignore))
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    join_processes()
+    assert libc.signal(signal.SIGTERM, default) == default

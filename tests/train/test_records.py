@@ -1,5 +1,9 @@
 """Records of a run: what is read back, and what of it is damaged."""
 
+import errno
+import os
+from typing import Any
+
 import pytest
 
 from carafe_jax.errors import RefusedError
@@ -61,3 +65,33 @@ def test_records_of_later_steps_are_deleted_and_others_stay_as_they_were(tmp_pat
     records.write(12, "train", {"loss": 2.0})
     records.close()
     assert path.read_bytes() == HEADER + early + b"12,train,loss,2.0\r\n"
+
+
+class FullAfter:
+    """A file on a disk that has space for some bytes more."""
+
+    def __init__(self, file, space):
+        self._file, self._space = file, space
+
+    def write(self, data):
+        if not self._space:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written = self._file.write(data[: self._space])
+        self._space -= written
+        return written
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+
+def test_full_disk_leaves_no_line_that_is_cut_off(tmp_path):
+    path = tmp_path / "scalars.csv"
+    records: Any = Records(tmp_path, step=0)
+    records.write(1, "train", {"loss": 0.5, "speed": 2.0})
+    before = path.read_bytes()
+    records._file = FullAfter(records._file, 20)
+    with pytest.raises(OSError, match=r"No space left on device: '.*scalars\.csv'"):
+        records.write(2, "train", {"loss": 0.25, "speed": 2.0})
+    records.close()
+    assert path.read_bytes() == before
+    assert reopened(tmp_path) == before

@@ -1,8 +1,11 @@
 """The folder of a run: one training at a time."""
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
 import pathlib
+import shutil
 import signal
 import time
 
@@ -12,7 +15,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train import hold_workdir, restore_trained
 from tests.subprocesses import start_python
 from tests.train.test_loop import run
-from tests.train.toy import Regression
+from tests.train.toy import CountedBatches, Regression
 
 HOLDER = """
 import os, pathlib, sys, time
@@ -115,6 +118,64 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
         RefusedError, match=r"`workdir` must be a folder, got .* a file"
     ):
         run(path)
+
+
+class ActingOnce(Regression):
+    """Calls a function when its fourth batch is taken, before the first save."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def batches(self):
+        task = self
+
+        class Batches(CountedBatches):
+            def __next__(self):
+                if self.taken == 3:
+                    task.act()
+                return super().__next__()
+
+        return Batches(self.size)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_folder_that_vanishes_ends_the_run_and_is_not_made_again(tmp_path, replaced):
+    workdir = tmp_path / "run"
+
+    def vanish():
+        shutil.rmtree(workdir)
+        if replaced:
+            workdir.mkdir()
+
+    error = "must stay where it is, got .* deleted, moved or replaced while the run"
+    with pytest.raises(RefusedError, match=error):
+        run(workdir, ActingOnce(vanish))
+    assert workdir.exists() == replaced
+    assert not replaced or not any(workdir.iterdir())
+
+
+def test_lock_file_that_is_deleted_is_locked_anew(tmp_path):
+    assert int(
+        run(tmp_path, ActingOnce(tmp_path.joinpath("run.lock").unlink)).state.step
+    )
+    assert (tmp_path / "run.lock").exists()
+
+
+def test_run_whose_lock_another_has_taken_saves_no_more(tmp_path):
+    file = tmp_path / "run.lock"
+    with contextlib.ExitStack() as stack:
+
+        def take():
+            file.unlink()
+            other = stack.enter_context(file.open("w"))
+            other.write("someone else")
+            other.flush()
+            fcntl.flock(other, fcntl.LOCK_EX)
+
+        with pytest.raises(RefusedError, match="which someone else trains in"):
+            run(tmp_path, ActingOnce(take))
+    assert not any((tmp_path / "checkpoints").iterdir())
 
 
 @pytest.mark.slow

@@ -243,14 +243,15 @@ def _has_signature(maker: Any) -> bool:
         return False
 
 
-def _check_partial(argument: str, maker: Maker) -> None:
-    positional = maker.args if isinstance(maker, functools.partial) else ()
+def _check_partial(argument: str, maker: Any) -> None:
+    name = name_of(maker)
+    if not isinstance(maker, functools.partial):
+        return
     try:
-        inspect.signature(_inner(maker)).bind_partial(*positional, **_bound(maker))
+        inspect.signature(maker.func).bind_partial(*maker.args, **maker.keywords)
     except TypeError as error:
         raise RefusedError(
-            f"`{argument}` must bind fields that {name_of(maker)} has, got "
-            f"{maker!r}: {error}."
+            f"`{argument}` must bind fields that {name} has, got {maker!r}: {error}."
         ) from error
 
 

@@ -1,8 +1,13 @@
 """Checks of arguments, which name the argument, state the rule and show the value."""
 
+import dataclasses
 import math
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from carafe_jax.errors import RefusedError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # A run-time type checker takes no integer for a float.
 Number = int | float
@@ -64,3 +69,12 @@ def check_range(name: str, ends: tuple[Number, Number]) -> None:
     """Refuse what is no range of finite numbers from 0 on."""
     rule = "be two finite numbers 0 <= low <= high"
     check(name, ends, rule, holds=0 <= ends[0] <= ends[1] < math.inf)
+
+
+def check_choices(config: "DataclassInstance") -> None:
+    """Refuse fields of a type `Literal` that hold none of its values."""
+    for field in dataclasses.fields(config):
+        if get_origin(field.type) is Literal:
+            value, choices = getattr(config, field.name), get_args(field.type)
+            rule = f"be one of {', '.join(map(repr, choices))}"
+            check(field.name, value, rule, holds=value in choices)

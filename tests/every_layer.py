@@ -2,12 +2,13 @@
 
 import functools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen
 
 from carafe_jax import models, nn
@@ -101,6 +102,13 @@ def classes() -> list[str]:
         for name in FIELDS
         if isinstance(layers[name], type) or name == "PartialGlobalLocalCARAFE"
     ]
+
+
+def with_slow_networks(names: Iterable[str]) -> list[Any]:
+    """Return names as parameters of a test; those of networks but one are slow ones."""
+    slow = NETWORKS - {"UNet"}
+    marks = pytest.mark.slow
+    return [pytest.param(x, marks=marks) if x in slow else x for x in names]
 
 
 def public_layers() -> dict[str, Any]:

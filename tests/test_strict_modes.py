@@ -29,7 +29,9 @@ from tests.every_layer import (
 
 # Networks in bfloat16 alone: parameters in float32 are beside it.
 LAYERS_AND_DTYPES = [
-    (name, dtype)
+    pytest.param(
+        name, dtype, marks=[pytest.mark.slow] if name in NETWORKS - {"UNet"} else []
+    )
     for name in classes()
     for dtype in (jnp.float32, jnp.bfloat16)
     if not (name in NETWORKS and dtype == jnp.float32)
@@ -162,7 +164,14 @@ def test_loss_or_metric_traces_under_strict_promotion(name, dtype):
 # The others are made of these and of flax's layers; all run under this mode where their
 # gradients are compared, in `tests/models/test_lifted_transforms.py`.
 @pytest.mark.parametrize(
-    "name", ["BatchNorm", "CARAFE", "DPPDownsample", "LIPDownsample", "PartialConv"]
+    "name",
+    [
+        "BatchNorm",
+        pytest.param("CARAFE", marks=pytest.mark.slow),
+        "DPPDownsample",
+        pytest.param("LIPDownsample", marks=pytest.mark.slow),
+        "PartialConv",
+    ],
 )
 def test_no_step_of_a_layer_makes_nan(name):
     layer, loss = loss_of_layer(name, jnp.float32, train=True)
@@ -180,7 +189,15 @@ def test_no_network_makes_nan(name):
         assert np.isfinite(jax.jit(jax.value_and_grad(loss))(variables)[0])
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+# `ssim_map` is a step of the last two.
+SLOW_TO_COMPILE = {"inpainting_quality", "quality_of_each"}
+COMPILED = [
+    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_TO_COMPILE else [])
+    for name in FUNCTIONS
+]
+
+
+@pytest.mark.parametrize("name", COMPILED)
 def test_no_loss_or_metric_makes_nan(name):
     function, arguments = FUNCTIONS[name]
     arguments = [jnp.asarray(argument) for argument in arguments]

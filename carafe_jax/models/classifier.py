@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import check_choices
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.backbones.lip_resnet import LIPBlock
 from carafe_jax.models.backbones.resnet import (
@@ -116,6 +117,7 @@ class ClassifierConfig:
     """"blocks" computes activations anew in the backward pass, to save memory."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         for name in ("width", "compressed_channels", "norm_groups"):
             if getattr(self, name) < 1:
                 raise RefusedError(

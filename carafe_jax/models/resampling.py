@@ -1,6 +1,7 @@
 """The resamplers of networks: made, called and checked in one way."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -73,12 +74,34 @@ def resample(
     else:
         dtypes = {key: offered.pop(key) for key in _DTYPES & offered.keys()}
         required = {"features": features, **offered}
-        if block is not None and not all(takes(maker, key) for key in required):
-            maker = functools.partial(block, resample=maker)
-        layer = make_layer(argument, maker, name=name, required=required, **dtypes)
+        layer = _make(argument, maker, block, name=name, required=required, **dtypes)
     resampled = call_layer(argument, maker, layer, x, train)
     _check_size(argument, given, x, resampled)
     return resampled
+
+
+def _make(
+    argument: Argument,
+    maker: Maker,
+    block: Maker | None,
+    *,
+    name: str,
+    required: Mapping[str, Any],
+    **dtypes: Any,
+) -> Any:
+    """Make a resampler of `required`, or a `block` of them around one."""
+    make = functools.partial(
+        make_layer, argument, name=name, required=required, **dtypes
+    )
+    if block is None or all(names(maker, key) for key in required):
+        return make(maker)
+    around = functools.partial(block, resample=maker)
+    if not all(takes(maker, key) for key in required):
+        return make(around)
+    try:
+        return make(maker)
+    except RefusedError:  # It takes any keyword; what it hands them on to does not.
+        return make(around)
 
 
 def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> None:

@@ -68,7 +68,14 @@ def make_layer(
     """
     bound = bind(argument, maker, required=required, **offered)
     _check_call(argument, maker, bound, *inputs, name=name)
-    layer = bound(*inputs, name=name)
+    try:
+        layer = bound(*inputs, name=name)
+    except TypeError as error:  # Of what it hands its keywords on to.
+        given = ", ".join(f"`{keyword}`" for keyword in (*_bound(bound), "name"))
+        raise RefusedError(
+            f"`{argument}` must make layers of the keywords that it takes, {given}, "
+            f"got {name_of(maker)}: {error}."
+        ) from error
     if not callable(layer):
         raise RefusedError(
             f"`{argument}` must make layers, got {name_of(maker)}, which makes "
@@ -192,7 +199,9 @@ def check_maker(argument: str, maker: Any) -> None:
             f"{rule}, got a layer: pass {kind} or functools.partial({kind}, ...), "
             f"not {kind}(...)."
         )
-    if not _has_signature(maker):
+    if _has_signature(inner):
+        _check_partial(argument, maker)
+    else:
         raise RefusedError(
             f"{rule}, got {inner!r}: pass {example} or "
             f"functools.partial({example}, ...)."
@@ -242,6 +251,18 @@ def _has_signature(maker: Any) -> bool:
         return callable(maker) and bool(inspect.signature(maker))
     except (TypeError, ValueError):  # Builtins have none.
         return False
+
+
+def _check_partial(argument: str, maker: Any) -> None:
+    name = name_of(maker)
+    if not isinstance(maker, functools.partial):
+        return
+    try:
+        inspect.signature(maker.func).bind_partial(*maker.args, **maker.keywords)
+    except TypeError as error:
+        raise RefusedError(
+            f"`{argument}` must bind fields that {name} has, got {maker!r}: {error}."
+        ) from error
 
 
 def _parameters(function: Maker) -> Mapping[str, inspect.Parameter]:

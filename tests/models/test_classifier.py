@@ -42,3 +42,20 @@ def test_size_that_is_not_positive_is_refused(name):
 def test_blocks_of_lip_need_bottlenecks():
     with pytest.raises(RefusedError, match=r"`depth` must be at least 50, got 18"):
         ClassifierConfig(downsampler="lip_own", depth=18)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "choices"),
+    [
+        ("downsampler", "pool", "'conv', 'max'"),
+        ("depth", 20, "18, 34, 50"),
+        ("normalizer", None, "'softmax', "),
+        ("dtype", "bf16", "'float32', 'bfloat16'"),
+        ("rematerialize", True, "'nothing', 'blocks'"),
+    ],
+)
+def test_value_that_is_no_choice_is_refused_with_the_choices(name, value, choices):
+    config = ClassifierConfig()
+    object.__setattr__(config, name, value)  # A run-time type checker refuses it first.
+    with pytest.raises(RefusedError, match=f"`{name}` must be one of {choices}"):
+        config.__post_init__()

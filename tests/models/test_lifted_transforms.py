@@ -23,9 +23,10 @@ from tests.every_layer import (
     primitives,
     switch_of,
     variables_of,
+    with_slow_networks,
 )
 
-every_layer = pytest.mark.parametrize("name", classes())
+every_layer = pytest.mark.parametrize("name", with_slow_networks(classes()))
 LARGE = NETWORKS | set(BLOCKS_OF_RESNET)
 small_layers = pytest.mark.parametrize("name", sorted(set(FIELDS) - LARGE))
 training = pytest.mark.parametrize("train", [False, True])
@@ -87,7 +88,7 @@ def test_rematerialised_layer_does_not_train_unless_asked_to(name):
     assert program(lifted(name, "remat"), name, train=False) == expected
 
 
-@pytest.mark.parametrize("name", sorted(LARGE & set(classes())))
+@pytest.mark.parametrize("name", with_slow_networks(sorted(LARGE & set(classes()))))
 def test_gradient_through_rematerialisation_traces_and_statistics_come_out(name):
     layer = lifted(name, "remat")
 

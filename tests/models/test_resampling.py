@@ -177,6 +177,14 @@ def test_maker_of_any_keywords_is_given_all_that_the_place_needs():
     assert given["down_1"] == {"name", "dtype", "param_dtype", "features"}
 
 
+@pytest.mark.parametrize("make", [SMALL_UNET, SMALL_GLOBAL], ids=label)
+def test_maker_that_hands_any_keywords_on_may_make_what_cannot_change_channels(make):
+    _, named = shapes(make(downsample=nn.CARAFEDownsample), IMAGE, MASK)
+    network = make(downsample=lambda **fields: nn.CARAFEDownsample(**fields))
+    _, handed_on = shapes(network, IMAGE, MASK)
+    assert jax.tree.structure(handed_on) == jax.tree.structure(named)
+
+
 def test_layers_and_backbones_may_be_lifted_where_train_is_static():
     lift = functools.partial(linen.remat, static_argnums=(2,))
     network = SMALL_GLOBAL(
@@ -260,6 +268,14 @@ MAKES = "must be a class of layers, or a functools.partial of one, .* got "
         (nn.LIPHead, "got LIPHead: missing a required argument: 'trunk'"),
         (jnp.tanh, "got tanh: missing a required argument: 'x'"),
         (nn.PartialCARAFE, "`masked` must be a `Masked`"),
+        (
+            functools.partial(nn.CARAFE, factor=2),
+            "sample` must bind fields that CARAFE has, .* unexpected .* 'factor'",
+        ),
+        (
+            lambda **fields: nn.CARAFE(factor=2, **fields),
+            "of the keywords .*`dtype`.*, got <lambda>: .* unexpected .* 'factor'",
+        ),
     ],
     ids=label,
 )
@@ -301,6 +317,10 @@ def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
         ({"norm": "batch"}, rf"`norm` {MAKES}'batch': pass BatchNorm or functools"),
         ({"norm": None}, rf"`norm` {MAKES}None: pass BatchNorm or functools"),
         ({"norm": linen.Dense}, "`norm` .* got Dense: missing .*: 'features'"),
+        (
+            {"norm": lambda **fields: linen.GroupNorm(2, **fields)},
+            "`norm` .* of the keywords that it takes, .*'use_running_average'",
+        ),
         ({"norm": linen.relu}, "`norm` .* got relu: missing .*: 'x'"),
         ({"block": "bottleneck"}, f"`block` {MAKES}'bottleneck': pass Bottleneck"),
         ({"stem": DeepStem}, None),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
-from carafe_jax.arguments import check_positive
+from carafe_jax.arguments import check_choices, check_positive
 from carafe_jax.errors import RefusedError
 from carafe_jax.models.inpainting.conv_blocks import (
     CARAFEConv,
@@ -45,6 +45,7 @@ class UNetConfig:
     """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if not self.stage_features or min(self.stage_features) < 1:
             raise RefusedError(
                 "`stage_features` must be one or more positive numbers, "
@@ -102,6 +103,7 @@ class GlobalLocalConfig:
     """Channels of the content encoders of CARAFE++, down and up (section 5.1)."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if min(self.compressed_channels) < 1:
             raise RefusedError(
                 "`compressed_channels` must be positive, "
@@ -190,6 +192,9 @@ class PatchGANConfig:
     """Side of their windows."""
     weight_norm: Literal["spectral", "none"] = "spectral"
     """Of every convolution (Miyato et al. 2018)."""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
 
     def make(self) -> PatchGAN:
         """Make the network."""

@@ -76,3 +76,20 @@ def test_unet_without_channels_is_refused(features):
 def test_content_encoder_without_channels_is_refused():
     with pytest.raises(RefusedError, match=r"`compressed_channels` .* got \(0, 64\)"):
         GlobalLocalConfig(compressed_channels=(0, 64))
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        (UNetConfig, "resampler"),
+        (GlobalLocalConfig, "convolution"),
+        (GlobalLocalConfig, "resampler"),
+        (GlobalLocalConfig, "norm"),
+        (PatchGANConfig, "weight_norm"),
+    ],
+)
+def test_value_that_is_no_choice_is_refused(config, name):
+    made = config()
+    object.__setattr__(made, name, "other")  # A run-time type checker refuses it first.
+    with pytest.raises(RefusedError, match=f"`{name}` must be one of .* got 'other'"):
+        made.__post_init__()

@@ -67,12 +67,16 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename in (partial, str(partial)):  # Nobody knows it by this name.
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
 
 def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
-    """Refuse a file to write that is a folder, or exists and may not be overwritten.
+    """Refuse a file that cannot be written, or exists and may not be overwritten.
 
     Args:
       name: Name of the argument.
@@ -88,3 +92,31 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
         )
+    check_folder(name, path.parent)
+
+
+def check_folder(name: str, path: pathlib.Path) -> None:
+    """Refuse a folder, to be made where it does not exist, that cannot be written to.
+
+    Args:
+      name: Name of the argument.
+      path: Of the folder.
+
+    Raises:
+      RefusedError: It, or what it is to lie in, is no folder or may not be written to.
+    """
+    existing = next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
+    if not existing.is_dir():
+        raise RefusedError(
+            f"`{name}` must be in a folder, got the file {str(existing)!r}."
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RefusedError(
+            f"`{name}` must be in a folder that may be written to, got "
+            f"{str(existing)!r}."
+        )
+
+
+def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Return whether two paths lead to the same existing file."""
+    return path.exists() and other.exists() and path.samefile(other)

@@ -68,9 +68,10 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        if error.filename in (partial, str(partial)):  # Nobody knows it by this name.
-            error.filename, error.filename2 = str(path), None
-        raise
+        if error.filename not in (partial, str(partial)):
+            raise
+        # Nobody knows the partial file by its name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -92,7 +93,7 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
         )
-    check_folder(name, path.parent)
+    _check_place(name, path.parent)
 
 
 def check_folder(name: str, path: pathlib.Path) -> None:
@@ -105,6 +106,17 @@ def check_folder(name: str, path: pathlib.Path) -> None:
     Raises:
       RefusedError: It, or what it is to lie in, is no folder or may not be written to.
     """
+    if os.path.lexists(path) and not path.is_dir():
+        raise RefusedError(f"`{name}` must be a folder, got the file {str(path)!r}.")
+    _check_place(name, path)
+
+
+def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Return whether two paths lead to the same existing file."""
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _check_place(name: str, path: pathlib.Path) -> None:
     existing = next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
     if not existing.is_dir():
         raise RefusedError(
@@ -115,8 +127,3 @@ def check_folder(name: str, path: pathlib.Path) -> None:
             f"`{name}` must be in a folder that may be written to, got "
             f"{str(existing)!r}."
         )
-
-
-def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
-    """Return whether two paths lead to the same existing file."""
-    return path.exists() and other.exists() and path.samefile(other)

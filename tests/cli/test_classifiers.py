@@ -223,7 +223,7 @@ def test_images_are_not_overwritten_by_the_table(folder, run):
 def test_evaluation_refuses_a_file_as_its_folder_before_it_measures(run, tmp_path):
     (tmp_path / "file").touch()
     config = evaluate.Evaluate(model=run, output=tmp_path / "file")
-    with pytest.raises(ValueError, match="`output` must be in a folder, got the file"):
+    with pytest.raises(ValueError, match="`output` must be a folder, got the file"):
         call(evaluate.main, config)
 
 

@@ -14,10 +14,10 @@ HEIGHT, WIDTH = 20, 28
 ORIENTATION, PHOTOMETRIC = 0x112, 0x106
 
 
-def smooth(channels, dtype=np.uint8):
+def smooth(channels, *, deep=False):
     y, x = np.mgrid[:HEIGHT, :WIDTH]
-    values = np.stack([y * 9, x * 7, y + x, y * 5][:channels], -1).astype(dtype)
-    return values * (257 if dtype == np.uint16 else 1)
+    values = np.stack([y * 9, x * 7, y + x, y * 5][:channels], -1).astype(np.uint8)
+    return values.astype(np.uint16) * 257 if deep else values
 
 
 def png(values, *, bits, colour_type, clear):
@@ -47,7 +47,7 @@ def png(values, *, bits, colour_type, clear):
 def test_turned_tiffs_keep_their_pixels(tmp_path, mode, orientation):
     deep = mode == "I;16"
     channels = 1 if deep else len(mode)
-    shown = smooth(channels, np.uint16 if deep else np.uint8)
+    shown = smooth(channels, deep=deep)
     turns = {1: 0, 3: 2, 6: 1, 8: -1}[orientation]
     stored = np.ascontiguousarray(np.rot90(shown, turns))
     tags = ImageFileDirectory_v2()
@@ -61,7 +61,7 @@ def test_turned_tiffs_keep_their_pixels(tmp_path, mode, orientation):
 
 
 def test_zero_is_white_where_a_tiff_says_so(tmp_path):
-    grey = smooth(1, np.uint16)[..., 0]
+    grey = smooth(1, deep=True)[..., 0]
     Image.fromarray(65535 - grey).save(tmp_path / "a.tif")
     content = (tmp_path / "a.tif").read_bytes()
     entry = struct.pack("<HHIHH", PHOTOMETRIC, 3, 1, 1, 0)
@@ -87,7 +87,7 @@ def test_transparent_colour_of_a_png_is_laid_on_white_at_every_depth(
     content = png(values, bits=bits, colour_type=kind, clear=clear)
     (tmp_path / "a.png").write_bytes(content)
     is_clear = np.all(values == clear, -1, keepdims=True)
-    expected = np.where(is_clear, 255, values * 255 / most)
+    expected = np.where(is_clear, 255, values / most * 255)
     assert 0 < is_clear.mean() < 1
     # A value of 16 bits loses its lower byte, in one of two ways.
     np.testing.assert_allclose(
@@ -99,7 +99,7 @@ def test_transparent_colour_of_a_png_is_laid_on_white_at_every_depth(
 
 def test_planes_of_16_bits_are_unreadable(tmp_path):
     tifffile = pytest.importorskip("tifffile")
-    planes = np.moveaxis(smooth(3, np.uint16), -1, 0)
+    planes = np.moveaxis(smooth(3, deep=True), -1, 0)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, planes, photometric="rgb", planarconfig="separate")
     with pytest.raises(UnreadableImageError, match="in separate planes"):

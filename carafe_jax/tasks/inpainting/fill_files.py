@@ -97,16 +97,12 @@ def read_job(
 def _pair_folders(
     photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path
 ) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
-    if output.exists() and not output.is_dir():
-        raise RefusedError(
-            f"`output` must be a folder, as `photo` is, got {str(output)!r}."
-        )
+    check_folder("output", output)
     if output.resolve() in (photo.resolve(), mask.resolve()):
         raise RefusedError(
             "`output` must be another folder than `photo` and `mask`, got "
             f"{str(output)!r}."
         )
-    check_folder("output", output)
     masks = _by_stem(mask, "mask")
     jobs: list[FillJob] = []
     problems: dict[pathlib.Path, str] = {}

@@ -2,11 +2,12 @@
 
 import logging
 import pathlib
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageFilter
+from PIL import Image
+from scipy import ndimage
 
 from carafe_jax.data import open_image, to_rgb, to_rgba, upright
 from carafe_jax.errors import RefusedError
@@ -58,12 +59,7 @@ def read_hole(
     if _MOST_HOLE < hole.mean() < 1:
         _warn_of_much(path, image, hole)
     if grow:
-        grown = (
-            Image.fromarray(hole)
-            .convert("L")
-            .filter(ImageFilter.MaxFilter(2 * grow + 1))
-        )
-        hole = np.asarray(grown) > 0
+        hole = _grown(hole, grow)
     if hole.all():
         raise RefusedError(
             f"the mask must leave pixels to fill from, got {colour} everywhere"
@@ -113,6 +109,15 @@ def _by_brightness(
             "the mask must be black and white but for soft edges, got only "
             f"{percent(_plain(values))} of it near one of them: is it a photograph?"
         )
+    return hole
+
+
+def _grown(hole: Bool[np.ndarray, "h w"], pixels: int) -> Bool[np.ndarray, "h w"]:
+    """Return a hole that is wider by some pixels on each side, corners included."""
+    filters = cast(Any, ndimage)  # Without types.
+    for axis, side in enumerate(hole.shape):
+        size = 2 * min(pixels, side) + 1
+        hole = filters.maximum_filter1d(hole, size, axis, mode="constant")
     return hole
 
 

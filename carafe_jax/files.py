@@ -67,12 +67,17 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     try:
         yield partial
         partial.replace(path)
+    except OSError as error:
+        if error.filename not in (partial, str(partial)):
+            raise
+        # Nobody knows the partial file by its name.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
 def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
-    """Refuse a file to write that is a folder, or exists and may not be overwritten.
+    """Refuse a file that cannot be written, or exists and may not be overwritten.
 
     Args:
       name: Name of the argument.
@@ -87,4 +92,38 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
+        )
+    _check_place(name, path.parent)
+
+
+def check_folder(name: str, path: pathlib.Path) -> None:
+    """Refuse a folder, to be made where it does not exist, that cannot be written to.
+
+    Args:
+      name: Name of the argument.
+      path: Of the folder.
+
+    Raises:
+      RefusedError: It, or what it is to lie in, is no folder or may not be written to.
+    """
+    if os.path.lexists(path) and not path.is_dir():
+        raise RefusedError(f"`{name}` must be a folder, got the file {str(path)!r}.")
+    _check_place(name, path)
+
+
+def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
+    """Return whether two paths lead to the same existing file."""
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _check_place(name: str, path: pathlib.Path) -> None:
+    existing = next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
+    if not existing.is_dir():
+        raise RefusedError(
+            f"`{name}` must be in a folder, got the file {str(existing)!r}."
+        )
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RefusedError(
+            f"`{name}` must be in a folder that may be written to, got "
+            f"{str(existing)!r}."
         )

@@ -1,10 +1,11 @@
+import os
 import pathlib
 import re
 
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_local, check_new, write_whole
+from carafe_jax.files import check_folder, check_local, check_new, write_whole
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -71,3 +72,23 @@ def test_url_is_refused_with_what_to_do(path, shown, advice):
 )
 def test_path_of_the_file_system_is_taken(path):
     check_local("model", path)
+
+
+def test_what_cannot_be_written_is_refused_by_its_own_name(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(RefusedError, match=r"must be in a folder, got .*/file'"):
+        check_new("output", tmp_path / "file" / "deep" / "out.png", overwrite=True)
+    check_folder("output", tmp_path / "new" / "deep")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(RefusedError, match="`output` must be in a folder that may be"):
+        check_new("output", tmp_path / "new" / "out.png", overwrite=False)
+
+
+def test_errors_of_writing_name_the_file_that_was_meant(tmp_path):
+    def write():
+        with write_whole(tmp_path / "folder" / "out.png") as partial:
+            partial.parent.rmdir()
+            partial.write_text("nowhere")
+
+    with pytest.raises(OSError, match=r"/out.png'$"):
+        write()

@@ -5,7 +5,6 @@ explain what is missing where the extra `train` is not installed.
 """
 
 import importlib.util
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,14 +30,12 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(2)
     from carafe_jax.cli import commands
-    from carafe_jax.cli.streams import accept_every_name
+    from carafe_jax.cli.streams import accept_every_name, end_with_the_reader
 
     accept_every_name()
-    try:
-        commands.run_command(sys.argv[1:] if args is None else list(args))
-    except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)  # noqa: T201
-        sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:  # Of `| head`.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    with end_with_the_reader():
+        try:
+            commands.run_command(sys.argv[1:] if args is None else list(args))
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)  # noqa: T201
+            sys.exit(128 + signal.SIGINT)

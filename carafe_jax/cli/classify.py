@@ -20,7 +20,7 @@ from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.data import UnreadableImageError, list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_new, write_whole
+from carafe_jax.files import check_new, is_same_file, write_whole
 from carafe_jax.tasks.classification import load
 from carafe_jax.tasks.classification.prediction import Prediction, TrainedClassifier
 from carafe_jax.tasks.lines import loading, print_line
@@ -70,6 +70,11 @@ def main(config: Classify, console: Console) -> int:
     """Classify every image into a table; name those that cannot be read."""
     check_new("output", config.output, overwrite=config.overwrite)
     paths = [path for given in config.images for path in list_images(given)]
+    if any(is_same_file(config.output, path) for path in paths):
+        raise RefusedError(
+            "`output` must be another file than the images, got "
+            f"{str(config.output)!r}."
+        )
     with loading(console, config.model):
         trained = load(config.model, which=config.which)
     shown, unreadable = _classify(paths, trained, config=config, console=console)

@@ -17,7 +17,11 @@ from rich.logging import RichHandler
 from rich.text import Text
 
 from carafe_jax.cli.help import describe_fields, keep_lines
-from carafe_jax.cli.streams import accept_every_name
+from carafe_jax.cli.streams import (
+    PipedConsole,
+    accept_every_name,
+    end_with_the_reader,
+)
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.files import check_local
 
@@ -49,10 +53,23 @@ def run(
       stopped: Line to print when the user stops the command (Ctrl-C).
     """
     accept_every_name()
+    with end_with_the_reader():
+        _run(main, config, doc, program or _called_as(), args, stopped)
+    raise AssertionError("A command ends by exiting.")
+
+
+def _run(
+    main: Callable[[Config, Console], int],
+    config: Config | type[Config],
+    doc: str | None,
+    program: str,
+    args: Sequence[str] | None,
+    stopped: str,
+) -> NoReturn:
     options: dict[str, Any] = {} if isinstance(config, type) else {"default": config}
-    options |= {"prog": program or _called_as(), "args": args}
+    options |= {"prog": program, "args": args}
     options["description"] = keep_lines(doc or "")
-    console = Console()
+    console = PipedConsole()
     log_to(console)
     try:
         kind: Any = config if isinstance(config, type) else type(config)
@@ -64,10 +81,10 @@ def run(
         console.print(stopped)
         _exit_at_once(128 + signal.SIGINT)
     except Exception as error:
-        if not is_mendable(error):
+        if isinstance(error, BrokenPipeError) or not is_mendable(error):
             raise
-        message = Text.assemble(("error: ", "bold red"), str(error))
-        Console(stderr=True).print(message, soft_wrap=True)
+        message = Text.assemble(("error: ", "bold red"), _words(error))
+        PipedConsole(stderr=True).print(message, soft_wrap=True)
         status = 2
     if status > 128 and not _has_joined_others():
         _exit_at_once(status)
@@ -131,6 +148,12 @@ def is_mendable(error: Exception) -> bool:
     return isinstance(
         error, RefusedError | MissingExtraError | OSError | NotFiniteError
     )
+
+
+def _words(error: Exception) -> str:
+    if not isinstance(error, OSError) or not error.strerror or not error.filename:
+        return str(error)
+    return f"{os.fsdecode(error.filename)!r}: {error.strerror}."
 
 
 def log_to(console: Console) -> None:

@@ -16,6 +16,7 @@ from rich.console import Console
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_folder
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice
@@ -52,13 +53,20 @@ def run_verb(args: list[str]) -> NoReturn:
 def main(config: Evaluate, console: Console) -> int:
     """Measure the network as its task does."""
     opened = open_run(config.model)
+    output = config.output or config.model / "evaluation"
+    check_folder("output", output)
     groups = {"inpainting": config.inpainting}
     options = groups.pop(opened.task.package, None)
     for name, group in groups.items():
-        if group != type(group)():
+        given = [
+            f"`{name}.{field.name}`"
+            for field in dataclasses.fields(group)
+            if getattr(group, field.name) != field.default
+        ]
+        if given:
             raise RefusedError(
                 f"`{name}` options must be left out for a run of another task, got "
-                f"{group} for {str(config.model)!r}, of the task "
+                f"{', '.join(given)} for {str(config.model)!r}, of the task "
                 f"{opened.config.task!r}."
             )
     opened.task.evaluation.evaluate(
@@ -66,7 +74,7 @@ def main(config: Evaluate, console: Console) -> int:
         which=config.which,
         source=config.source,
         batch_size=config.batch_size,
-        output=config.output or config.model / "evaluation",
+        output=output,
         options=options,
         console=console,
     )

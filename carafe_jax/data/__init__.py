@@ -10,6 +10,7 @@ from carafe_jax.data.decoding import decode_image as decode_image
 from carafe_jax.data.decoding import decode_photograph as decode_photograph
 from carafe_jax.data.decoding import open_image as open_image
 from carafe_jax.data.decoding import to_rgb as to_rgb
+from carafe_jax.data.decoding import to_rgba as to_rgba
 from carafe_jax.data.decoding import upright as upright
 from carafe_jax.data.decoding import upright_size as upright_size
 from carafe_jax.data.sources import DecodedPhotographs as DecodedPhotographs
@@ -72,6 +73,7 @@ __all__ = [
     "random_box",
     "random_crop",
     "to_rgb",
+    "to_rgba",
     "upright",
     "upright_size",
 ]

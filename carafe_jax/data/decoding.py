@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from carafe_jax.data.loading import load_pixels
 from carafe_jax.errors import RefusedError
 
 _ORIENTATION = 0x0112  # The EXIF tag.
@@ -156,9 +157,9 @@ def upright(image: Image.Image) -> Image.Image:
       UnreadableImageError: The file is damaged.
     """
     with decoder_errors(_name(image)):
-        image.load()
+        pixels = load_pixels(image)
         turn = _TURNS.get(_orientation(image))
-        return image if turn is None else image.transpose(turn)
+        return pixels if turn is None else pixels.transpose(turn)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -189,21 +190,46 @@ def to_rgb(image: Image.Image) -> Image.Image:
       The same image in mode RGB.
 
     Raises:
-      UnreadableImageError: The pixels are floating-point numbers, Pillow knows no
-        conversion, or the file is damaged.
+      UnreadableImageError: The pixels are floating-point numbers or grey values outside
+        of [0, 65535], Pillow knows no conversion, or the file is damaged.
     """
     with decoder_errors(_name(image)):
-        if image.mode == "F":
-            raise ValueError("floating-point pixels have no known range")
-        if image.mode.startswith("I"):
-            # Pillow itself would clip these at 255. 16-bit PGM files have mode "I".
-            values = np.asarray(image).clip(0, 65535).astype(np.uint16)
-            image = Image.fromarray((values // 257).astype(np.uint8))
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            image = Image.alpha_composite(white, image)
-        return image.convert("RGB")
+        if not image.has_transparency_data:
+            return _to_8_bits(image).convert("RGB")
+        image = to_rgba(image)
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+
+
+def to_rgba(image: Image.Image) -> Image.Image:
+    """Convert any Pillow image to mode RGBA, with its own opacity.
+
+    Arguments and errors are those of `to_rgb`.
+    """
+    with decoder_errors(_name(image)):
+        clear = image.info.get("transparency")
+        if not image.mode.startswith("I") or clear is None:
+            return _to_8_bits(image).convert("RGBA")
+        # Sixteen bits of it, which `convert` would compare with 8.
+        opacity = np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)
+        image = _to_8_bits(image).convert("RGBA")
+        image.putalpha(Image.fromarray(opacity))
+        return image
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    if not image.mode.startswith("I"):
+        return image
+    # Pillow itself would clip these at 255. 16-bit PGM files have mode "I".
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"grey values from {values.min()} to {values.max()}, outside [0, 65535], "
+            "have no known range"
+        )
+    return Image.fromarray((values // 257).astype(np.uint8))
 
 
 def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
@@ -226,7 +252,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8; 1 where it is missing or damaged."""
     if not isinstance(image, JpegImageFile):
         # A PNG may have metadata behind its pixels, and Pillow turns a TIFF itself.
-        image.load()
+        load_pixels(image)
     # After an error, Pillow returns what it could read: the second time, and from then.
     for _ in range(2):
         with contextlib.suppress(Exception):

@@ -3,11 +3,12 @@
 import pathlib
 
 from rich.console import Console
-from rich.text import Text
 
+from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights
 from carafe_jax.tasks.tables import draw_table, read_steps, read_table, write_table
+from carafe_jax.texts import counted
 from carafe_jax.train import (
     hold_workdir,
     is_first,
@@ -49,16 +50,16 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
     steps = loop.total_steps
     if _is_finished(config.workdir, steps):
         length = "epochs" if config.loop.epochs is not None else "steps"
-        console.print(
+        print_line(
+            console,
             f"This run is finished. A larger `loop.{length}` makes it longer; another "
             "`workdir` starts afresh.",
-            soft_wrap=True,
         )
         return show(config, console)
     task.prepare(config.workdir)
-    console.print(
-        Text(f"{config.network_name}, {config.data.source}, {steps} steps"),
-        soft_wrap=True,
+    print_line(
+        console,
+        f"{config.network_name}, {config.data.source}, {counted(steps, 'step')}",
     )
     outcome = train(
         task,
@@ -70,9 +71,10 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
     )
     if outcome.interrupted_by is not None:
         step, name = int(outcome.state.step), outcome.interrupted_by.name
-        console.print(
-            f"Stopped by {name} after step {step} of {steps}. The same command resumes "
-            "from here."
+        print_line(
+            console,
+            f"Stopped by {name} after step {step} of {steps}. The same command "
+            "resumes from here.",
         )
         return 128 + outcome.interrupted_by
     with console.status("measuring the network on the test images"):
@@ -89,10 +91,12 @@ def show(config: RunConfig, console: Console) -> int:
         return 0
     path = config.workdir / "table.csv"
     results, steps = read_table(path), _measured_after(config.workdir)
-    title = f"Test images of {config.data.source}, {steps} steps"
+    title = f"Test images of {config.data.source}"
+    if steps is not None:
+        title += f", {counted(steps, 'step')}"
     console.print(draw_table(results, config.columns, title=title, label="method"))
     if (config.workdir / "samples.png").exists():
-        console.print(Text(f"Pictures: {config.workdir / 'samples.png'}"))
+        print_line(console, f"Pictures: {config.workdir / 'samples.png'}")
     return 0
 
 

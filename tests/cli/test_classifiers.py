@@ -88,7 +88,7 @@ def test_evaluation_refuses_other_classes(run, tmp_path):
 
 def test_evaluation_refuses_options_of_another_task(run):
     config = evaluate.Evaluate(model=run, inpainting=EvaluationOptions(test_seed=1))
-    with pytest.raises(ValueError, match=r"`inpainting` options .* 'classification'"):
+    with pytest.raises(ValueError, match=r"`inpainting.test_seed` .* 'classif"):
         call(evaluate.main, config)
 
 
@@ -209,6 +209,22 @@ def test_a_folder_is_no_output(folder, run, tmp_path):
     config = classify.Classify(model=run, images=(folder / "val",), output=tmp_path)
     with pytest.raises(ValueError, match="`output` must be a file, got the folder"):
         call(classify.main, config)
+
+
+def test_images_are_not_overwritten_by_the_table(folder, run):
+    image = sorted((folder / "val").rglob("*.png"))[0]
+    before = image.read_bytes()
+    config = classify.Classify(model=run, images=(image,), output=image, overwrite=True)
+    with pytest.raises(ValueError, match="`output` must be another file than the im"):
+        call(classify.main, config)
+    assert image.read_bytes() == before
+
+
+def test_evaluation_refuses_a_file_as_its_folder_before_it_measures(run, tmp_path):
+    (tmp_path / "file").touch()
+    config = evaluate.Evaluate(model=run, output=tmp_path / "file")
+    with pytest.raises(ValueError, match="`output` must be a folder, got the file"):
+        call(evaluate.main, config)
 
 
 def test_top_5_is_left_out_where_it_means_nothing(run):

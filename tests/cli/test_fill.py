@@ -137,13 +137,18 @@ def _files(folder):
         ({"mask": "."}, "`photo` and `mask` must both be files"),
         ({"output": "out.jpg"}, "`output` must be a file that ends in .png"),
         ({"photo": ".", "mask": "."}, "`output` must be another folder"),
+        ({"output": "photo.png", "overwrite": True}, "`output` must be another file"),
+        ({"output": "photo.png/out.png"}, "must be in a folder, got the file"),
     ],
 )
 def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message):
     save(tmp_path / "photo.png", random_photo(8, 8))
     output = "." if values.get("photo") == "." else "out.png"
     paths = {"photo": "photo.png", "mask": "photo.png", "output": output, **values}
-    files = {name: tmp_path / path for name, path in paths.items()}
+    files = {
+        name: tmp_path / path if isinstance(path, str) else path
+        for name, path in paths.items()
+    }
     config = Fill(**files, model=tmp_path)
     with pytest.raises(ValueError, match=message):
         main(config, Console(quiet=True))

@@ -3,13 +3,15 @@
 import io
 import os
 import pathlib
+import signal
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 from carafe_jax.cli.streams import accept_every_name
-from tests.subprocesses import ROOT, start_python
+from tests.subprocesses import LIMIT, ROOT, start_python
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 
 _FILL = """
@@ -65,3 +67,61 @@ def test_fill_reaches_its_summary_in_every_locale(tmp_path, environment):
     assert "none\\xe9.png: there must be one photograph" in text
     assert "Traceback" not in text
     assert (tmp_path / "filled" / "日本[old].png").exists()
+
+
+_PIPED = """
+import os, sys
+from rich.console import Console
+from carafe_jax.cli.streams import PipedConsole, end_with_the_reader
+
+kind, = sys.argv[1:]
+if kind == "other":
+    read, write = os.pipe()
+    os.close(read)
+    with end_with_the_reader():
+        os.write(write, b"x")
+with end_with_the_reader():
+    if kind == "lines":
+        while True:
+            PipedConsole().print("line")
+    print("help")
+    sys.exit(0)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("kind", ["lines", "help"])
+def test_a_command_ends_in_silence_with_its_reader(kind, unbuffered):
+    assert _without_reader(kind, unbuffered) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.slow
+def test_a_pipe_to_another_process_is_an_error():
+    status, text = _without_reader("other", "")
+    assert status == 1
+    assert "BrokenPipeError" in text
+
+
+def _without_reader(kind, unbuffered):
+    read, write = os.pipe()
+    os.close(read)
+    stdout = subprocess.DEVNULL if kind == "other" else write
+    # Not by `start_python`, which reads all that is written.
+    ended = subprocess.run(
+        [sys.executable, "-c", _PIPED, kind],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(ROOT)},
+        timeout=LIMIT,
+        check=False,
+    )
+    os.close(write)
+    return ended.returncode, ended.stderr.decode()
+
+
+def test_closed_streams_are_discarded(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    accept_every_name()
+    with sys.stdout as stream:
+        assert stream.write("line") == 4

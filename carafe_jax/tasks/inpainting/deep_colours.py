@@ -16,20 +16,11 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from carafe_jax.data import upright
 from carafe_jax.data.decoding import decoder_errors
+from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import MissingExtraError, RefusedError
 
 _END_OF_HEADER = 33  # Of every PNG.
 SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first"
-
-
-def raw_mode_of(file: Image.Image) -> str:
-    """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B"."""
-    tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
-    match tiles[0].args if tiles else None:
-        case str(mode) | (str(mode), *_):
-            return mode
-        case _:
-            return ""
 
 
 def bits_of(file: Image.Image, path: pathlib.Path) -> int:
@@ -93,6 +84,8 @@ def read_16_bits(
         read = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if read is not None and read.dtype == np.uint16 and read.ndim == 3:
         wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
+        if narrow.shape[-1] == 3:
+            wide = wide[..., :3]  # A fourth channel that is no opacity.
         # OpenCV mistakes some layouts of a TIFF.
         if _agree(wide, narrow):
             return wide
@@ -112,7 +105,7 @@ def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
 
 def _agree(wide: np.ndarray, narrow: np.ndarray) -> bool:
     """Return whether two readings are of the same colours, but for their depth."""
-    if wide.shape[:2] != narrow.shape[:2]:
+    if wide.shape != narrow.shape:
         return False
     return bool(np.all(np.abs(wide[..., :3] / 257 - narrow[..., :3]) <= 1))
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool
 
 from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_new
+from carafe_jax.files import check_folder, check_new, is_same_file
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
 from carafe_jax.tasks.inpainting.photograph_files import (
     PhotographFile,
@@ -59,6 +59,10 @@ def find_jobs(
             f"{str(output)!r}."
         )
     check_new("output", output, overwrite=overwrite)
+    if is_same_file(output, mask):
+        raise RefusedError(
+            f"`output` must be another file than `mask`, got {str(output)!r}."
+        )
     return [FillJob(photo, mask, output)], {}
 
 
@@ -93,10 +97,7 @@ def read_job(
 def _pair_folders(
     photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path
 ) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
-    if output.exists() and not output.is_dir():
-        raise RefusedError(
-            f"`output` must be a folder, as `photo` is, got {str(output)!r}."
-        )
+    check_folder("output", output)
     if output.resolve() in (photo.resolve(), mask.resolve()):
         raise RefusedError(
             "`output` must be another folder than `photo` and `mask`, got "

@@ -2,13 +2,14 @@
 
 import logging
 import pathlib
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageFilter
+from PIL import Image
+from scipy import ndimage
 
-from carafe_jax.data import open_image, to_rgb, upright
+from carafe_jax.data import open_image, to_rgb, to_rgba, upright
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.photograph_files import refuse_several
 from carafe_jax.texts import percent, printable
@@ -19,12 +20,6 @@ _HALF = 128  # The least value that counts as white or opaque, of 255.
 _NEAR = 24  # A value this near to black or white is one of the two.
 _LEAST_PLAIN = 0.3  # Of a mask. Most photographs have less of black and white.
 _MOST_HOLE = 0.8  # Fewer pixels than a fifth are seldom left on purpose.
-_OPPOSITE: dict[HoleColour, HoleColour] = {
-    "white": "black",
-    "black": "white",
-    "transparent": "opaque",
-    "opaque": "transparent",
-}
 _logger = logging.getLogger(__name__)
 
 
@@ -62,14 +57,9 @@ def read_hole(
     else:
         hole = _by_brightness(image, colour, layered=layered)
     if _MOST_HOLE < hole.mean() < 1:
-        _warn_of_much(path, hole, colour=colour, layered=layered)
+        _warn_of_much(path, image, hole)
     if grow:
-        grown = (
-            Image.fromarray(hole)
-            .convert("L")
-            .filter(ImageFilter.MaxFilter(2 * grow + 1))
-        )
-        hole = np.asarray(grown) > 0
+        hole = _grown(hole, grow)
     if hole.all():
         raise RefusedError(
             f"the mask must leave pixels to fill from, got {colour} everywhere"
@@ -88,7 +78,11 @@ def _by_opacity(
     opaque = _opacity(image) >= _HALF
     hole = opaque if colour == "opaque" else ~opaque
     if not hole.any():
-        raise RefusedError(f"the mask must show {_a(colour)} hole, got none")
+        opacity = _opacity(image)
+        raise RefusedError(
+            f"the mask must show {_a(colour)} hole, got none: its opacity goes from "
+            f"{opacity.min()} to {opacity.max()} of 255"
+        )
     return hole
 
 
@@ -101,7 +95,7 @@ def _by_brightness(
         visible = _opacity(image) >= _HALF
         if visible.any():
             # Of the paint itself, or its soft edges would count as grey.
-            paint = np.asarray(image.convert("RGBA").convert("RGB").convert("L"))
+            paint = np.asarray(to_rgba(image).convert("RGB").convert("L"))
             paint = paint[visible]
             if not hole.any() or not (_is_of_one_colour(paint) or _is_plain(paint)):
                 raise RefusedError(_words_on_a_layer(colour, paint, visible))
@@ -115,6 +109,15 @@ def _by_brightness(
             "the mask must be black and white but for soft edges, got only "
             f"{percent(_plain(values))} of it near one of them: is it a photograph?"
         )
+    return hole
+
+
+def _grown(hole: Bool[np.ndarray, "h w"], pixels: int) -> Bool[np.ndarray, "h w"]:
+    """Return a hole that is wider by some pixels on each side, corners included."""
+    filters = cast(Any, ndimage)  # Without types.
+    for axis, side in enumerate(hole.shape):
+        size = 2 * min(pixels, side) + 1
+        hole = filters.maximum_filter1d(hole, size, axis, mode="constant")
     return hole
 
 
@@ -151,11 +154,17 @@ def _words_on_a_layer(
 
 
 def _warn_of_much(
-    path: pathlib.Path, hole: np.ndarray, *, colour: HoleColour, layered: bool
+    path: pathlib.Path, image: Image.Image, hole: Bool[np.ndarray, "h w"]
 ) -> None:
-    opposite = _OPPOSITE[colour]
-    if layered and colour != "transparent":
-        opposite = "transparent"
+    """Name the value of --hole that is nearest to the rest of the picture."""
+    visible = _opacity(image) >= _HALF
+    holes: dict[HoleColour, np.ndarray] = {
+        "white": _brightness(image, behind="black") >= _HALF,
+        "black": _brightness(image, behind="white") < _HALF,
+        "transparent": ~visible,
+        "opaque": visible,
+    }
+    opposite = min(holes, key=lambda name: np.sum(holes[name] == hole))
     _logger.warning(
         "%s: the hole is %s of the mask. If it should be the rest, use --hole %s.",
         printable(path),
@@ -165,13 +174,13 @@ def _warn_of_much(
 
 
 def _opacity(image: Image.Image) -> UInt8[np.ndarray, "h w"]:
-    return np.asarray(image.convert("RGBA"))[..., 3]
+    return np.asarray(to_rgba(image))[..., 3]
 
 
 def _brightness(image: Image.Image, *, behind: str) -> UInt8[np.ndarray, "h w"]:
     """Return the brightness, on a colour where the image is transparent."""
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = to_rgba(image)
         paper = Image.new("RGBA", image.size, behind)
         image = Image.alpha_composite(paper, image)
     return np.asarray(to_rgb(image).convert("L"))

@@ -8,13 +8,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from carafe_jax.data import open_image, upright
+from carafe_jax.data.decoding import decoder_errors
+from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
 from carafe_jax.tasks.inpainting.deep_colours import (
     SAVE_AS_PNG,
     bits_of,
     encode_16_bits,
-    raw_mode_of,
     read_16_bits,
 )
 
@@ -123,7 +124,9 @@ def refuse_several(file: Image.Image) -> None:
 
     A photograph beside its previews (MPO) passes: the first is the photograph.
     """
-    count = getattr(file, "n_frames", 1)
+    # It looks for the others, in files that may be damaged there.
+    with decoder_errors(getattr(file, "filename", "")):
+        count = getattr(file, "n_frames", 1)
     if count > 1 and file.format != "MPO":
         raise RefusedError(
             f"the file must hold one picture, got {count} in a {file.format}: save the "

@@ -154,3 +154,38 @@ def test_hole_of_nearly_everything_names_the_opposite(tmp_path, caplog):
         hole = read(mask, tmp_path)
     assert hole.mean() > 0.8
     assert "If it should be the rest, use --hole black." in caplog.text
+
+
+@pytest.mark.parametrize("corner", [0, 254])
+@pytest.mark.parametrize(("colour", "other"), [("white", "black"), ("black", "white")])
+def test_a_mask_that_is_clear_in_a_corner_names_the_other_paint(
+    tmp_path, caplog, corner, colour, other
+):
+    mask = strokes(width=3)
+    if colour == "white":
+        mask = Image.eval(mask, lambda value: 255 - value)
+    opacity = np.full((128, 128), 255, np.uint8)
+    opacity[0, 0] = corner
+    mask = Image.merge("LA", [mask, Image.fromarray(opacity)])
+    with caplog.at_level(logging.WARNING):
+        assert read(mask, tmp_path, colour).mean() > 0.8
+    assert f"If it should be the rest, use --hole {other}." in caplog.text
+
+
+@pytest.mark.parametrize("grow", [40, 10**6])
+def test_hole_grows_as_far_as_it_is_told(tmp_path, grow):
+    hole = np.zeros((4, 60), bool)
+    hole[1, 2] = True
+    path = save(tmp_path / "mask.png", (255 * hole).astype(np.uint8))
+    if grow > 57:
+        with pytest.raises(RefusedError, match="white everywhere, grown by 1000000"):
+            read_hole(path, colour="white", grow=grow)
+    else:
+        grown = read_hole(path, colour="white", grow=grow)
+        np.testing.assert_array_equal(grown, np.arange(60) < np.full((4, 1), 43))
+
+
+def test_faint_paint_names_its_opacity(tmp_path):
+    faint = Image.eval(strokes(), lambda value: value * 2 // 5)
+    with pytest.raises(RefusedError, match="got none: its opacity goes from 0 to 102"):
+        read(layer((255, 0, 0), faint), tmp_path, "opaque")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
+from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting.photograph_files import (
     PhotographFile,
@@ -211,7 +212,7 @@ def planes_of_16_bits():
         (long_integers, r"its 32 bits a channel cannot be kept"),
         (animation, "must hold one picture, got 2 in a PNG"),
         (pages, "must hold one picture, got 2 in a TIFF"),
-        (planes_of_16_bits, "its 16 bits a channel cannot be read from this TIFF"),
+        (planes_of_16_bits, "16 bits a channel in separate planes"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_by_name(tmp_path, make, message):
@@ -297,3 +298,23 @@ def test_text_of_a_png_is_left_behind(tmp_path):
     write_photograph(tmp_path / "out.png", read_photograph(tmp_path / "photo.png"))
     with Image.open(tmp_path / "out.png") as out:
         assert "Comment" not in out.info
+
+
+def test_a_fourth_channel_that_is_no_opacity_is_left_out(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    values = drawn(np.uint16, 4)
+    tifffile.imwrite(
+        tmp_path / "photo.tif", values, photometric="rgb", extrasamples=["unspecified"]
+    )
+    read = read_photograph(tmp_path / "photo.tif")
+    np.testing.assert_array_equal(read.pixels, values[..., :3])
+
+
+def test_damage_behind_the_first_picture_makes_a_file_unreadable(tmp_path):
+    content = bytearray(pages())
+    first = struct.unpack_from("<I", content, 4)[0]
+    entries = struct.unpack_from("<H", content, first)[0]
+    second = struct.unpack_from("<I", content, first + 2 + 12 * entries)[0]
+    content[second + 2 : second + 14] = bytes(12)  # The width of the second page.
+    with pytest.raises(UnreadableImageError, match="Missing dimensions"):
+        read_bytes(tmp_path, bytes(content), "photo.tif")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 
 import jax
@@ -39,6 +40,15 @@ def compile_fast(tmp_path_factory):
     }.items():
         os.environ[name.upper()] = str(value)
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def handle_signals_as_in_a_terminal():
+    """Undo what `nohup` and jobs in the background ignore, for child processes too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for name in ("SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` looks at the markers.

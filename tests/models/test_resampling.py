@@ -41,6 +41,9 @@ class Halve(linen.Module):
         return features[:, ::2, ::2]
 
 
+UNKNOWN: dict[str, Any] = {"factor": 2}  # No field of any layer.
+
+
 def own_double(name, dtype):
     del name
     return lambda features: jnp.repeat(
@@ -269,11 +272,11 @@ MAKES = "must be a class of layers, or a functools.partial of one, .* got "
         (jnp.tanh, "got tanh: missing a required argument: 'x'"),
         (nn.PartialCARAFE, "`masked` must be a `Masked`"),
         (
-            functools.partial(nn.CARAFE, factor=2),
+            functools.partial(nn.CARAFE, **UNKNOWN),
             "sample` must bind fields that CARAFE has, .* unexpected .* 'factor'",
         ),
         (
-            lambda **fields: nn.CARAFE(factor=2, **fields),
+            lambda **fields: nn.CARAFE(**UNKNOWN, **fields),
             "of the keywords .*`dtype`.*, got <lambda>: .* unexpected .* 'factor'",
         ),
     ],

@@ -131,7 +131,9 @@ class PatchGAN(nn.Module):
         if self.logits is not None:
             layers.append(block(self.logits, activation=None, name="output"))
         for layer in layers:
-            if min(x.shape[1:3]) + 2 * ((self.kernel_size - 1) // 2) < self.kernel_size:
+            least = self.kernel_size - 2 * ((self.kernel_size - 1) // 2)
+            # Symbolic sizes, of a program for maps of any size, cannot be compared.
+            if any(isinstance(size, int) and size < least for size in x.shape[1:3]):
                 raise RefusedError(
                     "`features` must be large enough for "
                     f"{len(layers)} convolutions, got shape {jnp.shape(features)}."

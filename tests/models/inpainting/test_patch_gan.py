@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from jax import export
 
 from carafe_jax.interop import (
     mmediting_patch_gan_to_flax,
@@ -159,3 +160,12 @@ def test_small_map_is_refused():
 def test_strides_of_another_length_are_refused():
     with pytest.raises(ValueError, match=r"`strides` .* 3 `features`, got \(2, 2\)"):
         PatchGAN(features=(4, 8, 8), strides=(2, 2))
+
+
+def test_critic_is_exported_for_maps_of_any_size():
+    network = PatchGAN(features=(2, 2), strides=(2, 1))
+    variables = jax.eval_shape(network.init, jax.random.key(0), jnp.ones((1, 16, 8, 3)))
+    n, h, w = export.symbolic_shape("n, h, w", constraints=["h >= 8", "w >= 8"])
+    image = jax.ShapeDtypeStruct((n, h, w, 3), jnp.float32)
+    exported = export.export(jax.jit(network.apply))(variables, image)
+    assert [str(size) for size in exported.out_avals[0].shape[::3]] == ["n", "1"]

@@ -1,11 +1,15 @@
 """Checks of layers' arguments, and the values that follow from them."""
 
+from fractions import Fraction
+from typing import Literal
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.masked import Masked
+from carafe_jax.ops import Scale, parse_scale
 
 
 @no_type_check
@@ -47,3 +51,30 @@ def along_channels(
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+@no_type_check
+def checked_scale(
+    scale: Scale, direction: Literal["up", "down"], *, whole: bool = False
+) -> Fraction:
+    """Return the scale of a layer that resamples in one direction.
+
+    Args:
+      scale: Output pixels per source pixel along each side.
+      direction: Whether the layer enlarges or reduces maps.
+      whole: Whether it does so by whole factors alone: n, or 1/n.
+
+    Raises:
+      RefusedError: `scale` is invalid, or for the other direction; the message suggests
+        its inverse, if the layer takes that.
+    """
+    fraction = parse_scale(scale)
+    if fraction == 1 or (fraction > 1) == (direction == "up"):
+        return fraction
+    inverse = 1 / fraction
+    taken = not whole or 1 in (inverse.numerator, inverse.denominator)
+    hint = f"; did you mean {str(inverse)!r}?" if taken else "."
+    raise RefusedError(
+        f"`scale` must be at {'least' if direction == 'up' else 'most'} 1 to "
+        f"{direction}-sample (output pixels per source pixel), got {scale!r}{hint}"
+    )

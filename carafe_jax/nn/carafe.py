@@ -10,7 +10,7 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import as_map, is_count
+from carafe_jax.nn._arguments import as_map, checked_scale, is_count
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.nn.dtypes import Dtypes, checked_dtype
 from carafe_jax.nn.makers import Maker, make_norm
@@ -18,7 +18,6 @@ from carafe_jax.ops import (
     Implementation,
     Normalizer,
     Scale,
-    check_direction,
     kernels_of_logits,
     parse_scale,
     reassemble_logits,
@@ -223,7 +222,7 @@ class CARAFEUpsample(CARAFE):
 
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
-        check_direction(self.scale, layer="CARAFEUpsample", up=True)
+        checked_scale(self.scale, "up")
         super().__post_init__()
 
 
@@ -241,7 +240,7 @@ class CARAFEDownsample(CARAFE):
 
     def __post_init__(self) -> None:
         """Refuse fields that break a rule."""
-        check_direction(self.scale, layer="CARAFEDownsample", up=False)
+        checked_scale(self.scale, "down")
         super().__post_init__()
 
 

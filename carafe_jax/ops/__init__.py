@@ -3,7 +3,6 @@
 from carafe_jax.ops._arguments import Implementation as Implementation
 from carafe_jax.ops._arguments import Normalizer as Normalizer
 from carafe_jax.ops._arguments import Scale as Scale
-from carafe_jax.ops._arguments import check_direction as check_direction
 from carafe_jax.ops._arguments import parse_scale as parse_scale
 from carafe_jax.ops._dtypes import wide_dtype as wide_dtype
 from carafe_jax.ops._platforms import interpret_kernels as interpret_kernels
@@ -20,7 +19,6 @@ __all__ = [
     "Scale",
     "batch_axes",
     "channel_axes",
-    "check_direction",
     "interpret_kernels",
     "kernels_of_logits",
     "parse_scale",

@@ -63,29 +63,6 @@ def _exactly(scale: object) -> Fraction | None:
     return Fraction(operator.index(cast(Any, whole)))
 
 
-@no_type_check
-def check_direction(scale: Scale, *, layer: str, up: bool) -> None:
-    """Refuse a scale in the wrong direction for a layer, and suggest its inverse.
-
-    Args:
-      scale: Output pixels per source pixel along each side.
-      layer: Name of the layer's class, for the message.
-      up: Whether the layer enlarges maps; else it reduces them.
-
-    Raises:
-      RefusedError: `scale` is invalid, or below 1 (`up`) or above 1 (not `up`).
-    """
-    fraction = parse_scale(scale)
-    if fraction == 1 or (fraction > 1) == up:
-        return
-    inverse = str(1 / fraction)
-    suggested = inverse if "/" not in inverse else repr(inverse)
-    raise RefusedError(
-        f"`scale` of {layer} must be at {'least' if up else 'most'} 1, got {scale!r}. "
-        f"It is output pixels per source pixel; did you mean {suggested}?"
-    )
-
-
 def check_implementation(implementation: object) -> None:
     """Refuse a name that is not an implementation."""
     names = get_args(Implementation)

@@ -652,19 +652,23 @@ def test_field_that_breaks_its_rule_is_refused(layer, fields, message):
         layer(**fields)
 
 
-@pytest.mark.parametrize("scale", ["1/2", "2/3", Fraction(99, 100)])
-def test_upsampler_refuses_a_scale_below_one(scale):
-    with pytest.raises(
-        ValueError, match="`scale` of CARAFEUpsample must be at least 1"
-    ):
+@pytest.mark.parametrize(
+    ("scale", "inverse"),
+    [("1/2", "2"), ("2/3", "3/2"), (Fraction(99, 100), "100/99")],
+)
+def test_upsampler_refuses_a_scale_below_one(scale, inverse):
+    message = f"`scale` must be at least 1 to up-.*; did you mean '{inverse}'\\?$"
+    with pytest.raises(ValueError, match=message):
         CARAFEUpsample(scale=scale)
 
 
-@pytest.mark.parametrize("scale", [2, "3/2", Fraction(101, 100)])
-def test_downsampler_refuses_a_scale_above_one(scale):
-    with pytest.raises(
-        ValueError, match="`scale` of CARAFEDownsample must be at most 1"
-    ):
+@pytest.mark.parametrize(
+    ("scale", "inverse"),
+    [(2, "1/2"), ("3/2", "2/3"), (Fraction(101, 100), "100/101")],
+)
+def test_downsampler_refuses_a_scale_above_one(scale, inverse):
+    message = f"`scale` must be at most 1 to down-.*; did you mean '{inverse}'\\?$"
+    with pytest.raises(ValueError, match=message):
         CARAFEDownsample(scale=scale)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from carafe_jax import reassemble
-from carafe_jax.ops import check_direction, parse_scale, reassemble_logits
+from carafe_jax.ops import parse_scale, reassemble_logits
 
 FEATURES, KERNELS = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 4, 6, 2, 9))
 
@@ -183,16 +183,3 @@ def test_scale_is_two_unless_given():
 def test_logits_that_break_a_rule_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         call_logits(**options)
-
-
-@pytest.mark.parametrize(
-    ("scale", "up", "meant"),
-    [(2, False, "'1/2'"), ("3/2", False, "'2/3'"), ("1/2", True, "2")],
-)
-def test_scale_of_the_other_direction_is_refused_and_the_inverse_named(
-    scale, up, meant
-):
-    with pytest.raises(
-        ValueError, match=rf"`scale` of Layer must be .*; .* {meant}\?$"
-    ):
-        check_direction(scale, layer="Layer", up=up)

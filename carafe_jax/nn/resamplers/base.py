@@ -1,14 +1,12 @@
 """The call that resamplers share, and the checks of their arguments."""
 
-import fractions
-
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn._arguments import checked_features, checked_scale
 from carafe_jax.nn.dtypes import HasDtypes, dtypes_of
-from carafe_jax.ops import Scale, parse_scale
+from carafe_jax.ops import Scale
 
 
 @no_type_check
@@ -53,12 +51,7 @@ def cast(
 
 @no_type_check
 def stride_of(scale: Scale) -> int:
-    fraction = parse_scale(scale)
-    if fraction > 1:
-        hint = f"; did you mean {1 / fraction}?" if fraction.denominator == 1 else "."
-        raise RefusedError(
-            f"`scale` must be at most 1 to down-sample, got {fraction}{hint}"
-        )
+    fraction = checked_scale(scale, "down", whole=True)
     if fraction.numerator != 1:
         raise RefusedError(
             f"`scale` must be 1/n with a whole n for this layer, got {fraction}."
@@ -68,7 +61,7 @@ def stride_of(scale: Scale) -> int:
 
 @no_type_check
 def upsampled_size(features: Float[Array, "n h w c"], scale: Scale) -> tuple[int, int]:
-    fraction = _upsampling_scale(scale)
+    fraction = checked_scale(scale, "up")
     up, down = fraction.numerator, fraction.denominator
     # Sizes may be symbols, in a program that is exported for maps of any size.
     height, width = ((size * up - 1) // down + 1 for size in features.shape[1:3])
@@ -77,23 +70,12 @@ def upsampled_size(features: Float[Array, "n h w c"], scale: Scale) -> tuple[int
 
 @no_type_check
 def whole_scale(scale: Scale) -> int:
-    fraction = _upsampling_scale(scale)
+    fraction = checked_scale(scale, "up", whole=True)
     if fraction.denominator != 1:
         raise RefusedError(
             f"`scale` must be a whole number for this layer, got {fraction}."
         )
     return fraction.numerator
-
-
-@no_type_check
-def _upsampling_scale(scale: Scale) -> fractions.Fraction:
-    fraction = parse_scale(scale)
-    if fraction < 1:
-        hint = f"; did you mean {1 / fraction}?" if fraction.numerator == 1 else "."
-        raise RefusedError(
-            f"`scale` must be at least 1 to up-sample, got {fraction}{hint}"
-        )
-    return fraction
 
 
 @no_type_check

@@ -36,13 +36,19 @@ class Evaluate:
     batch_size: int = 16
     """Images at a time."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
-    """Folder of what is written. None: `evaluation` in the folder of the run."""
+    """Folder of what is written; needed with `source`. None: `evaluation` in the folder
+    of the run."""
     # Groups of options are named after the packages of the tasks.
     inpainting: EvaluationOptions = EvaluationOptions()
     """Options of inpainting runs alone."""
 
     def __post_init__(self) -> None:
         check_count("batch_size", self.batch_size)
+        if self.source is not None and self.output is None:
+            raise RefusedError(
+                "`output` must be given with `source`, got None: `evaluation` in the "
+                "folder of the run is for its own test images."
+            )
 
 
 def run_verb(args: list[str]) -> NoReturn:

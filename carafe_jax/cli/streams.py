@@ -1,4 +1,4 @@
-"""Standard streams that take every name, and may be closed or lose their reader."""
+"""Standard streams that print every name, and may lose their reader or be closed."""
 
 import contextlib
 import io
@@ -13,11 +13,11 @@ from rich.console import Console
 
 
 def accept_every_name() -> None:
-    """Let the streams write escapes for characters that their encoding lacks.
+    """Make standard output and error escape characters that their encoding lacks.
 
-    A name with other characters than those of the locale, or with bytes that are no
-    UTF-8, would end a command where it is printed. A stream that was closed before the
-    command started is replaced by one that is discarded.
+    Otherwise a command would end where it prints a name with characters that the locale
+    lacks, or with bytes that are not UTF-8. A stream that was closed before the command
+    started is replaced by one that discards its text.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -29,10 +29,10 @@ def accept_every_name() -> None:
 
 @contextlib.contextmanager
 def end_with_the_reader() -> Iterator[None]:
-    """End the process as SIGPIPE does, without a word, where its reader has ended.
+    """End the process silently, with the status of SIGPIPE, if its reader has ended.
 
-    That of `carafe-jax --help | head -1` ends after a line. A broken pipe to another
-    process than a reader is an error like any other.
+    The reader of `carafe-jax --help | head -1` ends after one line. A broken pipe to a
+    process that is not the reader is an error like any other.
     """
     try:
         try:

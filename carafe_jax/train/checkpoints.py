@@ -249,7 +249,7 @@ class Checkpoints:
         # Orbax counts the one that it could not save.
         last = max(_saved_steps(self._folder), default=None)
         if last is None:
-            return "The same command begins anew"
+            return "The same command starts again"
         return f"The same command resumes from step {last}"
 
     def wait(self) -> None:

@@ -79,11 +79,16 @@ def test_evaluation_refuses_other_classes(run, tmp_path):
     for split in ("train", "val"):
         (tmp_path / split / "grey").mkdir(parents=True)
         Image.new("RGB", (20, 20)).save(tmp_path / split / "grey" / "0.png")
-    config = evaluate.Evaluate(model=run, source=str(tmp_path))
+    config = evaluate.Evaluate(model=run, source=str(tmp_path), output=tmp_path)
     with pytest.raises(
         ValueError, match="the 2 classes of the run, dark, light, got 1"
     ):
         call(evaluate.main, config)
+
+
+def test_evaluation_of_other_images_is_not_written_over_that_of_the_run(run):
+    with pytest.raises(ValueError, match="`output` must be given with `source`"):
+        evaluate.Evaluate(model=run, source="elsewhere")
 
 
 def test_evaluation_refuses_options_of_another_task(run):

@@ -1,4 +1,4 @@
-"""Colours with 16 bits a channel, which Pillow reduces to 8: by OpenCV."""
+"""Colours with 16 bits a channel, by OpenCV: Pillow reduces them to 8."""
 
 import importlib
 import io
@@ -86,7 +86,7 @@ def read_16_bits(
         wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
         if narrow.shape[-1] == 3:
             wide = wide[..., :3]  # A fourth channel that is no opacity.
-        # OpenCV mistakes some layouts of a TIFF.
+        # OpenCV misreads some layouts of TIFFs.
         if _agree(wide, narrow):
             return wide
     raise RefusedError(

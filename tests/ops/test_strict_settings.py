@@ -68,8 +68,13 @@ def test_reassembly_promotes_nothing_and_makes_no_nan(scale, dtypes):
     assert_dtypes(second_order(run, features, kernels), dtypes)
 
 
-@pytest.mark.parametrize("normalizer", NORMALIZERS)
-@pytest.mark.parametrize("dtypes", DTYPES, ids="-".join)
+@pytest.mark.parametrize(
+    ("dtypes", "normalizer"),
+    [
+        *((dtypes, "softmax") for dtypes in DTYPES),
+        *((DTYPES[1], normalizer) for normalizer in NORMALIZERS[1:]),
+    ],
+)
 def test_reassembly_of_logits_promotes_nothing_and_makes_no_nan(dtypes, normalizer):
     features, logits = draw((1, 3, 4, 2), dtypes[0]), draw((1, 3, 4, 36), dtypes[1])
     logits = logits.at[:, 0].set(-3e4)  # Every sigmoid underflows.

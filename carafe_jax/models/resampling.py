@@ -65,7 +65,6 @@ def resample(
       RefusedError: `maker` makes no layer that halves or doubles the map.
     """
     check_maker(argument, maker)
-    given = maker
     if features is None:
         # Only to a field of that name, not to `**fields`: the channels need not change.
         if names(maker, "features"):
@@ -76,7 +75,7 @@ def resample(
         required = {"features": features, **offered}
         layer = _make(argument, maker, block, name=name, required=required, **dtypes)
     resampled = call_layer(argument, maker, layer, x, train)
-    _check_size(argument, given, x, resampled)
+    _check_size(argument, maker, x, resampled)
     return resampled
 
 

@@ -233,11 +233,9 @@ class Checkpoints:
         """Raise an error that names the step to resume from after a failed save."""
         try:
             yield
-        except RefusedError:
+        except _NO_DAMAGE:
             raise
         except Exception as error:
-            if isinstance(error, jax.errors.JaxRuntimeError | MemoryError):
-                raise
             raise RefusedError(
                 f"A checkpoint could not be saved in {self._folder}: "
                 f"{_first_line(error)} ({_space_left(self._folder)}). "

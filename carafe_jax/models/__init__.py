@@ -32,6 +32,7 @@ from carafe_jax.models.inpainting import SNPatchGAN as SNPatchGAN
 from carafe_jax.models.inpainting import UNet as UNet
 from carafe_jax.models.inpainting import UNetConfig as UNetConfig
 from carafe_jax.models.inpainting import instance_norm as instance_norm
+from carafe_jax.models.inpainting import spline_fill as spline_fill
 
 __all__ = [
     "CARAFEConv",
@@ -64,4 +65,5 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "instance_norm",
+    "spline_fill",
 ]

@@ -22,6 +22,7 @@ from carafe_jax.models.inpainting.output import Inpainting as Inpainting
 from carafe_jax.models.inpainting.patch_gan import PatchGAN as PatchGAN
 from carafe_jax.models.inpainting.patch_gan import SNPatchGAN as SNPatchGAN
 from carafe_jax.models.inpainting.patch_gan import instance_norm as instance_norm
+from carafe_jax.models.inpainting.spline_fill import spline_fill as spline_fill
 from carafe_jax.models.inpainting.unet import UNet as UNet
 
 __all__ = [
@@ -42,4 +43,5 @@ __all__ = [
     "UNet",
     "UNetConfig",
     "instance_norm",
+    "spline_fill",
 ]

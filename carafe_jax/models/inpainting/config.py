@@ -15,7 +15,9 @@ from carafe_jax.models.inpainting.conv_blocks import (
     DeconvBlock,
 )
 from carafe_jax.models.inpainting.global_local import GlobalLocal, PartialGlobalLocal
+from carafe_jax.models.inpainting.output import StartingFill
 from carafe_jax.models.inpainting.patch_gan import PatchGAN
+from carafe_jax.models.inpainting.spline_fill import spline_fill
 from carafe_jax.models.inpainting.unet import UNet
 from carafe_jax.nn import (
     BatchNorm,
@@ -30,6 +32,11 @@ from carafe_jax.nn import (
 )
 
 Resampler = Literal["carafe", "conv"]
+StartingFillName = Literal["none", "spline"]
+_STARTING_FILLS: dict[StartingFillName, StartingFill | None] = {
+    "none": None,
+    "spline": spline_fill,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,9 @@ class UNetConfig:
     """Channels at full size and after each halving."""
     compressed_channels: int = 16
     """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
+    starting_fill: StartingFillName = "none"
+    """Fill of the holes that the network sees, and predicts the difference from:
+    `spline_fill`, or none but the mean colour."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -70,6 +80,7 @@ def _unet_carafe(config: UNetConfig) -> UNet:
         stage_features=config.stage_features,
         downsample=functools.partial(CARAFEConv, reassembly=reassembly),
         upsample=functools.partial(CARAFEUpsample, **compressed),
+        starting_fill=_STARTING_FILLS[config.starting_fill],
     )
 
 
@@ -78,6 +89,7 @@ def _unet_conv(config: UNetConfig) -> UNet:
         stage_features=config.stage_features,
         downsample=StridedConvDownsample,
         upsample=NearestUpsample,
+        starting_fill=_STARTING_FILLS[config.starting_fill],
     )
 
 
@@ -101,9 +113,17 @@ class GlobalLocalConfig:
     """After every convolution but the last."""
     compressed_channels: tuple[int, int] = (16, 64)
     """Channels of the content encoders of CARAFE++, down and up (section 5.1)."""
+    starting_fill: StartingFillName = "none"
+    """Fill of the holes that the network sees, and predicts the difference from:
+    `spline_fill`, or none, as published. Partial convolutions see no hole: none."""
 
     def __post_init__(self) -> None:
         check_choices(self)
+        if self.convolution == "partial" and self.starting_fill != "none":
+            raise RefusedError(
+                "`starting_fill` must be 'none' with partial convolutions, got "
+                f"{self.starting_fill!r}."
+            )
         if min(self.compressed_channels) < 1:
             raise RefusedError(
                 "`compressed_channels` must be positive, "
@@ -122,6 +142,7 @@ class GlobalLocalConfig:
             self,
             width=self.width,
             norm=BatchNorm if self.norm == "batch" else None,
+            starting_fill=_STARTING_FILLS[self.starting_fill],
         )
 
     @property

@@ -20,6 +20,7 @@ from carafe_jax.models.inpainting.conv_blocks import (
 )
 from carafe_jax.models.inpainting.output import (
     Inpainting,
+    StartingFill,
     check_image_and_mask,
     compose,
     given_pixels,
@@ -87,6 +88,9 @@ class GlobalLocal(nn.Module):
       enter: Makes the first map of the given pixels, zero in the hole, and the mask
         (default: `concatenate`).
       leave: Makes the prediction of the last map (default: `identity`).
+      starting_fill: Fills the holes before the network sees them, as that of `UNet`.
+        The network predicts the difference from that fill, and the last block is made
+        with `kernel_init` too, which is zero (default: None).
       norm: Passed to the layers (default: None).
       activation: Passed to the layers (default: ReLU).
       dtype: Dtype of the computation (default: that of the image).
@@ -101,6 +105,7 @@ class GlobalLocal(nn.Module):
     resample_block: Maker = ResampleConv
     enter: Callable[[Array, Array], object] = concatenate
     leave: Callable[[Any], Array] = identity
+    starting_fill: StartingFill | None = None
     norm: Maker | None = None
     activation: Activation | None = nn.relu
     dtype: DTypeLike | None = None
@@ -146,15 +151,20 @@ class GlobalLocal(nn.Module):
         }
         run = functools.partial(self._block, train=train, shared=shared)
         scale = functools.partial(self._resample, train=train, shared=shared)
-        x = self.enter(given.astype(dtype), mask.astype(dtype))
+        last: dict[str, Any] = {"norm": None, "activation": None}
+        if self.starting_fill is None:
+            start, seen = jnp.zeros_like(given), given
+        else:
+            start = seen = self.starting_fill(given, mask)
+            last["kernel_init"] = nn.initializers.zeros
+        x = self.enter(seen.astype(dtype), mask.astype(dtype))
         x, levels = self._encode(x, run, scale)
         for index, dilation in enumerate(self.middle_dilations):
             name = f"middle_{index}"
             x = run(x, 4 * self.width, name, dilation=dilation)
         x = self._decode(x, levels, run, scale)
-        channels = image.shape[-1]
-        x = run(x, channels, "output", norm=None, activation=None)
-        predicted = jnp.clip(self.leave(x).astype(image.dtype), -1, 1)
+        x = run(x, image.shape[-1], "output", **last)
+        predicted = jnp.clip(start + self.leave(x).astype(image.dtype), -1, 1)
         return compose(given, mask, predicted)
 
     def _encode(

@@ -1,11 +1,15 @@
 """Arguments and outputs that inpainting networks share."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError
+
+StartingFill = Callable[[Array, Array], Array]
+"""Returns an image (n, h, w, c) with its hole filled, from the image and the mask."""
 
 
 class Inpainting(NamedTuple):

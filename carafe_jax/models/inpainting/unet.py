@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.linen.linear import default_kernel_init
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.inpainting.conv_blocks import CARAFEConv, ResampleConv
 from carafe_jax.models.inpainting.output import (
     Inpainting,
+    StartingFill,
     check_image_and_mask,
     compose,
     given_pixels,
@@ -35,9 +37,12 @@ class UNet(nn.Module):
     the size of the skip, so no size needs padding. With CARAFE++, the default, strided
     convolutions become CARAFE++ followed by a convolution without stride, and
     up-sampling becomes CARAFE++ (arXiv:2012.04733, section 4.3). The middle is dilated
-    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes; as
-    there, holes start out in the mean colour of the pixels that are given. The network
-    sees, and predicts, the difference from that colour.
+    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes.
+
+    The network sees the difference of the given pixels from their mean colour, and
+    predicts the difference of the picture from it. With a `starting_fill` it sees that
+    fill in the hole, and predicts the difference of the picture from the fill; its last
+    layer starts at zero, so that an untrained network returns the starting fill.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -58,6 +63,9 @@ class UNet(nn.Module):
         a `ResampleConv`, which adds a convolution (default: `CARAFEConv`).
       upsample: Makes the layer that doubles a map and keeps its channels, likewise
         (default: `CARAFEUpsample`).
+      starting_fill: Fills the holes before the network sees them, such as
+        `spline_fill`: called with the image, zero in the hole, and the mask, it returns
+        another image. None: with the mean colour (default: None).
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).
       param_dtype: Dtype of the parameters (default: float32).
@@ -67,6 +75,7 @@ class UNet(nn.Module):
     middle_dilations: Sequence[int] = (1, 2, 4)
     downsample: Maker = CARAFEConv
     upsample: Maker = CARAFEUpsample
+    starting_fill: StartingFill | None = None
     activation: Callable[[Array], Array] = nn.elu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -95,15 +104,28 @@ class UNet(nn.Module):
         mask = mask.astype(image.dtype)
         given = given_pixels(image, mask)
         mean = _mean_colour(given, mask)
-        x = given - (1 - mask) * mean
-        x = jnp.concatenate([x, mask], axis=-1).astype(dtype)
+        if self.starting_fill is None:
+            start, seen = mean, given - (1 - mask) * mean
+            output_init = default_kernel_init
+        else:
+            start = self.starting_fill(given, mask)
+            seen, output_init = start - mean, nn.initializers.zeros
+        x = jnp.concatenate([seen, mask], axis=-1).astype(dtype)
         x, skips = self._encode(x, dtype, train=train)
         for index, dilation in enumerate(self.middle_dilations):
             features = self.stage_features[-1]
             x = self._conv(x, features, f"middle_{index}", dtype, dilation=dilation)
         x = self._decode(x, skips, dtype, train=train)
-        predicted = self._conv(x, image.shape[-1], "output", dtype, activate=False)
-        predicted = mean + predicted.astype(image.dtype)
+        predicted = nn.Conv(
+            image.shape[-1],
+            (3, 3),
+            padding=((1, 1), (1, 1)),
+            kernel_init=output_init,
+            dtype=dtype,
+            param_dtype=self.param_dtype,
+            name="output",
+        )(x)
+        predicted = start + predicted.astype(image.dtype)
         return compose(given, mask, predicted)
 
     def _encode(
@@ -155,7 +177,6 @@ class UNet(nn.Module):
         dtype: DTypeLike,
         *,
         dilation: int = 1,
-        activate: bool = True,
     ) -> Array:
         x = nn.Conv(
             features,
@@ -166,7 +187,7 @@ class UNet(nn.Module):
             param_dtype=self.param_dtype,
             name=name,
         )(x)
-        return self.activation(x) if activate else x
+        return self.activation(x)
 
 
 def _mean_colour(

@@ -2,13 +2,14 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 
-from carafe_jax.models import UNet
+from carafe_jax.models import UNet, spline_fill
 from carafe_jax.nn import (
     CARAFEUpsample,
     DeconvUpsample,
@@ -176,3 +177,22 @@ def test_activation_is_an_argument():
     variables, output = init_and_apply(network, image, mask)
     other: Any = network.clone(activation=nn.relu).apply(variables, image, mask)
     assert not np.allclose(other.predicted, output.predicted)
+
+
+@pytest.mark.parametrize("make", [small_carafe, small_conv])
+def test_network_with_a_starting_fill_starts_from_it(make):
+    image, mask = random_batch(2, 17, 23)
+    _, output = init_and_apply(make(starting_fill=spline_fill), image, mask)
+    chex.assert_trees_all_equal(output.composed, jax.jit(spline_fill)(image, mask))
+
+
+def test_network_with_a_starting_fill_learns_to_leave_it():
+    image, mask = random_batch(2, 16, 16)
+    network = small_conv(starting_fill=spline_fill)
+    variables = network.init(jax.random.key(0), image, mask)
+
+    def loss(variables):
+        return jnp.square(network.apply(variables, image, mask).predicted - 1).sum()
+
+    gradient = jax.jit(jax.grad(loss))(variables)["params"]["output"]["kernel"]
+    assert jnp.abs(gradient).max() > 1e-3

@@ -1,0 +1,214 @@
+"""Smooth fill of holes by a spline in tension, solved from coarse to fine.
+
+A network that starts from this fill has only the difference to learn. In the hole the
+fill u minimises the energy of a plate under tension,
+
+    (1 - T) |laplacian u|^2 + T |gradient u|^2,
+
+with the given pixels held fixed (Smith and Wessel 1990, Gridding with continuous
+curvature splines in tension). Towards T = 0 it is the biharmonic fill, which follows
+slopes but overshoots in large holes; T = 1 is the harmonic one, which forgets slopes at
+once.
+
+The given pixels are averaged down a pyramid. From its top each level starts from the
+level above, doubled bilinearly, and is smoothed by gradient descent with the step sizes
+of Chebyshev's iteration, which damp all frequencies that the level above cannot hold.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from carafe_jax.arguments import check
+from carafe_jax.errors import no_type_check
+from carafe_jax.models.inpainting.output import check_image_and_mask, given_pixels
+from carafe_jax.ops import wide_dtype
+
+# With 24 sweeps of each level, fills of photographs are within 0.04 dB of exact ones.
+_SWEEPS = 24
+# They damp eigenvalues from the largest down to this fraction of it. The plate's are
+# squares of the membrane's.
+_SPREAD_OF_PLATE, _SPREAD_OF_MEMBRANE = 300, 40
+# Of a size that is not known when the program is traced: enough for 4096 pixels.
+_LEVELS_OF_ANY_SIZE = 12
+
+
+class _Level(NamedTuple):
+    """The given pixels at a fraction of the size."""
+
+    image: Float[Array, "n h w c"]
+    """Their mean; zero where there are none."""
+    given: Float[Array, "n h w 1"]
+    """1 where there are some, else 0."""
+
+
+# Wrong images and masks are refused in our own words.
+@no_type_check
+def spline_fill(
+    image: Float[Array, "n h w c"],
+    mask: Float[Array, "n h w 1"],
+    *,
+    tension: float = 0.25,
+) -> Float[Array, "n h w c"]:
+    """Return images whose holes continue the pixels around them smoothly.
+
+    Sums are in float32 or, where the image has more precision, in its dtype. The fill
+    is linear in the given pixels, and differentiable. It may overshoot their range.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from carafe_jax.models import spline_fill
+      >>> ramp = jnp.broadcast_to(jnp.linspace(-1, 1, 32)[:, None], (1, 32, 32, 1))
+      >>> mask = jnp.zeros((1, 32, 32, 1)).at[:, 10:20, 8:24].set(1)
+      >>> filled = spline_fill(jnp.where(mask > 0, 0, ramp), mask)
+      >>> float(abs(filled - ramp).max()) < 0.03
+      True
+
+    Args:
+      image: Of any range. What it holds inside the hole is not looked at.
+      mask: M, 1 in the hole and 0 at the pixels that are given.
+      tension: T in (0, 1], 1 for the harmonic fill. Far below 0.1 the sweeps do not
+        converge in large holes, which stay flatter than the biharmonic fill.
+
+    Returns:
+      Of the dtype of the image; given pixels are as they were. An image without any is
+      zero.
+
+    Raises:
+      RefusedError: Shapes or dtypes do not belong together, or the tension is outside
+        its range.
+    """
+    image, mask = jnp.asarray(image), jnp.asarray(mask)
+    check_image_and_mask(image, mask)
+    check("tension", tension, "lie in (0, 1]", holds=0 < tension <= 1)
+    dtype = wide_dtype(image.dtype)
+    hole = mask != 0
+    given = jnp.where(hole, 0, given_pixels(image, mask.astype(image.dtype)))
+    bottom = _Level(given.astype(dtype), (~hole).astype(dtype))
+    pyramid = [bottom, *itertools.islice(_halvings(bottom), _depth(image.shape))]
+    filled = _mean_colour(pyramid[-1])
+    for index, level in reversed(list(enumerate(pyramid))):
+        filled = _doubled(filled, level.image.shape)
+        filled = jnp.where(level.given > 0, level.image, filled)
+        filled = _smoothed(filled, 1 - level.given, tension, pixel=2**index)
+    return jnp.where(hole, filled.astype(image.dtype), given)
+
+
+def _depth(shape: tuple[int, ...]) -> int:
+    """Return how often a map can be halved."""
+    sides = [side for side in shape[1:3] if isinstance(side, int)]
+    if len(sides) < 2:  # One is symbolic, in a program to be exported.
+        return _LEVELS_OF_ANY_SIZE
+    return math.ceil(math.log2(max(*sides, 1)))
+
+
+def _halvings(level: _Level) -> Iterator[_Level]:
+    """Yield a level at a half, a quarter, ... of the size, without end."""
+    while True:
+        count, total = _block_sums(level.given), _block_sums(level.image)
+        level = _Level(total / jnp.maximum(count, 1), jnp.minimum(count, 1))
+        yield level
+
+
+def _block_sums(x: Float[Array, "n h w c"]) -> Float[Array, "n rows columns c"]:
+    """Sum blocks of 2 x 2 pixels; an odd side ends in half a block."""
+    size = (1, 2, 2, 1)
+    padding = ((0, 0), (0, 1), (0, 1), (0, 0))
+    return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, size, size, padding)
+
+
+def _mean_colour(level: _Level) -> Float[Array, "n h w c"]:
+    """Return a level in the mean colour of its given pixels."""
+    count = level.given.sum((1, 2), keepdims=True)
+    total = level.image.sum((1, 2), keepdims=True)
+    return jnp.broadcast_to(total / jnp.maximum(count, 1), level.image.shape)
+
+
+def _doubled(
+    x: Float[Array, "n rows columns c"], shape: tuple[int, ...]
+) -> Float[Array, "n h w c"]:
+    """Double a map bilinearly and crop it to a shape; or return it, if it has that."""
+    for axis in (1, 2):
+        if x.shape[axis] == shape[axis]:
+            continue
+        x = lax.slice_in_dim(_doubled_along(x, axis), 0, shape[axis], axis=axis)
+    return x
+
+
+def _doubled_along(x: Array, axis: int) -> Array:
+    """Double along an axis: new pixels lie a quarter of a pixel beside the old ones."""
+    padded = _repeat_ends(x, axis)
+    before, after = (
+        (3 * x + lax.slice_in_dim(padded, start, start + x.shape[axis], axis=axis)) / 4
+        for start in (0, 2)
+    )
+    shape = [*x.shape]
+    shape[axis] *= 2
+    return jnp.stack([before, after], axis + 1).reshape(shape)
+
+
+def _smoothed(
+    x: Float[Array, "n h w c"],
+    hole: Float[Array, "n h w 1"],
+    tension: float,
+    *,
+    pixel: int,
+) -> Float[Array, "n h w c"]:
+    """Sweep over the hole of a level whose pixels are `pixel` original ones wide.
+
+    The plate bends at the scale of original pixels: seen from farther away, it is a
+    membrane.
+    """
+    # The energy's gradient is (1 - T) L^2 + T L in the laplacian L of original pixels,
+    # whose eigenvalues shrink by 4 with each halving and are up to 8 on the level.
+    bending = (1 - tension) / pixel**2
+    is_plate = 8 * bending > tension / 2
+    largest = 8 * tension + (64 * bending if is_plate else 0)
+    spread = _SPREAD_OF_PLATE if is_plate else _SPREAD_OF_MEMBRANE
+
+    def sweep(x: Array, step: Array) -> tuple[Array, None]:
+        curvature = _laplacian(x)
+        force = tension * curvature
+        if is_plate:
+            force += bending * _laplacian(curvature)
+        return x - step * hole * force, None
+
+    steps = jnp.asarray(_chebyshev_steps(largest, largest / spread), x.dtype)
+    return lax.scan(sweep, x, steps)[0]
+
+
+def _laplacian(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
+    """Subtract the four neighbours from each pixel; those outside are as it is."""
+    total = 4 * x
+    for axis in (1, 2):
+        padded = _repeat_ends(x, axis)
+        for start in (0, 2):
+            total -= lax.slice_in_dim(padded, start, start + x.shape[axis], axis=axis)
+    return total
+
+
+def _repeat_ends(x: Array, axis: int) -> Array:
+    """Repeat the first and the last entry of an axis."""
+    size = x.shape[axis]
+    first = lax.slice_in_dim(x, 0, 1, axis=axis)
+    last = lax.slice_in_dim(x, size - 1, size, axis=axis)
+    return lax.concatenate([first, x, last], axis)
+
+
+def _chebyshev_steps(largest: float, smallest: float) -> Float[np.ndarray, "sweeps"]:
+    """Return steps whose sweeps damp the eigenvalues between two most.
+
+    They are the inverse roots of Chebyshev's polynomial. Long and short ones alternate,
+    or rounding errors would grow on the way.
+    """
+    angles = (np.arange(_SWEEPS) + 0.5) * np.pi / _SWEEPS
+    middle, radius = (largest + smallest) / 2, (largest - smallest) / 2
+    rising = 1 / (middle + radius * np.cos(angles))
+    half = _SWEEPS // 2
+    return np.stack([rising[:half], rising[half:][::-1]], axis=1).ravel()

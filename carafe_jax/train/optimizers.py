@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import jax
 import numpy as np
 import optax
+import optax.contrib
 
 from carafe_jax.arguments import (
     check,
@@ -74,6 +75,9 @@ class Adam:
     """Largest global norm of the gradients; larger ones are scaled down."""
     decay: Literal["cosine", "none"] = "cosine"
     """After the warm-up: a cosine to zero, or the same rate to the end."""
+    muon_learning_rate: float = 0.0
+    """Of Muon (Jordan et al. 2024), which updates the kernels by their orthogonalised
+    momentum, with the same warm-up and decay. 0: Adam updates them too."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
     "backbone/stem/conv/kernel": these parameters stay as they are."""
@@ -88,6 +92,7 @@ class Adam:
         check_positive("clip_norm", self.clip_norm)
         check_not_negative("warmup_steps", self.warmup_steps)
         check_not_negative("weight_decay", self.weight_decay)
+        check_not_negative("muon_learning_rate", self.muon_learning_rate)
         check_below_1("beta1", self.beta1)
         check_below_1("beta2", self.beta2)
         holds = self.decay in ("cosine", "none")
@@ -96,14 +101,15 @@ class Adam:
 
     def schedule(self, steps: int) -> optax.Schedule:
         """Return the learning rate of each step of a run of `steps`."""
+        return self._schedule(self.learning_rate, steps)
+
+    def _schedule(self, rate: float, steps: int) -> optax.Schedule:
         warmup = min(self.warmup_steps, steps - 1)
         if self.decay == "none":
-            grow = optax.linear_schedule(0.0, self.learning_rate, max(1, warmup))
-            stay = optax.constant_schedule(self.learning_rate)
+            grow = optax.linear_schedule(0.0, rate, max(1, warmup))
+            stay = optax.constant_schedule(rate)
             return optax.join_schedules([grow, stay], [warmup])
-        return optax.warmup_cosine_decay_schedule(
-            0.0, self.learning_rate, warmup, steps
-        )
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
@@ -114,11 +120,22 @@ class Adam:
                 b1=self.beta1,
                 b2=self.beta2,
                 weight_decay=weight_decay,
-                mask=_decayed,
+                mask=_are_kernels,
+            )
+
+        def muon(factor: float, weight_decay: float) -> optax.GradientTransformation:
+            rate = self._schedule(self.muon_learning_rate, steps)
+            return optax.contrib.muon(
+                scaled(rate, factor),
+                weight_decay=weight_decay,
+                adam_learning_rate=scaled(self.schedule(steps), factor),
+                adam_b1=self.beta1,
+                adam_b2=self.beta2,
+                muon_weight_dimension_numbers=_kernels_as_matrices,
             )
 
         return _groups(self).transformation(
-            adam,
+            muon if self.muon_learning_rate else adam,
             weight_decay=self.weight_decay,
             first=optax.clip_by_global_norm(self.clip_norm),
         )
@@ -193,7 +210,7 @@ class SGD:
         def sgd(factor: float, weight_decay: float) -> optax.GradientTransformation:
             rate = scaled(self.schedule(steps), factor)
             return optax.chain(
-                optax.add_decayed_weights(weight_decay, mask=_decayed),
+                optax.add_decayed_weights(weight_decay, mask=_are_kernels),
                 optax.sgd(rate, momentum=self.momentum, nesterov=True),
             )
 
@@ -221,5 +238,18 @@ def _groups(optimizer: Adam | SGD) -> ParameterGroups:
     )
 
 
-def _decayed(params: Any) -> Any:
+def _are_kernels(params: Any) -> Any:
     return jax.tree.map(lambda x: x.ndim > 1, params)
+
+
+def _kernels_as_matrices(params: Any) -> Any:
+    """Return how kernels become matrices: a window of all inputs by the outputs."""
+
+    def axes(x: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
+        if x.ndim < 2:
+            return None
+        return optax.contrib.MuonDimensionNumbers(
+            reduction_axis=tuple(range(x.ndim - 1)), output_axis=x.ndim - 1
+        )
+
+    return jax.tree.map(axes, params)

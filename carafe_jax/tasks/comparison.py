@@ -1,42 +1,58 @@
 """Several runs of several methods: each made once, then averaged over the seeds."""
 
-import csv
 import dataclasses
 import pathlib
-import statistics
-from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.arguments import check
+from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import check_new
+from carafe_jax.tasks.comparison_file import ComparisonFile
+from carafe_jax.tasks.comparison_rows import Row
+from carafe_jax.tasks.comparison_table import (
+    TableFormat,
+    draw_comparison,
+    markdown_of,
+)
+from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.tasks.tables import Column, Results, draw_cells, read_table
 from carafe_jax.texts import counted, printable
 
 Run = TypeVar("Run", bound=RunConfig)
-Numbers = dict[str, dict[str, list[float]]]
-"""By method and column: one number, or one for each seed."""
 _replace: Any = dataclasses.replace  # `RunConfig` does not say that it is a dataclass.
 
 
-@runtime_checkable
-class Comparison(Protocol):
-    """The same run with each network and each seed."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ComparisonConfig:
+    """Fields common to all comparisons."""
 
-    @property
-    def base(self) -> RunConfig:
-        """Shared by all runs."""
-        ...
+    base: RunConfig
+    """Shared by all runs; its `workdir` holds a folder for each."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the parameters and the order of the data. The table has those of the file
+    too."""
+    methods: tuple[str, ...] | None = None
+    """Names of the methods to train, as in the file; None: all."""
+    results: pathlib.Path
+    """CSV that gets a row when a run ends. Runs that have one, of another machine too,
+    are not made again, and their folders are not needed. Beside it lies a JSON file
+    with the configurations: one that differs is refused, and needs another file."""
+    table: TableFormat = "console"
+    """The table at the end: "console", or "markdown" to paste into a page."""
 
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Of the parameters and the order of the data."""
-        ...
+    def __post_init__(self) -> None:
+        check_choices(seeds=self.seeds)
+        if self.methods is not None:
+            check_choices(methods=self.methods)
+        rule = "be the path of a CSV, NAME.csv"
+        holds = self.results.suffix == ".csv"
+        check("results", str(self.results), rule, holds=holds)
 
 
 def check_choices(**choices: tuple[object, ...]) -> None:
@@ -48,6 +64,17 @@ def check_choices(**choices: tuple[object, ...]) -> None:
             )
 
 
+def with_fields(run: Run, part: str, **fields: object) -> Run:
+    """Return a run with other fields in one of its parts.
+
+    Args:
+      run: Of any task.
+      part: A field that holds a dataclass: "network", "data", "loop".
+      **fields: New values of fields of that dataclass.
+    """
+    return _replace(run, **{part: _replace(getattr(run, part), **fields)})
+
+
 def with_seed(run: Run, seed: int, *, name: str) -> Run:
     """Return a run with a seed of data and parameters, in a folder of its own.
 
@@ -56,117 +83,100 @@ def with_seed(run: Run, seed: int, *, name: str) -> Run:
       seed: Of the parameters and the order of the data.
       name: Of the method, for the folder.
     """
-    return _replace(
-        run,
-        data=_replace(run.data, seed=seed),
-        loop=_replace(run.loop, seed=seed),
-        workdir=run.workdir / f"{name}-{seed}",
-    )
+    seeded = with_fields(with_fields(run, "data", seed=seed), "loop", seed=seed)
+    return _replace(seeded, workdir=run.workdir / f"{name}-{seed}")
 
 
 def repeat_over_seeds(
-    comparison: Comparison,
-    networks: Mapping[str, Mapping[str, object]],
+    comparison: ComparisonConfig,
+    runs: Mapping[str, RunConfig],
     *,
-    field: str,
+    labels: Mapping[str, str] | None = None,
     console: Console,
 ) -> int:
-    """Train each network with each seed; print and write means over the seeds.
+    """Train each method with each seed, and print means over the seeds.
 
-    A run that is finished already is not made again.
+    A run that ends adds a row to the file of the comparison at once: whatever ends a
+    later run, the row stays, and the same command resumes. Runs whose rows the file has
+    already, of this or of another machine, are not made again. All methods are trained
+    with a seed before the next seed. The table shows all rows of the file, also those
+    of seeds and of methods that are not to be trained.
 
     Args:
-      comparison: The `workdir` of its base holds a folder for each run, and
-        comparison.csv.
-      networks: By the name of its folders, what differs in the configuration of each
-        network: {"conv": {"resampler": "conv"}}.
-      field: Of the run, the one that holds the network: "network" or "generator".
+      comparison: The `workdir` of its base holds a folder for each run.
+      runs: All methods of the comparison, by the name of their folders and rows, in the
+        order of the table; their seeds and folders are replaced.
+      labels: Names of the methods in the table; by default those of their networks.
       console: Where bars and tables are drawn.
 
     Returns:
       The exit status: that of the first run that did not end, else 0.
 
     Raises:
-      RefusedError: The runs are those of several processes.
+      RefusedError: The runs are those of several processes; there is no such method;
+        or the file is damaged, or holds rows of another configuration.
     """
-    base, seeds = comparison.base, comparison.seeds
-    if base.distributed:
+    if comparison.base.distributed:
         raise RefusedError(
             "`base.distributed` must be False, got True: the runs of a comparison are "
             "those of one process."
         )
-    runs = {
-        name: _replace(base, **{field: _replace(getattr(base, field), **changed)})
-        for name, changed in networks.items()
-    }
-    labels = _labels({name: run.network_name for name, run in runs.items()})
-    numbers: Numbers = {}
-    for seed in seeds:
-        for name, unseeded in runs.items():
-            run = with_seed(unseeded, seed, name=name)
-            console.rule(Text(printable(f"{labels[name]}, seed {seed}")))
-            if status := train_and_report(run, console):
-                return status
-            table = read_table(run.workdir / "table.csv")
-            trained = {labels[name]: table.pop(run.network_name)}
-            _add(numbers, trained)
-            # Classic fills, say, do not vary.
-            _add(numbers, {k: v for k, v in table.items() if k not in numbers})
-    _write(base.workdir / "comparison.csv", numbers)
-    loop = base.loop
-    epochs = loop.epochs and counted(loop.epochs, "epoch")
-    length = epochs or counted(loop.total_steps, "step")
-    seeded = counted(len(seeds), "seed")
-    spread = "" if len(seeds) == 1 else ": mean ± deviation"
-    title = f"{base.data.source}, {length}, {seeded}{spread}"
-    console.print(_draw(numbers, base.columns, title=title))
+    names = runs if comparison.methods is None else comparison.methods
+    check("methods", names, f"be of {', '.join(runs)}", holds={*names} <= {*runs})
+    check_new("results", comparison.results, overwrite=True)
+    file = ComparisonFile(comparison.results, runs)
+    labels = labels or _names_of_networks(runs)
+    pairs = [(name, seed) for seed in comparison.seeds for name in names]
+    if present := len({*pairs} & _pairs(file)):
+        print_line(
+            console, f"{file.path} has {present} of {counted(len(pairs), 'run')}."
+        )
+    for name, seed in pairs:
+        if (name, seed) in _pairs(file):
+            continue
+        run = with_seed(runs[name], seed, name=name)
+        console.rule(Text(printable(f"{labels[name]}, seed {seed}")))
+        if status := train_and_report(run, console):
+            return status
+        file.add(run, method=name)
+    _show(comparison, file.read(), labels, console)
     return 0
 
 
-def _labels(network_names: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels of methods: the network's name, if no two have the same."""
-    names = list(network_names.values())
+def _names_of_networks(runs: Mapping[str, RunConfig]) -> dict[str, str]:
+    """Return the name of each method's network; with the method's where two have it."""
+    names = [run.network_name for run in runs.values()]
     return {
         method: name if names.count(name) == 1 else f"{name} ({method})"
-        for method, name in network_names.items()
+        for method, name in zip(runs, names, strict=True)
     }
 
 
-def _add(numbers: Numbers, results: Results) -> None:
-    for method, row in results.items():
-        for name, value in row.items():
-            numbers.setdefault(method, {}).setdefault(name, []).append(value)
+def _pairs(file: ComparisonFile) -> set[tuple[str, int | None]]:
+    """Return the method and the seed of each row; other processes may add some."""
+    return {(row.method, row.seed) for row in file.read()}
 
 
-def _write(path: pathlib.Path, numbers: Numbers) -> None:
-    with (
-        write_whole(path) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(["method", "metric", "seeds", "mean", "standard_deviation"])
-        for method, row in numbers.items():
-            for name, values in row.items():
-                mean = statistics.mean(values)
-                # A single seed has no deviation.
-                spread = statistics.stdev(values) if len(values) > 1 else ""
-                writer.writerow([method, name, len(values), mean, spread])
-
-
-def _draw(numbers: Numbers, columns: Mapping[str, Column], *, title: str) -> Table:
-    cells = {
-        method: {
-            name: _in_words(values, columns[name])
-            for name, values in row.items()
-            if name in columns
-        }
-        for method, row in numbers.items()
-    }
-    return draw_cells(cells, columns, title=title, label="method")
-
-
-def _in_words(values: list[float], column: Column) -> str:
-    mean = column.text(statistics.mean(values))
-    if len(values) == 1:
-        return mean
-    return f"{mean}\n± {column.text(statistics.stdev(values))}"
+def _show(
+    comparison: ComparisonConfig,
+    rows: Sequence[Row],
+    labels: Mapping[str, str],
+    console: Console,
+) -> None:
+    columns = comparison.base.columns
+    if comparison.table == "markdown":
+        for line in markdown_of(rows, labels, columns):
+            print_line(console, line)
+    else:
+        repeated = len({row.seed for row in rows} - {None}) > 1
+        spread = ": mean ± deviation over the seeds" if repeated else ""
+        title = f"{name_of_source(comparison.base.data.source)}{spread}"
+        console.print(draw_comparison(rows, labels, columns, title=title))
+    machines = (
+        f"{row.device}, cores: {row.cores}, JAX {row.jax}, Python {row.python}"
+        for row in rows
+    )
+    days = sorted({row.date[:10] for row in rows})
+    print_line(console, f"Days: {' to '.join(dict.fromkeys([days[0], days[-1]]))}")
+    print_line(console, f"Machines: {'; '.join(dict.fromkeys(machines))}")
+    print_line(console, f"Rows: {comparison.results}")

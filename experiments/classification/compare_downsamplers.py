@@ -15,16 +15,16 @@ import pathlib
 from rich.console import Console
 
 from carafe_jax.cli.console import run
-from carafe_jax.models import ClassifierConfig, Downsampler
+from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
-from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
+from carafe_jax.tasks.comparison import ComparisonConfig, repeat_over_seeds, with_fields
 from carafe_jax.train import Loop
 
 _DOWNSAMPLERS = ("conv", "max", "average", "dpp", "lip", "carafe")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(ComparisonConfig):
     """The same run with each down-sampler and each seed."""
 
     base: ClassificationRun = ClassificationRun(
@@ -38,20 +38,17 @@ class Comparison:
         loop=Loop(epochs=10, evaluate_every=1, save_every=1000),
         workdir=pathlib.Path("runs/classification/comparison"),
     )
-    """Shared by all runs; its `workdir` holds a folder for each."""
-    downsamplers: tuple[Downsampler, ...] = _DOWNSAMPLERS
-    """Options of the comparison."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the parameters and the order of the data."""
-
-    def __post_init__(self) -> None:
-        check_choices(downsamplers=self.downsamplers, seeds=self.seeds)
+    results: pathlib.Path = pathlib.Path(
+        "experiments/results/classification/downsamplers.csv"
+    )
 
 
 def main(config: Comparison, console: Console) -> int:
-    """Make every run that is not finished yet, then compare them."""
-    networks = {x: {"downsampler": x} for x in config.downsamplers}
-    return repeat_over_seeds(config, networks, field="network", console=console)
+    """Make every run whose row is missing, then compare."""
+    runs = {
+        x: with_fields(config.base, "network", downsampler=x) for x in _DOWNSAMPLERS
+    }
+    return repeat_over_seeds(config, runs, console=console)
 
 
 if __name__ == "__main__":

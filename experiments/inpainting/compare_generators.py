@@ -14,7 +14,7 @@ from rich.console import Console
 
 from carafe_jax.cli.console import run
 from carafe_jax.models import GlobalLocalConfig, PatchGANConfig
-from carafe_jax.tasks.comparison import check_choices, repeat_over_seeds
+from carafe_jax.tasks.comparison import ComparisonConfig, repeat_over_seeds, with_fields
 from carafe_jax.tasks.inpainting import (
     AdversarialInpaintingRun,
     AdversarialOptimizers,
@@ -32,7 +32,7 @@ _ADAM = Adam(learning_rate=1e-3, beta1=0.5, beta2=0.9)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(ComparisonConfig):
     """The same run with each network of table X and each seed."""
 
     base: AdversarialInpaintingRun = AdversarialInpaintingRun(
@@ -43,17 +43,15 @@ class Comparison:
         loop=Loop(steps=1000, evaluate_every=500, save_every=250),
         workdir=pathlib.Path("runs/inpainting/generators"),
     )
-    """Shared by all runs; its `workdir` holds a folder for each."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the parameters and the order of the data."""
-
-    def __post_init__(self) -> None:
-        check_choices(seeds=self.seeds)
+    results: pathlib.Path = pathlib.Path(
+        "experiments/results/inpainting/generators.csv"
+    )
 
 
 def main(config: Comparison, console: Console) -> int:
-    """Make every run that is not finished yet, then compare them."""
-    return repeat_over_seeds(config, _NETWORKS, field="generator", console=console)
+    """Make every run whose row is missing, then compare."""
+    runs = {k: with_fields(config.base, "generator", **v) for k, v in _NETWORKS.items()}
+    return repeat_over_seeds(config, runs, console=console)
 
 
 if __name__ == "__main__":

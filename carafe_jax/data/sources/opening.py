@@ -1,5 +1,6 @@
 """Photographs and labelled images from any source, by its name."""
 
+import os
 import pathlib
 
 from carafe_jax.arguments import check, check_between_0_and_1, check_positive
@@ -105,6 +106,17 @@ def open_labelled_images(
     check_local("source", source)
     folder = pathlib.Path(source).expanduser()
     return open_labelled_folder(folder, split=split, test_fraction=test_fraction)
+
+
+def name_of_source(source: str) -> str:
+    """Return the name of a source wherever it lies: of a folder, without those above.
+
+    Args:
+      source: As in `open_photographs`.
+    """
+    if source.startswith(_TFDS):
+        return source
+    return pathlib.Path(os.path.abspath(os.path.expanduser(source))).name
 
 
 def _check_split(split: str, test_fraction: float) -> None:

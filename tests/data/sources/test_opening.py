@@ -5,6 +5,7 @@ import pytest
 import skimage.data
 
 from carafe_jax.data import Photographs, PhotographsTooSmallError, open_photographs
+from carafe_jax.data.sources.opening import name_of_source
 from tests.data.sources.pictures import reds, write
 
 
@@ -94,3 +95,17 @@ def test_error_of_small_photographs_survives_pickling():
     error = PhotographsTooSmallError(500, 427)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.largest) == (str(error), 427)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("builtin", "builtin"),
+        ("tfds:imagenette/160px-v2", "tfds:imagenette/160px-v2"),
+        ("/mnt/a/landscapes/", "landscapes"),
+        ("~/landscapes", "landscapes"),
+        ("../x/../landscapes", "landscapes"),
+    ],
+)
+def test_name_of_a_folder_is_the_same_wherever_it_lies(source, name):
+    assert name_of_source(source) == name

@@ -1,0 +1,95 @@
+"""Configurations of a comparison's runs, in a JSON file beside the CSV of its rows."""
+
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
+from carafe_jax.tasks.run_config import RunConfig
+from carafe_jax.train.fields import defaults_of, flatten
+
+Configuration = Mapping[str, Any]
+"""Values by the field's path, such as "loop.steps", and the task."""
+_SEEDS = ("data.seed", "loop.seed")
+
+
+def configuration_of(run: RunConfig) -> Configuration:
+    """Return the fields that are equal in all runs of a method.
+
+    The seeds are left out, and so are the fields that change no number. A folder of
+    images may lie elsewhere on another machine: only its name counts.
+    """
+    fields = {"task": run.task, **flatten(run)}
+    fields["data.source"] = name_of_source(run.data.source)
+    return {name: fields[name] for name in sorted(fields) if name not in _SEEDS}
+
+
+def hash_of(configuration: Configuration) -> str:
+    """Return the short hash that rows name a configuration by."""
+    text = json.dumps(configuration, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def differences(stored: Configuration, run: RunConfig) -> dict[str, str]:
+    """Return how a run differs from a stored configuration: a text for each field.
+
+    A field that is not stored did not exist yet, and had its default.
+    """
+    now = configuration_of(run)
+    defaults = {k: v for k, v in defaults_of(run).items() if k in now}
+    before = {**defaults, **stored}
+    return {
+        name: f"`{name}` is {_shown(now, name)} but was {_shown(before, name)}"
+        for name in sorted({*now, *before})
+        if name not in now or name not in before or now[name] != before[name]
+    }
+
+
+def read_configurations(path: pathlib.Path) -> dict[str, Configuration]:
+    """Return the configurations of a file by their hashes; none where it is missing.
+
+    Raises:
+      RefusedError: The file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        stored: dict[str, Any] = json.loads(path.read_bytes())
+    except ValueError as error:  # Of JSON and of UTF-8.
+        raise _damaged(path, f"be JSON, got: {error}") from error
+    if not isinstance(stored, dict):
+        raise _damaged(path, f"hold a JSON object, got {str(stored)[:40]!r}")
+    for name, fields in stored.items():
+        if not isinstance(fields, dict) or hash_of(stored[name]) != name:
+            raise _damaged(path, f"hold under {name!r} the fields with this hash")
+    return stored
+
+
+def add_configuration(path: pathlib.Path, configuration: Configuration) -> None:
+    """Write a configuration to a file, beside those that it holds.
+
+    Raises:
+      RefusedError: The file is damaged.
+    """
+    stored = read_configurations(path)
+    name = hash_of(configuration)
+    if name in stored:
+        return
+    text = json.dumps({**stored, name: configuration}, indent=2) + "\n"
+    with write_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def _shown(fields: Configuration, name: str) -> str:
+    return repr(fields[name]) if name in fields else "not there"
+
+
+def _damaged(path: pathlib.Path, rule: str) -> RefusedError:
+    return RefusedError(
+        f"{path} is damaged: it must {rule}. Restore it, or give another `results` to "
+        "start another table."
+    )

@@ -1,0 +1,135 @@
+"""The file that a comparison grows in: rows of one configuration of each method."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.comparison_configurations import (
+    Configuration,
+    add_configuration,
+    configuration_of,
+    differences,
+    read_configurations,
+)
+from carafe_jax.tasks.comparison_rows import (
+    Row,
+    damaged,
+    read_rows,
+    rows_of,
+    write_rows,
+)
+from carafe_jax.tasks.run_config import RunConfig
+
+_TOLERANCE = 1e-3  # Relative; machines round the same fill differently.
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonFile:
+    """A CSV of rows, and a JSON file of the same name with their configurations."""
+
+    path: pathlib.Path
+    """Of the CSV."""
+    runs: Mapping[str, RunConfig]
+    """By the method's name, without their seeds."""
+
+    def read(self) -> list[Row]:
+        """Return the rows, all of which are of these methods.
+
+        Raises:
+          RefusedError: A file is damaged, or a row is of another method or another
+            configuration, of other data, or of a seed that another row is of.
+        """
+        rows = read_rows(self.path)
+        stored = read_configurations(self._configurations) if rows else {}
+        for row in rows:
+            self._check(row, stored)
+        self._check_together(rows)
+        return rows
+
+    def add(self, run: RunConfig, *, method: str) -> None:
+        """Write the rows of a run that ended, at once.
+
+        Raises:
+          RefusedError: As `read`, with the run among the rows; nothing is written.
+        """
+        rows, (trained, *others) = self.read(), rows_of(run, method=method)
+        self._check_same_data(rows, others)
+        known = {(row.method, row.seed) for row in rows}
+        new = [x for x in (trained, *others) if (x.method, x.seed) not in known]
+        self._check_together([*rows, *new])
+        add_configuration(self._configurations, configuration_of(run))
+        write_rows(self.path, [*rows, *new])
+
+    @property
+    def _configurations(self) -> pathlib.Path:
+        return self.path.with_suffix(".json")
+
+    def _check(self, row: Row, stored: Mapping[str, Configuration]) -> None:
+        """Refuse a row of another configuration than this comparison's."""
+        if row.seed is not None and row.method not in self.runs:
+            rule = f"have as its `method` one of {', '.join(self.runs)}"
+            raise damaged(self.path, row.line, f"{rule}, got {row.method!r}")
+        if row.configuration not in stored:
+            rule = (
+                f"have as its `configuration` one that {self._configurations} holds, "
+                f"got {row.configuration!r}"
+            )
+            raise damaged(self.path, row.line, rule)
+        configuration = stored[row.configuration]
+        if row.seed is None:
+            # Without training, nothing but the data has an effect.
+            found = differences(configuration, next(iter(self.runs.values())))
+            found = {k: v for k, v in found.items() if k.startswith("data.")}
+        else:
+            found = differences(configuration, self.runs[row.method])
+        if found:
+            raise RefusedError(
+                f"{self.path}, line {row.line}: the row of {row.method!r} was made "
+                f"with another configuration: {'; '.join(found.values())}. Give the "
+                "same values to continue this table, or another `results` to start "
+                "another one."
+            )
+
+    def _check_together(self, rows: Iterable[Row]) -> None:
+        """Refuse a seed that occurs twice, and runs of a method of different lengths.
+
+        A number of epochs has as many steps as the data have batches.
+        """
+        lines: dict[tuple[str, int | None], int | None] = {}
+        first: dict[str, Row] = {}
+        for row in rows:
+            key = (row.method, row.seed)
+            if key in lines:
+                seed = "" if row.seed is None else f", seed {row.seed},"
+                rule = f"hold another run than line {lines[key]}, got {row.method!r}"
+                raise damaged(self.path, row.line, f"{rule}{seed} again")
+            lines[key] = row.line
+            before = first.setdefault(row.method, row)
+            if before.steps != row.steps:
+                raise self._of_other_data(
+                    before, f"{before.steps} steps of {row.method!r}", row.steps
+                )
+
+    def _check_same_data(self, rows: Iterable[Row], others: Sequence[Row]) -> None:
+        """Refuse a run whose classic fills are not those of the rows."""
+        now = {row.method: row.numbers for row in others}
+        for row in rows:
+            if row.seed is not None or row.method not in now:
+                continue
+            for name, value in row.numbers.items():
+                found = now[row.method].get(name, value)
+                if not math.isclose(found, value, rel_tol=_TOLERANCE):
+                    raise self._of_other_data(
+                        row,
+                        f"{value:.5g} as `{name}` of {row.method!r}",
+                        f"{found:.5g}",
+                    )
+
+    def _of_other_data(self, row: Row, stored: str, now: object) -> RefusedError:
+        return RefusedError(
+            f"{self.path}, line {row.line}: the row has {stored}, and a run with the "
+            f"same configuration has {now}: they were not made with the same images. "
+            "Give the source of that row, or another `results` to start another table."
+        )

@@ -1,0 +1,207 @@
+"""The rows of a comparison: one for each run that ended, in a CSV that grows."""
+
+import csv
+import dataclasses
+import io
+import pathlib
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_whole
+from carafe_jax.tasks.comparison_configurations import configuration_of, hash_of
+from carafe_jax.tasks.run_config import RunConfig
+from carafe_jax.tasks.tables import read_steps, read_table
+from carafe_jax.train import read_provenance
+
+_MACHINE = ("device", "cores", "jax", "python")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """A run of a method, or a method that is not trained, such as a classic fill."""
+
+    method: str
+    """Name of its folders."""
+    network: str
+    """Name of the network in the run's own table."""
+    seed: int | None = None
+    """Of the run; None, as in the next four fields, for a method without training."""
+    steps: int | None = None
+    batch_size: int | None = None
+    seconds: float | None = None
+    """Of training, over all sessions: with compiling and evaluations."""
+    images_per_second: float | None = None
+    """Median of the speeds that training logged: without compiling and evaluations."""
+    numbers: Mapping[str, float]
+    """On the test images, by the name of their column."""
+    device: str
+    """The machine and its versions: of several sessions, each one that occurs."""
+    cores: str
+    jax: str
+    python: str
+    date: str
+    """Of the last session's beginning."""
+    configuration: str
+    """Short hash of the run's configuration, without the seed."""
+    line: int | None = dataclasses.field(default=None, compare=False)
+    """In the file that it was read from."""
+
+
+_FIELDS = [x.name for x in dataclasses.fields(Row) if x.name != "line"]
+_BEFORE = _FIELDS[: _FIELDS.index("numbers")]
+_AFTER = _FIELDS[_FIELDS.index("numbers") + 1 :]
+
+
+def rows_of(run: RunConfig, *, method: str) -> list[Row]:
+    """Return the row of a run that ended, then those of what was not trained.
+
+    Args:
+      run: Its folder holds the table, the provenance and the scalars.
+      method: Name of the row.
+
+    Raises:
+      RefusedError: One of these files is damaged.
+    """
+    provenance = read_provenance(run.workdir)
+    path = run.workdir / "table.csv"
+    table, steps = read_table(path), read_steps(path)
+    origin: dict[str, Any] = _machine(provenance.get("sessions", []))
+    origin["configuration"] = hash_of(configuration_of(run))
+    trained = Row(
+        method=method,
+        network=run.network_name,
+        seed=run.data.seed,
+        steps=provenance.get("steps") if steps is None else steps,
+        batch_size=run.data.batch_size,
+        seconds=provenance.get("seconds"),
+        images_per_second=_speed(run.workdir / "scalars.csv"),
+        numbers=table.pop(run.network_name),
+        **origin,
+    )
+    others = (
+        Row(method=name, network=name, numbers=numbers, **origin)
+        for name, numbers in table.items()
+    )
+    return [trained, *others]
+
+
+def _machine(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    machines = [x.get("machine", {}) for x in sessions]
+    found = {
+        name: "; ".join(dict.fromkeys(str(x[name]) for x in machines if name in x))
+        for name in _MACHINE
+    }
+    return {**found, "date": str(sessions[-1].get("began", "")) if sessions else ""}
+
+
+def _speed(path: pathlib.Path) -> float | None:
+    with path.open(newline="", encoding="utf-8") as file:
+        speeds = [
+            float(row["value"])
+            for row in csv.DictReader(file)
+            if row["name"] == "images_per_second"
+        ]
+    return statistics.median(speeds) if speeds else None
+
+
+def write_rows(path: pathlib.Path, rows: Sequence[Row]) -> None:
+    """Write a CSV with a line for each row; whole or not at all.
+
+    Args:
+      path: Of the file.
+      rows: In the order of the lines.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row.numbers))
+    with (
+        write_whole(path) as partial,
+        partial.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, [*_BEFORE, *names, *_AFTER])
+        writer.writeheader()
+        for row in rows:
+            own = {name: getattr(row, name) for name in (*_BEFORE, *_AFTER)}
+            writer.writerow({**own, **row.numbers})
+
+
+def read_rows(path: pathlib.Path) -> list[Row]:
+    """Return the rows that `write_rows` wrote; none where there is no file.
+
+    Raises:
+      RefusedError: The file is damaged; the message names the line.
+    """
+    if not path.exists():
+        return []
+    lines = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
+        found = [(lines.line_num, cells) for cells in lines if cells]
+    except csv.Error as error:
+        rule = f"be one of a CSV, and is not: {error}"
+        raise damaged(path, lines.line_num, rule) from error
+    (_, header), *rest = found or [(1, [])]
+    names = _names_of_numbers(path, header)
+    return [_row(path, line, header, cells, names=names) for line, cells in rest]
+
+
+def damaged(path: pathlib.Path, line: int | None, rule: str) -> RefusedError:
+    """Return the error of a line of a comparison's file that breaks a rule.
+
+    Args:
+      path: Of the file.
+      line: Its number, from 1 on.
+      rule: What must hold and what was found, to be read after "must".
+    """
+    return RefusedError(
+        f"{path}, line {line}: must {rule}. Mend or delete the line, or give another "
+        "`results` to start another table."
+    )
+
+
+def _text(path: pathlib.Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise damaged(path, line, f"be UTF-8, and is not: {error}") from error
+
+
+def _names_of_numbers(path: pathlib.Path, header: Sequence[str]) -> list[str]:
+    names = list(header[len(_BEFORE) : len(header) - len(_AFTER)])
+    if [*header] != [*_BEFORE, *names, *_AFTER] or len({*header}) < len(header):
+        rule = (
+            f"name the columns {', '.join(_BEFORE)}, those of the numbers, and "
+            f"{', '.join(_AFTER)}, got {', '.join(header) or 'nothing'}"
+        )
+        raise damaged(path, 1, rule)
+    return names
+
+
+def _row(
+    path: pathlib.Path,
+    line: int,
+    header: Sequence[str],
+    cells: Sequence[str],
+    *,
+    names: Sequence[str],
+) -> Row:
+    if len(cells) != len(header):
+        rule = f"have {len(header)} cells, got {len(cells)}"
+        raise damaged(path, line, rule)
+    texts = dict(zip(header, cells, strict=True))
+
+    def number(name: str, kind: type[Any], words: str) -> Any:
+        try:
+            return kind(texts[name]) if texts[name] else None
+        except ValueError:
+            rule = f"have {words} as its `{name}`, got {texts[name]!r}"
+            raise damaged(path, line, rule) from None
+
+    own: dict[str, Any] = {name: texts[name] for name in (*_BEFORE, *_AFTER)}
+    for name in ("seed", "steps", "batch_size"):
+        own[name] = number(name, int, "an integer")
+    for name in ("seconds", "images_per_second"):
+        own[name] = number(name, float, "a number")
+    numbers = {name: number(name, float, "a number") for name in names if texts[name]}
+    return Row(**own, numbers=numbers, line=line)

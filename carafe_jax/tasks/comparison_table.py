@@ -1,0 +1,110 @@
+"""The table of a comparison: means over seeds, on the console or as Markdown."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from rich.table import Table
+
+from carafe_jax.tasks.comparison_rows import Row
+from carafe_jax.tasks.tables import Column, draw_cells
+
+TableFormat = Literal["console", "markdown"]
+Cells = dict[str, dict[str, tuple[str, ...]]]
+"""By the label of the method and the column: the mean, and the deviation if any."""
+_RUN_COLUMNS = {
+    "seeds": Column("seeds", 0),
+    "steps": Column("steps", 0),
+    "seconds": Column("seconds", 0),
+    "images_per_second": Column("images/s", 0),
+}
+
+
+def draw_comparison(
+    rows: Sequence[Row],
+    labels: Mapping[str, str],
+    columns: Mapping[str, Column],
+    *,
+    title: str,
+) -> Table:
+    """Return a console table with a row for each method.
+
+    Args:
+      rows: Of all seeds.
+      labels: Names of the methods that are trained, in the order of the table.
+      columns: Of the numbers.
+      title: Above the table.
+    """
+    cells = {
+        label: {name: "\n± ".join(texts) for name, texts in found.items()}
+        for label, found in _cells(rows, labels, columns).items()
+    }
+    return draw_cells(cells, {**columns, **_RUN_COLUMNS}, title=title, label="method")
+
+
+def markdown_of(
+    rows: Sequence[Row], labels: Mapping[str, str], columns: Mapping[str, Column]
+) -> list[str]:
+    """Return the lines of the same table in Markdown.
+
+    Args:
+      rows: Of all seeds.
+      labels: Names of the methods that are trained, in the order of the table.
+      columns: Of the numbers.
+    """
+    cells, columns = _cells(rows, labels, columns), {**columns, **_RUN_COLUMNS}
+    used = [name for name in columns if any(name in row for row in cells.values())]
+    # The console has "PSNR (dB)" below "hole".
+    titles = (", ".join(reversed(columns[x].title.split("\n"))) for x in used)
+    return [
+        _line(["", *titles]),
+        "|" + "---|" * (1 + len(used)),
+        *(
+            _line([label, *(" ± ".join(found.get(name, ())) for name in used)])
+            for label, found in cells.items()
+        ),
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    texts = (x.replace("|", "\\|") for x in cells)
+    return "".join(f"| {x} " if x else "| " for x in texts) + "|"
+
+
+def _cells(
+    rows: Sequence[Row], labels: Mapping[str, str], columns: Mapping[str, Column]
+) -> Cells:
+    untrained = [row.method for row in rows if row.seed is None]
+    names = {**{name: name for name in untrained}, **labels}
+    of_methods = {x: [row for row in rows if row.method == x] for x in names}
+    return {
+        names[method]: _cells_of(own, columns)
+        for method, own in of_methods.items()
+        if own
+    }
+
+
+def _cells_of(
+    rows: Sequence[Row], columns: Mapping[str, Column]
+) -> dict[str, tuple[str, ...]]:
+    cells: dict[str, tuple[str, ...]] = {}
+    for name, column in columns.items():
+        values = [row.numbers[name] for row in rows if name in row.numbers]
+        # A mean over some of the seeds would not be comparable.
+        if len(values) == len(rows):
+            cells[name] = _in_words(values, column)
+    if rows[0].seed is None:
+        return cells
+    cells["seeds"] = (str(len(rows)),)
+    for name in ("steps", "seconds", "images_per_second"):
+        values = [getattr(row, name) for row in rows]
+        if None not in values:
+            cells[name] = (_RUN_COLUMNS[name].text(statistics.fmean(values)),)
+    return cells
+
+
+def _in_words(values: Sequence[float], column: Column) -> tuple[str, ...]:
+    mean = column.text(statistics.mean(values))
+    if len(values) == 1:
+        return (mean,)
+    return mean, column.text(statistics.stdev(values))

@@ -47,15 +47,18 @@ def draw_lattices(
     figure = Figure(
         figsize=(_INCHES * columns, _INCHES * rows + 0.9), layout="constrained"
     )
-    axes: Any = figure.subplots(rows, columns, squeeze=False)
-    column = 0
+    # The last row is that of the colour bars.
+    axes: Any = figure.subplots(
+        rows + 1, columns, squeeze=False, height_ratios=[1] * rows + [0.06]
+    )
+    panels, bars = iter(axes[:-1].T), iter(axes[-1])
     for method, images in pictures.items():
         shown = np.asarray(to_unit_range(images))
-        _draw_column(axes[:, column], shown, truth["mask"], title=method)
+        _draw_column(next(panels), shown, truth["mask"], title=method)
+        next(bars).set_axis_off()
         for period in periods:
-            column += 1
             drawn = _draw_column(
-                axes[:, column],
+                next(panels),
                 maps[method, period],
                 truth["mask"],
                 title=f"lattice of {period} px",
@@ -63,9 +66,9 @@ def draw_lattices(
                 vmin=0,
                 vmax=most[period],
             )
-            bar = figure.colorbar(drawn, ax=axes[:, column], location="bottom")
-            bar.set_label("RMS, of 255")
-        column += 1
+            figure.colorbar(
+                drawn, cax=next(bars), orientation="horizontal", label="RMS, of 255"
+            )
     figure.savefig(path, dpi=100)
 
 
@@ -91,6 +94,7 @@ def _draw_column(
     for panel, picture, mask in zip(panels, pictures, masks, strict=True):
         drawn = panel.imshow(picture, interpolation="nearest", **style)
         panel.contour(mask[..., 0], levels=[0.5], colors="white", linewidths=0.8)
+        panel.set_facecolor("0.7")  # Where nothing is measured.
         panel.set_xticks([])
         panel.set_yticks([])
     return drawn

@@ -90,9 +90,7 @@ def _lattice(
         method=method,
         period=period,
         energy=mean,
-        decibels=10 * math.log10(mean / reference)
-        if mean > 0 < reference
-        else math.nan,
+        decibels=_decibels(mean, reference),
         pictures=int(measured.sum()),
     )
 

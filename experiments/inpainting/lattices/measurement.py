@@ -111,14 +111,13 @@ def write_lattices(path: pathlib.Path, lattices: Sequence[Lattice]) -> None:
 
 
 def tabulate(lattices: Sequence[Lattice]) -> tuple[Results, dict[str, Column]]:
-    """Return a row for each method, and columns for each period."""
+    """Return a row for each method, and columns for each period: RMS of 255, dB."""
     columns: dict[str, Column] = {}
     results: dict[str, dict[str, float]] = {}
     for lattice in lattices:
         period, row = lattice.period, results.setdefault(lattice.method, {})
         row[f"rms_{period}"] = 255 * math.sqrt(lattice.energy)
         row[f"decibels_{period}"] = lattice.decibels
-        label = f"{period} px\nn = {lattice.pictures}"
-        columns[f"rms_{period}"] = Column(f"{label}\nRMS of 255", 2)
-        columns[f"decibels_{period}"] = Column(f"{label}\ndB", 1)
+        columns[f"rms_{period}"] = Column(f"{period} px\nRMS", 2)
+        columns[f"decibels_{period}"] = Column(f"dB\nn = {lattice.pictures}", 1)
     return results, columns

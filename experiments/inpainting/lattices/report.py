@@ -58,7 +58,7 @@ def report_lattices(
         )
         lattices += measured
         results, columns = tabulate(measured)
-        title = f"Lattices in {kind} of {data.source}, step {trained.step}"
+        title = f"Lattices (RMS of 255), {kind} of {data.source}, step {trained.step}"
         console.print(draw_table(results, columns, title=title, label="method"))
     output.mkdir(parents=True, exist_ok=True)
     write_lattices(output / "lattice.csv", lattices)

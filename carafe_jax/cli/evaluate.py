@@ -1,7 +1,7 @@
 """Measure a trained network on test images.
 
 Shows: the quality as a table, and quality.csv in the output folder. Of inpainting, also
-classic fills beside it, quality by the size of the hole, images.csv and samples.png.
+classic fills beside it, quality by kind and size of the hole, images.csv, samples.png.
 Its own test images: carafe-jax evaluate --model runs/inpainting
 Others: add --source FOLDER -o FOLDER
 """

@@ -5,11 +5,15 @@ from carafe_jax.metrics.image_quality import InpaintingQuality as InpaintingQual
 from carafe_jax.metrics.image_quality import inpainting_quality as inpainting_quality
 from carafe_jax.metrics.image_quality import ssim_map as ssim_map
 from carafe_jax.metrics.image_quality import to_unit_range as to_unit_range
+from carafe_jax.metrics.lattice import lattice_energy as lattice_energy
+from carafe_jax.metrics.lattice import lattice_map as lattice_map
 
 __all__ = [
     "ImageQuality",
     "InpaintingQuality",
     "inpainting_quality",
+    "lattice_energy",
+    "lattice_map",
     "ssim_map",
     "to_unit_range",
 ]

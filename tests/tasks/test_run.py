@@ -40,12 +40,12 @@ def test_run_ends_with_a_picture_and_a_table(tmp_path, resampler):
     assert status == 0
     results = read_table(tmp_path / "table.csv")
     name = {"carafe": "U-Net, CARAFE++", "conv": "U-Net"}[resampler]
-    assert list(results) == ["mean colour", "biharmonic", name]
+    assert list(results) == ["mean colour", "biharmonic", "spline", name]
     assert all(np.isfinite(list(row.values())).all() for row in results.values())
     assert f"{results['biharmonic']['hole_psnr']:.2f}" in text
     with Image.open(tmp_path / "samples.png") as picture:
-        # Input, biharmonic, network, truth: two test pictures.
-        assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
+        # Input, biharmonic, spline, network, truth: two test pictures.
+        assert picture.size == (5 * 196 - 4, 26 + 2 * 196 - 4)
 
 
 def test_finished_run_shows_its_table_and_how_to_make_it_longer(finished):

@@ -41,13 +41,16 @@ class FreeFormHoles:
     """Rectangles in a hole."""
     rectangle_side: tuple[float, float] = (0.1, 0.4)
     """Height and width of a rectangle, drawn independently."""
+    rectangle_width: tuple[float, float] | None = None
+    """Its width, where that has another distribution. None: `rectangle_side`."""
     hole_share: tuple[float, float] = (0.05, 0.4)
     """Fraction of the image that is hole, above 0 and below 1; other holes are drawn
     again."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            check_range(field.name, getattr(self, field.name))
+            if (ends := getattr(self, field.name)) is not None:
+                check_range(field.name, ends)
         if self.strokes[1] + self.rectangles[1] == 0:
             raise RefusedError(
                 "`strokes` and `rectangles` must not both be (0, 0): "
@@ -141,9 +144,10 @@ def _draw_rectangle(
 ) -> None:
     width, height = draw.im.size
     shorter = min(width, height)
+    sides = (holes.rectangle_side, holes.rectangle_width or holes.rectangle_side)
     rows, columns = (
-        min(max(round(shorter * rng.uniform(*holes.rectangle_side)), 1), side)
-        for side in (height, width)
+        min(max(round(shorter * rng.uniform(*ends)), 1), side)
+        for ends, side in zip(sides, (height, width), strict=True)
     )
     top = int(rng.integers(height - rows + 1))
     left = int(rng.integers(width - columns + 1))

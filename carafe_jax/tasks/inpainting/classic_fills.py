@@ -1,13 +1,17 @@
 """Classic fills, without training, to compare a network with."""
 
+import functools
 import importlib
 from typing import Any, cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Array, Float32
 from skimage import restoration
 
 from carafe_jax.errors import MissingExtraError
+from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
@@ -36,6 +40,16 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     return np.stack(filled).clip(-1, 1).astype(np.float32)
 
 
+def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole like a membrane that is held by its border."""
+    return _by_spline(batch, tension=1.0)
+
+
+def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole by the spline in tension that networks can start from."""
+    return _by_spline(batch)
+
+
 def telea(
     batch: InpaintingBatch, *, radius: float = 5.0
 ) -> Float32[np.ndarray, "n h w 3"]:
@@ -59,6 +73,22 @@ def navier_stokes(
     Arguments and errors are those of `telea`.
     """
     return _by_opencv(batch, "INPAINT_NS", radius)
+
+
+def _by_spline(
+    batch: InpaintingBatch, **options: float
+) -> Float32[np.ndarray, "n h w 3"]:
+    image, mask = jnp.asarray(batch["image"]), jnp.asarray(batch["mask"])
+    return jax.device_get(_spline_fill(image, mask, **options))
+
+
+@functools.partial(jax.jit, static_argnames="tension")
+def _spline_fill(
+    image: Float32[Array, "n h w 3"],
+    mask: Float32[Array, "n h w 1"],
+    **options: float,
+) -> Float32[Array, "n h w 3"]:
+    return spline_fill(image, mask, **options).clip(-1, 1)
 
 
 def _by_opencv(

@@ -4,13 +4,22 @@ import dataclasses
 import functools
 import importlib.util
 import pathlib
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float32
 from rich.console import Console
+from rich.table import Table
 
-from carafe_jax.arguments import check_count, check_positive
+from carafe_jax.arguments import (
+    check,
+    check_between_0_and_1,
+    check_count,
+    check_fractions,
+    check_positive,
+)
+from carafe_jax.data import FreeFormHoles
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.data import (
@@ -19,23 +28,44 @@ from carafe_jax.tasks.inpainting.data import (
     InpaintingDataset,
 )
 from carafe_jax.tasks.inpainting.filler import Fill
+from carafe_jax.tasks.inpainting.hole_kinds import (
+    HoleKind,
+    boxes,
+    thin_strokes,
+    with_each_kind,
+)
 from carafe_jax.tasks.inpainting.loading import load
 from carafe_jax.tasks.inpainting.measuring import draw_fills, measure_fills
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
 from carafe_jax.tasks.inpainting.quality import COLUMNS
+from carafe_jax.tasks.inpainting.quality_by_hole import (
+    Measured,
+    write_images,
+    write_means,
+)
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 
-Classic = Literal["mean_colour", "biharmonic", "telea", "navier_stokes"]
+Classic = Literal[
+    "mean_colour", "harmonic", "biharmonic", "spline", "telea", "navier_stokes"
+]
 
 _TITLES: dict[Classic, str] = {
     "mean_colour": "mean colour",
+    "harmonic": "harmonic",
     "biharmonic": "biharmonic",
+    "spline": "spline",
     "telea": "Telea",
     "navier_stokes": "Navier-Stokes",
+}
+
+_KINDS: dict[str, str] = {
+    "free-form": "free-form holes",
+    "boxes": "boxes",
+    "strokes": "thin strokes",
 }
 
 
@@ -51,19 +81,34 @@ class EvaluationOptions:
     """Pictures that are cut from each photograph. None: as many as in the run."""
     test_seed: int | None = None
     """Seed of the crops and the holes. None: that of the run, so with its test set."""
+    holes: tuple[HoleKind, ...] = ("free-form", "boxes", "strokes")
+    """Kinds of holes, each measured apart: those of the run; one box in each picture,
+    about as large as an object; one or two thin strokes of a brush."""
+    box_height: tuple[float, float] = (1 / 5, 1 / 3)
+    """Least and most of the boxes, as fractions of the side of a picture."""
+    box_width: tuple[float, float] = (1 / 5, 1 / 3)
+    """Likewise."""
+    stroke_width: float = 0.04
+    """Of the thin strokes, as a fraction of the side of a picture."""
     classic: tuple[Classic, ...] = (
         "mean_colour",
+        "harmonic",
         "biharmonic",
+        "spline",
         "telea",
         "navier_stokes",
     )
     """Fills without training to compare with; the last two are OpenCV's."""
     radius: float = 5.0
     """Radius of the neighbourhood that OpenCV's fills use, in pixels."""
-    sample_rows: int = 6
-    """Pictures in samples.png."""
+    sample_rows: int = 3
+    """Pictures in samples.png, of each kind of holes."""
 
     def __post_init__(self) -> None:
+        check("holes", self.holes, "name a kind of holes", holds=bool(self.holes))
+        check_fractions("box_height", self.box_height)
+        check_fractions("box_width", self.box_width)
+        check_between_0_and_1("stroke_width", self.stroke_width)
         check_positive("radius", self.radius)
         check_count("sample_rows", self.sample_rows)
 
@@ -73,6 +118,15 @@ class EvaluationOptions:
         values = {"source": source, **{name: getattr(self, name) for name in names}}
         given = {name: value for name, value in values.items() if value is not None}
         return dataclasses.replace(data, **given)
+
+    def kinds(self, own: FreeFormHoles) -> dict[HoleKind, FreeFormHoles]:
+        """Return the shape of each kind of holes, of which a run's own are one."""
+        known: dict[HoleKind, FreeFormHoles] = {
+            "free-form": own,
+            "boxes": boxes(height=self.box_height, width=self.box_width),
+            "strokes": thin_strokes(width=self.stroke_width),
+        }
+        return {kind: known[kind] for kind in self.holes}
 
 
 def evaluate(
@@ -104,32 +158,52 @@ def evaluate(
     data = options.applied_to(trained.data, source)
     examples = InpaintingDataset(data).held_out
     methods = {
-        **_classic_fills(options, console),
+        **chosen_fills(options, console),
         trained.name: trained.fill_batches(batch_size=batch_size),
         f"{trained.name}, coarse to fine": functools.partial(_coarse_to_fine, trained),
     }
-    measured = measure_fills(examples, methods, batch_size=batch_size, console=console)
+    tested = with_each_kind(examples, options.kinds(data.masks))
+    measured: dict[str, Measured] = {
+        kind: measure_fills(some, methods, batch_size=batch_size, console=console)
+        for kind, some in tested.items()
+    }
     output.mkdir(parents=True, exist_ok=True)
-    sheet = draw_fills(examples, methods, rows=options.sample_rows)
+    sheet = draw_fills([*tested.values()], methods, rows=options.sample_rows)
     sheet.save(output / "samples.png")
-    measured.write_images(output / "images.csv")
-    measured.write_means(output / "quality.csv")
+    write_images(output / "images.csv", measured)
+    write_means(output / "quality.csv", measured)
     write_evaluation_provenance(
-        output, step=trained.step, data=data, radius=options.radius
+        output,
+        step=trained.step,
+        data=data,
+        radius=options.radius,
+        holes={kind: dataclasses.asdict(x.data.masks) for kind, x in tested.items()},
     )
     crops = counted(len(examples), "crop")
     photographs = counted(len(examples.chosen), "test photograph")
     title = f"{crops} of {photographs} of {data.source}, step {trained.step}"
-    console.print(draw_table(measured.means(), COLUMNS, title=title, label="method"))
-    console.print(measured.draw_by_hole())
+    for table in _tables(measured, title=title):
+        console.print(table)
     print_line(console, f"Tables and pictures: {output}")
 
 
-def _classic_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill]:
+def _tables(measured: Mapping[str, Measured], *, title: str) -> Iterator[Table]:
+    """Yield a table of each kind of holes, and tables by the size of free-form ones."""
+    for kind, pictures in measured.items():
+        named = f"{_KINDS[kind]}: {title}"
+        yield draw_table(pictures.means(), COLUMNS, title=named, label="method")
+        if kind == "free-form":
+            yield pictures.draw_by_hole("hole_psnr")
+            yield pictures.draw_by_hole("hole_ssim")
+
+
+def chosen_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill]:
     """Return the classic fills by their titles; without OpenCV, leave out its fills."""
     known: dict[Classic, Fill] = {
         "mean_colour": classic_fills.mean_colour,
+        "harmonic": classic_fills.harmonic,
         "biharmonic": classic_fills.biharmonic,
+        "spline": classic_fills.spline,
     }
     if importlib.util.find_spec("cv2") is not None:
         radius = options.radius

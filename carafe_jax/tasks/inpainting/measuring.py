@@ -1,6 +1,6 @@
 """Measures and draws fills by several methods, over a test set."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -62,9 +62,16 @@ def measure_fills(
 
 
 def draw_fills(
-    examples: HeldOutExamples, methods: Mapping[str, Fill], *, rows: int
+    examples: Sequence[HeldOutExamples], methods: Mapping[str, Fill], *, rows: int
 ) -> Image.Image:
-    """Return a sheet of test pictures from all over the set, and their fills."""
-    some = readable_samples(examples, count=rows)
+    """Return a sheet of test pictures from all over each set, and their fills.
+
+    Args:
+      examples: Sets of test pictures of one size.
+      methods: Fills of batches, by the title of their column.
+      rows: Pictures of each set.
+    """
+    batches = [readable_samples(one_set, count=rows) for one_set in examples]
+    some = jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
     fills = {name: fill(some) for name, fill in methods.items()}
     return draw_samples(some, fills=fills)

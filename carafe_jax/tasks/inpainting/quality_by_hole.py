@@ -57,38 +57,56 @@ class Measured:
                 yield f"{percent(low)} to {percent(high)}", chosen
             low = high
 
-    def write_images(self, path: pathlib.Path) -> None:
-        """Write a CSV with a row for each picture and method."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["picture", "hole_fraction", "method", *COLUMNS])
-            for index, fraction in enumerate(self.hole_fractions):
-                for method, numbers in self.quality.items():
-                    values = (numbers[name][index] for name in COLUMNS)
-                    writer.writerow([index, fraction, method, *values])
+    def draw_by_hole(self, number: str) -> Table:
+        """Make a console table of a number: a column for each size of the hole.
 
-    def write_means(self, path: pathlib.Path) -> None:
-        """Write a CSV with a row for each method and size of the hole."""
-        every = (ALL, np.ones(self.hole_fractions.shape, bool))
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["hole_fraction", "pictures", "method", *COLUMNS])
-            for label, chosen in (every, *self.by_hole()):
-                for method, numbers in self.quality.items():
-                    values = (numbers[name][chosen].mean() for name in COLUMNS)
-                    writer.writerow([label, int(chosen.sum()), method, *values])
-
-    def draw_by_hole(self) -> Table:
-        """Make a console table: a column for each size of the hole."""
-        table = Table(
-            title="PSNR of the hole (dB), by the hole's fraction of the picture"
-        )
+        Args:
+          number: One of `COLUMNS`.
+        """
+        column = COLUMNS[number]
+        title = " ".join(column.title.split())
+        table = Table(title=f"{title}, by the hole's fraction of the picture")
         table.add_column("method", overflow="fold")
         buckets = dict(self.by_hole())
         for label, chosen in buckets.items():
             table.add_column(f"{label}\nn = {chosen.sum()}", justify="right")
         for method, numbers in self.quality.items():
-            psnr = numbers["hole_psnr"]
-            cells = (f"{psnr[chosen].mean():.2f}" for chosen in buckets.values())
-            table.add_row(Text(printable(method)), *cells)
+            values = numbers[number]
+            means = (float(values[chosen].mean()) for chosen in buckets.values())
+            table.add_row(Text(printable(method)), *map(column.text, means))
         return table
+
+
+def write_images(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
+    """Write a CSV with a row for each picture and method.
+
+    Args:
+      path: Of the file.
+      measured: By the kind of their holes.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["holes", "picture", "hole_fraction", "method", *COLUMNS])
+        for kind, pictures in measured.items():
+            for index, fraction in enumerate(pictures.hole_fractions):
+                for method, numbers in pictures.quality.items():
+                    values = (numbers[name][index] for name in COLUMNS)
+                    writer.writerow([kind, index, fraction, method, *values])
+
+
+def write_means(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
+    """Write a CSV with a row for each method and size of the hole.
+
+    Args:
+      path: Of the file.
+      measured: By the kind of their holes.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["holes", "hole_fraction", "pictures", "method", *COLUMNS])
+        for kind, pictures in measured.items():
+            every = (ALL, np.ones(pictures.hole_fractions.shape, bool))
+            for label, chosen in (every, *pictures.by_hole()):
+                for method, numbers in pictures.quality.items():
+                    values = (numbers[name][chosen].mean() for name in COLUMNS)
+                    writer.writerow([kind, label, chosen.sum(), method, *values])

@@ -26,7 +26,7 @@ def report_fills(
     path: pathlib.Path,
     console: Console,
 ) -> Results:
-    """Measure a trained network and two classic fills, and draw a sheet of pictures.
+    """Measure a trained network and classic fills, and draw a sheet of pictures.
 
     Every process calls it: the network is measured by all, the rest by the first.
 
@@ -47,14 +47,18 @@ def report_fills(
     if not is_first():
         return {}
     truth = InpaintingBatch(image=samples["image"], mask=samples["mask"])
-    biharmonic = classic_fills.biharmonic(truth)
-    fills = {"biharmonic": biharmonic, network_name: samples["filled"]}
+    fills = {
+        "biharmonic": classic_fills.biharmonic(truth),
+        "spline": classic_fills.spline(truth),
+        network_name: samples["filled"],
+    }
     draw_samples(truth, fills=fills).save(path)
     measured = measure_fills(
         dataset.held_out,
         {
             "mean colour": classic_fills.mean_colour,
             "biharmonic": classic_fills.biharmonic,
+            "spline": classic_fills.spline,
         },
         batch_size=dataset.data.batch_size,
         console=console,

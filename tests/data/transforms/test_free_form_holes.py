@@ -92,6 +92,21 @@ def test_rectangle_has_the_given_sides(seed):
     assert hole.sum() == 100
 
 
+def test_width_of_a_rectangle_can_differ_from_its_height():
+    hole = draw(
+        0,
+        height=192,
+        width=192,
+        strokes=(0, 0),
+        rectangles=(1, 1),
+        rectangle_side=(0.3125, 0.3125),
+        rectangle_width=(0.365, 0.365),
+        hole_share=(1e-6, 0.99),
+    )
+    rows, columns = np.nonzero(hole[..., 0])
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (60, 70)
+
+
 def test_unreachable_share_gives_one_rectangle_of_that_share():
     hole = draw(0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_share=(0.6, 0.7))
     assert 0.6 <= hole.mean() <= 0.7
@@ -112,6 +127,7 @@ def test_hole_has_pixels_of_both_kinds_whatever_the_share(share):
         ({"turn": (-1.0, 5.0)}, r"`turn` must be .* got \(-1.0, 5.0\)"),
         ({"brush_width": (0.1, float("nan"))}, "`brush_width` must be .* nan"),
         ({"rectangle_side": (0.1, float("inf"))}, "`rectangle_side` must be .* inf"),
+        ({"rectangle_width": (0.3, 0.1)}, r"`rectangle_width` must .* \(0.3, 0.1\)"),
         ({"vertices": (0, 4)}, r"`vertices` must be at least 1 .* got \(0, 4\)"),
         ({"hole_share": (0.0, 0.5)}, r"`hole_share` must be .* got \(0.0, 0.5\)"),
         ({"hole_share": (0.5, 1.0)}, r"`hole_share` must be .* got \(0.5, 1.0\)"),

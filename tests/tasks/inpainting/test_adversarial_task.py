@@ -51,13 +51,13 @@ def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
     assert status == 0
     name = config.generator.name
     results = read_table(tmp_path / "table.csv")
-    assert list(results) == ["mean colour", "biharmonic", name]
+    assert list(results) == ["mean colour", "biharmonic", "spline", name]
     assert all(np.isfinite(list(row.values())).all() for row in results.values())
     assert name in text
     drawn = sorted(path.name for path in (tmp_path / "pictures").iterdir())
     assert drawn == ["test_samples_0000002.png", "test_samples_0000004.png"]
     with Image.open(tmp_path / "samples.png") as picture:
-        assert picture.size == (4 * 196 - 4, 24 + 2 * 196 - 4)
+        assert picture.size == (5 * 196 - 4, 26 + 2 * 196 - 4)
 
 
 def test_each_network_has_the_gradient_of_its_own_loss(example):

@@ -3,8 +3,10 @@ import pytest
 
 from carafe_jax.tasks.inpainting.classic_fills import (
     biharmonic,
+    harmonic,
     mean_colour,
     navier_stokes,
+    spline,
     telea,
 )
 
@@ -28,6 +30,43 @@ def test_biharmonic_fill_continues_a_ramp():
     filled = biharmonic({"image": image, "mask": mask})
     # A linear function is biharmonic, so only rounding is left.
     np.testing.assert_allclose(filled, image, atol=1e-4)
+
+
+@pytest.mark.parametrize("fill_by", [harmonic, spline])
+def test_smooth_fills_continue_a_ramp_and_keep_what_is_given(fill_by):
+    ramp = np.linspace(-0.9, 0.9, 16, dtype=np.float32)
+    image = np.broadcast_to(ramp[None, None, :, None], (1, 16, 16, 3))
+    mask = np.zeros((1, 16, 16, 1), np.float32)
+    mask[0, 6:10, 6:10] = 1
+    filled = fill_by({"image": np.where(mask > 0, np.float32(7), image), "mask": mask})
+    assert filled.dtype == np.float32
+    # A linear function is harmonic; the sweeps leave a little.
+    np.testing.assert_allclose(filled, image, atol=0.01)
+    given = np.broadcast_to(mask == 0, image.shape)
+    np.testing.assert_array_equal(filled[given], image[given])
+
+
+def test_spline_follows_the_slope_of_a_border_that_the_harmonic_fill_forgets():
+    # A roof: the hole lies on its ridge.
+    roof = 0.9 - np.abs(np.linspace(-1.6, 1.6, 33, dtype=np.float32))
+    image = np.broadcast_to(roof[None, None, :, None], (1, 33, 33, 3))
+    mask = np.zeros((1, 33, 33, 1), np.float32)
+    mask[0, :, 10:23] = 1
+    middles = {
+        fill_by: fill_by({"image": image, "mask": mask})[0, 16, 16, 0]
+        for fill_by in (harmonic, spline)
+    }
+    np.testing.assert_allclose(middles[harmonic], roof[9], atol=0.02)
+    assert middles[spline] > roof[9] + 0.04
+
+
+@pytest.mark.parametrize("fill_by", [biharmonic, spline])
+def test_fills_that_overshoot_are_clipped(fill_by):
+    image = np.ones((1, 16, 16, 3), np.float32)
+    image[:, :, :5] = image[:, :, 11:] = np.float32(0.9)
+    mask = np.zeros((1, 16, 16, 1), np.float32)
+    mask[:, :, 6:10] = 1
+    assert fill_by({"image": image, "mask": mask}).max() <= 1
 
 
 @pytest.mark.parametrize("fill_by", [telea, navier_stokes])

@@ -16,7 +16,15 @@ from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
 from tests.tasks.runs import adversarial, call
 
-CLASSIC = ("mean colour", "biharmonic", "Telea", "Navier-Stokes")
+CLASSIC = (
+    "mean colour",
+    "harmonic",
+    "biharmonic",
+    "spline",
+    "Telea",
+    "Navier-Stokes",
+)
+KINDS = ("free-form", "boxes", "strokes")
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -25,9 +33,9 @@ def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
     status, text = call(main, config)
     assert status == 0
     table = read_table(run / "table.csv")
-    for method in ("mean colour", "biharmonic", "U-Net"):
+    for method in ("mean colour", "biharmonic", "spline", "U-Net"):
         assert f"{table[method]['hole_psnr']:.2f}" in text
-    overall = _rows(tmp_path / "quality.csv", hole_fraction="all")
+    overall = _rows(tmp_path / "quality.csv", holes="free-form", hole_fraction="all")
     assert list(overall) == [
         *CLASSIC,
         "U-Net",
@@ -39,8 +47,8 @@ def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
     provenance = json.loads((tmp_path / "provenance.json").read_text())
     assert provenance["step"] == 4
     with Image.open(tmp_path / "samples.png") as picture:
-        # Input, four fills, the network twice, truth: two test pictures.
-        assert picture.size == (8 * 196 - 4, 24 + 2 * 196 - 4)
+        # Input, six fills, the network twice, truth: two test pictures of each kind.
+        assert picture.size == (10 * 196 - 4, 26 + 6 * 196 - 4)
 
 
 def _rows(path, **where):
@@ -57,10 +65,43 @@ def test_evaluation_of_other_holes_gives_other_numbers(run, tmp_path):
         inpainting=EvaluationOptions(test_seed=7, test_crops=2, classic=()),
     )
     call(main, config)
-    row = _rows(tmp_path / "quality.csv", hole_fraction="all")["U-Net"]
+    row = _rows(tmp_path / "quality.csv", holes="free-form", hole_fraction="all")[
+        "U-Net"
+    ]
     assert row["pictures"] == "4"
     table = read_table(run / "table.csv")
     assert float(row["hole_psnr"]) != pytest.approx(table["U-Net"]["hole_psnr"])
+
+
+def test_kinds_of_holes_are_measured_apart(run, tmp_path):
+    config = Evaluate(
+        model=run, output=tmp_path, inpainting=EvaluationOptions(classic=("spline",))
+    )
+    _, text = call(main, config)
+    fractions = {}
+    for kind in KINDS:
+        rows = _rows(tmp_path / "quality.csv", holes=kind, hole_fraction="all")
+        assert list(rows) == ["spline", "U-Net", "U-Net, coarse to fine"]
+        assert f"{float(rows['spline']['hole_psnr']):.2f}" in text
+        rows = _rows(tmp_path / "images.csv", holes=kind, picture="0")
+        fractions[kind] = float(rows["spline"]["hole_fraction"])
+    assert len(set(fractions.values())) == 3
+    assert text.count("PSNR (dB), by the hole's fraction") == 1
+    assert text.count("SSIM, by the hole's fraction") == 1
+    provenance = json.loads((tmp_path / "provenance.json").read_text())
+    assert provenance["holes"]["strokes"]["brush_width"] == [0.04, 0.04]
+
+
+def test_size_of_boxes_can_be_fixed(run, tmp_path):
+    options = EvaluationOptions(
+        holes=("boxes",), box_height=(0.25, 0.25), box_width=(0.5, 0.5), classic=()
+    )
+    call(main, Evaluate(model=run, output=tmp_path, inpainting=options))
+    with (tmp_path / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["holes"], row["hole_fraction"]) for row in rows} == {
+        ("boxes", "0.125")
+    }
 
 
 def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeypatch):
@@ -73,7 +114,7 @@ def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeyp
     status, text = call(main, config)
     assert status == 0
     assert "Left out: Telea" in text
-    methods = list(_rows(tmp_path / "quality.csv", hole_fraction="all"))
+    methods = list(_rows(tmp_path / "quality.csv", holes="boxes", hole_fraction="all"))
     assert methods == ["mean colour", "U-Net", "U-Net, coarse to fine"]
 
 
@@ -102,4 +143,21 @@ def test_quality_of_the_truth_is_perfect():
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]):
     ((field, value),) = options.items()
     with pytest.raises(ValueError, match=f"`{field}` must be positive, got {value}"):
+        EvaluationOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"holes": ()}, r"`holes` must name a kind of holes, got \(\)"),
+        (
+            {"box_height": (0.3, 0.2)},
+            r"`box_height` must be two numbers .* \(0.3, 0.2\)",
+        ),
+        ({"box_width": (0.0, 0.2)}, r"`box_width` must be two numbers .* \(0.0, 0.2\)"),
+        ({"stroke_width": 1.0}, "`stroke_width` must lie between 0 and 1, got 1.0"),
+    ],
+)
+def test_holes_that_make_no_sense_are_refused(options: dict[str, Any], message):
+    with pytest.raises(ValueError, match=message):
         EvaluationOptions(**options)

@@ -1,0 +1,1 @@
+"""A sheet of fills by CARAFE++, by plain layers and by a classic method."""

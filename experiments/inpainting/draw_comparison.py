@@ -1,0 +1,58 @@
+"""Draw fills by CARAFE++ beside those by plain layers and by a classic method.
+
+Paper: the question of table X of CARAFE++ (arXiv:2012.04733), in pictures.
+Cost: as long as an evaluation with the classic fills.
+Expected: nothing to reach; the picture shows what two networks have learned.
+Reached: not run.
+Command: python -m experiments.inpainting.draw_comparison --carafe RUN --plain RUN
+For a web page: add -o comparison.jpg --test.holes boxes strokes --test.sample-rows 3
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from carafe_jax.arguments import check
+from carafe_jax.cli.console import run
+from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
+from carafe_jax.train import CheckpointChoice
+from experiments.inpainting.comparison.report import write_comparison
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawComparison:
+    """Two trained networks, and test images: those of the first, or a source."""
+
+    carafe: pathlib.Path
+    """Folder of the run that trained the network with CARAFE++."""
+    plain: pathlib.Path
+    """Folder of the run that trained the network with plain layers."""
+    which: CheckpointChoice = "best"
+    """Checkpoint of both: the best or the last."""
+    source: str | None = None
+    """Where photographs come from. None: those of the run with CARAFE++."""
+    scale: int | None = None
+    """Pixels drawn per pixel of a picture. None: enough for readable titles."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """File of the picture, a PNG or a JPEG."""
+    test: EvaluationOptions = EvaluationOptions(holes=("free-form",), sample_rows=6)
+    """Test pictures, their holes, and the fills of which the best is drawn."""
+
+    def __post_init__(self) -> None:
+        holds = self.scale is None or self.scale >= 1
+        check("scale", self.scale, "be positive or None", holds=holds)
+
+
+def main(config: DrawComparison, console: Console) -> int:
+    """Draw and write the picture."""
+    write_comparison(**vars(config), console=console)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, DrawComparison, doc=__doc__)

@@ -1,0 +1,1 @@
+"""Lattices that up-sampling leaves in fills: their measure and a picture of them."""

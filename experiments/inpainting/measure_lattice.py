@@ -1,0 +1,52 @@
+"""Measure the patterns of 2, 4 and 8 pixels that up-sampling leaves in fills.
+
+Paper: none; CARAFE++ (arXiv:2012.04733) predicts a kernel for each pixel of a doubled
+map, and those of even and of odd pixels come from other weights.
+Cost: as long as an evaluation with one classic fill.
+Expected: a spline fill far below the truth at every period; a network not above it.
+Reached: not run.
+Command: python -m experiments.inpainting.measure_lattice --model runs/inpainting
+Holes of other sizes: add --test.crop-size 192 --test.holes boxes
+"""
+
+import dataclasses
+import pathlib
+
+from rich.console import Console
+
+from carafe_jax.cli.console import run
+from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
+from carafe_jax.train import CheckpointChoice
+from experiments.inpainting.lattices.report import report_lattices
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasureLattice:
+    """A trained network, and test images."""
+
+    model: pathlib.Path
+    """Folder of the run that trained the network."""
+    which: CheckpointChoice = "best"
+    """Its checkpoint: the best or the last."""
+    source: str | None = None
+    """Where photographs come from. None: those of the run."""
+    periods: tuple[int, ...] = (2, 4, 8)
+    """Of the patterns, in pixels. Doublings leave none of 3: it is a control."""
+    batch_size: int = 16
+    """Pictures at a time."""
+    output: pathlib.Path | None = None
+    """Folder of lattice.csv and lattice.png. None: `lattice` in that of the run."""
+    test: EvaluationOptions = EvaluationOptions(
+        holes=("free-form", "boxes"), classic=("spline",)
+    )
+    """Test pictures, their holes, and fills to measure beside the network."""
+
+
+def main(config: MeasureLattice, console: Console) -> int:
+    """Print and write what was measured, and draw it."""
+    report_lattices(**vars(config), console=console)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, MeasureLattice, doc=__doc__)

@@ -1,0 +1,42 @@
+"""The sheet of fills by two networks and a classic method."""
+
+import numpy as np
+from rich.console import Console
+
+from carafe_jax.data import FreeFormHoles
+from carafe_jax.tasks.inpainting import InpaintingData
+from carafe_jax.tasks.inpainting.classic_fills import harmonic, mean_colour
+from carafe_jax.tasks.inpainting.data import InpaintingDataset
+from carafe_jax.tasks.inpainting.hole_kinds import boxes, with_each_kind
+from experiments.inpainting.comparison.sheet import (
+    best_fill,
+    different_pictures,
+    draw_sheet,
+)
+
+EXAMPLES = InpaintingDataset(InpaintingData(crop_size=16, test_crops=3)).held_out
+
+
+def test_best_fill_is_that_with_the_highest_psnr():
+    methods = {"mean colour": mean_colour, "harmonic": harmonic}
+    console = Console(quiet=True)
+    assert best_fill(EXAMPLES, methods, batch_size=6, console=console) == "harmonic"
+
+
+def test_pictures_differ_and_kinds_of_holes_take_turns():
+    large = boxes(height=(0.5, 0.5), width=(0.5, 0.5))
+    sets = with_each_kind(EXAMPLES, {"free-form": FreeFormHoles(), "boxes": large})
+    batch = different_pictures([*sets.values()], of_each=2)
+    assert len({image.tobytes() for image in batch["image"]}) == 4
+    sizes = batch["mask"].sum((1, 2, 3))
+    assert [size == 64 for size in sizes.tolist()] == [False, True, False, True]
+
+
+def test_sheet_has_whole_pixels_of_the_pictures():
+    truth = different_pictures([EXAMPLES], of_each=2)
+    sheet = draw_sheet(truth, {"some": lambda batch: 0 * batch["image"]}, scale=5)
+    # Input, fill, truth; a line of text above all and below each row.
+    assert sheet.size == (3 * (5 * 16 + 4) - 4, 26 + 2 * (5 * 16 + 24) - 4)
+    # The fill is grey, but not its caption.
+    fill = np.asarray(sheet)[26 : 26 + 80, 84 : 84 + 80]
+    assert (fill == 128).all()

@@ -3,13 +3,17 @@
 import importlib
 from typing import Any, cast
 
+import jax
 import numpy as np
 from jaxtyping import Float32
 from skimage import restoration
 
 from carafe_jax.errors import MissingExtraError
+from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+
+_spline_fill = jax.jit(spline_fill, static_argnames="tension")
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
@@ -34,6 +38,23 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
         for image, mask in pairs
     ]
     return np.stack(filled).clip(-1, 1).astype(np.float32)
+
+
+def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole with the membrane that spans it, without any slope."""
+    return _in_tension(batch, tension=1.0)
+
+
+def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
+    """Fill each hole with a spline in tension (Smith & Wessel 1990)."""
+    return _in_tension(batch, tension=0.25)
+
+
+def _in_tension(
+    batch: InpaintingBatch, *, tension: float
+) -> Float32[np.ndarray, "n h w 3"]:
+    filled = _spline_fill(batch["image"], batch["mask"], tension=tension)
+    return np.asarray(filled).clip(-1, 1)
 
 
 def telea(

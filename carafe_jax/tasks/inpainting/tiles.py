@@ -1,0 +1,87 @@
+"""Windows of one size over a picture, and the weights that blend them.
+
+A network fills large pictures window by window. Neighbours overlap: at its border a
+window counts for nothing, as the network sees too little around it there; then its
+weight rises smoothly, and the weights of all windows sum to one at each pixel.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+TILE = 256  # Largest side of a window.
+_MULTIPLE = 64  # Of all sides, so that a network halves them without a rest.
+_MARGIN = 24  # Pixels at the border of a window that count for nothing.
+_RAMP = 24  # Pixels over which its weight rises to one.
+
+
+class Window(NamedTuple):
+    """A part of a picture that is filled at once."""
+
+    rows: slice
+    columns: slice
+    weights: Float32[np.ndarray, "rows columns"]
+    """Of its pixels, in [0, 1]."""
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Index of its pixels in the picture."""
+        return self.rows, self.columns
+
+
+def tile_side(shape: tuple[int, int]) -> int:
+    """Return the side of the windows of a picture, and of its reduced copies.
+
+    One window holds a small picture. One side for all means one program to compile.
+    """
+    return min(TILE, -(-max(shape) // _MULTIPLE) * _MULTIPLE)
+
+
+def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
+    """Return the windows in which hole pixels count.
+
+    Args:
+      hole: True where the picture is to be filled.
+      side: Of the windows; smaller where the picture is.
+    """
+    height, width = hole.shape
+    return [
+        Window(rows, columns, np.outer(down, across))
+        for rows, down in _intervals(height, side)
+        for columns, across in _intervals(width, side)
+        if hole[rows, columns][np.ix_(down > 0, across > 0)].any()
+    ]
+
+
+def _intervals(
+    length: int, side: int
+) -> list[tuple[slice, Float32[np.ndarray, "side"]]]:
+    """Spread intervals over an axis, and give each its weights."""
+    if length <= side:
+        return [(slice(0, length), np.ones(length, np.float32))]
+    step = side - 2 * _MARGIN - _RAMP
+    count = 1 + -(-(length - side) // step)
+    starts = np.linspace(0, length - side, count).astype(int)
+    weights = np.stack([_weights(start, side, length) for start in starts])
+    weights /= weights.sum(0)
+    return [
+        (slice(start, start + side), row[start : start + side])
+        for start, row in zip(starts.tolist(), weights, strict=True)
+    ]
+
+
+def _weights(start: int, side: int, length: int) -> Float32[np.ndarray, "length"]:
+    """Return the weights of an interval before they are made to sum to one."""
+    place = np.arange(length) + 0.5
+    # At an end of the picture a network sees all there is.
+    before = place - start if start > 0 else np.inf
+    after = start + side - place if start + side < length else np.inf
+    inside = (np.minimum(before, after) - _MARGIN) / _RAMP
+    return smoothstep(inside).astype(np.float32)
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Return 0 below 0, 1 above 1, and 3 x^2 - 2 x^3 between, which has no kink."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

@@ -1,6 +1,7 @@
 """Classic fills, without training, to compare a network with."""
 
 import importlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
@@ -13,7 +14,7 @@ from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
-_spline_fill = jax.jit(spline_fill, static_argnames="tension")
+_spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="tension")
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:

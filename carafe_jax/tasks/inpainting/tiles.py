@@ -16,18 +16,35 @@ _MARGIN = 24  # Pixels at the border of a window that count for nothing.
 _RAMP = 24  # Pixels over which its weight rises to one.
 
 
+class Interval(NamedTuple):
+    """A part of an axis of a picture."""
+
+    place: slice
+    weights: Float32[np.ndarray, "n"]
+    """Of its pixels, in [0, 1]."""
+
+
 class Window(NamedTuple):
     """A part of a picture that is filled at once."""
 
-    rows: slice
-    columns: slice
-    weights: Float32[np.ndarray, "rows columns"]
-    """Of its pixels, in [0, 1]."""
+    rows: Interval
+    columns: Interval
 
     @property
     def place(self) -> tuple[slice, slice]:
         """Index of its pixels in the picture."""
-        return self.rows, self.columns
+        return self.rows.place, self.columns.place
+
+    @property
+    def weights(self) -> Float32[np.ndarray, "rows columns"]:
+        """Of its pixels, in [0, 1]."""
+        return np.outer(self.rows.weights, self.columns.weights)
+
+    def counts_for(self, hole: Bool[np.ndarray, "h w"]) -> bool:
+        """Return whether it has a weight at a pixel of a hole."""
+        # Almost all windows of a large photograph are without a hole.
+        part = hole[self.place]
+        return bool(part.any() and part[self.weights > 0].any())
 
 
 def tile_side(shape: tuple[int, int]) -> int:
@@ -46,28 +63,26 @@ def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
       side: Of the windows; smaller where the picture is.
     """
     height, width = hole.shape
-    return [
-        Window(rows, columns, np.outer(down, across))
-        for rows, down in _intervals(height, side)
-        for columns, across in _intervals(width, side)
-        if hole[rows, columns][np.ix_(down > 0, across > 0)].any()
+    windows = [
+        Window(rows, columns)
+        for rows in _intervals(height, side)
+        for columns in _intervals(width, side)
     ]
+    return [window for window in windows if window.counts_for(hole)]
 
 
-def _intervals(
-    length: int, side: int
-) -> list[tuple[slice, Float32[np.ndarray, "side"]]]:
+def _intervals(length: int, side: int) -> list[Interval]:
     """Spread intervals over an axis, and give each its weights."""
     if length <= side:
-        return [(slice(0, length), np.ones(length, np.float32))]
+        return [Interval(slice(0, length), np.ones(length, np.float32))]
     step = side - 2 * _MARGIN - _RAMP
     count = 1 + -(-(length - side) // step)
-    starts = np.linspace(0, length - side, count).astype(int)
+    starts = np.linspace(0, length - side, count).astype(int).tolist()
     weights = np.stack([_weights(start, side, length) for start in starts])
     weights /= weights.sum(0)
+    places = [slice(start, start + side) for start in starts]
     return [
-        (slice(start, start + side), row[start : start + side])
-        for start, row in zip(starts.tolist(), weights, strict=True)
+        Interval(place, row[place]) for place, row in zip(places, weights, strict=True)
     ]
 
 

@@ -49,11 +49,8 @@ def test_pixels_far_from_the_hole_change_nothing_that_can_be_seen():
     photo = photo.astype(np.uint8)
     hole = np.zeros((200, 300), bool)
     hole[100:130, 70:90] = True
-    batch = {
-        "image": from_pixels(photo)[None],
-        "mask": hole[None, ..., None].astype(np.float32),
-    }
-    whole = to_pixels(spline(batch)[0])
+    mask = hole[None, ..., None].astype(np.float32)
+    whole = to_pixels(spline({"image": from_pixels(photo)[None], "mask": mask})[0])
     filled = fill_classic(photo, hole)
     np.testing.assert_allclose(filled.astype(int), whole.astype(int), atol=2)
 

@@ -69,7 +69,7 @@ class Fill:
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None
     """Pixels from the border of a hole that the network fills at once; deeper holes are
-    filled at half the size first, and so on. None: an eighth of the side of the crops
+    filled at half the size first, and so on. None: a tenth of the side of the crops
     that it was trained on."""
     longest_side: int | None = None
     """The network fills larger photographs at a size to which they are halved until no

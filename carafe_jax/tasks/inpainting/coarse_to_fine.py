@@ -18,14 +18,14 @@ from carafe_jax.tasks.inpainting.levels import Level, doubled, levels_of
 from carafe_jax.tasks.inpainting.pixels import to_pixels
 from carafe_jax.tasks.inpainting.tiles import (
     Window,
-    tile_side,
+    window_side,
     windows_over,
 )
 
 Progress = Callable[[int, int], None]
 """Receives the number of tiles that are filled, and that of all."""
 
-TILES_AT_ONCE = 4
+TILES_AT_ONCE = 8
 """Tiles in a batch, where as many are left."""
 
 
@@ -35,6 +35,7 @@ def fill_photograph(
     *,
     fill: Fill,
     reach: int,
+    tile: int,
     longest_side: int | None = None,
     progress: Progress | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -45,6 +46,8 @@ def fill_photograph(
       hole: True in the hole; some pixel is given.
       fill: Fills images in [-1, 1], squares whose sides are multiples of 64.
       reach: Pixels from the border of a hole that it fills at one size; positive.
+      tile: Side of the squares that are cut from a large photograph, in pixels, raised
+        to a multiple of 64; positive.
       longest_side: A larger photograph is filled at a size to which it is halved until
         no side is longer, and the fill is enlarged; positive.
       progress: Called before the first tile and after each few.
@@ -53,7 +56,7 @@ def fill_photograph(
       The photograph; only pixels of the hole differ.
     """
     levels = levels_of(photo, hole, reach=reach, longest_side=longest_side)
-    side = tile_side(hole.shape)
+    side = window_side(hole.shape, largest=tile)
     tiles = [windows_over(level.share > 0, side=side) for level in levels]
     report = _reporter(progress, count=sum(map(len, tiles)))
     filled = _fill_level(levels.pop(), tiles.pop(), side=side, fill=fill, report=report)

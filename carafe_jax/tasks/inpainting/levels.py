@@ -10,10 +10,6 @@ from scipy import ndimage
 from carafe_jax.tasks.inpainting.pixels import from_pixels
 from carafe_jax.tasks.inpainting.tiles import smoothstep
 
-# Down to this fraction of the reach a fill counts alone; from there on its weight
-# falls. Fills of photographs are alike to 0.01 dB from 0 to 0.75.
-_ALONE = 0.25
-
 
 class Level(NamedTuple):
     """A photograph at a fraction of its size."""
@@ -117,5 +113,5 @@ def _depth(hole: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
 
 def _share(depth: Float32[np.ndarray, "h w"], reach: int) -> Float32[np.ndarray, "h w"]:
     """Return weights that fall from 1 at the border of a hole to 0 beyond `reach`."""
-    share = smoothstep((reach + 1 - depth) / (reach * (1 - _ALONE)))
+    share = smoothstep((reach + 1 - depth) / reach)
     return np.where(depth > 0, share, 0).astype(np.float32)

@@ -50,15 +50,16 @@ class TrainedInpainter:
 
         The network sees 8-bit RGB, transparent pixels on white. What it fills is scaled
         to the photograph's depth, grey in a grey photograph, and opaque. It sees tiles
-        of 256 pixels at a time, those that hold a part of the hole: the time grows with
-        the hole, and the memory is that of a few float32 copies of the photograph.
+        as large as the crops that it was trained on, those that hold a part of the
+        hole: the time grows with the hole, and the memory is that of a few float32
+        copies of the photograph.
 
         Args:
           photograph: Grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4), uint8 in
             [0, 255] or uint16 in [0, 65535].
           hole: True in the hole; at least one pixel is given.
           reach: Pixels from the border of a hole that the network fills at once; deeper
-            holes are filled at half the size first, and so on. None: an eighth of the
+            holes are filled at half the size first, and so on. None: a tenth of the
             side of the crops that it was trained on.
           longest_side: A larger photograph is filled at a size to which it is halved
             until no side is longer, and the fill is enlarged, which takes less time.
@@ -80,6 +81,7 @@ class TrainedInpainter:
             hole,
             fill=self._fill_tiles,
             reach=reach_of(self.data) if reach is None else reach,
+            tile=self.data.crop_size,
             longest_side=longest_side,
             progress=progress,
         )
@@ -105,6 +107,6 @@ def check_filling(*, reach: int | None, longest_side: int | None) -> None:
 def reach_of(data: InpaintingData) -> int:
     """Return the depth in pixels that a network trained on such crops fills well.
 
-    An eighth of the side of its crops: about as deep as most of its holes were.
+    A tenth of the side of its crops: about as deep as most of its holes were.
     """
-    return max(1, data.crop_size // 8)
+    return max(1, data.crop_size // 10)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
-TILE = 256  # Largest side of a window.
 _MULTIPLE = 64  # Of all sides, so that a network halves them without a rest.
-_MARGIN = 24  # Pixels at the border of a window that count for nothing.
-_RAMP = 24  # Pixels over which its weight rises to one.
+# Of the side of a window: what counts for nothing at each of its borders, and next to
+# it the part in which its weight rises.
+_MARGIN = _RAMP = 1 / 8
 
 
 class Interval(NamedTuple):
@@ -47,12 +47,17 @@ class Window(NamedTuple):
         return bool(part.any() and part[self.weights > 0].any())
 
 
-def tile_side(shape: tuple[int, int]) -> int:
+def window_side(shape: tuple[int, int], *, largest: int) -> int:
     """Return the side of the windows of a picture, and of its reduced copies.
 
-    One window holds a small picture. One side for all means one program to compile.
+    One side for all means one program to compile. One window holds a small picture.
+
+    Args:
+      shape: Height and width of the picture.
+      largest: Side of the windows of a large one.
     """
-    return min(TILE, -(-max(shape) // _MULTIPLE) * _MULTIPLE)
+    side = min(largest, max(shape))
+    return -(-side // _MULTIPLE) * _MULTIPLE
 
 
 def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
@@ -75,7 +80,7 @@ def _intervals(length: int, side: int) -> list[Interval]:
     """Spread intervals over an axis, and give each its weights."""
     if length <= side:
         return [Interval(slice(0, length), np.ones(length, np.float32))]
-    step = side - 2 * _MARGIN - _RAMP
+    step = int(side * (1 - 2 * _MARGIN - _RAMP))
     count = 1 + -(-(length - side) // step)
     starts = np.linspace(0, length - side, count).astype(int).tolist()
     weights = np.stack([_weights(start, side, length) for start in starts])
@@ -92,7 +97,7 @@ def _weights(start: int, side: int, length: int) -> Float32[np.ndarray, "length"
     # At an end of the picture a network sees all there is.
     before = place - start if start > 0 else np.inf
     after = start + side - place if start + side < length else np.inf
-    inside = (np.minimum(before, after) - _MARGIN) / _RAMP
+    inside = (np.minimum(before, after) / side - _MARGIN) / _RAMP
     return smoothstep(inside).astype(np.float32)
 
 

@@ -38,9 +38,10 @@ def test_weights_fall_smoothly_from_the_border_of_a_deep_hole_inwards():
     first, *_, last = _levels(random_photo(200, 200), hole, reach=16)
     row = first.share[100, 49:100]
     assert row[0] == 0  # given
-    np.testing.assert_array_equal(row[1:5], 1)
+    assert row[1] == 1
     assert np.all(np.diff(row[1:]) <= 0)
-    assert abs(np.diff(row[1:])).max() < 0.13
+    # A smooth ramp over 16 pixels falls by 1.5 / 16 at most.
+    assert abs(np.diff(row[1:])).max() < 0.1
     assert row[16] > 0
     np.testing.assert_array_equal(row[17:], 0)
     np.testing.assert_array_equal(last.share, last.hole)

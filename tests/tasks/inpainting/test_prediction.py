@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carafe_jax.tasks.inpainting import load
-from carafe_jax.tasks.inpainting.prediction import fill_photograph
+from carafe_jax.tasks.inpainting.coarse_to_fine import fill_photograph
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, square_hole
 from tests.tasks.runs import adversarial, call, classification, labelled_folder
@@ -79,7 +79,7 @@ def test_large_photographs_are_filled_from_means_of_what_is_given(longest_side):
     photo[hole] = 255
     fill, seen = _constants(0.5)
     filled = fill_photograph(
-        photo, hole, fill=fill, reach=30, longest_side=longest_side
+        photo, hole, fill=fill, reach=30, tile=256, longest_side=longest_side
     )
     np.testing.assert_array_equal(filled[~hole], 90)
     ((image, mask),) = ((batch["image"], batch["mask"]) for batch in seen)
@@ -94,7 +94,7 @@ def test_a_hole_smaller_than_a_reduced_pixel_is_filled_by_the_mean_around_it():
     photo, hole = _plain(21, 40), square_hole(21, 40)
     photo[hole] = 255
     fill, seen = _constants(0.5)
-    filled = fill_photograph(photo, hole, fill=fill, reach=30, longest_side=7)
+    filled = fill_photograph(photo, hole, fill=fill, reach=30, tile=256, longest_side=7)
     np.testing.assert_array_equal(filled, 90)
     assert not seen
 
@@ -104,7 +104,7 @@ def test_deep_holes_are_filled_from_coarse_to_fine():
     hole = np.zeros((64, 64), bool)
     hole[20:44, 16:48] = True  # 12 pixels deep
     fill, seen = _constants(0.1, 0.2, 0.3)
-    filled = fill_photograph(photo, hole, fill=fill, reach=3)
+    filled = fill_photograph(photo, hole, fill=fill, reach=3, tile=256)
     masks = [batch["mask"][0, ..., 0] for batch in seen]
     # Sizes 1/4, 1/2 and 1, padded to 64 by mirrors.
     unknown = [
@@ -126,7 +126,7 @@ def test_no_border_between_the_sizes_can_be_seen():
     hole = np.zeros((256, 256), bool)
     hole[40:220, 30:240] = True
     fill, seen = _constants(-0.5, 0, 0.5)
-    filled = fill_photograph(_plain(256, 256), hole, fill=fill, reach=30)
+    filled = fill_photograph(_plain(256, 256), hole, fill=fill, reach=30, tile=256)
     assert len(seen) == 3
     inside = filled[130, 30:240, 0].astype(int)
     assert inside.min() < 70
@@ -139,7 +139,7 @@ def test_a_hole_without_end_is_filled_once_nothing_is_left_of_the_photograph():
     hole = np.ones((40, 40), bool)
     hole[0, 0] = False
     fill, seen = _constants(0, 0, 0, 0, 0)
-    fill_photograph(_plain(40, 40), hole, fill=fill, reach=1)
+    fill_photograph(_plain(40, 40), hole, fill=fill, reach=1, tile=256)
     assert len(seen) == 5
 
 
@@ -150,12 +150,12 @@ def test_large_photographs_are_filled_tile_by_tile():
     fill, seen = _constants(0.5)
     reports = []
     filled = fill_photograph(
-        photo, hole, fill=fill, reach=8, progress=lambda *x: reports.append(x)
+        photo, hole, fill=fill, reach=8, tile=250, progress=lambda *x: reports.append(x)
     )
     np.testing.assert_array_equal(filled[hole], round(1.5 * 127.5))
     np.testing.assert_array_equal(filled[~hole], 90)
     shapes = {batch["image"].shape for batch in seen}
-    assert shapes <= {(4, 256, 256, 3), (1, 256, 256, 3)}
+    assert shapes <= {(8, 256, 256, 3), (1, 256, 256, 3)}
     tiles = sum(len(batch["image"]) for batch in seen)
     assert reports[0] == (0, tiles)
     assert reports[-1] == (tiles, tiles)
@@ -169,7 +169,11 @@ def test_no_border_between_the_tiles_can_be_seen():
     fill, seen = _constants(-0.5, 0.5, -0.5, 0.5, -0.5, 0.5, -0.5, 0.5)
     # Each tile a batch of its own.
     filled = fill_photograph(
-        _plain(300, 1000), hole, fill=lambda batch: _one_by_one(fill, batch), reach=8
+        _plain(300, 1000),
+        hole,
+        fill=lambda batch: _one_by_one(fill, batch),
+        reach=8,
+        tile=256,
     )
     assert len(seen) > 4
     row = filled[150, :, 0].astype(int)
@@ -181,7 +185,7 @@ def test_tiles_show_a_network_all_that_is_given_around_a_hole():
     photo, hole = random_photo(300, 400), np.zeros((300, 400), bool)
     hole[140:150, 190:200] = True
     fill, seen = _constants(0.5)
-    fill_photograph(photo, hole, fill=fill, reach=8)
+    fill_photograph(photo, hole, fill=fill, reach=8, tile=256)
     for batch in seen:
         for image, mask in zip(batch["image"], batch["mask"], strict=True):
             rows, columns, _ = np.nonzero(mask)

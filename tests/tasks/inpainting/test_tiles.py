@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carafe_jax.tasks.inpainting.tiles import smoothstep, tile_side, windows_over
+from carafe_jax.tasks.inpainting.tiles import smoothstep, window_side, windows_over
 
 
 def _weights(hole, side):
@@ -23,8 +23,8 @@ def test_weights_of_all_windows_sum_to_one(shape):
 def test_weights_have_no_edge_that_could_be_seen():
     weights = _weights(np.ones((600, 400), bool), 256)
     for axis in (1, 2):
-        # A smooth ramp over 24 pixels climbs by 1.5 / 24 at most.
-        assert abs(np.diff(weights, axis=axis)).max() < 0.07
+        # A smooth ramp over 32 pixels climbs by 1.5 / 32 at most.
+        assert abs(np.diff(weights, axis=axis)).max() < 0.05
 
 
 def test_windows_have_one_size():
@@ -47,7 +47,7 @@ def test_windows_without_a_hole_are_left_out():
     [((1, 1), 64), ((64, 65), 128), ((192, 90), 192), ((9000, 8), 256)],
 )
 def test_one_window_holds_a_small_picture(shape, side):
-    assert tile_side(shape) == side
+    assert window_side(shape, largest=250) == side
 
 
 def test_smoothstep_is_flat_at_its_ends():

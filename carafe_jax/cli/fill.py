@@ -1,23 +1,28 @@
-"""Fill holes in photographs with a trained network.
+"""Fill holes in photographs with a trained network, or by a classic method.
 
 Shows: each photograph with its hole filled, as PNG; its other pixels as they were.
 One photograph: carafe-jax fill photo.jpg mask.png --model RUN -o out.png
 Folders: carafe-jax fill photos/ masks/ --model RUN -o filled/
 A network: `carafe-jax train inpainting` trains one in minutes, in runs/inpainting
+Without one: carafe-jax fill photo.jpg mask.png --method spline -o out.png
 """
 
 import dataclasses
 import pathlib
-from typing import Annotated, NoReturn
+from collections.abc import Callable
+from typing import Annotated, Literal, NoReturn
 
+import numpy as np
 import tyro
 from rich.console import Console
-from rich.progress import track
 
 from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
+from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError, RefusedError
-from carafe_jax.tasks.inpainting import load
+from carafe_jax.tasks.inpainting import ClassicMethod, fill_classic, load
+from carafe_jax.tasks.inpainting.classic_methods import check_method
+from carafe_jax.tasks.inpainting.coarse_to_fine import Progress
 from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
@@ -25,10 +30,20 @@ from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.train import CheckpointChoice
 
+Method = Callable[[np.ndarray, np.ndarray, Progress], np.ndarray]
+"""Returns a photograph with its hole filled, and reports how much is."""
+
+
+_NO_MODEL = (
+    "`model` must be the folder of a run, got none: `carafe-jax train inpainting` "
+    "makes one in minutes, in runs/inpainting. Classic methods need no run and fill at "
+    "once: `--method spline`."
+)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fill:
-    """Photographs with holes, and a network to fill them with."""
+    """Photographs with holes, and the method to fill them by."""
 
     photo: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="PHOTO")]
     """Photograph, or a folder of them."""
@@ -38,7 +53,11 @@ class Fill:
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """PNG file to write, with the channels, bits and colour profile of the photograph;
     of a folder, a folder."""
-    model: pathlib.Path
+    method: ClassicMethod | Literal["network"] = "network"
+    """A trained network, or a classic method that needs no `model`: a spline in tension
+    or a harmonic fill, which take seconds; the biharmonic fill of scikit-image, which
+    takes minutes for large holes; Telea's or the Navier-Stokes fill of OpenCV."""
+    model: pathlib.Path | None = None
     """Folder of the run that trained the network. `carafe-jax train inpainting` makes
     one in minutes, in runs/inpainting."""
     which: CheckpointChoice = "best"
@@ -50,11 +69,12 @@ class Fill:
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None
     """Pixels from the border of a hole that the network fills at once; deeper holes are
-    filled at half the size first, and so on. None: an eighth of the side of the crops
+    filled at half the size first, and so on. None: a tenth of the side of the crops
     that it was trained on."""
-    longest_side: int = 1024
-    """Larger photographs are reduced by an integer factor until no side is above this,
-    in pixels; the fill is enlarged."""
+    longest_side: int | None = None
+    """The network fills larger photographs at a size to which they are halved until no
+    side is above this, in pixels, and the fill is enlarged: less time, a softer fill.
+    None: it fills them at their full size."""
     overwrite: bool = False
     """Overwrite files that exist. Without it, an existing file is refused, and skipped
     where folders are filled."""
@@ -62,6 +82,16 @@ class Fill:
     def __post_init__(self) -> None:
         check_not_negative("grow", self.grow)
         check_filling(reach=self.reach, longest_side=self.longest_side)
+        if self.method == "network":
+            if self.model is None:
+                raise RefusedError(_NO_MODEL)
+            return
+        for name in ("model", "reach", "longest_side"):
+            if (value := getattr(self, name)) is not None:
+                raise RefusedError(
+                    f"`{name}` must be left out with the method {self.method!r}, "
+                    f"which uses no network, got {str(value)!r}."
+                )
 
 
 def run_verb(args: list[str]) -> NoReturn:
@@ -71,30 +101,29 @@ def run_verb(args: list[str]) -> NoReturn:
 
 def main(config: Fill, console: Console) -> int:
     """Fill each photograph; name those that could not be filled."""
+    if config.method != "network":
+        check_method(config.method)
     jobs, problems = find_jobs(
         config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
     waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
-    with loading(console, config.model):
-        trained = load(config.model, which=config.which)
+    name, fill = _method(config, console)
     filled = 0
-    for job in track(waiting, description="filling", console=console):
-        try:
-            photo, hole = read_job(job, colour=config.hole, grow=config.grow)
-            pixels = trained.fill(
-                photo.pixels,
-                hole,
-                reach=config.reach,
-                longest_side=config.longest_side,
-            )
-            write_photograph(job.output, dataclasses.replace(photo, pixels=pixels))
-        except (RefusedError, MissingExtraError) as error:
-            problems[job.photo] = str(error)
-            continue
-        filled += 1
+    with FillBars(console, photographs=len(waiting)) as bars:
+        for job in waiting:
+            try:
+                with bars.photograph() as report:
+                    photo, hole = read_job(job, colour=config.hole, grow=config.grow)
+                    pixels = fill(photo.pixels, hole, report)
+                    done = dataclasses.replace(photo, pixels=pixels)
+                    write_photograph(job.output, done)
+            except (RefusedError, MissingExtraError) as error:
+                problems[job.photo] = str(error)
+                continue
+            filled += 1
     for path, reason in problems.items():
         print_line(console, f"Not filled: {path}: {reason}")
-    summary = f"Filled by {trained.name}, step {trained.step}: {filled}"
+    summary = f"Filled by {name}: {filled}"
     if skipped := len(jobs) - len(waiting):
         summary += f"; skipped, as their files exist: {skipped}"
     if problems:
@@ -103,3 +132,24 @@ def main(config: Fill, console: Console) -> int:
         summary += f". In {config.output}"
     print_line(console, summary)
     return 1 if problems else 0
+
+
+def _method(config: Fill, console: Console) -> tuple[str, Method]:
+    """Return the name of the method, and the method."""
+    if config.method != "network":
+        classic = config.method
+        return classic, lambda photo, hole, _: fill_classic(photo, hole, method=classic)
+    assert config.model is not None, "A network is refused without its run."
+    with loading(console, config.model):
+        trained = load(config.model, which=config.which)
+
+    def fill(photo: np.ndarray, hole: np.ndarray, report: Progress) -> np.ndarray:
+        return trained.fill(
+            photo,
+            hole,
+            reach=config.reach,
+            longest_side=config.longest_side,
+            progress=report,
+        )
+
+    return f"{trained.name}, step {trained.step}", fill

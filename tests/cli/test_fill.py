@@ -1,4 +1,6 @@
 import dataclasses
+import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +8,9 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.cli.fill import Fill, main
+from carafe_jax.cli.fill_bars import FillBars
+from carafe_jax.errors import MissingExtraError
+from carafe_jax.tasks.inpainting import classic_methods
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 from tests.tasks.runs import call, inpainting
@@ -66,6 +71,42 @@ def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
             filled = np.asarray(picture)
         assert (filled.dtype, filled.shape) == (photo.dtype, photo.shape)
         np.testing.assert_array_equal(filled[~hole], photo[~hole])
+
+
+@pytest.mark.parametrize("method", ["spline", "navier-stokes"])
+def test_classic_methods_need_no_network(tmp_path, method):
+    rng, hole = np.random.default_rng(0), square_hole(20, 30)
+    for name, photo in {
+        "alpha.png": rng.integers(0, 256, (20, 30, 4), dtype=np.uint8),
+        "deep.png": rng.integers(0, 65536, (20, 30), dtype=np.uint16),
+    }.items():
+        save(tmp_path / "photos" / name, photo)
+        save(tmp_path / "masks" / name, (255 * hole).astype(np.uint8))
+    config = Fill(
+        photo=tmp_path / "photos",
+        mask=tmp_path / "masks",
+        output=tmp_path / "out",
+        method=method,
+    )
+    status, text = call(main, config)
+    assert status == 0
+    assert f"Filled by {method}: 2. In" in text
+    for path in (tmp_path / "photos").iterdir():
+        with Image.open(path) as before, Image.open(config.output / path.name) as after:
+            photo, filled = np.asarray(before), np.asarray(after)
+        assert filled.dtype == photo.dtype
+        np.testing.assert_array_equal(filled[~hole], photo[~hole])
+        assert np.any(filled[hole] != photo[hole])
+
+
+def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(classic_methods.importlib.util, "find_spec", lambda name: None)
+    nothing = tmp_path / "nothing"
+    paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), nothing)
+    with pytest.raises(MissingExtraError, match="'telea' needs OpenCV: pip install"):
+        main(Fill(**paths, method="telea"), Console(quiet=True))
 
 
 def test_transparent_part_of_a_photograph_is_filled_and_opaque(run, tmp_path):
@@ -161,3 +202,37 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
     paths = dict.fromkeys(("photo", "mask", "output", "model"), tmp_path)
     with pytest.raises(ValueError, match=f"`{field}` must"):
         Fill(**paths, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "`model` must be .* `carafe-jax train inpainting` .* `--method spline`"),
+        (
+            {"method": "telea", "model": pathlib.Path("run")},
+            "`model` must be left out .*'telea'",
+        ),
+        ({"method": "spline", "reach": 8}, "`reach` must be left out .* got '8'"),
+        ({"method": "spline", "longest_side": 64}, "`longest_side` must be left out"),
+    ],
+)
+def test_a_network_has_a_run_and_a_classic_method_has_none(tmp_path, fields, message):
+    paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), tmp_path)
+    with pytest.raises(ValueError, match=message):
+        Fill(**paths, **fields)
+
+
+def test_bars_show_the_photographs_and_the_tiles_of_one():
+    console = Console(record=True, width=100, force_terminal=True)
+    with FillBars(console, photographs=3) as bars:
+        with bars.photograph():
+            pass
+        with bars.photograph() as report:
+            report(0, 7)
+            report(4, 7)
+            # By themselves they are drawn ten times a second.
+            bars._bars.refresh()
+            text = console.export_text()
+    assert "photographs" in text
+    assert "1/3" in text
+    assert "4/7" in text

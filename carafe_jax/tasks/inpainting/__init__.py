@@ -1,5 +1,7 @@
 """Inpainting: filling holes in photographs."""
 
+from carafe_jax.tasks.inpainting.classic_methods import ClassicMethod as ClassicMethod
+from carafe_jax.tasks.inpainting.classic_methods import fill_classic as fill_classic
 from carafe_jax.tasks.inpainting.config import (
     AdversarialInpaintingRun as AdversarialInpaintingRun,
 )
@@ -19,11 +21,13 @@ __all__ = [
     "AdversarialInpaintingRun",
     "AdversarialLoss",
     "AdversarialOptimizers",
+    "ClassicMethod",
     "InpaintingBatch",
     "InpaintingData",
     "InpaintingRun",
     "InpaintingTask",
     "ReconstructionLoss",
     "TrainedInpainter",
+    "fill_classic",
     "load",
 ]

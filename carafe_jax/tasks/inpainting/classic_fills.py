@@ -1,19 +1,20 @@
 """Classic fills, without training, to compare a network with."""
 
-import functools
 import importlib
+from collections.abc import Callable
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32
+from jaxtyping import Float32
 from skimage import restoration
 
 from carafe_jax.errors import MissingExtraError
 from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+
+_spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="tension")
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
@@ -42,12 +43,19 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole like a membrane that is held by its border."""
-    return _by_spline(batch, tension=1.0)
+    return _in_tension(batch, tension=1.0)
 
 
 def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole by the spline in tension that networks can start from."""
-    return _by_spline(batch)
+    return _in_tension(batch, tension=0.25)
+
+
+def _in_tension(
+    batch: InpaintingBatch, *, tension: float
+) -> Float32[np.ndarray, "n h w 3"]:
+    filled = _spline_fill(batch["image"], batch["mask"], tension=tension)
+    return np.asarray(filled).clip(-1, 1)
 
 
 def telea(
@@ -73,22 +81,6 @@ def navier_stokes(
     Arguments and errors are those of `telea`.
     """
     return _by_opencv(batch, "INPAINT_NS", radius)
-
-
-def _by_spline(
-    batch: InpaintingBatch, **options: float
-) -> Float32[np.ndarray, "n h w 3"]:
-    image, mask = jnp.asarray(batch["image"]), jnp.asarray(batch["mask"])
-    return jax.device_get(_spline_fill(image, mask, **options))
-
-
-@functools.partial(jax.jit, static_argnames="tension")
-def _spline_fill(
-    image: Float32[Array, "n h w 3"],
-    mask: Float32[Array, "n h w 1"],
-    **options: float,
-) -> Float32[Array, "n h w 3"]:
-    return spline_fill(image, mask, **options).clip(-1, 1)
 
 
 def _by_opencv(

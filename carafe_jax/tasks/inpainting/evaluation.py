@@ -226,7 +226,7 @@ def _coarse_to_fine(
     """Fill as photographs of any size are filled, to 8-bit pixels."""
     photos = to_pixels(batch["image"])
     filled = [
-        trained.fill(photo, mask[..., 0] > 0, longest_side=max(mask.shape))
+        trained.fill(photo, mask[..., 0] > 0)
         for photo, mask in zip(photos, batch["mask"], strict=True)
     ]
     return np.where(batch["mask"] > 0, from_pixels(np.stack(filled)), batch["image"])

@@ -41,6 +41,27 @@ def check_photograph(photograph: np.ndarray) -> None:
         )
 
 
+@no_type_check
+def check_hole(hole: np.ndarray, photograph: np.ndarray) -> None:
+    """Refuse what is no hole of a photograph.
+
+    Raises:
+      RefusedError: It is no array of bool of the photograph's size, or leaves no pixel.
+    """
+    if not isinstance(hole, np.ndarray):
+        raise RefusedError(
+            "`hole` must be a NumPy array (`np.asarray` of a picture), got "
+            f"{type(hole).__name__}."
+        )
+    if hole.shape != photograph.shape[:2] or hole.dtype != np.bool_:
+        raise RefusedError(
+            f"`hole` must be bool of shape {photograph.shape[:2]}, the photograph's, "
+            f"got {hole.dtype} of shape {hole.shape}."
+        )
+    if hole.all():
+        raise RefusedError("`hole` must leave a pixel to fill from, got none.")
+
+
 def has_alpha(photograph: np.ndarray) -> bool:
     """Return whether the last channel of a photograph is its opacity."""
     return photograph.shape[-1] in (2, 4)

@@ -1,0 +1,130 @@
+"""Fills photographs of any size with a network that was trained on small crops.
+
+A network fills well what is as near to given pixels as in its training; farther in, it
+falls back to a mean colour. So the photograph is halved until its hole is shallow, and
+filled. At each larger size the network fills the rim of the hole, with the enlarged
+fill deeper inside to guide it. From the border of the hole inwards, what it fills goes
+over into the enlarged fill smoothly, so that no border between the two can be seen.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from carafe_jax.tasks.inpainting.data import InpaintingBatch
+from carafe_jax.tasks.inpainting.filler import Fill
+from carafe_jax.tasks.inpainting.levels import Level, doubled, levels_of
+from carafe_jax.tasks.inpainting.pixels import to_pixels
+from carafe_jax.tasks.inpainting.tiles import (
+    Window,
+    window_side,
+    windows_over,
+)
+
+Progress = Callable[[int, int], None]
+"""Receives the number of tiles that are filled, and that of all."""
+
+TILES_AT_ONCE = 8
+"""Tiles in a batch, where as many are left."""
+
+
+def fill_photograph(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    *,
+    fill: Fill,
+    reach: int,
+    tile: int,
+    longest_side: int | None = None,
+    progress: Progress | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Fill the hole of a photograph of any size.
+
+    Args:
+      photo: RGB in [0, 255].
+      hole: True in the hole; some pixel is given.
+      fill: Fills images in [-1, 1], squares whose sides are multiples of 64.
+      reach: Pixels from the border of a hole that it fills at one size; positive.
+      tile: Side of the squares that are cut from a large photograph, in pixels, raised
+        to a multiple of 64; positive.
+      longest_side: A larger photograph is filled at a size to which it is halved until
+        no side is longer, and the fill is enlarged; positive.
+      progress: Called before the first tile and after each few.
+
+    Returns:
+      The photograph; only pixels of the hole differ.
+    """
+    levels = levels_of(photo, hole, reach=reach, longest_side=longest_side)
+    side = window_side(hole.shape, largest=tile)
+    tiles = [windows_over(level.share > 0, side=side) for level in levels]
+    report = _reporter(progress, count=sum(map(len, tiles)))
+    filled = _fill_level(levels.pop(), tiles.pop(), side=side, fill=fill, report=report)
+    while levels:
+        # Not kept, as those of a large photograph fill the memory.
+        level, windows = levels.pop(), tiles.pop()
+        hole_of_level = level.hole[..., None]
+        np.copyto(level.image, doubled(filled, level.hole.shape), where=hole_of_level)
+        filled = _fill_level(level, windows, side=side, fill=fill, report=report)
+    result = photo.copy()
+    result[hole] = to_pixels(filled[hole])
+    return result
+
+
+def _fill_level(
+    level: Level,
+    windows: list[Window],
+    *,
+    side: int,
+    fill: Fill,
+    report: Callable[[int], None],
+) -> Float32[np.ndarray, "h w 3"]:
+    """Mix what the network fills into the image of a level."""
+    filled = level.image.copy()
+    for some in _batches(windows):
+        outputs = fill(_cut(level, some, side=side))
+        for window, output in zip(some, outputs, strict=True):
+            image = level.image[window.place]
+            weights = (window.weights * level.share[window.place])[..., None]
+            difference = output[: image.shape[0], : image.shape[1]] - image
+            filled[window.place] += weights * difference
+        report(len(some))
+    return filled
+
+
+def _batches(windows: list[Window]) -> Iterator[list[Window]]:
+    """Yield a few windows at a time, then single ones: batches of two sizes."""
+    whole = len(windows) - len(windows) % TILES_AT_ONCE
+    for start in range(0, whole, TILES_AT_ONCE):
+        yield windows[start : start + TILES_AT_ONCE]
+    for window in windows[whole:]:
+        yield [window]
+
+
+def _cut(level: Level, windows: list[Window], *, side: int) -> InpaintingBatch:
+    """Cut windows from a level; a smaller level is continued by mirrors."""
+    images: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
+    for window in windows:
+        image = level.image[window.place]
+        unknown = (level.share[window.place] > 0)[..., None]
+        pad = [*((0, side - length) for length in unknown.shape[:2]), (0, 0)]
+        images.append(np.pad(image, pad, mode="symmetric"))
+        masks.append(np.pad(unknown, pad, mode="symmetric"))
+    return InpaintingBatch(
+        image=np.stack(images), mask=np.stack(masks).astype(np.float32)
+    )
+
+
+def _reporter(progress: Progress | None, *, count: int) -> Callable[[int], None]:
+    """Return what counts tiles, and reports them."""
+    done = 0
+
+    def report(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress is not None:
+            progress(done, count)
+
+    report(0)
+    return report

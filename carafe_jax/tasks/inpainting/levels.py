@@ -1,0 +1,117 @@
+"""A photograph with a hole, halved until the hole is shallow."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from scipy import ndimage
+
+from carafe_jax.tasks.inpainting.pixels import from_pixels
+from carafe_jax.tasks.inpainting.tiles import smoothstep
+
+
+class Level(NamedTuple):
+    """A photograph at a fraction of its size."""
+
+    image: Float32[np.ndarray, "h w 3"]
+    """Means over the given pixels, in [-1, 1]; zero in the hole."""
+    hole: Bool[np.ndarray, "h w"]
+    """True where no pixel is given."""
+    share: Float32[np.ndarray, "h w"]
+    """Weight in [0, 1] of what a network fills at this size; the rest is the enlarged
+    fill of the level above, which counts as given where the weight is 0."""
+
+
+def levels_of(
+    photo: UInt8[np.ndarray, "h w 3"],
+    hole: Bool[np.ndarray, "h w"],
+    *,
+    reach: int,
+    longest_side: int | None,
+) -> list[Level]:
+    """Halve a photograph until its hole is shallow.
+
+    Args:
+      photo: RGB in [0, 255].
+      hole: True in the hole; some pixel is given.
+      reach: Pixels from the border of a hole that are filled at one size.
+      longest_side: Nothing is filled at a size with a longer side. None: at every size.
+
+    Returns:
+      The largest size first. At the last one everything is filled.
+    """
+    levels: list[Level] = []
+    for image, empty in _halvings(photo, hole):
+        depth, largest = _depth(empty), max(empty.shape)
+        is_small = longest_side is None or largest <= longest_side
+        # Smaller than this, nothing is left of a photograph.
+        is_last = is_small and (depth.max() <= reach or largest <= 4 * reach)
+        if is_last:
+            share = empty.astype(np.float32)
+        elif is_small:
+            share = _share(depth, reach)
+        else:
+            share = np.zeros_like(depth)
+        levels.append(Level(image, empty, share))
+        if is_last:
+            break
+    return levels
+
+
+def doubled(
+    x: Float32[np.ndarray, "rows columns c"], shape: tuple[int, ...]
+) -> Float32[np.ndarray, "h w c"]:
+    """Double an image bilinearly, and crop it to a height and a width."""
+    for axis, length in enumerate(shape):
+        x = np.moveaxis(x, axis, 0)
+        before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
+        # New pixels lie a quarter of a pixel beside the old ones.
+        pairs = np.stack([(3 * x + before) / 4, (3 * x + after) / 4], axis=1)
+        x = pairs.reshape(-1, *x.shape[1:])[:length]
+        x = np.moveaxis(x, 0, axis)
+    return x
+
+
+def _halvings(
+    photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"]
+) -> Iterator[tuple[Float32[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]]:
+    """Yield a photograph and its hole at the full size, at a half, ..., without end.
+
+    A reduced pixel is the mean of the given ones in its block; without any it is hole.
+    """
+    count = (~hole)[..., None].astype(np.float32)
+    total = count * from_pixels(photo)
+    while True:
+        yield total / np.maximum(count, 1), count[..., 0] == 0
+        count, total = _block_sums(count), _block_sums(total)
+
+
+def _block_sums(
+    x: Float32[np.ndarray, "h w c"],
+) -> Float32[np.ndarray, "rows columns c"]:
+    """Sum blocks of 2 x 2 pixels; an odd side ends in half a block."""
+    for axis in (0, 1):
+        x = np.moveaxis(x, axis, 0)
+        sums = x[::2].copy()
+        sums[: len(x) // 2] += x[1::2]
+        x = np.moveaxis(sums, 0, axis)
+    return x
+
+
+def _depth(hole: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Return the distance to the nearest given pixel; zero at the given ones."""
+    depth = np.zeros(hole.shape, np.float32)
+    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
+    if len(rows):
+        # The nearest given pixel of each lies in the hole's box or next to it.
+        box = tuple(slice(max(x[0] - 1, 0), x[-1] + 2) for x in (rows, columns))
+        # Without types.
+        depth[box] = cast(Any, ndimage).distance_transform_edt(hole[box])
+    return depth
+
+
+def _share(depth: Float32[np.ndarray, "h w"], reach: int) -> Float32[np.ndarray, "h w"]:
+    """Return weights that fall from 1 at the border of a hole to 0 beyond `reach`."""
+    share = smoothstep((reach + 1 - depth) / reach)
+    return np.where(depth > 0, share, 0).astype(np.float32)

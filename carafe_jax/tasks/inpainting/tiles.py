@@ -1,0 +1,107 @@
+"""Windows of one size over a picture, and the weights that blend them.
+
+A network fills large pictures window by window. Neighbours overlap: at its border a
+window counts for nothing, as the network sees too little around it there; then its
+weight rises smoothly, and the weights of all windows sum to one at each pixel.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+_MULTIPLE = 64  # Of all sides, so that a network halves them without a rest.
+# Of the side of a window: what counts for nothing at each of its borders, and next to
+# it the part in which its weight rises.
+_MARGIN = _RAMP = 1 / 8
+
+
+class Interval(NamedTuple):
+    """A part of an axis of a picture."""
+
+    place: slice
+    weights: Float32[np.ndarray, "n"]
+    """Of its pixels, in [0, 1]."""
+
+
+class Window(NamedTuple):
+    """A part of a picture that is filled at once."""
+
+    rows: Interval
+    columns: Interval
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Index of its pixels in the picture."""
+        return self.rows.place, self.columns.place
+
+    @property
+    def weights(self) -> Float32[np.ndarray, "rows columns"]:
+        """Of its pixels, in [0, 1]."""
+        return np.outer(self.rows.weights, self.columns.weights)
+
+    def counts_for(self, hole: Bool[np.ndarray, "h w"]) -> bool:
+        """Return whether it has a weight at a pixel of a hole."""
+        # Almost all windows of a large photograph are without a hole.
+        part = hole[self.place]
+        return bool(part.any() and part[self.weights > 0].any())
+
+
+def window_side(shape: tuple[int, int], *, largest: int) -> int:
+    """Return the side of the windows of a picture, and of its reduced copies.
+
+    One side for all means one program to compile. One window holds a small picture.
+
+    Args:
+      shape: Height and width of the picture.
+      largest: Side of the windows of a large one.
+    """
+    side = min(largest, max(shape))
+    return -(-side // _MULTIPLE) * _MULTIPLE
+
+
+def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
+    """Return the windows in which hole pixels count.
+
+    Args:
+      hole: True where the picture is to be filled.
+      side: Of the windows; smaller where the picture is.
+    """
+    height, width = hole.shape
+    windows = [
+        Window(rows, columns)
+        for rows in _intervals(height, side)
+        for columns in _intervals(width, side)
+    ]
+    return [window for window in windows if window.counts_for(hole)]
+
+
+def _intervals(length: int, side: int) -> list[Interval]:
+    """Spread intervals over an axis, and give each its weights."""
+    if length <= side:
+        return [Interval(slice(0, length), np.ones(length, np.float32))]
+    step = int(side * (1 - 2 * _MARGIN - _RAMP))
+    count = 1 + -(-(length - side) // step)
+    starts = np.linspace(0, length - side, count).astype(int).tolist()
+    weights = np.stack([_weights(start, side, length) for start in starts])
+    weights /= weights.sum(0)
+    places = [slice(start, start + side) for start in starts]
+    return [
+        Interval(place, row[place]) for place, row in zip(places, weights, strict=True)
+    ]
+
+
+def _weights(start: int, side: int, length: int) -> Float32[np.ndarray, "length"]:
+    """Return the weights of an interval before they are made to sum to one."""
+    place = np.arange(length) + 0.5
+    # At an end of the picture a network sees all there is.
+    before = place - start if start > 0 else np.inf
+    after = start + side - place if start + side < length else np.inf
+    inside = (np.minimum(before, after) / side - _MARGIN) / _RAMP
+    return smoothstep(inside).astype(np.float32)
+
+
+def smoothstep(x: np.ndarray) -> np.ndarray:
+    """Return 0 below 0, 1 above 1, and 3 x^2 - 2 x^3 between, which has no kink."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)

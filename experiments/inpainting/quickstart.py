@@ -14,16 +14,23 @@ import pathlib
 
 from carafe_jax.cli.train import train
 from carafe_jax.models import UNetConfig
-from carafe_jax.tasks.inpainting import InpaintingData, InpaintingRun
+from carafe_jax.tasks.inpainting import (
+    InpaintingData,
+    InpaintingRun,
+    ReconstructionLoss,
+)
 from carafe_jax.train import Adam, Loop
 
 if __name__ == "__main__":
     config = InpaintingRun(
-        network=UNetConfig(resampler="carafe", stage_features=(16, 32, 64, 96)),
+        network=UNetConfig(
+            resampler="carafe", stage_features=(16, 32, 64, 96), starting_fill="spline"
+        ),
         data=InpaintingData(
             source="builtin", crop_size=64, batch_size=8, colours="shuffled"
         ),
-        optimizer=Adam(learning_rate=2e-3),
+        loss=ReconstructionLoss(hole=6.0, given=0.2),
+        optimizer=Adam(learning_rate=2e-3, muon_learning_rate=1e-2),
         loop=Loop(steps=600, evaluate_every=300, save_every=300),
         workdir=pathlib.Path("runs/inpainting/quickstart"),
     )

@@ -1,9 +1,12 @@
-"""The photographs that ship with scikit-image."""
+"""Photographs that ship with scikit-image and matplotlib."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+import skimage.color
 import skimage.data
 from jaxtyping import UInt8
 from PIL import Image
@@ -12,17 +15,18 @@ from carafe_jax.data.decoding import reduce_to
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 
-# Functions of `skimage.data`. Their photographs ship in scikit-image's wheel; its
-# other colour photographs have to be downloaded.
+# Functions of `skimage.data` and files of matplotlib whose photographs ship in the
+# wheels; scikit-image's others have to be downloaded, or show no everyday scene: from
+# those, a network learns what it finds nowhere else.
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": (
-        "astronaut",
-        "coffee",
-        "hubble_deep_field",
-        "retina",
-        "stereo_motorcycle",
+        "skimage.data.astronaut",
+        "skimage.data.camera",
+        "skimage.data.coffee",
+        "skimage.data.stereo_motorcycle",
+        "matplotlib: grace_hopper.jpg",
     ),
-    "test": ("chelsea", "rocket"),
+    "test": ("skimage.data.chelsea", "skimage.data.rocket"),
 }
 
 
@@ -53,8 +57,8 @@ class BuiltinPhotographs:
         return len(self.photographs)
 
     def name(self, index: int) -> str:
-        """Return the name of the photograph in scikit-image."""
-        return f"skimage.data.{self.names[index]}"
+        """Return the name of the photograph, and what ships it."""
+        return self.names[index]
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         return self.photographs[index]
@@ -89,7 +93,14 @@ def open_builtin(
     return BuiltinPhotographs(names, photographs)
 
 
-def _load(name: str) -> list[np.ndarray]:
-    loaded = getattr(skimage.data, name)()
+def _load(name: str) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Return a photograph, or both of a stereo pair, in RGB."""
+    if name.startswith("matplotlib: "):
+        file = name.removeprefix("matplotlib: ")
+        path = pathlib.Path(mpl.get_data_path(), "sample_data", file)
+        with Image.open(path) as image:
+            return [np.asarray(image.convert("RGB"))]
+    loaded = getattr(skimage.data, name.removeprefix("skimage.data."))()
     # A stereo pair comes with its disparities.
-    return list(loaded[:2]) if isinstance(loaded, tuple) else [loaded]
+    pictures = loaded[:2] if isinstance(loaded, tuple) else [loaded]
+    return [x if x.ndim == 3 else skimage.color.gray2rgb(x) for x in pictures]

@@ -30,9 +30,10 @@ def open_photographs(
     """Open one split of a source of photographs; no file is opened yet.
 
     Args:
-      source: "builtin" for the photographs that ship with scikit-image (chelsea and
-        rocket are held out), the path of a folder of images in any nesting, or
-        "tfds:NAME" for a data set that TensorFlow Datasets has already prepared.
+      source: "builtin" for photographs that ship with scikit-image and matplotlib
+        (chelsea and rocket are held out), the path of a folder of images in any
+        nesting, or "tfds:NAME" for a data set that TensorFlow Datasets has already
+        prepared.
       split: Split to open, by the rule of `sources.splits`.
       minimum_side: Shortest side that a photograph may have, in pixels. Smaller
         built-in ones are left out; reading another that is smaller is an error,

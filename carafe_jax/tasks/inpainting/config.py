@@ -37,15 +37,16 @@ class InpaintingRun(RunConfig):
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=600, evaluate_every=300, save_every=300)
     """Length of the run, and how often it logs, evaluates and saves."""
-    network: UNetConfig = UNetConfig()
+    network: UNetConfig = UNetConfig(starting_fill="spline")
     """The network."""
     data: InpaintingData = InpaintingData(
         crop_size=64, batch_size=8, colours="shuffled"
     )
     """Photographs and holes."""
-    loss: ReconstructionLoss = ReconstructionLoss()
-    """Loss to minimise."""
-    optimizer: Adam = Adam(learning_rate=2e-3)
+    loss: ReconstructionLoss = ReconstructionLoss(given=0.2)
+    """Loss to minimise. Of a network that starts from a fill, given pixels need little
+    weight: they begin without an error."""
+    optimizer: Adam = Adam(learning_rate=2e-3, muon_learning_rate=1e-2)
     """Optimizer and schedule."""
     sample_rows: int = changes_no_number(6)
     """Pictures in samples.png."""

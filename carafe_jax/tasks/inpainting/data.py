@@ -62,8 +62,8 @@ class InpaintingData:
     """Source, crops and holes of photographs."""
 
     source: str = "builtin"
-    """"builtin" (photographs that ship with scikit-image), the path of a folder of
-    images, or "tfds:NAME"."""
+    """"builtin" (photographs that ship with scikit-image and matplotlib), the path of a
+    folder of images, or "tfds:NAME"."""
     crop_size: int = 64
     """Side of the images in a batch, in pixels, at least 8. Photographs with a shorter
     side count as unreadable."""

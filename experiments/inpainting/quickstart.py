@@ -27,7 +27,11 @@ if __name__ == "__main__":
             resampler="carafe", stage_features=(16, 32, 64, 96), starting_fill="spline"
         ),
         data=InpaintingData(
-            source="builtin", crop_size=64, batch_size=8, colours="shuffled"
+            source="builtin",
+            crop_size=64,
+            batch_size=8,
+            colours="shuffled",
+            turns="all",
         ),
         loss=ReconstructionLoss(hole=6.0, given=0.2),
         optimizer=Adam(learning_rate=2e-3, muon_learning_rate=1e-2),

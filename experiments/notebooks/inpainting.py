@@ -47,7 +47,12 @@ set_matplotlib_formats("jpeg")
 
 # %%
 data = InpaintingData(
-    source="builtin", crop_size=64, batch_size=8, colours="shuffled", test_crops=4
+    source="builtin",
+    crop_size=64,
+    batch_size=8,
+    colours="shuffled",
+    turns="all",
+    test_crops=4,
 )
 batches = training_batches(data)
 test = stack_examples(open_held_out_examples(data))

@@ -85,10 +85,11 @@ def test_comparison_averages_over_the_seeds(tmp_path):
         ("conv", 0),
         ("mean colour", None),
         ("biharmonic", None),
+        ("spline", None),
         ("conv", 1),
     ]
-    assert [rows[i].numbers for i in (0, 3)] == [table["U-Net"] for table in tables]
-    for run, row in zip(runs, (rows[0], rows[3]), strict=True):
+    assert [rows[i].numbers for i in (0, 4)] == [table["U-Net"] for table in tables]
+    for run, row in zip(runs, (rows[0], rows[4]), strict=True):
         provenance = json.loads((run / "provenance.json").read_text())
         assert row.seconds == provenance["seconds"]
         assert row.device == provenance["sessions"][0]["machine"]["device"]

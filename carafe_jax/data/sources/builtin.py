@@ -21,8 +21,12 @@ from carafe_jax.errors import RefusedError
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "skimage.data.astronaut",
+        "skimage.data.brick",
         "skimage.data.camera",
         "skimage.data.coffee",
+        "skimage.data.coins",
+        "skimage.data.grass",
+        "skimage.data.gravel",
         "skimage.data.stereo_motorcycle",
         "matplotlib: grace_hopper.jpg",
     ),

@@ -40,7 +40,7 @@ class InpaintingRun(RunConfig):
     network: UNetConfig = UNetConfig(starting_fill="spline")
     """The network."""
     data: InpaintingData = InpaintingData(
-        crop_size=64, batch_size=8, colours="shuffled"
+        crop_size=64, batch_size=8, colours="shuffled", turns="all"
     )
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss(given=0.2)

@@ -73,6 +73,9 @@ class InpaintingData:
     colours: Literal["kept", "shuffled"] = "kept"
     """"shuffled": the three channels of each training crop change places at random,
     which makes more of a few photographs."""
+    turns: Literal["mirrored", "all"] = "mirrored"
+    """"mirrored": half of the training crops are mirrored left to right. "all": crops
+    are turned by quarters too, which makes more of a few photographs."""
     batch_size: int = 16
     """Crops in a step, over all processes together."""
     masks: FreeFormHoles = dataclasses.field(default_factory=FreeFormHoles)
@@ -113,6 +116,8 @@ class InpaintingData:
         check("crop_size", self.crop_size, rule, holds=self.crop_size >= MINIMUM_SIDE)
         holds = self.colours in ("kept", "shuffled")
         check("colours", self.colours, "be 'kept' or 'shuffled'", holds=holds)
+        holds = self.turns in ("mirrored", "all")
+        check("turns", self.turns, "be 'mirrored' or 'all'", holds=holds)
         check_fractions("crop_fraction", self.crop_fraction)
 
 
@@ -141,6 +146,8 @@ class TrainingExamples:
         image = example["image"]
         if rng.integers(2):
             image = image[:, ::-1]
+        if self.data.turns == "all":
+            image = np.rot90(image, rng.integers(4))
         if self.data.colours == "shuffled":
             image = rng.permutation(image, axis=-1)
         example["image"] = np.ascontiguousarray(image)
@@ -222,9 +229,10 @@ class InpaintingDataset:
 
         The photographs are shuffled anew in each epoch; an epoch visits each once, or
         equally often and at least 1024 times altogether. Each visit is another crop,
-        flipped left to right in half of the cases, with another hole. The sequence
-        depends on `data` alone. `get_state()` of the iterator is a small dict, and
-        `set_state` resumes from it bit for bit. Step n of all processes together holds
+        flipped left to right in half of the cases, with another hole; `data.colours`
+        and `data.turns` make more of it. The sequence depends on `data` alone.
+        `get_state()` of the iterator is a small dict, and `set_state` resumes from it
+        bit for bit. Step n of all processes together holds
         the same examples whatever their number. The photograph after an unreadable one
         takes its place.
 

@@ -114,6 +114,23 @@ def test_shuffled_colours_come_in_every_order(tmp_path):
     np.testing.assert_array_equal(np.rint(held_out), [[10, 20, 30]] * len(held_out))
 
 
+def test_turned_crops_show_every_symmetry_of_a_square(tmp_path):
+    picture = np.zeros((24, 24), np.uint8)
+    picture[:12, :12], picture[:12, 12:] = 100, 200  # Top left, top right.
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(picture).save(tmp_path / split / "a.png")
+    data = dataclasses.replace(
+        SMALL, source=str(tmp_path), batch_size=200, turns="all", crop_fraction=(1, 1)
+    )
+    image = next(training_batches(data))["image"][..., 0]
+    corners = np.stack([image[:, y, x] for y in (0, -1) for x in (0, -1)], axis=-1)
+    symmetries, counts = np.unique(np.rint(corners * 10), axis=0, return_counts=True)
+    assert len(symmetries) == 8
+    # 200 draws of 1 in 8, give or take four standard deviations.
+    assert ((counts > 6) & (counts < 44)).all()
+
+
 @pytest.mark.parametrize("threads", [0, 1, 4])
 def test_batches_depend_on_the_seed_alone(threads):
     threaded = dataclasses.replace(SMALL, read_threads=threads)

@@ -35,7 +35,7 @@ if __name__ == "__main__":
         ),
         loss=ReconstructionLoss(hole=6.0, given=0.2),
         optimizer=Adam(learning_rate=2e-3, muon_learning_rate=1e-2),
-        loop=Loop(steps=600, evaluate_every=300, save_every=300),
+        loop=Loop(steps=700, evaluate_every=350, save_every=350),
         workdir=pathlib.Path("runs/inpainting/quickstart"),
     )
     train(config, doc=__doc__)

@@ -16,17 +16,13 @@ from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 
 # Functions of `skimage.data` and files of matplotlib whose photographs ship in the
-# wheels; scikit-image's others have to be downloaded, or show no everyday scene: from
-# those, a network learns what it finds nowhere else.
+# wheels; scikit-image's others have to be downloaded, or show textures, a retina or the
+# deep sky, from which a network learns what it finds nowhere else.
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "skimage.data.astronaut",
-        "skimage.data.brick",
         "skimage.data.camera",
         "skimage.data.coffee",
-        "skimage.data.coins",
-        "skimage.data.grass",
-        "skimage.data.gravel",
         "skimage.data.stereo_motorcycle",
         "matplotlib: grace_hopper.jpg",
     ),

@@ -133,8 +133,9 @@ def _wave_energy(
     """Return the mean square of a wave in each window, those over the border too."""
     rows, columns = np.indices(images.shape[1:3])
     phase = 2 * np.pi / period * (wave.down * rows + wave.across * columns)
-    carrier = jnp.asarray(np.exp(-1j * phase)[..., None], jnp.result_type(images, 1j))
-    amplitude = _smooth(images * carrier, period, repeats)
+    dtype = np.result_type(images.dtype, np.complex64)
+    carrier = jnp.asarray(np.exp(-1j * phase)[None, ..., None], dtype)
+    amplitude = _smooth(images.astype(dtype) * carrier, period, repeats)
     # Half of a real wave is at the opposite frequency, but for that of period 2.
     return (1 if period == 2 else 2) * (amplitude.real**2 + amplitude.imag**2)
 

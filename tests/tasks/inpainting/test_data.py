@@ -121,7 +121,11 @@ def test_turned_crops_show_every_symmetry_of_a_square(tmp_path):
         (tmp_path / split).mkdir()
         Image.fromarray(picture).save(tmp_path / split / "a.png")
     data = dataclasses.replace(
-        SMALL, source=str(tmp_path), batch_size=200, turns="all", crop_fraction=(1, 1)
+        SMALL,
+        source=str(tmp_path),
+        batch_size=200,
+        turns="all",
+        crop_fraction=(1.0, 1.0),
     )
     image = next(training_batches(data))["image"][..., 0]
     corners = np.stack([image[:, y, x] for y in (0, -1) for x in (0, -1)], axis=-1)

@@ -72,9 +72,9 @@ class Fill:
     filled at half the size first, and so on. None: a tenth of the side of the crops
     that it was trained on."""
     longest_side: int | None = None
-    """The network fills larger photographs at a size to which they are halved until no
-    side is above this, in pixels, and the fill is enlarged: less time, a softer fill.
-    None: it fills them at their full size."""
+    """Photographs with a longer side, in pixels, are halved until none is longer and
+    filled at that size; the fill is then enlarged: faster, but softer. None: they are
+    filled at their full size."""
     overwrite: bool = False
     """Overwrite files that exist. Without it, an existing file is refused, and skipped
     where folders are filled."""

@@ -38,9 +38,9 @@ def lattice_energy(
     *,
     period: int = 2,
 ) -> Float[Array, "b"]:
-    """Measure patterns of a period in the hole of each image.
+    """Return the energy of patterns of one period in the hole of each image.
 
-    It is the mean of `lattice_map` over the pixels of the hole that it measures.
+    It is the mean of `lattice_map` over the pixels that it measures.
 
     Args:
       images: In [0, 1].
@@ -65,14 +65,14 @@ def lattice_map(
     *,
     period: int = 2,
 ) -> Float[Array, "b h w"]:
-    """Measure patterns of a period round every pixel of a hole.
+    """Return the energy of patterns of one period around each pixel of a hole.
 
     The patterns are waves of one period in `period` pixels: downwards, across, and
     along both diagonals. The amplitude of each is taken from four windows that meet in
     the pixel, and the least of the four counts: a lattice continues on all sides, while
     an edge misses one of them. A window is `period` pixels averaged over and over, so
-    that constants and ramps leave nothing; patterns that are longer than `period` by a
-    half or less count in part. A pixel is measured where all four lie in the hole.
+    that constants and ramps leave nothing; patterns whose period is up to half as long
+    again as `period` count in part. A pixel is measured where all four lie in the hole.
     Computed in float32 or, where the images have more precision, in theirs.
 
     Example:

@@ -77,7 +77,8 @@ class Adam:
     """After the warm-up: a cosine to zero, or the same rate to the end."""
     muon_learning_rate: float = 0.0
     """Of Muon (Jordan et al. 2024), which updates the kernels by their orthogonalised
-    momentum, with the same warm-up and decay. 0: Adam updates them too."""
+    momentum, with the same warm-up and decay; the other parameters then have Adam with
+    Nesterov momentum. 0: Adam updates all."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
     "backbone/stem/conv/kernel": these parameters stay as they are."""
@@ -92,7 +93,9 @@ class Adam:
         check_positive("clip_norm", self.clip_norm)
         check_not_negative("warmup_steps", self.warmup_steps)
         check_not_negative("weight_decay", self.weight_decay)
-        check_not_negative("muon_learning_rate", self.muon_learning_rate)
+        holds = 0 <= self.muon_learning_rate < math.inf
+        rule = "be finite and not negative"
+        check("muon_learning_rate", self.muon_learning_rate, rule, holds=holds)
         check_below_1("beta1", self.beta1)
         check_below_1("beta2", self.beta2)
         holds = self.decay in ("cosine", "none")
@@ -141,8 +144,14 @@ class Adam:
         )
 
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Return the learning rate, and that of each group of its own, by name."""
-        return _groups(self).learning_rates(self.schedule(steps))
+        """Return the learning rate, and that of each group of its own, by name.
+
+        With Muon, its own rate is "muon_learning_rate".
+        """
+        rates = _groups(self).learning_rates(self.schedule(steps))
+        if self.muon_learning_rate:
+            rates["muon_learning_rate"] = self._schedule(self.muon_learning_rate, steps)
+        return rates
 
     def is_frozen(self, path: str) -> bool:
         """Return whether a parameter stays as it is."""

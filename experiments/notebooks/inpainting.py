@@ -22,7 +22,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from carafe_jax.data import FreeFormHoles, free_form_hole, open_photographs
 from carafe_jax.losses import masked_l1
 from carafe_jax.metrics import inpainting_quality, lattice_energy, to_unit_range
-from carafe_jax.models import UNet, spline_fill
+from carafe_jax.models import UNetConfig
 from carafe_jax.tasks.inpainting.classic_fills import biharmonic, spline
 from carafe_jax.tasks.inpainting.data import (
     InpaintingData,
@@ -71,8 +71,8 @@ def show(rows, *, size=1.6, title=""):
     figure, axes = plt.subplots(
         len(rows), columns, figsize=(size * columns, size * len(rows)), squeeze=False
     )
-    for (title, pictures), line in zip(rows.items(), axes, strict=True):
-        line[0].set_ylabel(title, fontsize=9)
+    for (name, pictures), line in zip(rows.items(), axes, strict=True):
+        line[0].set_ylabel(name, fontsize=9)
         for axis, picture in zip(line, pictures, strict=False):
             axis.imshow(np.clip(picture, 0, 1))
     for axis in axes.flat:
@@ -99,7 +99,7 @@ show(
 # starts at zero, so that before the first step its pictures are the spline's.
 
 # %%
-network = UNet(stage_features=(16, 32, 64, 96), starting_fill=spline_fill)
+network = UNetConfig(starting_fill="spline").make()
 variables = network.init(jax.random.key(0), test["image"], test["mask"])
 count = sum(leaf.size for leaf in jax.tree.leaves(variables))
 print(f"{count / 1e6:.2f} million parameters")
@@ -108,8 +108,8 @@ print(f"{count / 1e6:.2f} million parameters")
 # ## Training, live
 #
 # The loss is the mean absolute error, thirty times as much in the hole as outside it.
-# Muon updates the kernels and Adam the rest, both from optax. The experiments of this
-# repository add resuming, meshes and logs around the same step.
+# Muon updates the kernels and Adam the other parameters, both from optax. The
+# experiments of this repository add resuming, meshes and logs around the same step.
 
 # %% nbmake={"mock": {"STEPS": 60}}
 STEPS = 700
@@ -210,11 +210,11 @@ show({"": pictures}, size=3.6, title="Input, filled by CARAFE++, truth")
 #
 # Up-sampling by two makes even and odd pixels by different weights, and may leave a
 # pattern that repeats every 2 pixels; the layers before leave patterns of 4 and 8. A
-# content encoder of CARAFE++ starts with the same kernel for all four phases of a
-# source pixel, so an untrained decoder repeats pixels like nearest neighbour. A network
-# that has to paint a hole from nothing shows these stairs until it has learned better;
-# one that starts from a smooth fill has no reason to. `lattice_energy` measures the
-# patterns deep in the hole. Far below the truth's, they cannot be seen.
+# content encoder of CARAFE++ starts with nearly the same kernel for all four phases of
+# a source pixel, so an untrained decoder repeats blurred pixels. A network that has to
+# paint a hole from nothing shows these stairs until it has learned better; one that
+# starts from a smooth fill has no reason to. `lattice_energy` measures the patterns
+# deep in the hole. Where their energy is far below the truth's, they are invisible.
 
 # %%
 centre = np.zeros_like(test["mask"])

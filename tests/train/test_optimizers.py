@@ -21,6 +21,7 @@ from carafe_jax.train import SGD, Adam
         (Adam, "warmup_steps", -1),
         (Adam, "weight_decay", -0.1),
         (Adam, "muon_learning_rate", -0.1),
+        (Adam, "muon_learning_rate", float("inf")),
         (Adam, "weight_decay", float("nan")),
         (Adam, "beta2", 1.0),
         (Adam, "beta2", float("nan")),
@@ -124,6 +125,13 @@ def test_muon_turns_every_direction_of_a_kernel_alike_and_leaves_biases_to_adam(
     expected: Any
     expected, _ = nadam.update(gradients, nadam.init(params))
     np.testing.assert_allclose(updates["bias"], expected["bias"], rtol=1e-5)
+
+
+def test_rate_of_muon_is_logged_beside_that_of_adam():
+    optimizer = Adam(learning_rate=0.1, muon_learning_rate=0.5, warmup_steps=10)
+    rates: Any = optimizer.learning_rates(100)
+    assert float(rates["learning_rate"](10)) == pytest.approx(0.1)
+    assert float(rates["muon_learning_rate"](10)) == pytest.approx(0.5)
 
 
 def test_muon_leaves_frozen_parameters_and_follows_factors():

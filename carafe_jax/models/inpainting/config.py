@@ -51,8 +51,8 @@ class UNetConfig:
     compressed_channels: int = 16
     """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
     starting_fill: StartingFillName = "none"
-    """Fill of the holes that the network sees, and predicts the difference from:
-    `spline_fill`, or none but the mean colour."""
+    """Fill that the network sees in the hole, and predicts the difference from:
+    "spline" (`spline_fill`), or "none", the mean colour of the given pixels."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -114,8 +114,9 @@ class GlobalLocalConfig:
     compressed_channels: tuple[int, int] = (16, 64)
     """Channels of the content encoders of CARAFE++, down and up (section 5.1)."""
     starting_fill: StartingFillName = "none"
-    """Fill of the holes that the network sees, and predicts the difference from:
-    `spline_fill`, or none, as published. Partial convolutions see no hole: none."""
+    """Fill that the network sees in the hole, and predicts the difference from:
+    "spline" (`spline_fill`), or "none", as published. Partial convolutions do not see
+    holes: "none"."""
 
     def __post_init__(self) -> None:
         check_choices(self)

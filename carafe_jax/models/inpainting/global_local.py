@@ -89,8 +89,8 @@ class GlobalLocal(nn.Module):
         (default: `concatenate`).
       leave: Makes the prediction of the last map (default: `identity`).
       starting_fill: Fills the holes before the network sees them, as that of `UNet`.
-        The network predicts the difference from that fill, and the last block is made
-        with `kernel_init` too, which is zero (default: None).
+        The network predicts the difference from that fill; its last block is also made
+        with `kernel_init=nn.initializers.zeros` (default: None).
       norm: Passed to the layers (default: None).
       activation: Passed to the layers (default: ReLU).
       dtype: Dtype of the computation (default: that of the image).

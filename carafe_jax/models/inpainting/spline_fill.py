@@ -43,7 +43,7 @@ class _Level(NamedTuple):
     """The given pixels at a fraction of the size."""
 
     image: Float[Array, "n h w c"]
-    """Their mean; zero where there are none."""
+    """Mean over the blocks of the level below that hold some; zero where none does."""
     given: Float[Array, "n h w 1"]
     """1 where there are some, else 0."""
 
@@ -133,7 +133,7 @@ def _mean_colour(level: _Level) -> Float[Array, "n h w c"]:
 def _doubled(
     x: Float[Array, "n rows columns c"], shape: tuple[int, ...]
 ) -> Float[Array, "n h w c"]:
-    """Double a map bilinearly and crop it to a shape; or return it, if it has that."""
+    """Double the axes that are shorter than `shape` bilinearly, and crop them to it."""
     for axis in (1, 2):
         if x.shape[axis] == shape[axis]:
             continue
@@ -165,8 +165,8 @@ def _smoothed(
     The plate bends at the scale of original pixels: seen from farther away, it is a
     membrane.
     """
-    # The energy's gradient is (1 - T) L^2 + T L in the laplacian L of original pixels,
-    # whose eigenvalues shrink by 4 with each halving and are up to 8 on the level.
+    # The energy's gradient is (1 - T) L^2 + T L, with the negative laplacian L of
+    # original pixels. Its eigenvalues are up to 8, and shrink by 4 with each halving.
     bending = (1 - tension) / pixel**2
     is_plate = 8 * bending > tension / 2
     largest = 8 * tension + (64 * bending if is_plate else 0)
@@ -184,7 +184,7 @@ def _smoothed(
 
 
 def _laplacian(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """Subtract the four neighbours from each pixel; those outside are as it is."""
+    """Return the negative laplacian: 4 x minus the four neighbours, ends repeated."""
     total = 4 * x
     for axis in (1, 2):
         padded = _repeat_ends(x, axis)
@@ -202,10 +202,10 @@ def _repeat_ends(x: Array, axis: int) -> Array:
 
 
 def _chebyshev_steps(largest: float, smallest: float) -> Float[np.ndarray, "sweeps"]:
-    """Return steps whose sweeps damp the eigenvalues between two most.
+    """Return the steps of gradient descent that best damp eigenvalues in a range.
 
-    They are the inverse roots of Chebyshev's polynomial. Long and short ones alternate,
-    or rounding errors would grow on the way.
+    They are the inverse roots of Chebyshev's polynomial. Long and short steps
+    alternate, or rounding errors would grow on the way.
     """
     angles = (np.arange(_SWEEPS) + 0.5) * np.pi / _SWEEPS
     middle, radius = (largest + smallest) / 2, (largest - smallest) / 2

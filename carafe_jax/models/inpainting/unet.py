@@ -65,7 +65,8 @@ class UNet(nn.Module):
         (default: `CARAFEUpsample`).
       starting_fill: Fills the holes before the network sees them, such as
         `spline_fill`: called with the image, zero in the hole, and the mask, it returns
-        another image. None: with the mean colour (default: None).
+        the filled image. None: the network sees the hole in the mean colour of the
+        given pixels (default: None).
       activation: Applied after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).
       param_dtype: Dtype of the parameters (default: float32).

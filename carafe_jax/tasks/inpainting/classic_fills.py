@@ -48,13 +48,13 @@ def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole by the spline in tension that networks can start from."""
-    return _in_tension(batch, tension=0.25)
+    return _in_tension(batch)
 
 
 def _in_tension(
-    batch: InpaintingBatch, *, tension: float
+    batch: InpaintingBatch, **fields: float
 ) -> Float32[np.ndarray, "n h w 3"]:
-    filled = _spline_fill(batch["image"], batch["mask"], tension=tension)
+    filled = _spline_fill(batch["image"], batch["mask"], **fields)
     return np.asarray(filled).clip(-1, 1)
 
 

@@ -30,8 +30,8 @@ _FILLS: dict[ClassicMethod, Fill] = {
 }
 _OF_OPENCV: tuple[ClassicMethod, ...] = ("telea", "navier-stokes")
 
-# A fill depends on the pixels next to its hole; what is farther away changes the
-# spline by less than a level of 8 bits.
+# Pixels farther from the hole than this change the spline by less than one 8-bit
+# level, and the other fills not at all.
 _CONTEXT = 32
 _LEAST_SIDE = 64
 
@@ -63,8 +63,8 @@ def fill_classic(
         [0, 255] or uint16 in [0, 65535].
       hole: True in the hole; at least one pixel is given.
       method: "spline" is a spline in tension and "harmonic" a membrane; "biharmonic" is
-        that of scikit-image, which takes minutes for holes of some 10,000 pixels;
-        "telea" and "navier-stokes" are those of OpenCV.
+        that of scikit-image, which takes minutes where holes are hundreds of pixels
+        wide; "telea" and "navier-stokes" are those of OpenCV.
 
     Returns:
       Of the photograph's shape and dtype; only pixels of the hole differ.

@@ -1,10 +1,11 @@
 """Fills photographs of any size with a network that was trained on small crops.
 
 A network fills well what is as near to given pixels as in its training; farther in, it
-falls back to a mean colour. So the photograph is halved until its hole is shallow, and
-filled. At each larger size the network fills the rim of the hole, with the enlarged
-fill deeper inside to guide it. From the border of the hole inwards, what it fills goes
-over into the enlarged fill smoothly, so that no border between the two can be seen.
+does not know better than the smooth fill that it starts from. So the photograph is
+halved until its hole is shallow, and filled. At each larger size the network fills the
+rim of the hole, with the enlarged fill deeper inside to guide it. From the border of
+the hole inwards its fill is blended into the enlarged one, so that no border between
+the two can be seen.
 """
 
 from collections.abc import Callable, Iterator
@@ -48,16 +49,16 @@ def fill_photograph(
       reach: Pixels from the border of a hole that it fills at one size; positive.
       tile: Side of the squares that are cut from a large photograph, in pixels, raised
         to a multiple of 64; positive.
-      longest_side: A larger photograph is filled at a size to which it is halved until
-        no side is longer, and the fill is enlarged; positive.
-      progress: Called before the first tile and after each few.
+      longest_side: A photograph with a longer side is halved until none is longer and
+        filled at that size; the fill is then enlarged; positive.
+      progress: Called before the first tile and after each batch.
 
     Returns:
       The photograph; only pixels of the hole differ.
     """
     levels = levels_of(photo, hole, reach=reach, longest_side=longest_side)
     side = window_side(hole.shape, largest=tile)
-    tiles = [windows_over(level.share > 0, side=side) for level in levels]
+    tiles = [windows_over(level.weight > 0, side=side) for level in levels]
     report = _reporter(progress, count=sum(map(len, tiles)))
     filled = _fill_level(levels.pop(), tiles.pop(), side=side, fill=fill, report=report)
     while levels:
@@ -85,7 +86,7 @@ def _fill_level(
         outputs = fill(_cut(level, some, side=side))
         for window, output in zip(some, outputs, strict=True):
             image = level.image[window.place]
-            weights = (window.weights * level.share[window.place])[..., None]
+            weights = (window.weights * level.weight[window.place])[..., None]
             difference = output[: image.shape[0], : image.shape[1]] - image
             filled[window.place] += weights * difference
         report(len(some))
@@ -102,12 +103,12 @@ def _batches(windows: list[Window]) -> Iterator[list[Window]]:
 
 
 def _cut(level: Level, windows: list[Window], *, side: int) -> InpaintingBatch:
-    """Cut windows from a level; a smaller level is continued by mirrors."""
+    """Cut windows from a level; one smaller than `side` is padded by reflection."""
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
     for window in windows:
         image = level.image[window.place]
-        unknown = (level.share[window.place] > 0)[..., None]
+        unknown = (level.weight[window.place] > 0)[..., None]
         pad = [*((0, side - length) for length in unknown.shape[:2]), (0, 0)]
         images.append(np.pad(image, pad, mode="symmetric"))
         masks.append(np.pad(unknown, pad, mode="symmetric"))

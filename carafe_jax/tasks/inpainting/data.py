@@ -147,7 +147,7 @@ class TrainingExamples:
         if rng.integers(2):
             image = image[:, ::-1]
         if self.data.turns == "all":
-            image = np.rot90(image, rng.integers(4))
+            image = np.rot90(image, int(rng.integers(4)))
         if self.data.colours == "shuffled":
             image = rng.permutation(image, axis=-1)
         example["image"] = np.ascontiguousarray(image)

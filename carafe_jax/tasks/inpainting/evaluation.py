@@ -5,7 +5,7 @@ import functools
 import importlib.util
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import Float32
@@ -105,9 +105,14 @@ class EvaluationOptions:
     """Pictures in samples.png, of each kind of holes."""
 
     def __post_init__(self) -> None:
+        _check_names("holes", self.holes, HoleKind)
+        _check_names("classic", self.classic, Classic)
         check("holes", self.holes, "name a kind of holes", holds=bool(self.holes))
         check_fractions("box_height", self.box_height)
         check_fractions("box_width", self.box_width)
+        rule = "be below 1 where `box_width` is up to 1, to leave pixels to fill from"
+        holds = min(self.box_height[1], self.box_width[1]) < 1
+        check("box_height", self.box_height, rule, holds=holds)
         check_between_0_and_1("stroke_width", self.stroke_width)
         check_positive("radius", self.radius)
         check_count("sample_rows", self.sample_rows)
@@ -127,6 +132,12 @@ class EvaluationOptions:
             "strokes": thin_strokes(width=self.stroke_width),
         }
         return {kind: known[kind] for kind in self.holes}
+
+
+def _check_names(field: str, names: tuple[str, ...], choices: Any) -> None:
+    known = get_args(choices)
+    rule = f"be names of {', '.join(map(repr, known))}"
+    check(field, names, rule, holds=set(names) <= {*known})
 
 
 def evaluate(

@@ -9,7 +9,7 @@ from carafe_jax.tasks.inpainting.data import HeldOutExamples
 
 HoleKind = Literal["free-form", "boxes", "strokes"]
 
-# What is drawn has the size that was asked for, so none is drawn again.
+# Holes have the requested size, so no share of the picture is refused.
 _ANY_SHARE = (1e-6, 1 - 1e-6)
 
 

@@ -18,9 +18,9 @@ class Level(NamedTuple):
     """Means over the given pixels, in [-1, 1]; zero in the hole."""
     hole: Bool[np.ndarray, "h w"]
     """True where no pixel is given."""
-    share: Float32[np.ndarray, "h w"]
-    """Weight in [0, 1] of what a network fills at this size; the rest is the enlarged
-    fill of the level above, which counts as given where the weight is 0."""
+    weight: Float32[np.ndarray, "h w"]
+    """Of the network's fill at this size, in [0, 1]; the rest is the enlarged fill of
+    the smaller level. Hole pixels of weight 0 are given to the network."""
 
 
 def levels_of(
@@ -45,15 +45,15 @@ def levels_of(
     for image, empty in _halvings(photo, hole):
         depth, largest = _depth(empty), max(empty.shape)
         is_small = longest_side is None or largest <= longest_side
-        # Smaller than this, nothing is left of a photograph.
+        # A smaller copy would hold too little of the photograph to fill from.
         is_last = is_small and (depth.max() <= reach or largest <= 4 * reach)
         if is_last:
-            share = empty.astype(np.float32)
+            weight = empty.astype(np.float32)
         elif is_small:
-            share = _share(depth, reach)
+            weight = _weights(depth, reach)
         else:
-            share = np.zeros_like(depth)
-        levels.append(Level(image, empty, share))
+            weight = np.zeros_like(depth)
+        levels.append(Level(image, empty, weight))
         if is_last:
             break
     return levels
@@ -111,7 +111,9 @@ def _depth(hole: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     return depth
 
 
-def _share(depth: Float32[np.ndarray, "h w"], reach: int) -> Float32[np.ndarray, "h w"]:
+def _weights(
+    depth: Float32[np.ndarray, "h w"], reach: int
+) -> Float32[np.ndarray, "h w"]:
     """Return weights that fall from 1 at the border of a hole to 0 beyond `reach`."""
-    share = smoothstep((reach + 1 - depth) / reach)
-    return np.where(depth > 0, share, 0).astype(np.float32)
+    weight = smoothstep((reach + 1 - depth) / reach)
+    return np.where(depth > 0, weight, 0).astype(np.float32)

@@ -61,11 +61,11 @@ class TrainedInpainter:
           reach: Pixels from the border of a hole that the network fills at once; deeper
             holes are filled at half the size first, and so on. None: a tenth of the
             side of the crops that it was trained on.
-          longest_side: A larger photograph is filled at a size to which it is halved
-            until no side is longer, and the fill is enlarged, which takes less time.
+          longest_side: A photograph with a longer side is halved until none is longer
+            and filled at that size; the fill is then enlarged: faster, but softer.
             None: it is filled at its full size.
-          progress: Called with the number of tiles that are filled and that of all,
-            before the first and after each few. Those of all sizes count.
+          progress: Called with the number of filled tiles and of all tiles, over all
+            sizes: once before the first, then after each batch.
 
         Returns:
           Of the photograph's shape and dtype; only pixels of the hole differ.

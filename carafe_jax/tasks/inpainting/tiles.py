@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
-_MULTIPLE = 64  # Of all sides, so that a network halves them without a rest.
+_MULTIPLE = 64  # All sides are multiples of it, so that a network can halve them.
 # Of the side of a window: what counts for nothing at each of its borders, and next to
 # it the part in which its weight rises.
 _MARGIN = _RAMP = 1 / 8
@@ -61,7 +61,7 @@ def window_side(shape: tuple[int, int], *, largest: int) -> int:
 
 
 def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
-    """Return the windows in which hole pixels count.
+    """Return the windows that have a positive weight at some pixel of the hole.
 
     Args:
       hole: True where the picture is to be filled.
@@ -92,7 +92,7 @@ def _intervals(length: int, side: int) -> list[Interval]:
 
 
 def _weights(start: int, side: int, length: int) -> Float32[np.ndarray, "length"]:
-    """Return the weights of an interval before they are made to sum to one."""
+    """Return the weights of an interval before normalisation."""
     place = np.arange(length) + 0.5
     # At an end of the picture a network sees all there is.
     before = place - start if start > 0 else np.inf

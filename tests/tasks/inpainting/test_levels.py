@@ -17,7 +17,7 @@ def test_reduced_pixels_are_means_of_what_is_given():
     hole[:2, :2] = hole[2, 2] = True
     *_, level = _levels(photo, hole, reach=9, longest_side=3)
     assert level.hole.tolist() == [[True, False, False], [False] * 3, [False] * 3]
-    np.testing.assert_array_equal(level.share, level.hole)
+    np.testing.assert_array_equal(level.weight, level.hole)
     given = [photo[2, 3], photo[3, 2], photo[3, 3]]
     means = (np.mean(given, axis=0), photo[4, :2].mean(0))
     for mean, pixel in zip(means, (level.image[1, 1], level.image[2, 0]), strict=True):
@@ -29,14 +29,14 @@ def test_a_shallow_hole_needs_one_size():
     hole = np.zeros((40, 40), bool)
     hole[10:16, 10:30] = True  # 3 pixels deep
     (level,) = _levels(random_photo(40, 40), hole)
-    np.testing.assert_array_equal(level.share, hole)
+    np.testing.assert_array_equal(level.weight, hole)
 
 
 def test_weights_fall_smoothly_from_the_border_of_a_deep_hole_inwards():
     hole = np.zeros((200, 200), bool)
     hole[50:150, 50:150] = True
     first, *_, last = _levels(random_photo(200, 200), hole, reach=16)
-    row = first.share[100, 49:100]
+    row = first.weight[100, 49:100]
     assert row[0] == 0  # given
     assert row[1] == 1
     assert np.all(np.diff(row[1:]) <= 0)
@@ -44,15 +44,15 @@ def test_weights_fall_smoothly_from_the_border_of_a_deep_hole_inwards():
     assert abs(np.diff(row[1:])).max() < 0.1
     assert row[16] > 0
     np.testing.assert_array_equal(row[17:], 0)
-    np.testing.assert_array_equal(last.share, last.hole)
+    np.testing.assert_array_equal(last.weight, last.hole)
 
 
 def test_a_reach_of_one_pixel_fills_that_pixel():
     hole = np.zeros((40, 40), bool)
     hole[5:20, 5:20] = True
     for level in _levels(random_photo(40, 40), hole, reach=1):
-        assert set(np.unique(level.share)) <= {0, 1}
-        assert level.share.any()
+        assert set(np.unique(level.weight)) <= {0, 1}
+        assert level.weight.any()
 
 
 @pytest.mark.parametrize(("longest_side", "sizes"), [(40, 0), (39, 1), (10, 2), (9, 3)])
@@ -60,7 +60,7 @@ def test_nothing_is_filled_above_the_longest_side(longest_side, sizes):
     hole = np.zeros((30, 40), bool)
     hole[8:25, 8:25] = True
     levels = _levels(random_photo(30, 40), hole, reach=20, longest_side=longest_side)
-    assert [level.share.any() for level in levels] == [False] * sizes + [True]
+    assert [level.weight.any() for level in levels] == [False] * sizes + [True]
 
 
 def test_doubling_keeps_constants_and_ramps():

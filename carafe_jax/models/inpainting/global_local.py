@@ -24,6 +24,7 @@ from carafe_jax.models.inpainting.output import (
     check_image_and_mask,
     compose,
     given_pixels,
+    start_from,
 )
 from carafe_jax.models.resampling import Argument, resample
 from carafe_jax.nn.carafe import CARAFEUpsample
@@ -155,7 +156,7 @@ class GlobalLocal(nn.Module):
         if self.starting_fill is None:
             start, seen = jnp.zeros_like(given), given
         else:
-            start = seen = self.starting_fill(given, mask)
+            start = seen = start_from(self.starting_fill, given, mask)
             last["kernel_init"] = nn.initializers.zeros
         x = self.enter(seen.astype(dtype), mask.astype(dtype))
         x, levels = self._encode(x, run, scale)

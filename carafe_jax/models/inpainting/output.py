@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 
 StartingFill = Callable[[Array, Array], Array]
 """Returns an image (n, h, w, c) with its hole filled, from the image and the mask."""
@@ -19,6 +19,34 @@ class Inpainting(NamedTuple):
     """The image with its hole filled: (1 - M) x + M y."""
     predicted: Float[Array, "n h w c"]
     """The prediction y everywhere."""
+
+
+# Wrong fills are refused in our own words.
+@no_type_check
+def start_from(
+    starting_fill: StartingFill,
+    given: Float[Array, "n h w c"],
+    mask: Float[Array, "n h w 1"],
+) -> Float[Array, "n h w c"]:
+    """Return what a starting fill makes of the given pixels.
+
+    Raises:
+      RefusedError: It is no function, or returns no image like the one that it gets.
+    """
+    if not callable(starting_fill):
+        raise RefusedError(
+            "`starting_fill` must be a function of an image and a mask, such as "
+            f"`spline_fill`, got {starting_fill!r}."
+        )
+    filled = starting_fill(given, mask)
+    shape = getattr(filled, "shape", None)
+    if shape != given.shape or not jnp.issubdtype(filled.dtype, jnp.floating):
+        made = f"one of shape {shape}" if shape is not None else repr(filled)
+        raise RefusedError(
+            f"`starting_fill` must return a floating image of shape {given.shape}, got "
+            f"{made}."
+        )
+    return filled.astype(given.dtype)
 
 
 def check_image_and_mask(image: Array, mask: Array) -> None:
@@ -48,4 +76,6 @@ def compose(
     predicted: Float[Array, "n h w c"],
 ) -> Inpainting:
     """Fill the hole of `given_pixels` with the prediction."""
-    return Inpainting(composed=given + mask * predicted, predicted=predicted)
+    # Not by the sum alone: a prediction that is not finite stays out of given pixels.
+    composed = jnp.where(mask == 0, given, given + mask * predicted)
+    return Inpainting(composed=composed, predicted=predicted)

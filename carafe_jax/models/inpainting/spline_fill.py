@@ -86,7 +86,10 @@ def spline_fill(
     """
     image, mask = jnp.asarray(image), jnp.asarray(mask)
     check_image_and_mask(image, mask)
-    check("tension", tension, "lie in (0, 1]", holds=0 < tension <= 1)
+    holds = isinstance(tension, int | float) and 0 < tension <= 1
+    check("tension", tension, "be a number in (0, 1]", holds=holds)
+    if 0 in image.shape:
+        return image
     dtype = wide_dtype(image.dtype)
     hole = mask != 0
     given = jnp.where(hole, 0, given_pixels(image, mask.astype(image.dtype)))

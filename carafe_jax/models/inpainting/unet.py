@@ -16,6 +16,7 @@ from carafe_jax.models.inpainting.output import (
     check_image_and_mask,
     compose,
     given_pixels,
+    start_from,
 )
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
@@ -109,7 +110,7 @@ class UNet(nn.Module):
             start, seen = mean, given - (1 - mask) * mean
             output_init = default_kernel_init
         else:
-            start = self.starting_fill(given, mask)
+            start = start_from(self.starting_fill, given, mask)
             seen, output_init = start - mean, nn.initializers.zeros
         x = jnp.concatenate([seen, mask], axis=-1).astype(dtype)
         x, skips = self._encode(x, dtype, train=train)

@@ -118,7 +118,13 @@ def test_low_precision_is_computed_in_float32(dtype):
     chex.assert_trees_all_equal(filled, wide.astype(dtype))
 
 
-@pytest.mark.parametrize("tension", [0.0, -1.0, 1.5])
+@pytest.mark.parametrize("size", [(0, 5), (5, 0)])
+def test_empty_image_stays_empty(size):
+    image = np.zeros((1, *size, 3), np.float32)
+    assert spline_fill(image, image[..., :1]).shape == image.shape
+
+
+@pytest.mark.parametrize("tension", [0.0, -1.0, 1.5, float("nan")])
 def test_tension_out_of_range_is_refused(tension):
-    with pytest.raises(RefusedError, match="`tension` must lie in"):
+    with pytest.raises(RefusedError, match="`tension` must be a number in"):
         spline_fill(*smooth_batch(9, 9), tension=tension)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import UNet, spline_fill
 from carafe_jax.nn import (
     CARAFEUpsample,
@@ -184,6 +185,29 @@ def test_network_with_a_starting_fill_starts_from_it(make):
     image, mask = random_batch(2, 17, 23)
     _, output = init_and_apply(make(starting_fill=spline_fill), image, mask)
     chex.assert_trees_all_equal(output.composed, jax.jit(spline_fill)(image, mask))
+
+
+@pytest.mark.parametrize(
+    ("starting_fill", "message"),
+    [
+        ("spline", "must be a function of an image and a mask, .* got 'spline'"),
+        (lambda image, mask: None, "must return a floating image .* got None"),
+        (lambda image, mask: image[..., :1], r"got one of shape \(1, 9, 9, 1\)"),
+    ],
+)
+def test_what_is_no_starting_fill_is_refused(starting_fill, message):
+    image, mask = random_batch(1, 9, 9)
+    network = small_conv(starting_fill=starting_fill)
+    with pytest.raises(RefusedError, match=f"`starting_fill` .*{message}"):
+        jax.eval_shape(network.init, jax.random.key(0), image, mask)
+
+
+def test_prediction_that_is_not_finite_stays_out_of_given_pixels():
+    image, mask = random_batch(1, 9, 9)
+    network = small_conv(starting_fill=lambda image, mask: image * jnp.nan)
+    _, output = init_and_apply(network, image, mask)
+    kept = mask[..., 0] == 0
+    np.testing.assert_array_equal(np.asarray(output.composed)[kept], image[kept])
 
 
 def test_network_with_a_starting_fill_learns_to_leave_it():

@@ -14,6 +14,7 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.train import CheckpointChoice
@@ -39,6 +40,14 @@ class MeasureLattice:
     test: EvaluationOptions = EvaluationOptions(
         holes=("free-form", "boxes"), classic=("spline",)
     )
+
+    def __post_init__(self) -> None:
+        periods = self.periods
+        holds = periods and min(periods) >= 2 and len({*periods}) == len(periods)
+        rule = "be one or more different numbers of at least 2"
+        check("periods", periods, rule, holds=bool(holds))
+        check_count("batch_size", self.batch_size)
+
     """Test pictures, their holes, and fills to measure beside the network."""
 
 

@@ -103,8 +103,8 @@ def _measured(run: RunConfig) -> tuple[dict[str, dict[str, float]], int | None]:
 
 
 def _machine(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    found = (x.get("machine") for x in sessions)
-    machines = [x for x in found if isinstance(x, dict)]
+    found: list[Any] = [x.get("machine") for x in sessions]
+    machines: list[dict[str, Any]] = [x for x in found if isinstance(x, dict)]
     texts = {
         name: "; ".join(dict.fromkeys(str(x[name]) for x in machines if name in x))
         for name in _MACHINE

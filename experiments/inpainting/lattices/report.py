@@ -56,8 +56,8 @@ def report_lattices(
         )
         lattices += measured
         results, columns = tabulate(measured)
-        title = f"{TITLES[kind]}: lattices (RMS of 255), {data.source}"
-        title = f"{title}, step {trained.step}"
+        shown = f"{data.source}, step {trained.step}"
+        title = f"{TITLES[kind]}: lattices (RMS of 255) of {shown}"
         console.print(draw_table(results, columns, title=title, label="method"))
     output.mkdir(parents=True, exist_ok=True)
     write_lattices(output / "lattice.csv", lattices)

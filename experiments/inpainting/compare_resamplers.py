@@ -9,7 +9,6 @@ Command: python -m experiments.inpainting.compare_resamplers --base.data.source 
 """
 
 import dataclasses
-import math
 import pathlib
 
 from rich.console import Console
@@ -42,15 +41,13 @@ class Comparison(ComparisonConfig):
         "experiments/results/inpainting/resamplers.csv"
     )
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        holds = 1 <= self.conv_time_factor < math.inf
-        check("conv_time_factor", self.conv_time_factor, "be at least 1", holds=holds)
-
 
 def main(config: Comparison, console: Console) -> int:
     """Make every run whose row is missing, then compare."""
-    longer = round(config.base.loop.total_steps * config.conv_time_factor)
+    factor = config.conv_time_factor
+    holds = 1 <= factor < float("inf")
+    check("conv_time_factor", factor, "be at least 1", holds=holds)
+    longer = round(factor * config.base.loop.total_steps)
     conv = with_fields(config.base, "network", resampler="conv")
     runs = {
         "carafe": with_fields(config.base, "network", resampler="carafe"),

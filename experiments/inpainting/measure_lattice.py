@@ -42,10 +42,9 @@ class MeasureLattice:
     )
 
     def __post_init__(self) -> None:
-        periods = self.periods
-        holds = periods and min(periods) >= 2 and len({*periods}) == len(periods)
-        rule = "be one or more different numbers of at least 2"
-        check("periods", periods, rule, holds=bool(holds))
+        given, rule = self.periods, "be one or more different numbers of at least 2"
+        holds = min(given, default=0) >= 2 and len({*given}) == len(given)
+        check("periods", given, rule, holds=holds)
         check_count("batch_size", self.batch_size)
 
     """Test pictures, their holes, and fills to measure beside the network."""

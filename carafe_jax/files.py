@@ -1,6 +1,7 @@
 """Paths of local files, and files that are written whole or not at all."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import re
@@ -9,6 +10,12 @@ from collections.abc import Iterator
 
 from carafe_jax.errors import RefusedError
 
+try:
+    import fcntl
+except ImportError:  # Not on Windows, where nothing is locked.
+    fcntl = None
+
+_LOGGER = logging.getLogger(__name__)
 # pathlib drops one of the slashes. A drive of Windows has one letter.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
@@ -74,6 +81,33 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: pathlib.Path) -> Iterator[None]:
+    """Wait until no other process is in such a block for the file, then enter it.
+
+    The operating system locks an empty file beside it, `.NAME.lock`, which stays there,
+    and frees it when the process ends. A folder without locks gets a warning.
+
+    Args:
+      path: Of the file, which need not exist; its folder is made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with lock.open("ab") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError as error:
+                _LOGGER.warning(
+                    "%s cannot be locked (%s): make sure that no other process writes "
+                    "to %s.",
+                    lock,
+                    error.strerror,
+                    path,
+                )
+        yield
 
 
 def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:

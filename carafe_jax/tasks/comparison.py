@@ -96,11 +96,10 @@ def repeat_over_seeds(
 ) -> int:
     """Train each method with each seed, and print means over the seeds.
 
-    A run that ends adds a row to the file of the comparison at once: whatever ends a
-    later run, the row stays, and the same command resumes. Runs whose rows the file has
-    already, of this or of another machine, are not made again. All methods are trained
-    with a seed before the next seed. The table shows all rows of the file, also those
-    of seeds and of methods that are not to be trained.
+    When a run ends, its row is written at once; if a later run fails, the same command
+    resumes after it. Runs that already have a row, from any machine, are skipped. Every
+    method is trained with one seed before the next seed. The table shows all rows of
+    the file, also those of seeds and of methods that are not to be trained.
 
     Args:
       comparison: The `workdir` of its base holds a folder for each run.
@@ -122,7 +121,7 @@ def repeat_over_seeds(
             "those of one process."
         )
     names = runs if comparison.methods is None else comparison.methods
-    check("methods", names, f"be of {', '.join(runs)}", holds={*names} <= {*runs})
+    check("methods", names, f"be among {', '.join(runs)}", holds={*names} <= {*runs})
     check_new("results", comparison.results, overwrite=True)
     file = ComparisonFile(comparison.results, runs)
     labels = labels or _names_of_networks(runs)

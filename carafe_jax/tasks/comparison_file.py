@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.files import locked
 from carafe_jax.tasks.comparison_configurations import (
     Configuration,
     add_configuration,
@@ -49,17 +50,23 @@ class ComparisonFile:
         return rows
 
     def add(self, run: RunConfig, *, method: str) -> None:
-        """Write the rows of a run that ended, at once.
+        """Write the rows of a run that ended, at once; other processes may do so too.
 
         Raises:
-          RefusedError: As `read`, with the run among the rows; nothing is written.
+          RefusedError: As `read`, with the run among the rows; nothing is written. Or a
+            file of the run is missing or damaged.
         """
-        rows, (trained, *others) = self.read(), rows_of(run, method=method)
+        made = rows_of(run, method=method)
+        with locked(self.path):
+            self._add(made, configuration_of(run))
+
+    def _add(self, made: Sequence[Row], configuration: Configuration) -> None:
+        rows, (_, *others) = self.read(), made
         self._check_same_data(rows, others)
         known = {(row.method, row.seed) for row in rows}
-        new = [x for x in (trained, *others) if (x.method, x.seed) not in known]
+        new = [x for x in made if (x.method, x.seed) not in known]
         self._check_together([*rows, *new])
-        add_configuration(self._configurations, configuration_of(run))
+        add_configuration(self._configurations, configuration)
         write_rows(self.path, [*rows, *new])
 
     @property
@@ -103,8 +110,8 @@ class ComparisonFile:
             key = (row.method, row.seed)
             if key in lines:
                 seed = "" if row.seed is None else f", seed {row.seed},"
-                rule = f"hold another run than line {lines[key]}, got {row.method!r}"
-                raise damaged(self.path, row.line, f"{rule}{seed} again")
+                rule = f"not repeat line {lines[key]}, got {row.method!r}{seed} again"
+                raise damaged(self.path, row.line, rule)
             lines[key] = row.line
             before = first.setdefault(row.method, row)
             if before.steps != row.steps:

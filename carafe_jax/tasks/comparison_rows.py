@@ -16,6 +16,7 @@ from carafe_jax.tasks.tables import read_steps, read_table
 from carafe_jax.train import read_provenance
 
 _MACHINE = ("device", "cores", "jax", "python")
+_TRAIN = "Restore it, or delete the folder of the run to train it again."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,11 +63,11 @@ def rows_of(run: RunConfig, *, method: str) -> list[Row]:
       method: Name of the row.
 
     Raises:
-      RefusedError: One of these files is damaged.
+      RefusedError: One of these files is damaged, or the table or the scalars are
+        missing.
     """
     provenance = read_provenance(run.workdir)
-    path = run.workdir / "table.csv"
-    table, steps = read_table(path), read_steps(path)
+    table, steps = _measured(run)
     origin: dict[str, Any] = _machine(provenance.get("sessions", []))
     origin["configuration"] = hash_of(configuration_of(run))
     trained = Row(
@@ -87,22 +88,43 @@ def rows_of(run: RunConfig, *, method: str) -> list[Row]:
     return [trained, *others]
 
 
+def _measured(run: RunConfig) -> tuple[dict[str, dict[str, float]], int | None]:
+    """Return the run's table, which has a row of its network, and its steps."""
+    path, again = run.workdir / "table.csv", "the same command measures the network"
+    if not path.exists():
+        raise RefusedError(f"{path} must exist, and is missing: {again} again.")
+    table = read_table(path)
+    if run.network_name not in table:
+        raise RefusedError(
+            f"{path} must have a row of {run.network_name!r}, got {', '.join(table)}. "
+            f"Without this file, {again} again."
+        )
+    return table, read_steps(path)
+
+
 def _machine(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    machines = [x.get("machine", {}) for x in sessions]
-    found = {
+    found: list[Any] = [x.get("machine") for x in sessions]
+    machines: list[dict[str, Any]] = [x for x in found if isinstance(x, dict)]
+    texts = {
         name: "; ".join(dict.fromkeys(str(x[name]) for x in machines if name in x))
         for name in _MACHINE
     }
-    return {**found, "date": str(sessions[-1].get("began", "")) if sessions else ""}
+    return {**texts, "date": str(sessions[-1].get("began", "")) if sessions else ""}
 
 
 def _speed(path: pathlib.Path) -> float | None:
-    with path.open(newline="", encoding="utf-8") as file:
-        speeds = [
-            float(row["value"])
-            for row in csv.DictReader(file)
-            if row["name"] == "images_per_second"
-        ]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            speeds = [
+                float(row["value"])
+                for row in csv.DictReader(file, strict=True)
+                if row["name"] == "images_per_second"
+            ]
+    except FileNotFoundError as error:
+        raise RefusedError(f"{path} must exist, and is missing. {_TRAIN}") from error
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        rule = "hold the scalars of a run, and is damaged"
+        raise RefusedError(f"{path} must {rule}: {error!r}. {_TRAIN}") from error
     return statistics.median(speeds) if speeds else None
 
 

@@ -123,8 +123,12 @@ def read_steps(path: pathlib.Path) -> int | None:
     Raises:
       RefusedError: The file is damaged.
     """
-    row = next(iter(_read(path).values()))
-    return int(row[_STEPS]) if _STEPS in row else None
+    steps = next(iter(_read(path).values())).get(_STEPS)
+    if steps is None:
+        return None
+    if not steps.is_integer():
+        raise RefusedError(_damaged(path))
+    return int(steps)
 
 
 def _read(path: pathlib.Path) -> dict[str, dict[str, float]]:

@@ -15,7 +15,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.train import CheckpointChoice
@@ -46,6 +46,7 @@ class DrawComparison:
     def __post_init__(self) -> None:
         holds = self.scale is None or self.scale >= 1
         check("scale", self.scale, "be positive or None", holds=holds)
+        check_count("batch_size", self.batch_size)
 
 
 def main(config: DrawComparison, console: Console) -> int:

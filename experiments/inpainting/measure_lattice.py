@@ -14,6 +14,7 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.train import CheckpointChoice
@@ -39,6 +40,13 @@ class MeasureLattice:
     test: EvaluationOptions = EvaluationOptions(
         holes=("free-form", "boxes"), classic=("spline",)
     )
+
+    def __post_init__(self) -> None:
+        given, rule = self.periods, "be one or more different numbers of at least 2"
+        holds = min(given, default=0) >= 2 and len({*given}) == len(given)
+        check("periods", given, rule, holds=holds)
+        check_count("batch_size", self.batch_size)
+
     """Test pictures, their holes, and fills to measure beside the network."""
 
 

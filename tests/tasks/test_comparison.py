@@ -3,13 +3,22 @@ import itertools
 import json
 import pathlib
 import shutil
+import threading
 
 import pytest
 from rich.console import Console
 
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import locked
 from carafe_jax.tasks import comparison, comparison_configurations
-from carafe_jax.tasks.comparison import ComparisonConfig, repeat_over_seeds, with_fields
-from carafe_jax.tasks.comparison_rows import read_rows
+from carafe_jax.tasks.comparison import (
+    ComparisonConfig,
+    repeat_over_seeds,
+    with_fields,
+    with_seed,
+)
+from carafe_jax.tasks.comparison_file import ComparisonFile
+from carafe_jax.tasks.comparison_rows import read_rows, rows_of, write_rows
 from carafe_jax.tasks.inpainting import InpaintingRun, InpaintingTask
 from carafe_jax.tasks.tables import read_table, write_table
 from carafe_jax.train import NotFiniteError
@@ -27,10 +36,10 @@ from tests.tasks.runs import (
 FILL = {"hole_psnr": 20.0, "hole_ssim": 0.5}
 
 
-def resamplers(folder, *, steps=2, conv_time_steps=3, **fields):
+def resamplers(folder, *, steps=2, conv_time_factor=1.5, **fields):
     return compare_resamplers.Comparison(
         base=inpainting(folder / "runs", steps=steps),
-        conv_time_steps=conv_time_steps,
+        conv_time_factor=conv_time_factor,
         results=folder / "results.csv",
         **fields,
     )
@@ -213,11 +222,11 @@ def test_rows_of_another_configuration_are_refused(tmp_path, made, changed, diff
 def test_a_method_may_change_alone(tmp_path, made):
     config = resamplers(tmp_path, seeds=(0,), methods=("carafe", "conv"))
     call(compare_resamplers.main, config)
-    longer = dataclasses.replace(config, conv_time_steps=9, methods=None)
+    longer = dataclasses.replace(config, conv_time_factor=4.5, methods=None)
     assert call(compare_resamplers.main, longer)[0] == 0
     assert made == ["carafe-0", "conv-0", "conv_time-0"]
     with pytest.raises(ValueError, match=r"`loop\.steps` is 8 but was 9"):
-        call(compare_resamplers.main, dataclasses.replace(longer, conv_time_steps=8))
+        call(compare_resamplers.main, dataclasses.replace(longer, conv_time_factor=4.0))
 
 
 def test_field_that_was_not_stored_had_its_default(tmp_path, made, monkeypatch):
@@ -285,6 +294,49 @@ def test_rows_stay_whatever_ends_a_later_run(tmp_path, monkeypatch, ending):
     assert [row.method for row in read_rows(config.results)] == ["carafe", "biharmonic"]
     assert call(compare_resamplers.main, config)[0] == 0
     assert len(read_rows(config.results)) == 4
+
+
+def test_rows_of_two_processes_are_kept(tmp_path, made):
+    config = resamplers(tmp_path, seeds=(0,), methods=("conv",))
+    call(compare_resamplers.main, config)
+    run = with_seed(config.base, 1, name="conv")
+    run.workdir.mkdir()
+    end_run(run)
+    file = ComparisonFile(config.results, {"conv": config.base})
+    adding = threading.Thread(target=file.add, args=(run,), kwargs={"method": "conv"})
+    with locked(config.results):
+        adding.start()
+        adding.join(0.2)
+        assert adding.is_alive()
+        rows = read_rows(config.results)
+        write_rows(config.results, [*rows, dataclasses.replace(rows[0], seed=2)])
+    adding.join()
+    assert [row.seed for row in file.read()] == [0, None, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rule"),
+    [
+        ("table.csv", None, "must exist"),
+        ("table.csv", "method,psnr\nbiharmonic,2\n", "must have a row of 'U-Net', got"),
+        ("table.csv", "method,psnr,steps\nU-Net,2,nan\n", "must be a table of numbers"),
+        ("scalars.csv", None, "must exist"),
+        ("scalars.csv", "name,value\nimages_per_second,x\n", "'x'"),
+        ("scalars.csv", "name,value\nimages_per_second\n", "must hold the scalars"),
+        ("scalars.csv", "step\n1\n", "must hold the scalars of a run"),
+    ],
+)
+def test_damaged_files_of_a_run_are_refused(tmp_path, name, content, rule):
+    run = inpainting(tmp_path)
+    end_run(run)
+    path = tmp_path / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
+    with pytest.raises(RefusedError, match=rule) as refused:
+        rows_of(run, method="conv")
+    assert str(refused.value).startswith(f"{path} must ")
 
 
 def test_interrupted_comparison_resumes(tmp_path, monkeypatch):
@@ -364,9 +416,9 @@ def test_nothing_to_compare_is_refused(comparison_class, field):
     [
         (
             {"methods": ("nearest",)},
-            "`methods` must be of carafe, conv, conv_time, got",
+            "`methods` must be among carafe, conv, conv_time, got",
         ),
-        ({"conv_time_steps": 1}, r"`conv_time_steps` must be at least `base\.loop\.s"),
+        ({"conv_time_factor": 0.5}, "`conv_time_factor` must be at least 1, got 0.5"),
     ],
 )
 def test_fields_that_fit_no_method_are_refused(tmp_path, fields, rule):

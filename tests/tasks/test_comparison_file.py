@@ -105,8 +105,8 @@ def test_damaged_rows_are_refused_by_their_line(tmp_path, text, line, rule):
     [
         ([row("unknown", seed=0)], 3, "one that .*rows.json holds, got 'unknown'"),
         ([row("", seed=0, method="max")], 3, "`method` one of conv, got 'max'"),
-        ([row("", seed=0)] * 2, 4, "another run than line 3, got 'conv', seed 0"),
-        ([classic("")], 3, "another run than line 2, got 'biharmonic' again"),
+        ([row("", seed=0)] * 2, 4, "must not repeat line 3, got 'conv', seed 0"),
+        ([classic("")], 3, "must not repeat line 2, got 'biharmonic' again"),
         (
             [row("", seed=0), row("", seed=1, steps=5)],
             3,

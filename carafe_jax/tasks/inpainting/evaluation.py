@@ -29,6 +29,7 @@ from carafe_jax.tasks.inpainting.data import (
 )
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.hole_kinds import (
+    TITLES,
     HoleKind,
     boxes,
     thin_strokes,
@@ -60,12 +61,6 @@ _TITLES: dict[Classic, str] = {
     "spline": "spline",
     "telea": "Telea",
     "navier_stokes": "Navier-Stokes",
-}
-
-_KINDS: dict[str, str] = {
-    "free-form": "free-form holes",
-    "boxes": "boxes",
-    "strokes": "thin strokes",
 }
 
 
@@ -174,7 +169,7 @@ def evaluate(
         f"{trained.name}, coarse to fine": functools.partial(_coarse_to_fine, trained),
     }
     tested = with_each_kind(examples, options.kinds(data.masks))
-    measured: dict[str, Measured] = {
+    measured: dict[HoleKind, Measured] = {
         kind: measure_fills(some, methods, batch_size=batch_size, console=console)
         for kind, some in tested.items()
     }
@@ -198,10 +193,10 @@ def evaluate(
     print_line(console, f"Tables and pictures: {output}")
 
 
-def _tables(measured: Mapping[str, Measured], *, title: str) -> Iterator[Table]:
+def _tables(measured: Mapping[HoleKind, Measured], *, title: str) -> Iterator[Table]:
     """Yield a table of each kind of holes, and tables by the size of free-form ones."""
     for kind, pictures in measured.items():
-        named = f"{_KINDS[kind]}: {title}"
+        named = f"{TITLES[kind]}: {title}"
         yield draw_table(pictures.means(), COLUMNS, title=named, label="method")
         if kind == "free-form":
             yield pictures.draw_by_hole("hole_psnr")

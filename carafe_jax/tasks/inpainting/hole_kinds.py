@@ -9,6 +9,12 @@ from carafe_jax.tasks.inpainting.data import HeldOutExamples
 
 HoleKind = Literal["free-form", "boxes", "strokes"]
 
+TITLES: dict[HoleKind, str] = {
+    "free-form": "free-form holes",
+    "boxes": "boxes",
+    "strokes": "thin strokes",
+}
+
 # Holes have the requested size, so no share of the picture is refused.
 _ANY_SHARE = (1e-6, 1 - 1e-6)
 

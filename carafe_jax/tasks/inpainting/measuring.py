@@ -1,6 +1,6 @@
 """Measures and draws fills by several methods, over a test set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 import jax
 import numpy as np
@@ -9,7 +9,11 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.inpainting.data import HeldOutExamples, stack_examples
+from carafe_jax.tasks.inpainting.data import (
+    HeldOutExamples,
+    InpaintingTestBatch,
+    stack_examples,
+)
 from carafe_jax.tasks.inpainting.evaluator import readable_samples
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.quality import quality_of_each
@@ -36,13 +40,7 @@ def measure_fills(
       RefusedError: None of the pictures can be read.
     """
     pieces: list[Measured] = []
-    starts = range(0, len(examples), batch_size)
-    for start in track(starts, description="filling", console=console):
-        rows = range(start, min(start + batch_size, len(examples)))
-        read = [example for row in rows if (example := examples[row])["valid"]]
-        if not read:
-            continue
-        batch = stack_examples(read)
+    for batch in readable_batches(examples, batch_size=batch_size, console=console):
         filled = {name: fill(batch) for name, fill in methods.items()}
         pieces.append(
             Measured(
@@ -53,16 +51,54 @@ def measure_fills(
                 },
             )
         )
-    if not pieces:
+    return Measured.concatenate(pieces)
+
+
+def readable_batches(
+    examples: HeldOutExamples, *, batch_size: int, console: Console
+) -> Iterator[InpaintingTestBatch]:
+    """Yield every test picture that can be read, batch by batch.
+
+    Args:
+      examples: Test pictures with holes.
+      batch_size: Pictures at a time.
+      console: Where the progress bar is drawn.
+
+    Raises:
+      RefusedError: None of the pictures can be read.
+    """
+    found = False
+    starts = range(0, len(examples), batch_size)
+    for start in track(starts, description="filling", console=console):
+        rows = range(start, min(start + batch_size, len(examples)))
+        if read := [example for row in rows if (example := examples[row])["valid"]]:
+            found = True
+            yield stack_examples(read)
+    if not found:
         raise RefusedError(
             "`source` must hold test pictures that can be read, got "
             f"{examples.data.source!r}."
         )
-    return Measured.concatenate(pieces)
+
+
+def samples_of_each(
+    sets: Iterable[HeldOutExamples], *, count: int
+) -> InpaintingTestBatch:
+    """Return test pictures from all over each set, in one batch.
+
+    Args:
+      sets: Test pictures of one size.
+      count: Pictures of each set.
+
+    Raises:
+      RefusedError: None of the pictures of a set can be read.
+    """
+    batches = [readable_samples(one_set, count=count) for one_set in sets]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
 
 
 def draw_fills(
-    examples: Sequence[HeldOutExamples], methods: Mapping[str, Fill], *, rows: int
+    examples: Iterable[HeldOutExamples], methods: Mapping[str, Fill], *, rows: int
 ) -> Image.Image:
     """Return a sheet of test pictures from all over each set, and their fills.
 
@@ -71,7 +107,6 @@ def draw_fills(
       methods: Fills of batches, by the title of their column.
       rows: Pictures of each set.
     """
-    batches = [readable_samples(one_set, count=rows) for one_set in examples]
-    some = jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
+    some = samples_of_each(examples, count=rows)
     fills = {name: fill(some) for name, fill in methods.items()}
     return draw_samples(some, fills=fills)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float32
 from rich.table import Table
 from rich.text import Text
 
+from carafe_jax.tasks.inpainting.hole_kinds import HoleKind
 from carafe_jax.tasks.inpainting.quality import COLUMNS
 from carafe_jax.texts import percent, printable
 
@@ -77,7 +78,7 @@ class Measured:
         return table
 
 
-def write_images(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
+def write_images(path: pathlib.Path, measured: Mapping[HoleKind, Measured]) -> None:
     """Write a CSV with a row for each picture and method.
 
     Args:
@@ -94,7 +95,7 @@ def write_images(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
                     writer.writerow([kind, index, fraction, method, *values])
 
 
-def write_means(path: pathlib.Path, measured: Mapping[str, Measured]) -> None:
+def write_means(path: pathlib.Path, measured: Mapping[HoleKind, Measured]) -> None:
     """Write a CSV with a row for each method and size of the hole.
 
     Args:

@@ -5,6 +5,8 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.arguments import check
+from carafe_jax.files import check_new
 from carafe_jax.tasks.inpainting.data import InpaintingDataset
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions, chosen_fills
 from carafe_jax.tasks.inpainting.filler import Fill
@@ -20,6 +22,7 @@ from experiments.inpainting.comparison.sheet import (
 
 # Titles have room in columns that are this many pixels wide.
 _LEAST_SIDE = 160
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def write_comparison(
@@ -34,20 +37,29 @@ def write_comparison(
     test: EvaluationOptions,
     console: Console,
 ) -> None:
-    """Draw fills by the best classic method, plain layers and CARAFE++."""
+    """Draw fills by the best classic method, plain layers and CARAFE++.
+
+    Raises:
+      RefusedError: The output cannot be written, a folder holds no such checkpoint, or
+        the source cannot be used.
+    """
+    rule = f"end in {', '.join(_SUFFIXES)}"
+    holds = output.suffix.lower() in _SUFFIXES
+    check("output", str(output), rule, holds=holds)
+    check_new("output", output, overwrite=True)
     with loading(console, carafe):
         with_carafe, with_plain = load(carafe, which=which), load(plain, which=which)
     data = test.applied_to(with_carafe.data, source)
     examples = InpaintingDataset(data).held_out
+    sets = [*with_each_kind(examples, test.kinds(data.masks)).values()]
     classic = chosen_fills(test, console)
     methods: dict[str, Fill] = {}
     if classic:
-        name = best_fill(examples, classic, batch_size=batch_size, console=console)
+        name = best_fill(sets, classic, batch_size=batch_size, console=console)
         methods[f"best classic fill: {name}"] = classic[name]
     methods["plain layers"] = with_plain.fill_batches(batch_size=batch_size)
     methods["CARAFE++"] = with_carafe.fill_batches(batch_size=batch_size)
-    tested = with_each_kind(examples, test.kinds(data.masks))
-    pictures = different_pictures([*tested.values()], of_each=test.sample_rows)
+    pictures = different_pictures(sets, of_each=test.sample_rows)
     scale = scale or math.ceil(_LEAST_SIDE / data.crop_size)
     sheet = draw_sheet(pictures, methods, scale=scale)
     output.parent.mkdir(parents=True, exist_ok=True)

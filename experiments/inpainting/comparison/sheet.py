@@ -15,36 +15,50 @@ from carafe_jax.tasks.inpainting.data import (
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.measuring import measure_fills
 from carafe_jax.tasks.inpainting.quality import quality_of_each
+from carafe_jax.tasks.inpainting.quality_by_hole import Measured
 from carafe_jax.tasks.inpainting.samples import draw_samples
 
 
 def best_fill(
-    examples: HeldOutExamples,
+    sets: Sequence[HeldOutExamples],
     methods: Mapping[str, Fill],
     *,
     batch_size: int,
     console: Console,
 ) -> str:
-    """Return the name of the method with the highest mean PSNR of the hole."""
-    measured = measure_fills(
-        examples, methods, batch_size=batch_size, console=console
-    ).means()
-    return max(measured, key=lambda name: measured[name]["hole_psnr"])
+    """Return the name of the method with the highest mean PSNR of the hole.
+
+    Args:
+      sets: The same pictures with holes of several kinds; the mean is over all.
+      methods: Fills, by their names.
+      batch_size: Pictures at a time.
+      console: Where the progress bars are drawn.
+
+    Raises:
+      RefusedError: None of the pictures can be read.
+    """
+    measured = [
+        measure_fills(examples, methods, batch_size=batch_size, console=console)
+        for examples in sets
+    ]
+    means = Measured.concatenate(measured).means()
+    return max(means, key=lambda name: means[name]["hole_psnr"])
 
 
 def different_pictures(
     sets: Sequence[HeldOutExamples], *, of_each: int
 ) -> InpaintingTestBatch:
-    """Return pictures from all over a test set, each with holes of the next kind.
+    """Return different pictures from all over a test set; kinds of holes take turns.
 
     Args:
       sets: The same pictures with holes of several kinds.
-      of_each: Pictures of each kind.
+      of_each: Pictures of each kind; fewer where the test set has not so many.
 
     Raises:
       RefusedError: None of them can be read.
     """
-    rows = np.linspace(0, len(sets[0]) - 1, of_each * len(sets)).astype(int).tolist()
+    count = min(of_each * len(sets), len(sets[0]))
+    rows = np.linspace(0, len(sets[0]) - 1, count).astype(int).tolist()
     kinds = (sets[place % len(sets)] for place in range(len(rows)))
     chosen = (some[row] for some, row in zip(kinds, rows, strict=True))
     read = [example for example in chosen if example["valid"]]

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 
 from carafe_jax.metrics import lattice_energy, to_unit_range
-from carafe_jax.tasks.inpainting.data import HeldOutExamples, stack_examples
+from carafe_jax.tasks.inpainting.data import HeldOutExamples
 from carafe_jax.tasks.inpainting.filler import Fill
+from carafe_jax.tasks.inpainting.measuring import readable_batches
 from carafe_jax.tasks.tables import Column, Results
 
 TRUTH = "truth"
@@ -30,7 +30,7 @@ class Lattice:
     energy: float
     """Mean square in the hole of images in [0, 1], averaged over the pictures."""
     decibels: float
-    """Energy relative to that of the truth; 0 is as much."""
+    """Energy relative to the truth's, in dB; 0 dB: equal."""
     pictures: int
     """With a hole that is deep enough to be measured."""
 
@@ -53,18 +53,15 @@ def measure_lattices(
       periods: Of the lattices, in pixels.
       batch_size: Pictures at a time.
       console: Where the progress bar is drawn.
+
+    Raises:
+      RefusedError: None of the pictures can be read.
     """
     methods = {**methods, TRUTH: lambda batch: batch["image"]}
     pieces: dict[tuple[str, int], list[np.ndarray]] = {
         (method, period): [] for method in methods for period in periods
     }
-    starts = range(0, len(examples), batch_size)
-    for start in track(starts, description="filling", console=console):
-        rows = range(start, min(start + batch_size, len(examples)))
-        read = [example for row in rows if (example := examples[row])["valid"]]
-        if not read:
-            continue
-        batch = stack_examples(read)
+    for batch in readable_batches(examples, batch_size=batch_size, console=console):
         for method, fill in methods.items():
             images = to_unit_range(fill(batch))
             for period in periods:

@@ -38,7 +38,8 @@ def draw_lattices(
         for method, images in pictures.items()
         for period in periods
     }
-    # Most of the values of a period are shown with one range of colours.
+    # One colour range per period, up to the 99.5th percentile, so that methods can be
+    # compared.
     most = {
         period: np.nanpercentile([maps[method, period] for method in pictures], 99.5)
         for period in periods

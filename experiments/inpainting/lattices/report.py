@@ -3,16 +3,14 @@
 import pathlib
 from collections.abc import Sequence
 
-import jax
-import numpy as np
 from rich.console import Console
 
 from carafe_jax.files import check_folder
 from carafe_jax.tasks.inpainting.data import InpaintingDataset
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions, chosen_fills
-from carafe_jax.tasks.inpainting.evaluator import readable_samples
-from carafe_jax.tasks.inpainting.hole_kinds import with_each_kind
+from carafe_jax.tasks.inpainting.hole_kinds import TITLES, with_each_kind
 from carafe_jax.tasks.inpainting.loading import load
+from carafe_jax.tasks.inpainting.measuring import samples_of_each
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table
 from carafe_jax.train import CheckpointChoice
@@ -58,12 +56,12 @@ def report_lattices(
         )
         lattices += measured
         results, columns = tabulate(measured)
-        title = f"Lattices (RMS of 255), {kind} of {data.source}, step {trained.step}"
+        shown = f"{data.source}, step {trained.step}"
+        title = f"{TITLES[kind]}: lattices (RMS of 255) of {shown}"
         console.print(draw_table(results, columns, title=title, label="method"))
     output.mkdir(parents=True, exist_ok=True)
     write_lattices(output / "lattice.csv", lattices)
-    batches = [readable_samples(x, count=test.sample_rows) for x in tested.values()]
-    truth = jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
+    truth = samples_of_each(tested.values(), count=test.sample_rows)
     filled = {trained.name: network(truth)}
     draw_lattices(output / "lattice.png", truth, filled=filled, periods=periods)
     print_line(console, f"Table and picture: {output}")

@@ -9,8 +9,9 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.data import FreeFormHoles
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import InpaintingData
-from carafe_jax.tasks.inpainting.data import InpaintingDataset
+from carafe_jax.tasks.inpainting.data import HeldOutExamples, InpaintingDataset
 from experiments.inpainting.lattices.measurement import (
     Lattice,
     measure_lattices,
@@ -18,6 +19,7 @@ from experiments.inpainting.lattices.measurement import (
     write_lattices,
 )
 from experiments.inpainting.lattices.picture import draw_lattices
+from experiments.inpainting.measure_lattice import MeasureLattice
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,26 @@ def test_table_and_file_have_every_number(tmp_path):
     results, columns = tabulate(lattices)
     assert results["some"]["rms_4"] == pytest.approx(51)
     assert list(columns) == ["rms_2", "decibels_2", "rms_4", "decibels_4"]
+
+
+def test_pictures_that_cannot_be_read_are_refused(examples, monkeypatch):
+    monkeypatch.setattr(HeldOutExamples, "__getitem__", lambda *_: {"valid": False})
+    with pytest.raises(RefusedError, match="`source` must hold test pictures"):
+        measure(examples)
+
+
+@pytest.mark.parametrize(
+    ("fields", "rule"),
+    [
+        ({"periods": ()}, "`periods` must be one or more different numbers"),
+        ({"periods": (2, 4, 2)}, "`periods` must be one or more different numbers"),
+        ({"periods": (1, 2)}, "`periods` must be .* of at least 2, got"),
+        ({"batch_size": 0}, "`batch_size` must be positive, got 0"),
+    ],
+)
+def test_fields_that_measure_nothing_are_refused(tmp_path, fields, rule):
+    with pytest.raises(RefusedError, match=rule):
+        MeasureLattice(model=tmp_path, **fields)
 
 
 def test_picture_is_drawn(examples, tmp_path):

@@ -112,7 +112,7 @@ print(f"{count / 1e6:.2f} million parameters")
 # experiments of this repository add resuming, meshes and logs around the same step.
 
 # %% nbmake={"mock": {"STEPS": 60}}
-STEPS = 700
+STEPS = 400
 
 # %%
 adam = Adam(learning_rate=2e-3, muon_learning_rate=1e-2)

@@ -35,7 +35,7 @@ class InpaintingRun(RunConfig):
 
     workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/inpainting"))
     """Folder of the run. The same command resumes where it stopped."""
-    loop: Loop = Loop(steps=700, evaluate_every=350, save_every=350)
+    loop: Loop = Loop(steps=400, evaluate_every=200, save_every=200)
     """Length of the run, and how often it logs, evaluates and saves."""
     network: UNetConfig = UNetConfig(starting_fill="spline")
     """The network."""

@@ -250,10 +250,10 @@ for axis, (name, level) in zip(axes.flat, levels.items(), strict=True):
 figure.colorbar(taps, ax=axes, label="effective taps of 25", shrink=0.8)
 
 # %% [markdown]
-# Both ends of the network know the holes. In the first layer kernels narrow down along
-# their borders, to the pixels that are given; in the last layer they are narrow where
-# pixels are given and spread where they are not. Here are kernels of both as pictures,
-# each a tile at its pixel, at the right eye:
+# Kernels start as the mean of all 25 taps, and after so few steps many are still near
+# it. Those of the first layer narrow along edges and along the borders of holes; those
+# of the first two up-samplings have begun to choose. Here are kernels of the first and
+# the last layer as pictures, each a tile at its pixel, at the right eye:
 
 # %%
 first, *_, last = levels

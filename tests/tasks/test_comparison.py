@@ -134,7 +134,7 @@ def test_comparison_has_a_row_for_each_network(tmp_path):
     assert status == 0
     for name in ("Global&Local, CARAFE++", "Partial Conv, CARAFE++"):
         assert name in text
-    assert len(read_rows(config.results)) == 4 + 2
+    assert len(read_rows(config.results)) == 4 + 3
 
 
 def test_all_methods_have_a_seed_before_the_next(tmp_path, made):

@@ -22,9 +22,10 @@ COLLECTIVES = r"(all-gather|all-to-all|all-reduce|collective-permute|reduce-scat
 def compare() -> set[str]:
     """Compare the parameters; return the names of the collectives."""
     config = adversarial(pathlib.Path("unused"), convolution="partial")
-    config = dataclasses.replace(
-        config, data=dataclasses.replace(config.data, batch_size=8)
-    )
+    # Of a seed whose batch has no value at a kink of the losses or of ReLU, where
+    # rounding would choose between two gradients.
+    data = dataclasses.replace(config.data, batch_size=8, seed=3)
+    config = dataclasses.replace(config, data=data)
     task = config.make_task()
     batch = next(task.batches())
     # Adam would make large steps of gradients that are nothing but rounding.

@@ -51,8 +51,8 @@ class _Level(NamedTuple):
 # Wrong images and masks are refused in our own words.
 @no_type_check
 def spline_fill(
-    image: Float[Array, "n h w c"],
-    mask: Float[Array, "n h w 1"],
+    image: Float[Array | np.ndarray, "n h w c"],
+    mask: Float[Array | np.ndarray, "n h w 1"],
     *,
     tension: float = 0.25,
 ) -> Float[Array, "n h w c"]:

@@ -11,7 +11,11 @@ from rich.console import Console
 from carafe_jax.data import FreeFormHoles
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import InpaintingData
-from carafe_jax.tasks.inpainting.data import HeldOutExamples, InpaintingDataset
+from carafe_jax.tasks.inpainting.data import (
+    HeldOutExamples,
+    InpaintingBatch,
+    InpaintingDataset,
+)
 from experiments.inpainting.lattices.measurement import (
     Lattice,
     measure_lattices,
@@ -118,7 +122,8 @@ def test_fields_that_measure_nothing_are_refused(tmp_path, fields, rule):
 
 def test_picture_is_drawn(examples, tmp_path):
     example = examples[0]
-    truth = {name: example[name][None] for name in ("image", "mask")}
+    image, mask = (example[name][None] for name in ("image", "mask"))
+    truth = InpaintingBatch(image=image, mask=mask)
     path = tmp_path / "lattice.png"
     draw_lattices(path, truth, filled={"some": with_lattice(truth)}, periods=(2,))
     with Image.open(path) as picture:

@@ -216,7 +216,8 @@ def test_network_with_a_starting_fill_learns_to_leave_it():
     variables = network.init(jax.random.key(0), image, mask)
 
     def loss(variables):
-        return jnp.square(network.apply(variables, image, mask).predicted - 1).sum()
+        output: Any = network.apply(variables, image, mask)
+        return jnp.square(output.predicted - 1).sum()
 
     gradient = jax.jit(jax.grad(loss))(variables)["params"]["output"]["kernel"]
     assert jnp.abs(gradient).max() > 1e-3

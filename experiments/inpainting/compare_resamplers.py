@@ -1,7 +1,7 @@
 """Train the quickstart's network with CARAFE++ and with plain layers, and compare.
 
 Paper: the question of table X of CARAFE++ (arXiv:2012.04733), scaled down.
-Cost: nine runs; at 54 (CARAFE++) and 77 to 105 images/s on two cores of an AMD EPYC.
+Cost: nine runs; not measured yet with the starting fill.
 Expected: CARAFE++ ahead, as in table X.
 Reached: PSNR in the hole 19.67 ± 0.04 dB, plain 19.50 ± 0.02 dB (2026-11-23, 1000 steps
 on 2,009 landscapes, without a starting fill).

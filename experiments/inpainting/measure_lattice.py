@@ -40,14 +40,13 @@ class MeasureLattice:
     test: EvaluationOptions = EvaluationOptions(
         holes=("free-form", "boxes"), classic=("spline",)
     )
+    """Test pictures, their holes, and fills to measure beside the network."""
 
     def __post_init__(self) -> None:
         given, rule = self.periods, "be one or more different numbers of at least 2"
         holds = min(given, default=0) >= 2 and len({*given}) == len(given)
         check("periods", given, rule, holds=holds)
         check_count("batch_size", self.batch_size)
-
-    """Test pictures, their holes, and fills to measure beside the network."""
 
 
 def main(config: MeasureLattice, console: Console) -> int:

@@ -10,7 +10,7 @@ from rich.console import Console
 from carafe_jax.cli.fill import Fill, main
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError
-from carafe_jax.tasks.inpainting import classic_methods
+from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 from tests.tasks.runs import call, inpainting
@@ -102,7 +102,7 @@ def test_classic_methods_need_no_network(tmp_path, method):
 def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(classic_methods.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(classic_fills.importlib.util, "find_spec", lambda name: None)
     nothing = tmp_path / "nothing"
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), nothing)
     with pytest.raises(MissingExtraError, match="'telea' needs OpenCV: pip install"):

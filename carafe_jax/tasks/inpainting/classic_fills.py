@@ -1,6 +1,7 @@
 """Classic fills, without training, to compare a network with."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -81,6 +82,11 @@ def navier_stokes(
     Arguments and errors are those of `telea`.
     """
     return _by_opencv(batch, "INPAINT_NS", radius)
+
+
+def has_opencv() -> bool:
+    """Return whether OpenCV is installed, which `telea` and `navier_stokes` need."""
+    return importlib.util.find_spec("cv2") is not None
 
 
 def _by_opencv(

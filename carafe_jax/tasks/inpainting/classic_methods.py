@@ -1,6 +1,5 @@
 """Classic fills of whole photographs, by name: without training, on any size."""
 
-import importlib.util
 from typing import Literal, get_args
 
 import numpy as np
@@ -93,7 +92,7 @@ def check_method(method: str) -> None:
     """Refuse a method that is unknown, or whose package is not installed."""
     rule = f"be one of {', '.join(map(repr, get_args(ClassicMethod)))}"
     check("method", method, rule, holds=method in _FILLS)
-    if method in _OF_OPENCV and importlib.util.find_spec("cv2") is None:
+    if method in _OF_OPENCV and not classic_fills.has_opencv():
         raise MissingExtraError(
             f"The method {method!r} needs OpenCV: pip install 'carafe-jax[opencv]'."
         )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import importlib.util
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
@@ -211,7 +210,7 @@ def chosen_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill
         "biharmonic": classic_fills.biharmonic,
         "spline": classic_fills.spline,
     }
-    if importlib.util.find_spec("cv2") is not None:
+    if classic_fills.has_opencv():
         radius = options.radius
         known["telea"] = functools.partial(classic_fills.telea, radius=radius)
         known["navier_stokes"] = functools.partial(

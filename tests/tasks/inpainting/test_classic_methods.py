@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from carafe_jax.errors import MissingExtraError
-from carafe_jax.tasks.inpainting import ClassicMethod, classic_methods, fill_classic
+from carafe_jax.tasks.inpainting import ClassicMethod, classic_fills, fill_classic
 from carafe_jax.tasks.inpainting.classic_fills import spline
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from tests.tasks.inpainting.pictures import random_photo, square_hole
@@ -83,9 +83,9 @@ def test_what_cannot_be_filled_is_refused(values, message):
 
 @pytest.mark.parametrize("method", ["telea", "navier-stokes"])
 def test_methods_of_opencv_say_how_to_install_it(method, monkeypatch):
-    find = classic_methods.importlib.util.find_spec
+    find = classic_fills.importlib.util.find_spec
     monkeypatch.setattr(
-        classic_methods.importlib.util,
+        classic_fills.importlib.util,
         "find_spec",
         lambda name: None if name == "cv2" else find(name),
     )

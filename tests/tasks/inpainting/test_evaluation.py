@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from carafe_jax.cli.evaluate import Evaluate, main
-from carafe_jax.tasks.inpainting import evaluation
+from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.inpainting.quality import COLUMNS, quality_of_each
 from carafe_jax.tasks.run import train_and_report
@@ -105,7 +105,7 @@ def test_size_of_boxes_can_be_fixed(run, tmp_path):
 
 
 def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(classic_fills.importlib.util, "find_spec", lambda name: None)
     config = Evaluate(
         model=run,
         output=tmp_path,

@@ -5,6 +5,7 @@ from carafe_jax.nn.carafe import CARAFE as CARAFE
 from carafe_jax.nn.carafe import CARAFEDownsample as CARAFEDownsample
 from carafe_jax.nn.carafe import CARAFEUpsample as CARAFEUpsample
 from carafe_jax.nn.crop import crop as crop
+from carafe_jax.nn.initializers import gaussian_kernel_bias as gaussian_kernel_bias
 from carafe_jax.nn.masked import Masked as Masked
 from carafe_jax.nn.partial import PartialCARAFE as PartialCARAFE
 from carafe_jax.nn.partial import PartialConv as PartialConv
@@ -53,6 +54,7 @@ __all__ = [
     "PixelShuffleUpsample",
     "StridedConvDownsample",
     "crop",
+    "gaussian_kernel_bias",
     "pool_by_importance",
     "resize_bilinear",
     "resize_nearest",

@@ -78,6 +78,8 @@ class CARAFE(nn.Module):
       encoder_kernel_init: Initializer of the encoder (default: normal with standard
         deviation 0.001, as in mmcv: kernels start close to a box filter).
       bias_init: Initializer of both biases (default: zeros).
+      encoder_bias_init: Initializer of the encoder's bias, such as
+        `carafe_jax.nn.gaussian_kernel_bias(...)`; None: `bias_init` (default: None).
       precision: Of both convolutions, as in `nn.Conv` (default: None).
       implementation: Passed to `carafe_jax.reassemble` (default: None).
     """
@@ -95,6 +97,7 @@ class CARAFE(nn.Module):
     compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
     encoder_kernel_init: Initializer = nn.initializers.normal(0.001)
     bias_init: Initializer = nn.initializers.zeros
+    encoder_bias_init: Initializer | None = None
     precision: PrecisionLike = None
     implementation: Implementation | None = None
 
@@ -185,7 +188,7 @@ class CARAFE(nn.Module):
             padding=((pad, pad), (pad, pad)),
             kernel_dilation=self.encoder_dilation,
             kernel_init=self.encoder_kernel_init,
-            bias_init=self.bias_init,
+            bias_init=self.encoder_bias_init or self.bias_init,
             precision=self.precision,
             name="content_encoder",
             **dtypes,

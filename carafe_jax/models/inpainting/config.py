@@ -29,9 +29,12 @@ from carafe_jax.nn import (
     PartialNearestUpsample,
     PartialResampleConv,
     StridedConvDownsample,
+    gaussian_kernel_bias,
 )
+from carafe_jax.ops import Scale
 
 Resampler = Literal["carafe", "conv"]
+InitialKernels = Literal["box", "gaussian"]
 StartingFillName = Literal["none", "spline"]
 _STARTING_FILLS: dict[StartingFillName, StartingFill | None] = {
     "none": None,
@@ -50,6 +53,9 @@ class UNetConfig:
     """Channels at full size and after each halving."""
     compressed_channels: int = 16
     """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
+    initial_kernels: InitialKernels = "box"
+    """Kernels of CARAFE++ that training starts from: "box", as in the paper's code, or
+    "gaussian" around each output pixel, so that up-sampling starts as interpolation."""
     starting_fill: StartingFillName = "none"
     """Fill that the network sees in the hole, and predicts the difference from:
     "spline" (`spline_fill`), or "none", the mean colour of the given pixels."""
@@ -74,12 +80,17 @@ class UNetConfig:
 
 
 def _unet_carafe(config: UNetConfig) -> UNet:
-    compressed = {"compressed_channels": config.compressed_channels}
-    reassembly = functools.partial(CARAFEDownsample, **compressed)
+    def fields(scale: Scale) -> dict[str, Any]:
+        compressed = {"compressed_channels": config.compressed_channels}
+        if config.initial_kernels == "box":
+            return compressed
+        return {**compressed, "encoder_bias_init": gaussian_kernel_bias(scale=scale)}
+
+    reassembly = functools.partial(CARAFEDownsample, **fields("1/2"))
     return UNet(
         stage_features=config.stage_features,
         downsample=functools.partial(CARAFEConv, reassembly=reassembly),
-        upsample=functools.partial(CARAFEUpsample, **compressed),
+        upsample=functools.partial(CARAFEUpsample, **fields(2)),
         starting_fill=_STARTING_FILLS[config.starting_fill],
     )
 

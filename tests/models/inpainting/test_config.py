@@ -27,6 +27,15 @@ def test_unet_has_the_resamplers_of_its_configuration(resampler):
     assert any(name.startswith("down_1/conv") for name in names)
 
 
+@pytest.mark.parametrize("kernels", ["box", "gaussian"])
+def test_unet_starts_from_the_kernels_of_its_configuration(kernels):
+    config = UNetConfig(initial_kernels=kernels, stage_features=(4, 6))
+    params = config.make().init(jax.random.key(0), IMAGE, HOLE)["params"]
+    for layer in (params["up_0"], params["down_1"]["carafe"]):
+        bias = layer["content_encoder"]["bias"]
+        assert bool(bias.any()) == (kernels == "gaussian")
+
+
 @pytest.mark.parametrize("convolution", ["plain", "partial"])
 @pytest.mark.parametrize("resampler", ["carafe", "conv"])
 def test_global_local_has_the_layers_of_its_configuration(convolution, resampler):
@@ -82,6 +91,7 @@ def test_content_encoder_without_channels_is_refused():
     ("config", "name"),
     [
         (UNetConfig, "resampler"),
+        (UNetConfig, "initial_kernels"),
         (GlobalLocalConfig, "convolution"),
         (GlobalLocalConfig, "resampler"),
         (GlobalLocalConfig, "norm"),

@@ -1,0 +1,76 @@
+"""Initializers of CARAFE++ layers."""
+
+import math
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, DTypeLike
+
+from carafe_jax.arguments import check
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._arguments import is_count
+from carafe_jax.ops import Scale, parse_scale
+
+
+# Wrong numbers are refused in our own words.
+@no_type_check
+def gaussian_kernel_bias(
+    *, scale: Scale, kernel_size: int = 5, groups: int = 1, deviation: float = 0.6
+) -> Callable[..., Array]:
+    """Return a bias of the content encoder that makes kernels start as Gaussians.
+
+    Each Gaussian has the centre of its output pixel in its middle: up-sampling starts
+    as smooth interpolation, down-sampling as blurring followed by sampling. With a bias
+    of zero all kernels of a source pixel start as the same box, and up-sampling as
+    nearest neighbour.
+
+    Example:
+      >>> import jax
+      >>> from carafe_jax.nn import CARAFEUpsample, gaussian_kernel_bias
+      >>> layer = CARAFEUpsample(encoder_bias_init=gaussian_kernel_bias(scale=2))
+      >>> ramp = jax.numpy.arange(8.0)[None, :, None, None]
+      >>> ramp = jax.numpy.broadcast_to(ramp, (1, 8, 8, 1))
+      >>> doubled, _ = layer.init_with_output(jax.random.key(0), ramp)
+      >>> print(doubled[0, 6:10, 8, 0].round(1))
+      [2.8 3.2 3.8 4.2]
+
+    Args:
+      scale: Of the layer.
+      kernel_size: Of the layer.
+      groups: Of the layer.
+      deviation: Standard deviation of the Gaussians, in the larger of source and output
+        pixels; positive and finite.
+
+    Returns:
+      For the argument `encoder_bias_init` of `CARAFE`, with the normalizer "softmax".
+
+    Raises:
+      RefusedError: An argument breaks a rule above, or those of `CARAFE`.
+    """
+    ratio = parse_scale(scale)
+    holds = is_count(kernel_size) and kernel_size % 2 == 1
+    check("kernel_size", kernel_size, "be a positive odd int", holds=holds)
+    check("groups", groups, "be a positive int", holds=is_count(groups))
+    check(
+        "deviation", deviation, "be positive and finite", holds=0 < deviation < math.inf
+    )
+    up, down = ratio.numerator, ratio.denominator
+    # Of the output pixels of a source pixel's neighbourhood, from that source pixel.
+    phases = np.arange(up)
+    centres = (phases + 0.5) * down / up - 0.5 - phases * down // up
+    taps = np.arange(kernel_size) - kernel_size // 2
+    width = deviation * max(1, down / up)
+    along = -(((taps - centres[:, None]) / width) ** 2) / 2
+    # Phases, then groups, then taps; rows before columns.
+    logits = along[:, None, None, :, None] + along[None, :, None, None, :]
+    shape = (up, up, groups, kernel_size, kernel_size)
+    bias = np.broadcast_to(logits, shape).ravel()
+
+    def init(key: Array, shape: tuple[int, ...], dtype: DTypeLike = float) -> Array:
+        del key
+        rule = f"have shape {bias.shape} for these `scale`, `kernel_size` and `groups`"
+        check("encoder bias", shape, rule, holds=tuple(shape) == bias.shape)
+        return jnp.asarray(bias, dtype)
+
+    return init

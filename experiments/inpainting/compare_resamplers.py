@@ -31,7 +31,7 @@ class Comparison(ComparisonConfig):
     """CARAFE++ against plain layers, with as many steps and with as much time."""
 
     base: InpaintingRun = InpaintingRun(
-        network=UNetConfig(starting_fill="spline"),
+        network=UNetConfig(initial_kernels="gaussian", starting_fill="spline"),
         workdir=pathlib.Path("runs/inpainting/comparison"),
     )
     conv_time_factor: float = 1.4

@@ -24,7 +24,10 @@ from carafe_jax.train import Adam, Loop
 if __name__ == "__main__":
     config = InpaintingRun(
         network=UNetConfig(
-            resampler="carafe", stage_features=(16, 32, 64, 96), starting_fill="spline"
+            resampler="carafe",
+            stage_features=(16, 32, 64, 96),
+            initial_kernels="gaussian",
+            starting_fill="spline",
         ),
         data=InpaintingData(
             source="builtin",

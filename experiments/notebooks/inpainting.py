@@ -99,7 +99,7 @@ show(
 # starts at zero, so that before the first step its pictures are the spline's.
 
 # %%
-network = UNetConfig(starting_fill="spline").make()
+network = UNetConfig(initial_kernels="gaussian", starting_fill="spline").make()
 variables = network.init(jax.random.key(0), test["image"], test["mask"])
 count = sum(leaf.size for leaf in jax.tree.leaves(variables))
 print(f"{count / 1e6:.2f} million parameters")

@@ -37,7 +37,7 @@ class InpaintingRun(RunConfig):
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=400, evaluate_every=200, save_every=200)
     """Length of the run, and how often it logs, evaluates and saves."""
-    network: UNetConfig = UNetConfig(starting_fill="spline")
+    network: UNetConfig = UNetConfig(initial_kernels="gaussian", starting_fill="spline")
     """The network."""
     data: InpaintingData = InpaintingData(
         crop_size=64, batch_size=8, colours="shuffled", turns="all"

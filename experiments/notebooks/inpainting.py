@@ -209,12 +209,13 @@ show({"": pictures}, size=3.6, title="Input, filled by CARAFE++, truth")
 # ## Is there a lattice?
 #
 # Up-sampling by two makes even and odd pixels by different weights, and may leave a
-# pattern that repeats every 2 pixels; the layers before leave patterns of 4 and 8. A
-# content encoder of CARAFE++ starts with nearly the same kernel for all four phases of
-# a source pixel, so an untrained decoder repeats blurred pixels. A network that has to
-# paint a hole from nothing shows these stairs until it has learned better; one that
-# starts from a smooth fill has no reason to. `lattice_energy` measures the patterns
-# deep in the hole. Where their energy is far below the truth's, they are invisible.
+# pattern that repeats every 2 pixels; the layers before leave patterns of 4 and 8. With
+# a bias of zero, a content encoder of CARAFE++ starts with nearly the same kernel for
+# all four phases of a source pixel, so an untrained decoder repeats blurred pixels: it
+# enlarges in stairs. These kernels start as Gaussians around each output pixel instead,
+# and the smooth fill that the network starts from has no stairs either.
+# `lattice_energy` measures the patterns deep in the hole. Where their energy is far
+# below the truth's, they are invisible.
 
 # %%
 centre = np.zeros_like(test["mask"])
@@ -250,10 +251,10 @@ for axis, (name, level) in zip(axes.flat, levels.items(), strict=True):
 figure.colorbar(taps, ax=axes, label="effective taps of 25", shrink=0.8)
 
 # %% [markdown]
-# Kernels start as the mean of all 25 taps, and after so few steps many are still near
-# it. Those of the first layer narrow along edges and along the borders of holes; those
-# of the first two up-samplings have begun to choose. Here are kernels of the first and
-# the last layer as pictures, each a tile at its pixel, at the right eye:
+# Kernels start as Gaussians: those of the up-samplings over about five taps, those of
+# the down-samplings over most of the window. What differs from pixel to pixel has been
+# learned. Here are kernels of the first and the last layer as pictures, each a tile at
+# its pixel, at the right eye:
 
 # %%
 first, *_, last = levels

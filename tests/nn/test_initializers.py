@@ -1,6 +1,7 @@
 """Tests of the initializers of CARAFE++ layers."""
 
 from fractions import Fraction
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ def test_up_sampling_starts_as_interpolation():
 
 def test_bias_of_the_compressor_stays_that_of_bias_init():
     layer = CARAFE(encoder_bias_init=gaussian_kernel_bias(scale=2))
-    params = layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 8)))["params"]
+    params: Any = layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 8)))["params"]
     assert not params["channel_compressor"]["bias"].any()
     assert params["content_encoder"]["bias"].any()
 

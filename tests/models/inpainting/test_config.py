@@ -30,7 +30,7 @@ def test_unet_has_the_resamplers_of_its_configuration(resampler):
 @pytest.mark.parametrize("kernels", ["box", "gaussian"])
 def test_unet_starts_from_the_kernels_of_its_configuration(kernels):
     config = UNetConfig(initial_kernels=kernels, stage_features=(4, 6))
-    params = config.make().init(jax.random.key(0), IMAGE, HOLE)["params"]
+    params: Any = config.make().init(jax.random.key(0), IMAGE, HOLE)["params"]
     for layer in (params["up_0"], params["down_1"]["carafe"]):
         bias = layer["content_encoder"]["bias"]
         assert bool(bias.any()) == (kernels == "gaussian")

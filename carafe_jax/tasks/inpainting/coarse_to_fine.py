@@ -17,11 +17,7 @@ from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.levels import Level, doubled, levels_of
 from carafe_jax.tasks.inpainting.pixels import to_pixels
-from carafe_jax.tasks.inpainting.tiles import (
-    Window,
-    window_side,
-    windows_over,
-)
+from carafe_jax.tasks.inpainting.tiles import Tile, tile_side, tiles_over
 
 Progress = Callable[[int, int], None]
 """Receives the number of tiles that are filled, and that of all."""
@@ -57,16 +53,17 @@ def fill_photograph(
       The photograph; only pixels of the hole differ.
     """
     levels = levels_of(photo, hole, reach=reach, longest_side=longest_side)
-    side = window_side(hole.shape, largest=tile)
-    tiles = [windows_over(level.weight > 0, side=side) for level in levels]
-    report = _reporter(progress, count=sum(map(len, tiles)))
-    filled = _fill_level(levels.pop(), tiles.pop(), side=side, fill=fill, report=report)
+    side = tile_side(hole.shape, largest=tile)
+    tilings = [tiles_over(level.weight > 0, side=side) for level in levels]
+    report = _reporter(progress, count=sum(map(len, tilings)))
+    level, tiles = levels.pop(), tilings.pop()
+    filled = _fill_level(level, tiles, side=side, fill=fill, report=report)
     while levels:
         # Not kept, as those of a large photograph fill the memory.
-        level, windows = levels.pop(), tiles.pop()
+        level, tiles = levels.pop(), tilings.pop()
         hole_of_level = level.hole[..., None]
         np.copyto(level.image, doubled(filled, level.hole.shape), where=hole_of_level)
-        filled = _fill_level(level, windows, side=side, fill=fill, report=report)
+        filled = _fill_level(level, tiles, side=side, fill=fill, report=report)
     result = photo.copy()
     result[hole] = to_pixels(filled[hole])
     return result
@@ -74,7 +71,7 @@ def fill_photograph(
 
 def _fill_level(
     level: Level,
-    windows: list[Window],
+    tiles: list[Tile],
     *,
     side: int,
     fill: Fill,
@@ -82,33 +79,33 @@ def _fill_level(
 ) -> Float32[np.ndarray, "h w 3"]:
     """Mix what the network fills into the image of a level."""
     filled = level.image.copy()
-    for some in _batches(windows):
+    for some in _batches(tiles):
         outputs = fill(_cut(level, some, side=side))
-        for window, output in zip(some, outputs, strict=True):
-            image = level.image[window.place]
-            weights = (window.weights * level.weight[window.place])[..., None]
+        for tile, output in zip(some, outputs, strict=True):
+            image = level.image[tile.place]
+            weights = (tile.weights * level.weight[tile.place])[..., None]
             difference = output[: image.shape[0], : image.shape[1]] - image
-            filled[window.place] += weights * difference
+            filled[tile.place] += weights * difference
         report(len(some))
     return filled
 
 
-def _batches(windows: list[Window]) -> Iterator[list[Window]]:
-    """Yield a few windows at a time, then single ones: batches of two sizes."""
-    whole = len(windows) - len(windows) % TILES_AT_ONCE
+def _batches(tiles: list[Tile]) -> Iterator[list[Tile]]:
+    """Yield a few tiles at a time, then single ones: batches of two sizes."""
+    whole = len(tiles) - len(tiles) % TILES_AT_ONCE
     for start in range(0, whole, TILES_AT_ONCE):
-        yield windows[start : start + TILES_AT_ONCE]
-    for window in windows[whole:]:
-        yield [window]
+        yield tiles[start : start + TILES_AT_ONCE]
+    for tile in tiles[whole:]:
+        yield [tile]
 
 
-def _cut(level: Level, windows: list[Window], *, side: int) -> InpaintingBatch:
-    """Cut windows from a level; one smaller than `side` is padded by reflection."""
+def _cut(level: Level, tiles: list[Tile], *, side: int) -> InpaintingBatch:
+    """Cut tiles from a level; one smaller than `side` is padded by reflection."""
     images: list[np.ndarray] = []
     masks: list[np.ndarray] = []
-    for window in windows:
-        image = level.image[window.place]
-        unknown = (level.weight[window.place] > 0)[..., None]
+    for tile in tiles:
+        image = level.image[tile.place]
+        unknown = (level.weight[tile.place] > 0)[..., None]
         pad = [*((0, side - length) for length in unknown.shape[:2]), (0, 0)]
         images.append(np.pad(image, pad, mode="symmetric"))
         masks.append(np.pad(unknown, pad, mode="symmetric"))

@@ -1,8 +1,8 @@
-"""Windows of one size over a picture, and the weights that blend them.
+"""Tiles of one size over a picture, and the weights that blend them.
 
-A network fills large pictures window by window. Neighbours overlap: at its border a
-window counts for nothing, as the network sees too little around it there; then its
-weight rises smoothly, and the weights of all windows sum to one at each pixel.
+A network fills large pictures tile by tile. Neighbours overlap: at its border a tile
+counts for nothing, as the network sees too little around it there; then its weight
+rises smoothly, and the weights of all tiles sum to one at each pixel.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
-_MULTIPLE = 64  # All sides are multiples of it, so that a network can halve them.
-# Of the side of a window: what counts for nothing at each of its borders, and next to
+LEAST_SIDE = 64
+"""All sides of tiles are multiples of it, so that a network can halve them."""
+
+# Of the side of a tile: what counts for nothing at each of its borders, and next to
 # it the part in which its weight rises.
 _MARGIN = _RAMP = 1 / 8
 
@@ -24,7 +26,7 @@ class Interval(NamedTuple):
     """Of its pixels, in [0, 1]."""
 
 
-class Window(NamedTuple):
+class Tile(NamedTuple):
     """A part of a picture that is filled at once."""
 
     rows: Interval
@@ -42,38 +44,38 @@ class Window(NamedTuple):
 
     def counts_for(self, hole: Bool[np.ndarray, "h w"]) -> bool:
         """Return whether it has a weight at a pixel of a hole."""
-        # Almost all windows of a large photograph are without a hole.
+        # Almost all tiles of a large photograph are without a hole.
         part = hole[self.place]
         return bool(part.any() and part[self.weights > 0].any())
 
 
-def window_side(shape: tuple[int, int], *, largest: int) -> int:
-    """Return the side of the windows of a picture, and of its reduced copies.
+def tile_side(shape: tuple[int, int], *, largest: int) -> int:
+    """Return the side of the tiles of a picture, and of its reduced copies.
 
-    One side for all means one program to compile. One window holds a small picture.
+    One side for all means one program to compile. One tile holds a small picture.
 
     Args:
       shape: Height and width of the picture.
-      largest: Side of the windows of a large one.
+      largest: Side of the tiles of a large one.
     """
     side = min(largest, max(shape))
-    return -(-side // _MULTIPLE) * _MULTIPLE
+    return -(-side // LEAST_SIDE) * LEAST_SIDE
 
 
-def windows_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Window]:
-    """Return the windows that have a positive weight at some pixel of the hole.
+def tiles_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Tile]:
+    """Return the tiles that have a positive weight at some pixel of the hole.
 
     Args:
       hole: True where the picture is to be filled.
-      side: Of the windows; smaller where the picture is.
+      side: Of the tiles; smaller where the picture is.
     """
     height, width = hole.shape
-    windows = [
-        Window(rows, columns)
+    tiles = [
+        Tile(rows, columns)
         for rows in _intervals(height, side)
         for columns in _intervals(width, side)
     ]
-    return [window for window in windows if window.counts_for(hole)]
+    return [tile for tile in tiles if tile.counts_for(hole)]
 
 
 def _intervals(length: int, side: int) -> list[Interval]:

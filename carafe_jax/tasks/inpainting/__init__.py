@@ -1,6 +1,6 @@
 """Inpainting: filling holes in photographs."""
 
-from carafe_jax.tasks.inpainting.classic_methods import ClassicMethod as ClassicMethod
+from carafe_jax.tasks.inpainting.classic_fills import ClassicMethod as ClassicMethod
 from carafe_jax.tasks.inpainting.classic_methods import fill_classic as fill_classic
 from carafe_jax.tasks.inpainting.config import (
     AdversarialInpaintingRun as AdversarialInpaintingRun,

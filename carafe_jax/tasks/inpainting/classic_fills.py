@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -21,9 +21,10 @@ _spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="t
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole with the mean of the pixels that are given."""
     image, mask = batch["image"], batch["mask"]
-    given = (image * (1 - mask)).sum((1, 2), keepdims=True)
-    mean = given / (1 - mask).sum((1, 2), keepdims=True)
-    return np.where(mask > 0, mean, image).astype(np.float32)
+    # Float32 loses the sum over millions of pixels.
+    given = (image * (1 - mask)).sum((1, 2), keepdims=True, dtype=np.float64)
+    mean = given / (1 - mask).sum((1, 2), keepdims=True, dtype=np.float64)
+    return np.where(mask > 0, mean.astype(np.float32), image)
 
 
 def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
@@ -106,3 +107,31 @@ def _by_opencv(
         for picture, hole in zip(pixels, holes, strict=True)
     ]
     return np.where(mask > 0, from_pixels(np.stack(filled)), image)
+
+
+ClassicMethod = Literal[
+    "mean-colour", "harmonic", "biharmonic", "spline", "telea", "navier-stokes"
+]
+
+
+class ClassicFill(NamedTuple):
+    """A fill without training."""
+
+    title: str
+    """In tables."""
+    fill: Callable[..., Float32[np.ndarray, "n h w 3"]]
+    """Takes a batch; one of OpenCV a `radius` as well."""
+    context: int | None = 32
+    """Pixels farther from the hole change the fill by less than one 8-bit level. None:
+    each of them counts."""
+    of_opencv: bool = False
+
+
+CLASSIC_FILLS: dict[ClassicMethod, ClassicFill] = {
+    "mean-colour": ClassicFill("mean colour", mean_colour, context=None),
+    "harmonic": ClassicFill("harmonic", harmonic),
+    "biharmonic": ClassicFill("biharmonic", biharmonic),
+    "spline": ClassicFill("spline", spline),
+    "telea": ClassicFill("Telea", telea, of_opencv=True),
+    "navier-stokes": ClassicFill("Navier-Stokes", navier_stokes, of_opencv=True),
+}

@@ -1,15 +1,17 @@
 """Classic fills of whole photographs, by name: without training, on any size."""
 
-from typing import Literal, get_args
-
 import numpy as np
-from jaxtyping import Bool, Int, UInt8, UInt16
+from jaxtyping import Bool, UInt8, UInt16
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import MissingExtraError, no_type_check
-from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.classic_fills import (
+    CLASSIC_FILLS,
+    ClassicMethod,
+    has_opencv,
+)
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
-from carafe_jax.tasks.inpainting.filler import Fill
+from carafe_jax.tasks.inpainting.hole_boxes import box_of
 from carafe_jax.tasks.inpainting.photographs import (
     check_hole,
     check_photograph,
@@ -18,20 +20,6 @@ from carafe_jax.tasks.inpainting.photographs import (
 )
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
-ClassicMethod = Literal["spline", "harmonic", "biharmonic", "telea", "navier-stokes"]
-
-_FILLS: dict[ClassicMethod, Fill] = {
-    "spline": classic_fills.spline,
-    "harmonic": classic_fills.harmonic,
-    "biharmonic": classic_fills.biharmonic,
-    "telea": classic_fills.telea,
-    "navier-stokes": classic_fills.navier_stokes,
-}
-_OF_OPENCV: tuple[ClassicMethod, ...] = ("telea", "navier-stokes")
-
-# Pixels farther from the hole than this change the spline by less than one 8-bit
-# level, and the other fills not at all.
-_CONTEXT = 32
 _LEAST_SIDE = 64
 
 
@@ -61,9 +49,10 @@ def fill_classic(
       photograph: Grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4), uint8 in
         [0, 255] or uint16 in [0, 65535].
       hole: True in the hole; at least one pixel is given.
-      method: "spline" is a spline in tension and "harmonic" a membrane; "biharmonic" is
-        that of scikit-image, which takes minutes where holes are hundreds of pixels
-        wide; "telea" and "navier-stokes" are those of OpenCV.
+      method: "spline" is a spline in tension, "harmonic" a membrane, and "mean-colour"
+        the mean of the given pixels; "biharmonic" is that of scikit-image, which takes
+        minutes where holes are hundreds of pixels wide; "telea" and "navier-stokes" are
+        those of OpenCV.
 
     Returns:
       Of the photograph's shape and dtype; only pixels of the hole differ.
@@ -77,42 +66,46 @@ def fill_classic(
     check_method(method)
     if not hole.any():
         return photograph.copy()
-    part = _surroundings(hole)
+    classic = CLASSIC_FILLS[method]
+    part = _surroundings(hole, context=classic.context)
     batch = InpaintingBatch(
         image=from_pixels(to_8_bit_rgb(photograph[part]))[None],
         mask=hole[part][None, ..., None].astype(np.float32),
     )
     result = photograph.copy()
-    filled = to_pixels(_FILLS[method](batch)[0])
+    filled = to_pixels(classic.fill(batch)[0])
     result[part] = put_back(photograph[part], filled, hole[part])
     return result
 
 
 def check_method(method: str) -> None:
     """Refuse a method that is unknown, or whose package is not installed."""
-    rule = f"be one of {', '.join(map(repr, get_args(ClassicMethod)))}"
-    check("method", method, rule, holds=method in _FILLS)
-    if method in _OF_OPENCV and not classic_fills.has_opencv():
+    rule = f"be one of {', '.join(map(repr, CLASSIC_FILLS))}"
+    check("method", method, rule, holds=method in CLASSIC_FILLS)
+    of_opencv = [name for name, classic in CLASSIC_FILLS.items() if classic.of_opencv]
+    if method in of_opencv and not has_opencv():
         raise MissingExtraError(
             f"The method {method!r} needs OpenCV: pip install 'carafe-jax[opencv]'."
         )
 
 
-def _surroundings(hole: Bool[np.ndarray, "h w"]) -> tuple[slice, slice]:
-    """Return the rows and columns around a hole.
+def _surroundings(
+    hole: Bool[np.ndarray, "h w"], *, context: int | None
+) -> tuple[slice, ...]:
+    """Return the rows and columns around a hole; without a context, all of them.
 
     Their numbers are 64, 128, 256, ... or those of the photograph: a program is
     compiled for each size.
     """
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    height, width = hole.shape
-    return _around(rows, height), _around(columns, width)
+    if context is None:
+        return slice(None), slice(None)
+    box = box_of(hole, margin=context)
+    return tuple(map(_widened, box, hole.shape))
 
 
-def _around(places: Int[np.ndarray, "n"], length: int) -> slice:
-    first, last = int(places[0]) - _CONTEXT, int(places[-1]) + 1 + _CONTEXT
+def _widened(part: slice, length: int) -> slice:
     side = _LEAST_SIDE
-    while side < last - first:
+    while side < part.stop - part.start:
         side *= 2
-    start = max(0, min((first + last - side) // 2, length - side))
+    start = max(0, min((part.start + part.stop - side) // 2, length - side))
     return slice(start, min(start + side, length))

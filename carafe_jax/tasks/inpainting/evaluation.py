@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float32
@@ -20,7 +20,12 @@ from carafe_jax.arguments import (
 )
 from carafe_jax.data import FreeFormHoles
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
-from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.classic_fills import (
+    CLASSIC_FILLS,
+    ClassicFill,
+    ClassicMethod,
+    has_opencv,
+)
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingData,
@@ -49,19 +54,6 @@ from carafe_jax.tasks.tables import draw_table
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 
-Classic = Literal[
-    "mean_colour", "harmonic", "biharmonic", "spline", "telea", "navier_stokes"
-]
-
-_TITLES: dict[Classic, str] = {
-    "mean_colour": "mean colour",
-    "harmonic": "harmonic",
-    "biharmonic": "biharmonic",
-    "spline": "spline",
-    "telea": "Telea",
-    "navier_stokes": "Navier-Stokes",
-}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
@@ -84,14 +76,7 @@ class EvaluationOptions:
     """Likewise."""
     stroke_width: float = 0.04
     """Of the thin strokes, as a fraction of the side of a picture."""
-    classic: tuple[Classic, ...] = (
-        "mean_colour",
-        "harmonic",
-        "biharmonic",
-        "spline",
-        "telea",
-        "navier_stokes",
-    )
+    classic: tuple[ClassicMethod, ...] = get_args(ClassicMethod)
     """Fills without training to compare with; the last two are OpenCV's."""
     radius: float = 5.0
     """Radius of the neighbourhood that OpenCV's fills use, in pixels."""
@@ -100,7 +85,7 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         _check_names("holes", self.holes, HoleKind)
-        _check_names("classic", self.classic, Classic)
+        _check_names("classic", self.classic, ClassicMethod)
         check("holes", self.holes, "name a kind of holes", holds=bool(self.holes))
         check_fractions("box_height", self.box_height)
         check_fractions("box_width", self.box_width)
@@ -204,25 +189,23 @@ def _tables(measured: Mapping[HoleKind, Measured], *, title: str) -> Iterator[Ta
 
 def chosen_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill]:
     """Return the classic fills by their titles; without OpenCV, leave out its fills."""
-    known: dict[Classic, Fill] = {
-        "mean_colour": classic_fills.mean_colour,
-        "harmonic": classic_fills.harmonic,
-        "biharmonic": classic_fills.biharmonic,
-        "spline": classic_fills.spline,
-    }
-    if classic_fills.has_opencv():
-        radius = options.radius
-        known["telea"] = functools.partial(classic_fills.telea, radius=radius)
-        known["navier_stokes"] = functools.partial(
-            classic_fills.navier_stokes, radius=radius
-        )
-    if missing := [_TITLES[name] for name in options.classic if name not in known]:
-        print_line(
-            console,
-            f"Left out: {', '.join(missing)}. They need OpenCV: "
-            "pip install 'carafe-jax[opencv]'.",
-        )
-    return {_TITLES[name]: known[name] for name in options.classic if name in known}
+    chosen = [CLASSIC_FILLS[name] for name in options.classic]
+    if not has_opencv():
+        missing = [each.title for each in chosen if each.of_opencv]
+        chosen = [each for each in chosen if not each.of_opencv]
+        if missing:
+            print_line(
+                console,
+                f"Left out: {', '.join(missing)}. They need OpenCV: "
+                "pip install 'carafe-jax[opencv]'.",
+            )
+    return {each.title: _with_radius(each, options.radius) for each in chosen}
+
+
+def _with_radius(classic: ClassicFill, radius: float) -> Fill:
+    if not classic.of_opencv:
+        return classic.fill
+    return functools.partial(classic.fill, radius=radius)
 
 
 def _coarse_to_fine(

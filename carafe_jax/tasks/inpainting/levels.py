@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from scipy import ndimage
 
+from carafe_jax.tasks.inpainting.hole_boxes import box_of
 from carafe_jax.tasks.inpainting.pixels import from_pixels
 from carafe_jax.tasks.inpainting.tiles import smoothstep
 
@@ -102,10 +103,9 @@ def _block_sums(
 def _depth(hole: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     """Return the distance to the nearest given pixel; zero at the given ones."""
     depth = np.zeros(hole.shape, np.float32)
-    rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
-    if len(rows):
+    if hole.any():
         # The nearest given pixel of each lies in the hole's box or next to it.
-        box = tuple(slice(max(x[0] - 1, 0), x[-1] + 2) for x in (rows, columns))
+        box = box_of(hole, margin=1)
         # Without types.
         depth[box] = cast(Any, ndimage).distance_transform_edt(hole[box])
     return depth

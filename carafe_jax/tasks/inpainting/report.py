@@ -4,16 +4,20 @@ import pathlib
 
 from rich.console import Console
 
-from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
     InpaintingDataset,
 )
 from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
+from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.measuring import measure_fills
 from carafe_jax.tasks.inpainting.samples import draw_samples
 from carafe_jax.tasks.tables import Results
 from carafe_jax.train import TrainState, is_first
+
+_DRAWN: tuple[ClassicMethod, ...] = ("biharmonic", "spline")
+_MEASURED: tuple[ClassicMethod, ...] = ("mean-colour", *_DRAWN)
 
 
 def report_fills(
@@ -47,20 +51,18 @@ def report_fills(
     if not is_first():
         return {}
     truth = InpaintingBatch(image=samples["image"], mask=samples["mask"])
-    fills = {
-        "biharmonic": classic_fills.biharmonic(truth),
-        "spline": classic_fills.spline(truth),
-        network_name: samples["filled"],
-    }
+    drawn = {title: fill(truth) for title, fill in _fills(_DRAWN).items()}
+    fills = {**drawn, network_name: samples["filled"]}
     draw_samples(truth, fills=fills).save(path)
     measured = measure_fills(
         dataset.held_out,
-        {
-            "mean colour": classic_fills.mean_colour,
-            "biharmonic": classic_fills.biharmonic,
-            "spline": classic_fills.spline,
-        },
+        _fills(_MEASURED),
         batch_size=dataset.data.batch_size,
         console=console,
     )
     return {**measured.means(), network_name: numbers}
+
+
+def _fills(methods: tuple[ClassicMethod, ...]) -> dict[str, Fill]:
+    chosen = (CLASSIC_FILLS[method] for method in methods)
+    return {classic.title: classic.fill for classic in chosen}

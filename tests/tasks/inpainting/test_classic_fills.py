@@ -22,6 +22,14 @@ def test_mean_colour_is_that_of_the_given_pixels():
     np.testing.assert_array_equal(filled[0, 0], image[0, 0])
 
 
+def test_mean_colour_of_millions_of_pixels_is_exact():
+    image = np.full((1, 2048, 2048, 3), 0.7, np.float32)
+    mask = np.zeros((1, 2048, 2048, 1), np.float32)
+    mask[0, 0, 0] = 1
+    filled = mean_colour({"image": image, "mask": mask})
+    np.testing.assert_allclose(filled[0, 0, 0], 0.7, rtol=1e-6)
+
+
 def test_biharmonic_fill_continues_a_ramp():
     ramp = np.linspace(-0.9, 0.9, 16, dtype=np.float32)
     image = np.broadcast_to(ramp[None, None, :, None], (1, 16, 16, 3))

@@ -55,6 +55,15 @@ def test_pixels_far_from_the_hole_change_nothing_that_can_be_seen():
     np.testing.assert_allclose(filled.astype(int), whole.astype(int), atol=2)
 
 
+def test_mean_colour_is_that_of_the_whole_photograph():
+    photo, hole = np.zeros((20, 400, 3), np.uint8), np.zeros((20, 400), bool)
+    photo[:, 200:] = 100
+    hole[5:15, 10:30] = True
+    filled = fill_classic(photo, hole, method="mean-colour")
+    mean = 100 * 200 * 20 / (400 * 20 - 200)
+    np.testing.assert_array_equal(filled[hole], round(mean))
+
+
 def test_a_photograph_without_a_hole_stays_as_it_is():
     photo = random_photo(20, 30)
     filled = fill_classic(photo, np.zeros((20, 30), bool))
@@ -65,7 +74,10 @@ def test_a_photograph_without_a_hole_stays_as_it_is():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "splines"}, "`method` must be one of 'spline', .* got 'splines'"),
+        (
+            {"method": "splines"},
+            "`method` must be one of 'mean-colour', .* got 'splines'",
+        ),
         ({"hole": np.ones((20, 30), bool)}, "`hole` must leave a pixel"),
         ({"hole": np.zeros((5, 7), bool)}, r"`hole` must be bool of shape \(20, 30\)"),
         ({"photograph": np.zeros((20, 30))}, "`photograph` must have shape"),

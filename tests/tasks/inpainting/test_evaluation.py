@@ -2,7 +2,7 @@
 
 import csv
 import json
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from PIL import Image
 
 from carafe_jax.cli.evaluate import Evaluate, main
 from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.inpainting.quality import COLUMNS, quality_of_each
 from carafe_jax.tasks.run import train_and_report
@@ -109,7 +110,7 @@ def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeyp
     config = Evaluate(
         model=run,
         output=tmp_path,
-        inpainting=EvaluationOptions(classic=("mean_colour", "telea")),
+        inpainting=EvaluationOptions(classic=("mean-colour", "telea")),
     )
     status, text = call(main, config)
     assert status == 0
@@ -144,6 +145,11 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any]):
     ((field, value),) = options.items()
     with pytest.raises(ValueError, match=f"`{field}` must be positive, got {value}"):
         EvaluationOptions(**options)
+
+
+def test_every_classic_fill_is_measured_unless_some_are_chosen():
+    assert tuple(CLASSIC_FILLS) == get_args(ClassicMethod)
+    assert EvaluationOptions().classic == get_args(ClassicMethod)
 
 
 @pytest.mark.parametrize(

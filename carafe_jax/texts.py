@@ -35,11 +35,20 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def percent(fraction: float, *, digits: int = 0) -> str:
     """Return a fraction in percent: 0.763 with one digit is "76.3 %".
 
+    Nothing and the whole are shown as they are, and nothing else as these: 0.997
+    without digits is "over 99 %", 0.002 is "under 1 %".
+
     Args:
       fraction: 1 is the whole.
       digits: After the decimal point.
     """
-    return f"{100 * fraction:.{digits}f} %"
+    step = 10.0**-digits
+    text = f"{100 * fraction:.{digits}f}"
+    if fraction > 0 and float(text) == 0:
+        return f"under {step:.{digits}f} %"
+    if fraction < 1 and float(text) == 100:
+        return f"over {100 - step:.{digits}f} %"
+    return f"{text} %"
 
 
 def _shown(character: str) -> str:

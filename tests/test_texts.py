@@ -32,3 +32,21 @@ def test_counts_agree_with_their_nouns():
 def test_fractions_are_shown_in_percent():
     assert percent(0.7634, digits=1) == "76.3 %"
     assert percent(0.1) == "10 %"
+
+
+@pytest.mark.parametrize(
+    ("fraction", "digits", "shown"),
+    [
+        (0.0, 0, "0 %"),
+        (1e-9, 0, "under 1 %"),
+        (0.00049, 1, "under 0.1 %"),
+        (0.0006, 1, "0.1 %"),
+        (0.994, 0, "99 %"),
+        (0.9997, 0, "over 99 %"),
+        (0.9997, 2, "99.97 %"),
+        (1 - 1e-9, 2, "over 99.99 %"),
+        (1.0, 2, "100.00 %"),
+    ],
+)
+def test_only_nothing_and_the_whole_are_shown_as_such(fraction, digits, shown):
+    assert percent(fraction, digits=digits) == shown

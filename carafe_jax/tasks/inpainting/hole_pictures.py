@@ -24,7 +24,11 @@ _logger = logging.getLogger(__name__)
 
 
 def read_hole(
-    path: pathlib.Path, *, colour: HoleColour, grow: int = 0
+    path: pathlib.Path,
+    *,
+    colour: HoleColour,
+    grow: int = 0,
+    size: tuple[int, int] | None = None,
 ) -> Bool[np.ndarray, "h w"]:
     """Read where the hole is from a picture that shows it.
 
@@ -38,19 +42,26 @@ def read_hole(
       colour: What shows the hole: white or black; or, in a picture with transparent
         pixels, those pixels or the opaque ones, whatever their colour.
       grow: Pixels by which the hole is made wider on each side, corners included.
+      size: Width and height of the photograph. None: any.
 
     Returns:
       True in the hole. One of more than four fifths is logged as a warning.
 
     Raises:
       RefusedError: The file cannot be read, or holds several pictures. The picture
-        does not show a hole in this colour, or leaves no pixel. It is no mask: less
-        than three tenths of it are within 24 of black or white, and it is no paint of
-        one colour on a transparent layer.
+        has another size, does not show a hole in this colour, or leaves no pixel. It is
+        no mask: less than three tenths of it are within 24 of black or white, and it is
+        no paint of one colour on a transparent layer.
     """
     with open_image(path) as file:
         refuse_several(file)
         image = upright(file)
+    # First: a mask of another photograph would get hints about its colour.
+    if size is not None and image.size != size:
+        raise RefusedError(
+            "the mask must be as large as the photograph, "
+            f"{_size(size)}, got {_size(image.size)}"
+        )
     layered = image.has_transparency_data and bool((_opacity(image) < 255).any())
     if colour in ("transparent", "opaque"):
         hole = _by_opacity(image, colour, layered=layered)
@@ -106,7 +117,7 @@ def _by_brightness(
         )
     if not layered and not _is_plain(values):
         raise RefusedError(
-            "the mask must be black and white but for soft edges, got only "
+            "the mask must be black and white but for soft edges, got "
             f"{percent(_plain(values))} of it near one of them: is it a photograph?"
         )
     return hole
@@ -148,8 +159,8 @@ def _words_on_a_layer(
         )
     return (
         f"{text}, got a picture of many colours that is transparent in places. With "
-        f"--hole opaque the hole is the {painted} that can be seen, with --hole "
-        f"transparent the other {percent(1 - visible.mean())}"
+        f"--hole opaque the hole is what can be seen, {painted} of it; with --hole "
+        f"transparent it is the rest, {percent(1 - visible.mean())}"
     )
 
 
@@ -184,6 +195,10 @@ def _brightness(image: Image.Image, *, behind: str) -> UInt8[np.ndarray, "h w"]:
         paper = Image.new("RGBA", image.size, behind)
         image = Image.alpha_composite(paper, image)
     return np.asarray(to_rgb(image).convert("L"))
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
 
 
 def _a(colour: HoleColour) -> str:

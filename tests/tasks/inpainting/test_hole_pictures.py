@@ -110,7 +110,9 @@ def test_paint_of_another_colour_leads_to_what_is_painted(tmp_path, paint, colou
 def test_photograph_with_a_transparent_hole_names_both_parts(tmp_path):
     clear = np.dstack([random_photo(40, 40), np.full((40, 40), 255, np.uint8)])
     clear[:4, ..., 3] = 0
-    with pytest.raises(RefusedError, match=r"90 % .*--hole transparent the other 10 %"):
+    with pytest.raises(
+        RefusedError, match=r"90 % of it; .*--hole transparent it is the rest, 10 %"
+    ):
         read(Image.fromarray(clear), tmp_path)
 
 
@@ -131,7 +133,7 @@ def test_hole_grows_on_every_side(tmp_path):
         (255 * np.eye(8), "transparent", "must have transparent pixels"),
         (255 * np.eye(8), "opaque", "must have transparent pixels for an opaque hole"),
         (np.full((8, 8), 100), "white", "got none.* 100 to 100"),
-        (np.full((8, 8), 150), "white", "must be black and white .* got only 0 %"),
+        (np.full((8, 8), 150), "white", "must be black and white .* got 0 %"),
         (random_photo(40, 40), "black", "must be black and white .* a photograph"),
         (np.full((8, 8, 4), 0), "white", "got none.* 0 to 0"),
     ],
@@ -154,6 +156,14 @@ def test_hole_of_nearly_everything_names_the_opposite(tmp_path, caplog):
         hole = read(mask, tmp_path)
     assert hole.mean() > 0.8
     assert "If it should be the rest, use --hole black." in caplog.text
+
+
+def test_a_hole_of_all_but_a_pixel_is_not_called_the_whole(tmp_path, caplog):
+    pixels = np.full((60, 60), 255, np.uint8)
+    pixels[30, 30] = 0
+    with caplog.at_level(logging.WARNING):
+        read(Image.fromarray(pixels), tmp_path)
+    assert "the hole is over 99 % of the mask" in caplog.text
 
 
 @pytest.mark.parametrize("corner", [0, 254])

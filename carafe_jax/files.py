@@ -1,6 +1,7 @@
 """Paths of local files, and files that are written whole or not at all."""
 
 import contextlib
+import errno
 import logging
 import os
 import pathlib
@@ -15,6 +16,7 @@ try:
 except ImportError:  # Not on Windows, where nothing is locked.
     fcntl = None
 
+CAN_LOCK = fcntl is not None
 _LOGGER = logging.getLogger(__name__)
 # pathlib drops one of the slashes. A drive of Windows has one letter.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
@@ -96,18 +98,41 @@ def locked(path: pathlib.Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     with lock.open("ab") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError as error:
-                _LOGGER.warning(
-                    "%s cannot be locked (%s): make sure that no other process writes "
-                    "to %s.",
-                    lock,
-                    error.strerror,
-                    path,
-                )
+        lock_file(file.fileno(), lock, wait=True, rule=f"process writes to {path}")
         yield
+
+
+def lock_file(file: int, path: pathlib.Path, *, wait: bool, rule: str) -> bool:
+    """Lock an open file until it is closed.
+
+    Args:
+      file: Its descriptor.
+      path: Of the file, for the warning where its folder has no locks.
+      wait: Whether to wait for another process that has locked it.
+      rule: Of the warning, to be read after "make sure that no other".
+
+    Returns:
+      Whether it is locked; without a warning, never on Windows.
+
+    Raises:
+      OSError: Another process has locked it, and this one does not wait:
+        BlockingIOError, or PermissionError on some network file systems.
+    """
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if not wait and isinstance(error, BlockingIOError | PermissionError):
+            raise
+        _LOGGER.warning(
+            "%s cannot be locked (%s): make sure that no other %s.",
+            path,
+            error.strerror,
+            rule,
+        )
+        return False
+    return True
 
 
 def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
@@ -119,13 +144,20 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
       overwrite: Whether it may be overwritten.
 
     Raises:
-      RefusedError: It may not be written.
+      RefusedError: It may not be written, or its name is too long.
     """
-    if path.is_dir():
+    _check_lengths(name, path)
+    # Methods of a path raise where its folder may not be searched.
+    if os.path.isdir(path):
         raise RefusedError(f"`{name}` must be a file, got the folder {str(path)!r}.")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
+        )
+    # `write_whole` could replace it, but someone has protected it.
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise RefusedError(
+            f"`{name}` must be a file that may be written to, got {str(path)!r}."
         )
     _check_place(name, path.parent)
 
@@ -138,9 +170,11 @@ def check_folder(name: str, path: pathlib.Path) -> None:
       path: Of the folder.
 
     Raises:
-      RefusedError: It, or what it is to lie in, is no folder or may not be written to.
+      RefusedError: It, or what it is to lie in, is no folder or may not be written to;
+        or its name is too long.
     """
-    if os.path.lexists(path) and not path.is_dir():
+    _check_lengths(name, path)
+    if os.path.lexists(path) and not os.path.isdir(path):
         raise RefusedError(f"`{name}` must be a folder, got the file {str(path)!r}.")
     _check_place(name, path)
 
@@ -150,8 +184,27 @@ def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
     return path.exists() and other.exists() and path.samefile(other)
 
 
+def _check_lengths(name: str, path: pathlib.Path) -> None:
+    """Refuse a path that the file system has no room for, in a part or as a whole."""
+    # A name in a folder that is still to be made is looked up in the nearest one.
+    existing = _nearest(path.parent)
+    for part in (path.absolute(), *(existing / x for x in path.parts)):
+        try:
+            os.lstat(part)
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise RefusedError(
+                    f"`{name}` must be a path of shorter names, got {str(path)!r}."
+                ) from None
+
+
+def _nearest(path: pathlib.Path) -> pathlib.Path:
+    """Return the path, or the nearest folder above it that exists."""
+    return next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
+
+
 def _check_place(name: str, path: pathlib.Path) -> None:
-    existing = next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
+    existing = _nearest(path)
     if not existing.is_dir():
         raise RefusedError(
             f"`{name}` must be in a folder, got the file {str(existing)!r}."

@@ -1,3 +1,5 @@
+import errno
+import functools
 import os
 import pathlib
 import re
@@ -5,7 +7,7 @@ import re
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_folder, check_local, check_new, write_whole
+from carafe_jax.files import check_folder, check_local, check_new, locked, write_whole
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
@@ -30,6 +32,16 @@ def test_file_stays_as_it_was_where_writing_raises(tmp_path):
         write()
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with locked(tmp_path / "rows.csv"):
+        assert ".rows.csv.lock cannot be locked (Operation not supp" in caplog.text
+        assert "make sure that no other process writes to" in caplog.text
 
 
 def test_names_as_long_as_they_may_be_are_written(tmp_path):
@@ -82,6 +94,22 @@ def test_what_cannot_be_written_is_refused_by_its_own_name(tmp_path, monkeypatch
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(RefusedError, match="`output` must be in a folder that may be"):
         check_new("output", tmp_path / "new" / "out.png", overwrite=False)
+
+
+@pytest.mark.parametrize("path", ["y" * 300, f"new/{'y' * 300}", "new/" * 1500 + "y"])
+def test_paths_that_are_too_long_are_refused(tmp_path, path):
+    for check_output in (functools.partial(check_new, overwrite=True), check_folder):
+        with pytest.raises(RefusedError, match="`output` must be a path of shorter"):
+            check_output("output", tmp_path / path)
+    check_new("output", tmp_path / "new" / f"{'y' * 251}.png", overwrite=False)
+
+
+def test_a_protected_file_is_not_overwritten(tmp_path, monkeypatch):
+    path = tmp_path / "out.png"
+    path.touch()
+    monkeypatch.setattr(os, "access", lambda name, *_: name != path)
+    with pytest.raises(RefusedError, match="`output` must be a file that may be"):
+        check_new("output", path, overwrite=True)
 
 
 def test_errors_of_writing_name_the_file_that_was_meant(tmp_path):

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import logging
 import os
 import pathlib
 import socket
@@ -12,15 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_local
+from carafe_jax.files import CAN_LOCK, check_local, lock_file
 from carafe_jax.train.processes import refused_by_all
 
-try:
-    import fcntl
-except ImportError:  # Not on Windows, where a folder is not locked.
-    fcntl = None
-
-_LOGGER = logging.getLogger(__name__)
 _LOCK = "run.lock"
 _GUARD = threading.Lock()
 
@@ -148,7 +141,7 @@ def _held(folder: pathlib.Path) -> Iterator[None]:
 
 
 def _take(folder: pathlib.Path, thread: int) -> _Hold:
-    if fcntl is None:
+    if not CAN_LOCK:
         return _Hold(thread, None, None)
     _close_in_forks()
     lock = _lock(folder)
@@ -157,24 +150,17 @@ def _take(folder: pathlib.Path, thread: int) -> _Hold:
 
 def _lock(folder: pathlib.Path) -> int | None:
     """Lock the folder's file; return its descriptor, None where it has no locks."""
-    if fcntl is None:
-        return None
     path = folder / _LOCK
     # Not inherited by processes that execute a program, as workers do.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # The latter on some network systems.
+        locked = lock_file(file, path, wait=False, rule="run trains there")
+    except OSError:
         holder = os.pread(file, 1000, 0).decode(errors="replace").strip()
         os.close(file)
         raise RefusedError(_in_use(folder, holder or "another process")) from None
-    except OSError as error:
+    if not locked:
         os.close(file)
-        _LOGGER.warning(
-            "%s cannot be locked (%s): make sure that no other run trains there.",
-            path,
-            error.strerror,
-        )
         return None
     try:
         holder = f"process {os.getpid()} on {socket.gethostname()}\n"

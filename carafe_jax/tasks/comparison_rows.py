@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from carafe_jax.arguments import check_not_negative, check_seed
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
 from carafe_jax.tasks.comparison_configurations import configuration_of, hash_of
@@ -15,6 +16,7 @@ from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.tables import read_steps, read_table
 from carafe_jax.train import read_provenance
 
+_NOT_NEGATIVE = ("steps", "batch_size", "seconds", "images_per_second")
 _MACHINE = ("device", "cores", "jax", "python")
 _TRAIN = "Restore it, or delete the folder of the run to train it again."
 
@@ -114,7 +116,7 @@ def _machine(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _speed(path: pathlib.Path) -> float | None:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             speeds = [
                 float(row["value"])
                 for row in csv.DictReader(file, strict=True)
@@ -183,7 +185,7 @@ def damaged(path: pathlib.Path, line: int | None, rule: str) -> RefusedError:
 def _text(path: pathlib.Path) -> str:
     content = path.read_bytes()
     try:
-        return content.decode()
+        return content.decode("utf-8-sig")  # Excel begins a file with a mark.
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise damaged(path, line, f"be UTF-8, and is not: {error}") from error
@@ -225,5 +227,18 @@ def _row(
         own[name] = number(name, int, "an integer")
     for name in ("seconds", "images_per_second"):
         own[name] = number(name, float, "a number")
+    _check_ranges(path, line, own)
     numbers = {name: number(name, float, "a number") for name in names if texts[name]}
     return Row(**own, numbers=numbers, line=line)
+
+
+def _check_ranges(path: pathlib.Path, line: int, own: Mapping[str, Any]) -> None:
+    """Refuse numbers that no run has."""
+    checks = {"seed": check_seed} | dict.fromkeys(_NOT_NEGATIVE, check_not_negative)
+    for name, check_number in checks.items():
+        try:
+            if own[name] is not None:
+                check_number(name, own[name])
+        except RefusedError as error:
+            rule = f"hold numbers of a run: {str(error).rstrip('.')}"
+            raise damaged(path, line, rule) from None

@@ -133,7 +133,7 @@ def read_steps(path: pathlib.Path) -> int | None:
 
 def _read(path: pathlib.Path) -> dict[str, dict[str, float]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file, strict=True))
         # Tables of classification had no column of methods before version 0.2.
         results = {

@@ -106,7 +106,7 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
     """Return the rows of `scalars.csv` up to a step, without the header."""
     content = path.read_bytes() if path.exists() else b""
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # Excel begins a file with a mark.
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _damaged(path, line, error) from error

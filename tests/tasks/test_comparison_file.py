@@ -69,6 +69,14 @@ def test_rows_are_read_as_they_were_written(tmp_path):
     assert [x.line for x in read_rows(path)] == [2, 3, 4]
 
 
+def test_rows_that_a_spreadsheet_saved_are_read(tmp_path):
+    rows = [row("a", seed=0), classic("a")]
+    path = tmp_path / "rows.csv"
+    write_rows(path, rows)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_rows(path) == rows
+
+
 def test_missing_file_has_no_rows(tmp_path):
     assert read_rows(tmp_path / "rows.csv") == []
 
@@ -85,6 +93,10 @@ def test_missing_file_has_no_rows(tmp_path):
             "a number as its `psnr`",
         ),
         (f"{HEADER}\n{LINE.replace(',0,2,', ',0,2.5,')}\n", 2, "an integer .* `steps`"),
+        (f"{HEADER}\n{LINE.replace(',0,2,', ',-1,2,')}\n", 2, "`seed` .* got -1"),
+        (f"{HEADER}\n{LINE.replace(',0,2,', f',{2**32},2,')}\n", 2, "`seed` must lie"),
+        (f"{HEADER}\n{LINE.replace(',0,2,', ',0,-2,')}\n", 2, "`steps` .* got -2"),
+        (f"{HEADER}\n{LINE.replace(',1.5,', ',nan,')}\n", 2, "`seconds` .* got nan"),
         (f"{HEADER}\n\n{LINE},1\n", 3, "have 14 cells, got 15"),
         (f"{HEADER}\n<<<<<<< HEAD\n{LINE}\n", 2, "have 14 cells, got 1"),
         (f'{HEADER}\n{LINE}\n"conv,', 3, "be one of a CSV"),

@@ -20,6 +20,13 @@ def test_table_comes_back_with_the_steps_of_its_network(tmp_path, steps):
     assert read_steps(path) == steps
 
 
+def test_table_that_a_spreadsheet_saved_is_read(tmp_path):
+    path = tmp_path / "table.csv"
+    write_table(path, RESULTS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_table(path) == RESULTS
+
+
 @pytest.mark.parametrize(
     "content",
     [

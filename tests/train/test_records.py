@@ -51,6 +51,12 @@ def test_file_of_other_columns_is_refused(tmp_path, content):
         Records(tmp_path, step=10)
 
 
+def test_file_that_a_spreadsheet_saved_is_continued_without_its_mark(tmp_path):
+    rows = b"4,train,loss,0.1\r\n"
+    (tmp_path / "scalars.csv").write_bytes(b"\xef\xbb\xbf" + HEADER + rows)
+    assert reopened(tmp_path) == HEADER + rows
+
+
 def test_file_of_zero_bytes_is_begun_again(tmp_path):
     (tmp_path / "scalars.csv").touch()
     assert reopened(tmp_path) == HEADER

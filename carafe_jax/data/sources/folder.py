@@ -49,6 +49,11 @@ def open_image_files(
     Raises:
       RefusedError: The folder is missing, or holds no file of this split.
     """
+    if os.path.isfile(folder):
+        raise RefusedError(
+            "`source` must be a folder, of two images or more, got the file "
+            f"{str(folder)!r}: put it into a folder with others, and give that folder."
+        )
     if not folder.is_dir():
         raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
     folders = split_folders(folder)

@@ -25,6 +25,13 @@ def test_missing_folder_is_refused(tmp_path):
         open_image_files(tmp_path / "no", split="train", test_fraction=0.1)
 
 
+def test_one_photograph_is_no_source(tmp_path):
+    touch(tmp_path, "0.png")
+    error = "`source` must be a folder, .* got the file .*0.png.* give that folder"
+    with pytest.raises(RefusedError, match=error):
+        open_image_files(tmp_path / "0.png", split="train", test_fraction=0.1)
+
+
 @pytest.mark.parametrize(("split", "fraction"), [("train", 0.999), ("test", 0.001)])
 def test_one_file_cannot_be_split(tmp_path, split, fraction):
     touch(tmp_path, "0.png")

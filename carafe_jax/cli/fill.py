@@ -23,7 +23,7 @@ from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting import ClassicMethod, fill_classic, load
 from carafe_jax.tasks.inpainting.classic_methods import check_method
 from carafe_jax.tasks.inpainting.coarse_to_fine import Progress
-from carafe_jax.tasks.inpainting.fill_files import find_jobs, read_job
+from carafe_jax.tasks.inpainting.fill_files import FillPlan, plan_fills, read_job
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
@@ -54,9 +54,10 @@ class Fill:
     """PNG file to write, with the channels, bits and colour profile of the photograph;
     of a folder, a folder."""
     method: ClassicMethod | Literal["network"] = "network"
-    """A trained network, or a classic method that needs no `model`: a spline in tension
-    or a harmonic fill, which take seconds; the biharmonic fill of scikit-image, which
-    takes minutes for large holes; Telea's or the Navier-Stokes fill of OpenCV."""
+    """A trained network, or a classic method that needs no `model`: the mean colour of
+    the given pixels, a harmonic fill or a spline in tension, which take seconds; the
+    biharmonic fill of scikit-image, which takes minutes for large holes; Telea's or the
+    Navier-Stokes fill of OpenCV."""
     model: pathlib.Path | None = None
     """Folder of the run that trained the network. `carafe-jax train inpainting` makes
     one in minutes, in runs/inpainting."""
@@ -73,8 +74,8 @@ class Fill:
     that it was trained on."""
     longest_side: int | None = None
     """Photographs with a longer side, in pixels, are halved until none is longer and
-    filled at that size; the fill is then enlarged: faster, but softer. None: they are
-    filled at their full size."""
+    filled at that size; the fill is then enlarged: faster, but softer. At least 64.
+    None: they are filled at their full size."""
     overwrite: bool = False
     """Overwrite files that exist. Without it, an existing file is refused, and skipped
     where folders are filled."""
@@ -100,17 +101,39 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def main(config: Fill, console: Console) -> int:
-    """Fill each photograph; name those that could not be filled."""
+    """Fill each photograph; name those that could not be, and masks without one."""
     if config.method != "network":
         check_method(config.method)
-    jobs, problems = find_jobs(
+    plan = plan_fills(
         config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
-    waiting = [job for job in jobs if config.overwrite or not job.output.exists()]
     name, fill = _method(config, console)
-    filled = 0
-    with FillBars(console, photographs=len(waiting)) as bars:
-        for job in waiting:
+    filled, failures = _fill_each(plan, fill, config=config, console=console)
+    problems = plan.problems | failures
+    for path, reason in problems.items():
+        print_line(console, f"Not filled: {path}: {reason}")
+    for path, reason in plan.unused.items():
+        print_line(console, f"Not used: {path}: {reason}")
+    summary = f"Filled by {name}: {filled}"
+    if plan.skipped:
+        summary += f"; skipped, as their files exist: {plan.skipped}"
+    if problems:
+        summary += f"; not filled: {len(problems)}"
+    if plan.unused:
+        summary += f"; masks not used: {len(plan.unused)}"
+    if filled or plan.skipped:
+        summary += f". In {config.output}"
+    print_line(console, summary)
+    return 1 if problems else 0
+
+
+def _fill_each(
+    plan: FillPlan, fill: Method, *, config: Fill, console: Console
+) -> tuple[int, dict[pathlib.Path, str]]:
+    """Return how many photographs were filled, and why others were not."""
+    failures: dict[pathlib.Path, str] = {}
+    with FillBars(console, photographs=len(plan.jobs)) as bars:
+        for job in plan.jobs:
             try:
                 with bars.photograph() as report:
                     photo, hole = read_job(job, colour=config.hole, grow=config.grow)
@@ -118,20 +141,8 @@ def main(config: Fill, console: Console) -> int:
                     done = dataclasses.replace(photo, pixels=pixels)
                     write_photograph(job.output, done)
             except (RefusedError, MissingExtraError) as error:
-                problems[job.photo] = str(error)
-                continue
-            filled += 1
-    for path, reason in problems.items():
-        print_line(console, f"Not filled: {path}: {reason}")
-    summary = f"Filled by {name}: {filled}"
-    if skipped := len(jobs) - len(waiting):
-        summary += f"; skipped, as their files exist: {skipped}"
-    if problems:
-        summary += f"; not filled: {len(problems)}"
-    if filled or skipped:
-        summary += f". In {config.output}"
-    print_line(console, summary)
-    return 1 if problems else 0
+                failures[job.photo] = str(error)
+    return len(plan.jobs) - len(failures), failures
 
 
 def _method(config: Fill, console: Console) -> tuple[str, Method]:

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import pathlib
 from typing import Any
 
@@ -11,6 +12,7 @@ from carafe_jax.cli.fill import Fill, main
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError
 from carafe_jax.tasks.inpainting import classic_fills
+from carafe_jax.tasks.inpainting.fill_files import plan_fills
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 from tests.tasks.runs import call, inpainting
@@ -73,7 +75,7 @@ def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
         np.testing.assert_array_equal(filled[~hole], photo[~hole])
 
 
-@pytest.mark.parametrize("method", ["spline", "navier-stokes"])
+@pytest.mark.parametrize("method", ["mean-colour", "spline", "navier-stokes"])
 def test_classic_methods_need_no_network(tmp_path, method):
     rng, hole = np.random.default_rng(0), square_hole(20, 30)
     for name, photo in {
@@ -166,6 +168,84 @@ def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
     assert "skipped, as their files exist: 2" in text
 
 
+def test_masks_without_a_photograph_are_named_and_are_no_failure(tmp_path):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    save(tmp_path / "photos" / "a.png", random_photo(16, 16))
+    for name in ("a.png", "b.png", "deep/a.png"):
+        save(tmp_path / "masks" / name, hole)
+    status, text = call(main, _folders(tmp_path))
+    assert status == 0
+    assert "masks/b.png: no photograph is called b.*" in text
+    assert "masks/deep/a.png: no photograph is called deep/a.*" in text
+    assert "Filled by spline: 1; masks not used: 2. In" in text
+
+
+def test_outputs_that_cannot_be_written_are_named_before_any_photograph_is_read(
+    tmp_path, monkeypatch
+):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    for name in ("a.png", "b.png", "deep/c.png", "d.png"):
+        save(tmp_path / "photos" / name, random_photo(16, 16))
+        save(tmp_path / "masks" / name, hole)
+    config = _folders(tmp_path, overwrite=True)
+    (config.output / "a.png").mkdir(parents=True)
+    (config.output / "b.png").touch()
+    (config.output / "deep").touch()
+    protected = {str(config.output / "b.png")}
+    monkeypatch.setattr(os, "access", lambda path, *_: str(path) not in protected)
+    plan = plan_fills(
+        config.photo, config.mask, output=config.output, overwrite=config.overwrite
+    )
+    assert [job.photo.name for job in plan.jobs] == ["d.png"]
+    status, text = call(main, config)
+    assert status == 1
+    assert "a.png: `output` must be a file, got the folder" in text
+    assert "b.png: `output` must be a file that may be written to" in text
+    assert "c.png: `output` must be in a folder, got the file" in text
+    assert (config.output / "d.png").stat().st_size
+
+
+def test_a_protected_output_is_skipped_where_it_is_not_overwritten(
+    tmp_path, monkeypatch
+):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    save(tmp_path / "photos" / "a.png", random_photo(16, 16))
+    save(tmp_path / "masks" / "a.png", hole)
+    config = _folders(tmp_path)
+    path = save(config.output / "a.png", hole)
+    monkeypatch.setattr(os, "access", lambda name, *_: str(name) != str(path))
+    status, text = call(main, config)
+    assert status == 0
+    assert "skipped, as their files exist: 1" in text
+
+
+def test_a_mask_of_another_size_is_refused_for_its_size(tmp_path, caplog):
+    photo = save(tmp_path / "photo.png", random_photo(16, 16))
+    for name, pixels in {
+        "nearly_all.png": np.where(square_hole(16, 40), 0, 255),
+        "no_hole.png": np.zeros((16, 40)),
+        "photo.png": random_photo(16, 40),
+    }.items():
+        mask = save(tmp_path / "masks" / name, pixels.astype(np.uint8))
+        config = Fill(
+            photo=photo, mask=mask, output=tmp_path / "out.png", method="spline"
+        )
+        status, text = call(main, config)
+        assert status == 1
+        assert "as large as the photograph, 16 x 16, got 40 x 16" in text
+        assert "--hole" not in text + caplog.text
+
+
+def _folders(folder, **values):
+    return Fill(
+        photo=folder / "photos",
+        mask=folder / "masks",
+        output=folder / "out",
+        method="spline",
+        **values,
+    )
+
+
 def _files(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
@@ -180,6 +260,7 @@ def _files(folder):
         ({"photo": ".", "mask": "."}, "`output` must be another folder"),
         ({"output": "photo.png", "overwrite": True}, "`output` must be another file"),
         ({"output": "photo.png/out.png"}, "must be in a folder, got the file"),
+        ({"output": f"{'x' * 300}.png"}, "`output` must be a path of shorter names"),
     ],
 )
 def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message):
@@ -196,7 +277,8 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("grow", -1), ("longest_side", 0), ("reach", 0)]
+    ("field", "value"),
+    [("grow", -1), ("longest_side", 0), ("longest_side", 63), ("reach", 0)],
 )
 def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
     paths = dict.fromkeys(("photo", "mask", "output", "model"), tmp_path)

@@ -77,7 +77,7 @@ def read_16_bits(
       RefusedError: It reads other pixels than Pillow, or reduces them too.
       MissingExtraError: OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = require_opencv()
     with decoder_errors(path):
         # By bytes: OpenCV takes no name that is no UTF-8.
         content = np.frombuffer(path.read_bytes(), np.uint8)
@@ -125,7 +125,7 @@ def encode_16_bits(
     Raises:
       MissingExtraError: OpenCV is not installed.
     """
-    cv2 = _opencv()
+    cv2 = require_opencv()
     order = [2, 1, 0, 3][: pixels.shape[-1]]
     array = np.ascontiguousarray(pixels[..., order])
     kinds, contents = [], []
@@ -140,7 +140,12 @@ def encode_16_bits(
     return content[:_END_OF_HEADER] + written.getvalue() + content[_END_OF_HEADER:]
 
 
-def _opencv() -> Any:
+def require_opencv() -> Any:
+    """Return OpenCV, which colours with 16 bits a channel are read and written by.
+
+    Raises:
+      MissingExtraError: It is not installed.
+    """
     try:
         return importlib.import_module("cv2")
     except ModuleNotFoundError as error:

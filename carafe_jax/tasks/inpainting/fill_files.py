@@ -1,6 +1,7 @@
 """Photographs to fill in files and folders: found, read and written."""
 
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -15,6 +16,8 @@ from carafe_jax.tasks.inpainting.photograph_files import (
     read_photograph,
 )
 
+_Stems = dict[str, list[pathlib.Path]]
+
 
 @dataclasses.dataclass(frozen=True)
 class FillJob:
@@ -25,10 +28,23 @@ class FillJob:
     output: pathlib.Path
 
 
-def find_jobs(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FillPlan:
+    """The photographs to fill, and the files that are left out."""
+
+    jobs: list[FillJob]
+    skipped: int
+    """Photographs whose outputs exist and may not be overwritten."""
+    problems: dict[pathlib.Path, str]
+    """By photograph the reason why it cannot be filled."""
+    unused: dict[pathlib.Path, str]
+    """By mask the reason why it is of no photograph."""
+
+
+def plan_fills(
     photo: pathlib.Path, mask: pathlib.Path, *, output: pathlib.Path, overwrite: bool
-) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
-    """Pair photographs, masks and outputs.
+) -> FillPlan:
+    """Pair photographs, masks and outputs that can be written.
 
     Args:
       photo: Photograph, or a folder of them.
@@ -37,11 +53,9 @@ def find_jobs(
       output: PNG file; of a folder, a folder.
       overwrite: Whether an output file that exists is allowed.
 
-    Returns:
-      The jobs, and by photograph the reason why it cannot be one.
-
     Raises:
-      RefusedError: A path does not exist or is of the wrong kind, or the output exists.
+      RefusedError: A path does not exist or is of the wrong kind, or the output exists
+        or cannot be written.
     """
     for name, path in {"photo": photo, "mask": mask}.items():
         if not path.exists():
@@ -52,8 +66,8 @@ def find_jobs(
             f"{str(photo)!r} and {str(mask)!r}."
         )
     if photo.is_dir():
-        return _pair_folders(photo, mask, output)
-    if output.suffix.lower() != ".png" or output.is_dir():
+        return _pair_folders(photo, mask, output=output, overwrite=overwrite)
+    if output.suffix.lower() != ".png":
         raise RefusedError(
             "`output` must be a file that ends in .png, which keeps every pixel, got "
             f"{str(output)!r}."
@@ -63,7 +77,8 @@ def find_jobs(
         raise RefusedError(
             f"`output` must be another file than `mask`, got {str(output)!r}."
         )
-    return [FillJob(photo, mask, output)], {}
+    job = FillJob(photo, mask, output)
+    return FillPlan(jobs=[job], skipped=0, problems={}, unused={})
 
 
 def read_job(
@@ -85,48 +100,69 @@ def read_job(
       MissingExtraError: Reading the photograph needs OpenCV.
     """
     photo = read_photograph(job.photo)
-    hole = read_hole(job.mask, colour=colour, grow=grow)
-    if hole.shape != photo.pixels.shape[:2]:
-        raise RefusedError(
-            f"the mask must be as large as the photograph, {_size(photo.pixels)}, "
-            f"got {_size(hole)}"
-        )
+    height, width, _ = photo.pixels.shape
+    hole = read_hole(job.mask, colour=colour, grow=grow, size=(width, height))
     return photo, hole
 
 
 def _pair_folders(
-    photo: pathlib.Path, mask: pathlib.Path, output: pathlib.Path
-) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
+    photo: pathlib.Path, mask: pathlib.Path, *, output: pathlib.Path, overwrite: bool
+) -> FillPlan:
     check_folder("output", output)
     if output.resolve() in (photo.resolve(), mask.resolve()):
         raise RefusedError(
             "`output` must be another folder than `photo` and `mask`, got "
             f"{str(output)!r}."
         )
-    masks = _by_stem(mask, "mask")
+    photos, masks = _by_stem(photo, "photo"), _by_stem(mask, "mask")
+    jobs, problems = _pairs(photos, masks, output=output)
+    waiting = [job for job in jobs if overwrite or not os.path.isfile(job.output)]
+    problems |= {job.photo: reason for job in waiting if (reason := _refusal(job))}
+    return FillPlan(
+        jobs=[job for job in waiting if job.photo not in problems],
+        skipped=len(jobs) - len(waiting),
+        problems=problems,
+        unused={
+            path: f"no photograph is called {stem}.*"
+            for stem, paths in masks.items()
+            if stem not in photos
+            for path in paths
+        },
+    )
+
+
+def _pairs(
+    photos: _Stems, masks: _Stems, *, output: pathlib.Path
+) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
+    """Pair the only photograph and the only mask of each stem."""
     jobs: list[FillJob] = []
     problems: dict[pathlib.Path, str] = {}
-    for stem, photos in _by_stem(photo, "photo").items():
-        found = masks.get(stem, [])
-        if len(photos) == len(found) == 1:
-            jobs.append(FillJob(photos[0], found[0], output / f"{stem}.png"))
+    for stem, found in photos.items():
+        of_stem = masks.get(stem, [])
+        if len(found) == len(of_stem) == 1:
+            jobs.append(FillJob(found[0], of_stem[0], output / f"{stem}.png"))
         else:
             reason = (
                 f"there must be one photograph and one mask called {stem}.*, got "
-                f"{len(photos)} and {len(found)}"
+                f"{len(found)} and {len(of_stem)}"
             )
-            problems |= dict.fromkeys(photos, reason)
+            problems |= dict.fromkeys(found, reason)
     return jobs, problems
 
 
-def _by_stem(folder: pathlib.Path, argument: str) -> dict[str, list[pathlib.Path]]:
+def _refusal(job: FillJob) -> str:
+    """Return why the output of a job cannot be written; nothing where it can."""
+    try:
+        check_new("output", job.output, overwrite=True)
+    except RefusedError as error:
+        return str(error)
+    return ""
+
+
+def _by_stem(folder: pathlib.Path, argument: str) -> _Stems:
     """Group the images of a folder by their relative path without its ending."""
-    groups: dict[str, list[pathlib.Path]] = {}
+    groups: _Stems = {}
     for path in list_images(folder, argument=argument):
         stem = path.relative_to(folder).with_suffix("").as_posix()
         groups.setdefault(stem, []).append(path)
     return groups
-
-
-def _size(array: np.ndarray) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"

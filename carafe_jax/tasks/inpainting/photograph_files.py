@@ -17,6 +17,7 @@ from carafe_jax.tasks.inpainting.deep_colours import (
     bits_of,
     encode_16_bits,
     read_16_bits,
+    require_opencv,
 )
 
 # Modes of Pillow by the mode that holds the same numbers in a PNG.
@@ -51,7 +52,8 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
     """Read a photograph with all its channels and bits.
 
     Args:
-      path: File that Pillow reads. Colours with 16 bits a channel need OpenCV.
+      path: File that Pillow reads. Colours with 16 bits a channel, and grey with alpha,
+        need OpenCV, to be read or to be written.
 
     Raises:
       UnreadableImageError: The file cannot be read.
@@ -76,6 +78,9 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
             if raw_mode.startswith("LA"):
                 # Pillow reads grey with alpha as RGBA where it has 16 bits.
                 pixels = pixels[..., [0, -1]]
+    if pixels.dtype == np.uint16 and pixels.shape[-1] > 1:
+        # To read grey that is clear in places, Pillow does; to write it, it does not.
+        require_opencv()
     return PhotographFile(np.ascontiguousarray(pixels), profile, chunks)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Bool, UInt8, UInt16
 
-from carafe_jax.arguments import check_count
+from carafe_jax.arguments import check, check_count
 from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.inpainting.coarse_to_fine import (
     TILES_AT_ONCE,
@@ -22,6 +22,7 @@ from carafe_jax.tasks.inpainting.photographs import (
     put_back,
     to_8_bit_rgb,
 )
+from carafe_jax.tasks.inpainting.tiles import LEAST_SIDE
 from carafe_jax.train import Variables
 
 
@@ -62,8 +63,9 @@ class TrainedInpainter:
             holes are filled at half the size first, and so on. None: a tenth of the
             side of the crops that it was trained on.
           longest_side: A photograph with a longer side is halved until none is longer
-            and filled at that size; the fill is then enlarged: faster, but softer.
-            None: it is filled at its full size.
+            and filled at that size; the fill is then enlarged: faster, but softer. At
+            least 64, the side of the smallest tile. None: it is filled at its full
+            size.
           progress: Called with the number of filled tiles and of all tiles, over all
             sizes: once before the first, then after each batch.
 
@@ -99,9 +101,12 @@ class TrainedInpainter:
 
 def check_filling(*, reach: int | None, longest_side: int | None) -> None:
     """Refuse numbers that no photograph can be filled by."""
-    for name, value in {"reach": reach, "longest_side": longest_side}.items():
-        if value is not None:
-            check_count(name, value)
+    if reach is not None:
+        check_count("reach", reach)
+    if longest_side is not None:
+        # Below it nothing gets faster, as a network sees one tile at the least.
+        rule = f"be at least {LEAST_SIDE}, the side of the smallest tile"
+        check("longest_side", longest_side, rule, holds=longest_side >= LEAST_SIDE)
 
 
 def reach_of(data: InpaintingData) -> int:

@@ -256,7 +256,12 @@ def test_colours_of_16_bits_name_the_package_that_reads_them(tmp_path, monkeypat
     with pytest.raises(MissingExtraError, match=r"carafe-jax\[opencv\]"):
         read_bytes(tmp_path, deep_png(drawn(np.uint16, 3)))
     # Grey does not need it.
-    read_bytes(tmp_path, deep_png(drawn(np.uint16, 1)))
+    grey = drawn(np.uint16, 1)
+    read_bytes(tmp_path, deep_png(grey))
+    # It does to be written with alpha, which is found out before it is filled.
+    key = (b"tRNS", grey[2, 3].astype(">u2").tobytes())
+    with pytest.raises(MissingExtraError, match=r"carafe-jax\[opencv\]"):
+        read_bytes(tmp_path, deep_png(grey, key))
     photo = PhotographFile(drawn(np.uint16, 3), None)
     with pytest.raises(MissingExtraError, match=r"carafe-jax\[opencv\]"):
         write_photograph(tmp_path / "out.png", photo)

@@ -44,7 +44,7 @@ def test_run_of_another_task_is_refused(tmp_path):
     [
         ({"reach": -1}, "`reach` must be positive, got -1"),
         ({"reach": 0}, "`reach` must be positive, got 0"),
-        ({"longest_side": 0}, "`longest_side` must be positive, got 0"),
+        ({"longest_side": 1}, "`longest_side` must be at least 64, .* tile, got 1"),
         ({"hole": np.zeros((5, 7), bool)}, r"`hole` must be bool of shape \(20, 30\)"),
         ({"hole": np.zeros((20, 30), np.uint8)}, "`hole` must be bool .* got uint8"),
         ({"hole": np.ones((20, 30), bool)}, "`hole` must leave a pixel"),
@@ -62,10 +62,10 @@ def test_what_cannot_be_filled_is_refused(run, values, message):
         load(run).fill(**arguments)
 
 
-@pytest.mark.parametrize(("reach", "longest_side"), [(30, 15), (30, 64), (1, None)])
+@pytest.mark.parametrize(("reach", "longest_side"), [(30, 64), (30, 200), (1, None)])
 def test_what_the_hole_hides_does_not_matter(run, reach, longest_side):
     trained = load(run, which="last")
-    photo, hole = random_photo(20, 30), square_hole(20, 30)
+    photo, hole = random_photo(20, 130), square_hole(20, 130)
     other = np.where(hole[..., None], np.uint8(0), photo)
     first, second = (
         trained.fill(pixels, hole, reach=reach, longest_side=longest_side)

@@ -32,8 +32,8 @@ def gaussian_kernel_bias(
       >>> ramp = jax.numpy.arange(8.0)[None, :, None, None]
       >>> ramp = jax.numpy.broadcast_to(ramp, (1, 8, 8, 1))
       >>> doubled, _ = layer.init_with_output(jax.random.key(0), ramp)
-      >>> print(doubled[0, 6:10, 8, 0].round(1))
-      [2.8 3.2 3.8 4.2]
+      >>> [f"{value:.1f}" for value in doubled[0, 6:10, 8, 0]]
+      ['2.8', '3.2', '3.8', '4.2']
 
     Args:
       scale: Of the layer.

@@ -21,8 +21,8 @@ from carafe_jax.cli.console import run
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting import ClassicMethod, fill_classic, load
-from carafe_jax.tasks.inpainting.classic_methods import check_method
-from carafe_jax.tasks.inpainting.coarse_to_fine import Progress
+from carafe_jax.tasks.inpainting.coarse_to_fine import ReportProgress
+from carafe_jax.tasks.inpainting.fill_classic import check_method
 from carafe_jax.tasks.inpainting.fill_files import FillPlan, plan_fills, read_job
 from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
@@ -30,7 +30,7 @@ from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.train import CheckpointChoice
 
-Method = Callable[[np.ndarray, np.ndarray, Progress], np.ndarray]
+Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
 """Returns a photograph with its hole filled, and reports how much is."""
 
 
@@ -42,7 +42,7 @@ _NO_MODEL = (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fill:
+class FillOptions:
     """Photographs with holes, and the method to fill them by."""
 
     photo: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="PHOTO")]
@@ -97,10 +97,10 @@ class Fill:
 
 def run_verb(args: list[str]) -> NoReturn:
     """Run the verb with its arguments, and exit."""
-    run(main, Fill, doc=__doc__, program="carafe-jax fill", args=args)
+    run(main, FillOptions, doc=__doc__, program="carafe-jax fill", args=args)
 
 
-def main(config: Fill, console: Console) -> int:
+def main(config: FillOptions, console: Console) -> int:
     """Fill each photograph; name those that could not be, and masks without one."""
     if config.method != "network":
         check_method(config.method)
@@ -128,7 +128,7 @@ def main(config: Fill, console: Console) -> int:
 
 
 def _fill_each(
-    plan: FillPlan, fill: Method, *, config: Fill, console: Console
+    plan: FillPlan, fill: Method, *, config: FillOptions, console: Console
 ) -> tuple[int, dict[pathlib.Path, str]]:
     """Return how many photographs were filled, and why others were not."""
     failures: dict[pathlib.Path, str] = {}
@@ -145,7 +145,7 @@ def _fill_each(
     return len(plan.jobs) - len(failures), failures
 
 
-def _method(config: Fill, console: Console) -> tuple[str, Method]:
+def _method(config: FillOptions, console: Console) -> tuple[str, Method]:
     """Return the name of the method, and the method."""
     if config.method != "network":
         classic = config.method
@@ -154,7 +154,7 @@ def _method(config: Fill, console: Console) -> tuple[str, Method]:
     with loading(console, config.model):
         trained = load(config.model, which=config.which)
 
-    def fill(photo: np.ndarray, hole: np.ndarray, report: Progress) -> np.ndarray:
+    def fill(photo: np.ndarray, hole: np.ndarray, report: ReportProgress) -> np.ndarray:
         return trained.fill(
             photo,
             hole,

@@ -12,7 +12,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from carafe_jax.tasks.inpainting.coarse_to_fine import Progress as Report
+from carafe_jax.tasks.inpainting.coarse_to_fine import ReportProgress
 
 
 class FillBars:
@@ -37,7 +37,7 @@ class FillBars:
         self._bars.stop()
 
     @contextlib.contextmanager
-    def photograph(self) -> Iterator[Report]:
+    def photograph(self) -> Iterator[ReportProgress]:
         """Show the bar of one photograph; it receives the tiles that are filled."""
         # Without a total it pulses: while a classic method fills, and until the first
         # tiles are there, for which the network is compiled.

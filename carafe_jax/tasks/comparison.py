@@ -47,15 +47,15 @@ class ComparisonConfig:
     """The table at the end: "console", or "markdown" to paste into a page."""
 
     def __post_init__(self) -> None:
-        check_choices(seeds=self.seeds)
+        check_distinct(seeds=self.seeds)
         if self.methods is not None:
-            check_choices(methods=self.methods)
+            check_distinct(methods=self.methods)
         rule = "be the path of a CSV, NAME.csv"
         holds = self.results.suffix == ".csv"
         check("results", str(self.results), rule, holds=holds)
 
 
-def check_choices(**choices: tuple[object, ...]) -> None:
+def check_distinct(**choices: tuple[object, ...]) -> None:
     """Refuse an empty choice and one that names something twice."""
     for name, values in choices.items():
         if not values or len(set(values)) < len(values):

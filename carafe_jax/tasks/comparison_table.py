@@ -92,7 +92,7 @@ def _cells_of(
         values = [row.numbers[name] for row in rows if name in row.numbers]
         # A mean over some of the seeds would not be comparable.
         if len(values) == len(rows):
-            cells[name] = _in_words(values, column)
+            cells[name] = _mean_and_deviation(values, column)
     if rows[0].seed is None:
         return cells
     cells["seeds"] = (str(len(rows)),)
@@ -103,7 +103,7 @@ def _cells_of(
     return cells
 
 
-def _in_words(values: Sequence[float], column: Column) -> tuple[str, ...]:
+def _mean_and_deviation(values: Sequence[float], column: Column) -> tuple[str, ...]:
     mean = column.text(statistics.mean(values))
     if len(values) == 1:
         return (mean,)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.cli.fill import Fill, main
+from carafe_jax.cli.fill import FillOptions, main
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError
 from carafe_jax.tasks.inpainting import classic_fills
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
     photo, hole = random_photo(37, 90), square_hole(37, 90)
-    config = Fill(
+    config = FillOptions(
         photo=save(tmp_path / "photo.png", photo),
         mask=save(tmp_path / "mask.png", (255 * hole).astype(np.uint8)),
         output=tmp_path / "new" / "out.png",
@@ -59,7 +59,7 @@ def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
         save(tmp_path / "masks" / name, (255 * hole).astype(np.uint8))
     Image.new("CMYK", (30, 20)).save(tmp_path / "photos" / "ink.jpg")
     save(tmp_path / "masks" / "ink.png", (255 * hole).astype(np.uint8))
-    config = Fill(
+    config = FillOptions(
         photo=tmp_path / "photos",
         mask=tmp_path / "masks",
         output=tmp_path / "out",
@@ -84,7 +84,7 @@ def test_classic_methods_need_no_network(tmp_path, method):
     }.items():
         save(tmp_path / "photos" / name, photo)
         save(tmp_path / "masks" / name, (255 * hole).astype(np.uint8))
-    config = Fill(
+    config = FillOptions(
         photo=tmp_path / "photos",
         mask=tmp_path / "masks",
         output=tmp_path / "out",
@@ -108,7 +108,7 @@ def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
     nothing = tmp_path / "nothing"
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), nothing)
     with pytest.raises(MissingExtraError, match="'telea' needs OpenCV: pip install"):
-        main(Fill(**paths, method="telea"), Console(quiet=True))
+        main(FillOptions(**paths, method="telea"), Console(quiet=True))
 
 
 def test_transparent_part_of_a_photograph_is_filled_and_opaque(run, tmp_path):
@@ -116,7 +116,9 @@ def test_transparent_part_of_a_photograph_is_filled_and_opaque(run, tmp_path):
     photo = np.dstack([random_photo(20, 30), np.where(hole, 0, 255).astype(np.uint8)])
     path = save(tmp_path / "photo.png", photo)
     output = tmp_path / "out.png"
-    config = Fill(photo=path, mask=path, output=output, model=run, hole="transparent")
+    config = FillOptions(
+        photo=path, mask=path, output=output, model=run, hole="transparent"
+    )
     assert call(main, config)[0] == 0
     with Image.open(output) as picture:
         filled = np.asarray(picture)
@@ -129,7 +131,7 @@ def test_names_that_are_no_utf_8_are_named_in_escapes(run, tmp_path):
     save(tmp_path / "photos" / "a[b]\udce9.png", random_photo(16, 16))
     save(tmp_path / "photos" / "none\udce9.png", random_photo(16, 16))
     save(tmp_path / "masks" / "a[b]\udce9.png", hole)
-    config = Fill(
+    config = FillOptions(
         photo=tmp_path / "photos",
         mask=tmp_path / "masks",
         output=tmp_path / "out",
@@ -150,7 +152,7 @@ def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
         save(tmp_path / "masks" / name, hole)
     save(tmp_path / "masks" / "d.png", hole[:, :9])
     (tmp_path / "masks" / "e.png").write_bytes(b"no image")
-    config = Fill(
+    config = FillOptions(
         photo=tmp_path / "photos",
         mask=tmp_path / "masks",
         output=tmp_path / "out",
@@ -227,7 +229,7 @@ def test_a_mask_of_another_size_is_refused_for_its_size(tmp_path, caplog):
         "photo.png": random_photo(16, 40),
     }.items():
         mask = save(tmp_path / "masks" / name, pixels.astype(np.uint8))
-        config = Fill(
+        config = FillOptions(
             photo=photo, mask=mask, output=tmp_path / "out.png", method="spline"
         )
         status, text = call(main, config)
@@ -237,7 +239,7 @@ def test_a_mask_of_another_size_is_refused_for_its_size(tmp_path, caplog):
 
 
 def _folders(folder, **values):
-    return Fill(
+    return FillOptions(
         photo=folder / "photos",
         mask=folder / "masks",
         output=folder / "out",
@@ -271,7 +273,7 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
         name: tmp_path / path if isinstance(path, str) else path
         for name, path in paths.items()
     }
-    config = Fill(**files, model=tmp_path)
+    config = FillOptions(**files, model=tmp_path)
     with pytest.raises(ValueError, match=message):
         main(config, Console(quiet=True))
 
@@ -283,7 +285,7 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
 def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
     paths = dict.fromkeys(("photo", "mask", "output", "model"), tmp_path)
     with pytest.raises(ValueError, match=f"`{field}` must"):
-        Fill(**paths, **{field: value})
+        FillOptions(**paths, **{field: value})
 
 
 @pytest.mark.parametrize(
@@ -301,7 +303,7 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
 def test_a_network_has_a_run_and_a_classic_method_has_none(tmp_path, fields, message):
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), tmp_path)
     with pytest.raises(ValueError, match=message):
-        Fill(**paths, **fields)
+        FillOptions(**paths, **fields)
 
 
 def test_bars_show_the_photographs_and_the_tiles_of_one():

@@ -19,7 +19,7 @@ from carafe_jax.tasks.inpainting.levels import Level, doubled, levels_of
 from carafe_jax.tasks.inpainting.pixels import to_pixels
 from carafe_jax.tasks.inpainting.tiles import Tile, tile_side, tiles_over
 
-Progress = Callable[[int, int], None]
+ReportProgress = Callable[[int, int], None]
 """Receives the number of tiles that are filled, and that of all."""
 
 TILES_AT_ONCE = 8
@@ -34,7 +34,7 @@ def fill_photograph(
     reach: int,
     tile: int,
     longest_side: int | None = None,
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Fill the hole of a photograph of any size.
 
@@ -114,7 +114,7 @@ def _cut(level: Level, tiles: list[Tile], *, side: int) -> InpaintingBatch:
     )
 
 
-def _reporter(progress: Progress | None, *, count: int) -> Callable[[int], None]:
+def _reporter(progress: ReportProgress | None, *, count: int) -> Callable[[int], None]:
     """Return what counts tiles, and reports them."""
     done = 0
 

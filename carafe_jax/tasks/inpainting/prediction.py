@@ -11,7 +11,7 @@ from carafe_jax.arguments import check, check_count
 from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.inpainting.coarse_to_fine import (
     TILES_AT_ONCE,
-    Progress,
+    ReportProgress,
     fill_photograph,
 )
 from carafe_jax.tasks.inpainting.data import InpaintingData
@@ -22,7 +22,7 @@ from carafe_jax.tasks.inpainting.photographs import (
     put_back,
     to_8_bit_rgb,
 )
-from carafe_jax.tasks.inpainting.tiles import LEAST_SIDE
+from carafe_jax.tasks.inpainting.tiles import MINIMUM_TILE_SIDE
 from carafe_jax.train import Variables
 
 
@@ -45,7 +45,7 @@ class TrainedInpainter:
         *,
         reach: int | None = None,
         longest_side: int | None = None,
-        progress: Progress | None = None,
+        progress: ReportProgress | None = None,
     ) -> UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]:
         """Return a photograph of any size with its hole filled.
 
@@ -105,8 +105,10 @@ def check_filling(*, reach: int | None, longest_side: int | None) -> None:
         check_count("reach", reach)
     if longest_side is not None:
         # Below it nothing gets faster, as a network sees one tile at the least.
-        rule = f"be at least {LEAST_SIDE}, the side of the smallest tile"
-        check("longest_side", longest_side, rule, holds=longest_side >= LEAST_SIDE)
+        rule = f"be at least {MINIMUM_TILE_SIDE}, the side of the smallest tile"
+        check(
+            "longest_side", longest_side, rule, holds=longest_side >= MINIMUM_TILE_SIDE
+        )
 
 
 def reach_of(data: InpaintingData) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32
 
-LEAST_SIDE = 64
+MINIMUM_TILE_SIDE = 64
 """All sides of tiles are multiples of it, so that a network can halve them."""
 
 # Of the side of a tile: what counts for nothing at each of its borders, and next to
@@ -59,7 +59,7 @@ def tile_side(shape: tuple[int, int], *, largest: int) -> int:
       largest: Side of the tiles of a large one.
     """
     side = min(largest, max(shape))
-    return -(-side // LEAST_SIDE) * LEAST_SIDE
+    return -(-side // MINIMUM_TILE_SIDE) * MINIMUM_TILE_SIDE
 
 
 def tiles_over(hole: Bool[np.ndarray, "h w"], *, side: int) -> list[Tile]:

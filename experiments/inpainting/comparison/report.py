@@ -21,7 +21,7 @@ from experiments.inpainting.comparison.sheet import (
 )
 
 # Titles have room in columns that are this many pixels wide.
-_LEAST_SIDE = 160
+_MINIMUM_SIDE = 160
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -60,7 +60,7 @@ def write_comparison(
     methods["plain layers"] = with_plain.fill_batches(batch_size=batch_size)
     methods["CARAFE++"] = with_carafe.fill_batches(batch_size=batch_size)
     pictures = different_pictures(sets, of_each=test.sample_rows)
-    scale = scale or math.ceil(_LEAST_SIDE / data.crop_size)
+    scale = scale or math.ceil(_MINIMUM_SIDE / data.crop_size)
     sheet = draw_sheet(pictures, methods, scale=scale)
     output.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(output, quality=92, subsampling=0)

@@ -20,7 +20,7 @@ from carafe_jax.tasks.inpainting.photographs import (
 )
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
-_LEAST_SIDE = 64
+_MINIMUM_SIDE = 64
 
 
 # Wrong photographs, holes and methods are refused in our own words.
@@ -104,7 +104,7 @@ def _surroundings(
 
 
 def _widened(part: slice, length: int) -> slice:
-    side = _LEAST_SIDE
+    side = _MINIMUM_SIDE
     while side < part.stop - part.start:
         side *= 2
     start = max(0, min((part.start + part.stop - side) // 2, length - side))

@@ -36,8 +36,8 @@ Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
 
 _NO_MODEL = (
     "`model` must be the folder of a run, got none: `carafe-jax train inpainting` "
-    "makes one in minutes, in runs/inpainting. Classic methods need no run and fill at "
-    "once: `--method spline`."
+    "makes one in minutes, in runs/inpainting. Classic methods need no run: "
+    "`--method spline`."
 )
 
 
@@ -49,7 +49,7 @@ class FillOptions:
     """Photograph, or a folder of them."""
     mask: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="MASK")]
     """Picture of the same size that shows the hole; or a folder with one for each
-    photograph, of the same name but for its ending."""
+    photograph, of the same name apart from the file extension."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """PNG file to write, with the channels, bits and colour profile of the photograph;
     of a folder, a folder."""
@@ -61,21 +61,21 @@ class FillOptions:
     model: pathlib.Path | None = None
     """Folder of the run that trained the network. `carafe-jax train inpainting` makes
     one in minutes, in runs/inpainting."""
-    which: CheckpointChoice = "best"
-    """Its checkpoint: the best by PSNR in the hole, or the last."""
+    which: CheckpointChoice | None = None
+    """Its checkpoint: the best by PSNR in the hole, or the last. None: the best."""
     hole: HoleColour = "white"
     """Pixels of a mask that mark the hole: white or black ones, or, of any colour,
     transparent or opaque ones. The threshold is half brightness or half opacity."""
     grow: int = 0
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None
-    """Pixels from the border of a hole that the network fills at once; deeper holes are
-    filled at half the size first, and so on. None: a tenth of the side of the crops
+    """Pixels from the border of a hole that the network fills in one pass; deeper holes
+    are filled at half the size first, and so on. None: a tenth of the side of the crops
     that it was trained on."""
     longest_side: int | None = None
-    """Photographs with a longer side, in pixels, are halved until none is longer and
-    filled at that size; the fill is then enlarged: faster, but softer. At least 64.
-    None: they are filled at their full size."""
+    """In pixels. Photographs are halved until no side is longer, filled, and the fill
+    enlarged: faster, but softer. At least 64. None: they are filled at their full
+    size."""
     overwrite: bool = False
     """Overwrite files that exist. Without it, an existing file is refused, and skipped
     where folders are filled."""
@@ -87,7 +87,7 @@ class FillOptions:
             if self.model is None:
                 raise RefusedError(_NO_MODEL)
             return
-        for name in ("model", "reach", "longest_side"):
+        for name in ("model", "which", "reach", "longest_side"):
             if (value := getattr(self, name)) is not None:
                 raise RefusedError(
                     f"`{name}` must be left out with the method {self.method!r}, "
@@ -121,8 +121,8 @@ def main(config: FillOptions, console: Console) -> int:
         summary += f"; not filled: {len(problems)}"
     if plan.unused:
         summary += f"; masks not used: {len(plan.unused)}"
-    if filled or plan.skipped:
-        summary += f". In {config.output}"
+    if filled:
+        summary += f". Written to {config.output}"
     print_line(console, summary)
     return 1 if problems else 0
 
@@ -152,7 +152,7 @@ def _method(config: FillOptions, console: Console) -> tuple[str, Method]:
         return classic, lambda photo, hole, _: fill_classic(photo, hole, method=classic)
     assert config.model is not None, "A network is refused without its run."
     with loading(console, config.model):
-        trained = load(config.model, which=config.which)
+        trained = load(config.model, which=config.which or "best")
 
     def fill(photo: np.ndarray, hole: np.ndarray, report: ReportProgress) -> np.ndarray:
         return trained.fill(

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from rich.console import Console
 from carafe_jax.cli.fill import FillOptions, main
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError
-from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.fill_files import plan_fills
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
@@ -92,7 +92,7 @@ def test_classic_methods_need_no_network(tmp_path, method):
     )
     status, text = call(main, config)
     assert status == 0
-    assert f"Filled by {method}: 2. In" in text
+    assert f"Filled by {method}: 2. Written to" in text
     for path in (tmp_path / "photos").iterdir():
         with Image.open(path) as before, Image.open(config.output / path.name) as after:
             photo, filled = np.asarray(before), np.asarray(after)
@@ -104,7 +104,7 @@ def test_classic_methods_need_no_network(tmp_path, method):
 def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(classic_fills.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     nothing = tmp_path / "nothing"
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), nothing)
     with pytest.raises(MissingExtraError, match="'telea' needs OpenCV: pip install"):
@@ -179,7 +179,7 @@ def test_masks_without_a_photograph_are_named_and_are_no_failure(tmp_path):
     assert status == 0
     assert "masks/b.png: no photograph is called b.*" in text
     assert "masks/deep/a.png: no photograph is called deep/a.*" in text
-    assert "Filled by spline: 1; masks not used: 2. In" in text
+    assert "Filled by spline: 1; masks not used: 2. Written to" in text
 
 
 def test_outputs_that_cannot_be_written_are_named_before_any_photograph_is_read(
@@ -295,6 +295,10 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
         (
             {"method": "telea", "model": pathlib.Path("run")},
             "`model` must be left out .*'telea'",
+        ),
+        (
+            {"method": "spline", "which": "best"},
+            "`which` must be left out .* got 'best'",
         ),
         ({"method": "spline", "reach": 8}, "`reach` must be left out .* got '8'"),
         ({"method": "spline", "longest_side": 64}, "`longest_side` must be left out"),

@@ -45,8 +45,8 @@ def fill_photograph(
       reach: Pixels from the border of a hole that it fills at one size; positive.
       tile: Side of the squares that are cut from a large photograph, in pixels, raised
         to a multiple of 64; positive.
-      longest_side: A photograph with a longer side is halved until none is longer and
-        filled at that size; the fill is then enlarged; positive.
+      longest_side: In pixels, positive. The photograph is halved until no side is
+        longer, filled, and the fill enlarged: faster, but softer.
       progress: Called before the first tile and after each batch.
 
     Returns:
@@ -59,7 +59,7 @@ def fill_photograph(
     level, tiles = levels.pop(), tilings.pop()
     filled = _fill_level(level, tiles, side=side, fill=fill, report=report)
     while levels:
-        # Not kept, as those of a large photograph fill the memory.
+        # Popped to free each level's memory, which is large for a large photograph.
         level, tiles = levels.pop(), tilings.pop()
         hole_of_level = level.hole[..., None]
         np.copyto(level.image, doubled(filled, level.hole.shape), where=hole_of_level)

@@ -49,7 +49,7 @@ def plan_fills(
     Args:
       photo: Photograph, or a folder of them.
       mask: Picture that shows the hole; or a folder with one for each photograph, of
-        the same relative path but for its ending.
+        the same relative path apart from the file extension.
       output: PNG file; of a folder, a folder.
       overwrite: Whether an output file that exists is allowed.
 
@@ -160,7 +160,7 @@ def _refusal(job: FillJob) -> str:
 
 
 def _by_stem(folder: pathlib.Path, argument: str) -> _Stems:
-    """Group the images of a folder by their relative path without its ending."""
+    """Group the images of a folder by their relative path without its extension."""
     groups: _Stems = {}
     for path in list_images(folder, argument=argument):
         stem = path.relative_to(folder).with_suffix("").as_posix()

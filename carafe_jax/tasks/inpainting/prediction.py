@@ -51,21 +51,20 @@ class TrainedInpainter:
 
         The network sees 8-bit RGB, transparent pixels on white. What it fills is scaled
         to the photograph's depth, grey in a grey photograph, and opaque. It sees tiles
-        as large as the crops that it was trained on, those that hold a part of the
-        hole: the time grows with the hole, and the memory is that of a few float32
-        copies of the photograph.
+        about as large as the crops that it was trained on (their side rounded up to a
+        multiple of 64), and only those that hold a part of the hole: the time grows
+        with the hole, and the memory is that of a few float32 copies of the photograph.
 
         Args:
           photograph: Grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4), uint8 in
             [0, 255] or uint16 in [0, 65535].
           hole: True in the hole; at least one pixel is given.
-          reach: Pixels from the border of a hole that the network fills at once; deeper
-            holes are filled at half the size first, and so on. None: a tenth of the
-            side of the crops that it was trained on.
-          longest_side: A photograph with a longer side is halved until none is longer
-            and filled at that size; the fill is then enlarged: faster, but softer. At
-            least 64, the side of the smallest tile. None: it is filled at its full
-            size.
+          reach: Pixels from the border of a hole that the network fills in one pass;
+            deeper holes are filled at half the size first, and so on. None: a tenth
+            of the side of the crops that it was trained on.
+          longest_side: In pixels. The photograph is halved until no side is longer,
+            filled, and the fill enlarged: faster, but softer. At least 64, the side of
+            the smallest tile. None: it is filled at its full size.
           progress: Called with the number of filled tiles and of all tiles, over all
             sizes: once before the first, then after each batch.
 

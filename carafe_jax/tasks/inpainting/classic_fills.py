@@ -1,7 +1,5 @@
-"""Classic fills, without training, to compare a network with."""
+"""Classic fills of batches, without training."""
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
 
@@ -10,16 +8,24 @@ import numpy as np
 from jaxtyping import Float32
 from skimage import restoration
 
-from carafe_jax.errors import MissingExtraError
 from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
+from carafe_jax.tasks.inpainting.opencv import require_opencv
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
 _spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="tension")
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole with the mean of the pixels that are given."""
+    """Fill each hole with the mean of the pixels that are given.
+
+    Args:
+      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
+        least one given pixel.
+
+    Returns:
+      Images in [-1, 1]; given pixels are as they were.
+    """
     image, mask = batch["image"], batch["mask"]
     # Float32 loses the sum over millions of pixels.
     given = (image * (1 - mask)).sum((1, 2), keepdims=True, dtype=np.float64)
@@ -28,7 +34,15 @@ def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 
 def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole with the smoothest continuation (Chui & Mhaskar 2010)."""
+    """Fill each hole with the smoothest continuation (Chui & Mhaskar 2010).
+
+    Args:
+      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
+        least one given pixel.
+
+    Returns:
+      Images in [-1, 1]; given pixels are as they were.
+    """
     pairs = zip(batch["image"], batch["mask"], strict=True)
     fill = cast(Any, restoration).inpaint_biharmonic  # Without types.
     filled: list[np.ndarray] = [
@@ -44,12 +58,28 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 
 def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole like a membrane that is held by its border."""
+    """Fill each hole like a membrane that is held by its border.
+
+    Args:
+      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
+        least one given pixel.
+
+    Returns:
+      Images in [-1, 1]; given pixels are as they were.
+    """
     return _in_tension(batch, tension=1.0)
 
 
 def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole by the spline in tension that networks can start from."""
+    """Fill each hole by the spline in tension that networks can start from.
+
+    Args:
+      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
+        least one given pixel.
+
+    Returns:
+      Images in [-1, 1]; given pixels are as they were.
+    """
     return _in_tension(batch)
 
 
@@ -66,8 +96,12 @@ def telea(
     """Fill each hole from its border inwards (Telea 2004), by OpenCV.
 
     Args:
-      batch: Images and masks. OpenCV sees them with 8 bits a channel.
+      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
+        least one given pixel. OpenCV sees images with 8 bits a channel.
       radius: Of the neighbourhood of a pixel that it is filled from, in pixels.
+
+    Returns:
+      Images in [-1, 1]; given pixels are as they were.
 
     Raises:
       MissingExtraError: OpenCV is not installed.
@@ -80,25 +114,15 @@ def navier_stokes(
 ) -> Float32[np.ndarray, "n h w 3"]:
     """Continue the lines of equal brightness into each hole (Bertalmio et al. 2001).
 
-    Arguments and errors are those of `telea`.
+    Arguments, result and errors are those of `telea`.
     """
     return _by_opencv(batch, "INPAINT_NS", radius)
-
-
-def has_opencv() -> bool:
-    """Return whether OpenCV is installed, which `telea` and `navier_stokes` need."""
-    return importlib.util.find_spec("cv2") is not None
 
 
 def _by_opencv(
     batch: InpaintingBatch, method: str, radius: float
 ) -> Float32[np.ndarray, "n h w 3"]:
-    try:
-        cv2: Any = importlib.import_module("cv2")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "Fills by OpenCV need it: pip install 'carafe-jax[opencv]'."
-        ) from error
+    cv2 = require_opencv("This fill")
     image, mask = batch["image"], batch["mask"]
     pixels = to_pixels(image)
     holes = (mask[..., 0] > 0).astype(np.uint8)
@@ -122,8 +146,11 @@ class ClassicFill(NamedTuple):
     fill: Callable[..., Float32[np.ndarray, "n h w 3"]]
     """Takes a batch; one of OpenCV a `radius` as well."""
     context: int | None = 32
-    """Pixels farther from the hole change the fill by less than one 8-bit level. None:
-    each of them counts."""
+    """Pixels around the hole that `fill_classic` fills it from. Those farther away
+    change harmonic and spline fills by at most one 8-bit level in holes up to 192
+    pixels wide, and by a few in larger ones; biharmonic fills only by the range of
+    colours that these are limited to; those of OpenCV not at all. None: the fill needs
+    the whole photograph."""
     of_opencv: bool = False
 
 

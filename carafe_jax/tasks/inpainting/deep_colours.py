@@ -1,10 +1,8 @@
 """Colours with 16 bits a channel, by OpenCV: Pillow reduces them to 8."""
 
-import importlib
 import io
 import pathlib
 import re
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -17,8 +15,10 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 from carafe_jax.data import upright
 from carafe_jax.data.decoding import decoder_errors
 from carafe_jax.data.loading import raw_mode_of
-from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.inpainting.opencv import require_opencv
 
+DEEP_COLOURS = "Reading or writing colours with 16 bits a channel"
 _END_OF_HEADER = 33  # Of every PNG.
 SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first"
 
@@ -77,7 +77,7 @@ def read_16_bits(
       RefusedError: It reads other pixels than Pillow, or reduces them too.
       MissingExtraError: OpenCV is not installed.
     """
-    cv2 = require_opencv()
+    cv2 = require_opencv(DEEP_COLOURS)
     with decoder_errors(path):
         # By bytes: OpenCV takes no name that is no UTF-8.
         content = np.frombuffer(path.read_bytes(), np.uint8)
@@ -125,7 +125,7 @@ def encode_16_bits(
     Raises:
       MissingExtraError: OpenCV is not installed.
     """
-    cv2 = require_opencv()
+    cv2 = require_opencv(DEEP_COLOURS)
     order = [2, 1, 0, 3][: pixels.shape[-1]]
     array = np.ascontiguousarray(pixels[..., order])
     kinds, contents = [], []
@@ -138,18 +138,3 @@ def encode_16_bits(
     for kind, text in chunks:
         putchunk(written, kind, text)
     return content[:_END_OF_HEADER] + written.getvalue() + content[_END_OF_HEADER:]
-
-
-def require_opencv() -> Any:
-    """Return OpenCV, which colours with 16 bits a channel are read and written by.
-
-    Raises:
-      MissingExtraError: It is not installed.
-    """
-    try:
-        return importlib.import_module("cv2")
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "colours with 16 bits a channel need OpenCV: "
-            "pip install 'carafe-jax[opencv]'"
-        ) from error

@@ -24,7 +24,6 @@ from carafe_jax.tasks.inpainting.classic_fills import (
     CLASSIC_FILLS,
     ClassicFill,
     ClassicMethod,
-    has_opencv,
 )
 from carafe_jax.tasks.inpainting.data import (
     InpaintingBatch,
@@ -41,6 +40,7 @@ from carafe_jax.tasks.inpainting.hole_kinds import (
 )
 from carafe_jax.tasks.inpainting.loading import load
 from carafe_jax.tasks.inpainting.measuring import draw_fills, measure_fills
+from carafe_jax.tasks.inpainting.opencv import INSTALL_OPENCV, has_opencv
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
 from carafe_jax.tasks.inpainting.quality import COLUMNS
@@ -66,14 +66,15 @@ class EvaluationOptions:
     test_crops: int | None = None
     """Pictures that are cut from each photograph. None: as many as in the run."""
     test_seed: int | None = None
-    """Seed of the crops and the holes. None: that of the run, so with its test set."""
+    """Seed of the crops and the holes. None: that of the run, which gives the run's own
+    test set."""
     holes: tuple[HoleKind, ...] = ("free-form", "boxes", "strokes")
-    """Kinds of holes, each measured apart: those of the run; one box in each picture,
-    about as large as an object; one or two thin strokes of a brush."""
+    """Kinds of holes, each measured separately: those of the run; one box in each
+    picture, about as large as an object; one or two thin strokes of a brush."""
     box_height: tuple[float, float] = (1 / 5, 1 / 3)
-    """Least and most of the boxes, as fractions of the side of a picture."""
+    """Smallest and largest height of a box, as fractions of the picture's side."""
     box_width: tuple[float, float] = (1 / 5, 1 / 3)
-    """Likewise."""
+    """Smallest and largest width of a box, as fractions of the picture's side."""
     stroke_width: float = 0.04
     """Of the thin strokes, as a fraction of the side of a picture."""
     classic: tuple[ClassicMethod, ...] = get_args(ClassicMethod)
@@ -97,14 +98,27 @@ class EvaluationOptions:
         check_count("sample_rows", self.sample_rows)
 
     def applied_to(self, data: InpaintingData, source: str | None) -> InpaintingData:
-        """Return a run's data with what is given here in the place of its values."""
+        """Return a run's data with other values.
+
+        Args:
+          data: Of the run.
+          source: In place of its own. None: its own.
+
+        Returns:
+          The data, with `source` and the options that are not None in place of its own
+          values.
+        """
         names = ("crop_size", "test_photographs", "test_crops", "test_seed")
         values = {"source": source, **{name: getattr(self, name) for name in names}}
         given = {name: value for name, value in values.items() if value is not None}
         return dataclasses.replace(data, **given)
 
     def kinds(self, own: FreeFormHoles) -> dict[HoleKind, FreeFormHoles]:
-        """Return the shape of each kind of holes, of which a run's own are one."""
+        """Return the parameters of the kinds of holes in `holes`.
+
+        Args:
+          own: Those of "free-form".
+        """
         known: dict[HoleKind, FreeFormHoles] = {
             "free-form": own,
             "boxes": boxes(height=self.box_height, width=self.box_width),
@@ -196,8 +210,8 @@ def chosen_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill
         if missing:
             print_line(
                 console,
-                f"Left out: {', '.join(missing)}. They need OpenCV: "
-                "pip install 'carafe-jax[opencv]'.",
+                f"Left out: {', '.join(missing)}. OpenCV is not installed: "
+                f"{INSTALL_OPENCV}.",
             )
     return {each.title: _with_radius(each, options.radius) for each in chosen}
 

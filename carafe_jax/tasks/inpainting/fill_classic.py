@@ -4,14 +4,11 @@ import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
 
 from carafe_jax.arguments import check
-from carafe_jax.errors import MissingExtraError, no_type_check
-from carafe_jax.tasks.inpainting.classic_fills import (
-    CLASSIC_FILLS,
-    ClassicMethod,
-    has_opencv,
-)
+from carafe_jax.errors import no_type_check
+from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.hole_boxes import box_of
+from carafe_jax.tasks.inpainting.opencv import require_opencv
 from carafe_jax.tasks.inpainting.photographs import (
     check_hole,
     check_photograph,
@@ -83,10 +80,8 @@ def check_method(method: str) -> None:
     rule = f"be one of {', '.join(map(repr, CLASSIC_FILLS))}"
     check("method", method, rule, holds=method in CLASSIC_FILLS)
     of_opencv = [name for name, classic in CLASSIC_FILLS.items() if classic.of_opencv]
-    if method in of_opencv and not has_opencv():
-        raise MissingExtraError(
-            f"The method {method!r} needs OpenCV: pip install 'carafe-jax[opencv]'."
-        )
+    if method in of_opencv:
+        require_opencv(f"The method {method!r}")
 
 
 def _surroundings(

@@ -1,4 +1,4 @@
-"""Kinds of holes that a network is measured on apart from each other."""
+"""Kinds of holes, on each of which a network is measured separately."""
 
 import dataclasses
 from collections.abc import Mapping

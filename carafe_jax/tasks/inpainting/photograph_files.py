@@ -13,12 +13,13 @@ from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_whole
 from carafe_jax.tasks.inpainting.deep_colours import (
+    DEEP_COLOURS,
     SAVE_AS_PNG,
     bits_of,
     encode_16_bits,
     read_16_bits,
-    require_opencv,
 )
+from carafe_jax.tasks.inpainting.opencv import require_opencv
 
 # Modes of Pillow by the mode that holds the same numbers in a PNG.
 _KEPT = {
@@ -80,7 +81,7 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
                 pixels = pixels[..., [0, -1]]
     if pixels.dtype == np.uint16 and pixels.shape[-1] > 1:
         # To read grey that is clear in places, Pillow does; to write it, it does not.
-        require_opencv()
+        require_opencv(DEEP_COLOURS)
     return PhotographFile(np.ascontiguousarray(pixels), profile, chunks)
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from typing import Any, get_args
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from PIL import Image
 
 from carafe_jax.cli.evaluate import Evaluate, main
-from carafe_jax.tasks.inpainting import classic_fills
 from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.inpainting.quality import COLUMNS, quality_of_each
@@ -106,7 +106,7 @@ def test_size_of_boxes_can_be_fixed(run, tmp_path):
 
 
 def test_fills_of_opencv_are_left_out_where_it_is_missing(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(classic_fills.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     config = Evaluate(
         model=run,
         output=tmp_path,

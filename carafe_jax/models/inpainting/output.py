@@ -41,7 +41,7 @@ def start_from(
     filled = starting_fill(given, mask)
     shape = getattr(filled, "shape", None)
     if shape != given.shape or not jnp.issubdtype(filled.dtype, jnp.floating):
-        made = f"one of shape {shape}" if shape is not None else repr(filled)
+        made = f"{filled.dtype} of shape {shape}" if shape is not None else repr(filled)
         raise RefusedError(
             f"`starting_fill` must return a floating image of shape {given.shape}, got "
             f"{made}."

@@ -96,6 +96,10 @@ class UNet(nn.Module):
           mask: M, 1 in the hole and 0 at the pixels that are given.
           train: Passed to the resamplers.
 
+        Returns:
+          `composed`, with given pixels as they were, and `predicted`; neither is
+          clipped to [-1, 1].
+
         Raises:
           RefusedError: Shapes or dtypes do not belong together, or a field does not
             follow its rule.
@@ -195,7 +199,10 @@ class UNet(nn.Module):
 def _mean_colour(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n 1 1 c"]:
-    """Mean of the given pixels, in float32 sums; zero where there are none."""
+    """Return the mean of the given pixels, or zero without any.
+
+    Sums are in float32 or wider.
+    """
     dtype = wide_dtype(given.dtype)
     total = given.sum((1, 2), keepdims=True, dtype=dtype)
     count = (1 - mask).sum((1, 2), keepdims=True, dtype=dtype)

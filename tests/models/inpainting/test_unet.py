@@ -192,7 +192,8 @@ def test_network_with_a_starting_fill_starts_from_it(make):
     [
         ("spline", "must be a function of an image and a mask, .* got 'spline'"),
         (lambda image, mask: None, "must return a floating image .* got None"),
-        (lambda image, mask: image[..., :1], r"got one of shape \(1, 9, 9, 1\)"),
+        (lambda image, mask: image[..., :1], r"got float32 of shape \(1, 9, 9, 1\)"),
+        (lambda image, mask: image.astype(int), r"got int32 of shape \(1, 9, 9, 3\)"),
     ],
 )
 def test_what_is_no_starting_fill_is_refused(starting_fill, message):

@@ -1,7 +1,7 @@
 """Energy of regular patterns of few pixels, which up-sampling can leave in images.
 
-A layer that doubles a map makes its even and its odd pixels by different weights. Where
-they do not agree, the result has a pattern that repeats every 2 pixels; every further
+A layer that doubles a map computes even and odd pixels with different weights. Where
+those do not agree, the result has a pattern that repeats every 2 pixels; every further
 doubling makes a pattern of the layers before it twice as long.
 """
 

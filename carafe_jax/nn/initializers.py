@@ -20,10 +20,10 @@ def gaussian_kernel_bias(
 ) -> Callable[..., Array]:
     """Return a bias of the content encoder that makes kernels start as Gaussians.
 
-    Each Gaussian has the centre of its output pixel in its middle: up-sampling starts
-    as smooth interpolation, down-sampling as blurring followed by sampling. With a bias
-    of zero all kernels of a source pixel start as the same box, and up-sampling as
-    nearest neighbour.
+    Each Gaussian is centred on its output pixel: up-sampling starts as smooth
+    interpolation, down-sampling as blurring followed by sampling. With a bias of zero
+    all kernels of a source pixel start as the same box, and up-sampling as nearest
+    neighbour.
 
     Example:
       >>> import jax
@@ -43,7 +43,9 @@ def gaussian_kernel_bias(
         pixels; positive and finite.
 
     Returns:
-      For the argument `encoder_bias_init` of `CARAFE`, with the normalizer "softmax".
+      An initializer for `CARAFE(encoder_bias_init=...)`, for the normalizer "softmax".
+      It raises `RefusedError` for a bias that does not fit `scale`, `kernel_size` and
+      `groups`.
 
     Raises:
       RefusedError: An argument breaks a rule above, or those of `CARAFE`.
@@ -56,12 +58,12 @@ def gaussian_kernel_bias(
         "deviation", deviation, "be positive and finite", holds=0 < deviation < math.inf
     )
     up, down = ratio.numerator, ratio.denominator
-    # Of the output pixels of a source pixel's neighbourhood, from that source pixel.
+    # Offset of each output pixel's centre from its source pixel, in source pixels.
     phases = np.arange(up)
     centres = (phases + 0.5) * down / up - 0.5 - phases * down // up
     taps = np.arange(kernel_size) - kernel_size // 2
-    width = deviation * max(1, down / up)
-    along = -(((taps - centres[:, None]) / width) ** 2) / 2
+    spread = deviation * max(1, down / up)
+    along = -(((taps - centres[:, None]) / spread) ** 2) / 2
     # Phases, then groups, then taps; rows before columns.
     logits = along[:, None, None, :, None] + along[None, :, None, None, :]
     shape = (up, up, groups, kernel_size, kernel_size)

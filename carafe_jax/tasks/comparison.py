@@ -35,8 +35,8 @@ class ComparisonConfig:
     base: RunConfig
     """Shared by all runs; its `workdir` holds a folder for each."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the parameters and the order of the data. The table has those of the file
-    too."""
+    """Of the parameters and the order of the data. The table also shows the file's
+    other seeds."""
     methods: tuple[str, ...] | None = None
     """Names of the methods to train, as in the file; None: all."""
     results: pathlib.Path
@@ -56,7 +56,7 @@ class ComparisonConfig:
 
 
 def check_distinct(**choices: tuple[object, ...]) -> None:
-    """Refuse an empty choice and one that names something twice."""
+    """Refuse an empty choice, or one that names a value twice."""
     for name, values in choices.items():
         if not values or len(set(values)) < len(values):
             raise RefusedError(
@@ -143,7 +143,10 @@ def repeat_over_seeds(
 
 
 def _names_of_networks(runs: Mapping[str, RunConfig]) -> dict[str, str]:
-    """Return the name of each method's network; with the method's where two have it."""
+    """Return the label of each method: the name of its network.
+
+    Where methods share a network name, the method's own follows in brackets.
+    """
     names = [run.network_name for run in runs.values()]
     return {
         method: name if names.count(name) == 1 else f"{name} ({method})"
@@ -168,7 +171,7 @@ def _show(
             print_line(console, line)
     else:
         repeated = len({row.seed for row in rows} - {None}) > 1
-        spread = ": mean ± deviation over the seeds" if repeated else ""
+        spread = ": mean ± standard deviation over the seeds" if repeated else ""
         title = f"{name_of_source(comparison.base.data.source)}{spread}"
         console.print(draw_comparison(rows, labels, columns, title=title))
     machines = (

@@ -58,7 +58,7 @@ _AFTER = _FIELDS[_FIELDS.index("numbers") + 1 :]
 
 
 def rows_of(run: RunConfig, *, method: str) -> list[Row]:
-    """Return the row of a run that ended, then those of what was not trained.
+    """Return the row of a finished run, then those of the methods without training.
 
     Args:
       run: Its folder holds the table, the provenance and the scalars.

@@ -59,7 +59,10 @@ def joint_learning_rates(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adam:
-    """Adam with a linear warm-up."""
+    """AdamW with clipped gradients and a linear warm-up.
+
+    Muon updates the kernels instead if `muon_learning_rate` is positive.
+    """
 
     learning_rate: float = 1e-3
     """At the end of the warm-up."""
@@ -78,7 +81,9 @@ class Adam:
     muon_learning_rate: float = 0.0
     """Of Muon (Jordan et al. 2024), which updates the kernels by their orthogonalised
     momentum, with the same warm-up and decay; the other parameters then have Adam with
-    Nesterov momentum. 0: Adam updates all."""
+    Nesterov momentum. Its momentum decays by 0.95, optax's default; `beta1` and `beta2`
+    are Adam's alone. `rate_factors` and `weight_decays` apply to Muon too. 0: Adam
+    updates all."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
     "backbone/stem/conv/kernel": these parameters stay as they are."""
@@ -146,7 +151,7 @@ class Adam:
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
         """Return the learning rate, and that of each group of its own, by name.
 
-        With Muon, its own rate is "muon_learning_rate".
+        With Muon, its rate is "muon_learning_rate"; rates of groups are those of Adam.
         """
         rates = _groups(self).learning_rates(self.schedule(steps))
         if self.muon_learning_rate:
@@ -252,7 +257,11 @@ def _are_kernels(params: Any) -> Any:
 
 
 def _kernels_as_matrices(params: Any) -> Any:
-    """Return how kernels become matrices: a window of all inputs by the outputs."""
+    """Return for each kernel the axes that Muon flattens into rows and columns.
+
+    Rows are all axes but the last, columns the last. None for parameters of fewer than
+    two axes.
+    """
 
     def axes(x: jax.Array) -> optax.contrib.MuonDimensionNumbers | None:
         if x.ndim < 2:

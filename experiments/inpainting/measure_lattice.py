@@ -1,7 +1,7 @@
 """Measure the patterns of 2, 4 and 8 pixels that up-sampling leaves in fills.
 
 Paper: none; CARAFE++ (arXiv:2012.04733) predicts a kernel for each pixel of a doubled
-map, and those of even and of odd pixels come from other weights.
+map, and even and odd pixels get theirs from different weights.
 Cost: as long as an evaluation with one classic fill.
 Expected: a spline fill far below the truth at every period; a network not above it.
 Reached: not run.
@@ -32,7 +32,8 @@ class MeasureLattice:
     source: str | None = None
     """Where photographs come from. None: those of the run."""
     periods: tuple[int, ...] = (2, 4, 8)
-    """Of the patterns, in pixels. Doublings leave none of 3: it is a control."""
+    """Of the patterns, in pixels. Doubling makes no pattern of period 3, which serves
+    as a control."""
     batch_size: int = 16
     """Pictures at a time."""
     output: pathlib.Path | None = None

@@ -104,7 +104,7 @@ def test_comparison_averages_over_the_seeds(tmp_path):
         assert row.device == provenance["sessions"][0]["machine"]["device"]
         assert (row.network, row.steps, row.batch_size) == ("U-Net", 2, 2)
         assert row.images_per_second
-    assert "mean ± deviation over the seeds" in text
+    assert "mean ± standard deviation over the seeds" in text
     assert f"{(a + b) / 2:.2f}" in text
     assert f"± {abs(a - b) / 2**0.5:.2f}" in text
 

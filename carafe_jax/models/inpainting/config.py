@@ -52,10 +52,12 @@ class UNetConfig:
     stage_features: tuple[int, ...] = (16, 32, 64, 96)
     """Channels at full size and after each halving."""
     compressed_channels: int = 16
-    """Channels of the content encoders of CARAFE++ (C_m of the paper)."""
+    """Channels of the content encoders of CARAFE++ (C_m of the paper). Ignored with
+    `resampler="conv"`."""
     initial_kernels: InitialKernels = "box"
     """Kernels of CARAFE++ that training starts from: "box", as in the paper's code, or
-    "gaussian" around each output pixel, so that up-sampling starts as interpolation."""
+    "gaussian" around each output pixel, so that up-sampling starts as interpolation.
+    Ignored with `resampler="conv"`."""
     starting_fill: StartingFillName = "none"
     """Fill that the network sees in the hole, and predicts the difference from:
     "spline" (`spline_fill`), or "none", the mean colour of the given pixels."""
@@ -159,7 +161,7 @@ class GlobalLocalConfig:
 
     @property
     def reassemblies(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Make the CARAFE++ layers that halve and that double a map."""
+        """Makers of the CARAFE++ layers: one that halves a map, one that doubles it."""
         down, up = self.compressed_channels
         return (
             functools.partial(CARAFEDownsample, compressed_channels=down),

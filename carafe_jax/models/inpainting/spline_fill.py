@@ -27,13 +27,13 @@ from jaxtyping import Array, Float
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.inpainting.output import check_image_and_mask, given_pixels
+from carafe_jax.models.inpainting.output import check_image_and_mask
 from carafe_jax.ops import wide_dtype
 
 # With 24 sweeps of each level, fills of photographs are within 0.04 dB of exact ones.
 _SWEEPS = 24
-# They damp eigenvalues from the largest down to this fraction of it. The plate's are
-# squares of the membrane's.
+# The sweeps damp eigenvalues from the largest down to the largest divided by this: by
+# more for the plate, whose eigenvalues are squared.
 _SPREAD_OF_PLATE, _SPREAD_OF_MEMBRANE = 300, 40
 # Of a size that is not known when the program is traced: enough for 4096 pixels.
 _LEVELS_OF_ANY_SIZE = 12
@@ -81,8 +81,8 @@ def spline_fill(
       zero.
 
     Raises:
-      RefusedError: Shapes or dtypes do not belong together, or the tension is outside
-        its range.
+      RefusedError: The image is not floating of 4 axes, the mask has not its shape with
+        one channel, or the tension is outside its range.
     """
     image, mask = jnp.asarray(image), jnp.asarray(mask)
     check_image_and_mask(image, mask)
@@ -92,7 +92,7 @@ def spline_fill(
         return image
     dtype = wide_dtype(image.dtype)
     hole = mask != 0
-    given = jnp.where(hole, 0, given_pixels(image, mask.astype(image.dtype)))
+    given = jnp.where(hole, 0, image)
     bottom = _Level(given.astype(dtype), (~hole).astype(dtype))
     pyramid = [bottom, *itertools.islice(_halvings(bottom), _depth(image.shape))]
     filled = _mean_colour(pyramid[-1])
@@ -171,8 +171,11 @@ def _smoothed(
     # The energy's gradient is (1 - T) L^2 + T L, with the negative laplacian L of
     # original pixels. Its eigenvalues are up to 8, and shrink by 4 with each halving.
     bending = (1 - tension) / pixel**2
-    is_plate = 8 * bending > tension / 2
-    largest = 8 * tension + (64 * bending if is_plate else 0)
+    plate, membrane = 64 * bending, 8 * tension  # Largest eigenvalues.
+    # One half: a weaker plate is at most a third of the force at the highest frequency,
+    # and less at lower ones; finer levels add it.
+    is_plate = plate > membrane / 2
+    largest = membrane + (plate if is_plate else 0)
     spread = _SPREAD_OF_PLATE if is_plate else _SPREAD_OF_MEMBRANE
 
     def sweep(x: Array, step: Array) -> tuple[Array, None]:

@@ -45,9 +45,9 @@ class InpaintingBatch(TypedDict):
     """Images with holes to train on."""
 
     image: Float32[np.ndarray, "*b h w 3"]
-    """Whole photographs, RGB in [-1, 1]."""
+    """Crops, RGB in [-1, 1], with the true pixels in the hole too."""
     mask: Float32[np.ndarray, "*b h w 1"]
-    """1 in the hole, 0 at the known pixels."""
+    """1 in the hole, 0 at the given pixels."""
 
 
 class InpaintingTestBatch(InpaintingBatch):

@@ -49,9 +49,10 @@ def read_hole(
 
     Raises:
       RefusedError: The file cannot be read, or holds several pictures. The picture
-        has another size, does not show a hole in this colour, or leaves no pixel. It is
-        no mask: less than three tenths of it are within 24 of black or white, and it is
-        no paint of one colour on a transparent layer.
+        has another size, does not show a hole in this colour, or leaves no pixel. With
+        white or black: it is taken for a photograph, as less than three tenths of its
+        pixels are within 24 of black or white, and it is not paint of one colour on a
+        transparent layer.
     """
     with open_image(path) as file:
         refuse_several(file)

@@ -70,7 +70,7 @@ class FillOptions:
     """Pixels by which holes are made wider on each side, where masks leave a seam."""
     reach: int | None = None
     """Pixels from the border of a hole that the network fills in one pass; deeper holes
-    are filled at half the size first, and so on. None: a tenth of the side of the crops
+    are filled at half the size first, and so on. None: a sixth of the side of the crops
     that it was trained on."""
     longest_side: int | None = None
     """In pixels. Photographs are halved until no side is longer, filled, and the fill

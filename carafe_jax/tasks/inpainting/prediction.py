@@ -60,7 +60,7 @@ class TrainedInpainter:
             [0, 255] or uint16 in [0, 65535].
           hole: True in the hole; at least one pixel is given.
           reach: Pixels from the border of a hole that the network fills in one pass;
-            deeper holes are filled at half the size first, and so on. None: a tenth
+            deeper holes are filled at half the size first, and so on. None: a sixth
             of the side of the crops that it was trained on.
           longest_side: In pixels. The photograph is halved until no side is longer,
             filled, and the fill enlarged: faster, but softer. At least 64, the side of
@@ -113,6 +113,6 @@ def check_filling(*, reach: int | None, longest_side: int | None) -> None:
 def reach_of(data: InpaintingData) -> int:
     """Return the depth in pixels that a network trained on such crops fills well.
 
-    A tenth of the side of its crops: about as deep as most of its holes were.
+    A sixth of the side of its crops: most default holes are no deeper.
     """
-    return max(1, data.crop_size // 10)
+    return max(1, data.crop_size // 6)

@@ -32,13 +32,13 @@ if __name__ == "__main__":
         data=InpaintingData(
             source="builtin",
             crop_size=64,
-            batch_size=8,
+            batch_size=16,
             colours="shuffled",
             turns="all",
         ),
         loss=ReconstructionLoss(hole=6.0, given=0.2),
         optimizer=Adam(learning_rate=2e-3, muon_learning_rate=1e-2),
-        loop=Loop(steps=400, evaluate_every=200, save_every=200),
+        loop=Loop(steps=250, evaluate_every=125, save_every=125),
         workdir=pathlib.Path("runs/inpainting/quickstart"),
     )
     train(config, doc=__doc__)

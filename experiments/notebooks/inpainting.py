@@ -51,7 +51,7 @@ set_matplotlib_formats("jpeg")
 data = InpaintingData(
     source="builtin",
     crop_size=64,
-    batch_size=8,
+    batch_size=16,
     colours="shuffled",
     turns="all",
     test_crops=4,
@@ -112,7 +112,7 @@ print(f"{count / 1e6:.2f} million parameters")
 # experiments of this repository add resuming, meshes and logs around the same step.
 
 # %% nbmake={"mock": {"STEPS": 60}}
-STEPS = 400
+STEPS = 250
 
 # %%
 adam = Adam(learning_rate=2e-3, muon_learning_rate=1e-2)
@@ -251,7 +251,7 @@ for axis, (name, level) in zip(axes.flat, levels.items(), strict=True):
 figure.colorbar(taps, ax=axes, label="effective taps of 25", shrink=0.8)
 
 # %% [markdown]
-# Kernels start as Gaussians: those of the up-samplings over about five taps, those of
+# Kernels start as Gaussians: those of the up-samplings over a few taps, those of
 # the down-samplings over most of the window. What differs from pixel to pixel has been
 # learned. Here are kernels of the first and the last layer as pictures, each a tile at
 # its pixel, at the right eye:

@@ -35,12 +35,12 @@ class InpaintingRun(RunConfig):
 
     workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/inpainting"))
     """Folder of the run. The same command resumes where it stopped."""
-    loop: Loop = Loop(steps=400, evaluate_every=200, save_every=200)
+    loop: Loop = Loop(steps=250, evaluate_every=125, save_every=125)
     """Length of the run, and how often it logs, evaluates and saves."""
     network: UNetConfig = UNetConfig(initial_kernels="gaussian", starting_fill="spline")
     """The network."""
     data: InpaintingData = InpaintingData(
-        crop_size=64, batch_size=8, colours="shuffled", turns="all"
+        crop_size=64, batch_size=16, colours="shuffled", turns="all"
     )
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss(given=0.2)

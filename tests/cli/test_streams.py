@@ -26,7 +26,7 @@ class Unfilled(TrainedInpainter):
         return lambda batch: np.zeros_like(batch["image"])
 
 fill.load = lambda *_, **__: Unfilled(None, {}, "U-Net", InpaintingData(), 1)
-run(fill.main, fill.Fill, doc="")
+run(fill.main, fill.FillOptions, doc="")
 """
 
 

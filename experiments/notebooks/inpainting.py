@@ -69,7 +69,11 @@ def show(rows, *, size=1.6, title=""):
     """Draw rows of pictures in [0, 1] by their names, under a title."""
     columns = max(map(len, rows.values()))
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(size * columns, size * len(rows)), squeeze=False
+        len(rows),
+        columns,
+        figsize=(size * columns, size * len(rows)),
+        squeeze=False,
+        layout="constrained",
     )
     for (name, pictures), line in zip(rows.items(), axes, strict=True):
         line[0].set_ylabel(name, fontsize=9)
@@ -78,7 +82,6 @@ def show(rows, *, size=1.6, title=""):
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=10)
-    figure.tight_layout(pad=0.3)
 
 
 show(

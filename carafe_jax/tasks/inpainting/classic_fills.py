@@ -36,12 +36,7 @@ def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole with the smoothest continuation (Chui & Mhaskar 2010).
 
-    Args:
-      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
-        least one given pixel.
-
-    Returns:
-      Images in [-1, 1]; given pixels are as they were.
+    Argument and result are those of `mean_colour`.
     """
     pairs = zip(batch["image"], batch["mask"], strict=True)
     fill = cast(Any, restoration).inpaint_biharmonic  # Without types.
@@ -60,12 +55,7 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole like a membrane that is held by its border.
 
-    Args:
-      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
-        least one given pixel.
-
-    Returns:
-      Images in [-1, 1]; given pixels are as they were.
+    Argument and result are those of `mean_colour`.
     """
     return _in_tension(batch, tension=1.0)
 
@@ -73,12 +63,7 @@ def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
     """Fill each hole by the spline in tension that networks can start from.
 
-    Args:
-      batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
-        least one given pixel.
-
-    Returns:
-      Images in [-1, 1]; given pixels are as they were.
+    Argument and result are those of `mean_colour`.
     """
     return _in_tension(batch)
 

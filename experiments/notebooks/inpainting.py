@@ -118,7 +118,7 @@ print(f"{count / 1e6:.2f} million parameters")
 STEPS = 250
 
 # %%
-adam = Adam(learning_rate=2e-3, muon_learning_rate=1e-2)
+adam = Adam(learning_rate=2e-3, muon_learning_rate=1e-2, weight_decay=0.1)
 optimizer = adam.transformation(STEPS)
 state = optimizer.init(variables["params"])
 

@@ -1,12 +1,13 @@
 """Checks of layers' arguments, and the values that follow from them."""
 
 from fractions import Fraction
-from typing import Literal
+from typing import Literal, cast
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops import Scale, parse_scale
@@ -51,6 +52,17 @@ def along_channels(
 
 def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def check_int(name: str, value: object) -> None:
+    """Refuse what is no positive int."""
+    check(name, value, "be a positive int", holds=is_count(value))
+
+
+def check_odd_int(name: str, value: object) -> None:
+    """Refuse what is no positive odd int: sides of windows with a central pixel."""
+    holds = is_count(value) and cast(int, value) % 2 == 1
+    check(name, value, "be a positive odd int", holds=holds)
 
 
 @no_type_check

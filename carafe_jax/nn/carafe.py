@@ -10,7 +10,13 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import as_map, checked_scale, is_count
+from carafe_jax.nn._arguments import (
+    as_map,
+    check_int,
+    check_odd_int,
+    checked_scale,
+    is_count,
+)
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.nn.dtypes import Dtypes, checked_dtype
 from carafe_jax.nn.makers import Maker, make_norm
@@ -250,13 +256,9 @@ class CARAFEDownsample(CARAFE):
 def _check_fields(layer: CARAFE) -> None:
     parse_scale(layer.scale)
     for name in ("kernel_size", "encoder_kernel_size"):
-        value = getattr(layer, name)
-        if not is_count(value) or value % 2 == 0:
-            raise RefusedError(f"`{name}` must be a positive odd int, got {value!r}.")
+        check_odd_int(name, getattr(layer, name))
     for name in ("encoder_dilation", "groups"):
-        value = getattr(layer, name)
-        if not is_count(value):
-            raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
+        check_int(name, getattr(layer, name))
     checked_dtype("dtype", layer.dtype, default=jnp.float32)
     checked_dtype("param_dtype", layer.param_dtype)
     channels = layer.compressed_channels

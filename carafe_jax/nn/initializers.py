@@ -9,7 +9,7 @@ from jaxtyping import Array, DTypeLike
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
-from carafe_jax.nn._arguments import is_count
+from carafe_jax.nn._arguments import check_int, check_odd_int
 from carafe_jax.ops import Scale, parse_scale
 
 
@@ -51,9 +51,8 @@ def gaussian_kernel_bias(
       RefusedError: An argument breaks a rule above, or those of `CARAFE`.
     """
     ratio = parse_scale(scale)
-    holds = is_count(kernel_size) and kernel_size % 2 == 1
-    check("kernel_size", kernel_size, "be a positive odd int", holds=holds)
-    check("groups", groups, "be a positive int", holds=is_count(groups))
+    check_odd_int("kernel_size", kernel_size)
+    check_int("groups", groups)
     check(
         "deviation", deviation, "be positive and finite", holds=0 < deviation < math.inf
     )

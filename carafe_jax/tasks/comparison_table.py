@@ -1,10 +1,10 @@
-"""The table of a comparison: means over seeds, on the console or as Markdown."""
+"""Tables of a comparison: means over seeds, on the console or as Markdown."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from rich.table import Table
+from rich.console import Group
 
 from carafe_jax.tasks.comparison_rows import Row
 from carafe_jax.tasks.tables import Column, draw_cells
@@ -26,26 +26,32 @@ def draw_comparison(
     columns: Mapping[str, Column],
     *,
     title: str,
-) -> Table:
-    """Return a console table with a row for each method.
+) -> Group:
+    """Return two console tables with a row for each method: its numbers, its training.
+
+    One table of all columns would not fit a terminal of 80 columns.
 
     Args:
       rows: Of all seeds.
       labels: Names of the methods that are trained, in the order of the table.
       columns: Of the numbers.
-      title: Above the table.
+      title: Above the tables.
     """
     cells = {
         label: {name: "\n± ".join(texts) for name, texts in found.items()}
         for label, found in _cells(rows, labels, columns).items()
     }
-    return draw_cells(cells, {**columns, **_RUN_COLUMNS}, title=title, label="method")
+    trained = {label: found for label, found in cells.items() if "seeds" in found}
+    return Group(
+        draw_cells(cells, columns, title=title, label="method"),
+        draw_cells(trained, _RUN_COLUMNS, title="training", label="method"),
+    )
 
 
 def markdown_of(
     rows: Sequence[Row], labels: Mapping[str, str], columns: Mapping[str, Column]
 ) -> list[str]:
-    """Return the lines of the same table in Markdown.
+    """Return the lines of a table of all columns in Markdown.
 
     Args:
       rows: Of all seeds.

@@ -37,9 +37,7 @@ if __name__ == "__main__":
             turns="all",
         ),
         loss=ReconstructionLoss(hole=6.0, given=0.2),
-        optimizer=Adam(
-            learning_rate=2e-3, muon_learning_rate=1e-2, weight_decay=0.1
-        ),
+        optimizer=Adam(learning_rate=2e-3, muon_learning_rate=1e-2, weight_decay=0.1),
         loop=Loop(steps=250, evaluate_every=125, save_every=125),
         workdir=pathlib.Path("runs/inpainting/quickstart"),
     )

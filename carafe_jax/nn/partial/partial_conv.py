@@ -10,7 +10,12 @@ from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import along_channels, is_count
+from carafe_jax.nn._arguments import (
+    along_channels,
+    check_int,
+    check_odd_int,
+    is_count,
+)
 from carafe_jax.nn._validity import checked_masked, zero_holes
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.masked import Masked
@@ -148,12 +153,9 @@ class PartialConv(nn.Module):
 
 
 def _check_fields(layer: PartialConv) -> None:
-    for name in ("features", "kernel_size", "stride", "dilation"):
-        value = getattr(layer, name)
-        if not is_count(value):
-            raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")
-    if layer.kernel_size % 2 == 0:
-        raise RefusedError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
+    check_odd_int("kernel_size", layer.kernel_size)
+    for name in ("features", "stride", "dilation"):
+        check_int(name, getattr(layer, name))
     if layer.padding is not None and not (
         layer.padding == 0 or is_count(layer.padding)
     ):

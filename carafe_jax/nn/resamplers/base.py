@@ -78,14 +78,6 @@ def whole_scale(scale: Scale) -> int:
     return fraction.numerator
 
 
-@no_type_check
-def check_kernel_size(kernel_size: int) -> None:
-    if not isinstance(kernel_size, int) or kernel_size < 1:
-        raise RefusedError(
-            f"`kernel_size` must be an int of at least 1, got {kernel_size!r}."
-        )
-
-
 def output_channels(features: Float[Array, "n h w c"], channels: int | None) -> int:
     if channels is None:
         return features.shape[-1]

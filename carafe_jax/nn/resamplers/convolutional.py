@@ -8,10 +8,10 @@ from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import check_int, check_odd_int
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
     cast,
-    check_kernel_size,
     output_channels,
     stride_of,
     upsampled_size,
@@ -239,7 +239,7 @@ class DeconvUpsample(ConvResampler):
     ) -> Float[Array, "n sh sw f"]:
         features = cast(self, features)
         scale = whole_scale(self.scale)
-        check_kernel_size(self.kernel_size)
+        check_int("kernel_size", self.kernel_size)
         side_padding = _deconv_padding(self.kernel_size, self.padding, scale)
         deconv = nn.ConvTranspose(
             output_channels(features, self.features),
@@ -261,9 +261,7 @@ def _conv(
     layer: ConvResampler, channels: int, dtype: Dtype, stride: int = 1
 ) -> nn.Conv:
     """Make the convolution that the fields of a layer describe."""
-    check_kernel_size(layer.kernel_size)
-    if layer.kernel_size % 2 == 0:
-        raise RefusedError(f"`kernel_size` must be odd, got {layer.kernel_size}.")
+    check_odd_int("kernel_size", layer.kernel_size)
     return nn.Conv(
         channels,
         (layer.kernel_size, layer.kernel_size),

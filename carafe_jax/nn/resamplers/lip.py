@@ -16,13 +16,12 @@ from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn._arguments import check_int, checked_features
 from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
     cast,
-    check_kernel_size,
     stride_of,
 )
 from carafe_jax.ops import Scale, wide_dtype
@@ -64,7 +63,7 @@ def pool_by_importance(
     features, logits = checked_features(features), jnp.asarray(logits)
     _check_logits(features, logits)
     stride = stride_of(scale)
-    check_kernel_size(kernel_size)
+    check_int("kernel_size", kernel_size)
     pool = functools.partial(average_pool, kernel_size=kernel_size, stride=stride)
     sums = wide_dtype(features.dtype, logits.dtype)
     weights = jnp.exp(logits.astype(sums))

@@ -8,11 +8,11 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn._arguments import check_int
 from carafe_jax.nn.resamplers._windows import average_pool, max_pool
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
     cast,
-    check_kernel_size,
     stride_of,
 )
 from carafe_jax.ops import Scale, wide_dtype
@@ -51,7 +51,7 @@ class MaxPoolDownsample(ResamplingLayer):
     ) -> Float[Array, "n sh sw c"]:
         features = cast(self, features)
         stride = stride_of(self.scale)
-        check_kernel_size(self.kernel_size)
+        check_int("kernel_size", self.kernel_size)
         return max_pool(features, kernel_size=self.kernel_size, stride=stride)
 
 
@@ -91,7 +91,7 @@ class AveragePoolDownsample(ResamplingLayer):
     ) -> Float[Array, "n sh sw c"]:
         features = cast(self, features)
         stride = stride_of(self.scale)
-        check_kernel_size(self.kernel_size)
+        check_int("kernel_size", self.kernel_size)
         if self.divisor not in ("window", "valid"):
             raise RefusedError(
                 f'`divisor` must be "window" or "valid", got {self.divisor!r}.'

@@ -292,8 +292,8 @@ def test_empty_batch_gives_an_empty_batch():
     ("fields", "message"),
     [
         ({"features": 0}, "`features` must be a positive int, got 0"),
-        ({"kernel_size": 4}, "`kernel_size` must be odd, got 4"),
-        ({"kernel_size": 3.0}, "`kernel_size` must be a positive int, got 3.0"),
+        ({"kernel_size": 4}, "`kernel_size` must be a positive odd int, got 4"),
+        ({"kernel_size": 3.0}, "`kernel_size` must be a positive odd int, got 3.0"),
         ({"stride": 0}, "`stride` must be a positive int, got 0"),
         ({"dilation": True}, "`dilation` must be a positive int, got True"),
         ({"padding": -1}, "`padding` must be None or an int of at least 0, got -1"),

@@ -194,14 +194,16 @@ def test_scale_that_is_not_positive_is_refused(layer, scale):
 @pytest.mark.parametrize("kernel_size", [0, -1, 3.0, (3, 3)])
 def test_kernel_size_that_is_no_positive_int_is_refused(layer, kernel_size):
     with pytest.raises(
-        ValueError, match=r"`kernel_size` must be an int of at least 1, got [-0(3]"
+        ValueError, match=r"`kernel_size` must be a positive (odd )?int, got [-0(3]"
     ):
         run(layer(kernel_size=kernel_size), jnp.zeros((1, 4, 6, 3)))
 
 
 @pytest.mark.parametrize("layer", CONVOLUTIONS)
 def test_convolution_refuses_an_even_window(layer):
-    with pytest.raises(ValueError, match="`kernel_size` must be odd, got 4"):
+    with pytest.raises(
+        ValueError, match="`kernel_size` must be a positive odd int, got 4"
+    ):
         run(layer(kernel_size=4), jnp.zeros((1, 4, 6, 3)))
 
 

@@ -15,7 +15,7 @@ class NearestUpsample(ResamplingLayer):
     """Nearest-neighbour up-sampling.
 
     "Nearest" of tables IV and VI of CARAFE++. Output row i is source row
-    `floor(i * h / ceil(scale * h))`; a whole scale repeats each pixel.
+    `floor(i * h / ceil(scale * h))`; an integer scale repeats each pixel.
 
     Example usage::
 

@@ -164,9 +164,12 @@ def test_absent_modules_that_do_not_fit_are_refused(absent, message):
     ("weights", "message"),
     [
         ({}, r"names of a torchvision ResNet: missing conv1\.weight, .* more\."),
-        ({"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))}, "left over layer5.0.conv1"),
-        ({"features.0.weight": np.zeros(3)}, "left over features.0.weight"),
-        (resnet() | {"conv1.bias": np.zeros(4)}, r": left over conv1\.bias\.$"),
+        (
+            {"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))},
+            "unexpected layer5.0.conv1",
+        ),
+        ({"features.0.weight": np.zeros(3)}, "unexpected features.0.weight"),
+        (resnet() | {"conv1.bias": np.zeros(4)}, r": unexpected conv1\.bias\.$"),
         (
             {f"backbone.{name}": x for name, x in resnet().items()},
             r"All names begin with 'backbone\.': remove that prefix\.",

@@ -19,7 +19,7 @@ def check(name: str, value: object, rule: str, *, holds: bool) -> None:
     Args:
         name: Name of the argument.
         value: Its value, shown in the error.
-        rule: Rule for the error, which reads "must" before it.
+        rule: Rule that must hold, to be read after "must" in the error.
         holds: Whether the value follows the rule.
 
     Raises:

@@ -128,7 +128,7 @@ class ClassifierConfig:
                 )
         if self.downsampler == "lip_own" and self.depth < 50:
             raise RefusedError(
-                "`downsampler` 'lip_own' is made of bottlenecks: `depth` must be at "
+                "`downsampler` 'lip_own' has bottleneck blocks: `depth` must be at "
                 f"least 50, got {self.depth}."
             )
 

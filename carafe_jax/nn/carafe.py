@@ -87,7 +87,8 @@ class CARAFE(nn.Module):
       encoder_bias_init: Initializer of the encoder's bias, such as
         `carafe_jax.nn.gaussian_kernel_bias(...)`; None: `bias_init` (default: None).
       precision: Precision of both convolutions, as in `nn.Conv` (default: None).
-      implementation: Passed to `carafe_jax.reassemble` (default: None).
+      implementation: Implementation of `carafe_jax.reassemble` (default: None, chosen
+        by platform).
     """
 
     scale: Scale = 2

@@ -73,8 +73,8 @@ def make_layer(
     except TypeError as error:  # From a callable that `**fields` are passed on to.
         given = ", ".join(f"`{keyword}`" for keyword in (*_bound(bound), "name"))
         raise RefusedError(
-            f"`{argument}` must make layers of the keywords that it takes, {given}, "
-            f"got {name_of(maker)}: {error}."
+            f"`{argument}` must make layers from the keywords that it accepts, "
+            f"{given}, got {name_of(maker)}: {error}."
         ) from error
     if not callable(layer):
         raise RefusedError(
@@ -97,8 +97,8 @@ def bind(
     Args:
       argument: Name of the argument, for errors.
       maker: Value of the argument.
-      required: As for `make_layer`.
-      **offered: As for `make_layer`.
+      required: Keyword arguments that take precedence, as for `make_layer`.
+      **offered: Keyword arguments, as for `make_layer`.
 
     Raises:
       RefusedError: `maker` makes no layers.
@@ -275,8 +275,8 @@ def _check_call(
     try:
         inspect.signature(function).bind(*inputs, **keywords)
     except TypeError as error:
-        given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map alone"
+        given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map"
         raise RefusedError(
-            f"`{argument}` must make layers from the arguments of its place, {given}, "
-            f"got {name_of(maker)}: {error}."
+            f"`{argument}` must accept {given} and require no other arguments, got "
+            f"{name_of(maker)}: {error}."
         ) from error

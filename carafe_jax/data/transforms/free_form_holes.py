@@ -156,11 +156,11 @@ def _draw_rectangle(
 
 
 def _rectangular_hole(
-    rng: np.random.Generator, size: tuple[int, int], share: float
+    rng: np.random.Generator, size: tuple[int, int], fraction: float
 ) -> np.ndarray:
     width, height = size
     rows, columns = (
-        min(max(round(side * math.sqrt(share)), 1), side - 1)
+        min(max(round(side * math.sqrt(fraction)), 1), side - 1)
         for side in (height, width)
     )
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)

@@ -211,7 +211,8 @@ class CARAFEConv(nn.Module):
       kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
-      implementation: Passed to the CARAFE++ layer unless None (default: None).
+      implementation: Implementation of the reassembly, passed to the CARAFE++ layer
+        unless None (default: None).
     """
 
     features: int

@@ -207,7 +207,7 @@ class GlobalLocal(nn.Module):
         shared: dict[str, Any],
         **fields: Any,
     ) -> object:
-        """Make a block and call it."""
+        """Return the output of a new block."""
         check_maker("block", self.block)
         layer = self.block(features=features, name=name, **{**shared, **fields})
         return call_layer("block", self.block, layer, x, train)

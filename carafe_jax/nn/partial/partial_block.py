@@ -71,8 +71,8 @@ class PartialResampleConv(nn.Module):
       kernel_size: Side of the convolution's window, odd (default: 3).
       resample: Factory of the resampler (`carafe_jax.nn.makers`): `PartialCARAFE`, or
         `PartialNearestUpsample` (default: `PartialCARAFE`).
-      norm: As for `PartialConvBlock` (default: None).
-      activation: As for `PartialConvBlock` (default: ReLU).
+      norm: Factory of the norm, as for `PartialConvBlock` (default: None).
+      activation: Activation, as for `PartialConvBlock` (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
     """

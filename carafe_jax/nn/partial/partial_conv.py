@@ -67,7 +67,7 @@ class PartialConv(nn.Module):
       dtype: Dtype of the computation (default: that of the features). The re-weighting
         and the bias are in float32 or wider.
       param_dtype: Dtype of the parameters (default: float32).
-      precision: As in `nn.Conv` (default: None).
+      precision: Precision of the convolution, as in `nn.Conv` (default: None).
       kernel_init: Initializer of the kernel (default: LeCun normal, as in `nn.Conv`).
       bias_init: Initializer of the bias (default: zeros).
     """

@@ -57,7 +57,7 @@ class BilinearUpsample(ResamplingLayer):
       (1, 10, 14, 3)
 
     Attributes:
-      scale: As for `NearestUpsample` (default: 2).
+      scale: Scale, as for `NearestUpsample` (default: 2).
       dtype: The dtype of the result (default: the input's).
       param_dtype: Unused: there are no parameters.
     """

@@ -70,7 +70,7 @@ class AveragePoolDownsample(ResamplingLayer):
       (1, 3, 4, 3)
 
     Attributes:
-      scale: As for `MaxPoolDownsample` (default: 1/2).
+      scale: Scale, as for `MaxPoolDownsample` (default: 1/2).
       kernel_size: Side of the window, placed as in `MaxPoolDownsample` (default: 3).
       divisor: Divisor of the sums: "window", the size of the window, so that pixels
         outside the map count as zero (PyTorch's default), or "valid", the number of its

@@ -81,8 +81,8 @@ def check_names(
         present = [name for name in own if name in names]
         if present:
             raise RefusedError(
-                f"`absent` must name what `state_dict` does not hold, got {module!r}: "
-                f"it holds {_first_of(present)}."
+                "`absent` must name modules that are not in `state_dict`, got "
+                f"{module!r}: it has {_first_of(present)}."
             )
         missing = [name for name in missing if name not in own]
     unexpected = sorted(set(names) - set(expected))
@@ -156,7 +156,9 @@ def check_shape(
 
 def _checked_absent(absent: Iterable[str]) -> list[str]:
     if isinstance(absent, str):
-        raise RefusedError(f"`absent` must hold names, ({absent!r},), got {absent!r}.")
+        raise RefusedError(
+            f"`absent` must be a sequence of names, ({absent!r},), got {absent!r}."
+        )
     return list(absent)
 
 

@@ -150,9 +150,9 @@ def test_backbone_is_converted_where_the_classifier_is_meant_to_be_absent():
 @pytest.mark.parametrize(
     ("absent", "message"),
     [
-        (("fc",), r"`absent` must name what `state_dict` does not hold, got 'fc': it"),
+        (("fc",), r"`absent` must name modules that are not in .*, got 'fc': it has"),
         (("layer9",), "`absent` must name modules of a torchvision ResNet, got 'lay"),
-        ("fc", r"`absent` must hold names, \('fc',\), got 'fc'"),
+        ("fc", r"`absent` must be a sequence of names, \('fc',\), got 'fc'"),
     ],
 )
 def test_absent_modules_that_do_not_fit_are_refused(absent, message):

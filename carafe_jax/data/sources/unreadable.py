@@ -81,7 +81,7 @@ class UnreadableImages:
             except UnreadableImageError as error:
                 self._count(candidate % count, error)
         raise RefusedError(
-            f"`source` must hold images that can be read, got none among {count}: "
+            f"`source` must have readable images, got none among {count}: "
             f"{_named(self._reasons)}"
         )
 

@@ -83,7 +83,7 @@ class _Walk:
                 folder = waiting.pop()
                 real = os.path.realpath(os.path.join(self.root, folder))
                 if real in self._walked:
-                    self._skip("links to what is already listed", folder)
+                    self._skip("duplicate links", folder)
                     continue
                 self._walked.add(real)
                 for entry in self._entries(folder):
@@ -117,7 +117,7 @@ class _Walk:
             folder, file = os.path.split(target)
             listed = folder in self._walked and not _is_hidden(file) and _is_image(file)
             if listed or target in seen:
-                self._skip("links to what is already listed", name)
+                self._skip("duplicate links", name)
                 continue
             seen.add(target)
             yield name

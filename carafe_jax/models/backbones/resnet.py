@@ -38,7 +38,7 @@ class Layers(NamedTuple):
     param_dtype: DTypeLike = jnp.float32
 
 
-# `ResNet` checks the fields, with clearer errors; so for the three classes below.
+# `ResNet` checks the fields of these four classes, with clearer errors.
 @no_type_check
 class Stem(nn.Module):
     """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.

@@ -25,7 +25,7 @@ from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.texts import counted, printable
 
 Run = TypeVar("Run", bound=RunConfig)
-_replace: Any = dataclasses.replace  # `RunConfig` does not say that it is a dataclass.
+_replace: Any = dataclasses.replace  # `Run` is not typed as a dataclass.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

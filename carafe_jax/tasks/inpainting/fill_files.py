@@ -117,7 +117,9 @@ def _pair_folders(
     photos, masks = _by_stem(photo, "photo"), _by_stem(mask, "mask")
     jobs, problems = _pairs(photos, masks, output=output)
     waiting = [job for job in jobs if overwrite or not os.path.isfile(job.output)]
-    problems |= {job.photo: reason for job in waiting if (reason := _refusal(job))}
+    problems |= {
+        job.photo: reason for job in waiting if (reason := _output_problem(job))
+    }
     return FillPlan(
         jobs=[job for job in waiting if job.photo not in problems],
         skipped=len(jobs) - len(waiting),
@@ -150,7 +152,7 @@ def _pairs(
     return jobs, problems
 
 
-def _refusal(job: FillJob) -> str:
+def _output_problem(job: FillJob) -> str:
     """Return the reason why a job's output cannot be written, or an empty string."""
     try:
         check_new("output", job.output, overwrite=True)

@@ -159,7 +159,7 @@ def _layer_message(
         return (
             f"{text}, got paint of brightness {np.median(values):.0f} of 255 on a "
             "transparent layer. With --hole opaque, paint of any colour is the hole: "
-            f"{painted} of the picture"
+            f"{painted} of the mask"
         )
     return (
         f"{text}, got an image of many colours with transparent parts. With "

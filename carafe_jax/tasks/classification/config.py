@@ -12,7 +12,7 @@ from carafe_jax.tasks.classification.task import ClassificationTask
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import SGD, Loop, changes_no_number
 
-_RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.
+_REFERENCE_BATCH_SIZE = 256  # Goyal et al. 2017, section 2.1.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,9 @@ class ClassificationRun(RunConfig):
     @property
     def optimization(self) -> SGD:
         """The optimizer with its learning rate scaled to the batch size."""
-        rate = self.optimizer.learning_rate * self.data.batch_size / _RATE_IS_FOR
+        rate = (
+            self.optimizer.learning_rate * self.data.batch_size / _REFERENCE_BATCH_SIZE
+        )
         return dataclasses.replace(self.optimizer, learning_rate=rate)
 
     def make_task(self) -> ClassificationTask:

@@ -16,7 +16,7 @@ from carafe_jax.texts import percent, printable
 
 HoleColour = Literal["white", "black", "transparent", "opaque"]
 
-_HALF = 128  # Threshold of 255: values from it on are white or opaque.
+_HALF = 128  # Threshold, of 255, from which values are white or opaque.
 _NEAR = 24  # Values within this distance of 0 or 255 are near black or white.
 _LEAST_BLACK_OR_WHITE = 0.3  # Fraction of a mask; most photographs have less.
 _MOST_HOLE = 0.8  # Larger holes are seldom intended.

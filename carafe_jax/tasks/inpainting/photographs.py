@@ -25,7 +25,7 @@ def check_photograph(photograph: np.ndarray) -> None:
     """
     if not isinstance(photograph, np.ndarray):
         raise RefusedError(
-            "`photograph` must be a NumPy array (`np.asarray` of a picture), got "
+            "`photograph` must be a NumPy array (`np.asarray` of an image), got "
             f"{type(photograph).__name__}."
         )
     shape = photograph.shape
@@ -50,7 +50,7 @@ def check_hole(hole: np.ndarray, photograph: np.ndarray) -> None:
     """
     if not isinstance(hole, np.ndarray):
         raise RefusedError(
-            "`hole` must be a NumPy array (`np.asarray` of a picture), got "
+            "`hole` must be a NumPy array (`np.asarray` of an image), got "
             f"{type(hole).__name__}."
         )
     if hole.shape != photograph.shape[:2] or hole.dtype != np.bool_:

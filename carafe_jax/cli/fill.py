@@ -75,7 +75,7 @@ class FillOptions:
     of its training crops."""
     longest_side: int | None = None
     """Longest side to fill at, in pixels, at least 64. Larger photographs are halved
-    until no side is longer, filled, and the fill upsampled: faster, but softer. None:
+    until no side is longer, filled, and the fill up-sampled: faster, but softer. None:
     the full size."""
     overwrite: bool = False
     """Overwrite existing files. Otherwise an existing file is an error, or is skipped

@@ -3,8 +3,8 @@
 A network fills pixels well that are as near to given pixels as in its training; deeper
 in the hole it does no better than its starting fill. So the photograph is halved until
 its hole is shallow, and filled. At each larger size the network fills the rim of the
-hole, guided by the upsampled fill deeper inside. From the border of the hole inwards,
-its fill is blended smoothly into the upsampled one, so that no seam is visible.
+hole, guided by the up-sampled fill deeper inside. From the border of the hole inwards,
+its fill is blended smoothly into the up-sampled one, so that no seam is visible.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def fill_photograph(
       tile: Side of the tiles of a large photograph, in pixels, rounded up to a multiple
         of 64; positive.
       longest_side: Longest side to fill at, in pixels; positive. A larger photograph is
-        halved until no side is longer, filled, and the fill upsampled: faster, but
+        halved until no side is longer, filled, and the fill up-sampled: faster, but
         softer.
       progress: Called before the first tile and after each batch.
 

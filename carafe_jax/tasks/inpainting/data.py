@@ -65,7 +65,7 @@ class InpaintingData:
     """Source of the photographs: "builtin" (those that ship with scikit-image and
     matplotlib), the path of a folder of images, or "tfds:NAME"."""
     crop_size: int = 64
-    """Side of the images in a batch, in pixels, at least 8. Photographs with a smaller
+    """Side of the crops in a batch, in pixels, at least 8. Photographs with a smaller
     side count as unreadable."""
     crop_fraction: tuple[float, float] = (0.25, 1.0)
     """Smallest and largest square to crop, as fractions of the shorter side of the

@@ -20,7 +20,7 @@ class Level(NamedTuple):
     hole: Bool[np.ndarray, "h w"]
     """True where no pixel is given."""
     weight: Float32[np.ndarray, "h w"]
-    """Weight of the network's fill at this level, in [0, 1]; the rest is the upsampled
+    """Weight of the network's fill at this level, in [0, 1]; the rest is the up-sampled
     fill of the next smaller level. Hole pixels of weight 0 count as given."""
 
 
@@ -63,7 +63,7 @@ def levels_of(
 def doubled(
     x: Float32[np.ndarray, "rows columns c"], shape: tuple[int, ...]
 ) -> Float32[np.ndarray, "h w c"]:
-    """Return an image upsampled bilinearly by 2, cropped to a height and a width."""
+    """Return an image up-sampled bilinearly by 2, cropped to a height and a width."""
     for axis, length in enumerate(shape):
         x = np.moveaxis(x, axis, 0)
         before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])

@@ -64,7 +64,7 @@ class TrainedInpainter:
             sixth of the side of its training crops.
           longest_side: Longest side to fill at, in pixels, at least 64, the side of the
             smallest tile. A larger photograph is halved until no side is longer,
-            filled, and the fill upsampled: faster, but softer. None: the full size.
+            filled, and the fill up-sampled: faster, but softer. None: the full size.
           progress: Called with the number of filled tiles and of all tiles, over all
             sizes: once before the first, then after each batch.
 

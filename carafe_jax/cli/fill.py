@@ -52,7 +52,7 @@ class FillOptions:
     of the same name except for the file extension."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """PNG file to write, with the channels, bit depth and colour profile of the
-    photograph; or a folder, if PHOTO is one."""
+    photograph; or a folder, if PHOTO is a folder."""
     method: ClassicMethod | Literal["network"] = "network"
     """Trained network, or a classic method, which needs no `model`: the mean colour of
     the given pixels, a harmonic fill or a spline in tension, which take seconds; the

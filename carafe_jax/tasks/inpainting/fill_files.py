@@ -50,7 +50,7 @@ def plan_fills(
       photo: Photograph, or a folder of photographs.
       mask: Image that marks the hole; or a folder with one per photograph, of the same
         relative path except for the file extension.
-      output: PNG file; or a folder, if `photo` is one.
+      output: PNG file; or a folder, if `photo` is a folder.
       overwrite: Whether existing output files may be overwritten.
 
     Raises:

@@ -19,7 +19,7 @@ from experiments.benchmarks.reassembly import (
     torch_programs,
 )
 from experiments.benchmarks.reassembly.__main__ import main
-from experiments.benchmarks.reassembly.config import Config, Mode
+from experiments.benchmarks.reassembly.config import MODE_TITLES, Config, Mode
 from experiments.benchmarks.reassembly.measurement import Measurement
 from experiments.benchmarks.reassembly.run import run
 from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES, Shape, ShapeName
@@ -65,8 +65,8 @@ def test_providers_agree_and_are_reported(tmp_path, shape, mode):
     summaries, text = run_tiny(tmp_path, [shape], modes=(mode,))
     assert tuple(s.provider for s in summaries) == OWN
     assert all(s.milliseconds > 0 for s in summaries)
-    name = mode.replace("_", " + ")
-    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), {name}" in text
+    title = MODE_TITLES[mode]
+    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), {title}" in text
     assert (tmp_path / "reassembly.png").stat().st_size > 0
 
 
@@ -257,7 +257,7 @@ def test_pytorch_refuses_other_scales(tmp_path):
         tmp_path, TINY[2:], providers=("torch_unfold",), modes=("forward",)
     )
     assert not summaries
-    assert "`scale` must be a whole number or one over it, got 3/2" in text
+    assert "`scale` must be an integer or the reciprocal of one, got 3/2" in text
 
 
 @needs_torch

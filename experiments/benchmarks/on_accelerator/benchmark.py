@@ -6,7 +6,6 @@ from typing import Literal
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.machine import describe_machine
-from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import Config, Dtype, ProviderName
 from experiments.benchmarks.reassembly.measurement import measure
 from experiments.benchmarks.reassembly.memory import copy_bandwidth
@@ -56,11 +55,6 @@ def benchmark(part: Part, output: Path, report: Callable[[str], None]) -> None:
             if summaries:
                 path = output / f"reassembly_{part}.csv"
                 write_csv(path, summaries, config=config, machine=machine)
-    if (platform := targets.platform_of(config)) is not None:
-        for target in targets.TARGETS[platform]:
-            value, verdict = targets.judge(target, summaries)
-            measured = "" if value is None else f" {value:.2f}"
-            report(f"{target.name} {target.sign} {target.bound:g}:{measured} {verdict}")
     if wrong:
         raise RefusedError(f"Providers must agree, got {wrong} that do not.")
 

@@ -14,7 +14,6 @@ from rich.progress import (
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.machine import Machine, describe_machine
-from experiments.benchmarks.reassembly import targets
 from experiments.benchmarks.reassembly.config import MODE_TITLES, Config
 from experiments.benchmarks.reassembly.measurement import measure
 from experiments.benchmarks.reassembly.memory import copy_bandwidth
@@ -23,11 +22,7 @@ from experiments.benchmarks.reassembly.programs import Skip
 from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.benchmarks.reassembly.table import (
-    LEGEND,
-    make_table,
-    make_target_table,
-)
+from experiments.benchmarks.reassembly.table import LEGEND, make_table
 
 
 def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:
@@ -115,8 +110,6 @@ def _report(
             f"No plot ({error}): pip install 'carafe-jax[train]' brings matplotlib."
         )
         console.print(reason, markup=False)
-    if (platform := targets.platform_of(config)) is not None:
-        console.print(make_target_table(summaries, platform))
 
 
 def _progress(console: Console) -> Progress:

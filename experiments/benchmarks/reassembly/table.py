@@ -7,7 +7,6 @@ from rich.table import Table
 
 from experiments.benchmarks.reassembly.config import MODE_TITLES
 from experiments.benchmarks.reassembly.summary import Summary
-from experiments.benchmarks.reassembly.targets import TARGETS, judge, title
 
 _COLUMNS = (
     "ms",
@@ -46,24 +45,6 @@ def make_table(summaries: Sequence[Summary]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for summary in summaries:
         table.add_row(*_cells(summary))
-    return table
-
-
-def make_target_table(summaries: Sequence[Summary], platform: str) -> Table:
-    """Set what was measured against the targets of a platform."""
-    table = Table(title=title(platform), title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("carafe", "target", "measured", ""):
-        table.add_column(column)
-    colours = {"met": "green", "missed": "red"}
-    for target in TARGETS[platform]:
-        value, verdict = judge(target, summaries)
-        colour = colours.get(verdict)
-        table.add_row(
-            target.name,
-            f"{target.sign} {target.bound:g}",
-            "-" if value is None else f"{value:.2f}",
-            verdict if colour is None else f"[{colour}]{verdict}[/{colour}]",
-        )
     return table
 
 

@@ -15,7 +15,6 @@ from experiments.benchmarks.reassembly import (
     memory,
     programs,
     providers,
-    targets,
     torch_programs,
 )
 from experiments.benchmarks.reassembly.__main__ import main
@@ -24,7 +23,7 @@ from experiments.benchmarks.reassembly.measurement import Measurement
 from experiments.benchmarks.reassembly.run import run
 from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES, Shape, ShapeName
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.benchmarks.reassembly.table import make_table, make_target_table
+from experiments.benchmarks.reassembly.table import make_table
 
 OWN = ("carafe", "fused", "unfused", "stacked", "nearest", "copy")
 TINY = tuple(
@@ -277,32 +276,6 @@ def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
     _, text = run_tiny(tmp_path, modes=("forward",))
     assert "carafe-jax[train]" in text
     assert (tmp_path / "reassembly.csv").exists()
-
-
-@pytest.mark.parametrize("platform", targets.TARGETS)
-def test_targets_that_were_not_measured_are_marked(platform):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(make_target_table([], platform))
-    assert printed(console).count("not measured") == len(targets.TARGETS[platform])
-
-
-def test_targets_speak_of_the_default_call_only():
-    assert targets.platform_of(Config()) == "cpu"
-    assert targets.platform_of(Config(kernel_size=3)) is None
-
-
-def test_targets_on_a_gpu_are_for_bfloat16(monkeypatch):
-    monkeypatch.setattr(targets.jax, "default_backend", lambda: "gpu")
-    assert targets.platform_of(Config(dtype="bfloat16")) == "gpu"
-    assert targets.platform_of(Config()) is None
-
-
-@pytest.mark.parametrize(
-    ("index", "value", "holds"),
-    [(0, 1.5, True), (0, 1.6, False), (1, 6.0, True), (1, 5.9, False), (3, 0.5, False)],
-)
-def test_targets_are_bounds(index, value, holds):
-    assert targets.TARGETS["cpu"][index].holds(value) == holds
 
 
 def test_large_shapes_are_for_accelerators(monkeypatch):

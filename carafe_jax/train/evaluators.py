@@ -88,7 +88,7 @@ class ShardedPredictor:
         Examples that are not valid are left out.
 
         A batch is padded to a multiple of the devices, and to the size of the largest
-        batch before it, so that a smaller batch is not compiled anew. The next batch is
+        batch before it, so that a smaller one needs no compilation. The next batch is
         computed while the caller uses the outputs of the current one.
 
         Args:

@@ -18,7 +18,7 @@ def partition_parameters(
     transformations: Mapping[str, optax.GradientTransformation],
     group_of: Callable[[str], str],
 ) -> optax.GradientTransformation:
-    """Return a transformation that applies its own to each group of parameters.
+    """Return a transformation composed of one for each group of parameters.
 
     Args:
       transformations: Transformations by the names of the groups.

@@ -25,7 +25,7 @@ class TrainState(train_state.TrainState):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """The variables to train: with the parameters themselves."""
+        """All variables, with the parameters themselves, not their average."""
         return {"params": self.params, **self.collections}
 
     @property

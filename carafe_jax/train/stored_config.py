@@ -160,7 +160,7 @@ def _check_same(
         before = stored.get(name)
         if now == before or (name in growing and _are_numbers(now, before)):
             continue
-        shown = repr(before) if name in stored else "not there"
+        shown = repr(before) if name in stored else "not stored"
         differences.append(f"`{name}` is {now!r} but was {shown}")
     if differences:
         raise RefusedError(

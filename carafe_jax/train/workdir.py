@@ -151,7 +151,7 @@ def _acquire(folder: pathlib.Path, thread: int) -> _Hold:
 
 
 def _lock(folder: pathlib.Path) -> int | None:
-    """Lock the folder's file; return its descriptor, None if it cannot be locked."""
+    """Lock the folder's file; return its descriptor, None if locks are unsupported."""
     path = folder / _LOCK
     # O_CLOEXEC: programs that this process starts, such as workers, inherit no lock.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -58,7 +58,7 @@ def compile_job(job: Job, dumps: Path) -> Result:
     start = time.perf_counter()
     try:
         return _compile(job, dumps, device, start)
-    except Exception as error:  # Of whatever kind a compiler raises.
+    except Exception as error:  # Compilers raise any kind of error.
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start

@@ -40,7 +40,7 @@ from experiments.benchmarks.networks.sizes import measure
 
 Topology = Literal["v5e:4x4", "v5e:16x16"]
 _IMAGES_OF_A_NORM = 64  # As on each device of the paper.
-# Of a v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
+# A v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
 # TFLOP/s in bfloat16, four links of 400 Gbit/s.
 _MEMORY, _BANDWIDTH, _PEAK, _LINKS = 16 * 2**30, 819e9, 197e12, 4 * 400e9 / 8
 

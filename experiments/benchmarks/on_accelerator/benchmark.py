@@ -49,7 +49,7 @@ def benchmark(part: Part, output: Path, report: Callable[[str], None]) -> None:
             for skip in findings.skips:
                 report(f"{label} {skip.provider}: skipped: {skip.reason}")
             for one in findings.disagreements:
-                report(f"{label} {one.provider}: WRONG: {one.reason}")
+                report(f"{label} {one.provider}: wrong result: {one.reason}")
             summaries += found
             wrong += len(findings.disagreements)
             if summaries:

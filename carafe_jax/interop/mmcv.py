@@ -37,7 +37,8 @@ def mmcv_carafe_to_flax(
         5x5 window and one group.
 
     Returns:
-      `{"params": ...}` for a `CARAFE` with the same scale, groups and kernel sizes.
+      Variables with "params" for a `CARAFE` with the same scale, groups and kernel
+      sizes.
 
     Raises:
       RefusedError: A name is missing or unexpected, an array has a wrong shape or is

@@ -53,7 +53,7 @@ def mmediting_global_local_to_flax(
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ...}`, and "batch_stats" if there are norms.
+      Variables with "params", and "batch_stats" if there are norms.
 
     Raises:
       RefusedError: A name is missing or unexpected, `absent` does not fit, or an array
@@ -91,7 +91,7 @@ def mmediting_patch_gan_to_flax(
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ...}`, and "batch_stats" if there are batch norms.
+      Variables with "params", and "batch_stats" if there are batch norms.
 
     Raises:
       RefusedError: `norm` is unknown, a name is missing or unexpected, `absent` does
@@ -136,7 +136,7 @@ def mmediting_sn_patch_gan_to_flax(
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ..., "batch_stats": ...}`.
+      Variables with "params" and "batch_stats".
 
     Raises:
       RefusedError: A name is missing or unexpected, `absent` does not fit, or an array

@@ -53,8 +53,8 @@ def torchvision_resnet_to_flax(
         backbone without a classifier. None allows any to be missing.
 
     Returns:
-      `{"params": {"backbone": ..., "classifier": ...}, "batch_stats": {"backbone":
-      ...}}`, without absent arrays. A `ResNet` alone uses the variables under
+      Variables with "params", of "backbone" and "classifier", and "batch_stats", of
+      "backbone", without absent arrays. A `ResNet` alone uses the variables under
       "backbone".
 
     Raises:

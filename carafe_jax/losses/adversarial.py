@@ -26,7 +26,7 @@ def discriminator_loss(
     """Return the discriminator's loss: low if real logits are high and fake ones low.
 
     It is the sum of a mean over the logits r of real images and a mean over the logits
-    f of fake images, of
+    f of fake images, of::
 
         vanilla        -log sigmoid(r)   -log(1 - sigmoid(f))   Goodfellow et al. 2014
         least_squares  (r - 1)^2         f^2                    Mao et al. 2017
@@ -62,7 +62,7 @@ def generator_loss(
 ) -> Float[Array, ""]:
     """Return the generator's loss: low if the logits of its images are high.
 
-    It is the mean over the logits f of
+    It is the mean over the logits f of::
 
         vanilla        -log sigmoid(f)
         least_squares  (f - 1)^2

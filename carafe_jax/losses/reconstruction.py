@@ -17,6 +17,8 @@ def masked_l1(
 ) -> Float[Array, ""]:
     """Return the mean absolute difference over the masked pixels of the batch.
 
+    It equals::
+
         sum(M |y - x|) / (C sum(M))
 
     With the hole as the mask it is the reconstruction loss of Global&Local in

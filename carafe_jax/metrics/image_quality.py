@@ -48,13 +48,13 @@ def inpainting_quality(
     """Compare inpainted images with the originals.
 
     Metrics are of the composed image (1 - m) x + m y, which has the target's pixels
-    outside the hole. For each image,
+    outside the hole. For each image::
 
         L1   = 100 mean |y - x|
         PSNR = -10 log10 mean (y - x)^2
         SSIM = mean of `ssim_map(y, x)`
 
-    with means over all pixels and channels (`whole`) or over those of the hole
+    Means are over all pixels and channels (`whole`) or over those of the hole
     (`hole`). Results for a test set are means over its images. Computed in float32 or,
     if the images have more precision, in theirs.
 

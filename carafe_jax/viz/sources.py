@@ -25,7 +25,7 @@ def reassembly_sources(
     weights along a path between them, one tap in each level, summed over all paths, as
     in figure 9 of CARAFE++ (arXiv:2012.04733). It is computed level by level, by the
     transpose of `carafe_jax.reassemble`, from a map that is one at the output pixel and
-    zero elsewhere. Hence
+    zero elsewhere. Hence::
 
         output[n, i, j] = sum over (y, x) of weights[n, (i, j), y, x] * map[n, y, x]
 

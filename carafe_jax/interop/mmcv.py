@@ -94,6 +94,6 @@ def _usual_phases(channels: int) -> int:
         )
     if phases < 1 or (phases != 2 and channels != 25 * phases**2):
         raise RefusedError(
-            f"`scale` must be given: no default fits the encoder's {channels} channels."
+            f"`scale` must be given: the encoder's {channels} channels fit no default."
         )
     return phases

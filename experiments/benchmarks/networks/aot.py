@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -233,18 +234,25 @@ def _write(path: pathlib.Path, results: list[Result]) -> None:
 
 
 def _draw(config: Aot, results: list[Result], console: Console) -> None:
-    table = Table(title=f"Training step of ResNet-{config.depth}, bfloat16, per chip")
+    table = Table(
+        title=f"Training step of ResNet-{config.depth}, bfloat16, per chip",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     for column in (
         "slice",
         "batch",
-        "down-sampler",
+        "down-\nsampler",
         "GiB",
         "TFLOP",
         "GB",
-        "MB reduced",
-        "MB gathered",
-        "compile (s)",
-        "step (ms)",
+        "MB\nreduced",
+        "MB\ngathered",
+        "compile\n(s)",
+        "step\n(ms)",
     ):
         table.add_column(column, justify="right")
     for r in results:

@@ -42,10 +42,13 @@ def _bind(*operands: Array, **params: Any) -> Array:
     return cast(Array, _launch_p.bind(*operands, **params))
 
 
+_compiled = jax.jit(_bind, static_argnames=("choose", "result"))
+
+
 def _evaluate(*operands: Array, **params: Any) -> Array:
     """Run a launch under `jax.disable_jit`: it is compiled, and nothing around it."""
     with jax.disable_jit(False):
-        return jax.jit(functools.partial(_bind, **params))(*operands)
+        return cast(Array, _compiled(*operands, **params))
 
 
 def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any) -> Any:

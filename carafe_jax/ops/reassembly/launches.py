@@ -82,7 +82,7 @@ def grad_kernels(
 def _run(
     name: Launch,
     spec: Spec,
-    plain: Callable[..., Array],
+    by_xla: Callable[..., Array],
     operands: tuple[Operand, ...],
     result: Layout,
 ) -> Array:
@@ -95,7 +95,7 @@ def _run(
     own_dtype = wide_dtype(dtype) if parts.sums(result) else dtype
     run = functools.partial(
         dispatch.run,
-        DeviceLaunch(name, plain, call, jax.ShapeDtypeStruct(shape, own_dtype)),
+        DeviceLaunch(name, by_xla, call, jax.ShapeDtypeStruct(shape, own_dtype)),
         implementation=spec.implementation,
         device_kind=_device_kind([array for array, _ in operands]),
         interpret=spec.interpret,

@@ -45,7 +45,7 @@ def output_block(
 ) -> jax.Array:
     """Return the output rows of `anchors` rows of anchors."""
     rows, columns = geometry.rows, geometry.columns
-    sums = wide_dtype(features.dtype, kernels.dtype)
+    wide = wide_dtype(features.dtype, kernels.dtype)
     patch = source_rows(
         features,
         first,
@@ -53,11 +53,11 @@ def output_block(
         rows=rows,
         columns=columns,
         across=columns.anchors,
-        dtype=sums,
+        dtype=wide,
     )
     patch = split_channels(patch, geometry.groups)
     kernels = output_rows(
-        kernels, first, anchors, rows=rows, columns=columns, dtype=sums
+        kernels, first, anchors, rows=rows, columns=columns, dtype=wide
     )
     # Phases of one run read the same pixels, which are loaded once for all of them.
     runs = [
@@ -116,7 +116,7 @@ def kernels_block(
 ) -> jax.Array:
     """Return the gradient of the kernels of `anchors` rows of anchors."""
     rows, columns = geometry.rows, geometry.columns
-    sums = wide_dtype(features.dtype, cotangent.dtype)
+    wide = wide_dtype(features.dtype, cotangent.dtype)
     patch = source_rows(
         features,
         first,
@@ -124,10 +124,10 @@ def kernels_block(
         rows=rows,
         columns=columns,
         across=strip_anchors(columns),
-        dtype=sums,
+        dtype=wide,
     )
     patch = cut_patches(patch, anchors, rows, columns)
-    g = output_rows(cotangent, first, anchors, rows=rows, columns=columns, dtype=sums)
+    g = output_rows(cotangent, first, anchors, rows=rows, columns=columns, dtype=wide)
     taps = window_products(cut_strips(g, columns), patch, geometry)
     inner = (geometry.groups, geometry.kernel_size**2)
     return _join_rows(taps, inner, columns, dtype)

@@ -1,4 +1,4 @@
-"""The launches to tune, their arrays, and what they must return."""
+"""The launches to tune, their arrays, and their expected results."""
 
 import dataclasses
 import functools
@@ -38,16 +38,16 @@ class Job:
 
     @property
     def module(self) -> ModuleType:
-        """The kernels."""
+        """Module of the backend's kernels."""
         return support.module_of(self.backend)
 
     @property
     def key(self) -> str:
-        """The entry that holds its configuration."""
+        """Key of the entry with its configuration."""
         return tuning.entry_key(self.backend, self.call, self.launch)
 
     def arrays(self) -> tuple[Array, Array, Array]:
-        """Draw features, weights as the launch takes them, and a cotangent."""
+        """Draw features, weights in the layout of the launch, and a cotangent."""
         geometry, dtype = self.call.geometry, self.call.features_dtype
         keys = jax.random.split(jax.random.key(0), 3)
         size = {"kernel_size": geometry.kernel_size, "groups": geometry.groups}
@@ -85,7 +85,7 @@ class Job:
                 return launch(features, cotangent, logits, **fields)
 
     def expected(self, features: Array, weights: Array, cotangent: Array) -> Array:
-        """Return what plain JAX does."""
+        """Return the result of plain JAX."""
         out, vjp = jax.vjp(self._plain(), features, weights)
         match self.launch:
             case "reassemble":
@@ -115,7 +115,7 @@ class Job:
 
 
 def jobs_of(config: Config) -> list[Job]:
-    """List the launches that a configuration asks for, an entry each.
+    """Return the launches that a configuration selects, one for each entry.
 
     Raises:
       RefusedError: There are no kernels for the platform, or not those selected.
@@ -126,14 +126,14 @@ def jobs_of(config: Config) -> list[Job]:
             "Tuning times kernels, and there are none for the platform at hand, "
             f"{jax.default_backend()!r}: it needs a GPU or a TPU."
         )
-    asked = here if config.backends is None else config.backends
-    if not set(asked) <= set(here):
+    selected = here if config.backends is None else config.backends
+    if not set(selected) <= set(here):
         names = ", ".join(map(repr, here))
         raise RefusedError(
-            f"`backends` must be of the platform at hand, {names}, got {asked}."
+            f"`backends` must be of the platform at hand, {names}, got {selected}."
         )
     options = itertools.product(
-        asked, config.shapes, config.dtypes, config.normalizers, config.launches
+        selected, config.shapes, config.dtypes, config.normalizers, config.launches
     )
     jobs = [
         Job(

@@ -1,4 +1,4 @@
-"""A launch that is chosen when a program is lowered, by the platform it is for.
+"""A launch whose function is chosen by platform, when a program is lowered.
 
 It is a primitive with one lowering rule a platform, so that only what a program will
 run is traced: a program for a CPU never traces a kernel. (`platform_dependent` of
@@ -28,10 +28,11 @@ _launch_p = Primitive("carafe_launch")
 def by_platform(
     choose: Choose, *operands: Array, result: jax.ShapeDtypeStruct
 ) -> Array:
-    """Launch `choose(platform)`, whatever the platform will be.
+    """Launch `choose(platform)` once the platform is known.
 
     Args:
-      choose: Hashable, so that equal programs are found to be so.
+      choose: Returns the function to launch on a platform. Hashable, so that equal
+        launches are compiled once.
       *operands: Of the launch; the first axis of each holds examples.
       result: What the launch returns; examples first.
     """

@@ -1,7 +1,7 @@
 """The choice between plain JAX and kernels, by the platform that is compiled for.
 
-Where the choice is made already, what runs is traced directly: of plain JAX, the
-program holds standard primitives alone. Else it is made when the program is lowered.
+If plain JAX is selected it is traced directly, so that the program contains standard
+primitives alone. Otherwise the choice is made when the program is lowered.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class Launchable(Protocol):
 
     @property
     def result(self) -> jax.ShapeDtypeStruct:
-        """What the launch returns, whatever runs it."""
+        """Shape and dtype of the result, from every implementation."""
         ...
 
     def plain(self, *operands: Array) -> Array:
@@ -104,7 +104,7 @@ def run(
     """Run a launch on the implementation that is selected, or on the best one.
 
     Args:
-      launch: What runs.
+      launch: The operator's part of it: what each implementation runs.
       *operands: Of the launch.
       implementation: "xla" is plain JAX; None is the best one for the platform that is
         compiled for.
@@ -165,7 +165,7 @@ def _best(
     launch: Launchable, platform: str, device_kind: str | None
 ) -> support.Backend | None:
     """Return the fastest backend that can run a launch; None is plain JAX."""
-    # A device of another platform says nothing about this one's.
+    # The kind of a device of another platform restricts nothing on this one.
     is_tpu = device_kind is not None and device_kind.startswith("TPU")
     kind = device_kind if is_tpu == (platform == "tpu") else None
     for backend in launch.best_first(platform):

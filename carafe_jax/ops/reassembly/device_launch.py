@@ -42,7 +42,7 @@ class DeviceLaunch:
         device_kind: str | None,
         interpret: bool,
     ) -> Array:
-        """Run the kernel of a backend, which has layouts of its own."""
+        """Run the kernel of a backend, and convert to and from its layout of kernels."""
         launch = self._function(backend, device_kind=device_kind, interpret=interpret)
         by_pixel = support.takes_pixels(backend, self.call)
         own = [self._in_layout(x, by_pixel=by_pixel) for x in operands]

@@ -1,4 +1,4 @@
-"""From the content encoder's logits, by anchor, to kernels by output pixel and back.
+"""Normalisation of logits, by anchor, to kernels by output pixel, and its gradient.
 
 The channel of a logit is ((py * u + px) * G + g) * k*k + tap; trailing axes may split
 the channels further.

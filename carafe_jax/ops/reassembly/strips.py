@@ -18,7 +18,7 @@ _STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
 
 
 def strip_anchors(columns: Axis) -> Size:
-    """Return the number of anchors of all strips of a row: the last may exceed it."""
+    """Return the number of anchors of all strips; the last may end past the row."""
     strip, strips = _strips(columns)
     return strips * strip
 

@@ -1,8 +1,8 @@
 """Reassembly and its two gradients in plain JAX: the fallback of every platform.
 
 The three are the partial derivatives of T(features, kernels, g) = sum of
-g * kernels * features over every output pixel, window tap and channel. As those of a
-backend, the functions take normalised kernels by output pixel, and with a normalizer
+g * kernels * features over every output pixel, window tap and channel. Like those of a
+backend, the functions take normalised kernels by output pixel or, with a normalizer,
 logits by anchor.
 
 All work in blocks of anchor rows. On a CPU this keeps a block in cache and, what weighs

@@ -34,8 +34,8 @@ class Partition:
     """How the arrays of a launch are split over a mesh, and the sizes of a shard.
 
     `geometry` is that of a shard with the rows of its neighbours that windows reach.
-    `mesh` is None where the launch has its arrays whole, or those that a surrounding
-    `shard_map` gave it.
+    `mesh` is None if the launch is not wrapped: its arrays are whole, or are shards
+    already, of a surrounding `shard_map`.
     """
 
     mesh: Any | None  # Any: concrete and abstract meshes share no public type.
@@ -45,9 +45,9 @@ class Partition:
     channels: int
 
     def sums(self, result: Layout) -> Names:
-        """Return the axes over which results are still to be summed.
+        """Return the axes over which partial results must be summed.
 
-        Where channels are split and groups are not, those without channels are.
+        Results without channels are partial where channels are split and groups are not.
         """
         partial = result.channels is None and not self.split.grouped
         return self.split.channels if partial else ()
@@ -111,7 +111,7 @@ def run_on_shards(
 ) -> Array:
     """Run `launch(*shards)` on each device's shards of the operands.
 
-    Results that are to be summed over devices are, and then rounded to `dtype`.
+    Partial results are summed over devices, then rounded to `dtype`.
     """
     arrays = [array for array, _ in operands]
     if parts.mesh is None:
@@ -149,7 +149,7 @@ def _with_neighbours(
 
 
 def _without_neighbours(out: Array, result: Layout, parts: Partition) -> Array:
-    """Cut off what a launch computed of the rows of neighbours."""
+    """Crop the rows that belong to neighbours."""
     if not parts.split.rows:
         return out
     margin = _margin(result, parts)
@@ -157,7 +157,7 @@ def _without_neighbours(out: Array, result: Layout, parts: Partition) -> Array:
 
 
 def _margin(layout: Layout, parts: Partition) -> int:
-    """Rows of one neighbour that an array has."""
+    """Return the number of rows of each neighbour that an array gets."""
     return reach(parts.geometry) * layout.rows_per_anchor(parts.geometry)
 
 

@@ -98,7 +98,7 @@ def start_python(
     """Start this Python with arguments; kill it where the block leaves it running.
 
     Args:
-      *arguments: `"-m", "tests.ops.meshes"`, say.
+      *arguments: `"-m", "tests.ops.sharding.meshes"`, say.
       stdin: Its standard input.
       environment: Beside the variables of this process.
       cwd: Its working directory; that of the repository, to import from it.

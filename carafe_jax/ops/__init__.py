@@ -1,17 +1,17 @@
 """The operator: arrays in, arrays out."""
 
-from carafe_jax.ops._arguments import Implementation as Implementation
-from carafe_jax.ops._arguments import Normalizer as Normalizer
-from carafe_jax.ops._arguments import Scale as Scale
-from carafe_jax.ops._arguments import parse_scale as parse_scale
-from carafe_jax.ops._dtypes import wide_dtype as wide_dtype
-from carafe_jax.ops._platforms import interpret_kernels as interpret_kernels
-from carafe_jax.ops._sharding import batch_axes as batch_axes
-from carafe_jax.ops._sharding import channel_axes as channel_axes
-from carafe_jax.ops._sharding import row_axes as row_axes
+from carafe_jax.ops.dispatch import Implementation as Implementation
+from carafe_jax.ops.dispatch import interpret_kernels as interpret_kernels
+from carafe_jax.ops.dtypes import wide_dtype as wide_dtype
+from carafe_jax.ops.reassembly import Normalizer as Normalizer
+from carafe_jax.ops.reassembly import Scale as Scale
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
+from carafe_jax.ops.reassembly import parse_scale as parse_scale
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits
+from carafe_jax.ops.sharding import batch_axes as batch_axes
+from carafe_jax.ops.sharding import channel_axes as channel_axes
+from carafe_jax.ops.sharding import row_axes as row_axes
 
 __all__ = [
     "Implementation",

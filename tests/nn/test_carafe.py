@@ -19,7 +19,7 @@ from jax.test_util import check_grads
 from carafe_jax import CARAFE, CARAFEDownsample, CARAFEUpsample
 from carafe_jax.interop import mmcv_carafe_to_flax
 from carafe_jax.nn.crop import crop
-from tests.ops import oracle
+from tests.ops.reassembly import oracle
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
 LAYERS = [CARAFE, CARAFEUpsample, CARAFEDownsample]

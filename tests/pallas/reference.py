@@ -11,8 +11,8 @@ import numpy as np
 from carafe_pallas.call import Call, Normalizer
 from carafe_pallas.geometry import Geometry
 
-from tests.ops import oracle
-from tests.ops.cases import Case
+from tests.ops.reassembly import oracle
+from tests.ops.reassembly.cases import Case
 
 
 @dataclasses.dataclass(frozen=True)

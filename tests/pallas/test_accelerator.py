@@ -9,8 +9,8 @@ import pytest
 from carafe_pallas import support
 
 from carafe_jax import ops, reassemble
-from carafe_jax.ops._layout import to_pixels
-from tests.ops.cases import Case
+from carafe_jax.ops.reassembly.layouts import to_pixels
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import CASES
 

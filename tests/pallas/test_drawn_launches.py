@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase
 from tests.pallas.test_launches import BACKENDS, NAMES, check, launch
 

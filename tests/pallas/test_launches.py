@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from carafe_pallas.call import Normalizer
 
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import (
     LaunchCase,
     expected,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from carafe_pallas import mosaic_gpu
 
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import launch
 

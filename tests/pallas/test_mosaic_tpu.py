@@ -10,7 +10,7 @@ from carafe_pallas import mosaic_tpu
 from carafe_pallas._tpu_bands import OUTSIDE, Bands, tables
 from carafe_pallas.call import Call
 
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, normalize
 
 ODD = LaunchCase(

@@ -12,7 +12,7 @@ from carafe_pallas import triton
 from carafe_pallas.geometry import Axis
 from jax import lax
 
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, to_pixels, tolerance
 
 UP = Case(scale=2, kernel_size=3, groups=1, shape=(1, 5, 6, 8))

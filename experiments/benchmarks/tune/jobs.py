@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from carafe_jax import ops
 from carafe_jax.errors import RefusedError
-from carafe_jax.ops._layout import to_pixels
+from carafe_jax.ops.reassembly.layouts import to_pixels
 from experiments.benchmarks.reassembly.platforms import backends
 from experiments.benchmarks.reassembly.shapes import SHAPES, Shape
 from experiments.benchmarks.tune.config import Config

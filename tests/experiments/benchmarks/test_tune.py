@@ -12,7 +12,7 @@ import pytest
 from carafe_pallas import support, tuning
 
 from carafe_jax import ops
-from carafe_jax.ops._layout import to_pixels
+from carafe_jax.ops.reassembly.layouts import to_pixels
 from experiments.benchmarks.reassembly.shapes import SHAPES, Shape
 from experiments.benchmarks.tune import jobs as jobs_module
 from experiments.benchmarks.tune import run

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from carafe_jax import reassemble
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 
 LARGEST_INT32 = 2**31 - 1
 SIDE = 50_000  # Squared it exceeds LARGEST_INT32.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from carafe_jax import reassemble
-from tests.ops import oracle
+from tests.ops.reassembly import oracle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from carafe_pallas import support
 
 from carafe_jax import ops, reassemble
-from tests.ops.cases import Case, value_and_gradients
+from tests.ops.reassembly.cases import Case, value_and_gradients
 from tests.pallas.reference import LaunchCase, expected, tolerance
 
 UP = Case(scale=2, kernel_size=3, groups=1, shape=(2, 3, 4, 8))

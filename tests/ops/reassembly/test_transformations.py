@@ -11,8 +11,8 @@ from jax.test_util import check_grads
 
 from carafe_jax import CARAFE, reassemble
 from carafe_jax.ops import interpret_kernels
-from tests.ops import oracle
-from tests.ops.cases import Case, value_and_gradients
+from tests.ops.reassembly import oracle
+from tests.ops.reassembly.cases import Case, value_and_gradients
 
 SCALES = [2, "1/2", "3/2"]
 

@@ -10,21 +10,23 @@ from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.ops import _autodiff
-from carafe_jax.ops._arguments import (
+from carafe_jax.ops.dispatch import (
     Implementation,
+    check_implementation,
+    kernels_are_interpreted,
+)
+from carafe_jax.ops.reassembly import autodiff
+from carafe_jax.ops.reassembly.arguments import (
     Scale,
     check_array,
-    check_implementation,
     check_normalizer,
     geometry_of_kernels,
     geometry_of_logits,
     parse_scale,
 )
-from carafe_jax.ops._launches import Spec, normalize
-from carafe_jax.ops._layout import to_pixels
-from carafe_jax.ops._platforms import kernels_are_interpreted
-from carafe_jax.ops._sharding import axes_in_force
+from carafe_jax.ops.reassembly.launches import Spec
+from carafe_jax.ops.reassembly.normalization import normalize
+from carafe_jax.ops.sharding import axes_in_force
 
 
 @no_type_check
@@ -50,8 +52,8 @@ def reassemble(
         padded = jnp.pad(features, ((0, 0), (r, r), (r, r), (0, 0)))
         rows = (jnp.arange(OH) * d // u)[:, None, None, None] + jnp.arange(k)[:, None]
         columns = (jnp.arange(OW) * d // u)[:, None, None] + jnp.arange(k)
-        weights = kernels.reshape(N, OH, OW, k, k)
-        out = jnp.einsum("nijabc,nijab->nijc", padded[:, rows, columns], weights)
+        taps = kernels.reshape(N, OH, OW, k, k)
+        out = jnp.einsum("nijabc,nijab->nijc", padded[:, rows, columns], taps)
 
     Differentiable in both arguments, to any order in reverse mode (`jax.custom_vjp` has
     no forward mode: take Hessian-vector products reverse over reverse).
@@ -82,7 +84,7 @@ def reassemble(
     check_array("kernels", kernels, rank=5, layout="(N, H_out, W_out, G, k*k)")
     geometry = geometry_of_kernels(features, kernels, fraction)
     spec = _spec(geometry, features, kernels, implementation)
-    return _autodiff.reassemble(spec, features, kernels)
+    return autodiff.reassemble(spec, features, kernels)
 
 
 @no_type_check
@@ -135,9 +137,9 @@ def reassemble_logits(
     )
     spec = _spec(geometry, features, logits, implementation, normalizer)
     # Groups of their own axis can be split over devices.
-    phases, weights = fraction.numerator**2, groups * kernel_size**2
-    logits = logits.reshape(*logits.shape[:3], phases, weights)
-    return _autodiff.reassemble_logits(spec, features, logits)
+    phases, taps = fraction.numerator**2, groups * kernel_size**2
+    logits = logits.reshape(*logits.shape[:3], phases, taps)
+    return autodiff.reassemble_logits(spec, features, logits)
 
 
 @no_type_check
@@ -167,15 +169,14 @@ def kernels_of_logits(
     geometry = Geometry.of(
         *size, scale=parse_scale(scale), kernel_size=kernel_size, groups=groups
     )
-    spec = _spec(geometry, logits, logits, "xla", normalizer)
-    return to_pixels(normalize(spec, logits), geometry)
+    return normalize(logits, geometry=geometry, normalizer=normalizer)
 
 
 def _spec(
     geometry: Geometry,
     features: jax.Array,
     kernels: jax.Array,
-    implementation: str | None,
+    implementation: Implementation | None,
     normalizer: Normalizer | None = None,
 ) -> Spec:
     return Spec(

@@ -4,7 +4,7 @@ import math
 import operator
 import re
 from fractions import Fraction
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,6 @@ from carafe_pallas.geometry import Geometry
 
 from carafe_jax.errors import RefusedError, no_type_check
 
-Implementation = Literal["xla", "mosaic_tpu", "mosaic_gpu", "triton"]
 Scale = int | np.integer | Fraction | str
 
 _EXACT = re.compile(r"\d+|\d+\.\d*|\.\d+|\d+\s*/\s*\d+")
@@ -61,16 +60,6 @@ def _exactly(scale: object) -> Fraction | None:
         return None
     # A Fraction of a NumPy integer would compute, and overflow, in its width.
     return Fraction(operator.index(cast(Any, whole)))
-
-
-def check_implementation(implementation: object) -> None:
-    """Refuse a name that is not an implementation."""
-    names = get_args(Implementation)
-    if implementation is not None and implementation not in names:
-        raise RefusedError(
-            f"`implementation` must be None or one of {', '.join(map(repr, names))}, "
-            f"got {implementation!r}."
-        )
 
 
 def check_normalizer(normalizer: object) -> None:

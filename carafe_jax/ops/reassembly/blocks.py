@@ -10,6 +10,8 @@ from carafe_pallas.geometry import Axis, Size
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.ops.sharding import zeros
+
 _BLOCK_BYTES = 2 * 2**20
 
 
@@ -26,7 +28,7 @@ def over_blocks(
     """Stack `block(first anchor, anchors)` along axis 1 into an array of `shape`.
 
     `anchor_bytes` is what a block reads for each anchor row, in the dtype of the sums;
-    0 asks for one block. Rows past the last anchor's are cut off. `varying` names the
+    0 requests one block. Rows past the last anchor's are cut off. `varying` names the
     axes of a surrounding `shard_map` over which the result varies.
     """
     size = anchors
@@ -51,24 +53,6 @@ def over_blocks(
 def is_known(*sizes: Size) -> bool:
     """Return whether all sizes are ints, none a symbol."""
     return all(isinstance(size, int) for size in sizes)
-
-
-def varying_axes(*operands: jax.Array) -> frozenset[str]:
-    """Return the axes of a surrounding `shard_map` over which any operand varies."""
-    axes: set[str] = set()
-    for operand in operands:
-        axes |= jax.typeof(operand).manual_axis_type.varying
-    return frozenset(axes)
-
-
-def zeros(
-    shape: tuple[Size, ...], dtype: DTypeLike, *, varying: frozenset[str]
-) -> Array:
-    """Return zeros of the type that the carry of a loop has after its first turn."""
-    out = jnp.zeros(shape, dtype)
-    if not varying:
-        return out
-    return cast(Array, lax.pcast(out, tuple(varying), to="varying"))
 
 
 def row_bytes(x: Float[Array, "n h w ..."]) -> Size:
@@ -121,6 +105,10 @@ def output_rows(
     block = pad(block, ((0, 0), (0, 0), (left, missing + right), *_none(x.ndim - 3)))
     shape = (x.shape[0], anchors, rows.up, columns.anchors + sum(halo), columns.up)
     return block.reshape(*shape, *x.shape[3:])
+
+
+def split_channels(x: Float[Array, "... c"], groups: int) -> Float[Array, "... g cg"]:
+    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
 
 
 def _rows(

@@ -17,10 +17,10 @@ from typing import Any, cast
 import jax
 from jaxtyping import Array, Float
 
-from carafe_jax.ops import _launches
-from carafe_jax.ops._launches import Spec
-from carafe_jax.ops._layout import to_pixels
-from carafe_jax.ops._sharding import like
+from carafe_jax.ops.reassembly import launches
+from carafe_jax.ops.reassembly.launches import Spec
+from carafe_jax.ops.reassembly.normalization import normalize, pull_back
+from carafe_jax.ops.sharding import like
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -30,7 +30,7 @@ def reassemble(
     kernels: Float[Array, "n oh ow g taps"],
 ) -> Float[Array, "n oh ow c"]:
     """Partial derivative of T with respect to g."""
-    return _launches.reassemble(spec, features, kernels)
+    return launches.reassemble(spec, features, kernels)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -40,7 +40,7 @@ def grad_features(
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n h w c"]:
     """Partial derivative of T with respect to the features."""
-    return _launches.grad_features(spec, kernels, cotangent)
+    return launches.grad_features(spec, kernels, cotangent)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -50,7 +50,7 @@ def grad_kernels(
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n oh ow g taps"]:
     """Partial derivative of T with respect to the kernels."""
-    return _launches.grad_kernels(spec, features, cotangent)
+    return launches.grad_kernels(spec, features, cotangent)
 
 
 _Pair = tuple[Array, Array]
@@ -100,20 +100,20 @@ for _primal, _backward in (
 def reassemble_logits(
     spec: Spec,
     features: Float[Array, "n h w c"],
-    logits: Float[Array, "n ah aw phases weights"],
+    logits: Float[Array, "n ah aw phases taps"],
 ) -> Float[Array, "n oh ow c"]:
     """Normalise the logits over their taps and reassemble."""
-    return _launches.reassemble(spec, features, logits)
+    return launches.reassemble(spec, features, logits)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _logits_grad_features(spec: Spec, logits: Array, cotangent: Array) -> Array:
-    return _launches.grad_features(spec, logits, cotangent)
+    return launches.grad_features(spec, logits, cotangent)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _grad_logits(spec: Spec, features: Array, cotangent: Array, logits: Array) -> Array:
-    return _launches.grad_kernels(spec, features, cotangent, logits)
+    return launches.grad_kernels(spec, features, cotangent, logits)
 
 
 def _reassemble_logits_bwd(spec: Spec, residuals: _Pair, cotangent: Array) -> _Pair:
@@ -127,15 +127,20 @@ def _reassemble_logits_bwd(spec: Spec, residuals: _Pair, cotangent: Array) -> _P
 def _logits_grad_features_in_steps(
     spec: Spec, logits: Array, cotangent: Array
 ) -> Array:
-    kernels = to_pixels(_launches.normalize(spec, logits), spec.geometry)
+    assert spec.normalizer is not None
+    kernels = normalize(logits, geometry=spec.geometry, normalizer=spec.normalizer)
     return grad_features(_normalized(spec), kernels, cotangent)
 
 
 def _grad_logits_in_steps(
     spec: Spec, features: Array, cotangent: Array, logits: Array
 ) -> Array:
+    assert spec.normalizer is not None
     gradient = cast(Array, grad_kernels(_normalized(spec), features, cotangent))
-    return _launches.pull_back(spec, gradient, logits).astype(logits.dtype)
+    gradient = pull_back(
+        gradient, logits, geometry=spec.geometry, normalizer=spec.normalizer
+    )
+    return gradient.astype(logits.dtype)
 
 
 def _normalized(spec: Spec) -> Spec:

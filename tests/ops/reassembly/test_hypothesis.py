@@ -15,8 +15,8 @@ from carafe_pallas import support
 from carafe_jax import reassemble
 from carafe_jax.nn import CARAFEDownsample
 from carafe_jax.ops import interpret_kernels
-from tests.ops import oracle
-from tests.ops.cases import (
+from tests.ops.reassembly import oracle
+from tests.ops.reassembly.cases import (
     Case,
     assert_equal_up_to_rounding,
     expected,

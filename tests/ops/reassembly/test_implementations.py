@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from carafe_jax import reassemble
-from carafe_jax.ops import _blocks
-from tests.ops import oracle
-from tests.ops.cases import (
+from carafe_jax.ops.reassembly import blocks
+from tests.ops.reassembly import oracle
+from tests.ops.reassembly.cases import (
     Case,
     assert_equal_up_to_rounding,
     expected,
@@ -107,7 +107,7 @@ def set_block_bytes(monkeypatch):
 
     def set_to(size: int) -> None:
         jax.clear_caches()
-        monkeypatch.setattr(_blocks, "_BLOCK_BYTES", size)
+        monkeypatch.setattr(blocks, "_BLOCK_BYTES", size)
 
     yield set_to
     jax.clear_caches()

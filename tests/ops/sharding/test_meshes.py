@@ -114,7 +114,11 @@ EVERY = SPLIT | SUMMED | EXCHANGED | SHARING | WHOLE | REFUSED
 @pytest.fixture(scope="module")
 def found():
     output = run_python(
-        "-W", "error", "-m", "tests.ops.meshes", stdin=json.dumps([*EVERY.values()])
+        "-W",
+        "error",
+        "-m",
+        "tests.ops.sharding.meshes",
+        stdin=json.dumps([*EVERY.values()]),
     )
     return dict(zip(EVERY, json.loads(output.splitlines()[-1]), strict=True))
 

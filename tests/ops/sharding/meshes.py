@@ -21,13 +21,13 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import carafe_jax
 from carafe_jax import ops
-from carafe_jax.ops import _blocks
-from tests.ops.cases import Case
+from carafe_jax.ops.reassembly import blocks
+from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase
 
 COLLECTIVES = "all-gather", "all-to-all", "all-reduce", "collective-permute"
 KERNEL_SIZE, GROUPS = 3, 2
-LARGEST_BLOCK = _blocks._BLOCK_BYTES
+LARGEST_BLOCK = blocks._BLOCK_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ def share_kernels(
 
 def examine(s: Situation) -> dict[str, Any]:
     """Compare with one device; look for communication."""
-    _blocks._BLOCK_BYTES = s.block_bytes or LARGEST_BLOCK
+    blocks._BLOCK_BYTES = s.block_bytes or LARGEST_BLOCK
     names = ("a", "b")[: len(s.shape)]
     axis_type = getattr(AxisType, s.axis_type)
     mesh = jax.make_mesh(s.shape, names, axis_types=(axis_type,) * len(names))

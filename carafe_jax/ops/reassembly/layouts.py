@@ -6,17 +6,17 @@ from jaxtyping import Array, Float
 
 
 def to_pixels(
-    weights: Float[Array, "n ah aw channels"], geometry: Geometry
+    kernels: Float[Array, "n ah aw channels"], geometry: Geometry
 ) -> Float[Array, "n oh ow g taps"]:
     """Spread the phases of each anchor over its output pixels.
 
-    The channel of a weight is ((py * u + px) * G + g) * k*k + tap. Phases past the last
+    The channel of a tap is ((py * u + px) * G + g) * k*k + tap. Phases past the last
     output pixel are cut off.
     """
     rows, columns = geometry.rows, geometry.columns
-    n, ah, aw, _ = weights.shape
+    n, ah, aw, _ = kernels.shape
     inner = (geometry.groups, geometry.kernel_size**2)
-    kernels = weights.reshape(n, ah, aw, rows.up, columns.up, *inner)
+    kernels = kernels.reshape(n, ah, aw, rows.up, columns.up, *inner)
     kernels = kernels.swapaxes(2, 3).reshape(n, ah * rows.up, aw * columns.up, *inner)
     return kernels[:, : rows.output_size, : columns.output_size]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from carafe_jax import reassemble
-from tests.ops import oracle
-from tests.ops.cases import Case
+from tests.ops.reassembly import oracle
+from tests.ops.reassembly.cases import Case
 
 
 def run(features, kernels, scale):

@@ -13,7 +13,7 @@ from jax.extend.core import primitives as core_primitives
 from carafe_jax import ops
 from carafe_jax.models import CARAFEConv
 from carafe_jax.nn import CARAFE, CARAFEDownsample
-from tests.ops.cases import Case
+from tests.ops.reassembly.cases import Case
 
 SCALES = [2, "1/2", "3/2"]
 

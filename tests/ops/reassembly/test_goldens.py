@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.ops.cases import value_and_gradients
+from tests.ops.reassembly.cases import value_and_gradients
 
-GOLDENS = pathlib.Path(__file__).parents[1] / "goldens"
+GOLDENS = pathlib.Path(__file__).parents[2] / "goldens"
 
 # Name of the file: scale and number of groups.
 UP = {

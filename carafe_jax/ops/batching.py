@@ -1,0 +1,54 @@
+"""`vmap` of a launch: the axis that it adds becomes part of the examples.
+
+A launch has its examples along the first axis of all its operands and of its result.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from carafe_pallas.geometry import Size
+from jax.custom_batching import custom_vmap
+from jaxtyping import Array, DTypeLike
+
+
+def join_examples(
+    operands: Sequence[Array], dims: Sequence[int | None], size: int
+) -> list[Array]:
+    """Make the axis that `vmap` added, of `size`, part of the first."""
+    spread = [
+        jnp.broadcast_to(x, (size, *x.shape))
+        if dim is None
+        else jnp.moveaxis(x, dim, 0)
+        for x, dim in zip(operands, dims, strict=True)
+    ]
+    return [x.reshape(size * x.shape[1], *x.shape[2:]) for x in spread]
+
+
+def split_examples(x: Array, size: int) -> Array:
+    """Make the axis that `vmap` added an axis of its own again, the first."""
+    return x.reshape(size, x.shape[0] // size, *x.shape[1:])
+
+
+def no_results(shape: tuple[Size, ...], dtype: DTypeLike) -> Array:
+    """Return the empty result of `vmap` over an axis of size 0; nothing is launched."""
+    return jnp.zeros((0, *shape), dtype)
+
+
+def over_examples(
+    launch: Callable[..., Array], result: jax.ShapeDtypeStruct
+) -> Callable[..., Array]:
+    """Let `vmap` add to the examples of a launch."""
+    launch = custom_vmap(launch)
+
+    @launch.def_vmap
+    def batched(size: int, is_batched: list[bool], *operands: Array) -> Any:
+        dims = [0 if has_axis else None for has_axis in is_batched]
+        if size == 0:
+            examples = operands[0].shape[1 if is_batched[0] else 0]
+            return no_results((examples, *result.shape[1:]), result.dtype), True
+        out = launch(*join_examples(operands, dims, size))
+        return split_examples(out, size), True
+
+    return launch

@@ -1,0 +1,93 @@
+"""A launch whose function is chosen by platform, when a program is lowered.
+
+It is a primitive with one lowering rule a platform, so that only what a program will
+run is traced: a program for a CPU never traces a kernel. (`platform_dependent` of
+`jax.lax` would trace every branch, at about a second a launch.)
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from carafe_pallas import support
+from jax.core import ShapedArray
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from carafe_jax.ops.batching import join_examples, no_results, split_examples
+
+Choose = Callable[[str], Callable[..., Array]]
+
+_launch_p = Primitive("carafe_launch")
+
+
+def by_platform(
+    choose: Choose, *operands: Array, result: jax.ShapeDtypeStruct
+) -> Array:
+    """Launch `choose(platform)` once the platform is known.
+
+    Args:
+      choose: Returns the function to launch on a platform. Hashable, so that equal
+        launches are compiled once.
+      *operands: Of the launch; the first axis of each holds examples.
+      result: What the launch returns; examples first.
+    """
+    return _bind(*operands, choose=choose, result=result)
+
+
+def _bind(*operands: Array, **params: Any) -> Array:
+    return cast(Array, _launch_p.bind(*operands, **params))
+
+
+_compiled = jax.jit(_bind, static_argnames=("choose", "result"))
+
+
+def _evaluate(*operands: Array, **params: Any) -> Array:
+    """Run a launch under `jax.disable_jit`: it is compiled, and nothing around it."""
+    with jax.disable_jit(False):
+        return cast(Array, _compiled(*operands, **params))
+
+
+def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any) -> Any:
+    spec = PartitionSpec(*[None] * len(result.shape))
+    return aval.update(
+        shape=result.shape,
+        dtype=result.dtype,
+        weak_type=False,
+        sharding=NamedSharding(aval.sharding.mesh, spec),
+    )
+
+
+def _lower(
+    platform: str, context: Any, *operands: Any, choose: Choose, **_: Any
+) -> Any:
+    # The types of a surrounding `shard_map` do not concern what runs on one device.
+    plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
+    rule = cast(Any, mlir.lower_fun(choose(platform), multiple_results=False))
+    return rule(context.replace(avals_in=plain), *operands)
+
+
+def _batch(operands: Any, dims: Any, *, choose: Choose, result: Any) -> Any:
+    (size,) = {
+        x.shape[dim] for x, dim in zip(operands, dims, strict=True) if dim is not None
+    }
+    if size == 0:
+        return no_results(result.shape, result.dtype), 0
+    # Without compilation, an operand may be a NumPy array.
+    joined = join_examples([jnp.asarray(x) for x in operands], dims, size)
+    shape = (size * result.shape[0], *result.shape[1:])
+    whole = jax.ShapeDtypeStruct(shape, result.dtype)
+    return split_examples(by_platform(choose, *joined, result=whole), size), 0
+
+
+_launch_p.def_impl(_evaluate)
+_launch_p.def_abstract_eval(_type_of_result)
+batching.primitive_batchers[_launch_p] = _batch
+for _platform in ("cpu", "rocm", *support.PLATFORMS):
+    mlir.register_lowering(
+        _launch_p, functools.partial(_lower, _platform), platform=_platform
+    )

@@ -1,0 +1,89 @@
+"""One launch of a reassembly on one device, by plain JAX or by a backend's kernel."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+from carafe_pallas import support, tuning
+from carafe_pallas.call import Call, Launch
+from jaxtyping import Array
+
+from carafe_jax.ops.reassembly.layouts import to_anchors, to_pixels
+
+_KERNELS_RANK = 5  # Of kernels and of logits; maps have an axis less.
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceLaunch:
+    """A `Launchable` of `carafe_jax.ops.dispatch`: its sizes are those of a shard.
+
+    `by_xla` is the function of `xla`; `name` is that of the function of every backend.
+    """
+
+    name: Launch
+    by_xla: Callable[..., Array]
+    call: Call
+    result: jax.ShapeDtypeStruct
+
+    def plain(self, *operands: Array) -> Array:
+        """Run plain JAX."""
+        return self.by_xla(
+            *operands,
+            geometry=self.call.geometry,
+            normalizer=self.call.normalizer,
+            dtype=self.result.dtype,
+        )
+
+    def kernel(
+        self,
+        backend: support.Backend,
+        *operands: Array,
+        device_kind: str | None,
+        interpret: bool,
+    ) -> Array:
+        """Run the kernel of a backend, and convert to and from its layout of kernels."""
+        launch = self._function(backend, device_kind=device_kind, interpret=interpret)
+        by_pixel = support.takes_pixels(backend, self.call)
+        own = [self._in_layout(x, by_pixel=by_pixel) for x in operands]
+        if len(self.result.shape) < _KERNELS_RANK:
+            return launch(*own)
+        if self.call.normalizer is not None:  # The last operand is the logits.
+            return launch(*own).reshape(operands[-1].shape)
+        gradient = launch(*own, None)
+        return gradient if by_pixel else to_pixels(gradient, self.call.geometry)
+
+    def best_first(self, platform: str) -> tuple[support.Backend, ...]:
+        """Return the backends of a platform, the fastest first."""
+        return support.best_first(platform, self.call)
+
+    def refusal(
+        self, backend: support.Backend, *, device_kind: str | None
+    ) -> str | None:
+        """Return why a backend cannot run the launch; None where it can."""
+        return support.refusal(backend, self.call, device_kind=device_kind)
+
+    def _function(
+        self, backend: support.Backend, *, device_kind: str | None, interpret: bool
+    ) -> Callable[..., Array]:
+        """Return a backend's function, with all but its arrays."""
+        module = support.module_of(backend)
+        config = tuning.config_for(
+            module, self.call, self.name, device_kind=device_kind
+        )
+        return functools.partial(
+            getattr(module, self.name),
+            geometry=self.call.geometry,
+            normalizer=self.call.normalizer,
+            dtype=self.result.dtype,
+            config=config,
+            interpret=interpret,
+        )
+
+    def _in_layout(self, x: Array, *, by_pixel: bool) -> Array:
+        """Return an operand by anchor, or by pixel where the backend takes that."""
+        if by_pixel or x.ndim < _KERNELS_RANK:
+            return x
+        if self.call.normalizer is None:
+            return to_anchors(x, self.call.geometry)
+        return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4])

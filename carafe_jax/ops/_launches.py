@@ -119,7 +119,7 @@ def grad_kernels(
     layout = spec.kernels_layout
     operands = ((features, FEATURES), (cotangent, OUTPUT))
     operands += tuple((x, layout) for x in logits)
-    return _run("grad_weights", spec, xla, kernel, operands, layout)
+    return _run("grad_kernels", spec, xla, kernel, operands, layout)
 
 
 def _run(
@@ -190,7 +190,7 @@ def _call(spec: Spec, *, batch: Size, channels: int) -> Call:
         batch=batch,
         channels=channels,
         features_dtype=spec.features_dtype,
-        weights_dtype=spec.kernels_dtype,
+        kernels_dtype=spec.kernels_dtype,
         normalizer=spec.normalizer,
     )
 

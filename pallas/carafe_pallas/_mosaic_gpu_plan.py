@@ -182,7 +182,7 @@ class Plan:
         """Arrays (shape, dtype) of a block in shared memory, by name."""
         own, reader, up = self.own_weights, self.reader_weights, self.up
         channels, rows = self.config.channels, self.config.rows
-        features, weights = self.call.features_dtype, self.call.weights_dtype
+        features, weights = self.call.features_dtype, self.call.kernels_dtype
         patch = tuple(box.size for box in self.patch)
         output = tuple(box.size for box in self.output)
         match launch:
@@ -201,7 +201,7 @@ class Plan:
                     "kernels_smem": ((reader.taps, reader.rows), jnp.float32),
                     "out_smem": ((self.source[1].size, channels), features),
                 }
-            case "grad_weights":
+            case "grad_kernels":
                 raw = CHUNK if self.call.normalizer is None else own.length
                 return {
                     "patch_smem": ((*patch, channels), features),
@@ -219,7 +219,7 @@ class Plan:
                 return [(1, 1), (own, rows)]
             case "grad_features":
                 return [(1, 2), (self.reader_weights.chunks, 2)]
-            case "grad_weights":
+            case "grad_kernels":
                 return [(2, 1), (own, rows)]
 
     def shared_bytes(self, launch: Launch) -> int:

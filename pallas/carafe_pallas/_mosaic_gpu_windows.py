@@ -127,7 +127,7 @@ def _window_columns(plan: Plan, anchor: int) -> list[tuple[int, range, Stride]]:
     return found
 
 
-def grad_weights_kernel(*refs: Any, plan: Plan) -> None:
+def grad_kernels_kernel(*refs: Any, plan: Plan) -> None:
     normalized = plan.call.normalizer is not None
     features_gmem, cotangent_gmem = refs[:2]
     weights_gmem = refs[2] if normalized else None

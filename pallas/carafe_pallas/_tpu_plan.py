@@ -48,7 +48,7 @@ class Plan:
       channels: Of the features.
       normalizer: What the launch applies to the weights.
       product_dtype: Of the factors of the banded products.
-      weights_dtype: What normalised weights are rounded to.
+      kernels_dtype: What normalised weights are rounded to.
       interpret: Whether an interpreter runs the kernel.
     """
 
@@ -58,7 +58,7 @@ class Plan:
     channels: int
     normalizer: Normalizer | None
     product_dtype: Any
-    weights_dtype: Any
+    kernels_dtype: Any
     interpret: bool
 
     @property

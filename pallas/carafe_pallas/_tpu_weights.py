@@ -53,7 +53,7 @@ class Segments:
             return self._reduce(x, functools.partial(jnp.sum, keepdims=True), 0.0)
         # Two bfloat16 terms keep 16 bits of the sum, plenty for results of 8; three
         # keep all.
-        terms = 3 if self.plan.weights_dtype == jnp.float32 else 2
+        terms = 3 if self.plan.kernels_dtype == jnp.float32 else 2
         total = jnp.zeros_like(x)
         for _ in range(terms):
             term = x.astype(jnp.bfloat16)
@@ -229,7 +229,7 @@ def prepare_kernels(
                 logits = load_logits(plan, weights_ref, rows_ref, segments, row, anchor)
                 kernels = normalize(logits, segments)
                 # Rounded as kernels that were normalised outside would be.
-                kernels = kernels.astype(plan.weights_dtype).astype(jnp.float32)
+                kernels = kernels.astype(plan.kernels_dtype).astype(jnp.float32)
             kernels_ref[row] = jnp.where(reads(plan, rows_ref, anchor), kernels, 0)
 
         plan.each_row(run_row)

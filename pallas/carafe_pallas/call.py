@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from carafe_pallas.geometry import Geometry, Size
 
 Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
-Launch = Literal["reassemble", "grad_features", "grad_weights"]
+Launch = Literal["reassemble", "grad_features", "grad_kernels"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Call:
     batch: Size
     channels: int
     features_dtype: jnp.dtype
-    weights_dtype: jnp.dtype
+    kernels_dtype: jnp.dtype
     normalizer: Normalizer | None = None
 
     @property

@@ -25,7 +25,7 @@ from carafe_pallas._mosaic_gpu_plan import WORD, Plan, widen
 from carafe_pallas._mosaic_gpu_plan import TuningConfig as TuningConfig
 from carafe_pallas._mosaic_gpu_readers import grad_features_kernel
 from carafe_pallas._mosaic_gpu_tiles import interpreter
-from carafe_pallas._mosaic_gpu_windows import grad_weights_kernel, reassemble_kernel
+from carafe_pallas._mosaic_gpu_windows import grad_kernels_kernel, reassemble_kernel
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Geometry
 
@@ -41,7 +41,7 @@ _DTYPES = ("float32", "bfloat16", "float16")
 _SHARED_LIMIT = 227 * 1024  # Bytes of a block, of the 228 KiB of a processor.
 _SHARED_TARGET = 76 * 1024  # Three blocks a processor.
 _COPY_LIMIT = 256  # Entries along an axis of one copy.
-_LAUNCHES: tuple[Launch, ...] = ("reassemble", "grad_features", "grad_weights")
+_LAUNCHES: tuple[Launch, ...] = ("reassemble", "grad_features", "grad_kernels")
 
 
 def refusal(call: Call) -> str | None:
@@ -49,7 +49,7 @@ def refusal(call: Call) -> str | None:
     groups = call.geometry.groups
     if call.channels % (8 * groups):
         return f"`C / groups` must be a multiple of 8, got {call.channels} / {groups}"
-    for name in ("features_dtype", "weights_dtype"):
+    for name in ("features_dtype", "kernels_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     if call.geometry.kernel_size == groups == 1:
@@ -76,7 +76,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
     """Choose blocks by arithmetic alone; nothing here was measured."""
     channels = call.channels // call.geometry.groups
     narrow = jnp.dtype(call.features_dtype).itemsize < 4
-    widest = 64 if launch == "grad_weights" else 128
+    widest = 64 if launch == "grad_kernels" else 128
     if launch == "reassemble" and not narrow:
         widest = 64
     block = next(b for b in (128, 64, 32, 16, 8) if b <= widest and not channels % b)
@@ -131,7 +131,7 @@ def _launch(
         for arrivals, count in plan.barriers(launch)
     ]
     grid, names = plan.grid, ("images", "rows", "columns")
-    if launch != "grad_weights":
+    if launch != "grad_kernels":
         grid, names = (*grid, plan.channel_blocks), (*names, "channels")
     return plgpu.kernel(
         functools.partial(body, plan=plan),
@@ -157,7 +157,7 @@ def _plan(
     batch: int,
     channels: int,
     features_dtype: Any,
-    weights_dtype: Any,
+    kernels_dtype: Any,
     normalizer: Normalizer | None,
     config: TuningConfig | None,
     interpret: bool,
@@ -167,7 +167,7 @@ def _plan(
         batch=batch,
         channels=channels,
         features_dtype=jnp.dtype(features_dtype),
-        weights_dtype=jnp.dtype(weights_dtype),
+        kernels_dtype=jnp.dtype(kernels_dtype),
         normalizer=normalizer,
     )
     return Plan(call, config or heuristic(call, launch), interpret)
@@ -192,7 +192,7 @@ def reassemble(
         batch=n,
         channels=c,
         features_dtype=features.dtype,
-        weights_dtype=weights.dtype,
+        kernels_dtype=weights.dtype,
         normalizer=normalizer,
         config=config,
         interpret=interpret,
@@ -222,7 +222,7 @@ def grad_features(
         batch=n,
         channels=c,
         features_dtype=cotangent.dtype,
-        weights_dtype=weights.dtype,
+        kernels_dtype=weights.dtype,
         normalizer=normalizer,
         config=config,
         interpret=interpret,
@@ -234,7 +234,7 @@ def grad_features(
 
 
 @_compiled
-def grad_weights(
+def grad_kernels(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],
     weights: Float[Array, "n ah aw phases_groups_taps"] | None,
@@ -248,12 +248,12 @@ def grad_weights(
     """Dot each cotangent with the window that it reads; back through the normalizer."""
     n, _, _, c = features.shape
     plan = _plan(
-        "grad_weights",
+        "grad_kernels",
         geometry,
         batch=n,
         channels=c,
         features_dtype=features.dtype,
-        weights_dtype=dtype if weights is None else weights.dtype,
+        kernels_dtype=dtype if weights is None else weights.dtype,
         normalizer=normalizer,
         config=config,
         interpret=interpret,
@@ -268,9 +268,9 @@ def grad_weights(
             f"bytes with {plan.config}."
         )
     launch = _launch(
-        grad_weights_kernel,
+        grad_kernels_kernel,
         plan,
-        "grad_weights",
+        "grad_kernels",
         out,
         out_smem=dtype,
         cotangent_smem=cotangent.dtype,

@@ -8,7 +8,7 @@ read outside the map has weight zero instead, so that no block leaves its array.
 
     reassemble     grid (N, blocks of rows, blocks of channels)
                    out (phases * strip, C) = band @ patch
-    grad_weights   grid (N, blocks of rows, blocks of channels), the last accumulates
+    grad_kernels   grid (N, blocks of rows, blocks of channels), the last accumulates
                    band = cotangent (phases * strip, C) @ patch^T, lanes gathered back
     grad_features  grid (N, blocks of channels, blocks of rows + 1)
                    patch = band^T @ cotangent, added to rows in VMEM; a block of source
@@ -64,12 +64,12 @@ _VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.
 
 def refusal(call: Call) -> str | None:
     """Return why these kernels cannot run the call; None where they can."""
-    for name in ("features_dtype", "weights_dtype"):
+    for name in ("features_dtype", "kernels_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     if (largest := _largest(call)) >= 2**31:
         return f"arrays must have less than 2**31 elements, got {largest}"
-    for launch in ("reassemble", "grad_features", "grad_weights"):
+    for launch in ("reassemble", "grad_features", "grad_kernels"):
         need = _vmem_bytes(call, launch, heuristic(call, launch))
         if need > _VMEM_LIMIT:
             return (
@@ -148,7 +148,7 @@ def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
     pixel = channels * call.features_dtype.itemsize
     source = round_up(columns.size, 16) * pixel
     out = config.rows * bands.up**2 * bands.anchors * pixel
-    weights = config.rows * bands.anchors * bands.lanes * call.weights_dtype.itemsize
+    weights = config.rows * bands.anchors * bands.lanes * call.kernels_dtype.itemsize
     kernels = config.rows * bands.anchors * bands.lanes * 4
     spread = 4 * bands.lines * bands.phases * bands.strip * bands.pixels * 4
     match launch:
@@ -160,7 +160,7 @@ def _vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
             sums = kernels + kept * channels * 4
             own = config.rows * bands.down * source
             return 2 * (own + out + weights + spread) + sums
-        case "grad_weights":
+        case "grad_kernels":
             span = min(rows.span(config.rows), rows.size)
             return 2 * (span * source + out + 2 * weights + spread) + kernels
 
@@ -348,7 +348,7 @@ def _grad_features_kernel(
         plan.repeat(block_rows, emit, at_once=4)
 
 
-def _grad_weights_kernel(
+def _grad_kernels_kernel(
     rows_ref: Any,
     collect_ref: Any,
     alike_ref: Any,
@@ -430,8 +430,8 @@ def _plan(
         config=config,
         channels=call.channels,
         normalizer=call.normalizer,
-        product_dtype=_common(call.features_dtype, call.weights_dtype),
-        weights_dtype=call.weights_dtype,
+        product_dtype=_common(call.features_dtype, call.kernels_dtype),
+        kernels_dtype=call.kernels_dtype,
         interpret=interpret,
     )
     return plan, lookup
@@ -472,12 +472,12 @@ def _features_spec(plan: Plan) -> pl.BlockSpec:
     return pl.BlockSpec(tuple(pl.Element(size) for size in sizes), index)
 
 
-def _weights_shape(plan: Plan) -> tuple[int, ...]:
+def _kernels_shape(plan: Plan) -> tuple[int, ...]:
     return 1, plan.config.rows, plan.bands.anchors, plan.bands.lanes
 
 
 def _kernels_scratch(plan: Plan) -> Any:
-    return pltpu.VMEM(_weights_shape(plan)[1:], jnp.float32)
+    return pltpu.VMEM(_kernels_shape(plan)[1:], jnp.float32)
 
 
 def _pixels_shape(plan: Plan) -> tuple[int, ...]:
@@ -508,7 +508,7 @@ def reassemble(
             _whole(lookup.spread),
             _whole(lookup.alike),
             _features_spec(plan),
-            pl.BlockSpec(_weights_shape(plan), lambda n, s, c: (n, s, 0, 0)),
+            pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0)),
         ],
         out_specs=pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
         out_shape=jax.ShapeDtypeStruct(
@@ -544,7 +544,7 @@ def grad_features(
             _whole(lookup.spread),
             _whole(lookup.alike),
             pl.BlockSpec(
-                _weights_shape(plan),
+                _kernels_shape(plan),
                 lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, 0),
             ),
             pl.BlockSpec(
@@ -567,7 +567,7 @@ def grad_features(
     )(lookup.rows, lookup.spread, lookup.alike, weights, cotangent)
 
 
-def grad_weights(
+def grad_kernels(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],
     weights: Float[Array, "n ah aw taps"] | None,
@@ -583,13 +583,13 @@ def grad_weights(
     wide = _common(features.dtype, cotangent.dtype)
     own = jnp.dtype(dtype) if weights is None else weights.dtype
     call = Call(geometry, n, channels, wide, own, normalizer)
-    plan, lookup = _plan(call, "grad_weights", config, interpret=interpret)
+    plan, lookup = _plan(call, "grad_kernels", config, interpret=interpret)
     plan = dataclasses.replace(plan, product_dtype=wide)
     rows, columns = geometry.rows, geometry.columns
-    weights_spec = pl.BlockSpec(_weights_shape(plan), lambda n, s, c: (n, s, 0, 0))
+    weights_spec = pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0))
     logits = [] if weights is None else [weights]
     return pl.pallas_call(
-        functools.partial(_grad_weights_kernel, plan=plan),
+        functools.partial(_grad_kernels_kernel, plan=plan),
         grid=(n, plan.blocks, channels // plan.config.channels),
         in_specs=[
             _whole(lookup.rows),
@@ -604,5 +604,5 @@ def grad_weights(
             (n, rows.anchors, columns.anchors, plan.bands.channels), dtype
         ),
         scratch_shapes=[_kernels_scratch(plan)],
-        **_parameters(plan, call, "grad_weights"),
+        **_parameters(plan, call, "grad_kernels"),
     )(lookup.rows, lookup.collect, lookup.alike, features, cotangent, *logits)

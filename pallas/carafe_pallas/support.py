@@ -39,7 +39,7 @@ def best_first(platform: str, call: Call) -> tuple[Backend, ...]:
     faster than in registers (Mosaic GPU), those of float32 to be slower.
     """
     backends = PLATFORMS.get(platform, ())
-    narrow = max(call.features_dtype.itemsize, call.weights_dtype.itemsize) < 4
+    narrow = max(call.features_dtype.itemsize, call.kernels_dtype.itemsize) < 4
     return backends[::-1] if platform == "cuda" and narrow else backends
 
 

@@ -8,14 +8,14 @@ follow from the coordinates alone, so that any scale takes the same path.
 
     reassemble      band (R outputs x sources) @ features (sources x channels)
     grad_features   band (R sources x outputs) @ cotangent (outputs x channels)
-    grad_weights    band of: cotangent (R outputs x channels) @ features^T
+    grad_kernels    band of: cotangent (R outputs x channels) @ features^T
 
 grid = (column tiles * groups * programs, row tiles, batch): the programs of a tile
 share its blocks of channels. No atomics: runs repeat bit for bit. Where a product holds
 the whole band (`depth`), `reassemble` lays it once for all its blocks of channels, and
 normalises its rows: it multiplies with powers, and divides the sums by their total,
 which is one more product. Otherwise, and for the gradient of the features, in which
-many tiles would repeat it, plain JAX does before. `grad_weights` always pulls the
+many tiles would repeat it, plain JAX does before. `grad_kernels` always pulls the
 gradient back along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
@@ -78,7 +78,7 @@ class TuningConfig:
 
 def refusal(call: Call) -> str | None:
     """Return why these kernels cannot run the call; None where they can."""
-    for name in ("features_dtype", "weights_dtype"):
+    for name in ("features_dtype", "kernels_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
     # Arrays of any size are indexed rightly: offsets of more than 32 bits are made of
@@ -92,7 +92,7 @@ def refusal(call: Call) -> str | None:
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
     """Choose blocks much like those that were fastest on an H200 at x2 and 1/2."""
     up, down = call.geometry.rows.up, call.geometry.rows.down
-    float32 = jnp.float32 in (call.features_dtype, call.weights_dtype)
+    float32 = jnp.float32 in (call.features_dtype, call.kernels_dtype)
     side = 4 if max(up, down) <= 2 else 2
     if launch == "grad_features":
         side = max(1, 4 // down)  # 16 source pixels.
@@ -129,10 +129,10 @@ def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
             return 64, 4
         case "grad_features":
             return (256, 4) if float32 or not upsamples else (256, 8)
-        case "grad_weights" if float32:
+        case "grad_kernels" if float32:
             # At x3, x4 and 3/2 a product has twice the entries.
             return 16, 8 if up > 2 else 4
-        case "grad_weights":
+        case "grad_kernels":
             return 64 if upsamples else 128, 8
 
 
@@ -226,7 +226,7 @@ class _Plan:
     @property
     def programs(self) -> int:
         """Number of programs that share the channels of a group."""
-        if self.launch == "grad_weights":
+        if self.launch == "grad_kernels":
             return 1
         return min(self.config.programs, self.blocks)
 
@@ -515,7 +515,7 @@ def _grad_features_kernel(
         tile.store(grad_ref, sources, sums, block)
 
 
-def _grad_weights_kernel(
+def _grad_kernels_kernel(
     features_ref: Any, cotangent_ref: Any, *refs: Any, plan: _Plan
 ) -> None:
     *logits_ref, grad_ref = refs
@@ -614,7 +614,7 @@ def grad_features(
     )
 
 
-def grad_weights(
+def grad_kernels(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],
     weights: Float[Array, "n ah aw kernels"] | None,
@@ -627,7 +627,7 @@ def grad_weights(
 ) -> Float[Array, "n ah aw kernels"] | Float[Array, "n oh ow g taps"]:
     """Multiply each output pixel with every pixel of its window, over the channels."""
     call = _call(features, cotangent, geometry, normalizer)
-    plan = _plan(call, "grad_weights", config)
+    plan = _plan(call, "grad_kernels", config)
     rows, columns = geometry.rows, geometry.columns
     taps = geometry.kernel_size**2
     if normalizer is None:
@@ -637,7 +637,7 @@ def grad_weights(
         inner = (rows.anchors, columns.anchors, kernels)
     grad = jax.ShapeDtypeStruct((call.batch, *inner), dtype)
     operands = [features, cotangent, *([] if weights is None else [weights])]
-    return _launch(_grad_weights_kernel, plan, grad, *operands, interpret=interpret)
+    return _launch(_grad_kernels_kernel, plan, grad, *operands, interpret=interpret)
 
 
 def _call(
@@ -649,7 +649,7 @@ def _call(
         batch=first.shape[0],
         channels=first.shape[3],
         features_dtype=first.dtype,
-        weights_dtype=second.dtype,
+        kernels_dtype=second.dtype,
         normalizer=normalizer,
     )
 
@@ -673,10 +673,10 @@ def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> _Plan:
     of_outputs, of_sources = _own_outputs, _read_sources
     if launch == "grad_features":
         of_outputs, of_sources = _reading_outputs, _own_sources
-    same = call.features_dtype == call.weights_dtype
+    same = call.features_dtype == call.kernels_dtype
     sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
     # A row of a band must be whole to be normalised; else it is before the launch.
-    whole = launch == "grad_weights" or config.depth >= _padded(sources)
+    whole = launch == "grad_kernels" or config.depth >= _padded(sources)
     inside = whole and launch != "grad_features"
     return _Plan(
         geometry=call.geometry,

@@ -41,7 +41,7 @@ def entry_key(backend: str, call: Call, launch: Launch) -> str:
             f"k{rows.kernel_size}",
             f"g{call.geometry.groups}",
             f"{rows.size}x{columns.size}x{call.channels}",
-            f"{call.features_dtype}*{call.weights_dtype}",
+            f"{call.features_dtype}*{call.kernels_dtype}",
             str(call.normalizer),
         )
     )

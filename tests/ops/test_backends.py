@@ -63,7 +63,7 @@ def test_logits_give_what_the_loop_does(case, backend):
     out, pull_back = jax.vjp(by_logits(case, backend), features, logits)
     found = dict(
         zip(
-            ("out", "grad_features", "grad_weights"),
+            ("out", "grad_features", "grad_kernels"),
             (out, *pull_back(cotangent)),
             strict=True,
         )

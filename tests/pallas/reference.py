@@ -24,12 +24,12 @@ class LaunchCase:
 
     case: Case
     features_dtype: str = "float32"
-    weights_dtype: str = "float32"
+    kernels_dtype: str = "float32"
     normalizer: Normalizer | None = None
     mean: float = 0.0
 
     def __str__(self) -> str:
-        dtypes = dict.fromkeys((self.features_dtype, self.weights_dtype))
+        dtypes = dict.fromkeys((self.features_dtype, self.kernels_dtype))
         about = f"-about{self.mean:g}" if self.mean else ""
         return f"{self.case}-{'-'.join(dtypes)}-{self.normalizer}{about}"
 
@@ -45,7 +45,7 @@ class LaunchCase:
         )
 
     @property
-    def weights_shape(self) -> tuple[int, int, int, int]:
+    def kernels_shape(self) -> tuple[int, int, int, int]:
         rows, columns = self.geometry.rows, self.geometry.columns
         taps = self.case.groups * self.case.kernel_size**2
         channels = rows.up * columns.up * taps
@@ -58,17 +58,17 @@ class LaunchCase:
             batch=self.case.shape[0],
             channels=self.case.shape[3],
             features_dtype=jnp.dtype(self.features_dtype),
-            weights_dtype=jnp.dtype(self.weights_dtype),
+            kernels_dtype=jnp.dtype(self.kernels_dtype),
             normalizer=self.normalizer,
         )
 
     def draw(self) -> tuple[Any, Any, Any]:
         """Draw features, weights (by anchor) and a cotangent."""
         normal = np.random.default_rng(0).normal
-        weights = normal(self.mean, size=self.weights_shape)
+        weights = normal(self.mean, size=self.kernels_shape)
         return (
             normal(size=self.case.shape).astype(jnp.dtype(self.features_dtype)),
-            weights.astype(jnp.dtype(self.weights_dtype)),
+            weights.astype(jnp.dtype(self.kernels_dtype)),
             normal(size=self.case.output_shape).astype(jnp.dtype(self.features_dtype)),
         )
 
@@ -79,7 +79,7 @@ class Results:
 
     out: Any
     grad_features: Any
-    grad_weights: Any
+    grad_kernels: Any
 
 
 def to_pixels(weights: Any, case: LaunchCase) -> Any:
@@ -95,7 +95,7 @@ def to_pixels(weights: Any, case: LaunchCase) -> Any:
 
 def to_anchors(kernels: Any, case: LaunchCase) -> Any:
     """Turn `to_pixels` around; phases that do not exist become zero."""
-    n, ah, aw, channels = case.weights_shape
+    n, ah, aw, channels = case.kernels_shape
     up = case.geometry.rows.up
     missing = (ah * up - kernels.shape[1], aw * up - kernels.shape[2])
     pad = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0), (0, 0))
@@ -155,7 +155,7 @@ def expected(case: LaunchCase) -> Results:
     return Results(
         out=oracle.reassemble(features, kernels, scale=scale),
         grad_features=grad_features,
-        grad_weights=pull_back(to_anchors(grad_kernels, case), weights, case),
+        grad_kernels=pull_back(to_anchors(grad_kernels, case), weights, case),
     )
 
 
@@ -166,8 +166,8 @@ def tolerance(case: LaunchCase, result: str) -> float:
     result is rounded once to its own dtype, and so are kernels that were normalised.
     """
     eps = [float(jnp.finfo(jnp.float32).eps) * 4 * math.sqrt(case.case.terms)]
-    own = case.weights_dtype if result == "grad_weights" else case.features_dtype
+    own = case.kernels_dtype if result == "grad_kernels" else case.features_dtype
     eps.append(float(jnp.finfo(own).eps))
     if case.normalizer is not None:
-        eps.append(2 * float(jnp.finfo(case.weights_dtype).eps))
+        eps.append(2 * float(jnp.finfo(case.kernels_dtype).eps))
     return sum(eps)

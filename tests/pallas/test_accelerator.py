@@ -15,7 +15,7 @@ from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import CASES
 
 pytestmark = pytest.mark.accelerator
-NAMES = "out", "grad_features", "grad_weights"
+NAMES = "out", "grad_features", "grad_kernels"
 
 BIG = [
     LaunchCase(case, dtype, dtype, "softmax")
@@ -86,7 +86,7 @@ def skip_what_is_refused(case, backend):
 
 def poison(case):
     """Fill freed memory with NaN: an output that is not written shows."""
-    sizes = [np.prod(s) for s in (case.case.shape, case.weights_shape)]
+    sizes = [np.prod(s) for s in (case.case.shape, case.kernels_shape)]
     block = jnp.full((8, int(max(sizes)) * 4), jnp.nan)
     block.block_until_ready()
     block.delete()

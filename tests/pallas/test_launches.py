@@ -22,7 +22,7 @@ from tests.pallas.reference import (
 )
 
 BACKENDS = ["mosaic_tpu", "mosaic_gpu", "triton"]
-NAMES = ["out", "grad_features", "grad_weights"]
+NAMES = ["out", "grad_features", "grad_kernels"]
 
 GEOMETRIES = [
     Case(scale=2, kernel_size=5, groups=1, shape=(2, 5, 7, 6)),
@@ -130,7 +130,7 @@ def launch(backend, case, name):
             run = module.grad_features
             return run(weights, cotangent, dtype=features.dtype, **options)
         case _:
-            run = module.grad_weights
+            run = module.grad_kernels
             logits = None if case.normalizer is None else weights
             got = run(features, cotangent, logits, dtype=weights.dtype, **options)
             return to_anchors(got, case) if by_pixel else got
@@ -147,7 +147,7 @@ def check(got, case, name):
     """Compare the result of a launch with the loop's."""
     want = getattr(expected(case), name)
     assert got.shape == want.shape
-    own = case.weights_dtype if name == "grad_weights" else case.features_dtype
+    own = case.kernels_dtype if name == "grad_kernels" else case.features_dtype
     assert got.dtype == own
     scale = np.abs(want).max()
     np.testing.assert_allclose(

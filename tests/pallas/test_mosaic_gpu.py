@@ -37,7 +37,7 @@ SIZES: list[Any] = [
 CASES = [LaunchCase(Case(*sizes[:4]), *sizes[4:]) for sizes in SIZES]
 FEW = [CASES[index] for index in (1, 7, 11)]
 RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
-NAMES = ["out", "grad_features", "grad_weights"]
+NAMES = ["out", "grad_features", "grad_kernels"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,12 +69,12 @@ def test_weights_of_phases_that_do_not_exist_leak_nowhere():
     }
     out = mosaic_gpu.reassemble(features, weights, **options)
     grad_features = mosaic_gpu.grad_features(weights, cotangent, **options)
-    grad_weights = mosaic_gpu.grad_weights(features, cotangent, weights, **options)
-    for result in (out, grad_features, grad_weights):
+    grad_kernels = mosaic_gpu.grad_kernels(features, cotangent, weights, **options)
+    for result in (out, grad_features, grad_kernels):
         assert np.all(np.isfinite(result))
     missing = np.isnan(weights)
     assert missing.any()
-    np.testing.assert_array_equal(np.asarray(grad_weights)[missing], 0)
+    np.testing.assert_array_equal(np.asarray(grad_kernels)[missing], 0)
 
 
 @pytest.mark.parametrize(

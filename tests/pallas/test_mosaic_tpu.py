@@ -31,7 +31,7 @@ def missing(case):
     """Which weights belong to phases that do not exist."""
     geometry = case.geometry
     up, taps = geometry.rows.up, geometry.groups * geometry.kernel_size**2
-    _, ah, aw, channels = case.weights_shape
+    _, ah, aw, channels = case.kernels_shape
     lane = np.arange(channels) // taps
     y = np.arange(ah)[:, None, None] * up + lane // up
     x = np.arange(aw)[None, :, None] * up + lane % up
@@ -50,7 +50,7 @@ def test_weights_of_missing_phases_do_not_leak():
     np.testing.assert_array_equal(run(dirty), run(weights))
     run = functools.partial(mosaic_tpu.grad_features, dtype="float32", **given)
     np.testing.assert_array_equal(run(dirty, cotangent), run(weights, cotangent))
-    run = functools.partial(mosaic_tpu.grad_weights, dtype="float32", **given)
+    run = functools.partial(mosaic_tpu.grad_kernels, dtype="float32", **given)
     got = np.asarray(run(features, cotangent, dirty))
     np.testing.assert_array_equal(got, run(features, cotangent, weights))
     assert (got[gone] == 0).all()
@@ -83,11 +83,11 @@ def test_float32_products_ask_for_the_highest_precision(dtype):
     given = {**options(case), "dtype": dtype, "interpret": False}
     reassemble = functools.partial(mosaic_tpu.reassemble, **given)
     grad_features = functools.partial(mosaic_tpu.grad_features, **given)
-    grad_weights = functools.partial(mosaic_tpu.grad_weights, weights=None, **given)
+    grad_kernels = functools.partial(mosaic_tpu.grad_kernels, weights=None, **given)
     programs = (
         jax.make_jaxpr(reassemble)(features, weights),
         jax.make_jaxpr(grad_features)(weights, cotangent),
-        jax.make_jaxpr(grad_weights)(features, cotangent),
+        jax.make_jaxpr(grad_kernels)(features, cotangent),
     )
     for program in programs:
         text = str(program)

@@ -51,7 +51,7 @@ class Job:
             batch=n,
             channels=c,
             features_dtype=dtype,
-            weights_dtype=dtype,
+            kernels_dtype=dtype,
             normalizer=None if self.normalizer == "none" else self.normalizer,
         )
 
@@ -64,7 +64,7 @@ class Job:
                 names = ("features", "weights")
             case "grad_features":
                 names = ("weights", "cotangent")
-            case "grad_weights":
+            case "grad_kernels":
                 names = ("features", "cotangent", "weights")
                 if self.normalizer == "none":
                     names = names[:2]
@@ -76,7 +76,7 @@ class Job:
         names: dict[Launch, str] = {
             "reassemble": "cotangent",
             "grad_features": "features",
-            "grad_weights": "weights",
+            "grad_kernels": "weights",
         }
         return self._arrays[names[self.launch]]
 

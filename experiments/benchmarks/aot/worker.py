@@ -75,7 +75,7 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
         dtype=job.call.features_dtype,
         config=config,
     )
-    if job.launch == "grad_weights" and job.normalizer == "none":
+    if job.launch == "grad_kernels" and job.normalizer == "none":
         launch = functools.partial(launch, weights=None)
     mesh = Mesh(np.array([device]), ("data",))
     sharding = NamedSharding(mesh, PartitionSpec())

@@ -80,7 +80,7 @@ class Job:
                 return launch(features, weights, **fields)
             case "grad_features":
                 return launch(weights, cotangent, **fields)
-            case "grad_weights":
+            case "grad_kernels":
                 logits = None if self.call.normalizer is None else weights
                 return launch(features, cotangent, logits, **fields)
 
@@ -92,7 +92,7 @@ class Job:
                 return out
             case "grad_features":
                 return vjp(cotangent)[0]
-            case "grad_weights":
+            case "grad_kernels":
                 return vjp(cotangent)[1]
 
     def _plain(self) -> Callable[[Array, Array], Array]:
@@ -161,6 +161,6 @@ def _call(shape: Shape, dtype: str, normalizer: Any, config: Config) -> Call:
         batch=n,
         channels=c,
         features_dtype=jnp.dtype(dtype),
-        weights_dtype=jnp.dtype(dtype),
+        kernels_dtype=jnp.dtype(dtype),
         normalizer=None if normalizer == "none" else normalizer,
     )

@@ -311,8 +311,8 @@ def test_estimates_are_bytes_over_bandwidth_and_cycles_over_clock():
     ("launch", "normalizer", "arrays"),
     [
         ("grad_features", "none", "weights cotangent"),
-        ("grad_weights", "none", "features cotangent"),
-        ("grad_weights", "softmax", "features cotangent weights"),
+        ("grad_kernels", "none", "features cotangent"),
+        ("grad_kernels", "softmax", "features cotangent weights"),
     ],
 )
 def test_launches_read_what_they_need(launch, normalizer, arrays):
@@ -425,7 +425,7 @@ def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
     )
     jobs = [
         dataclasses.replace(TPU_JOB, launch=launch)
-        for launch in ("reassemble", "grad_features", "grad_weights")
+        for launch in ("reassemble", "grad_features", "grad_kernels")
     ]
     results = list(compile_jobs(jobs))
     assert [result.job for result in results] == jobs

@@ -77,7 +77,7 @@ def backend(monkeypatch):
         "heuristic": lambda call, launch: TuningConfig(),
         **{
             name: functools.partial(launch, name)
-            for name in ("reassemble", "grad_features", "grad_weights")
+            for name in ("reassemble", "grad_features", "grad_kernels")
         },
     }
     vars(module).update(fields)

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas import support
+from carafe_pallas import deprecation, support
 from carafe_pallas.call import Call
 from carafe_pallas.geometry import Size
 from jax.core import ShapedArray
@@ -213,7 +213,8 @@ def _lower(
     # The types of a surrounding `shard_map` do not concern what runs on one device.
     plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
     rule = cast(Any, mlir.lower_fun(function, multiple_results=False))
-    return rule(context.replace(avals_in=plain), *operands)
+    with deprecation.silenced(platform):
+        return rule(context.replace(avals_in=plain), *operands)
 
 
 def _batch(operands: Any, dims: Any, *, result: Any, **params: Any) -> Any:

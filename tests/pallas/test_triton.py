@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -22,17 +21,17 @@ CROPPED = Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 4))
 
 def launches(case, **options):
     """Return the three launches of a case and what they take."""
-    features, weights, cotangent = case.draw()
+    features, kernels, cotangent = case.draw()
     if case.normalizer is None:
-        weights = to_pixels(weights, case)
+        kernels = to_pixels(kernels, case)
     common = {"geometry": case.geometry, "normalizer": case.normalizer}
     common |= {"dtype": features.dtype, **options}
-    logits = None if case.normalizer is None else weights
+    logits = None if case.normalizer is None else kernels
     return {
-        "out": (functools.partial(triton.reassemble, **common), (features, weights)),
+        "out": (functools.partial(triton.reassemble, **common), (features, kernels)),
         "grad_features": (
             functools.partial(triton.grad_features, **common),
-            (weights, cotangent),
+            (kernels, cotangent),
         ),
         "grad_kernels": (
             functools.partial(triton.grad_kernels, **common),
@@ -75,7 +74,7 @@ def test_bfloat16_is_multiplied_as_it_is_and_summed_in_float32(name):
 
 @pytest.mark.parametrize("name", ["out", "grad_features", "grad_kernels"])
 @pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
-def test_weights_of_phases_that_do_not_exist_are_not_read(normalizer, name):
+def test_kernels_of_phases_that_do_not_exist_are_not_read(normalizer, name):
     case = LaunchCase(CROPPED, normalizer=normalizer)
     launch, operands = launches(case, interpret=True)[name]
     want = np.asarray(launch(*operands))
@@ -127,21 +126,6 @@ def test_blocks_of_channels_are_asked_for_ahead_or_not(name, programs, num_stage
     want = getattr(expected(case), name)
     atol = tolerance(case, name) * np.abs(want).max()
     np.testing.assert_allclose(launch(*operands), want, rtol=0, atol=atol)
-
-
-def test_the_deprecation_of_the_backend_is_silent():
-    launch, operands = launches(LaunchCase(UP))["out"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        jax.make_jaxpr(launch)(*operands)
-        warnings.warn(
-            "The Pallas Triton backend is deprecated and will be removed in a future"
-            " JAX version.",
-            DeprecationWarning,
-            stacklevel=1,
-        )
-        with pytest.raises(DeprecationWarning, match="another"):
-            warnings.warn("another", DeprecationWarning, stacklevel=1)
 
 
 def test_a_call_that_cannot_run_is_refused_in_words():

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from carafe_pallas.backend import BACKENDS, Backend
 from carafe_pallas.call import Launch
-from carafe_pallas.support import BACKENDS, Backend
 
 from carafe_jax.errors import RefusedError
 from experiments.benchmarks.aot.targets import TargetName
@@ -32,16 +32,16 @@ class Config:
     """Kernels to compile; a chip takes those of its platform."""
 
     launches: tuple[Launch, ...] = get_args(Launch)
-    """The forward, the gradient of the features, the gradient of the weights."""
+    """The forward, the gradient of the features, the gradient of the kernels."""
 
     shapes: tuple[ShapeName, ...] = get_args(ShapeName)
     """Maps, by the names of the `reassembly` benchmark."""
 
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
-    """Of features, weights and cotangent."""
+    """Of features, kernels and cotangent."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """What the launch applies to the weights; none: they come normalised."""
+    """What the launch applies to the kernels; none: they come normalised."""
 
     kernel_size: int = 5
     """Side of the windows, odd."""

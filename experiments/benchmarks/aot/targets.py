@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from carafe_pallas import support
+from carafe_pallas.backend import PLATFORMS, Backend
 
 TargetName = Literal["v5e", "v5p", "v6e", "h200", "a100"]
 _DESCRIPTIONS = Path(__file__).parent / "descriptions"
@@ -34,9 +34,9 @@ class Target:
     cores: int = 1
 
     @property
-    def backends(self) -> tuple[support.Backend, ...]:
+    def backends(self) -> tuple[Backend, ...]:
         """The backends of its platform."""
-        return support.PLATFORMS[self.platform]
+        return PLATFORMS[self.platform]
 
     def missing(self) -> str | None:
         """Return what must be installed to compile for this chip; None if nothing."""

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 from carafe_pallas import support, tuning
+from carafe_pallas.backend import module_of
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.benchmarks.aot import llo, ptx
@@ -64,7 +65,7 @@ def compile_job(job: Job, dumps: Path) -> Result:
 
 
 def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
-    module = support.module_of(job.backend)
+    module = module_of(job.backend)
     config = tuning.config_for(
         module, job.call, job.launch, device_kind=device.device_kind
     )
@@ -76,7 +77,7 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
         config=config,
     )
     if job.launch == "grad_kernels" and job.normalizer == "none":
-        launch = functools.partial(launch, weights=None)
+        launch = functools.partial(launch, logits=None)
     mesh = Mesh(np.array([device]), ("data",))
     sharding = NamedSharding(mesh, PartitionSpec())
     arguments = {

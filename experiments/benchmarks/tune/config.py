@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from carafe_pallas.backend import Backend
 from carafe_pallas.call import Launch
-from carafe_pallas.support import Backend
 
 from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly.config import Dtype
@@ -30,10 +30,10 @@ class Config:
     """Forward, and the two gradients."""
 
     dtypes: tuple[Dtype, ...] = ("bfloat16", "float32")
-    """Of features and weights."""
+    """Of features and kernels."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """What the launches apply to the weights; none: they are normalised already."""
+    """What the launches apply to the kernels; none: they are normalised already."""
 
     backends: tuple[Backend, ...] | None = None
     """Kernels to tune; by default all that there are for the accelerator at hand."""

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas import support
+from carafe_pallas import backend, deprecation
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
@@ -68,7 +68,8 @@ def _lower(
     # The types of a surrounding `shard_map` do not concern what runs on one device.
     plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
     rule = cast(Any, mlir.lower_fun(choose(platform), multiple_results=False))
-    return rule(context.replace(avals_in=plain), *operands)
+    with deprecation.silenced(platform):
+        return rule(context.replace(avals_in=plain), *operands)
 
 
 def _batch(operands: Any, dims: Any, *, choose: Choose, result: Any) -> Any:
@@ -87,7 +88,7 @@ def _batch(operands: Any, dims: Any, *, choose: Choose, result: Any) -> Any:
 _launch_p.def_impl(_evaluate)
 _launch_p.def_abstract_eval(_type_of_result)
 batching.primitive_batchers[_launch_p] = _batch
-for _platform in ("cpu", "rocm", *support.PLATFORMS):
+for _platform in ("cpu", "rocm", *backend.PLATFORMS):
     mlir.register_lowering(
         _launch_p, functools.partial(_lower, _platform), platform=_platform
     )

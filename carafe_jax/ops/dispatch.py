@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from typing import Literal, Protocol, get_args, runtime_checkable
 
 import jax
-from carafe_pallas import support
+from carafe_pallas.backend import Backend, platform_of
 from jaxtyping import Array
 
 from carafe_jax.errors import RefusedError
@@ -46,7 +46,7 @@ class Launchable(Protocol):
 
     def kernel(
         self,
-        backend: support.Backend,
+        backend: Backend,
         *operands: Array,
         device_kind: str | None,
         interpret: bool,
@@ -54,13 +54,11 @@ class Launchable(Protocol):
         """Run the kernel of a backend."""
         ...
 
-    def best_first(self, platform: str) -> tuple[support.Backend, ...]:
+    def best_first(self, platform: str) -> tuple[Backend, ...]:
         """Return the backends of a platform, the fastest first."""
         ...
 
-    def refusal(
-        self, backend: support.Backend, *, device_kind: str | None
-    ) -> str | None:
+    def refusal(self, backend: Backend, *, device_kind: str | None) -> str | None:
         """Return why a backend cannot run the launch; None where it can."""
         ...
 
@@ -135,7 +133,7 @@ class _Choice:
     """What runs a launch, once the platform is known."""
 
     launch: Launchable
-    backend: support.Backend | None
+    backend: Backend | None
     device_kind: str | None
 
     def __call__(self, platform: str) -> Callable[..., Array]:
@@ -151,7 +149,7 @@ class _Choice:
 
 def _kernel(
     launch: Launchable,
-    backend: support.Backend,
+    backend: Backend,
     device_kind: str | None,
     *,
     interpret: bool,
@@ -161,9 +159,7 @@ def _kernel(
     )
 
 
-def _best(
-    launch: Launchable, platform: str, device_kind: str | None
-) -> support.Backend | None:
+def _best(launch: Launchable, platform: str, device_kind: str | None) -> Backend | None:
     """Return the fastest backend that can run a launch; None is plain JAX."""
     # The kind of a device of another platform restricts nothing on this one.
     is_tpu = device_kind is not None and device_kind.startswith("TPU")
@@ -177,15 +173,15 @@ def _best(
 
 
 def _check_support(
-    launch: Launchable, backend: support.Backend, device_kind: str | None
+    launch: Launchable, backend: Backend, device_kind: str | None
 ) -> None:
     reason = launch.refusal(backend, device_kind=device_kind)
     if reason is not None:
         raise NotImplementedError(f"`implementation={backend!r}` cannot run: {reason}.")
 
 
-def _check_platform(backend: support.Backend, platform: str) -> None:
-    own = support.platform_of(backend)
+def _check_platform(backend: Backend, platform: str) -> None:
+    own = platform_of(backend)
     if platform != own:
         raise NotImplementedError(
             f"`implementation={backend!r}` cannot run: it is for {own!r}, and the "

@@ -1,1 +1,1 @@
-"""Pallas kernels of the reassembly operator."""
+"""The launches of the reassembly operator, written in Pallas."""

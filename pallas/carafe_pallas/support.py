@@ -1,45 +1,24 @@
-"""The backends, and the reasons why one cannot run a call."""
+"""The reasons why a backend cannot run a call, and the order in which to try them."""
 
-import importlib
 import re
-from types import ModuleType
-from typing import Literal, get_args
 
+from carafe_pallas.backend import PLATFORMS, Backend, module_of
 from carafe_pallas.call import Call
-
-Backend = Literal["mosaic_tpu", "mosaic_gpu", "triton"]
-BACKENDS: tuple[Backend, ...] = get_args(Backend)
-
-# By platform as JAX names it.
-PLATFORMS: dict[str, tuple[Backend, ...]] = {
-    "tpu": ("mosaic_tpu",),
-    "cuda": ("mosaic_gpu", "triton"),
-}
-
-
-def platform_of(backend: Backend) -> str:
-    """Return the platform that a backend compiles for."""
-    return next(name for name, backends in PLATFORMS.items() if backend in backends)
-
-
-def module_of(backend: Backend) -> ModuleType:
-    """Import the kernels of a backend."""
-    return importlib.import_module(f"carafe_pallas.{backend}")
 
 
 def takes_pixels(backend: Backend, call: Call) -> bool:
-    """Return whether a backend takes the weights of a call by output pixel."""
+    """Return whether a backend takes the kernels of a call by output pixel."""
     return call.normalizer is None and module_of(backend).KERNELS_BY_PIXEL
 
 
 def best_first(platform: str, call: Call) -> tuple[Backend, ...]:
-    """Return the backends of a platform in the order in which they are asked.
+    """Return the backends of a platform in the order in which to try them.
 
     On Hopper, products of 16-bit numbers on tensor cores (Triton) were measured to be
     faster than in registers (Mosaic GPU), those of float32 to be slower.
     """
     backends = PLATFORMS.get(platform, ())
-    narrow = max(call.features_dtype.itemsize, call.weights_dtype.itemsize) < 4
+    narrow = max(call.features_dtype.itemsize, call.kernels_dtype.itemsize) < 4
     return backends[::-1] if platform == "cuda" and narrow else backends
 
 
@@ -61,7 +40,7 @@ def refusal(
         rows, columns = call.geometry.rows, call.geometry.columns
         sizes = f"{call.batch} maps of {rows.size} x {columns.size} pixels"
         return f"batch and maps must be of known sizes, got {sizes}"
-    for name in ("features", "weights"):
+    for name in ("features", "kernels"):
         dtype = getattr(call, f"{name}_dtype")
         if dtype.itemsize > 4:
             return f"`{name}` must be of at most 32 bits, got {dtype}"

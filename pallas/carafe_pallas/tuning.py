@@ -5,14 +5,14 @@ import importlib.resources
 import json
 import re
 from importlib.resources.abc import Traversable
-from types import ModuleType
 from typing import Any
 
+from carafe_pallas.backend import BackendModule
 from carafe_pallas.call import Call, Launch
 
 
 def config_for(
-    module: ModuleType, call: Call, launch: Launch, *, device_kind: str | None
+    module: BackendModule, call: Call, launch: Launch, *, device_kind: str | None
 ) -> Any:
     """Return the configuration measured for a device and a call, else a heuristic one.
 
@@ -41,7 +41,7 @@ def entry_key(backend: str, call: Call, launch: Launch) -> str:
             f"k{rows.kernel_size}",
             f"g{call.geometry.groups}",
             f"{rows.size}x{columns.size}x{call.channels}",
-            f"{call.features_dtype}*{call.weights_dtype}",
+            f"{call.features_dtype}*{call.kernels_dtype}",
             str(call.normalizer),
         )
     )

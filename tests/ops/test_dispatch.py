@@ -6,7 +6,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import pytest
-from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS, platform_of
 
 from carafe_jax import reassemble
 from carafe_jax.ops import dispatch
@@ -16,7 +16,7 @@ backends = pytest.mark.parametrize(
     "backend",
     [
         name
-        for name in support.BACKENDS
+        for name in BACKENDS
         if name != "mosaic_gpu" or jax.__version_info__ < (0, 11)
     ],
 )
@@ -28,7 +28,7 @@ def test_another_platform_is_reported_when_lowering(backend):
     jax.eval_shape(call, FEATURES, KERNELS)
     message = (
         rf"`implementation='{backend}'` cannot run: it is for "
-        rf"'{support.platform_of(backend)}', and the program is compiled for 'cpu'"
+        rf"'{platform_of(backend)}', and the program is compiled for 'cpu'"
     )
     with pytest.raises(NotImplementedError, match=message):
         jax.jit(call).lower(FEATURES, KERNELS)

@@ -17,19 +17,19 @@ from tests.ops.reassembly.cases import Case
 
 @dataclasses.dataclass(frozen=True)
 class LaunchCase:
-    """One reassembly as a launch sees it: weights by anchor, perhaps still logits.
+    """One reassembly as a launch sees it: kernels by anchor, perhaps still logits.
 
-    Weights are drawn about `mean`.
+    They are drawn about `mean`.
     """
 
     case: Case
     features_dtype: str = "float32"
-    weights_dtype: str = "float32"
+    kernels_dtype: str = "float32"
     normalizer: Normalizer | None = None
     mean: float = 0.0
 
     def __str__(self) -> str:
-        dtypes = dict.fromkeys((self.features_dtype, self.weights_dtype))
+        dtypes = dict.fromkeys((self.features_dtype, self.kernels_dtype))
         about = f"-about{self.mean:g}" if self.mean else ""
         return f"{self.case}-{'-'.join(dtypes)}-{self.normalizer}{about}"
 
@@ -45,7 +45,7 @@ class LaunchCase:
         )
 
     @property
-    def weights_shape(self) -> tuple[int, int, int, int]:
+    def kernels_shape(self) -> tuple[int, int, int, int]:
         rows, columns = self.geometry.rows, self.geometry.columns
         taps = self.case.groups * self.case.kernel_size**2
         channels = rows.up * columns.up * taps
@@ -58,17 +58,17 @@ class LaunchCase:
             batch=self.case.shape[0],
             channels=self.case.shape[3],
             features_dtype=jnp.dtype(self.features_dtype),
-            weights_dtype=jnp.dtype(self.weights_dtype),
+            kernels_dtype=jnp.dtype(self.kernels_dtype),
             normalizer=self.normalizer,
         )
 
     def draw(self) -> tuple[Any, Any, Any]:
-        """Draw features, weights (by anchor) and a cotangent."""
+        """Draw features, kernels (by anchor) and a cotangent."""
         normal = np.random.default_rng(0).normal
-        weights = normal(self.mean, size=self.weights_shape)
+        kernels = normal(self.mean, size=self.kernels_shape)
         return (
             normal(size=self.case.shape).astype(jnp.dtype(self.features_dtype)),
-            weights.astype(jnp.dtype(self.weights_dtype)),
+            kernels.astype(jnp.dtype(self.kernels_dtype)),
             normal(size=self.case.output_shape).astype(jnp.dtype(self.features_dtype)),
         )
 
@@ -79,15 +79,15 @@ class Results:
 
     out: Any
     grad_features: Any
-    grad_weights: Any
+    grad_kernels: Any
 
 
-def to_pixels(weights: Any, case: LaunchCase) -> Any:
+def to_pixels(kernels: Any, case: LaunchCase) -> Any:
     """(n, ah, aw, phases * groups * taps) -> (n, oh, ow, groups, taps)."""
-    n, ah, aw, _ = weights.shape
+    n, ah, aw, _ = kernels.shape
     up = case.geometry.rows.up
     groups, taps = case.case.groups, case.case.kernel_size**2
-    split = weights.reshape(n, ah, aw, up, up, groups, taps)
+    split = kernels.reshape(n, ah, aw, up, up, groups, taps)
     pixels = split.swapaxes(2, 3).reshape(n, ah * up, aw * up, groups, taps)
     _, oh, ow, _ = case.case.output_shape
     return pixels[:, :oh, :ow]
@@ -95,7 +95,7 @@ def to_pixels(weights: Any, case: LaunchCase) -> Any:
 
 def to_anchors(kernels: Any, case: LaunchCase) -> Any:
     """Turn `to_pixels` around; phases that do not exist become zero."""
-    n, ah, aw, channels = case.weights_shape
+    n, ah, aw, channels = case.kernels_shape
     up = case.geometry.rows.up
     missing = (ah * up - kernels.shape[1], aw * up - kernels.shape[2])
     pad = ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0), (0, 0))
@@ -103,40 +103,40 @@ def to_anchors(kernels: Any, case: LaunchCase) -> Any:
     return split.swapaxes(2, 3).reshape(n, ah, aw, channels)
 
 
-def normalize(weights: Any, case: LaunchCase) -> Any:
-    """Normalise over the taps in float64, rounded to the dtype of the weights."""
+def normalize(kernels: Any, case: LaunchCase) -> Any:
+    """Normalise over the taps in float64, rounded to the dtype of the kernels."""
     if case.normalizer is None:
-        return np.float64(weights)
+        return np.float64(kernels)
     taps = case.case.kernel_size**2
-    logits = np.float64(weights).reshape(*weights.shape[:3], -1, taps)
+    logits = np.float64(kernels).reshape(*kernels.shape[:3], -1, taps)
     match case.normalizer:
         case "softmax":
-            powers = np.exp(logits - logits.max(-1, keepdims=True))
-            kernels = powers / powers.sum(-1, keepdims=True)
+            exponentials = np.exp(logits - logits.max(-1, keepdims=True))
+            normalized = exponentials / exponentials.sum(-1, keepdims=True)
         case "sigmoid":
-            kernels = _sigmoid(logits)
+            normalized = _sigmoid(logits)
         case "normalized_sigmoid":
-            powers = _sigmoid(logits)
-            kernels = powers / powers.sum(-1, keepdims=True)
-    return kernels.reshape(weights.shape)
+            exponentials = _sigmoid(logits)
+            normalized = exponentials / exponentials.sum(-1, keepdims=True)
+    return normalized.reshape(kernels.shape)
 
 
-def pull_back(gradient: Any, weights: Any, case: LaunchCase) -> Any:
-    """Turn the gradient of the normalised kernels into that of the weights."""
+def pull_back(gradient: Any, kernels: Any, case: LaunchCase) -> Any:
+    """Turn the gradient of the normalised kernels into that of the logits."""
     if case.normalizer is None:
         return gradient
     taps = case.case.kernel_size**2
-    shape = (*weights.shape[:3], -1, taps)
-    kernels = normalize(weights, case).reshape(shape)
-    logits = np.float64(weights).reshape(shape)
+    shape = (*kernels.shape[:3], -1, taps)
+    normalized = normalize(kernels, case).reshape(shape)
+    logits = np.float64(kernels).reshape(shape)
     gradient = gradient.reshape(shape)
     if case.normalizer == "sigmoid":
-        return (gradient * kernels * (1 - kernels)).reshape(weights.shape)
-    inner = (kernels * gradient).sum(-1, keepdims=True)
-    gradient = kernels * (gradient - inner)
+        return (gradient * normalized * (1 - normalized)).reshape(kernels.shape)
+    inner = (normalized * gradient).sum(-1, keepdims=True)
+    gradient = normalized * (gradient - inner)
     if case.normalizer == "normalized_sigmoid":
         gradient = gradient * (1 - _sigmoid(logits))
-    return gradient.reshape(weights.shape)
+    return gradient.reshape(kernels.shape)
 
 
 def _sigmoid(logits: Any) -> Any:
@@ -146,16 +146,16 @@ def _sigmoid(logits: Any) -> Any:
 @functools.cache
 def expected(case: LaunchCase) -> Results:
     """Run the float64 loop."""
-    features, weights, cotangent = case.draw()
-    kernels = to_pixels(normalize(weights, case), case)
+    features, kernels, cotangent = case.draw()
+    normalized = to_pixels(normalize(kernels, case), case)
     scale = case.case.scale
     grad_features, grad_kernels = oracle.gradients(
-        features, kernels, cotangent, scale=scale
+        features, normalized, cotangent, scale=scale
     )
     return Results(
-        out=oracle.reassemble(features, kernels, scale=scale),
+        out=oracle.reassemble(features, normalized, scale=scale),
         grad_features=grad_features,
-        grad_weights=pull_back(to_anchors(grad_kernels, case), weights, case),
+        grad_kernels=pull_back(to_anchors(grad_kernels, case), kernels, case),
     )
 
 
@@ -166,8 +166,8 @@ def tolerance(case: LaunchCase, result: str) -> float:
     result is rounded once to its own dtype, and so are kernels that were normalised.
     """
     eps = [float(jnp.finfo(jnp.float32).eps) * 4 * math.sqrt(case.case.terms)]
-    own = case.weights_dtype if result == "grad_weights" else case.features_dtype
+    own = case.kernels_dtype if result == "grad_kernels" else case.features_dtype
     eps.append(float(jnp.finfo(own).eps))
     if case.normalizer is not None:
-        eps.append(2 * float(jnp.finfo(case.weights_dtype).eps))
+        eps.append(2 * float(jnp.finfo(case.kernels_dtype).eps))
     return sum(eps)

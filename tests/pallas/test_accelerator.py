@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS, platform_of
 
 from carafe_jax import ops, reassemble
 from carafe_jax.ops.reassembly.layouts import to_pixels
@@ -15,7 +16,7 @@ from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import CASES
 
 pytestmark = pytest.mark.accelerator
-NAMES = "out", "grad_features", "grad_weights"
+NAMES = "out", "grad_features", "grad_kernels"
 
 BIG = [
     LaunchCase(case, dtype, dtype, "softmax")
@@ -37,11 +38,11 @@ def platform():
     return "cuda" if device.platform == "gpu" else device.platform
 
 
-@pytest.fixture(params=support.BACKENDS)
+@pytest.fixture(params=BACKENDS)
 def backend(request):
     name = request.param
-    if support.platform_of(name) != platform():
-        pytest.skip(f"{name} needs {support.platform_of(name)}, this is {platform()}")
+    if platform_of(name) != platform():
+        pytest.skip(f"{name} needs {platform_of(name)}, this is {platform()}")
     return name
 
 
@@ -60,21 +61,21 @@ def function(case, backend):
     )
 
 
-def run(case, backend, features, weights, cotangent):
-    """Return output and gradients; the weights come by anchor."""
+def run(case, backend, features, kernels, cotangent):
+    """Return output and gradients; the kernels come by anchor."""
     operator = function(case, backend)
 
-    def call(features, weights):
+    def call(features, kernels):
         if case.normalizer is None:
-            return operator(features, to_pixels(weights, case.geometry))
-        return operator(features, weights)
+            return operator(features, to_pixels(kernels, case.geometry))
+        return operator(features, kernels)
 
     @jax.jit
-    def compute(features, weights, cotangent):
-        out, pull_back = jax.vjp(call, features, weights)
+    def compute(features, kernels, cotangent):
+        out, pull_back = jax.vjp(call, features, kernels)
         return out, *pull_back(cotangent)
 
-    return compute(features, weights, cotangent)
+    return compute(features, kernels, cotangent)
 
 
 def skip_what_is_refused(case, backend):
@@ -86,7 +87,7 @@ def skip_what_is_refused(case, backend):
 
 def poison(case):
     """Fill freed memory with NaN: an output that is not written shows."""
-    sizes = [np.prod(s) for s in (case.case.shape, case.weights_shape)]
+    sizes = [np.prod(s) for s in (case.case.shape, case.kernels_shape)]
     block = jnp.full((8, int(max(sizes)) * 4), jnp.nan)
     block.block_until_ready()
     block.delete()
@@ -123,10 +124,10 @@ def test_the_best_implementation_is_a_kernel(backend):
     assert "custom_call" in text
 
 
-@pytest.mark.parametrize("backend", support.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_more_than_two_to_the_31_elements_are_indexed_rightly(backend):
-    if support.platform_of(backend) != platform():
-        pytest.skip(f"{backend} needs {support.platform_of(backend)}")
+    if platform_of(backend) != platform():
+        pytest.skip(f"{backend} needs {platform_of(backend)}")
     case = LaunchCase(
         Case(scale=2, kernel_size=3, groups=1, shape=(3, 1200, 1200, 256)),
         "bfloat16",

@@ -1,4 +1,4 @@
-"""The compilers of the chips, run without the chips, take the kernels.
+"""The compilers of the chips, run without the chips, take the launches.
 
 Left out of a plain `pytest`: run it with `-m aot`. `CARAFE_AOT=full` compiles all named
 maps, with and without the softmax in the launch, instead of one map.

@@ -3,15 +3,15 @@
 `CARAFE_BATTERY=full` draws fifty times as many.
 """
 
-import importlib
 import os
 from fractions import Fraction
 
 import pytest
+from carafe_pallas.backend import BACKENDS, module_of
 
 from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase
-from tests.pallas.test_launches import BACKENDS, NAMES, check, launch
+from tests.pallas.test_launches import NAMES, check, launch
 
 pytest.importorskip("hypothesis")
 
@@ -59,7 +59,7 @@ def launch_cases(draw, multiple):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_launch_of_any_sizes_returns_what_the_loop_does(backend):
-    module = importlib.import_module(f"carafe_pallas.{backend}")
+    module = module_of(backend)
     multiple = 8 if backend == "mosaic_gpu" else 1
 
     @settings(

@@ -4,12 +4,12 @@ Interpreters are slow: by default a few cases run, one for each thing that a ker
 get wrong. `CARAFE_BATTERY=full` runs them all.
 """
 
-import importlib
 import os
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from carafe_pallas.backend import BACKENDS, module_of
 from carafe_pallas.call import Normalizer
 
 from tests.ops.reassembly.cases import Case
@@ -21,8 +21,7 @@ from tests.pallas.reference import (
     tolerance,
 )
 
-BACKENDS = ["mosaic_tpu", "mosaic_gpu", "triton"]
-NAMES = ["out", "grad_features", "grad_weights"]
+NAMES = ["out", "grad_features", "grad_kernels"]
 
 GEOMETRIES = [
     Case(scale=2, kernel_size=5, groups=1, shape=(2, 5, 7, 6)),
@@ -109,14 +108,14 @@ RUN = [
 
 def launch(backend, case, name):
     """Run one launch, or skip where the backend says in words that it cannot."""
-    module = importlib.import_module(f"carafe_pallas.{backend}")
+    module = module_of(backend)
     reason = module.refusal(case.call)
     if reason is not None:
         pytest.skip(reason)
-    features, weights, cotangent = map(jnp.asarray, case.draw())
+    features, kernels, cotangent = map(jnp.asarray, case.draw())
     by_pixel = case.normalizer is None and module.KERNELS_BY_PIXEL
     if by_pixel:
-        weights = to_pixels(weights, case)
+        kernels = to_pixels(kernels, case)
     options = {
         "geometry": case.geometry,
         "normalizer": case.normalizer,
@@ -125,14 +124,14 @@ def launch(backend, case, name):
     match name:
         case "out":
             run = module.reassemble
-            return run(features, weights, dtype=features.dtype, **options)
+            return run(features, kernels, dtype=features.dtype, **options)
         case "grad_features":
             run = module.grad_features
-            return run(weights, cotangent, dtype=features.dtype, **options)
+            return run(kernels, cotangent, dtype=features.dtype, **options)
         case _:
-            run = module.grad_weights
-            logits = None if case.normalizer is None else weights
-            got = run(features, cotangent, logits, dtype=weights.dtype, **options)
+            run = module.grad_kernels
+            logits = None if case.normalizer is None else kernels
+            got = run(features, cotangent, logits, dtype=kernels.dtype, **options)
             return to_anchors(got, case) if by_pixel else got
 
 
@@ -147,7 +146,7 @@ def check(got, case, name):
     """Compare the result of a launch with the loop's."""
     want = getattr(expected(case), name)
     assert got.shape == want.shape
-    own = case.weights_dtype if name == "grad_weights" else case.features_dtype
+    own = case.kernels_dtype if name == "grad_kernels" else case.features_dtype
     assert got.dtype == own
     scale = np.abs(want).max()
     np.testing.assert_allclose(

@@ -1,4 +1,4 @@
-"""What is special to the kernels of Hopper GPUs: sizes, and what must not leak.
+"""What is special to the launches on Hopper GPUs: sizes, and what must not leak.
 
 `CARAFE_BATTERY=full` runs all cases.
 """
@@ -15,7 +15,7 @@ from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
 from tests.pallas.test_launches import launch
 
-# Scale, window, groups, shape; dtypes of features and weights; normalizer.
+# Scale, window, groups, shape; dtypes of features and kernels; normalizer.
 SIZES: list[Any] = [
     (2, 5, 1, (2, 3, 5, 8), "float32", "float32", None),
     (2, 3, 2, (1, 3, 19, 16), "float16", "float16", "softmax"),
@@ -37,7 +37,7 @@ SIZES: list[Any] = [
 CASES = [LaunchCase(Case(*sizes[:4]), *sizes[4:]) for sizes in SIZES]
 FEW = [CASES[index] for index in (1, 7, 11)]
 RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
-NAMES = ["out", "grad_features", "grad_weights"]
+NAMES = ["out", "grad_features", "grad_kernels"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +54,10 @@ def test_a_launch_returns_what_the_loop_does(case, name):
 
 
 @pytest.mark.slow
-def test_weights_of_phases_that_do_not_exist_leak_nowhere():
+def test_kernels_of_phases_that_do_not_exist_leak_nowhere():
     case = LaunchCase(Case("3/2", 3, 1, (1, 3, 5, 8)), normalizer="softmax")
-    features, weights, cotangent = case.draw()
-    phases = weights.reshape(*weights.shape[:3], 3, 3, -1)
+    features, kernels, cotangent = case.draw()
+    phases = kernels.reshape(*kernels.shape[:3], 3, 3, -1)
     # The last anchors lack their last phases: 3/2 of 3 is 5, of 5 it is 8.
     phases[:, -1, :, 2] = np.nan
     phases[:, :, -1, :, 2] = np.nan
@@ -67,14 +67,14 @@ def test_weights_of_phases_that_do_not_exist_leak_nowhere():
         "dtype": jnp.float32,
         "interpret": True,
     }
-    out = mosaic_gpu.reassemble(features, weights, **options)
-    grad_features = mosaic_gpu.grad_features(weights, cotangent, **options)
-    grad_weights = mosaic_gpu.grad_weights(features, cotangent, weights, **options)
-    for result in (out, grad_features, grad_weights):
+    out = mosaic_gpu.reassemble(features, kernels, **options)
+    grad_features = mosaic_gpu.grad_features(kernels, cotangent, **options)
+    grad_kernels = mosaic_gpu.grad_kernels(features, cotangent, kernels, **options)
+    for result in (out, grad_features, grad_kernels):
         assert np.all(np.isfinite(result))
-    missing = np.isnan(weights)
+    missing = np.isnan(kernels)
     assert missing.any()
-    np.testing.assert_array_equal(np.asarray(grad_weights)[missing], 0)
+    np.testing.assert_array_equal(np.asarray(grad_kernels)[missing], 0)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_weights_of_phases_that_do_not_exist_leak_nowhere():
         (LaunchCase(Case(4, 7, 8, (1, 4, 4, 64))), "shared memory"),
         (LaunchCase(Case(2, 5, 1, (64, 4096, 4096, 8))), "2\\*\\*31 elements"),
     ],
-    ids=["odd channels", "narrow groups", "many weights", "large"],
+    ids=["odd channels", "narrow groups", "many kernels", "large"],
 )
 def test_a_refusal_names_the_rule_and_the_value(case, words):
     with pytest.raises(AssertionError, match=words):

@@ -1,4 +1,4 @@
-"""What is special to the TPU kernels."""
+"""What is special to the launches on a TPU."""
 
 import functools
 
@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from carafe_pallas import mosaic_tpu
-from carafe_pallas._tpu_bands import OUTSIDE, Bands, tables
 from carafe_pallas.call import Call
+from carafe_pallas.mosaic_tpu.bands import Bands
+from carafe_pallas.mosaic_tpu.tables import OUTSIDE, tables
 
 from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, normalize
@@ -28,10 +29,10 @@ def options(case):
 
 
 def missing(case):
-    """Which weights belong to phases that do not exist."""
+    """Which kernels belong to phases that do not exist."""
     geometry = case.geometry
     up, taps = geometry.rows.up, geometry.groups * geometry.kernel_size**2
-    _, ah, aw, channels = case.weights_shape
+    _, ah, aw, channels = case.kernels_shape
     lane = np.arange(channels) // taps
     y = np.arange(ah)[:, None, None] * up + lane // up
     x = np.arange(aw)[None, :, None] * up + lane % up
@@ -41,18 +42,18 @@ def missing(case):
 
 
 @pytest.mark.slow
-def test_weights_of_missing_phases_do_not_leak():
-    features, weights, cotangent = map(jnp.asarray, ODD.draw())
+def test_kernels_of_missing_phases_do_not_leak():
+    features, kernels, cotangent = map(jnp.asarray, ODD.draw())
     gone = missing(ODD)
-    dirty = jnp.where(gone, jnp.nan, weights)
+    dirty = jnp.where(gone, jnp.nan, kernels)
     given = options(ODD)
     run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32", **given)
-    np.testing.assert_array_equal(run(dirty), run(weights))
+    np.testing.assert_array_equal(run(dirty), run(kernels))
     run = functools.partial(mosaic_tpu.grad_features, dtype="float32", **given)
-    np.testing.assert_array_equal(run(dirty, cotangent), run(weights, cotangent))
-    run = functools.partial(mosaic_tpu.grad_weights, dtype="float32", **given)
+    np.testing.assert_array_equal(run(dirty, cotangent), run(kernels, cotangent))
+    run = functools.partial(mosaic_tpu.grad_kernels, dtype="float32", **given)
     got = np.asarray(run(features, cotangent, dirty))
-    np.testing.assert_array_equal(got, run(features, cotangent, weights))
+    np.testing.assert_array_equal(got, run(features, cotangent, kernels))
     assert (got[gone] == 0).all()
 
 
@@ -61,16 +62,16 @@ def test_phases_with_logits_far_apart_are_normalised_each():
         Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 3, 2)),
         normalizer="softmax",
     )
-    features, weights, _ = map(jnp.asarray, case.draw())
-    kernels = jnp.asarray(normalize(weights, case), jnp.float32)
+    features, logits, _ = map(jnp.asarray, case.draw())
+    kernels = jnp.asarray(normalize(logits, case), jnp.float32)
     # No kernel changes; one bound for all phases would take every power of three of
     # the four to zero.
-    weights = weights + np.float32(300 * (np.arange(36) // 9))
+    logits = logits + np.float32(300 * (np.arange(36) // 9))
     plain = LaunchCase(case.case)
     run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
-    # Float32 rounds logits of 900 to 3e-5, and the powers as much.
+    # Float32 rounds logits of 900 to 3e-5, and the exponentials as much.
     np.testing.assert_allclose(
-        run(weights, **options(case)), run(kernels, **options(plain)), atol=3e-4
+        run(logits, **options(case)), run(kernels, **options(plain)), atol=3e-4
     )
 
 
@@ -79,15 +80,15 @@ def test_float32_products_ask_for_the_highest_precision(dtype):
     case = LaunchCase(
         Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 20, 128)), dtype, dtype
     )
-    features, weights, cotangent = case.draw()
+    features, kernels, cotangent = case.draw()
     given = {**options(case), "dtype": dtype, "interpret": False}
     reassemble = functools.partial(mosaic_tpu.reassemble, **given)
     grad_features = functools.partial(mosaic_tpu.grad_features, **given)
-    grad_weights = functools.partial(mosaic_tpu.grad_weights, weights=None, **given)
+    grad_kernels = functools.partial(mosaic_tpu.grad_kernels, logits=None, **given)
     programs = (
-        jax.make_jaxpr(reassemble)(features, weights),
-        jax.make_jaxpr(grad_features)(weights, cotangent),
-        jax.make_jaxpr(grad_weights)(features, cotangent),
+        jax.make_jaxpr(reassemble)(features, kernels),
+        jax.make_jaxpr(grad_features)(kernels, cotangent),
+        jax.make_jaxpr(grad_kernels)(features, cotangent),
     )
     for program in programs:
         text = str(program)
@@ -137,32 +138,32 @@ def test_gradient_of_features_leaves_in_blocks_of_any_size(
 ):
     shape = (2, height, 7, 2)
     case = LaunchCase(Case(scale=scale, kernel_size=kernel_size, groups=1, shape=shape))
-    _, weights, cotangent = map(jnp.asarray, case.draw())
+    _, kernels, cotangent = map(jnp.asarray, case.draw())
     config = mosaic_tpu.TuningConfig(rows=rows, strip=16, channels=2)
     run = functools.partial(mosaic_tpu.grad_features, config=config, **options(case))
-    got = run(weights, cotangent, dtype="float32")
+    got = run(kernels, cotangent, dtype="float32")
     np.testing.assert_allclose(got, expected(case).grad_features, rtol=0, atol=1e-5)
 
 
 def test_rows_that_would_leave_too_early_are_refused():
     case = LaunchCase(Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 3, 2)))
-    _, weights, cotangent = map(jnp.asarray, case.draw())
+    _, kernels, cotangent = map(jnp.asarray, case.draw())
     config = mosaic_tpu.TuningConfig(rows=1, strip=16, channels=2)
     with pytest.raises(ValueError, match=r"`config\.rows` must be at least 2 .* got 1"):
         mosaic_tpu.grad_features(
-            weights, cotangent, dtype="float32", config=config, **options(case)
+            kernels, cotangent, dtype="float32", config=config, **options(case)
         )
 
 
 def test_lines_that_would_lose_rows_are_refused():
-    features, weights, cotangent = map(jnp.asarray, ODD.draw())
+    features, kernels, cotangent = map(jnp.asarray, ODD.draw())
     uneven = mosaic_tpu.TuningConfig(rows=3, strip=16, channels=2, lines=2)
     with pytest.raises(ValueError, match=r"must divide `config\.rows`, got 2 and 3"):
         mosaic_tpu.grad_features(
-            weights, cotangent, dtype="float32", config=uneven, **options(ODD)
+            kernels, cotangent, dtype="float32", config=uneven, **options(ODD)
         )
     even = mosaic_tpu.TuningConfig(rows=4, strip=16, channels=2, lines=2)
     with pytest.raises(ValueError, match="must be 1 for 'reassemble', got 2"):
         mosaic_tpu.reassemble(
-            features, weights, dtype="float32", config=even, **options(ODD)
+            features, kernels, dtype="float32", config=even, **options(ODD)
         )

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import warnings
 
 import jax
 import jax.numpy as jnp
@@ -22,20 +21,20 @@ CROPPED = Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 4))
 
 def launches(case, **options):
     """Return the three launches of a case and what they take."""
-    features, weights, cotangent = case.draw()
+    features, kernels, cotangent = case.draw()
     if case.normalizer is None:
-        weights = to_pixels(weights, case)
+        kernels = to_pixels(kernels, case)
     common = {"geometry": case.geometry, "normalizer": case.normalizer}
     common |= {"dtype": features.dtype, **options}
-    logits = None if case.normalizer is None else weights
+    logits = None if case.normalizer is None else kernels
     return {
-        "out": (functools.partial(triton.reassemble, **common), (features, weights)),
+        "out": (functools.partial(triton.reassemble, **common), (features, kernels)),
         "grad_features": (
             functools.partial(triton.grad_features, **common),
-            (weights, cotangent),
+            (kernels, cotangent),
         ),
-        "grad_weights": (
-            functools.partial(triton.grad_weights, **common),
+        "grad_kernels": (
+            functools.partial(triton.grad_kernels, **common),
             (features, cotangent, logits),
         ),
     }
@@ -53,10 +52,10 @@ def products(jaxpr):
                 yield from products(inner)
 
 
-@pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
-@pytest.mark.parametrize("weights_dtype", ["float32", "bfloat16"])
-def test_float32_is_multiplied_in_float32(weights_dtype, name):
-    case = LaunchCase(UP, "float32", weights_dtype)
+@pytest.mark.parametrize("name", ["out", "grad_features", "grad_kernels"])
+@pytest.mark.parametrize("kernels_dtype", ["float32", "bfloat16"])
+def test_float32_is_multiplied_in_float32(kernels_dtype, name):
+    case = LaunchCase(UP, "float32", kernels_dtype)
     launch, operands = launches(case)[name]
     found = list(products(jax.make_jaxpr(launch)(*operands).jaxpr))
     assert found
@@ -65,7 +64,7 @@ def test_float32_is_multiplied_in_float32(weights_dtype, name):
         assert set(product.params["precision"]) == {lax.Precision.HIGHEST}
 
 
-@pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
+@pytest.mark.parametrize("name", ["out", "grad_features", "grad_kernels"])
 def test_bfloat16_is_multiplied_as_it_is_and_summed_in_float32(name):
     launch, operands = launches(LaunchCase(UP, "bfloat16", "bfloat16"))[name]
     for product in products(jax.make_jaxpr(launch)(*operands).jaxpr):
@@ -73,14 +72,14 @@ def test_bfloat16_is_multiplied_as_it_is_and_summed_in_float32(name):
         assert product.outvars[0].aval.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", ["out", "grad_features", "grad_weights"])
+@pytest.mark.parametrize("name", ["out", "grad_features", "grad_kernels"])
 @pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
-def test_weights_of_phases_that_do_not_exist_are_not_read(normalizer, name):
+def test_kernels_of_phases_that_do_not_exist_are_not_read(normalizer, name):
     case = LaunchCase(CROPPED, normalizer=normalizer)
     launch, operands = launches(case, interpret=True)[name]
     want = np.asarray(launch(*operands))
     rows, columns = case.geometry.rows, case.geometry.columns
-    _, ah, aw, channels = case.weights_shape
+    _, ah, aw, channels = case.kernels_shape
     y = np.arange(ah)[:, None] * rows.up + np.arange(rows.up)
     x = np.arange(aw)[:, None] * columns.up + np.arange(columns.up)
     missing = (y >= rows.output_size)[:, None, :, None]
@@ -88,12 +87,12 @@ def test_weights_of_phases_that_do_not_exist_are_not_read(normalizer, name):
     assert missing.any()
     spread = np.repeat(missing.reshape(1, ah, aw, -1), channels // 9, axis=-1)
     operands = tuple(
-        np.where(spread, np.nan, a) if np.shape(a) == case.weights_shape else a
+        np.where(spread, np.nan, a) if np.shape(a) == case.kernels_shape else a
         for a in operands
     )
     got = np.asarray(launch(*operands))
     np.testing.assert_array_equal(got, want)
-    if name == "grad_weights":
+    if name == "grad_kernels":
         assert not got[spread].any()
 
 
@@ -129,27 +128,12 @@ def test_blocks_of_channels_are_asked_for_ahead_or_not(name, programs, num_stage
     np.testing.assert_allclose(launch(*operands), want, rtol=0, atol=atol)
 
 
-def test_the_deprecation_of_the_backend_is_silent():
-    launch, operands = launches(LaunchCase(UP))["out"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        jax.make_jaxpr(launch)(*operands)
-        warnings.warn(
-            "The Pallas Triton backend is deprecated and will be removed in a future"
-            " JAX version.",
-            DeprecationWarning,
-            stacklevel=1,
-        )
-        with pytest.raises(DeprecationWarning, match="another"):
-            warnings.warn("another", DeprecationWarning, stacklevel=1)
-
-
 def test_a_call_that_cannot_run_is_refused_in_words():
     call = LaunchCase(UP).call
     assert triton.refusal(call) is None
-    wide = dataclasses.replace(call, weights_dtype=jnp.dtype("float64"))
+    wide = dataclasses.replace(call, kernels_dtype=jnp.dtype("float64"))
     assert triton.refusal(wide) == (
-        "`weights_dtype` must be one of float32, bfloat16, float16, got float64"
+        "`kernels_dtype` must be one of float32, bfloat16, float16, got float64"
     )
     long = dataclasses.replace(
         call.geometry, columns=Axis(size=2**26, up=2, down=1, kernel_size=3)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 from carafe_pallas import support, tuning
+from carafe_pallas.backend import Backend, module_of
 from carafe_pallas.call import Call, Launch
 from jaxtyping import Array
 
@@ -37,7 +38,7 @@ class DeviceLaunch:
 
     def kernel(
         self,
-        backend: support.Backend,
+        backend: Backend,
         *operands: Array,
         device_kind: str | None,
         interpret: bool,
@@ -53,21 +54,19 @@ class DeviceLaunch:
         gradient = launch(*own, None)
         return gradient if by_pixel else to_pixels(gradient, self.call.geometry)
 
-    def best_first(self, platform: str) -> tuple[support.Backend, ...]:
+    def best_first(self, platform: str) -> tuple[Backend, ...]:
         """Return the backends of a platform, the fastest first."""
         return support.best_first(platform, self.call)
 
-    def refusal(
-        self, backend: support.Backend, *, device_kind: str | None
-    ) -> str | None:
+    def refusal(self, backend: Backend, *, device_kind: str | None) -> str | None:
         """Return why a backend cannot run the launch; None where it can."""
         return support.refusal(backend, self.call, device_kind=device_kind)
 
     def _function(
-        self, backend: support.Backend, *, device_kind: str | None, interpret: bool
+        self, backend: Backend, *, device_kind: str | None, interpret: bool
     ) -> Callable[..., Array]:
         """Return a backend's function, with all but its arrays."""
-        module = support.module_of(backend)
+        module = module_of(backend)
         config = tuning.config_for(
             module, self.call, self.name, device_kind=device_kind
         )

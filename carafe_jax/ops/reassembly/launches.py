@@ -76,7 +76,7 @@ def grad_kernels(
     layout = spec.kernels_layout
     operands = ((features, FEATURES), (cotangent, OUTPUT))
     operands += tuple((x, layout) for x in logits)
-    return _run("grad_weights", spec, xla.grad_kernels, operands, layout)
+    return _run("grad_kernels", spec, xla.grad_kernels, operands, layout)
 
 
 def _run(
@@ -110,7 +110,7 @@ def _call(spec: Spec, parts: sharding.Partition) -> Call:
         batch=parts.examples,
         channels=parts.channels,
         features_dtype=spec.features_dtype,
-        weights_dtype=spec.kernels_dtype,
+        kernels_dtype=spec.kernels_dtype,
         normalizer=spec.normalizer,
     )
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from carafe_pallas import support
+from carafe_pallas.backend import PLATFORMS, Backend
 
 ChipName = Literal["v5e", "v5p", "v6e", "h200", "a100"]
 _DESCRIPTIONS = Path(__file__).parent / "descriptions"
@@ -34,9 +34,9 @@ class Chip:
     cores: int = 1
 
     @property
-    def backends(self) -> tuple[support.Backend, ...]:
+    def backends(self) -> tuple[Backend, ...]:
         """The backends of its platform."""
-        return support.PLATFORMS[self.platform]
+        return PLATFORMS[self.platform]
 
     def missing(self) -> str | None:
         """Return how to install missing packages for this chip; None if none is."""

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from carafe_pallas.backend import BACKENDS, Backend
 from carafe_pallas.call import Launch
-from carafe_pallas.support import BACKENDS, Backend
 
 from carafe_jax.errors import RefusedError
 from experiments.benchmarks.aot.chips import ChipName
@@ -32,16 +32,16 @@ class Config:
     """Backends to compile; each chip takes those of its platform."""
 
     launches: tuple[Launch, ...] = get_args(Launch)
-    """Launches: forward, gradient of the features, gradient of the weights."""
+    """Launches: forward, gradient of the features, gradient of the kernels."""
 
     shapes: tuple[ShapeName, ...] = get_args(ShapeName)
     """Feature maps, by the names of the `reassembly` benchmark."""
 
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
-    """Dtypes of features, weights and cotangent."""
+    """Dtypes of features, kernels and cotangent."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """Normalizers that the launch applies to the weights; none: they are already
+    """Normalizers that the launch applies to the kernels; none: they are already
     normalised."""
 
     kernel_size: int = 5

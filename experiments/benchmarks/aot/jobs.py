@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import jax.numpy as jnp
 from carafe_pallas import support
+from carafe_pallas.backend import Backend
 from carafe_pallas.call import Call, Launch
 from carafe_pallas.geometry import Geometry
-from carafe_pallas.support import Backend
 
 from experiments.benchmarks.aot.chips import CHIPS, ChipName
 from experiments.benchmarks.aot.config import Config, Dtype, NormalizerName
@@ -51,7 +51,7 @@ class Job:
             batch=n,
             channels=c,
             features_dtype=dtype,
-            weights_dtype=dtype,
+            kernels_dtype=dtype,
             normalizer=None if self.normalizer == "none" else self.normalizer,
         )
 
@@ -61,11 +61,11 @@ class Job:
         arrays = self._arrays
         match self.launch:
             case "reassemble":
-                names = ("features", "weights")
+                names = ("features", "kernels")
             case "grad_features":
-                names = ("weights", "cotangent")
-            case "grad_weights":
-                names = ("features", "cotangent", "weights")
+                names = ("kernels", "cotangent")
+            case "grad_kernels":
+                names = ("features", "cotangent", "logits")
                 if self.normalizer == "none":
                     names = names[:2]
         return {name: arrays[name] for name in names}
@@ -76,7 +76,7 @@ class Job:
         names: dict[Launch, str] = {
             "reassemble": "cotangent",
             "grad_features": "features",
-            "grad_weights": "weights",
+            "grad_kernels": "kernels",
         }
         return self._arrays[names[self.launch]]
 
@@ -89,14 +89,16 @@ class Job:
     @property
     def _arrays(self) -> Shapes:
         shape, groups = SHAPES[self.shape], self.groups
-        weights: tuple[int, ...] = shape.logits(
+        logits: tuple[int, ...] = shape.logits(
             kernel_size=self.kernel_size, groups=groups
         )
+        kernels = logits
         if support.takes_pixels(self.backend, self.call):
-            weights = (*shape.output[:3], groups, self.kernel_size**2)
+            kernels = (*shape.output[:3], groups, self.kernel_size**2)
         return {
             "features": shape.features,
-            "weights": weights,
+            "kernels": kernels,
+            "logits": logits,
             "cotangent": shape.output,
         }
 

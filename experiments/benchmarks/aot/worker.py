@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 from carafe_pallas import support, tuning
+from carafe_pallas.backend import module_of
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.benchmarks.aot import llo, ptx
@@ -66,7 +67,7 @@ def compile_job(job: Job, dumps: Path) -> Result:
 
 
 def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
-    module = support.module_of(job.backend)
+    module = module_of(job.backend)
     config = tuning.config_for(
         module, job.call, job.launch, device_kind=device.device_kind
     )
@@ -77,8 +78,8 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
         dtype=job.call.features_dtype,
         config=config,
     )
-    if job.launch == "grad_weights" and job.normalizer == "none":
-        launch = functools.partial(launch, weights=None)
+    if job.launch == "grad_kernels" and job.normalizer == "none":
+        launch = functools.partial(launch, logits=None)
     mesh = Mesh(np.array([device]), ("data",))
     sharding = NamedSharding(mesh, PartitionSpec())
     arguments = {

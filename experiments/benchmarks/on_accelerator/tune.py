@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 from carafe_pallas import support
+from carafe_pallas.backend import Backend
 from carafe_pallas.call import Call
 
 from experiments.benchmarks.tune import run
@@ -34,7 +35,7 @@ def _by_default(jobs: list[Job]) -> list[Job]:
     device = jax.devices()[0]
     platform = "cuda" if device.platform == "gpu" else device.platform
 
-    def runs(backend: support.Backend, call: Call) -> bool:
+    def runs(backend: Backend, call: Call) -> bool:
         kind = device.device_kind
         return support.refusal(backend, call, device_kind=kind) is None
 

@@ -1,7 +1,7 @@
 """The platform of the programs: the device at hand, and its kernels."""
 
 import jax
-from carafe_pallas import support
+from carafe_pallas.backend import PLATFORMS, Backend
 
 
 def on_accelerator() -> bool:
@@ -9,7 +9,7 @@ def on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def backends() -> tuple[support.Backend, ...]:
+def backends() -> tuple[Backend, ...]:
     """Return the backends of the platform at hand, none on a CPU."""
     platform = jax.default_backend()
-    return support.PLATFORMS.get("cuda" if platform == "gpu" else platform, ())
+    return PLATFORMS.get("cuda" if platform == "gpu" else platform, ())

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
+from carafe_pallas.backend import Backend
 from carafe_pallas.call import Launch
-from carafe_pallas.support import Backend
 
 from carafe_jax.errors import RefusedError
 from experiments.benchmarks.reassembly.config import Dtype
@@ -30,10 +30,10 @@ class Config:
     """Launches to tune: forward and the two gradients."""
 
     dtypes: tuple[Dtype, ...] = ("bfloat16", "float32")
-    """Dtypes of features and weights."""
+    """Dtypes of features and kernels."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """Normalizers that the launches apply to the weights; none: they are already
+    """Normalizers that the launches apply to the kernels; none: they are already
     normalised."""
 
     backends: tuple[Backend, ...] | None = None

@@ -4,12 +4,12 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from carafe_pallas import support, tuning
+from carafe_pallas.backend import Backend, BackendModule, module_of
 from carafe_pallas.call import Call, Launch
 from carafe_pallas.geometry import Geometry
 from jaxtyping import Array
@@ -26,7 +26,7 @@ from experiments.benchmarks.tune.config import Config
 class Job:
     """One launch of one backend for one call."""
 
-    backend: support.Backend
+    backend: Backend
     launch: Launch
     shape: Shape
     call: Call
@@ -37,9 +37,9 @@ class Job:
         return f"{self.backend} {self.launch}, {self.shape.name}, {options}"
 
     @property
-    def module(self) -> ModuleType:
-        """Module of the backend's kernels."""
-        return support.module_of(self.backend)
+    def module(self) -> BackendModule:
+        """The backend."""
+        return module_of(self.backend)
 
     @property
     def key(self) -> str:
@@ -47,27 +47,27 @@ class Job:
         return tuning.entry_key(self.backend, self.call, self.launch)
 
     def arrays(self) -> tuple[Array, Array, Array]:
-        """Draw features, weights in the layout of the launch, and a cotangent."""
+        """Draw features, kernels in the layout of the launch, and a cotangent."""
         geometry, dtype = self.call.geometry, self.call.features_dtype
         keys = jax.random.split(jax.random.key(0), 3)
         size = {"kernel_size": geometry.kernel_size, "groups": geometry.groups}
         shapes = self.shape.features, self.shape.logits(**size), self.shape.output
-        features, weights, cotangent = (
+        features, kernels, cotangent = (
             jax.random.normal(key, shape).astype(dtype)
             for key, shape in zip(keys, shapes, strict=True)
         )
         if self._by_pixel:
-            weights = to_pixels(weights, geometry)
-        return features, weights, cotangent
+            kernels = to_pixels(kernels, geometry)
+        return features, kernels, cotangent
 
     @property
     def _by_pixel(self) -> bool:
         return support.takes_pixels(self.backend, self.call)
 
     def run(
-        self, config: Any, features: Array, weights: Array, cotangent: Array
+        self, config: Any, features: Array, kernels: Array, cotangent: Array
     ) -> Array:
-        """Launch the kernels."""
+        """Run the launch."""
         fields = {
             "geometry": self.call.geometry,
             "normalizer": self.call.normalizer,
@@ -77,22 +77,22 @@ class Job:
         launch = getattr(self.module, self.launch)
         match self.launch:
             case "reassemble":
-                return launch(features, weights, **fields)
+                return launch(features, kernels, **fields)
             case "grad_features":
-                return launch(weights, cotangent, **fields)
-            case "grad_weights":
-                logits = None if self.call.normalizer is None else weights
+                return launch(kernels, cotangent, **fields)
+            case "grad_kernels":
+                logits = None if self.call.normalizer is None else kernels
                 return launch(features, cotangent, logits, **fields)
 
-    def expected(self, features: Array, weights: Array, cotangent: Array) -> Array:
+    def expected(self, features: Array, kernels: Array, cotangent: Array) -> Array:
         """Return the result of plain JAX."""
-        out, vjp = jax.vjp(self._plain(), features, weights)
+        out, vjp = jax.vjp(self._plain(), features, kernels)
         match self.launch:
             case "reassemble":
                 return out
             case "grad_features":
                 return vjp(cotangent)[0]
-            case "grad_weights":
+            case "grad_kernels":
                 return vjp(cotangent)[1]
 
     def _plain(self) -> Callable[[Array, Array], Array]:
@@ -107,8 +107,9 @@ class Job:
                 implementation="xla",
             )
 
-        def reassemble(features: Array, weights: Array) -> Array:
-            kernels = weights if self._by_pixel else to_pixels(weights, geometry)
+        def reassemble(features: Array, kernels: Array) -> Array:
+            if not self._by_pixel:
+                kernels = to_pixels(kernels, geometry)
             return ops.reassemble(features, kernels, scale=scale, implementation="xla")
 
         return reassemble
@@ -161,6 +162,6 @@ def _call(shape: Shape, dtype: str, normalizer: Any, config: Config) -> Call:
         batch=n,
         channels=c,
         features_dtype=jnp.dtype(dtype),
-        weights_dtype=jnp.dtype(dtype),
+        kernels_dtype=jnp.dtype(dtype),
         normalizer=None if normalizer == "none" else normalizer,
     )

@@ -300,8 +300,8 @@ def test_bfloat16_may_use_one_pass():
 
 def test_estimates_are_bytes_over_bandwidth_and_cycles_over_clock():
     result = compiled(TPU_JOB, TPU_CODE)
-    features, weights, output = 100 * 152 * 256, 100 * 152 * 100, 200 * 304 * 256
-    assert TPU_JOB.fewest_bytes == 4 * (features + weights + output)
+    features, logits, output = 100 * 152 * 256, 100 * 152 * 100, 200 * 304 * 256
+    assert TPU_JOB.fewest_bytes == 4 * (features + logits + output)
     assert math.isclose(result.memory_seconds, TPU_JOB.fewest_bytes / 819e9)
     assert result.schedule_seconds is not None
     assert math.isclose(result.schedule_seconds, 1e-3)
@@ -310,9 +310,9 @@ def test_estimates_are_bytes_over_bandwidth_and_cycles_over_clock():
 @pytest.mark.parametrize(
     ("launch", "normalizer", "arrays"),
     [
-        ("grad_features", "none", "weights cotangent"),
-        ("grad_weights", "none", "features cotangent"),
-        ("grad_weights", "softmax", "features cotangent weights"),
+        ("grad_features", "none", "kernels cotangent"),
+        ("grad_kernels", "none", "features cotangent"),
+        ("grad_kernels", "softmax", "features cotangent logits"),
     ],
 )
 def test_launches_read_what_they_need(launch, normalizer, arrays):
@@ -425,7 +425,7 @@ def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
     )
     jobs = [
         dataclasses.replace(TPU_JOB, launch=launch)
-        for launch in ("reassemble", "grad_features", "grad_weights")
+        for launch in ("reassemble", "grad_features", "grad_kernels")
     ]
     results = list(compile_jobs(jobs))
     assert [result.job for result in results] == jobs

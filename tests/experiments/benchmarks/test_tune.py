@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 from carafe_pallas import support, tuning
+from carafe_pallas.backend import module_of
 
 from carafe_jax import ops
 from carafe_jax.ops.reassembly.layouts import to_pixels
@@ -33,16 +34,16 @@ class TuningConfig:
     order: str = "rows"
 
 
-def by_plain_jax(features, weights, *, geometry, normalizer):
+def by_plain_jax(features, kernels, *, geometry, normalizer):
     options = {
         "scale": Fraction(geometry.rows.up, geometry.rows.down),
         "implementation": "xla",
     }
     if normalizer is None:
-        return ops.reassemble(features, to_pixels(weights, geometry), **options)
+        return ops.reassemble(features, to_pixels(kernels, geometry), **options)
     return ops.reassemble_logits(
         features,
-        weights,
+        kernels,
         kernel_size=geometry.kernel_size,
         groups=geometry.groups,
         normalizer=normalizer,
@@ -60,10 +61,10 @@ def launch(name, first, second, *rest, geometry, normalizer, dtype, config):
     if name == "grad_features":
         features = jax.numpy.zeros(TINY.features, dtype)
         return factor * jax.vjp(function, features, first)[1](second)[0]
-    (weights,) = rest
-    if weights is None:
-        weights = jax.numpy.zeros(TINY.logits(kernel_size=3, groups=1), dtype)
-    return factor * jax.vjp(function, first, weights)[1](second)[1]
+    (kernels,) = rest
+    if kernels is None:
+        kernels = jax.numpy.zeros(TINY.logits(kernel_size=3, groups=1), dtype)
+    return factor * jax.vjp(function, first, kernels)[1](second)[1]
 
 
 @pytest.fixture
@@ -77,11 +78,12 @@ def backend(monkeypatch):
         "heuristic": lambda call, launch: TuningConfig(),
         **{
             name: functools.partial(launch, name)
-            for name in ("reassemble", "grad_features", "grad_weights")
+            for name in ("reassemble", "grad_features", "grad_kernels")
         },
     }
     vars(module).update(fields)
     monkeypatch.setattr(support, "module_of", lambda name: module)
+    monkeypatch.setattr(jobs_module, "module_of", lambda name: module)
     monkeypatch.setattr(jobs_module, "backends", lambda: ("triton",))
     monkeypatch.setitem(SHAPES, "fpn_p3_up", TINY)
     return module
@@ -219,7 +221,7 @@ def test_shipped_files_fit_the_kernels():
         contents = json.loads(file.read_text())
         assert tuning.file_name(contents["device"]) == file.name
         for key, fields in contents["configs"].items():
-            support.module_of(key.partition(" ")[0]).TuningConfig(**fields)
+            module_of(key.partition(" ")[0]).TuningConfig(**fields)
 
 
 def test_command_line_explains_itself(monkeypatch, capsys):

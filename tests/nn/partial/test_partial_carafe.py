@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS
 from flax import linen as nn
 from jax.test_util import check_grads
 
@@ -134,7 +134,7 @@ def test_gradients_match_finite_differences():
     "backend",
     [
         pytest.param(name, marks=[] if name == "triton" else pytest.mark.slow)
-        for name in support.BACKENDS
+        for name in BACKENDS
     ],
 )
 def test_kernels_of_every_backend_give_what_plain_jax_does(backend):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS
 
 from carafe_jax import ops, reassemble
 from tests.ops.reassembly.cases import Case, value_and_gradients
@@ -14,13 +15,13 @@ from tests.pallas.reference import LaunchCase, expected, tolerance
 
 UP = Case(scale=2, kernel_size=3, groups=1, shape=(2, 3, 4, 8))
 DOWN = Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 5, 6, 8))
-backends = pytest.mark.parametrize("backend", support.BACKENDS)
+backends = pytest.mark.parametrize("backend", BACKENDS)
 # Interpreting those for a TPU and for Hopper takes longest.
 costly_backends = pytest.mark.parametrize(
     "backend",
     [
         pytest.param(name, marks=[] if name == "triton" else pytest.mark.slow)
-        for name in support.BACKENDS
+        for name in BACKENDS
     ],
 )
 
@@ -63,7 +64,7 @@ def test_logits_give_what_the_loop_does(case, backend):
     out, pull_back = jax.vjp(by_logits(case, backend), features, logits)
     found = dict(
         zip(
-            ("out", "grad_features", "grad_weights"),
+            ("out", "grad_features", "grad_kernels"),
             (out, *pull_back(cotangent)),
             strict=True,
         )

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS
 
 from carafe_jax import reassemble
 from carafe_jax.nn import CARAFEDownsample
@@ -63,7 +63,7 @@ def is_small(case, pixels=600):
     return np.prod(case.output_shape[:3]) * case.kernel_size**2 <= 25 * pixels
 
 
-@pytest.mark.parametrize("implementation", ["xla", *support.BACKENDS])
+@pytest.mark.parametrize("implementation", ["xla", *BACKENDS])
 def test_any_sizes_give_the_results_of_the_oracle(implementation):
     float32 = jnp.dtype("float32")
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from carafe_pallas import support
+from carafe_pallas.backend import BACKENDS
 
 from carafe_jax.ops import (
     interpret_kernels,
@@ -99,7 +99,7 @@ def test_kernels_of_logits_promote_nothing_and_make_no_nan(dtype, normalizer):
     assert [x.dtype for x in (out, *first, *second)] == [dtype] * 3
 
 
-@pytest.mark.parametrize("backend", support.BACKENDS)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtypes", DTYPES[:2], ids="-".join)
 def test_kernels_of_every_backend_promote_nothing(dtypes, backend):
     features = jax.ShapeDtypeStruct((1, 3, 4, 8), dtypes[0])

@@ -1,7 +1,7 @@
-"""The kernel that collects, for source pixels, from the windows that cover them.
+"""The body of `grad_features`: collects from the windows that cover a source pixel.
 
 It walks the rows of anchors whose windows reach a block, and brings the next row's
-cotangent and weights while it sums. No atomics, so runs repeat bit for bit.
+cotangent and kernels while it sums. No atomics, so runs repeat bit for bit.
 """
 
 import functools
@@ -12,24 +12,24 @@ from jax import lax
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
-from carafe_pallas._mosaic_gpu_blocks import (
+from carafe_pallas.mosaic_gpu.layouts import Stride, full
+from carafe_pallas.mosaic_gpu.plan import Plan
+from carafe_pallas.mosaic_gpu.tiles import (
     channels_of,
+    kernels_start,
     pixels_of,
     put,
     read_kernels,
     read_pixels,
     send_row,
-    weights_start,
 )
-from carafe_pallas._mosaic_gpu_plan import Plan
-from carafe_pallas._mosaic_gpu_tiles import Stride, full
 
 # By row and residue, column residue and tile of the source pixels.
 _Sums = dict[tuple[int, int, int, int], Array]
 
 
-def grad_features_kernel(
-    weights_gmem: Any,
+def grad_features_body(
+    kernels_gmem: Any,
     cotangent_gmem: Any,
     out_gmem: Any,
     cotangent_smem: Any,
@@ -41,16 +41,18 @@ def grad_features_kernel(
     *,
     plan: Plan,
 ) -> None:
-    run, channels = plan.reader_weights, channels_of(plan)
+    """Write the source pixels of a block of anchors and of channels."""
+    run, channels = plan.reader_kernels, channels_of(plan)
     low, high = plan.call.geometry.rows.reader_shifts
     group = lax.div(channels.start, plan.group_channels)
     row = lax.axis_index("rows") * plan.config.rows + low
     column = lax.axis_index("columns") * plan.anchors + low
 
+    # Two slots: one is filled while the other one is read.
     def fetch(step: int) -> None:
         slot = step % 2
-        start = weights_start(plan, run, row + step, column)
-        run.fetch(weights_gmem, raw_smem.at[slot], raw_barrier.at[slot], start)
+        start = kernels_start(plan, run, row + step, column)
+        run.fetch(kernels_gmem, raw_smem.at[slot], raw_barrier.at[slot], start)
         gmem = pixels_of(
             plan,
             cotangent_gmem,
@@ -72,17 +74,21 @@ def grad_features_kernel(
         plgpu.commit_smem()
         if step + 1 < steps:
             fetch(step + 1)
+        # The cotangent is still on its way while the kernels are normalised.
         plgpu.barrier_wait(raw_barrier.at[slot])
+        # In memory, kernels of other rows lie beside those of a row of the map.
         mask = run.exists(row + step, column)
-        start = weights_start(plan, run, row + step, column)
+        start = kernels_start(plan, run, row + step, column)
         run.normalize(raw_smem, slot, group, start, kernels_smem, mask)
         plgpu.barrier_wait(cotangent_barrier.at[slot])
+        # A thread reads kernels that others have normalised.
         plgpu.commit_smem()
         sums = _add_readers(plan, cotangent_smem.at[slot], kernels_smem, step, sums)
     _send(plan, sums, out_smem, out_gmem)
 
 
 def _zeros(plan: Plan) -> _Sums:
+    # In registers from the first row of anchors to the last.
     shape = plan.tile.pixels, plan.config.channels
     zeros = full(shape, plan.tile.layout, interpret=plan.interpret)
     residues = range(plan.down)
@@ -168,15 +174,19 @@ def _read_columns(plan: Plan, shift: int, phase: int) -> list[tuple[int, int]]:
 
 
 def _send(plan: Plan, sums: _Sums, out_smem: Any, out_gmem: Any) -> None:
+    """Copy the sums out, a row of source pixels at a time."""
     down = plan.down
     for row in range(plan.config.rows):
         for y in range(down):
+            # The copy of the row before reads what is written next.
             if row + y > 0:
                 plgpu.wait_smem_to_gmem(0, wait_read_only=True)
             for tile in range(plan.config.tiles):
                 for x in range(down):
                     put(plan, out_smem, tile, down, x, sums[row, y, x, tile])
+            # The copy engine reads what all threads have written.
             plgpu.commit_smem()
             at = (lax.axis_index("rows") * plan.config.rows + row) * down + y
             send_row(plan, out_smem, out_gmem, plan.source, at)
+    # Shared memory must outlive the copies from it.
     plgpu.wait_smem_to_gmem(0)

@@ -8,9 +8,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from carafe_pallas._mosaic_gpu_tiles import Tile
-from carafe_pallas._mosaic_gpu_weights import CHUNK, AnchorRun
 from carafe_pallas.call import Call, Launch
+from carafe_pallas.mosaic_gpu.kernels import CHUNK, AnchorRun
+from carafe_pallas.mosaic_gpu.layouts import Tile
 
 WORD = 16  # Bytes that a thread loads at once, and the unit of the copy engine.
 
@@ -111,7 +111,7 @@ class Plan:
         rows, columns = self.call.geometry.rows, self.call.geometry.columns
         _, row_blocks, column_blocks = self.grid
         per_row, per_column = self.config.rows * self.down, self.anchors * self.down
-        # Whole anchors: the kernel splits the columns into anchors and remainders.
+        # Whole anchors: the body splits the columns into anchors and remainders.
         width = per_column + (columns.reach - 1) // self.down * self.down
         span = rows.span(self.config.rows)
         first = -rows.radius
@@ -152,14 +152,14 @@ class Plan:
         )
 
     @property
-    def own_weights(self) -> AnchorRun:
-        """Weights of one anchor row of a block."""
+    def own_kernels(self) -> AnchorRun:
+        """Kernels of one anchor row of a block."""
         call = self.call
         return AnchorRun(call.geometry, self.anchors, call.normalizer, self.interpret)
 
     @property
-    def reader_weights(self) -> AnchorRun:
-        """Weights of one row of the anchors that may read a block's source pixels."""
+    def reader_kernels(self) -> AnchorRun:
+        """Kernels of one row of the anchors that may read a block's source pixels."""
         low, high = self.call.geometry.columns.reader_shifts
         anchors = self.anchors + high - low
         call = self.call
@@ -171,55 +171,57 @@ class Plan:
         return self.grid[2] * self.anchors
 
     @property
-    def weights_margin(self) -> int:
-        """More values than any copy of weights reaches beyond them."""
+    def kernels_margin(self) -> int:
+        """More values than any copy of kernels reaches beyond them."""
         low, high = self.call.geometry.rows.reader_shifts
-        rows, run = self.config.rows + high - low, self.reader_weights
+        rows, run = self.config.rows + high - low, self.reader_kernels
         anchors = rows * self.call.geometry.columns.anchors + 2 * run.anchors
         return anchors * run.anchor_stride + CHUNK
 
     def shared(self, launch: Launch) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Arrays (shape, dtype) of a block in shared memory, by name."""
-        own, reader, up = self.own_weights, self.reader_weights, self.up
+        own, reader, up = self.own_kernels, self.reader_kernels, self.up
         channels, rows = self.config.channels, self.config.rows
-        features, weights = self.call.features_dtype, self.call.weights_dtype
+        features, kernels = self.call.features_dtype, self.call.kernels_dtype
         patch = tuple(box.size for box in self.patch)
         output = tuple(box.size for box in self.output)
         match launch:
             case "reassemble":
                 return {
                     "patch_smem": ((*patch, channels), features),
-                    "raw_smem": ((rows, own.length), weights),
+                    "raw_smem": ((rows, own.length), kernels),
                     "kernels_smem": ((own.taps, own.rows), jnp.float32),
                     "out_smem": ((up, output[1], channels), features),
                 }
             case "grad_features":
+                # Two slots: one is filled while the other one is read.
                 box = 2, up, self.readers[1].size, channels
                 return {
                     "cotangent_smem": (box, features),
-                    "raw_smem": ((2, reader.length), weights),
+                    "raw_smem": ((2, reader.length), kernels),
                     "kernels_smem": ((reader.taps, reader.rows), jnp.float32),
                     "out_smem": ((self.source[1].size, channels), features),
                 }
-            case "grad_weights":
+            case "grad_kernels":
+                # Without a normalizer nothing is fetched, but a slot must be there.
                 raw = CHUNK if self.call.normalizer is None else own.length
                 return {
                     "patch_smem": ((*patch, channels), features),
                     "cotangent_smem": ((*output, channels), features),
-                    "raw_smem": ((rows, raw), weights),
+                    "raw_smem": ((rows, raw), kernels),
                     "sums_smem": ((rows, own.taps, own.rows), jnp.float32),
-                    "out_smem": ((rows, own.length), weights),
+                    "out_smem": ((rows, own.length), kernels),
                 }
 
     def barriers(self, launch: Launch) -> list[tuple[int, int]]:
-        """Arrivals and number of the barriers: for pixels, for weights."""
-        own, rows = self.own_weights.chunks, self.config.rows
+        """Arrivals and number of the barriers: for pixels, for kernels."""
+        own, rows = self.own_kernels.chunks, self.config.rows
         match launch:
             case "reassemble":
                 return [(1, 1), (own, rows)]
             case "grad_features":
-                return [(1, 2), (self.reader_weights.chunks, 2)]
-            case "grad_weights":
+                return [(1, 2), (self.reader_kernels.chunks, 2)]
+            case "grad_kernels":  # Features and cotangent arrive together.
                 return [(2, 1), (own, rows)]
 
     def shared_bytes(self, launch: Launch) -> int:

@@ -1,4 +1,4 @@
-"""The static part of the TPU kernels."""
+"""The blocks of a launch, and all that is static in it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,9 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from carafe_pallas._tpu_bands import Bands
-from carafe_pallas.call import Normalizer
+from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Axis, Geometry
+from carafe_pallas.mosaic_tpu.bands import Bands
+from carafe_pallas.mosaic_tpu.tables import Tables, tables
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +31,27 @@ class TuningConfig:
     lines: int = 1
 
 
+def bands_of(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
+    """Return the sizes of the products of a launch."""
+    # Sums of patches that were moved inwards could not be added to each other.
+    inside = launch != "grad_features"
+    return Bands(geometry, config.strip, inside, config.lines)
+
+
+def least_rows(rows: Axis) -> int:
+    """Return how many rows of anchors a block of the gradient of the features needs.
+
+    The block after it must complete its sums.
+    """
+    return max(-(-rows.radius // rows.down), 1)
+
+
+def common_dtype(dtype: jnp.dtype, other: jnp.dtype) -> jnp.dtype:
+    """Return the dtype of products of the two, which have at most 32 bits."""
+    # `jnp.promote_types` refuses to mix dtypes where JAX's setting is strict.
+    return dtype if dtype == other else jnp.dtype(jnp.float32)
+
+
 def kept_rows(axis: Axis, rows: int) -> int:
     """Count the rows of sums that live while a block of anchors adds to them."""
     own = rows * axis.down
@@ -46,10 +68,10 @@ class Plan:
       kinds: Which lane tables each strip uses.
       config: Sizes of a block.
       channels: Of the features.
-      normalizer: What the launch applies to the weights.
+      normalizer: What the launch applies to the kernels.
       product_dtype: Of the factors of the banded products.
-      weights_dtype: What normalised weights are rounded to.
-      interpret: Whether an interpreter runs the kernel.
+      kernels_dtype: What normalised kernels are rounded to.
+      interpret: Whether an interpreter runs the launch.
     """
 
     bands: Bands
@@ -58,7 +80,7 @@ class Plan:
     channels: int
     normalizer: Normalizer | None
     product_dtype: Any
-    weights_dtype: Any
+    kernels_dtype: Any
     interpret: bool
 
     @property
@@ -150,4 +172,42 @@ class Plan:
             (((contracted[0],), (contracted[1],)), ((), ())),
             precision=lax.Precision.HIGHEST if exact else lax.Precision.DEFAULT,
             preferred_element_type=jnp.float32,
+        )
+
+
+def plan_of(
+    call: Call, launch: Launch, config: TuningConfig, *, interpret: bool
+) -> tuple[Plan, Tables]:
+    """Plan a launch, or refuse a configuration that would lose rows of it."""
+    _check(call, launch, config)
+    bands = bands_of(call.geometry, launch, config)
+    lookup = tables(bands)
+    plan = Plan(
+        bands=bands,
+        kinds=lookup.kinds,
+        config=config,
+        channels=call.channels,
+        normalizer=call.normalizer,
+        product_dtype=common_dtype(call.features_dtype, call.kernels_dtype),
+        kernels_dtype=call.kernels_dtype,
+        interpret=interpret,
+    )
+    return plan, lookup
+
+
+def _check(call: Call, launch: Launch, config: TuningConfig) -> None:
+    if config.rows % config.lines:
+        raise ValueError(
+            f"`config.lines` must divide `config.rows`, got {config.lines} and "
+            f"{config.rows}."
+        )
+    if config.lines > 1 and launch != "grad_features":
+        raise ValueError(
+            f"`config.lines` must be 1 for {launch!r}, got {config.lines}."
+        )
+    rows = call.geometry.rows
+    if launch == "grad_features" and config.rows < min(least_rows(rows), rows.anchors):
+        raise ValueError(
+            f"`config.rows` must be at least {least_rows(rows)} for {launch!r} with "
+            f"`kernel_size={rows.kernel_size}`, got {config.rows}."
         )

@@ -1,4 +1,4 @@
-"""Common to all kernels: finding their block, and moving it through shared memory."""
+"""Pixels and kernels of a block: found, fetched, read by tile, sent back."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
-from carafe_pallas._mosaic_gpu_plan import Box, Plan
-from carafe_pallas._mosaic_gpu_tiles import Stride, across, load, store
-from carafe_pallas._mosaic_gpu_weights import AnchorRun
+from carafe_pallas.mosaic_gpu.kernels import AnchorRun
+from carafe_pallas.mosaic_gpu.layouts import Stride, across, load, store
+from carafe_pallas.mosaic_gpu.plan import Box, Plan
 
 
 def channels_of(plan: Plan) -> Any:
-    """The channels of this block."""
+    """Return the channels of this block."""
     return pl.ds(
         lax.axis_index("channels") * plan.config.channels, plan.config.channels
     )
@@ -29,7 +29,8 @@ def pixels_of(
     skip: int = 0,
     height: int | None = None,
 ) -> Any:
-    """The pixels of this block in device memory; `height` rows of them after `skip`."""
+    """Return the pixels of this block in device memory; `height` rows after `skip`."""
+    # A box may begin and end outside the map: the copy engine fills in zeros.
     rows, columns = boxes
     row = rows.start(lax.axis_index("rows"), interpret=plan.interpret) + skip
     column = columns.start(lax.axis_index("columns"), interpret=plan.interpret)
@@ -38,30 +39,42 @@ def pixels_of(
     return gmem.at[image, pl.ds(row, height), pl.ds(column, columns.size), channels]
 
 
-def weights_start(plan: Plan, run: AnchorRun, row: Any, column: Any) -> Any:
-    """Return the offset of the weights of the anchors from (row, column) on."""
+def kernels_start(plan: Plan, run: AnchorRun, row: Any, column: Any) -> Any:
+    """Return the offset of the kernels of the anchors from (row, column) on."""
     rows, columns = plan.call.geometry.rows, plan.call.geometry.columns
     anchor = (lax.axis_index("images") * rows.anchors + row) * columns.anchors + column
-    margin = plan.weights_margin if plan.interpret else 0
+    margin = plan.kernels_margin if plan.interpret else 0
     return anchor * run.anchor_stride + margin
 
 
 def own_start(plan: Plan, row: Any) -> Any:
-    """Return the offset of the weights of a row of anchors of this block."""
+    """Return the offset of the kernels of a row of anchors of this block."""
     row = lax.axis_index("rows") * plan.config.rows + row
     column = lax.axis_index("columns") * plan.anchors
-    return weights_start(plan, plan.own_weights, row, column)
+    return kernels_start(plan, plan.own_kernels, row, column)
 
 
-def fetch_own_weights(
-    plan: Plan, weights_gmem: Any, raw_smem: Any, barrier: Any
+def fetch_own_kernels(
+    plan: Plan, kernels_gmem: Any, raw_smem: Any, barrier: Any
 ) -> None:
-    """Start to copy the weights of all anchors of this block."""
+    """Start to copy the kernels of all anchors of this block."""
 
     @pl.loop(0, plan.config.rows)
     def _(row):
         slot, start = raw_smem.at[row], own_start(plan, row)
-        plan.own_weights.fetch(weights_gmem, slot, barrier.at[row], start)
+        plan.own_kernels.fetch(kernels_gmem, slot, barrier.at[row], start)
+
+
+def window_columns(plan: Plan, anchor: int) -> list[tuple[int, range, Stride]]:
+    """(tap, phases, where) of the columns that the windows of a tile read."""
+    columns = plan.call.geometry.columns
+    found = []
+    for offset, phases in columns.phase_runs:
+        for dx in range(columns.kernel_size):
+            ahead, remainder = divmod(offset + dx, plan.down)
+            stride = Stride(plan.tile.pixels, plan.down, anchor + ahead, remainder)
+            found.append((dx, range(phases.start, phases.stop), stride))
+    return found
 
 
 def read_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
@@ -73,7 +86,7 @@ def read_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
 def read_kernels(
     plan: Plan, kernels_smem: Any, tap: Any, anchor: int, phase: Any
 ) -> Array:
-    """Read one weight for each pixel of a tile, repeated over the channels."""
+    """Read one tap for each pixel of a tile, repeated over the channels."""
     stride = Stride(plan.tile.pixels, plan.up**2, anchor, phase)
     layout = plan.tile.pixel_layout
     values = load(kernels_smem, (tap,), stride, layout=layout, interpret=plan.interpret)

@@ -166,7 +166,7 @@ def across(pixels: Array, tile: Tile, channels: int, *, interpret: bool) -> Arra
 
 
 def interpreter() -> Any:
-    """Return the parameters that make Pallas interpret a Mosaic GPU kernel."""
+    """Return the parameters that make Pallas interpret a Mosaic GPU launch."""
     public = getattr(plgpu, "InterpretGPUParams", None)
     if public is not None:
         return public()

@@ -1,5 +1,6 @@
-"""Pixels inside the TPU kernels: patches of features, phases of outputs."""
+"""Pixels in a block: patches of features, phases of outputs, strips and groups."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,53 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from carafe_pallas._tpu_plan import Plan
+from carafe_pallas.mosaic_tpu.plan import Plan
+
+
+def by_strip(plan: Plan, run: Callable[[Any, int], None]) -> None:
+    """Run for each row of a block and each strip of it."""
+
+    def run_row(row: Any) -> None:
+        # Not a loop: the places of a strip's lanes and pixels must be static.
+        for strip in range(plan.bands.strips):
+            run(row, strip)
+
+    plan.each_row(run_row)
+
+
+def strip_of(plan: Plan, strip: int) -> slice:
+    """Return the anchors of a strip."""
+    return slice(strip * plan.config.strip, (strip + 1) * plan.config.strip)
+
+
+def each_group(
+    plan: Plan, axis: int, run: Callable[[Any], Any], join: Callable[..., Any]
+) -> Any:
+    """Run for the groups of this block of channels and join the results."""
+    result = run(_first_group(plan, axis))
+    if plan.own_groups == 1:
+        return result
+    return lax.fori_loop(
+        1,
+        plan.own_groups,
+        lambda group, result: join(result, run(group), group),
+        result,
+    )
+
+
+def _first_group(plan: Plan, axis: int) -> Any:
+    """Return the first group of this block of channels."""
+    if plan.own_groups > 1:
+        return 0
+    own = plan.channels // plan.geometry.groups
+    return lax.div(pl.program_id(axis), own // plan.config.channels)
+
+
+def only_group(plan: Plan, x: Any, group: Any, other: Any) -> Any:
+    """Take the channels of a group from x, the rest from `other`."""
+    own = plan.channels // plan.geometry.groups
+    lane = lax.broadcasted_iota(jnp.int32, x.shape, 1)
+    return jnp.where((lane >= group * own) & (lane < (group + 1) * own), x, other)
 
 
 def patch(plan: Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int) -> Any:
@@ -20,17 +67,11 @@ def patch(plan: Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int)
         # A row outside the map has weight zero: any other does in its place.
         y = jnp.clip(anchor * rows.down - rows.radius + i, 0, rows.size - 1)
         parts.append(features_ref[0, y - plan.first_source_row(block), columns, :])
+    # The band is zero there; times a NaN that would be NaN.
     unused = bands.pixels - bands.reach * bands.columns
     if unused:
         parts.append(jnp.zeros((unused, parts[0].shape[-1]), parts[0].dtype))
     return jnp.concatenate(parts).astype(plan.product_dtype)
-
-
-def only_group(plan: Plan, x: Any, group: Any, other: Any) -> Any:
-    """Take the lanes of a group from x, the rest from `other`."""
-    own = plan.channels // plan.geometry.groups
-    lane = lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    return jnp.where((lane >= group * own) & (lane < (group + 1) * own), x, other)
 
 
 def interleave(plan: Plan, parts: list[Any], dtype: Any) -> Any:
@@ -69,16 +110,9 @@ def _deinterleave(plan: Plan, x: Any) -> list[Any]:
     if up == 1:
         return [x.astype(jnp.float32)]
     if up == 2 and x.dtype == jnp.bfloat16 and not plan.interpret:
+        # A bfloat16 is the upper half of a float32: no conversion is left to do.
         pairs = pltpu.bitcast(x, jnp.uint32)
         halves = pairs << 16, pairs & jnp.uint32(0xFFFF0000)
         return [lax.bitcast_convert_type(half, jnp.float32) for half in halves]
     split = x.astype(jnp.float32).reshape(-1, up, x.shape[-1])
     return [split[:, phase] for phase in range(up)]
-
-
-def first_group(plan: Plan, axis: int) -> Any:
-    """Return the first group of this block of channels."""
-    if plan.own_groups > 1:
-        return 0
-    own = plan.channels // plan.geometry.groups
-    return lax.div(pl.program_id(axis), own // plan.config.channels)

@@ -1,0 +1,180 @@
+"""Reassembly and its two gradients on Hopper GPUs and later (Pallas, Mosaic GPU).
+
+A block is a warpgroup of 128 threads, over a few rows of anchors, a run of anchors
+along the columns and a block of channels of one group; the gradient of the kernels runs
+over the blocks of channels of all groups instead. The copy engine brings the patch of
+source pixels (zeros outside the map) and the kernels into shared memory; threads
+normalise the kernels, a row of taps each; then every thread holds eight channels of a
+few neighbouring pixels and sums float32 products over the taps. A feature that it loads
+serves all the phases and, with `run` > 1, its neighbours' windows.
+
+Several blocks share a processor, so that one copies while another computes. Shared
+memory of a block: `Plan.shared`.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.geometry import Geometry
+from carafe_pallas.mosaic_gpu.grad_features_body import grad_features_body
+from carafe_pallas.mosaic_gpu.grad_kernels_body import grad_kernels_body
+from carafe_pallas.mosaic_gpu.heuristics import heuristic
+from carafe_pallas.mosaic_gpu.layouts import interpreter
+from carafe_pallas.mosaic_gpu.plan import WORD, Box, Plan, TuningConfig, widen
+from carafe_pallas.mosaic_gpu.reassemble_body import reassemble_body
+
+# A call outside `jax.jit` is compiled once as well.
+_compiled = functools.partial(
+    jax.jit,
+    static_argnames=("geometry", "normalizer", "dtype", "config", "interpret"),
+)
+
+
+def _launch(
+    body: Callable[..., None],
+    plan: Plan,
+    launch: Launch,
+    out_type: jax.ShapeDtypeStruct,
+    **dtypes: Any,
+) -> Callable[..., Array]:
+    """Make the launch; `dtypes` of shared arrays where they differ from the plan's."""
+    scratch = [
+        plgpu.SMEM(shape, dtypes.get(name, dtype))
+        for name, (shape, dtype) in plan.shared(launch).items()
+    ]
+    barriers = [
+        plgpu.Barrier(num_arrivals=arrivals, num_barriers=count)
+        for arrivals, count in plan.barriers(launch)
+    ]
+    grid, names = plan.grid, ("images", "rows", "columns")
+    if launch != "grad_kernels":
+        grid, names = (*grid, plan.channel_blocks), (*names, "channels")
+    return plgpu.kernel(
+        functools.partial(body, plan=plan),
+        out_type=out_type,
+        scratch_types=[*scratch, *barriers],
+        grid=grid,
+        grid_names=names,
+        # Barriers are placed by hand: one for all taps instead of two for each.
+        compiler_params=plgpu.CompilerParams(
+            # Layouts are set by hand; JAX 0.12 would infer them by default.
+            lowering_semantics=plgpu.LoweringSemantics.Lane,
+            unsafe_no_auto_barriers=True,
+        ),
+        kernel_name=f"carafe_{launch}",
+        interpret=interpreter() if plan.interpret else None,
+    )
+
+
+@_compiled
+def reassemble(
+    features: Float[Array, "n h w c"],
+    kernels: Float[Array, "n ah aw phases_groups_taps"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n oh ow c"]:
+    """Return the sum of each window of the features, weighted by its kernel."""
+    call = Call.of(
+        features,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = Plan(call, config or heuristic(call, "reassemble"), interpret)
+    oh, ow = geometry.rows.output_size, geometry.columns.output_size
+    out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), jnp.dtype(dtype))
+    launch = _launch(reassemble_body, plan, "reassemble", out, out_smem=dtype)
+    return launch(_maps(features, plan, plan.patch), _flat_kernels(kernels, plan))
+
+
+@_compiled
+def grad_features(
+    kernels: Float[Array, "n ah aw phases_groups_taps"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n h w c"]:
+    """Return the gradient of the features."""
+    call = Call.of(
+        cotangent,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = Plan(call, config or heuristic(call, "grad_features"), interpret)
+    h, w = geometry.rows.size, geometry.columns.size
+    out = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), jnp.dtype(dtype))
+    launch = _launch(grad_features_body, plan, "grad_features", out, out_smem=dtype)
+    return launch(_flat_kernels(kernels, plan), _maps(cotangent, plan, plan.readers))
+
+
+@_compiled
+def grad_kernels(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    logits: Float[Array, "n ah aw phases_groups_taps"] | None,
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n ah aw phases_groups_taps"]:
+    """Return the gradient of the kernels, of the logits where there is a normalizer."""
+    call = Call.of(
+        features,
+        kernels_dtype=dtype if logits is None else logits.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = Plan(call, config or heuristic(call, "grad_kernels"), interpret)
+    run, rows, columns = plan.own_kernels, geometry.rows, geometry.columns
+    line = rows.anchors, plan.padded_anchors, run.anchor_stride
+    out = jax.ShapeDtypeStruct((call.batch * math.prod(line),), jnp.dtype(dtype))
+    # A block begins where the one before it ends: the copy engine must reach that.
+    if (values := plan.anchors * run.anchor_stride * out.dtype.itemsize) % WORD:
+        raise ValueError(
+            f"The kernels of a block must fill units of {WORD} bytes, got {values} "
+            f"bytes with {plan.config}."
+        )
+    launch = _launch(
+        grad_kernels_body,
+        plan,
+        "grad_kernels",
+        out,
+        out_smem=dtype,
+        cotangent_smem=cotangent.dtype,
+    )
+    operands = [
+        _maps(features, plan, plan.patch),
+        _maps(cotangent, plan, plan.output),
+        *([] if logits is None else [_flat_kernels(logits, plan)]),
+    ]
+    gradient = launch(*operands).reshape(call.batch, *line)
+    return gradient[:, :, : columns.anchors]
+
+
+def _maps(array: Array, plan: Plan, boxes: tuple[Box, Box]) -> Array:
+    return widen(array, *boxes) if plan.interpret else array
+
+
+def _flat_kernels(kernels: Array, plan: Plan) -> Array:
+    """One long array; the copy engine needs no rows of whole 16 bytes then."""
+    flat = kernels.reshape(-1)
+    return jnp.pad(flat, plan.kernels_margin) if plan.interpret else flat

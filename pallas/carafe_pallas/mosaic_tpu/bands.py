@@ -1,0 +1,123 @@
+"""Reassembly as banded matrix products on a TPU: the sizes of the products.
+
+A strip of neighbouring anchors of a row, or of `lines` rows, reads a patch of source
+pixels, `reach` rows of `columns` pixels. Pixel (i, j) of the patch is entry
+`i * columns + j` of the product. The band holds one row for each line, phase and
+anchor: the taps of its kernel at the pixels that they belong to, zero elsewhere.
+"""
+
+import dataclasses
+
+from carafe_pallas.geometry import Geometry
+
+LANES = 128
+
+
+def round_up(size: int, multiple: int) -> int:
+    """Return the first multiple that is not smaller."""
+    return -(-size // multiple) * multiple
+
+
+@dataclasses.dataclass(frozen=True)
+class Bands:
+    """The strips of a row of anchors, static and hashable.
+
+    Attributes:
+      geometry: Of the reassembly.
+      strip: Anchors of a strip.
+      inside: Whether patches are moved and narrowed to lie inside the map. Others
+        begin and end at whole registers, counted from the first patch.
+      lines: Neighbouring rows of anchors of a strip.
+    """
+
+    geometry: Geometry
+    strip: int
+    inside: bool = True
+    lines: int = 1
+
+    @property
+    def up(self) -> int:
+        return self.geometry.rows.up
+
+    @property
+    def down(self) -> int:
+        return self.geometry.rows.down
+
+    @property
+    def phases(self) -> int:
+        return self.up**2
+
+    @property
+    def taps(self) -> int:
+        return self.geometry.kernel_size**2
+
+    @property
+    def channels(self) -> int:
+        """Channels of the kernels."""
+        return self.phases * self.geometry.groups * self.taps
+
+    @property
+    def lanes(self) -> int:
+        """Channels of the kernels, in whole registers."""
+        return round_up(self.channels, LANES)
+
+    @property
+    def few_lanes(self) -> bool:
+        """Whether a matrix product may sum the taps of each phase and group."""
+        return self.lanes <= 4 * LANES
+
+    @property
+    def strips(self) -> int:
+        return -(-self.geometry.columns.anchors // self.strip)
+
+    @property
+    def anchors(self) -> int:
+        """Anchors of a row, in whole strips."""
+        return self.strips * self.strip
+
+    @property
+    def reach(self) -> int:
+        """Rows of a patch."""
+        return self.geometry.rows.span(self.lines)
+
+    @property
+    def columns(self) -> int:
+        """Columns of a patch."""
+        axis = self.geometry.columns
+        span = axis.span(self.strip)
+        if not self.inside:
+            # Pixels of the strip's own that no window reads are summed too, to zero.
+            return round_up(max(span, self.strip * self.down + axis.radius), 8)
+        wide = round_up(span, 8)
+        if round_up(self.reach * wide, LANES) == round_up(self.reach * span, LANES):
+            span = wide
+        return min(span, axis.size)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a patch, in whole registers."""
+        return round_up(self.reach * self.columns, LANES)
+
+    @property
+    def span(self) -> int:
+        """Columns of all patches of a row, where they are not moved."""
+        return (self.strips - 1) * self.strip * self.down + self.columns
+
+    def first_column(self, strip: int) -> int:
+        """First source column of a strip's patch."""
+        axis = self.geometry.columns
+        first = strip * self.strip * self.down - axis.radius
+        if not self.inside:
+            return first
+        return min(max(first, 0), axis.size - self.columns)
+
+    def holds(self, line: int, pixel: slice) -> bool:
+        """Whether a row of anchors reads any of these pixels of a patch."""
+        rows = self.geometry.rows
+        first = line * rows.down * self.columns
+        return pixel.start < first + rows.reach * self.columns and first < pixel.stop
+
+    def tap_tiles(self, phase: int) -> tuple[int, ...]:
+        """Registers that hold the taps of a phase of the first group."""
+        first = phase * self.geometry.groups * self.taps
+        return tuple(range(first // LANES, (first + self.taps - 1) // LANES + 1))

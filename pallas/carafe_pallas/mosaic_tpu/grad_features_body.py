@@ -1,0 +1,194 @@
+"""The body of `grad_features`: patches of band^T @ cotangent, added up.
+
+Patches of neighbouring strips and rows overlap, so they are added to rows of sums in
+VMEM, which no other core sees: there are no atomics. A row of sums leaves when no
+anchor is left that adds to it. The rows are a ring (`Plan.kept_row`): blocks write over
+what has left.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+
+from carafe_pallas.mosaic_tpu.kernels import normalize_block
+from carafe_pallas.mosaic_tpu.lanes import spread, turn_lanes
+from carafe_pallas.mosaic_tpu.plan import Plan
+from carafe_pallas.mosaic_tpu.tiles import (
+    each_group,
+    load_cotangent,
+    only_group,
+    strip_of,
+)
+
+
+def grad_features_body(
+    rows_ref: Any,
+    spread_ref: Any,
+    alike_ref: Any,
+    kernels_ref: Any,
+    cotangent_ref: Any,
+    out_ref: Any,
+    normalized_ref: Any,
+    sums_ref: Any,
+    *,
+    plan: Plan,
+) -> None:
+    """Add what a block of anchors gives; write the source rows that are complete."""
+    step = pl.program_id(2)
+    sums = _Sums(plan, step, sums_ref)
+
+    # What products add to before anything was stored there.
+    @pl.when(step == 0)
+    def _start() -> None:
+        for row in range(sums.old):
+            sums.clear(row - plan.geometry.rows.radius)
+
+    # The last step of several has no anchors: it writes what the one before it added.
+    @pl.when(step < plan.blocks)
+    def _add() -> None:
+        normalize_block(
+            plan, kernels_ref, rows_ref, alike_ref, normalized_ref, block=step
+        )
+        multiply = functools.partial(
+            _multiply, plan, spread_ref, normalized_ref, cotangent_ref, step
+        )
+        bands = plan.bands
+        at_once = max(1, 8 // (bands.strips * bands.lines))
+        plan.repeat(
+            plan.config.rows // bands.lines,
+            lambda i: _add_lines(sums, multiply, i * bands.lines),
+            at_once=at_once,
+        )
+
+    # The first step of several has nothing that is complete.
+    @pl.when(step >= plan.late)
+    def _emit() -> None:
+        own_rows = plan.config.rows * plan.bands.down
+        plan.repeat(own_rows, functools.partial(sums.emit, out_ref), at_once=4)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sums:
+    """Rows of sums in VMEM; they count from the first anchor of a step."""
+
+    plan: Plan
+    step: Any
+    ref: Any
+
+    @property
+    def product_rows(self) -> int:
+        """Source rows of the anchors of one product."""
+        return self.plan.bands.lines * self.plan.bands.down
+
+    @property
+    def old(self) -> int:
+        """Rows of a patch that products before it have added to."""
+        return max(self.plan.bands.reach - self.product_rows, 0)
+
+    @property
+    def unread(self) -> int:
+        """Rows of a product's own that only products after it may read, or none."""
+        below = self.plan.bands.reach - self.plan.geometry.rows.radius
+        return max(self.product_rows - below, 0)
+
+    def clear(self, row: Any) -> None:
+        kept = self.plan.kept_row(self.step, row)
+        self.ref[kept] = jnp.zeros_like(self.ref[kept])
+
+    def add(self, rows: list[Any], columns: slice, parts: list[Any]) -> None:
+        """Add parts to rows of the ring; what is not `old` has nothing yet."""
+        # All loads come first: the compiler cannot know that the rows differ.
+        sums = [self.ref[row, columns, :] for row in rows[: self.old]]
+        parts = [*map(jnp.add, sums, parts), *parts[self.old :]]
+        for row, part in zip(rows, parts, strict=True):
+            self.ref[row, columns, :] = part
+
+    def emit(self, out_ref: Any, row: Any) -> None:
+        """Write a source row of the block that is complete in this step."""
+        plan = self.plan
+        block_rows = plan.config.rows * plan.bands.down
+        kept = plan.kept_row(self.step, row - plan.late * block_rows)
+        # Patches begin a radius left of the map.
+        radius, width = plan.geometry.columns.radius, plan.geometry.columns.size
+        sums = self.ref[kept, radius : radius + width, :]
+        out_ref[0, row] = sums.astype(out_ref.dtype)
+
+
+def _multiply(
+    plan: Plan,
+    spread_ref: Any,
+    normalized_ref: Any,
+    cotangent_ref: Any,
+    step: Any,
+    first: Any,
+    strip: int,
+) -> Any:
+    """Return the patch of a strip of the rows of anchors from `first` on."""
+    rows = [first + line for line in range(plan.bands.lines)]
+    kernels = [normalized_ref[row, strip_of(plan, strip), :] for row in rows]
+    load = functools.partial(load_cotangent, plan, cotangent_ref, strip=strip)
+    anchor = step * plan.config.rows
+    cotangent = jnp.concatenate([load(row=r, anchor=anchor + r) for r in rows])
+
+    # The patches of the groups are summed: each is zero in the channels of others.
+    def run_group(group: Any) -> Any:
+        own = [turn_lanes(plan, line, group, back=False) for line in kernels]
+        mine = cotangent
+        if plan.own_groups > 1:
+            mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
+        return plan.dot(spread(plan, own, spread_ref, strip=strip), mine, (0, 0))
+
+    return each_group(plan, 1, run_group, lambda a, b, _: a + b)
+
+
+def _add_lines(sums: _Sums, multiply: Callable[[Any, int], Any], row: Any) -> None:
+    """Add the patches of all strips of the rows of anchors from `row` on."""
+    bands, radius = sums.plan.bands, sums.plan.geometry.rows.radius
+    # Each product starts before the sums that the last one waits for.
+    pixels, tails = multiply(row, 0), [None] * bands.reach
+    for strip in range(bands.strips):
+        last = pixels
+        if strip + 1 < bands.strips:
+            pixels = multiply(row, strip + 1)
+        tails = _add_strip(sums, row, strip, last, tails)
+    # Rows that no product has stored to when the next one adds, or when they leave.
+    for i in range(sums.unread):
+        sums.clear(row * bands.down + bands.reach - radius + i)
+
+
+def _add_strip(
+    sums: _Sums, row: Any, strip: int, pixels: Any, tails: list[Any]
+) -> list[Any]:
+    """Add what no later strip adds to; return the rest of each row of the patch."""
+    plan, bands = sums.plan, sums.plan.bands
+    radius, own = plan.geometry.rows.radius, plan.config.strip * bands.down
+    width = bands.columns
+    to = [
+        plan.kept_row(sums.step, row * bands.down + i - radius)
+        for i in range(bands.reach)
+    ]
+    parts = [pixels[i * width : (i + 1) * width] for i in range(bands.reach)]
+    # The rest of the strip before stays in registers until it is added here: sums are
+    # loaded and stored once for each of their columns.
+    heads = [
+        _add_top(part[:own], tail) for part, tail in zip(parts, tails, strict=True)
+    ]
+    sums.add(to, slice(strip * own, (strip + 1) * own), heads)
+    if width == own:
+        return tails
+    tails = [part[own:] for part in parts]
+    if strip + 1 == bands.strips:
+        end = (strip + 1) * own
+        sums.add(to, slice(end, end + width - own), tails)
+    return tails
+
+
+def _add_top(x: Any, top: Any) -> Any:
+    if top is None:
+        return x
+    size = top.shape[0]
+    return jnp.concatenate([x[:size] + top, x[size:]]) if size < x.shape[0] else x + top

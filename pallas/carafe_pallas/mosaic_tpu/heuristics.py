@@ -1,0 +1,123 @@
+"""Block sizes that are chosen by arithmetic, and the reasons to refuse a call."""
+
+import functools
+
+from carafe_pallas.call import Call, Launch
+from carafe_pallas.mosaic_tpu.bands import LANES, Bands, round_up
+from carafe_pallas.mosaic_tpu.plan import (
+    TuningConfig,
+    bands_of,
+    kept_rows,
+    least_rows,
+)
+
+_DTYPES = ("float32", "bfloat16")
+_VMEM_TARGET = 12 * 2**20  # Bytes that a heuristic block takes at most, if it can.
+_VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.
+
+
+def refusal(call: Call) -> str | None:
+    """Return why these launches cannot run the call; None where they can."""
+    for name in ("features_dtype", "kernels_dtype"):
+        if (dtype := getattr(call, name)) not in _DTYPES:
+            return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
+    if (largest := _largest(call)) >= 2**31:
+        return f"arrays must have less than 2**31 elements, got {largest}"
+    for launch in ("reassemble", "grad_features", "grad_kernels"):
+        need = vmem_bytes(call, launch, heuristic(call, launch))
+        if need > _VMEM_LIMIT:
+            return (
+                f"`W` and `C` must fit rows of {_VMEM_LIMIT} bytes into VMEM, got "
+                f"{call.geometry.columns.size} and {call.channels}, which take {need}"
+            )
+    return None
+
+
+def heuristic(call: Call, launch: Launch) -> TuningConfig:
+    """Choose blocks by arithmetic alone; nothing here was measured."""
+    lines = _lines(call, launch)
+    strip = _strip(call, launch)
+    configs = [
+        TuningConfig(count, strip, channels, lines)
+        for channels in _channel_blocks(call)
+        for count in _row_counts(call, launch, lines)
+    ]
+    fitting = (c for c in configs if vmem_bytes(call, launch, c) <= _VMEM_TARGET)
+    smallest = min(configs, key=functools.partial(vmem_bytes, call, launch))
+    return next(fitting, smallest)
+
+
+def _lines(call: Call, launch: Launch) -> int:
+    rows = call.geometry.rows
+    # Sums of the same source rows are added once with two.
+    return 2 if launch == "grad_features" and rows.up < rows.down else 1
+
+
+def _strip(call: Call, launch: Launch) -> int:
+    def pixels(strip: int) -> int:
+        bands = Bands(call.geometry, strip, launch != "grad_features")
+        return bands.strips * bands.pixels
+
+    return min(16, 32, key=pixels)
+
+
+def _row_counts(call: Call, launch: Launch, lines: int) -> list[int]:
+    """Rows of anchors of a block, the best first."""
+    rows, least, most = call.geometry.rows, 1, 16
+    if launch == "grad_features":
+        least = least_rows(rows)
+        # A block that is all of a map leaves in the step that it came in.
+        most = round_up(rows.anchors, lines)
+
+    def cost(count: int) -> float:
+        # Rows that are computed; a block costs about a third of a row by itself, one
+        # that leaves a step late another for each row. The first of all blocks is
+        # waited for.
+        blocks = -(-rows.anchors // count)
+        late = count / 3 if launch == "grad_features" and blocks > 1 else 0
+        return count + call.batch * (blocks * (count + 0.3) + late)
+
+    least = round_up(least, lines)
+    return sorted(range(least, max(most, least) + 1, lines), key=cost)
+
+
+def _channel_blocks(call: Call) -> list[int]:
+    """Channels of a block, the widest first."""
+    own = call.channels // call.geometry.groups
+    if own % LANES:
+        return [call.channels]
+    return [b for b in range(min(own, 512), 0, -LANES) if own % b == 0]
+
+
+def _largest(call: Call) -> int:
+    """Elements of the largest array."""
+    rows, columns = call.geometry.rows, call.geometry.columns
+    taps = rows.up**2 * call.geometry.groups * call.geometry.kernel_size**2
+    pixels = max(rows.size * columns.size, rows.output_size * columns.output_size)
+    kernels = rows.anchors * columns.anchors * taps
+    return call.batch * max(call.channels * pixels, kernels)
+
+
+def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
+    """Return the bytes of a block: what the pipeline moves, twice, and the scratch."""
+    bands = bands_of(call.geometry, launch, config)
+    rows, columns = call.geometry.rows, call.geometry.columns
+    channels = round_up(config.channels, LANES)
+    pixel = channels * call.features_dtype.itemsize
+    source = round_up(columns.size, 16) * pixel
+    out = config.rows * bands.up**2 * bands.anchors * pixel
+    taps = config.rows * bands.anchors * bands.lanes
+    kernels, scratch = taps * call.kernels_dtype.itemsize, taps * 4
+    spread = 4 * bands.lines * bands.phases * bands.strip * bands.pixels * 4
+    match launch:
+        case "reassemble":
+            span = min(rows.span(config.rows), rows.size)
+            return 2 * (span * source + out + kernels + spread) + scratch
+        case "grad_features":
+            kept = kept_rows(rows, config.rows) * bands.span
+            own = config.rows * bands.down * source
+            sums = kept * channels * 4
+            return 2 * (own + out + kernels + spread) + scratch + sums
+        case "grad_kernels":
+            span = min(rows.span(config.rows), rows.size)
+            return 2 * (span * source + out + 2 * kernels + spread) + scratch

@@ -1,0 +1,222 @@
+"""Reassembly and its two gradients on TPUs, v4 and later (Pallas, Mosaic TPU).
+
+All three launches are banded matrix products, see `bands.py`. A block is a few rows of
+anchors, all columns, and a block of channels: full rows of features, kernels and
+outputs, so that no block has a halo of columns. A halo of rows comes from overlapping
+blocks of features that are moved inwards at the edges; what a window would read outside
+the map has weight zero instead, so that no block leaves its array.
+
+    reassemble     grid (N, blocks of rows, blocks of channels)
+                   out (phases * strip, C) = band @ patch
+    grad_kernels   grid (N, blocks of rows, blocks of channels), the last accumulates
+                   band = cotangent (phases * strip, C) @ patch^T, lanes gathered back
+    grad_features  grid (N, blocks of channels, blocks of rows + 1)
+                   patch = band^T @ cotangent, added to rows in VMEM; a block of source
+                   rows leaves one step after the anchors of the same rows came, in
+                   the same step where it is all of a map: no step more then
+
+Memory of a block: the rows of features, kernels and outputs, twice (the pipeline), see
+`vmem_bytes`.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_pallas.call import Call, Launch, Normalizer
+from carafe_pallas.geometry import Geometry
+from carafe_pallas.mosaic_tpu.grad_features_body import grad_features_body
+from carafe_pallas.mosaic_tpu.grad_kernels_body import grad_kernels_body
+from carafe_pallas.mosaic_tpu.heuristics import heuristic, vmem_bytes
+from carafe_pallas.mosaic_tpu.plan import Plan, TuningConfig, common_dtype, plan_of
+from carafe_pallas.mosaic_tpu.reassemble_body import reassemble_body
+
+
+def _whole(table: Any) -> pl.BlockSpec:
+    return pl.BlockSpec(table.shape, lambda *_: (0,) * table.ndim)
+
+
+def _parameters(plan: Plan, call: Call, launch: Launch) -> dict[str, Any]:
+    need = vmem_bytes(call, launch, plan.config)
+    return {
+        "name": f"carafe_{launch}",
+        "interpret": pltpu.InterpretParams() if plan.interpret else False,
+        "compiler_params": pltpu.CompilerParams(
+            # The last axis goes in order: it keeps kernels or sums between steps.
+            dimension_semantics=("parallel", "parallel", "arbitrary"),
+            # Room for what the compiler spills.
+            vmem_limit_bytes=max(16 * 2**20, need + 4 * 2**20),
+        ),
+    }
+
+
+def _features_spec(plan: Plan) -> pl.BlockSpec:
+    sizes = (1, plan.source_rows, plan.geometry.columns.size, plan.config.channels)
+
+    def index(n: Any, block: Any, c: Any) -> tuple[Any, ...]:
+        # A product of 0 would do, were it not for proofs of alignment.
+        first = 0 if plan.config.channels == plan.channels else c * plan.config.channels
+        return n, plan.first_source_row(block), 0, first
+
+    return pl.BlockSpec(tuple(pl.Element(size) for size in sizes), index)
+
+
+def _kernels_shape(plan: Plan) -> tuple[int, ...]:
+    return 1, plan.config.rows, plan.bands.anchors, plan.bands.lanes
+
+
+def _kernels_scratch(plan: Plan) -> Any:
+    return pltpu.VMEM(_kernels_shape(plan)[1:], jnp.float32)
+
+
+def _pixels_shape(plan: Plan) -> tuple[int, ...]:
+    up = plan.bands.up
+    return 1, plan.config.rows * up, plan.bands.anchors * up, plan.config.channels
+
+
+def reassemble(
+    features: Float[Array, "n h w c"],
+    kernels: Float[Array, "n ah aw taps"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n oh ow c"]:
+    """Return the sum of each window of the features, weighted by its kernel."""
+    call = Call.of(
+        features,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    config = config or heuristic(call, "reassemble")
+    plan, lookup = plan_of(call, "reassemble", config, interpret=interpret)
+    n, channels = call.batch, call.channels
+    rows, columns = geometry.rows, geometry.columns
+    return pl.pallas_call(
+        functools.partial(reassemble_body, plan=plan),
+        grid=(n, plan.blocks, channels // plan.config.channels),
+        in_specs=[
+            _whole(lookup.rows),
+            _whole(lookup.spread),
+            _whole(lookup.alike),
+            _features_spec(plan),
+            pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0)),
+        ],
+        out_specs=pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
+        out_shape=jax.ShapeDtypeStruct(
+            (n, rows.output_size, columns.output_size, channels), dtype
+        ),
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "reassemble"),
+    )(lookup.rows, lookup.spread, lookup.alike, features, kernels)
+
+
+def grad_features(
+    kernels: Float[Array, "n ah aw taps"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n h w c"]:
+    """Return the gradient of the features."""
+    call = Call.of(
+        cotangent,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    config = config or heuristic(call, "grad_features")
+    plan, lookup = plan_of(call, "grad_features", config, interpret=interpret)
+    n, channels = call.batch, call.channels
+    rows, columns, blocks = geometry.rows, geometry.columns, plan.blocks
+    block_rows = plan.config.rows * rows.down
+    # A step that only writes keeps the blocks that it has.
+    return pl.pallas_call(
+        functools.partial(grad_features_body, plan=plan),
+        grid=(n, channels // plan.config.channels, blocks + plan.late),
+        in_specs=[
+            _whole(lookup.rows),
+            _whole(lookup.spread),
+            _whole(lookup.alike),
+            pl.BlockSpec(
+                _kernels_shape(plan),
+                lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, 0),
+            ),
+            pl.BlockSpec(
+                _pixels_shape(plan),
+                lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, c),
+            ),
+        ],
+        out_specs=pl.BlockSpec(
+            (1, block_rows, columns.size, plan.config.channels),
+            lambda n, c, s: (n, jnp.maximum(s - plan.late, 0), 0, c),
+        ),
+        out_shape=jax.ShapeDtypeStruct((n, rows.size, columns.size, channels), dtype),
+        scratch_shapes=[
+            _kernels_scratch(plan),
+            pltpu.VMEM(
+                (plan.kept_rows, plan.bands.span, plan.config.channels), jnp.float32
+            ),
+        ],
+        **_parameters(plan, call, "grad_features"),
+    )(lookup.rows, lookup.spread, lookup.alike, kernels, cotangent)
+
+
+def grad_kernels(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    logits: Float[Array, "n ah aw taps"] | None,
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n ah aw taps"]:
+    """Return the gradient of the kernels, of the logits where there is a normalizer."""
+    call = Call.of(
+        features,
+        kernels_dtype=dtype if logits is None else logits.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    # Both factors of the products are maps here; kernels may be of another dtype.
+    wide = common_dtype(features.dtype, cotangent.dtype)
+    call = dataclasses.replace(call, features_dtype=wide)
+    config = config or heuristic(call, "grad_kernels")
+    plan, lookup = plan_of(call, "grad_kernels", config, interpret=interpret)
+    plan = dataclasses.replace(plan, product_dtype=wide)
+    n, channels = call.batch, call.channels
+    rows, columns = geometry.rows, geometry.columns
+    kernels_spec = pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0))
+    given = [] if logits is None else [logits]
+    return pl.pallas_call(
+        functools.partial(grad_kernels_body, plan=plan),
+        grid=(n, plan.blocks, channels // plan.config.channels),
+        in_specs=[
+            _whole(lookup.rows),
+            _whole(lookup.collect),
+            _whole(lookup.alike),
+            _features_spec(plan),
+            pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
+            *(kernels_spec for _ in given),
+        ],
+        out_specs=kernels_spec,
+        out_shape=jax.ShapeDtypeStruct(
+            (n, rows.anchors, columns.anchors, plan.bands.channels), dtype
+        ),
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "grad_kernels"),
+    )(lookup.rows, lookup.collect, lookup.alike, features, cotangent, *given)

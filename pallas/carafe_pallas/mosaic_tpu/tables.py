@@ -1,0 +1,97 @@
+"""Lane tables: from the taps of a strip's kernels to the pixels of its patch, and back.
+
+A TPU has no scatter: lanes are gathered by tables that are made here, in NumPy, and
+that a launch reads like any other operand.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from carafe_pallas.mosaic_tpu.bands import LANES, Bands
+
+OUTSIDE = -1  # The tap reads no pixel of the map, or the pixel is no tap's.
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Lane tables of the strips; strips with equal tables share one.
+
+    Attributes:
+      kinds: Which table each strip uses.
+      spread: (kinds, lines * phases, strip, pixels); the lane of the kernels, for
+        group 0.
+      collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0 and the
+        first line.
+      alike: (lanes, lanes); one where two lanes belong to one segment. Unused, and
+        cut short, where there are many lanes.
+      rows: (8, lanes); source row relative to the anchor's first, row of the phase,
+        segment, column of the phase, one where the lane is a tap at all.
+    """
+
+    kinds: tuple[int, ...]
+    spread: Any
+    collect: Any
+    alike: Any
+    rows: Any
+
+
+@functools.lru_cache(maxsize=64)
+def tables(bands: Bands) -> Tables:
+    """Build the lane tables."""
+    kinds, found, made = [], {}, []
+    for strip in range(bands.strips):
+        table = _strip_tables(bands, strip)
+        key = b"".join(part.tobytes() for part in table)
+        if key not in found:
+            found[key] = len(made)
+            made.append(table)
+        kinds.append(found[key])
+    spread, collect = (np.stack(parts) for parts in zip(*made, strict=True))
+    rows = _row_table(bands)
+    segment = rows[2] if bands.few_lanes else rows[2][:LANES]
+    alike = np.float32(segment[:, None] == segment).astype(jnp.bfloat16)
+    return Tables(tuple(kinds), spread, collect, alike, rows)
+
+
+def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any]:
+    rows, columns = bands.geometry.rows, bands.geometry.columns
+    k, up, groups = bands.geometry.kernel_size, bands.up, bands.geometry.groups
+    first = bands.first_column(strip)
+    shape = bands.lines, bands.phases, bands.strip, bands.pixels
+    spread = np.full(shape, OUTSIDE, np.int32)
+    collect = np.full((bands.strip, bands.lanes), OUTSIDE, np.int32)
+    for a in range(bands.strip):
+        anchor = strip * bands.strip + a
+        for py, px, dy, dx in np.ndindex(up, up, k, k):
+            x = anchor * bands.down + columns.offsets[px] + dx - columns.radius
+            if anchor * up + px >= columns.output_size or not 0 <= x < columns.size:
+                continue
+            phase = py * up + px
+            tap = phase * groups * bands.taps + dy * k + dx
+            pixel = (rows.offsets[py] + dy) * bands.columns + x - first
+            for line in range(bands.lines):
+                at = pixel + line * bands.down * bands.columns
+                spread[line, phase, a, at] = tap
+            collect[a, tap] = phase * bands.pixels + pixel
+    return spread.reshape(-1, *shape[2:]), collect
+
+
+def _row_table(bands: Bands) -> Any:
+    rows, k = bands.geometry.rows, bands.geometry.kernel_size
+    lane = np.arange(bands.lanes)
+    segment = lane // bands.taps
+    phase = segment // bands.geometry.groups
+    # Lanes that are no taps belong to the last phase, and to segments of their own.
+    phase_row = np.minimum(phase // bands.up, bands.up - 1)
+    offset = np.asarray(rows.offsets)[phase_row]
+    table = np.zeros((8, bands.lanes), np.int32)
+    table[0] = offset + lane % bands.taps // k - rows.radius
+    table[1] = phase_row
+    table[2] = segment
+    table[3] = phase % bands.up
+    table[4] = lane < bands.channels
+    return table

@@ -1,0 +1,166 @@
+"""Reassembly and its two gradients on GPUs of sm_80 and later (Pallas, Triton).
+
+Each launch is a product of matrices with a band in it. A tile of `rows x columns`
+anchors has R rows of its own (output pixels; source pixels in the gradient of the
+features), and the windows between outputs and sources make a band: entry (output,
+source) is the tap at which the output reads the source, else zero. Taps follow from the
+coordinates alone, so that any scale takes the same path.
+
+    reassemble      band (R outputs x sources) @ features (sources x channels)
+    grad_features   band (R sources x outputs) @ cotangent (outputs x channels)
+    grad_kernels    band of: cotangent (R outputs x channels) @ features^T
+
+grid = (column tiles * groups * programs, row tiles, batch): the programs of a tile
+share its blocks of channels. No atomics: runs repeat bit for bit. Where a product holds
+the whole band (`depth`), `reassemble` lays it once for all its blocks of channels, and
+normalises its rows: it multiplies with exponentials, and divides the sums by their
+total, which is one more product. Otherwise, and for the gradient of the features, in
+which many tiles would repeat it, plain JAX does before. `grad_kernels` always pulls the
+gradient back along the rows of its band.
+
+Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
+configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
+64 x 128, of two blocks of channels (32 KiB); in registers the float32 sums, 64 x 128
+(32 for each of 256 threads).
+
+Kernels that are normalised already come by output pixel, logits by anchor.
+
+Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
+time there, about half of it at x2. Entries outside the band are multiplied all the
+same: a NaN or an infinity in a pixel spreads over the results of the tiles that load
+it. Pixels outside the map and kernels of phases that do not exist are never loaded.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import triton as pltriton
+from jaxtyping import Array, DTypeLike, Float
+
+from carafe_pallas import normalizers
+from carafe_pallas.call import Call, Normalizer
+from carafe_pallas.geometry import Geometry
+from carafe_pallas.triton.grad_features_body import grad_features_body
+from carafe_pallas.triton.grad_kernels_body import grad_kernels_body
+from carafe_pallas.triton.heuristics import heuristic
+from carafe_pallas.triton.plan import Plan, TuningConfig, plan_of
+from carafe_pallas.triton.reassemble_body import reassemble_body
+
+
+def reassemble(
+    features: Float[Array, "n h w c"],
+    kernels: Float[Array, "n ah aw channels"] | Float[Array, "n oh ow g taps"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n oh ow c"]:
+    """Return the sum of each window of the features, weighted by its kernel."""
+    call = Call.of(
+        features,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = plan_of(call, "reassemble", config or heuristic(call, "reassemble"))
+    oh, ow = geometry.rows.output_size, geometry.columns.output_size
+    out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), dtype)
+    if plan.normalizer is None:
+        kernels = _normalized(kernels, geometry, normalizer)
+    return _launch(reassemble_body, plan, out, features, kernels, interpret=interpret)
+
+
+def grad_features(
+    kernels: Float[Array, "n ah aw channels"] | Float[Array, "n oh ow g taps"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n h w c"]:
+    """Return the gradient of the features."""
+    call = Call.of(
+        cotangent,
+        kernels_dtype=kernels.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = plan_of(call, "grad_features", config or heuristic(call, "grad_features"))
+    h, w = geometry.rows.size, geometry.columns.size
+    grad = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), dtype)
+    kernels = _normalized(kernels, geometry, normalizer)
+    return _launch(
+        grad_features_body, plan, grad, kernels, cotangent, interpret=interpret
+    )
+
+
+def grad_kernels(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    logits: Float[Array, "n ah aw channels"] | None,
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n ah aw channels"] | Float[Array, "n oh ow g taps"]:
+    """Return the gradient of the kernels, of the logits where there is a normalizer."""
+    # The two factors of the products are maps.
+    call = Call.of(
+        features,
+        kernels_dtype=cotangent.dtype,
+        geometry=geometry,
+        normalizer=normalizer,
+    )
+    plan = plan_of(call, "grad_kernels", config or heuristic(call, "grad_kernels"))
+    rows, columns = geometry.rows, geometry.columns
+    taps = geometry.kernel_size**2
+    if normalizer is None:
+        inner = (rows.output_size, columns.output_size, geometry.groups, taps)
+    else:
+        channels = rows.up * columns.up * geometry.groups * taps
+        inner = (rows.anchors, columns.anchors, channels)
+    grad = jax.ShapeDtypeStruct((call.batch, *inner), dtype)
+    operands = [features, cotangent, *([] if logits is None else [logits])]
+    return _launch(grad_kernels_body, plan, grad, *operands, interpret=interpret)
+
+
+def _normalized(
+    kernels: Array, geometry: Geometry, normalizer: Normalizer | None
+) -> Array:
+    """Normalise before a launch: where one would do so again in many tiles."""
+    if normalizer is None:
+        return kernels
+    taps = geometry.kernel_size**2
+    shape = (*kernels.shape[:3], kernels.shape[3] // taps, taps)
+    logits = kernels.reshape(shape).astype(jnp.float32)
+    normalized = normalizers.normalize(logits, normalizer)
+    return normalized.reshape(kernels.shape).astype(kernels.dtype)
+
+
+def _launch(
+    body: Any,
+    plan: Plan,
+    out: jax.ShapeDtypeStruct,
+    *operands: Array,
+    interpret: bool,
+) -> Array:
+    config, (columns, rows) = plan.config, plan.grid
+    return pl.pallas_call(
+        functools.partial(body, plan=plan),
+        out_shape=out,
+        grid=(columns * plan.programs, rows, out.shape[0]),
+        compiler_params=pltriton.CompilerParams(
+            num_warps=config.num_warps, num_stages=config.num_stages
+        ),
+        interpret=interpret,
+        name=f"carafe_{plan.launch}",
+    )(*operands)

@@ -43,7 +43,7 @@ class DeviceLaunch:
         device_kind: str | None,
         interpret: bool,
     ) -> Array:
-        """Run the kernel of a backend, and convert to and from its layout of kernels."""
+        """Run a kernel of a backend; convert to and from its layout of the kernels."""
         launch = self._function(backend, device_kind=device_kind, interpret=interpret)
         by_pixel = support.takes_pixels(backend, self.call)
         own = [self._in_layout(x, by_pixel=by_pixel) for x in operands]

@@ -47,7 +47,7 @@ class Partition:
     def sums(self, result: Layout) -> Names:
         """Return the axes over which partial results must be summed.
 
-        Results without channels are partial where channels are split and groups are not.
+        Results without channels are partial if channels are split and groups are not.
         """
         partial = result.channels is None and not self.split.grouped
         return self.split.channels if partial else ()

@@ -1,6 +1,7 @@
 """Tests of `carafe_jax.tasks.comparison_table`."""
 
 import io
+from typing import Any
 
 from rich.console import Console
 
@@ -8,7 +9,7 @@ from carafe_jax.tasks.comparison_rows import Row
 from carafe_jax.tasks.comparison_table import draw_comparison
 from carafe_jax.tasks.inpainting.quality import COLUMNS
 
-MACHINE = {
+MACHINE: dict[str, Any] = {
     "device": "Chip",
     "cores": "2",
     "jax": "0.10",

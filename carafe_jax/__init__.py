@@ -62,7 +62,7 @@ def __dir__() -> list[str]:
 
 
 def _import_attribute(name: str) -> Any:
-    """Import what a name of `__all__` stands for when it is first used."""
+    """Import a name of `__all__` on first use."""
     from carafe_jax.extras import import_or_explain
 
     if name not in __all__:
@@ -74,5 +74,5 @@ def _import_attribute(name: str) -> Any:
     return value
 
 
-if not TYPE_CHECKING:  # Else checkers would take every name for an attribute.
+if not TYPE_CHECKING:  # Otherwise type checkers would accept any attribute.
     __getattr__ = _import_attribute

@@ -1,4 +1,4 @@
-"""`python -m carafe_jax` is the command `carafe-jax`."""
+"""Run the command `carafe-jax` as `python -m carafe_jax`."""
 
 from carafe_jax.cli import main
 

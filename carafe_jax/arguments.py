@@ -1,4 +1,4 @@
-"""Checks of arguments, which name the argument, state the rule and show the value."""
+"""Argument checks whose errors name the argument, the rule and the value."""
 
 import dataclasses
 import math
@@ -9,70 +9,70 @@ from carafe_jax.errors import RefusedError
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# A run-time type checker takes no integer for a float.
+# Run-time type checkers do not accept an int for `float`.
 Number = int | float
 
 
 def check(name: str, value: object, rule: str, *, holds: bool) -> None:
-    """Refuse a value that breaks a rule.
+    """Raise unless a value follows its rule.
 
     Args:
         name: Name of the argument.
         value: Its value, shown in the error.
-        rule: What must hold, to be read after "must".
-        holds: Whether it does.
+        rule: Rule that must hold, to be read after "must" in the error.
+        holds: Whether the value follows the rule.
 
     Raises:
-        RefusedError: If it does not.
+        RefusedError: `holds` is False.
     """
     if not holds:
         raise RefusedError(f"`{name}` must {rule}, got {value!r}.")
 
 
 def check_positive(name: str, value: Number) -> None:
-    """Refuse zero and numbers below it."""
+    """Raise unless the number is above 0."""
     check(name, value, "be positive", holds=value > 0)
 
 
 def check_count(name: str, value: Number) -> None:
-    """Refuse numbers below one."""
+    """Raise unless the number is at least 1."""
     check(name, value, "be positive", holds=value >= 1)
 
 
 def check_not_negative(name: str, value: Number) -> None:
-    """Refuse numbers below zero."""
+    """Raise if the number is below 0."""
     check(name, value, "not be negative", holds=value >= 0)
 
 
 def check_between_0_and_1(name: str, value: Number) -> None:
-    """Refuse numbers that are not inside the interval, without its ends."""
+    """Raise unless the number is in the open interval (0, 1)."""
     check(name, value, "lie between 0 and 1", holds=0 < value < 1)
 
 
 def check_below_1(name: str, value: Number) -> None:
-    """Refuse numbers that are not in [0, 1), such as decays."""
+    """Raise unless the number is in [0, 1), as a decay must be."""
     check(name, value, "lie in [0, 1)", holds=0 <= value < 1)
 
 
 def check_seed(name: str, value: int) -> None:
-    """Refuse numbers that no generator takes as a seed."""
+    """Raise unless the number is a valid seed, in [0, 2**32)."""
     check(name, value, "lie in [0, 2**32)", holds=0 <= value < 2**32)
 
 
 def check_fractions(name: str, ends: tuple[Number, Number]) -> None:
-    """Refuse what is no range of fractions above 0, up to 1."""
+    """Raise unless the two numbers satisfy 0 < low <= high <= 1."""
     rule = "be two numbers 0 < low <= high <= 1"
     check(name, ends, rule, holds=0 < ends[0] <= ends[1] <= 1)
 
 
 def check_range(name: str, ends: tuple[Number, Number]) -> None:
-    """Refuse what is no range of finite numbers from 0 on."""
+    """Raise unless the two numbers are finite and 0 <= low <= high."""
     rule = "be two finite numbers 0 <= low <= high"
     check(name, ends, rule, holds=0 <= ends[0] <= ends[1] < math.inf)
 
 
 def check_choices(config: "DataclassInstance") -> None:
-    """Refuse fields of a type `Literal` that hold none of its values."""
+    """Raise unless each `Literal` field of a config holds one of its values."""
     for field in dataclasses.fields(config):
         if get_origin(field.type) is Literal:
             value, choices = getattr(config, field.name), get_args(field.type)

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, and the marker of code that raises them itself."""
+"""Errors that users can fix, and a decorator that disables run-time type checks."""
 
 from typing import TypeVar
 
@@ -14,25 +14,25 @@ class RefusedError(ValueError):
 
 
 class MissingExtraError(ImportError):
-    """A package of one of the project's extras is needed and not installed.
+    """A required package, which one of the project's extras installs, is missing.
 
-    The message holds the line that installs it.
+    The message contains the command that installs it.
     """
 
 
 def no_type_check(marked: T) -> T:
-    """Mark a function or a class that checks its own arguments.
+    """Disable run-time type checks of a function or class that checks its arguments.
 
-    A run-time type checker leaves it alone, so that a wrong argument is refused in our
-    words; its static type stays as it is. `typing.no_type_check` erases that type.
+    A wrong argument then raises our own error, which is clearer. The static type is
+    kept; `typing.no_type_check` erases it.
 
     Args:
-      marked: A function, or a class with its methods. jaxtyping's import hook knows
-        the marker by its name; checkers that look at the object find the attribute.
+      marked: Function, or class with its methods. jaxtyping's import hook recognises
+        the decorator by its name; checkers that inspect the object read the attribute.
 
     Returns:
       The same function or class.
     """
-    # What `typing.no_type_check` sets, too.
+    # The attribute that `typing.no_type_check` sets.
     setattr(marked, "__no_type_check__", True)  # noqa: B010
     return marked

@@ -26,10 +26,10 @@ TRAIN_MODULES = frozenset(
 
 
 def import_or_explain(name: str) -> ModuleType:
-    """Import a module; raise an error with the line that installs what it lacks.
+    """Import a module; if an extra is missing, raise with the command to install it.
 
     Args:
-      name: In full, as for `importlib.import_module`.
+      name: Full name, as for `importlib.import_module`.
 
     Raises:
       MissingExtraError: A package of the extra `train` is not installed.

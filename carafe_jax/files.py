@@ -1,4 +1,4 @@
-"""Paths of local files, and files that are written whole or not at all."""
+"""Checks of local paths, atomic writes and file locks."""
 
 import contextlib
 import errno
@@ -13,24 +13,24 @@ from carafe_jax.errors import RefusedError
 
 try:
     import fcntl
-except ImportError:  # Not on Windows, where nothing is locked.
+except ImportError:  # Windows has no `fcntl`; files are not locked there.
     fcntl = None
 
 CAN_LOCK = fcntl is not None
 _LOGGER = logging.getLogger(__name__)
-# pathlib drops one of the slashes. A drive of Windows has one letter.
+# pathlib drops one of the slashes. A Windows drive has one letter.
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def check_local(argument: str, path: str | os.PathLike[str]) -> None:
-    """Refuse a URL, such as that of a bucket, where a local path is expected.
+    """Raise if a path is a URL, such as that of a bucket.
 
     Args:
       argument: Name of the argument that holds the path.
-      path: Of a file or a folder, which need not exist.
+      path: File or folder, which need not exist.
 
     Raises:
-      RefusedError: The path begins like a URL: "gs://", "s3://", "file://".
+      RefusedError: The path has a URL scheme, such as "gs://", "s3://" or "file://".
     """
     text = os.fspath(path)
     url = _URL.match(text)
@@ -38,7 +38,7 @@ def check_local(argument: str, path: str | os.PathLike[str]) -> None:
         return
     scheme = url[1].lower()
     shown = text if "://" in text else text.replace(":/", "://", 1)
-    advice = _ADVICE.get(scheme, "Mount or copy what it names, and give that path.")
+    advice = _ADVICE.get(scheme, "Mount or copy the data, and give the local path.")
     raise RefusedError(
         f"`{argument}` must be a path of the file system, got {shown!r}. {advice}"
     )
@@ -58,13 +58,13 @@ _ADVICE = {
 
 @contextlib.contextmanager
 def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Yield the path to write to; the file there then replaces the one at `path`.
+    """Yield a temporary path to write to, then move that file to `path` atomically.
 
-    Where writing raises, or the process ends meanwhile, `path` stays as it was. Its
-    folder is made where it does not exist.
+    If writing raises, or the process ends before the move, `path` is unchanged. Its
+    folder is created if it does not exist.
 
     Args:
-      path: Of the file.
+      path: Final path of the file.
 
     Raises:
       RefusedError: The path is a URL.
@@ -79,7 +79,7 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
     except OSError as error:
         if error.filename not in (partial, str(partial)):
             raise
-        # Nobody knows the partial file by its name.
+        # Users do not know the name of the partial file.
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         partial.unlink(missing_ok=True)
@@ -87,13 +87,14 @@ def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 @contextlib.contextmanager
 def locked(path: pathlib.Path) -> Iterator[None]:
-    """Wait until no other process is in such a block for the file, then enter it.
+    """Hold the lock of a file for the block; wait while another process holds it.
 
-    The operating system locks an empty file beside it, `.NAME.lock`, which stays there,
-    and frees it when the process ends. A folder without locks gets a warning.
+    The lock is on an empty file in the same folder, `.NAME.lock`, which is kept. The
+    operating system releases it when the process ends. If the file system does not
+    support locks, a warning is logged.
 
     Args:
-      path: Of the file, which need not exist; its folder is made.
+      path: File to lock, which need not exist; its folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
@@ -106,17 +107,17 @@ def lock_file(file: int, path: pathlib.Path, *, wait: bool, rule: str) -> bool:
     """Lock an open file until it is closed.
 
     Args:
-      file: Its descriptor.
-      path: Of the file, for the warning where its folder has no locks.
-      wait: Whether to wait for another process that has locked it.
-      rule: Of the warning, to be read after "make sure that no other".
+      file: File descriptor.
+      path: Path of the file, for the warning if its file system has no locks.
+      wait: Whether to wait while another process holds the lock.
+      rule: End of the warning, after "make sure that no other".
 
     Returns:
-      Whether it is locked; without a warning, never on Windows.
+      Whether the file is locked: never on Windows, which gets no warning.
 
     Raises:
-      OSError: Another process has locked it, and this one does not wait:
-        BlockingIOError, or PermissionError on some network file systems.
+      OSError: Another process holds the lock, and `wait` is False: BlockingIOError, or
+        PermissionError on some network file systems.
     """
     if fcntl is None:
         return False
@@ -136,25 +137,25 @@ def lock_file(file: int, path: pathlib.Path, *, wait: bool, rule: str) -> bool:
 
 
 def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
-    """Refuse a file that cannot be written, or exists and may not be overwritten.
+    """Raise if a file cannot be written, or exists and must not be overwritten.
 
     Args:
       name: Name of the argument.
-      path: Of the file.
-      overwrite: Whether it may be overwritten.
+      path: Path of the file.
+      overwrite: Whether an existing file may be overwritten.
 
     Raises:
-      RefusedError: It may not be written, or its name is too long.
+      RefusedError: The file must not be written, or its name is too long.
     """
     _check_lengths(name, path)
-    # Methods of a path raise where its folder may not be searched.
+    # Methods of `pathlib.Path` raise if the folder is not searchable.
     if os.path.isdir(path):
         raise RefusedError(f"`{name}` must be a file, got the folder {str(path)!r}.")
     if os.path.exists(path) and not overwrite:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
         )
-    # `write_whole` could replace it, but someone has protected it.
+    # `write_whole` could replace it, but the file is write-protected.
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise RefusedError(
             f"`{name}` must be a file that may be written to, got {str(path)!r}."
@@ -163,15 +164,15 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
 
 
 def check_folder(name: str, path: pathlib.Path) -> None:
-    """Refuse a folder, to be made where it does not exist, that cannot be written to.
+    """Raise if a folder cannot be created or written to.
 
     Args:
       name: Name of the argument.
-      path: Of the folder.
+      path: Path of the folder, which need not exist.
 
     Raises:
-      RefusedError: It, or what it is to lie in, is no folder or may not be written to;
-        or its name is too long.
+      RefusedError: The path, or its nearest existing parent, is not a folder or not
+        writable; or a name in it is too long.
     """
     _check_lengths(name, path)
     if os.path.lexists(path) and not os.path.isdir(path):
@@ -180,13 +181,13 @@ def check_folder(name: str, path: pathlib.Path) -> None:
 
 
 def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:
-    """Return whether two paths lead to the same existing file."""
+    """Return whether two paths refer to the same existing file."""
     return path.exists() and other.exists() and path.samefile(other)
 
 
 def _check_lengths(name: str, path: pathlib.Path) -> None:
-    """Refuse a path that the file system has no room for, in a part or as a whole."""
-    # A name in a folder that is still to be made is looked up in the nearest one.
+    """Raise if a path, or a name in it, is too long for the file system."""
+    # For folders that do not exist yet, the nearest existing one sets the limit.
     existing = _nearest(path.parent)
     for part in (path.absolute(), *(existing / x for x in path.parts)):
         try:
@@ -199,7 +200,7 @@ def _check_lengths(name: str, path: pathlib.Path) -> None:
 
 
 def _nearest(path: pathlib.Path) -> pathlib.Path:
-    """Return the path, or the nearest folder above it that exists."""
+    """Return the path if it exists, else its nearest existing parent."""
     return next(x for x in (path, *path.absolute().parents) if os.path.lexists(x))
 
 

@@ -1,4 +1,4 @@
-"""The machine and the versions that a run was made with."""
+"""The hardware and software versions of a run."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ import jaxlib.version
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The facts that a reader needs to judge a number."""
+    """Hardware, software versions and date, to record beside a measured number."""
 
     device: str
     cores: int
@@ -23,7 +23,7 @@ class Machine:
 
 
 def describe_machine() -> Machine:
-    """Look at the device that JAX would run on, and at the clock."""
+    """Return JAX's default device, the software versions and the current time."""
     device = jax.devices()[0]
     return Machine(
         device=_cpu_model() if device.platform == "cpu" else device.device_kind,

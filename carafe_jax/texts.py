@@ -1,19 +1,19 @@
-"""Names, counts and percentages as users read them, each written in one way."""
+"""Uniform formatting of names, counts and percentages for users."""
 
 import unicodedata
 
-# Control characters, halves of pairs of UTF-16, and ends of lines and paragraphs.
+# Control characters, surrogates, and line and paragraph separators.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
 
-# Python holds a byte that is no UTF-8 as one of the last 128 of these.
+# Python decodes a byte b that is not UTF-8 as the surrogate 0xDC00 + b.
 _BYTES_FROM = 0xDC00
 
 
 def printable(name: object) -> str:
-    r"""Return a name that can be shown in one line and written to any UTF-8 file.
+    r"""Return a name escaped so that it fits on one line and encodes as UTF-8.
 
-    Control characters, and bytes of a file's name that are not UTF-8, become escapes
-    as in a Python string: `caf\xe9.png`. Everything else stays as it is.
+    Control characters, and bytes of a file name that are not UTF-8, are escaped as in
+    a Python string: `caf\xe9.png`. All other characters are kept.
 
     Args:
       name: A string or a path.
@@ -25,9 +25,9 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
     """Return a number with its noun: "1 seed", "2 seeds", "2,000 images".
 
     Args:
-      count: How many.
-      noun: In the singular.
-      plural: By default the noun with an s.
+      count: Number to show.
+      noun: Singular noun.
+      plural: Plural noun (default: `noun` with an s).
     """
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
@@ -35,12 +35,12 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 def percent(fraction: float, *, digits: int = 0) -> str:
     """Return a fraction in percent: 0.763 with one digit is "76.3 %".
 
-    Nothing and the whole are shown as they are, and nothing else as these: 0.997
-    without digits is "over 99 %", 0.002 is "under 1 %".
+    Only exact fractions are shown as 0 % and 100 %: without digits, 0.997 is "over
+    99 %" and 0.002 is "under 1 %".
 
     Args:
-      fraction: 1 is the whole.
-      digits: After the decimal point.
+      fraction: Fraction to show; 1 is 100 %.
+      digits: Digits after the decimal point.
     """
     step = 10.0**-digits
     text = f"{100 * fraction:.{digits}f}"

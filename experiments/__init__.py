@@ -1,1 +1,1 @@
-"""Runnable experiments: one file a run, by task."""
+"""Runnable experiments, by task: one file for each run."""

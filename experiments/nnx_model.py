@@ -1,10 +1,10 @@
 """CARAFE++ inside a `flax.nnx` model, by `nnx.bridge.ToNNX`.
 
-A small network learns to give back images from maps of half their size. Its
+A small autoencoder learns to reconstruct images from maps of half their size. Its
 down-sampler has a batch norm: in training it is called with `mutable=["batch_stats"]`,
-by which the bridge lets it keep its running statistics.
+so that the bridge stores its running statistics.
 Cost: seconds on a CPU.
-Shows: the loss at the first and at the last step, and that after training.
+Shows: the loss at the first and at the last step, and after training.
 Command: python -m experiments.nnx_model
 """
 
@@ -25,10 +25,10 @@ from carafe_jax.nn import BatchNorm
 
 
 class AutoEncoder(nnx.Module):
-    """Halve an image with CARAFE++, think, and double it again."""
+    """An autoencoder that halves an image with CARAFE++ and doubles it again."""
 
     def __init__(self, image: Float[Array, "n h w 3"], *, rngs: nnx.Rngs) -> None:
-        """Make the layers; linen's learn their shapes from an example."""
+        """Create the layers; those of linen infer their shapes from an example."""
         self.down = nnx.bridge.ToNNX(
             carafe_jax.CARAFEDownsample(norm=BatchNorm), rngs=rngs
         )
@@ -41,7 +41,7 @@ class AutoEncoder(nnx.Module):
     def __call__(
         self, image: Float[Array, "n h w 3"], *, train: bool = False
     ) -> Float[Array, "n h w 3"]:
-        """Give back the image; in training, the norm learns its statistics."""
+        """Reconstruct the image; in training, the norm updates its statistics."""
         mutable = ["batch_stats"] if train else False
         half = self.down(image, train=train, mutable=mutable)
         return self.output(self.up(nnx.relu(self.conv(half))))
@@ -51,7 +51,7 @@ class AutoEncoder(nnx.Module):
 def train_step(
     model: AutoEncoder, optimizer: nnx.Optimizer, image: Float[Array, "n h w 3"]
 ) -> Float[Array, ""]:
-    """Make one step; returns the loss before it."""
+    """Run one step; return the loss before it."""
     loss, gradients = nnx.value_and_grad(
         lambda model: jnp.square(model(image, train=True) - image).mean()
     )(model)
@@ -61,19 +61,19 @@ def train_step(
 
 @nnx.jit
 def evaluate(model: AutoEncoder, image: Float[Array, "n h w 3"]) -> Float[Array, ""]:
-    """Return the loss of a trained model."""
+    """Return the loss of a trained model, by its running statistics."""
     return jnp.square(model(image) - image).mean()
 
 
 class Losses(NamedTuple):
-    """Mean squared errors."""
+    """Mean squared errors of a training."""
 
     first: float
-    """Of the first step."""
+    """Error of the first step."""
     last: float
-    """Of the last step."""
+    """Error of the last step."""
     trained: float
-    """Of the trained model, by the running statistics of its norm."""
+    """Error of the trained model, by the running statistics of its norm."""
 
 
 def train(steps: int) -> Losses:
@@ -91,7 +91,7 @@ class NNXModel:
     """Options of the training."""
 
     steps: int = 50
-    """Of the optimizer."""
+    """Optimizer steps."""
 
     def __post_init__(self) -> None:
         check_count("steps", self.steps)

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from experiments.benchmarks.aot.targets import TARGETS, TargetName
+from experiments.benchmarks.aot.chips import CHIPS, ChipName
 
 
-def need_compilers(target: TargetName) -> None:
+def need_compilers(chip: ChipName) -> None:
     """Skip where a compiler is missing; fail where it is meant to be, under CI."""
-    missing = TARGETS[target].missing()
+    missing = CHIPS[chip].missing()
     if missing is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
+import carafe_jax
 from carafe_jax.cli.commands import _VERBS
 from carafe_jax.models import Classifier, ResNet50
 from carafe_jax.tasks.registry import TASKS
@@ -22,7 +23,7 @@ from tests.subprocesses import ROOT, run_python
 
 PAGES = sorted(
     path
-    for pattern in ("*.md", "docs/*.md", "experiments/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "experiments/*.md")
     for path in ROOT.glob(pattern)
 )
 SOURCES = sorted(
@@ -106,6 +107,20 @@ def test_relative_links_exist(page):
         for link in LINK.findall(page.read_text())
         if "://" not in link and not is_there(page, *link.split("#"))
     ] == []
+
+
+def test_every_public_package_has_a_page_of_the_reference():
+    packages = {
+        f"carafe_jax.{name}"
+        for name in carafe_jax.__all__
+        if isinstance(getattr(carafe_jax, name), types.ModuleType)
+    }
+    documented = re.findall(
+        r"^\.\. automodule:: (.+)$",
+        "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md")),
+        re.MULTILINE,
+    )
+    assert packages <= {*documented}
 
 
 def is_there(page: pathlib.Path, path: str, heading: str = "") -> bool:

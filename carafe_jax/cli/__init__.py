@@ -1,7 +1,7 @@
 """The command `carafe-jax`: train, evaluate, fill, classify, export.
 
 This module imports no other package, so that the command starts at once, and can
-explain what is missing where the extra `train` is not installed.
+report what is missing where the extra `train` is not installed.
 """
 
 import importlib.util
@@ -18,8 +18,8 @@ __all__ = ["main"]
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command with the given arguments, `sys.argv[1:]` by default; then exit.
 
-    Exit statuses: 0, all done; 1, done except for files that are named; 2, refused;
-    128 + n, stopped by signal n.
+    Exit statuses: 0, success; 1, success except for the files that are listed; 2, an
+    error that the user can fix; 128 + n, stopped by signal n.
     """
     missing = sorted(x for x in TRAIN_MODULES if importlib.util.find_spec(x) is None)
     if missing:
@@ -30,10 +30,10 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         )
         sys.exit(2)
     from carafe_jax.cli import commands
-    from carafe_jax.cli.streams import accept_every_name, end_with_the_reader
+    from carafe_jax.cli.streams import escape_unencodable, exit_on_broken_pipe
 
-    accept_every_name()
-    with end_with_the_reader():
+    escape_unencodable()
+    with exit_on_broken_pipe():
         try:
             commands.run_command(sys.argv[1:] if args is None else list(args))
         except KeyboardInterrupt:

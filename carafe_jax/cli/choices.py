@@ -1,4 +1,4 @@
-"""Words that a command line has to choose between: verbs, and tasks to train."""
+"""Choices on the command line: verbs, and tasks to train."""
 
 from collections.abc import Callable
 from typing import NoReturn
@@ -13,14 +13,14 @@ PROGRAM = "carafe-jax"
 def choose(
     summaries: dict[str, str], args: list[str], *, program: str, description: str
 ) -> NoReturn:
-    """Print the help, or the refusal of a name that is none of the choices."""
+    """Print the help, or the error for a name that is not a choice; then exit."""
     tyro.extras.subcommand_cli_from_dict(
         {name: _described(summary) for name, summary in summaries.items()},
         prog=program,
         description=keep_lines(description),
         args=args,
     )
-    raise AssertionError(f"{program} {args} is neither a choice nor refused.")
+    raise AssertionError(f"{program} {args} is neither a choice nor an error.")
 
 
 def _described(summary: str) -> Callable[[], None]:

@@ -1,6 +1,6 @@
-"""Name the likeliest classes of photographs.
+"""Predict the most likely classes of photographs.
 
-Shows: the likeliest classes of each photograph in a CSV; a table of the first ones.
+Shows: a table of the first photographs; all predictions are in the CSV.
 Example: carafe-jax classify photographs/ --model runs/classification
 """
 
@@ -38,27 +38,27 @@ class Classify:
         tyro.conf.Positional[tuple[pathlib.Path, ...]],
         tyro.conf.arg(metavar="IMAGE [IMAGE ...]", help_behavior_hint="(required)"),
     ]
-    """Image files, and folders of them in any nesting."""
+    """Image files, and folders, which are searched recursively."""
     model: pathlib.Path
     """Folder of the run that trained the network."""
     which: CheckpointChoice = "best"
-    """Its checkpoint: the best by top-1, or the last."""
+    """Checkpoint of the run: the best by top-1, or the last."""
     classes: int = 5
     """Number of classes per image."""
     batch_size: int = 16
-    """Images at a time."""
+    """Images per batch."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))] = pathlib.Path(
         "predictions.csv"
     )
     """CSV file to write."""
     overwrite: bool = False
-    """Overwrite a file that exists, which is refused otherwise."""
+    """Overwrite an existing file, which is an error otherwise."""
 
     def __post_init__(self) -> None:
         check_count("classes", self.classes)
         check_count("batch_size", self.batch_size)
         if not self.images:
-            raise RefusedError("`images` must name one file or folder at least.")
+            raise RefusedError("`images` must name at least one file or folder.")
 
 
 def run_verb(args: list[str]) -> NoReturn:
@@ -67,7 +67,7 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def main(config: Classify, console: Console) -> int:
-    """Classify every image into a table; name those that cannot be read."""
+    """Write the classes of every image to a CSV; list images that cannot be read."""
     check_new("output", config.output, overwrite=config.overwrite)
     paths = [path for given in config.images for path in list_images(given)]
     if any(is_same_file(config.output, path) for path in paths):
@@ -123,21 +123,21 @@ def _classify(
                 for rank, (label, probability) in enumerate(outcome, 1)
             )
             if shown.row_count < _SHOWN:
-                # Text: rich would take brackets in names for markup.
-                shown.add_row(Text(name), Text(_in_words(outcome)))
+                # Text: rich would read brackets in names as markup.
+                shown.add_row(Text(name), Text(_prediction_text(outcome)))
     return shown, unreadable
 
 
 def _empty_table(images: int) -> Table:
     title = f"The first {_SHOWN} of {counted(images, 'image')}"
     table = Table(title=title if images > _SHOWN else None)
-    # Folded, not cut: long paths often differ in their ends alone.
+    # Folded, not cut: long paths often differ only at their ends.
     table.add_column("image", overflow="fold")
     table.add_column("classes", overflow="fold")
     return table
 
 
-def _in_words(prediction: Prediction) -> str:
+def _prediction_text(prediction: Prediction) -> str:
     return ", ".join(
         f"{printable(label)} {percent(probability, digits=1)}"
         for label, probability in prediction

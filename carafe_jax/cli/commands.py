@@ -1,4 +1,4 @@
-"""Finds the verb of a command line, and imports no more than that verb needs."""
+"""Dispatch of a command line to its verb; imports only what that verb needs."""
 
 import importlib
 import importlib.metadata
@@ -11,10 +11,10 @@ from carafe_jax.cli.choices import PROGRAM, choose
 
 _VERBS = {
     "train": "Train a network, or resume a run: carafe-jax train TASK.",
-    "evaluate": "Measure a trained network on test images.",
+    "evaluate": "Evaluate a trained network on test images.",
     "fill": "Fill holes in photographs.",
-    "classify": "Name the likeliest classes of photographs.",
-    "export": "Write a trained classifier as one file that needs only JAX to run.",
+    "classify": "Predict the most likely classes of photographs.",
+    "export": "Export a trained classifier to one file that needs only JAX to run.",
 }
 
 _DESCRIPTION = """CARAFE++, content-aware reassembly of features, in JAX.
@@ -36,7 +36,7 @@ def run_command(args: list[str]) -> NoReturn:
 
 
 def _import(verb: str) -> Any:
-    """Import the module of a verb: a second or more, for JAX and what it brings."""
+    """Import the module of a verb; JAX and its dependencies take a second or more."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return importlib.import_module(f"carafe_jax.cli.{verb}")

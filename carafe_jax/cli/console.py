@@ -19,8 +19,8 @@ from rich.text import Text
 from carafe_jax.cli.help import describe_fields, keep_lines
 from carafe_jax.cli.streams import (
     PipedConsole,
-    accept_every_name,
-    end_with_the_reader,
+    escape_unencodable,
+    exit_on_broken_pipe,
 )
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.files import check_local
@@ -37,23 +37,23 @@ def run(
     args: Sequence[str] | None = None,
     stopped: str = "Stopped.",
 ) -> NoReturn:
-    """Run a command with values from the command line; exit with what it returns.
+    """Run a command with options from the command line; exit with its status.
 
     Every field of the configuration is an option; `--help` lists them with their
-    values. What the user can mend is printed in one line; every other error keeps its
-    traceback.
+    defaults. An error that the user can fix is printed in one line; every other error
+    keeps its traceback.
 
     Args:
       main: Called with the configuration and a console; returns the exit status.
-      config: Default values, a dataclass; or the class, where some values are
+      config: Dataclass of default values; or its class, where some values are
         required.
       doc: Text above the options in `--help`, printed line by line.
       program: The command in the usage line; by default how Python was called.
       args: Arguments; by default those of the process.
       stopped: Line to print when the user stops the command (Ctrl-C).
     """
-    accept_every_name()
-    with end_with_the_reader():
+    escape_unencodable()
+    with exit_on_broken_pipe():
         _run(main, config, doc, program or _called_as(), args, stopped)
     raise AssertionError("A command ends by exiting.")
 
@@ -79,15 +79,15 @@ def _run(
         status = main(parsed, console)
     except KeyboardInterrupt:
         console.print(stopped)
-        _exit_at_once(128 + signal.SIGINT)
+        _exit_immediately(128 + signal.SIGINT)
     except Exception as error:
-        if isinstance(error, BrokenPipeError) or not is_mendable(error):
+        if isinstance(error, BrokenPipeError) or not is_user_error(error):
             raise
-        message = Text.assemble(("error: ", "bold red"), _words(error))
+        message = Text.assemble(("error: ", "bold red"), _message(error))
         PipedConsole(stderr=True).print(message, soft_wrap=True)
         status = 2
     if status > 128 and not _has_joined_others():
-        _exit_at_once(status)
+        _exit_immediately(status)
     sys.exit(status)
 
 
@@ -97,11 +97,11 @@ def _has_joined_others() -> bool:
     return jax.distributed.is_initialized()
 
 
-def _exit_at_once(status: int) -> NoReturn:
+def _exit_immediately(status: int) -> NoReturn:
     """Exit after a signal, without waiting for other threads.
 
-    By `sys.exit` one that compiles would crash, and one that reads a file which does
-    not come, of a server that is gone, would be waited for.
+    With `sys.exit`, a thread that compiles would crash, and a thread that is blocked by
+    a file of an unreachable server would be waited for.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -109,9 +109,9 @@ def _exit_at_once(status: int) -> NoReturn:
 
 
 def _parse(kind: type[Config], **options: Any) -> Config:
-    """Parse a command line; a refusal of the configuration itself is raised as it is.
+    """Parse a command line; an error of the configuration itself is raised unchanged.
 
-    Tyro would print it in a box with words of its own.
+    Tyro would print it in a box, with additions.
     """
     describe_fields(kind)
     unread = io.StringIO()
@@ -124,12 +124,12 @@ def _parse(kind: type[Config], **options: Any) -> Config:
             if isinstance(error, RefusedError):
                 raise error from None
             error = error.__context__
-    # Again, to print the help, or the refusal of words that are no options.
+    # Parse again, to print the help, or the error for unknown options.
     return tyro.cli(kind, **options)
 
 
 def _paths(value: Any, name: str = "") -> Iterator[tuple[str, pathlib.Path]]:
-    """Yield the paths of a configuration by the names of their options."""
+    """Yield the name of the option and the path of each path in a configuration."""
     if isinstance(value, pathlib.Path):
         yield name, value
     elif isinstance(value, tuple):
@@ -141,8 +141,8 @@ def _paths(value: Any, name: str = "") -> Iterator[tuple[str, pathlib.Path]]:
             yield from _paths(getattr(value, field.name), inner)
 
 
-def is_mendable(error: Exception) -> bool:
-    """Return whether the user can mend an error: its class says so."""
+def is_user_error(error: Exception) -> bool:
+    """Return whether the user can fix an error, by its class."""
     from carafe_jax.train import NotFiniteError
 
     return isinstance(
@@ -150,18 +150,18 @@ def is_mendable(error: Exception) -> bool:
     )
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if not isinstance(error, OSError) or not error.strerror or not error.filename:
         return str(error)
     return f"{os.fsdecode(error.filename)!r}: {error.strerror}."
 
 
 def log_to(console: Console) -> None:
-    """Send log lines through a console, above its bars; to a file, as they are."""
+    """Send log lines through a console, above its bars; to a file as plain text."""
     handler: logging.Handler = logging.StreamHandler(sys.stdout)
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_time=False)
-    # `force`: importing absl puts a handler of its own at the root.
+    # `force`: importing absl installs its own root handler.
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[handler], force=True
     )

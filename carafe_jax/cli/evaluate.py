@@ -1,9 +1,10 @@
-"""Measure a trained network on test images.
+"""Evaluate a trained network on test images.
 
-Shows: the quality as a table, and quality.csv in the output folder. Of inpainting, also
-classic fills beside it, quality by kind and size of the hole, images.csv, samples.png.
-Its own test images: carafe-jax evaluate --model runs/inpainting
-Others: add --source FOLDER -o FOLDER
+Shows: a table of the quality, also written to quality.csv in the output folder. For
+inpainting, also classic fills, quality by kind and size of the hole, images.csv and
+samples.png.
+Test images of the run: carafe-jax evaluate --model runs/inpainting
+Other images: add --source FOLDER -o FOLDER
 """
 
 import dataclasses
@@ -29,18 +30,18 @@ class Evaluate:
     model: pathlib.Path
     """Folder of the run that trained the network."""
     which: CheckpointChoice = "best"
-    """Its checkpoint: the best or the last."""
+    """Checkpoint of the run: the best or the last."""
     source: str | None = None
-    """Where the test images come from, as the `data.source` of a run: the test part is
-    used, a tenth of a folder without `train` and `val`. None: the run's own."""
+    """Source of the test images, as `data.source` of a run. Its test split is used: a
+    tenth of a folder without `train` and `val`. None: the source of the run."""
     batch_size: int = 16
-    """Images at a time."""
+    """Images per batch."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
-    """Folder of what is written; needed with `source`. None: `evaluation` in the folder
-    of the run."""
+    """Folder to write to; required with `source`. None: `evaluation` in the folder of
+    the run."""
     # Groups of options are named after the packages of the tasks.
     inpainting: EvaluationOptions = EvaluationOptions()
-    """Options of inpainting runs alone."""
+    """Options for inpainting runs only."""
 
     def __post_init__(self) -> None:
         check_count("batch_size", self.batch_size)
@@ -57,7 +58,7 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def main(config: Evaluate, console: Console) -> int:
-    """Measure the network as its task does."""
+    """Evaluate the network as its task defines."""
     opened = open_run(config.model)
     output = config.output or config.model / "evaluation"
     check_folder("output", output)

@@ -1,4 +1,4 @@
-"""Write a trained classifier as one file.
+"""Export a trained classifier to one file.
 
 Shows: the size of the file, and how to run it with JAX alone.
 Example: carafe-jax export --model runs/classification -o model.jax
@@ -21,22 +21,22 @@ from carafe_jax.train import CheckpointChoice
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export:
-    """A trained classifier, and the platform that its program is for."""
+    """A trained classifier, and the platform that its program runs on."""
 
     model: pathlib.Path
     """Folder of the run that trained the network."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """File to write; the names of the classes go to a file of its name with
-    .classes.json after it."""
+    """File to write. The class names are written to a file of the same name with
+    .classes.json appended."""
     which: CheckpointChoice = "best"
-    """Its checkpoint: the best by top-1, or the last."""
+    """Checkpoint of the run: the best by top-1, or the last."""
     platform: Platform = "cpu"
     """Platform that the program runs on."""
     batch_size: int | None = None
-    """Images at a time; None: any number, which runs plain JAX. On a GPU it must be
-    None: the kernels there cannot be written to a file."""
+    """Images per batch. None: any number, in plain JAX. For GPUs it must be None: their
+    kernels cannot be exported."""
     overwrite: bool = False
-    """Overwrite files that exist, which are refused otherwise."""
+    """Overwrite existing files, which are an error otherwise."""
     size: Literal["any"] | None = None
     """Height and width of the images. any: all sizes, in plain JAX. None: the size of
     the run's test images."""
@@ -72,7 +72,7 @@ def main(config: Export, console: Console) -> int:
         soft_wrap=True,
     )
     console.print(
-        "To run it, give it RGB in [0, 255], uint8 of shape "
+        "To run it on RGB images in [0, 255], uint8 of shape "
         f"{shape}:\n  program = jax.export.deserialize(open({str(config.output)!r}, "
         "'rb').read())\n  logits = program.call(images)",
         markup=False,

@@ -1,10 +1,10 @@
 """Fill holes in photographs with a trained network, or by a classic method.
 
-Shows: each photograph with its hole filled, as PNG; its other pixels as they were.
+Shows: each photograph as a PNG with its hole filled; all other pixels are unchanged.
 One photograph: carafe-jax fill photo.jpg mask.png --model RUN -o out.png
 Folders: carafe-jax fill photos/ masks/ --model RUN -o filled/
-A network: `carafe-jax train inpainting` trains one in minutes, in runs/inpainting
-Without one: carafe-jax fill photo.jpg mask.png --method spline -o out.png
+Training a network: carafe-jax train inpainting, in minutes, to runs/inpainting
+Without a network: carafe-jax fill photo.jpg mask.png --method spline -o out.png
 """
 
 import dataclasses
@@ -24,61 +24,62 @@ from carafe_jax.tasks.inpainting import ClassicMethod, fill_classic, load
 from carafe_jax.tasks.inpainting.coarse_to_fine import ReportProgress
 from carafe_jax.tasks.inpainting.fill_classic import check_method
 from carafe_jax.tasks.inpainting.fill_files import FillPlan, plan_fills, read_job
-from carafe_jax.tasks.inpainting.hole_pictures import HoleColour
+from carafe_jax.tasks.inpainting.mask_files import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.train import CheckpointChoice
 
 Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
-"""Returns a photograph with its hole filled, and reports how much is."""
+"""Function that returns a photograph with its hole filled, and reports progress."""
 
 
 _NO_MODEL = (
     "`model` must be the folder of a run, got none: `carafe-jax train inpainting` "
-    "makes one in minutes, in runs/inpainting. Classic methods need no run: "
+    "trains one in minutes, in runs/inpainting. Classic methods need no run: "
     "`--method spline`."
 )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FillOptions:
-    """Photographs with holes, and the method to fill them by."""
+    """Photographs with holes, and the method to fill them."""
 
     photo: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="PHOTO")]
-    """Photograph, or a folder of them."""
+    """Photograph, or a folder of photographs."""
     mask: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar="MASK")]
-    """Picture of the same size that shows the hole; or a folder with one for each
-    photograph, of the same name apart from the file extension."""
+    """Image of the same size that marks the hole; or a folder with one per photograph,
+    of the same name except for the file extension."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """PNG file to write, with the channels, bits and colour profile of the photograph;
-    of a folder, a folder."""
+    """PNG file to write, with the channels, bit depth and colour profile of the
+    photograph; or a folder, if PHOTO is a folder."""
     method: ClassicMethod | Literal["network"] = "network"
-    """A trained network, or a classic method that needs no `model`: the mean colour of
+    """Trained network, or a classic method, which needs no `model`: the mean colour of
     the given pixels, a harmonic fill or a spline in tension, which take seconds; the
-    biharmonic fill of scikit-image, which takes minutes for large holes; Telea's or the
-    Navier-Stokes fill of OpenCV."""
+    biharmonic fill of scikit-image, which takes minutes for large holes; or the Telea
+    or Navier-Stokes fill of OpenCV."""
     model: pathlib.Path | None = None
-    """Folder of the run that trained the network. `carafe-jax train inpainting` makes
+    """Folder of the run that trained the network. `carafe-jax train inpainting` trains
     one in minutes, in runs/inpainting."""
     which: CheckpointChoice | None = None
-    """Its checkpoint: the best by PSNR in the hole, or the last. None: the best."""
+    """Checkpoint of the run: the best by PSNR in the hole, or the last. None: the
+    best."""
     hole: HoleColour = "white"
-    """Pixels of a mask that mark the hole: white or black ones, or, of any colour,
-    transparent or opaque ones. The threshold is half brightness or half opacity."""
+    """Mask pixels that mark the hole: white or black ones; or transparent or opaque
+    ones, of any colour. The threshold is half brightness or half opacity."""
     grow: int = 0
-    """Pixels by which holes are made wider on each side, where masks leave a seam."""
+    """Pixels by which holes are dilated on each side, for masks that leave a seam."""
     reach: int | None = None
-    """Pixels from the border of a hole that the network fills in one pass; deeper holes
-    are filled at half the size first, and so on. None: a sixth of the side of the crops
-    that it was trained on."""
+    """Depth in pixels from the border of a hole that the network fills in one pass;
+    deeper holes are filled at half the size first, and so on. None: a sixth of the side
+    of its training crops."""
     longest_side: int | None = None
-    """In pixels. Photographs are halved until no side is longer, filled, and the fill
-    enlarged: faster, but softer. At least 64. None: they are filled at their full
-    size."""
+    """Longest side to fill at, in pixels, at least 64. Larger photographs are halved
+    until no side is longer, filled, and the fill up-sampled: faster, but softer. None:
+    the full size."""
     overwrite: bool = False
-    """Overwrite files that exist. Without it, an existing file is refused, and skipped
-    where folders are filled."""
+    """Overwrite existing files. Otherwise an existing file is an error, or is skipped
+    if folders are filled."""
 
     def __post_init__(self) -> None:
         check_not_negative("grow", self.grow)
@@ -101,7 +102,7 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def main(config: FillOptions, console: Console) -> int:
-    """Fill each photograph; name those that could not be, and masks without one."""
+    """Fill each photograph; list failures, and masks without a photograph."""
     if config.method != "network":
         check_method(config.method)
     plan = plan_fills(
@@ -116,7 +117,7 @@ def main(config: FillOptions, console: Console) -> int:
         print_line(console, f"Not used: {path}: {reason}")
     summary = f"Filled by {name}: {filled}"
     if plan.skipped:
-        summary += f"; skipped, as their files exist: {plan.skipped}"
+        summary += f"; skipped, as their outputs exist: {plan.skipped}"
     if problems:
         summary += f"; not filled: {len(problems)}"
     if plan.unused:
@@ -130,7 +131,7 @@ def main(config: FillOptions, console: Console) -> int:
 def _fill_each(
     plan: FillPlan, fill: Method, *, config: FillOptions, console: Console
 ) -> tuple[int, dict[pathlib.Path, str]]:
-    """Return how many photographs were filled, and why others were not."""
+    """Return the number of filled photographs, and the reasons of failures."""
     failures: dict[pathlib.Path, str] = {}
     with FillBars(console, photographs=len(plan.jobs)) as bars:
         for job in plan.jobs:
@@ -150,7 +151,7 @@ def _method(config: FillOptions, console: Console) -> tuple[str, Method]:
     if config.method != "network":
         classic = config.method
         return classic, lambda photo, hole, _: fill_classic(photo, hole, method=classic)
-    assert config.model is not None, "A network is refused without its run."
+    assert config.model is not None, "`FillOptions` raises without it."
     with loading(console, config.model):
         trained = load(config.model, which=config.which or "best")
 

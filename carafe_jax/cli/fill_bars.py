@@ -1,4 +1,4 @@
-"""Bars of photographs that are filled, and of the tiles within one."""
+"""Progress bars of the photographs to fill, and of the tiles of one."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from carafe_jax.tasks.inpainting.coarse_to_fine import ReportProgress
 
 
 class FillBars:
-    """Shows how many photographs are filled, and how much of the one at hand."""
+    """Shows the number of filled photographs, and the progress of the current one."""
 
     def __init__(self, console: Console, *, photographs: int) -> None:
-        """Draw nothing yet; entering the context does."""
+        """Draw nothing yet; entering the context draws the bars."""
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -38,9 +38,9 @@ class FillBars:
 
     @contextlib.contextmanager
     def photograph(self) -> Iterator[ReportProgress]:
-        """Show the bar of one photograph; it receives the tiles that are filled."""
-        # Without a total it pulses: while a classic method fills, and until the first
-        # tiles are there, for which the network is compiled.
+        """Show the bar of one photograph, and yield the callback that updates it."""
+        # Without a total the bar pulses: during a classic fill, and until the first
+        # tiles are filled, as the network is compiled for them.
         part = self._bars.add_task("tiles", total=None)
 
         def report(done: int, total: int) -> None:

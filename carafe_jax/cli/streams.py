@@ -1,4 +1,4 @@
-"""Standard streams that print every name, and may lose their reader or be closed."""
+"""Standard streams that print any name, and may be closed or broken pipes."""
 
 import contextlib
 import io
@@ -12,12 +12,12 @@ from typing import TextIO
 from rich.console import Console
 
 
-def accept_every_name() -> None:
+def escape_unencodable() -> None:
     """Make standard output and error escape characters that their encoding lacks.
 
-    Otherwise a command would end where it prints a name with characters that the locale
-    lacks, or with bytes that are not UTF-8. A stream that was closed before the command
-    started is replaced by one that discards its text.
+    Otherwise a command would fail where it prints a name with characters that the
+    locale lacks, or with bytes that are not UTF-8. A stream that was closed before the
+    command started is replaced by one that discards its text.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -28,11 +28,11 @@ def accept_every_name() -> None:
 
 
 @contextlib.contextmanager
-def end_with_the_reader() -> Iterator[None]:
-    """End the process silently, with the status of SIGPIPE, if its reader has ended.
+def exit_on_broken_pipe() -> Iterator[None]:
+    """Exit silently, with the status of SIGPIPE, if the output is a broken pipe.
 
-    The reader of `carafe-jax --help | head -1` ends after one line. A broken pipe to a
-    process that is not the reader is an error like any other.
+    The reader of `carafe-jax --help | head -1` exits after one line. A broken pipe
+    other than the standard streams is an error like any other.
     """
     try:
         try:
@@ -41,26 +41,26 @@ def end_with_the_reader() -> Iterator[None]:
             for stream in (sys.stdout, sys.stderr):
                 stream.flush()
     except BrokenPipeError:
-        lost = [x for x in (sys.stdout, sys.stderr) if _has_lost_its_reader(x)]
-        if not lost:
+        broken = [x for x in (sys.stdout, sys.stderr) if _is_broken_pipe(x)]
+        if not broken:
             raise
-        for stream in lost:  # Or Python would write what is left when it exits.
+        for stream in broken:  # Otherwise Python would flush the rest at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         sys.exit(128 + signal.SIGPIPE)
 
 
 class PipedConsole(Console):
-    """A console that raises where its reader has ended; rich exits with status 1."""
+    """A console that raises on a broken pipe, where rich would exit with status 1."""
 
     def on_broken_pipe(self) -> None:
-        """Raise the error again that is being handled."""
+        """Re-raise the error that is being handled."""
         raise
 
 
-def _has_lost_its_reader(stream: TextIO) -> bool:
+def _is_broken_pipe(stream: TextIO) -> bool:
     try:
         poll = select.poll()
-        poll.register(stream.fileno(), 0)  # An error is reported in any case.
-    except (ValueError, OSError):  # No file.
+        poll.register(stream.fileno(), 0)  # POLLERR is always reported.
+    except (ValueError, OSError):  # Not a file.
         return False
     return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -8,12 +8,12 @@ from carafe_jax.tasks.registry import TASKS
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import RunConfig
 
-_STOPPED = "Stopped. The same command resumes from what is saved."
+_STOPPED = "Stopped. The same command resumes from the last checkpoint."
 
 _DOC = """{summary}
 
-A resumed run must have the options that it was started with; only the length may grow,
-and options that do not affect results may change.
+A run resumes only with the options that it was started with; its length may grow, and
+options that do not affect results may change.
 Example: carafe-jax train {task} --data.source FOLDER --workdir runs/mine
 Resuming: the same command again
 """
@@ -42,7 +42,7 @@ def run_verb(args: list[str]) -> NoReturn:
 
 
 def train(config: RunConfig, *, doc: str | None) -> NoReturn:
-    """Run an experiment: its values, with changes from the command line; then exit.
+    """Run an experiment, with overrides from the command line; then exit.
 
     Args:
       config: The experiment's values.

@@ -1,4 +1,4 @@
-"""Photographs and labelled images, in batches of numpy arrays."""
+"""Photographs and labelled images, in batches of NumPy arrays."""
 
 from carafe_jax.data.batches import BatchIterator as BatchIterator
 from carafe_jax.data.batches import BatchOptions as BatchOptions

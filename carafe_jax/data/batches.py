@@ -1,4 +1,4 @@
-"""Examples by index -> batches in order, made ahead by grain."""
+"""Batches of indexed examples in a fixed order, prefetched by grain."""
 
 import dataclasses
 import functools
@@ -19,21 +19,21 @@ Example = TypeVar("Example")
 
 
 class BatchIterator(grain.DatasetIterator[Example]):
-    """Batches in order, from a position that can be saved.
+    """Iterator over batches whose position can be saved and restored.
 
-    The position counts batches. It depends on nothing else: neither on the number of
-    processes nor on that of threads and workers.
+    The position is the number of batches. It does not depend on the number of
+    processes, threads or workers.
     """
 
     def __init__(
         self, make: Callable[[int], Iterator[Example]], *, local_size: int
     ) -> None:
-        """Start with the first batch.
+        """Start at the first batch.
 
         Args:
-          make: Iterates over the batches from one number on.
-          local_size: Examples of a batch. Version 0.1 counted positions in those of
-            one process, so that they fit the number of processes that saved them.
+          make: Function that returns an iterator over the batches from an index on.
+          local_size: Examples of a batch in this process. Version 0.1 counted positions
+            in these, so that its positions fit only the same number of processes.
         """
         super().__init__()
         self._make, self._local_size = make, local_size
@@ -52,7 +52,7 @@ class BatchIterator(grain.DatasetIterator[Example]):
         return {"batches": self._next}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from a position that `get_state` returned.
+        """Restore a position that `get_state` returned.
 
         Raises:
           RefusedError: `state` is not such a position.
@@ -63,42 +63,42 @@ class BatchIterator(grain.DatasetIterator[Example]):
         if number is None or rest:
             raise RefusedError(
                 f'`state` must be a position such as {{"batches": 5}}, got {state!r}. '
-                "Version 0.1 counted otherwise where worker processes made the batches."
+                "Version 0.1 stored other positions with worker processes."
             )
         self._made, self._next = None, number
 
 
 def _number(state: dict[str, Any], name: str) -> int | None:
-    """Return what a state that holds one number holds; None if it is none."""
+    """Return the count in a state that has this entry alone, else None."""
     number = state[name] if [*state] == [name] else None
     return number if type(number) is int and number >= 0 else None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """Options for making batches ahead; they change no number."""
+    """Options for prefetching batches; they do not affect the examples."""
 
     threads: int
-    """Threads of each process that make examples; 0 makes each on demand."""
+    """Threads in each process that make examples; 0 makes each on demand."""
     prefetch_batches: int
-    """Batches made ahead, in each process."""
+    """Batches to prefetch in each process."""
     processes: int = 0
-    """Processes that make batches; 0 uses the threads of this one."""
+    """Worker processes that make batches; 0 uses threads of this process."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProcessShard:
     """Shard of each batch that one process makes.
 
-    Step n of all processes together holds the same examples in the same order whatever
-    their number.
+    The global batch of a step has the same examples in the same order for any number of
+    processes.
 
     Raises:
       RefusedError: The batch cannot be split evenly among the processes.
     """
 
     batch_size: int
-    """Examples in a batch, over all processes together."""
+    """Examples in a batch, over all processes."""
     process_index: int = 0
     """Index of this process, as `jax.process_index()`."""
     process_count: int = 1
@@ -128,17 +128,17 @@ def endless_batches(
 ) -> "BatchIterator[Example]":
     """Iterate without end over batches of random examples.
 
-    An epoch visits each of `count` indices `visits` times, in an order of its own.
-    The iterator resumes from a position bit for bit.
+    An epoch visits each of `count` indices `visits` times, in a new order. From a
+    restored position, the iterator continues bit for bit.
 
     Args:
-      example: Makes an example of an index, with a generator for its random choices.
-        It is sent to the worker processes.
+      example: Function that returns the example of an index, with a generator for its
+        random choices. It is pickled for the worker processes.
       count: Number of indices.
-      visits: Visits of each in an epoch.
+      visits: Visits of each index in an epoch.
       seed: Seed of the order and of the generators.
       shard: Size of a batch, and the shard of it to make.
-      options: Threads, processes and batches made ahead.
+      options: Threads, processes and batches to prefetch.
 
     Returns:
       Batches of `shard.local_size` examples, stacked.
@@ -148,7 +148,7 @@ def endless_batches(
         .repeat(visits)
         .seed(seed)
         .shuffle()
-        .map(int)  # Grain seeds each step by its place: without it numbers change.
+        .map(int)  # Seeds depend on a step's position: without it examples change.
         .random_map(example)
         .repeat()
     )
@@ -171,13 +171,13 @@ def batches_of_all(
     """Iterate once over batches of the examples of 0 to `count - 1`, in order.
 
     Args:
-      example: Makes the example of an index, or returns None if there is none. It
-        is sent to the worker processes.
-      blank: Takes the place of missing examples, and pads the last batch: every batch
-        has the same size, and every process the same number of batches.
+      example: Function that returns the example of an index, or None if there is none.
+        It is pickled for the worker processes.
+      blank: Replaces missing examples and pads the last batch, so that all batches have
+        the same size, and all processes the same number of batches.
       count: Number of examples.
       shard: Size of a batch, and the shard of it to make.
-      options: Threads, processes and batches made ahead.
+      options: Threads, processes and batches to prefetch.
 
     Returns:
       Batches of `shard.local_size` examples, stacked.
@@ -200,7 +200,7 @@ def _padded(
     return blank if made is None else made
 
 
-def _of_worker(
+def _example_of_worker(
     index: int,
     *,
     examples: "grain.MapDataset",
@@ -209,18 +209,19 @@ def _of_worker(
     last: int,
     workers: int,
 ) -> Any:
-    """Return the example of an index, in the order in which workers read them.
+    """Return the example at an index of the order in which workers read.
 
-    Grain gives worker w each `workers`-th index from w on, and batches what a worker
-    has read. So the indices are mapped to examples such that the j-th batch of worker w
-    is the whole batch `first + j * workers + w`, whatever the number of workers.
+    Grain gives worker w every `workers`-th index from w on, and batches the examples of
+    each worker. The indices are therefore mapped to examples such that the j-th batch
+    of worker w is the global batch `first + j * workers + w`, for any number of
+    workers.
 
     Args:
       index: Position in the order of reading.
-      examples: Those of all batches, in order.
+      examples: Examples of all batches, in order.
       shard: Size of a batch, and the shard of it to make.
-      first: Number of the first batch.
-      last: Number of batches; beyond, there is no example.
+      first: Index of the first batch.
+      last: Number of batches; there are no examples beyond it.
       workers: Number of workers.
     """
     turn, worker = divmod(index, workers)
@@ -229,7 +230,7 @@ def _of_worker(
     if batch >= last:
         return None
     before = batch * shard.batch_size + shard.process_index * shard.local_size
-    # Chosen last: an example is seeded by its place in the order of all processes.
+    # Indexed last: an example is seeded by its position in the global order.
     return examples[before + place]
 
 
@@ -240,10 +241,10 @@ def _make_batches(
     shard: ProcessShard,
     options: BatchOptions,
 ) -> Iterator[Any]:
-    """Make the batches from number `first` on."""
+    """Return an iterator over the batches from index `first` on."""
     last, workers = len(examples) // shard.batch_size, max(1, options.processes)
     deal = functools.partial(
-        _of_worker,
+        _example_of_worker,
         examples=examples,
         shard=shard,
         first=first,
@@ -260,7 +261,7 @@ def _make_batches(
     batches = own.to_iter_dataset(reading).batch(shard.local_size)
     if not options.processes:
         return iter(batches)
-    if not flags.FLAGS.is_parsed():  # Grain's workers read theirs.
+    if not flags.FLAGS.is_parsed():  # Grain's workers read absl's flags.
         flags.FLAGS.mark_as_parsed()
     multiprocessing = grain.MultiprocessingOptions(
         num_workers=workers, per_worker_buffer_size=2

@@ -1,8 +1,8 @@
-"""Image files of any kind -> 8-bit RGB arrays.
+"""Decoding of image files of any format to 8-bit RGB arrays.
 
-A decoder may raise anything on a damaged file: Pillow's raise OSError, SyntaxError,
-TypeError, RuntimeError, struct.error and more. Around the calls of a decoder, and only
-there, all of these become `UnreadableImageError`.
+A decoder may raise any exception on a damaged file: Pillow's raise OSError,
+SyntaxError, TypeError, RuntimeError, struct.error and more. Around calls of a decoder,
+and only there, all of these become `UnreadableImageError`.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from carafe_jax.data.loading import load_pixels
 from carafe_jax.errors import RefusedError
 
 _ORIENTATION = 0x0112  # The EXIF tag.
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -34,13 +34,13 @@ _TURNS = {
 
 
 class UnreadableImageError(RefusedError):
-    """An image is damaged, no image at all, or cannot be used as one."""
+    """An image file is damaged, not an image, or not supported."""
 
     def __init__(self, reason: str, name: str = "") -> None:
-        """State the reason, and the name of the file where it is known."""
+        """Store the reason, and the name of the file if it is known."""
         super().__init__(f"cannot read {name!r}: {reason}" if name else reason)
         self.reason = reason
-        """Why the image cannot be read, without its name."""
+        """Reason why the image cannot be read, without its name."""
         self.name = name
         """File of the image, or an empty string."""
 
@@ -50,10 +50,10 @@ class UnreadableImageError(RefusedError):
 
 @contextlib.contextmanager
 def decoder_errors(name: str | os.PathLike[str] = "") -> Iterator[None]:
-    """Turn whatever a decoder raises in the block into `UnreadableImageError`.
+    """Convert any exception of a decoder in the block to `UnreadableImageError`.
 
     Args:
-      name: File of the image, where it is known.
+      name: File of the image, if it is known.
     """
     try:
         yield
@@ -68,14 +68,14 @@ def open_image(file: str | os.PathLike[str] | bytes, *, name: str = "") -> Image
 
     Args:
       file: Path of a regular file in a format that Pillow reads, or the bytes of one.
-      name: Name of the bytes, for messages.
+      name: Name of the bytes, for errors.
 
     Returns:
-      The image, of several frames the first.
+      The image; of several frames, the first.
 
     Raises:
-      UnreadableImageError: The file cannot be opened, is no regular file (a pipe would
-        block), is no image or is damaged.
+      UnreadableImageError: The file cannot be opened, is not a regular file (a pipe
+        would block), is not an image or is damaged.
     """
     if isinstance(file, bytes):
         with decoder_errors(name):
@@ -93,16 +93,16 @@ def decode_photograph(
 
     Args:
       path: File in a format that Pillow reads; of several frames, the first is used.
-      sufficient_side: Length in pixels that is enough for the shorter side. Larger
-        images are reduced by a whole factor, JPEGs while they are decoded (which
-        is faster), and never below this length. None keeps every pixel.
+      sufficient_side: Sufficient length of the shorter side in pixels. Larger images
+        are reduced by an integer factor, JPEGs during decoding (which is faster), and
+        never below this length. None keeps every pixel.
 
     Returns:
       RGB in [0, 255].
 
     Raises:
-      UnreadableImageError: The file is no image, is damaged, or holds pixels without a
-        known range.
+      UnreadableImageError: The file is not an image, is damaged, or has pixels without
+        a known range.
     """
     with open_image(path) as image:
         return decode_image(image, sufficient_side=sufficient_side)
@@ -114,14 +114,14 @@ def decode_image(
     """Decode an image that Pillow has opened, as `decode_photograph` does.
 
     Args:
-      image: As opened by Pillow, not yet decoded.
-      sufficient_side: As in `decode_photograph`.
+      image: Image opened by Pillow, not yet decoded.
+      sufficient_side: Sufficient length of the shorter side, as in `decode_photograph`.
 
     Returns:
       RGB in [0, 255].
 
     Raises:
-      UnreadableImageError: As by `decode_photograph`.
+      UnreadableImageError: The image is unreadable, as in `decode_photograph`.
     """
     if sufficient_side is not None:
         shrink_on_load(image, (sufficient_side, sufficient_side))
@@ -129,26 +129,26 @@ def decode_image(
 
 
 def shrink_on_load(image: Image.Image, size: tuple[int, int]) -> None:
-    """Make a JPEG decode at the smallest of its scales that is at least of a size.
+    """Set a JPEG to decode at its smallest scale that is at least of a given size.
 
     Args:
-      image: As opened by Pillow, not yet decoded.
+      image: Image opened by Pillow, not yet decoded.
       size: Least width and height, in pixels of the file, not of the upright image.
 
     Raises:
-      UnreadableImageError: The decoder refuses the file.
+      UnreadableImageError: The decoder rejects the file.
     """
     with decoder_errors(_name(image)):
         image.draft(None, size)
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Decode an image and turn it as its EXIF orientation says.
+    """Decode an image and apply its EXIF orientation.
 
-    No metadata are written. An orientation that is damaged counts as upright.
+    The metadata are not changed. A damaged orientation counts as upright.
 
     Args:
-      image: As opened by Pillow, in any mode.
+      image: Image opened by Pillow, in any mode.
 
     Returns:
       The decoded image in the same mode.
@@ -158,15 +158,15 @@ def upright(image: Image.Image) -> Image.Image:
     """
     with decoder_errors(_name(image)):
         pixels = load_pixels(image)
-        turn = _TURNS.get(_orientation(image))
-        return pixels if turn is None else pixels.transpose(turn)
+        method = _TRANSPOSES.get(_orientation(image))
+        return pixels if method is None else pixels.transpose(method)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Return width and height of an image in its upright orientation.
 
     Args:
-      image: As opened by Pillow. A JPEG is not decoded for it.
+      image: Image opened by Pillow. A JPEG is not decoded.
 
     Raises:
       UnreadableImageError: The file is damaged.
@@ -180,18 +180,18 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 def to_rgb(image: Image.Image) -> Image.Image:
     """Convert any Pillow image to mode RGB.
 
-    Sixteen-bit grey values are scaled to 8 bits, transparent pixels are composited on
+    Sixteen-bit grey values are scaled to 8 bits; transparent pixels are composited on
     white.
 
     Args:
-      image: Of any mode whose values have a known range.
+      image: Image of any mode whose values have a known range.
 
     Returns:
       The same image in mode RGB.
 
     Raises:
       UnreadableImageError: The pixels are floating-point numbers or grey values outside
-        of [0, 65535], Pillow knows no conversion, or the file is damaged.
+        [0, 65535], Pillow has no conversion, or the file is damaged.
     """
     with decoder_errors(_name(image)):
         if not image.has_transparency_data:
@@ -202,16 +202,16 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_rgba(image: Image.Image) -> Image.Image:
-    """Convert any Pillow image to mode RGBA, with its own opacity.
+    """Convert any Pillow image to mode RGBA, with its transparency.
 
     Arguments and errors are those of `to_rgb`.
     """
     with decoder_errors(_name(image)):
-        clear = image.info.get("transparency")
-        if not image.mode.startswith("I") or clear is None:
+        transparent = image.info.get("transparency")
+        if not image.mode.startswith("I") or transparent is None:
             return _to_8_bits(image).convert("RGBA")
-        # Sixteen bits of it, which `convert` would compare with 8.
-        opacity = np.where(np.asarray(image) == clear, 0, 255).astype(np.uint8)
+        # The transparent value has 16 bits; `convert` would compare it with 8-bit ones.
+        opacity = np.where(np.asarray(image) == transparent, 0, 255).astype(np.uint8)
         image = _to_8_bits(image).convert("RGBA")
         image.putalpha(Image.fromarray(opacity))
         return image
@@ -222,7 +222,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
         raise ValueError("floating-point pixels have no known range")
     if not image.mode.startswith("I"):
         return image
-    # Pillow itself would clip these at 255. 16-bit PGM files have mode "I".
+    # Pillow would clip these values at 255. 16-bit PGM files have mode "I".
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError(
@@ -233,11 +233,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
-    """Shrink by the largest whole factor that leaves the shorter side long enough.
+    """Shrink by the largest integer factor that keeps the shorter side long enough.
 
     Args:
-      image: Of mode RGB.
-      sufficient_side: As in `decode_photograph`.
+      image: Image in mode RGB.
+      sufficient_side: Sufficient length of the shorter side, as in `decode_photograph`.
 
     Returns:
       Means over blocks of pixels, or the image itself if it is small enough.
@@ -249,11 +249,11 @@ def reduce_to(image: Image.Image, sufficient_side: int | None) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8; 1 where it is missing or damaged."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is missing or damaged."""
     if not isinstance(image, JpegImageFile):
-        # A PNG may have metadata behind its pixels, and Pillow turns a TIFF itself.
+        # A PNG may have metadata after its pixels, and Pillow itself rotates a TIFF.
         load_pixels(image)
-    # After an error, Pillow returns what it could read: the second time, and from then.
+    # After an error, a second call of Pillow returns the tags that it could read.
     for _ in range(2):
         with contextlib.suppress(Exception):
             found = image.getexif().get(_ORIENTATION)

@@ -1,4 +1,4 @@
-"""Pixels of image files as the files mean them, where Pillow reads others."""
+"""Decoding of image files with corrections of pixels that Pillow reads wrongly."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from PIL.TiffImagePlugin import (
 
 _WHITE_IS_ZERO = 0
 _SEPARATE_PLANES = 2
-# What one step of a grey value with 2 or 4 bits is among 256.
+# 8-bit step of grey values with 2 or 4 bits.
 _STEPS = {"L;2": 85, "L;4": 17}
 
 
 def raw_mode_of(file: Image.Image) -> str:
-    """Return the layout of the pixels in the file, in Pillow's words: "RGB;16B".
+    """Return Pillow's raw mode of the pixels in a file, such as "RGB;16B".
 
     Args:
-      file: As opened by Pillow, not yet decoded.
+      file: Image opened by Pillow, not yet decoded.
     """
-    tiles: Any = getattr(file, "tile", ())  # Of images in files alone.
+    tiles: Any = getattr(file, "tile", ())  # Only images of files have tiles.
     match tiles[0].args if tiles else None:
         case str(mode) | (str(mode), *_):
             return mode
@@ -34,39 +34,39 @@ def raw_mode_of(file: Image.Image) -> str:
 
 
 def load_pixels(file: Image.Image) -> Image.Image:
-    """Decode a file, and put right what Pillow leaves wrong.
+    """Decode a file, and correct the pixels that Pillow reads wrongly.
 
-    - A TIFF that is turned and not compressed is read in its own width, not in that of
-      the turned picture.
-    - In a TIFF of 16 bits whose zero is white, white becomes the largest number.
-    - The transparent colour of a PNG with 2, 4 or 16 bits has the depth of the pixels
-      that Pillow returns: 8 bits, but for grey of 16.
+    - An uncompressed TIFF with an orientation is read with its stored width, not with
+      the width of the upright image.
+    - In a 16-bit TIFF whose zero is white, white becomes the largest value.
+    - The transparent colour of a PNG with 2, 4 or 16 bits gets the depth of the pixels
+      that Pillow returns: 8 bits, except for 16-bit grey.
 
     Args:
-      file: As opened by Pillow. One that is decoded is returned as it is.
+      file: Image opened by Pillow. A decoded one is returned unchanged.
 
     Returns:
-      The decoded image; the file itself where its pixels are right.
+      The decoded image; `file` itself if its pixels are right.
 
     Raises:
-      ValueError: Channels of 16 bits, not compressed, are in planes of their own, of
-        which Pillow reads one byte in two.
-      Exception: Whatever the decoder raises.
+      ValueError: Uncompressed 16-bit channels are in separate planes, of which Pillow
+        reads every other byte.
+      Exception: Any exception of the decoder.
     """
     raw_mode = raw_mode_of(file)
     if not raw_mode:
         file.load()
         return file
-    # Decoding forgets both.
+    # Both checks need tags that decoding discards.
     white_is_zero = _is_white_zero(file)
-    _refuse_planes(file)
-    with _not_mapped(file):
+    _check_planes(file)
+    with _without_memory_map(file):
         file.load()
-    clear = file.info.get("transparency")
-    if isinstance(clear, int) and raw_mode in _STEPS:
-        file.info["transparency"] = clear * _STEPS[raw_mode]
-    elif isinstance(clear, tuple) and raw_mode == "RGB;16B":
-        file.info["transparency"] = tuple(value >> 8 for value in clear)
+    transparent = file.info.get("transparency")
+    if isinstance(transparent, int) and raw_mode in _STEPS:
+        file.info["transparency"] = transparent * _STEPS[raw_mode]
+    elif isinstance(transparent, tuple) and raw_mode == "RGB;16B":
+        file.info["transparency"] = tuple(value >> 8 for value in transparent)
     if white_is_zero:
         inverted = Image.fromarray(65535 - np.asarray(file).astype(np.uint16))
         inverted.info = dict(file.info)
@@ -81,7 +81,7 @@ def _is_white_zero(file: Image.Image) -> bool:
     return file.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO
 
 
-def _refuse_planes(file: Image.Image) -> None:
+def _check_planes(file: Image.Image) -> None:
     if (
         isinstance(file, TiffImageFile)
         and file.tag_v2.get(PLANAR_CONFIGURATION) == _SEPARATE_PLANES
@@ -93,8 +93,8 @@ def _refuse_planes(file: Image.Image) -> None:
 
 
 @contextlib.contextmanager
-def _not_mapped(file: Image.Image) -> Iterator[None]:
-    """Keep Pillow from mapping a TIFF into memory, by the size that it is turned to."""
+def _without_memory_map(file: Image.Image) -> Iterator[None]:
+    """Keep Pillow from memory-mapping a TIFF, for which it uses the upright size."""
     if not isinstance(file, TiffImageFile):
         yield
         return

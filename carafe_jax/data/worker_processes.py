@@ -1,9 +1,9 @@
-"""Processes that make batches: they ignore signals to the job, and end with it.
+"""Worker processes that make batches, ignore signals to the job and end with it.
 
-A scheduler stops a job by SIGTERM, or announces it by SIGUSR1, to all of its processes;
-a terminal sends SIGINT, or SIGHUP when it is closed. The process that trains then saves
-its state, for which it may need another batch; the workers end with it, however it
-ends.
+A scheduler sends SIGTERM to all processes of a job to stop it, or SIGUSR1 as a warning;
+a terminal sends SIGINT, or SIGHUP when it is closed. The training process then saves
+its state, for which it may need another batch. The workers end with that process,
+however it ends.
 """
 
 import multiprocessing
@@ -20,7 +20,7 @@ T = TypeVar("T")
 _SIGNALS = tuple(
     signal.Signals[name]
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
-    if name in signal.Signals.__members__  # Windows has two of them.
+    if name in signal.Signals.__members__  # Windows has two of these.
 )
 
 
@@ -37,14 +37,15 @@ def prepare_worker(index: int, count: int) -> None:
 
 
 def call_starting_workers(function: Callable[[], T]) -> T:
-    """Return the result of a function that starts workers, shielded from signals.
+    """Return the result of a function that starts workers with blocked signals.
 
     A process takes seconds to start, and has the default handlers until
-    `prepare_worker` runs; but it inherits the blocked signals of the thread that starts
-    it. That is another thread than the caller's, which still handles signals.
+    `prepare_worker` runs, but it inherits the blocked signals of the thread that starts
+    it. The function therefore runs in another thread, and the caller's thread still
+    handles signals.
 
     Args:
-      function: Called in another thread.
+      function: Function to call in another thread.
     """
     pool = ThreadPoolExecutor(1, initializer=_block_signals)
     try:
@@ -56,7 +57,7 @@ def call_starting_workers(function: Callable[[], T]) -> T:
 def _block_signals() -> None:
     if not hasattr(signal, "pthread_sigmask"):
         return
-    # The process that tracks resources inherits them, too. Starting it unblocks some.
+    # The resource tracker inherits the blocked signals, too. Starting it unblocks some.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

@@ -25,24 +25,24 @@ def mmcv_carafe_to_flax(
     """Convert the weights of one `CARAFEPack` to variables of `carafe_jax.CARAFE`.
 
     mmcv orders the encoder's output channels by group and tap, then phase; here the
-    phase comes first, as the operator wants it. Numbers out are the same.
+    phase comes first, as `reassemble` requires. The outputs are the same.
 
     Args:
       state_dict: `channel_compressor.{weight,bias}` and `content_encoder.{weight,bias}`
         as NumPy arrays or torch's tensors, convolutions in torch's layout (out, in,
         height, width).
-      scale: That of the layer: 2, or "1/2" for a down-sampler. The weights depend only
-        on its numerator, the phases along each side: those of "1/2", "1/3" and 1 are
-        alike. None assumes 2 where 4 divides the encoder's channels, else a 5x5 window
-        and one group.
+      scale: Scale of the layer: 2, or "1/2" for a down-sampler. The weights depend only
+        on its numerator, the number of phases along each side: those of "1/2", "1/3"
+        and 1 are the same. None assumes 2 if 4 divides the encoder's channels, else a
+        5x5 window and one group.
 
     Returns:
-      `{"params": ...}` to be applied by a `CARAFE` with the same scale, groups and
-      kernel sizes.
+      Variables with "params" for a `CARAFE` with the same scale, groups and kernel
+      sizes.
 
     Raises:
-      RefusedError: A name is missing or left over, an array has a wrong shape or holds
-        no floating-point numbers, or the channels do not fit the scale.
+      RefusedError: A name is missing or unexpected, an array has a wrong shape or is
+        not floating-point, or the channels do not fit the scale.
     """
     phases = None if scale is None else parse_scale(scale).numerator
     state = read_state_dict(state_dict)
@@ -72,7 +72,7 @@ def mmcv_carafe_to_flax(
 
 
 def _phase_major(channels: int, phases: int | None, scale: Scale | None) -> np.ndarray:
-    """Return mmcv's channel for each of ours."""
+    """Return the index of mmcv's channel for each channel here."""
     if phases is None:
         phases = _usual_phases(channels)
     if channels % phases**2:

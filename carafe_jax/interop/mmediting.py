@@ -16,7 +16,7 @@ from carafe_jax.interop.state_dict import (
 )
 
 Norm = Literal["batch", "instance"]
-# Where each of mmediting's arrays goes; None: nowhere.
+# Path of each of mmediting's arrays in the variables; None: the array is dropped.
 _Places = dict[str, tuple[str, ...] | None]
 
 _GENERATOR = {
@@ -43,21 +43,21 @@ def mmediting_global_local_to_flax(
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of mmediting's Global&Local to variables of `GlobalLocal`.
 
-    Those of one `GLEncoderDecoder`, with batch norms or without. Numbers out are the
-    same, with `norm=BatchNorm` or `norm=None`.
+    The weights are those of one `GLEncoderDecoder`, with or without batch norms. The
+    outputs are the same, with `norm=BatchNorm` or `norm=None`.
 
     Args:
-      state_dict: Weights by the names inside of the generator,
-        `encoder.enc1.conv.weight` say, as arrays in torch's layouts.
+      state_dict: Weights by their names within the generator, such as
+        `encoder.enc1.conv.weight`, as arrays in torch's layouts.
       absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ...}`, with "batch_stats" where there are norms.
+      Variables with "params", and "batch_stats" if there are norms.
 
     Raises:
-      RefusedError: A name is missing or left over, `absent` does not fit, or an array
-        has a wrong shape or holds no floating-point numbers.
+      RefusedError: A name is missing or unexpected, `absent` does not fit, or an array
+        has a wrong shape or is not floating-point.
     """
     state = read_state_dict(state_dict)
     has_norms = any(".bn." in name for name in state)
@@ -80,22 +80,22 @@ def mmediting_patch_gan_to_flax(
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of mmediting's PatchDiscriminator to variables of `PatchGAN`.
 
-    Numbers out are the same, with the same norm.
+    The outputs are the same, with the same norm.
 
     Args:
-      state_dict: Weights by the names inside of the discriminator,
-        `model.0.conv.weight` say, as arrays in torch's layouts.
-      norm: Norm after each convolution but the first and the last. Before an instance
-        norm mmediting has biases, which the norm takes out again: they are dropped.
+      state_dict: Weights by their names within the discriminator, such as
+        `model.0.conv.weight`, as arrays in torch's layouts.
+      norm: Norm after each convolution but the first and the last. mmediting has biases
+        before an instance norm, which cancels them: they are dropped.
       absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ...}`, with "batch_stats" where there are batch norms.
+      Variables with "params", and "batch_stats" if there are batch norms.
 
     Raises:
-      RefusedError: `norm` is unknown, a name is missing or left over, `absent` does not
-        fit, or an array has a wrong shape or holds no floating-point numbers.
+      RefusedError: `norm` is unknown, a name is missing or unexpected, `absent` does
+        not fit, or an array has a wrong shape or is not floating-point.
     """
     if norm not in (None, *get_args(Norm)):
         raise RefusedError(f"`norm` must be 'batch', 'instance' or None, got {norm!r}.")
@@ -121,26 +121,26 @@ def mmediting_sn_patch_gan_to_flax(
 ) -> dict[str, dict[str, Any]]:
     """Convert a spectrally normalised discriminator to variables of `SNPatchGAN`.
 
-    Of mmediting's MultiLayerDiscriminator, in the form of DeepFillv2: convolutions
-    alone. torch keeps both singular vectors u and v of each kernel W, and evaluates
-    with them; `nn.SpectralNorm` keeps u, and makes v and the next u of it whenever it
-    is called. So the u that is returned is the one from which it makes torch's pair:
-    the least-squares solution of W^T u = v. Evaluated, numbers are torch's to the
-    rounding of v; where W has changed since torch made v, they differ by as much as a
-    step of power iteration changes.
+    The weights are those of mmediting's MultiLayerDiscriminator in the form of
+    DeepFillv2, with convolutions alone. torch stores both singular vectors u and v of
+    each kernel W, and uses them in evaluation; `nn.SpectralNorm` stores u, and computes
+    v and the next u from it in every call. The returned u is therefore the one from
+    which it computes torch's pair: the least-squares solution of W^T u = v. In
+    evaluation the outputs equal torch's up to the rounding of v. If W has changed since
+    torch computed v, they differ by the effect of one step of power iteration.
 
     Args:
-      state_dict: Weights by the names inside of the discriminator,
-        `conv1.conv.weight_orig` say, as arrays in torch's layouts.
+      state_dict: Weights by their names within the discriminator, such as
+        `conv1.conv.weight_orig`, as arrays in torch's layouts.
       absent: Modules that must be absent, by mmediting's name, as in
         `torchvision_resnet_to_flax`.
 
     Returns:
-      `{"params": ..., "batch_stats": ...}`.
+      Variables with "params" and "batch_stats".
 
     Raises:
-      RefusedError: A name is missing or left over, `absent` does not fit, or an array
-        has a wrong shape or holds no floating-point numbers.
+      RefusedError: A name is missing or unexpected, `absent` does not fit, or an array
+        has a wrong shape or is not floating-point.
     """
     state = read_state_dict(state_dict)
     last = _largest_index(r"conv(\d+)\.", state)
@@ -204,7 +204,7 @@ def _convert(
 def _shape(
     name: str, arrays: Mapping[str, np.ndarray], places: _Places
 ) -> tuple[int | None, ...]:
-    """Return the shape of an array, as far as the kernel beside it gives it."""
+    """Return the expected shape of an array, as far as its layer's kernel gives it."""
     layer, _, part = name.rpartition(".")
     conv = layer.removesuffix(".bn") + ".conv" if layer.endswith(".bn") else layer
     kernels = (f"{conv}.weight", f"{conv}.weight_orig")
@@ -229,7 +229,7 @@ def _as_ours(array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
 
 
 def _singular_vector(kernel: np.ndarray, v: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the u from which a step of power iteration makes v, and its sigma."""
+    """Return the u whose step of power iteration gives v, and the sigma."""
     height, width, channels, features = kernel.shape
     v = v.reshape(channels, height, width).transpose(1, 2, 0).ravel()
     matrix = kernel.reshape(-1, features).astype(np.float64)

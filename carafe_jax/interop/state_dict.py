@@ -1,4 +1,4 @@
-"""State dicts of PyTorch: reading them, and checking names and shapes."""
+"""Reading of PyTorch state dicts, with checks of names and shapes."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import numpy as np
 
 from carafe_jax.errors import RefusedError, no_type_check
 
-# Counters, and the sums of CSAIL's synchronised norms: no part of a network.
+# Counters, and the running sums of CSAIL's synchronised norms, which are not weights.
 _NOT_WEIGHTS = re.compile(r"num_batches_tracked$|_tmp_running_\w+$|_running_iter$")
 _WRAPPER, _PARALLEL = "state_dict", "module."
 _SHOWN = 5  # Names in an error.
@@ -18,16 +18,16 @@ _SHOWN = 5  # Names in an error.
 
 @no_type_check
 def read_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the weights of a state dict by name, not yet as arrays.
+    """Return the weights of a state dict by name, not yet converted to arrays.
 
     The key `state_dict` of a checkpoint and the prefix `module.` of torch's
-    DataParallel are removed. Counters of norms are left out.
+    DataParallel are removed. Counters of norms are dropped.
 
     Args:
       state_dict: Weights by name, in any order.
 
     Raises:
-      RefusedError: It is not a mapping, or a name is not a string.
+      RefusedError: `state_dict` is not a mapping, or a name is not a string.
     """
     if not isinstance(state_dict, Mapping):
         raise RefusedError(
@@ -54,22 +54,22 @@ def check_names(
     absent: Iterable[str] | None = (),
     hint: str = "",
 ) -> list[str]:
-    """Return the names to convert, unless some are missing or left over.
+    """Return the names to convert; raise if some are missing or unexpected.
 
     Args:
-      names: Those of a state dict.
-      expected: Those of the network.
-      network: Its name, for messages.
+      names: Names of a state dict.
+      expected: Names of the network's arrays.
+      network: Name of the network, for errors.
       absent: Modules and arrays that must be absent: "fc" for all names that begin
         with `fc.`. None allows any to be missing.
-      hint: Added to the error where a name is missing.
+      hint: Text to add to the error if a name is missing.
 
     Returns:
-      Those of `expected` that are there, in its order.
+      The names of `expected` that are in `names`, in the order of `expected`.
 
     Raises:
-      RefusedError: Names are missing or left over, or `absent` holds what the network
-        does not have, or what is not absent.
+      RefusedError: Names are missing or unexpected, or `absent` names a module that the
+        network does not have or that is present.
     """
     missing = [name for name in expected if name not in names]
     for module in () if absent is None else _checked_absent(absent):
@@ -81,16 +81,16 @@ def check_names(
         present = [name for name in own if name in names]
         if present:
             raise RefusedError(
-                f"`absent` must name what `state_dict` does not hold, got {module!r}: "
-                f"it holds {_first_of(present)}."
+                "`absent` must name modules that are not in `state_dict`, got "
+                f"{module!r}: it has {_first_of(present)}."
             )
         missing = [name for name in missing if name not in own]
-    left_over = sorted(set(names) - set(expected))
+    unexpected = sorted(set(names) - set(expected))
     faults = []
     if missing and absent is not None:
         faults.append(f"missing {_first_of(missing)}")
-    if left_over:
-        faults.append(f"left over {_first_of(left_over)}")
+    if unexpected:
+        faults.append(f"unexpected {_first_of(unexpected)}")
     found = [name for name in expected if name in names]
     if not found and not faults:
         faults.append("got none of them")
@@ -105,19 +105,19 @@ def check_names(
 
 
 def array_of(state: Mapping[str, Any], name: str) -> np.ndarray:
-    """Return one of the weights as a NumPy array, of its own floating-point type.
+    """Return one of the weights as a NumPy array of the same floating-point type.
 
     Args:
-      state: From `read_state_dict`: arrays, or tensors of torch on any device.
-      name: Of the array.
+      state: Result of `read_state_dict`: arrays, or torch's tensors on any device.
+      name: Name of the array.
 
     Raises:
-      RefusedError: It is not an array of floating-point numbers.
+      RefusedError: The array is not floating-point.
     """
     value = state[name]
     if hasattr(value, "detach"):  # A tensor, perhaps with a gradient, or on a GPU.
         value = value.detach().cpu()
-        # NumPy has no bfloat16 of its own, and float32 holds its numbers exactly.
+        # NumPy itself has no bfloat16; float32 represents its values exactly.
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
     array = np.asarray(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):
@@ -131,13 +131,13 @@ def array_of(state: Mapping[str, Any], name: str) -> np.ndarray:
 def check_shape(
     name: str, array: np.ndarray, shape: tuple[int | None, ...], *, reason: str = ""
 ) -> None:
-    """Refuse an array of another shape.
+    """Raise unless an array has the expected shape.
 
     Args:
-      name: Of the array in the state dict.
-      array: From `array_of`.
-      shape: Expected; None stands for any size.
-      reason: Where the sizes come from, added after the shape.
+      name: Name of the array in the state dict.
+      array: Result of `array_of`.
+      shape: Expected shape; None allows any size.
+      reason: Origin of the sizes, added to the shape in the error.
 
     Raises:
       RefusedError: The number of axes or a size differs.
@@ -156,7 +156,9 @@ def check_shape(
 
 def _checked_absent(absent: Iterable[str]) -> list[str]:
     if isinstance(absent, str):
-        raise RefusedError(f"`absent` must hold names, ({absent!r},), got {absent!r}.")
+        raise RefusedError(
+            f"`absent` must be a sequence of names, ({absent!r},), got {absent!r}."
+        )
     return list(absent)
 
 

@@ -36,28 +36,30 @@ def torchvision_resnet_to_flax(
 ) -> dict[str, dict[str, Any]]:
     """Convert the weights of a ResNet to variables of `Classifier(ResNet...)`.
 
-    Those of torchvision, and all of the same names: mmdetection's, and the backbones
-    with three convolutions in the stem of CSAIL's segmentation networks (`DeepStem`).
-    Numbers out are the same. For a network whose down-samplers have weights of their
-    own, `carafe_jax.train.load_weights` puts these into its own variables.
+    It accepts the weights of torchvision and of networks with the same names:
+    mmdetection's, and the backbones of CSAIL's segmentation networks, whose stems have
+    three convolutions (`DeepStem`). The outputs are the same. For a network whose
+    down-samplers have weights too, `carafe_jax.train.load_weights` merges these weights
+    into its variables.
 
-    Depth and kind of the blocks follow from the names: four stages, each with blocks
-    from 0 to the last that is named, each of which must have all arrays of its kind.
+    The depth and the type of the blocks follow from the names: four stages, each with
+    blocks from 0 to the largest index, each of which must have all arrays of its type.
 
     Args:
-      state_dict: Weights by torchvision's name, in any order, as NumPy arrays or
+      state_dict: Weights by torchvision's names, in any order, as NumPy arrays or
         torch's tensors; convolutions in the layout (out, in, height, width). The key
         `state_dict` and the prefix `module.` of checkpoints are removed.
       absent: Modules that must be absent, by torchvision's name: `("fc",)` for a
         backbone without a classifier. None allows any to be missing.
 
     Returns:
-      `{"params": {"backbone": ..., "classifier": ...}, "batch_stats": {"backbone":
-      ...}}`, without what is absent. A `ResNet` alone takes what is under "backbone".
+      Variables with "params", of "backbone" and "classifier", and "batch_stats", of
+      "backbone", without absent arrays. A `ResNet` alone uses the variables under
+      "backbone".
 
     Raises:
-      RefusedError: A name is missing or left over, `absent` does not fit, or an array
-        has a wrong shape or holds no floating-point numbers.
+      RefusedError: A name is missing or unexpected, `absent` does not fit, or an array
+        has a wrong shape or is not floating-point.
     """
     state = read_state_dict(state_dict)
     layout = _layout(state)
@@ -67,7 +69,7 @@ def torchvision_resnet_to_flax(
     arrays = {name: array_of(state, name) for name in names}
     for name, array in arrays.items():
         sizes = layout.sizes(name, arrays)
-        reason = "" if set(sizes) == {None} else ", after the arrays beside it"
+        reason = "" if set(sizes) == {None} else ", to match its neighbours"
         check_shape(name, array, sizes, reason=reason)
     return unflatten_dict(
         {layout.places[name]: _as_ours(array) for name, array in arrays.items()}
@@ -79,11 +81,11 @@ class _Layout:
     """Arrays of a ResNet by torchvision's name, and how they are connected."""
 
     places: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    """Path of each array here."""
+    """Path of each array in the variables."""
     outputs: dict[str, str] = dataclasses.field(default_factory=dict)
-    """By array, the kernel whose output channels it has."""
+    """For each array, the kernel whose output channels it shares."""
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
-    """By kernel, the kernel whose output channels are its inputs."""
+    """For each kernel, the kernel whose output channels are its inputs."""
 
     def add(self, conv: str, norm: str, ours: tuple[str, ...], *, after: str) -> str:
         """Add a convolution and its norm; return the name of the kernel."""
@@ -101,7 +103,7 @@ class _Layout:
     def sizes(
         self, name: str, arrays: Mapping[str, np.ndarray]
     ) -> tuple[int | None, ...]:
-        """Return the shape of an array, as far as the others give it."""
+        """Return the expected shape of an array, as far as other arrays give it."""
 
         def channels(kernel: str | None) -> int | None:
             array = arrays.get(kernel or "")
@@ -138,7 +140,7 @@ def _layout(state: Mapping[str, Any]) -> _Layout:
 
 
 def _blocks(names: Collection[str]) -> dict[int, int]:
-    """Return the number of blocks of each stage: one at least."""
+    """Return the number of blocks of each stage, at least one."""
     blocks = dict.fromkeys(range(1, 5), 1)
     for name in names:
         if match := _BLOCK.match(name):

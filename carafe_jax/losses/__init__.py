@@ -1,4 +1,4 @@
-"""Losses that optax lacks."""
+"""Losses that are not in optax."""
 
 from carafe_jax.losses.adversarial import discriminator_loss as discriminator_loss
 from carafe_jax.losses.adversarial import generator_loss as generator_loss

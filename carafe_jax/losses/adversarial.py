@@ -1,4 +1,4 @@
-"""Losses of generative adversarial networks, patch by patch."""
+"""Adversarial losses of patch discriminators."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -23,10 +23,10 @@ def discriminator_loss(
     kind: Kind,
     weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
-    """Return the loss of a discriminator: low where real logits are high, fakes' low.
+    """Return the discriminator's loss: low if real logits are high and fake ones low.
 
-    The sum of a mean over the logits r of real images and one over the logits f of
-    fakes, of
+    It is the sum of a mean over the logits r of real images and a mean over the logits
+    f of fake images, of::
 
         vanilla        -log sigmoid(r)   -log(1 - sigmoid(f))   Goodfellow et al. 2014
         least_squares  (r - 1)^2         f^2                    Mao et al. 2017
@@ -34,16 +34,16 @@ def discriminator_loss(
         hinge          max(0, 1 - r)     max(0, 1 + f)          Lim & Ye 2017
 
     Args:
-      real_logits: Of the discriminator, on real images.
-      fake_logits: Of the discriminator, on images that a generator made.
-      kind: Which loss. "wasserstein" needs a discriminator that is kept Lipschitz by
-        other means.
-      weights: Not negative, broadcast to the logits: both means are weighted. Of
-        `patch_weights`, say (default: all alike).
+      real_logits: Logits of real images.
+      fake_logits: Logits of images from a generator.
+      kind: Loss to compute. "wasserstein" needs a discriminator that is kept Lipschitz
+        by other means.
+      weights: Non-negative weights of both means, broadcast to the logits, such as
+        those of `patch_weights` (default: equal weights).
 
     Returns:
-      The loss in float32 or, where the logits have more precision, in theirs. A mean
-      whose weights are all zero is zero.
+      The loss in float32 or, if the logits have more precision, in theirs. A mean whose
+      weights are all zero is zero.
 
     Raises:
       RefusedError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
@@ -60,9 +60,9 @@ def generator_loss(
     kind: Kind,
     weights: Float[Array | np.ndarray, "n h w 1"] | None = None,
 ) -> Float[Array, ""]:
-    """Return the loss of a generator: low where the logits of its images are high.
+    """Return the generator's loss: low if the logits of its images are high.
 
-    The mean over the logits f of
+    It is the mean over the logits f of::
 
         vanilla        -log sigmoid(f)
         least_squares  (f - 1)^2
@@ -70,13 +70,14 @@ def generator_loss(
         hinge          -f
 
     Args:
-      fake_logits: Of the discriminator, on images that the generator made.
-      kind: Which loss, as for `discriminator_loss`.
-      weights: As for `discriminator_loss` (default: all alike).
+      fake_logits: Logits of images from the generator.
+      kind: Loss to compute, as for `discriminator_loss`.
+      weights: Weights of the mean, as for `discriminator_loss` (default: equal
+        weights).
 
     Returns:
-      The loss in float32 or, where the logits have more precision, in theirs. Zero
-      where all weights are.
+      The loss in float32 or, if the logits have more precision, in theirs. It is zero
+      if all weights are.
 
     Raises:
       RefusedError: `kind` is unknown, or `weights` cannot be broadcast to the logits.
@@ -89,17 +90,17 @@ def generator_loss(
 def patch_weights(
     mask: Float[Array | np.ndarray, "n h w 1"], *, size: Sequence[int]
 ) -> Float[Array, "n oh ow 1"]:
-    """Share of the hole in the cell of pixels that each logit of a map stands for.
+    """Return the fraction of hole in the cell of pixels of each logit.
 
-    The mask resized by area averaging: row i of the map stands for the pixels from
-    i H / oh to (i + 1) H / oh, a pixel on the border in part.
+    It is the mask resized by area averaging: row i of the logits covers the pixel rows
+    from i H / oh to (i + 1) H / oh, those at the ends in part.
 
     Args:
       mask: 1 in the hole, 0 elsewhere.
-      size: (height, width) of the map of logits, larger than the mask or smaller.
+      size: (height, width) of the logits, larger than the mask or smaller.
 
     Returns:
-      In [0, 1], float32 or, where the mask has more precision, in its dtype.
+      Fractions in [0, 1], in float32 or, if the mask has more precision, in its dtype.
 
     Raises:
       RefusedError: `mask` is not of rank 4, or `size` is not positive.
@@ -117,7 +118,7 @@ def patch_weights(
 
 
 def _area_averages(pixels: int, cells: int) -> np.ndarray:
-    """Return the share of each pixel in the mean over each cell: (cells, pixels)."""
+    """Return the weight of each pixel in the mean of each cell: (cells, pixels)."""
     edges = np.arange(cells + 1) * pixels / cells
     left, right = edges[:-1, None], edges[1:, None]
     pixel = np.arange(pixels)
@@ -149,7 +150,7 @@ _DISCRIMINATOR = {
     "wasserstein": _wasserstein,
     "hinge": _hinge,
 }
-# A generator gains from logits beyond the hinge, too.
+# The hinge loss of a generator has no margin.
 _GENERATOR = {**_DISCRIMINATOR, "hinge": _wasserstein}
 
 

@@ -1,4 +1,4 @@
-"""Distances of a prediction from its target within a part of the image."""
+"""Reconstruction losses within a region of the image."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +15,9 @@ def masked_l1(
     *,
     mask: Float[Array | np.ndarray, "n h w 1"],
 ) -> Float[Array, ""]:
-    """Average the absolute difference over the pixels of a mask, of the whole batch.
+    """Return the mean absolute difference over the masked pixels of the batch.
+
+    It equals::
 
         sum(M |y - x|) / (C sum(M))
 
@@ -23,16 +25,16 @@ def masked_l1(
     mmediting.
 
     Args:
-      predictions: y.
-      targets: x.
-      mask: M, 1 at the pixels that count.
+      predictions: Predictions y.
+      targets: Targets x.
+      mask: Mask M, 1 at the pixels to average over.
 
     Returns:
-      The mean in float32 or, where the images have more precision, in theirs; zero
-      where no pixel counts.
+      The mean in float32 or, if the images have more precision, in theirs; zero if the
+      mask is empty.
 
     Raises:
-      RefusedError: Shapes do not belong together.
+      RefusedError: The shapes do not match.
     """
     if predictions.shape != targets.shape:
         raise RefusedError(

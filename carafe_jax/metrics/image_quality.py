@@ -1,4 +1,4 @@
-"""L1, PSNR and SSIM of inpainted images, for each image and in its hole."""
+"""L1, PSNR and SSIM of each inpainted image, over all pixels and over its hole."""
 
 import functools
 import math
@@ -26,13 +26,13 @@ class ImageQuality(NamedTuple):
     l1: Float[Array, "b"]
     """Mean absolute difference of images in [0, 1], times 100; lower is better."""
     psnr: Float[Array, "b"]
-    """Peak signal-to-noise ratio in dB; infinite where nothing differs."""
+    """Peak signal-to-noise ratio in dB; infinite for equal images."""
     ssim: Float[Array, "b"]
     """Structural similarity, at most 1."""
 
 
 class InpaintingQuality(NamedTuple):
-    """Quality of each composed image: all its pixels, and those of the hole alone."""
+    """Quality of each composed image, over all pixels and over the hole alone."""
 
     whole: ImageQuality
     hole: ImageQuality
@@ -47,28 +47,28 @@ def inpainting_quality(
 ) -> InpaintingQuality:
     """Compare inpainted images with the originals.
 
-    Outside the hole the target is put in the place of the prediction first: what is
-    measured is the composed image (1 - m) x + m y. For each image,
+    Metrics are of the composed image (1 - m) x + m y, which has the target's pixels
+    outside the hole. For each image::
 
         L1   = 100 mean |y - x|
         PSNR = -10 log10 mean (y - x)^2
         SSIM = mean of `ssim_map(y, x)`
 
-    with means over all pixels and channels (`whole`) or over those of the hole
-    (`hole`). The mean over a test set is the mean of these numbers. Computed in
-    float32 or, where the images have more precision, in theirs.
+    Means are over all pixels and channels (`whole`) or over those of the hole
+    (`hole`). Results for a test set are means over its images. Computed in float32 or,
+    if the images have more precision, in theirs.
 
     Args:
-        predictions: What the network made of the images, in [0, 1].
+        predictions: Predictions of the network, in [0, 1].
         targets: Originals, in [0, 1].
-        masks: 1 in the hole, 0 elsewhere. An image without a hole has NaN for each
-            number of its hole.
+        masks: 1 in the hole, 0 elsewhere. For an image without a hole, the metrics of
+            the hole are NaN.
 
     Returns:
-        Three numbers for each image, on the whole and in the hole.
+        The three metrics of each image, on the whole and in the hole.
 
     Raises:
-        RefusedError: If the shapes of the arguments do not belong together.
+        RefusedError: The shapes do not match.
     """
     _check_shapes(predictions.shape, targets.shape, masks.shape)
     images, originals = jnp.asarray(predictions), jnp.asarray(targets)
@@ -82,24 +82,24 @@ def ssim_map(
     images: Float[Array | np.ndarray, "b h w c"],
     targets: Float[Array | np.ndarray, "b h w c"],
 ) -> Float[Array, "b h w"]:
-    """Compare images window by window, with a value at every pixel.
+    """Return the structural similarity of images at every pixel.
 
-    Structural similarity after Wang et al. 2004: Gaussian window of 11 x 11 pixels
-    with a standard deviation of 1.5, K1 = 0.01, K2 = 0.03, data range 1, mean over
-    channels. Windows that reach past the border see the image mirrored there, with
-    its outermost pixels repeated; so the map has the size of the images.
+    It follows Wang et al. 2004: Gaussian window of 11 x 11 pixels with a standard
+    deviation of 1.5, K1 = 0.01, K2 = 0.03, data range 1, mean over channels. The image
+    is padded by reflection with its outermost pixels repeated, so that the map has the
+    size of the images.
 
     Args:
-        images: In [0, 1].
-        targets: In [0, 1].
+        images: Images in [0, 1].
+        targets: Images in [0, 1].
 
     Returns:
-        Structural similarity of the window round each pixel, at most 1, in float32 or,
-        where the images have more precision, in theirs.
+        Structural similarity of the window around each pixel, at most 1, in float32 or,
+        if the images have more precision, in theirs.
     """
     images, targets = jnp.asarray(images), jnp.asarray(targets)
     dtype = wide_dtype(images.dtype, targets.dtype)
-    # In two, as the type of a function is lost in `jax.jit`.
+    # A separate function, as `jax.jit` loses the type of the function it wraps.
     return jnp.asarray(_ssim_map(images.astype(dtype), targets.astype(dtype)))
 
 
@@ -119,7 +119,7 @@ def _ssim_map(
 def to_unit_range(
     images: Float[Array | np.ndarray, "*b h w c"],
 ) -> Float[Array, "*b h w c"]:
-    """Map images from [-1, 1] to [0, 1], and clip what lies outside."""
+    """Map images from [-1, 1] to [0, 1], and clip values outside."""
     return jnp.clip((images + 1) / 2, 0, 1)
 
 
@@ -137,12 +137,12 @@ def _quality(
         ssim=similarity.mean((1, 2)),
     )
     holes = masks[..., 0]
-    share = holes.mean((1, 2), dtype=targets.dtype)
-    # Composed images err in the hole only, so its sums are those of the whole image.
+    fraction = holes.mean((1, 2), dtype=targets.dtype)
+    # A composed image differs in the hole only: both sums of differences are equal.
     hole = ImageQuality(
-        l1=whole.l1 / share,
-        psnr=whole.psnr + 10 * jnp.log10(share),
-        ssim=jnp.where(holes, similarity, 0).mean((1, 2)) / share,
+        l1=whole.l1 / fraction,
+        psnr=whole.psnr + 10 * jnp.log10(fraction),
+        ssim=jnp.where(holes, similarity, 0).mean((1, 2)) / fraction,
     )
     return InpaintingQuality(whole=whole, hole=hole)
 

@@ -1,8 +1,8 @@
-"""Energy of regular patterns of few pixels, which up-sampling can leave in images.
+"""Energy of checkerboard artifacts, periodic patterns that up-sampling can cause.
 
-A layer that doubles a map computes even and odd pixels with different weights. Where
-those do not agree, the result has a pattern that repeats every 2 pixels; every further
-doubling makes a pattern of the layers before it twice as long.
+A layer that doubles a map computes even and odd pixels with different weights. If the
+weights do not agree, the output has a pattern with a period of 2 pixels. Every later
+doubling doubles the period of patterns from earlier layers.
 """
 
 import functools
@@ -20,12 +20,12 @@ from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import wide_dtype
 
-# Shorter windows see edges and texture as a lattice.
+# In shorter windows, edges and texture count as a lattice.
 _LEAST_WINDOW = 7
 
 
 class _Wave(NamedTuple):
-    """A frequency of a lattice, as periods in `period` pixels."""
+    """A frequency of a lattice, in cycles per `period` pixels along each axis."""
 
     down: int
     across: int
@@ -43,15 +43,15 @@ def lattice_energy(
     It is the mean of `lattice_map` over the pixels that it measures.
 
     Args:
-      images: In [0, 1].
+      images: Images in [0, 1].
       masks: 1 in the hole, 0 elsewhere.
-      period: Of the patterns, in pixels, at least 2.
+      period: Period of the patterns in pixels, at least 2.
 
     Returns:
-      Mean square of the patterns; NaN where no pixel is deep enough in a hole.
+      Mean square of the patterns; NaN if no pixel is deep enough in the hole.
 
     Raises:
-      RefusedError: The shapes do not belong together, or the period is below 2.
+      RefusedError: The shapes do not match, or the period is below 2.
     """
     energy = lattice_map(images, masks, period=period)
     with jax.debug_nans(False):  # NaN is the result without a pixel.
@@ -67,13 +67,14 @@ def lattice_map(
 ) -> Float[Array, "b h w"]:
     """Return the energy of patterns of one period around each pixel of a hole.
 
-    The patterns are waves of one period in `period` pixels: downwards, across, and
-    along both diagonals. The amplitude of each is taken from four windows that meet in
-    the pixel, and the least of the four counts: a lattice continues on all sides, while
-    an edge misses one of them. A window is `period` pixels averaged over and over, so
-    that constants and ramps leave nothing; patterns whose period is up to half as long
-    again as `period` count in part. A pixel is measured where all four lie in the hole.
-    Computed in float32 or, where the images have more precision, in theirs.
+    The patterns are waves with one cycle per `period` pixels: vertical, horizontal, and
+    along both diagonals. The amplitude of each is estimated in the four windows that
+    meet at the pixel, and the smallest of the four is used: a lattice continues on all
+    sides, while an edge is absent on one of them. A window is a box filter of `period`
+    pixels, applied repeatedly, so that constants and ramps have no energy; patterns
+    whose period is up to 1.5 times `period` count in part. A pixel is measured if all
+    four windows are inside the hole. Computed in float32 or, if the images have more
+    precision, in theirs.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,16 +85,16 @@ def lattice_map(
       0.01
 
     Args:
-      images: In [0, 1].
+      images: Images in [0, 1].
       masks: 1 in the hole, 0 elsewhere.
-      period: Of the patterns, in pixels, at least 2.
+      period: Period of the patterns in pixels, at least 2.
 
     Returns:
-      Sum over the patterns of the mean square of each, and mean over the channels; NaN
-      at pixels that are not measured.
+      Sum of the patterns' mean squares, averaged over the channels; NaN at pixels that
+      are not measured.
 
     Raises:
-      RefusedError: The shapes do not belong together, or the period is below 2.
+      RefusedError: The shapes do not match, or the period is below 2.
     """
     images, masks = jnp.asarray(images), jnp.asarray(masks)
     check("period", period, "be at least 2", holds=period >= 2)
@@ -122,7 +123,7 @@ def _lattice_map(
 
 
 def _waves(period: int) -> tuple[_Wave, ...]:
-    """Return each wave once: of period 2, both diagonals are the same."""
+    """Return each wave once; at period 2, both diagonals are the same."""
     waves = (_Wave(1, 0), _Wave(0, 1), _Wave(1, 1))
     return waves if period == 2 else (*waves, _Wave(1, -1))
 
@@ -130,20 +131,20 @@ def _waves(period: int) -> tuple[_Wave, ...]:
 def _wave_energy(
     images: Float[Array, "b h w c"], wave: _Wave, period: int, repeats: int
 ) -> Float[Array, "b rows columns c"]:
-    """Return the mean square of a wave in each window, those over the border too."""
+    """Return the mean square of a wave in each window, across the border too."""
     rows, columns = np.indices(images.shape[1:3])
     phase = 2 * np.pi / period * (wave.down * rows + wave.across * columns)
     dtype = np.result_type(images.dtype, np.complex64)
     carrier = jnp.asarray(np.exp(-1j * phase)[None, ..., None], dtype)
     amplitude = _smooth(images.astype(dtype) * carrier, period, repeats)
-    # Half of a real wave is at the opposite frequency, but for that of period 2.
+    # Half of a real wave is at the negative frequency, except at period 2.
     return (1 if period == 2 else 2) * (amplitude.real**2 + amplitude.imag**2)
 
 
 def _smooth(
     x: Complex[Array, "b h w c"], period: int, repeats: int
 ) -> Complex[Array, "b rows columns c"]:
-    """Average `period` pixels along each side, again and again."""
+    """Average `period` pixels along each side, `repeats` times."""
     reach = repeats * (period - 1)
     x = jnp.pad(x, ((0, 0), (reach, reach), (reach, reach), (0, 0)))
     for axis in (1, 2) * repeats:
@@ -159,7 +160,7 @@ def _smooth(
 def _least_of_four(
     energy: Float[Array, "b rows columns c"], reach: int
 ) -> Float[Array, "b h w c"]:
-    """Return the least of the windows that meet in a pixel."""
+    """Return the least energy of the four windows that meet at each pixel."""
     for axis in (1, 2):
         size = energy.shape[axis] - reach
         before, after = (
@@ -171,7 +172,7 @@ def _least_of_four(
 
 
 def _surrounded(holes: Bool[Array, "b h w"], reach: int) -> Bool[Array, "b h w"]:
-    """Return pixels with nothing but hole up to `reach` pixels away on each side."""
+    """Return whether all pixels up to `reach` away on each side are hole."""
     side = 2 * reach + 1
     padding = ((0, 0), (reach, reach), (reach, reach))
     given = jnp.pad(~holes, padding, constant_values=True).astype(jnp.float32)

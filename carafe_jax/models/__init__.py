@@ -1,4 +1,4 @@
-"""Whole networks, and their configurations by name and fields."""
+"""Networks and their configurations."""
 
 from carafe_jax.models.backbones import LIPBlock as LIPBlock
 from carafe_jax.models.backbones import LIPBottleneck as LIPBottleneck

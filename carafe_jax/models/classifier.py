@@ -1,4 +1,4 @@
-"""A backbone with a linear classifier on top."""
+"""A linear classifier on a backbone."""
 
 import dataclasses
 import functools
@@ -32,10 +32,10 @@ from carafe_jax.nn.makers import call_layer
 from carafe_jax.ops import wide_dtype
 
 
-# Wrong fields are refused in our own words, wrong images by the backbone.
+# Our own errors for wrong fields are clearer; the backbone checks the image.
 @no_type_check
 class Classifier(nn.Module):
-    """Average the last map of a backbone over its pixels and classify it.
+    """Global average pooling and a linear classifier on the last map of a backbone.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
     Attributes:
       backbone: Network that returns a `c5`, as `carafe_jax.models.ResNet`; its
         variables are under "backbone".
-      classes: How many there are.
+      classes: Number of classes.
       param_dtype: Dtype of the parameters of the classifier (default: float32).
     """
 
@@ -97,24 +97,27 @@ class ClassifierConfig:
     """Size and down-sampler of a `Classifier` on a ResNet."""
 
     depth: Depth = 50
-    """Layers of the ResNet."""
+    """Number of layers of the ResNet."""
     downsampler: Downsampler = "carafe"
-    """Layer that halves a map, in the seven places of section 4.1. "conv": strided
-    convolutions, and max pooling in the stem; the others of table III stand in front of
+    """Down-sampler in the seven places of the paper's section 4.1. "conv": strided
+    convolutions, and max pooling in the stem; the others of table III precede
     convolutions without stride. "lip_own" is LIP in the blocks of its own paper."""
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
     compressed_channels: int = 16
-    """Channels of the content encoders of CARAFE++ (C_m; table XII has 4 to 64)."""
+    """Input channels of the content encoders of CARAFE++ (C_m of the paper; table XII
+    has 4 to 64)."""
     normalizer: Literal["softmax", "sigmoid", "normalized_sigmoid"] = "softmax"
-    """Of the kernels of CARAFE++ (table XIV)."""
+    """Normalizer of the kernels of CARAFE++ (table XIV)."""
     norm_groups: int = 1
-    """Groups of neighbouring examples with batch norm statistics of their own: the
-    16 devices of the paper, with 64 images each, are 16 groups of a batch of 1024."""
+    """Number of groups of consecutive examples, each with its own batch norm
+    statistics: the 16 devices of the paper, with 64 images each, are 16 groups of a
+    batch of 1024."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation; parameters, statistics and logits are float32."""
+    """Dtype of the computation; parameters, statistics and logits are float32."""
     rematerialize: Literal["nothing", "blocks"] = "nothing"
-    """"blocks" computes activations anew in the backward pass, to save memory."""
+    """Activations to recompute in the backward pass: "blocks" stores only the inputs of
+    blocks, to save memory."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -125,12 +128,12 @@ class ClassifierConfig:
                 )
         if self.downsampler == "lip_own" and self.depth < 50:
             raise RefusedError(
-                "`downsampler` 'lip_own' is made of bottlenecks: `depth` must be at "
+                "`downsampler` 'lip_own' has bottleneck blocks: `depth` must be at "
                 f"least 50, got {self.depth}."
             )
 
     def make(self, classes: int) -> Classifier:
-        """Make the network."""
+        """Return the network."""
         norm = functools.partial(BatchNorm, groups=self.norm_groups)
         block = {"block": LIPBlock} if self.downsampler == "lip_own" else {}
         backbone = _RESNETS[self.depth](

@@ -1,4 +1,4 @@
-"""The resamplers of networks: made, called and checked in one way."""
+"""Construction, calls and checks of the resamplers of networks."""
 
 import functools
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ _HINTS = {
     "upsample": "doubles a map, to 2 H x 2 W, such as CARAFEUpsample or "
     "functools.partial(CARAFE, scale=2)",
 }
-# A resampler need not take these; `block` adds whatever else it does not take.
+# A resampler need not accept these; `block` handles others that it does not accept.
 _DTYPES = {"dtype", "param_dtype"}
 
 
@@ -43,30 +43,30 @@ def resample(
 ) -> Any:
     """Return a map, halved or doubled by a resampler that is an argument of a network.
 
-    The resampler may be any of `carafe_jax.nn`, or any other maker
-    (`carafe_jax.nn.makers`). Where the channels change and it cannot change them,
-    `block` adds a convolution after it, as after CARAFE++ (arXiv:2012.04733, section
-    4.3), and whatever else of `offered` it does not take.
+    The resampler can be any of `carafe_jax.nn`, or any other maker
+    (`carafe_jax.nn.makers`). If the number of channels changes and the resampler cannot
+    change it, `block` adds a convolution, as after CARAFE++ (arXiv:2012.04733, section
+    4.3), and applies the `offered` arguments that the resampler does not accept.
 
     Args:
       argument: Name of the argument: "downsample" halves, "upsample" doubles.
-      maker: Its value.
-      x: The map, or a tree of maps (n, h, w, c) of one size.
+      maker: Value of the argument.
+      x: Feature map, or a pytree of maps (n, h, w, c) of one size.
       train: Passed to the resampler.
       name: Name of the layer.
       features: Channels of the result. None: those of the map; nothing follows the
         resampler.
-      block: Makes a layer of `features`, `resample`, `name` and `offered`; needed where
-        `features` is given.
-      **offered: Further keywords; `dtype` and `param_dtype` are passed on where they
-        are taken.
+      block: Factory of a layer, called with `features`, `resample`, `name` and
+        `offered`; required with `features`.
+      **offered: Further keyword arguments; `dtype` and `param_dtype` are passed if they
+        are accepted.
 
     Raises:
       RefusedError: `maker` makes no layer that halves or doubles the map.
     """
     check_maker(argument, maker)
     if features is None:
-        # Only to a field of that name, not to `**fields`: the channels need not change.
+        # Only by that name, not through `**fields`: the channels need not change.
         if names(maker, "features"):
             offered["features"] = x.shape[-1]
         layer = make_layer(argument, maker, name=name, **offered)
@@ -88,7 +88,7 @@ def _make(
     required: Mapping[str, Any],
     **dtypes: Any,
 ) -> Any:
-    """Make a resampler of `required`, or a `block` of them around one."""
+    """Return a resampler made with `required`, or a `block` with them around one."""
     make = functools.partial(
         make_layer, argument, name=name, required=required, **dtypes
     )
@@ -99,7 +99,7 @@ def _make(
         return make(around)
     try:
         return make(maker)
-    except RefusedError:  # It takes any keyword; what it hands them on to does not.
+    except RefusedError:  # It accepts any keyword; the layer that it makes does not.
         return make(around)
 
 

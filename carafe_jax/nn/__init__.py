@@ -1,4 +1,4 @@
-"""Linen layers: CARAFE++ and every baseline under the same call."""
+"""Linen layers: CARAFE++ and its baselines, with one call signature."""
 
 from carafe_jax.nn.batch_norm import BatchNorm as BatchNorm
 from carafe_jax.nn.carafe import CARAFE as CARAFE

@@ -1,4 +1,4 @@
-"""Checks of layers' arguments, and the values that follow from them."""
+"""Checks of layer arguments, and values derived from them."""
 
 from fractions import Fraction
 from typing import Literal, cast
@@ -46,7 +46,7 @@ def as_map(features: Float[Array | np.ndarray, "n h w c"]) -> Float[Array, "n h 
 def along_channels(
     values: Float[Array | np.ndarray, " c"], x: Float[Array, "*s c"]
 ) -> Float[Array, "*t c"]:
-    """Return values of channels with as many axes as a map."""
+    """Reshape per-channel values so that they broadcast over a feature map."""
     return jnp.asarray(values).reshape((1,) * (x.ndim - 1) + values.shape)
 
 
@@ -55,12 +55,12 @@ def is_count(value: object) -> bool:
 
 
 def check_int(name: str, value: object) -> None:
-    """Refuse what is no positive int."""
+    """Raise unless the value is a positive int."""
     check(name, value, "be a positive int", holds=is_count(value))
 
 
 def check_odd_int(name: str, value: object) -> None:
-    """Refuse what is no positive odd int: sides of windows with a central pixel."""
+    """Raise unless the value is a positive odd int, the side of a centred window."""
     holds = is_count(value) and cast(int, value) % 2 == 1
     check(name, value, "be a positive odd int", holds=holds)
 
@@ -69,16 +69,16 @@ def check_odd_int(name: str, value: object) -> None:
 def checked_scale(
     scale: Scale, direction: Literal["up", "down"], *, whole: bool = False
 ) -> Fraction:
-    """Return the scale of a layer that resamples in one direction.
+    """Return the scale of an up-sampler or a down-sampler as a fraction.
 
     Args:
       scale: Output pixels per source pixel along each side.
-      direction: Whether the layer enlarges or reduces maps.
-      whole: Whether it does so by whole factors alone: n, or 1/n.
+      direction: Whether the layer up-samples or down-samples.
+      whole: Whether the layer supports integer factors only: n, or 1/n.
 
     Raises:
-      RefusedError: `scale` is invalid, or for the other direction; the message suggests
-        its inverse, if the layer takes that.
+      RefusedError: `scale` is invalid, or of the other direction; the message suggests
+        its inverse, if the layer supports that.
     """
     fraction = parse_scale(scale)
     if fraction == 1 or (fraction > 1) == (direction == "up"):

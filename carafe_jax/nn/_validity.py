@@ -1,4 +1,4 @@
-"""Validity of maps with holes, and the checks of partial layers' inputs."""
+"""Validity of feature maps with holes, and checks of partial layers' inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -11,20 +11,20 @@ from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops import Scale, parse_scale
 
-# The logit of a tap that does not count: beside one that is higher by 750, its
-# exponential is exactly zero, in float64 too. It is finite, so that a window of holes
-# has weights, and float16 holds it. A much lower one would break launches that take
-# powers of two: the rounding of an exponent, 1e-7 of the logit, must be small.
+# The logit of an invalid tap. Relative to a logit that is 750 higher, its exponential
+# is exactly zero, in float64 too. It is finite, so that a window that is all hole has
+# weights, and it fits float16. A much lower one would break launches that compute
+# exponentials in base 2: the rounding of an exponent, 1e-7 of the logit, must be small.
 _LOW = -3e4
-# The logits of a window whose highest valid one is below _DEEP are raised until that
-# one is _RAISED. Differences of logits below _DEEP are exact in every dtype wherever
-# they are small enough to matter, and log_sigmoid(x) is still x at _RAISED.
+# If the highest valid logit of a window is below _DEEP, all its logits are shifted so
+# that the highest becomes _RAISED. Differences of logits below _DEEP that are small
+# enough to matter are exact in every dtype, and log_sigmoid(x) equals x at _RAISED.
 _DEEP, _RAISED = -8192, -64
 
 
 @no_type_check
 def checked_masked(masked: Masked) -> Masked:
-    """Return a map with holes, or refuse it; no gradient reaches `valid`."""
+    """Return a checked map with holes; no gradient flows through `valid`."""
     if not isinstance(masked, Masked):
         raise RefusedError(
             "`masked` must be a `Masked`, a map and its validity: "
@@ -40,7 +40,7 @@ def checked_masked(masked: Masked) -> Masked:
 def checked_valid(
     valid: Float[Array, "n h w 1"], features: Float[Array, "n h w c"]
 ) -> Float[Array, "n h w 1"]:
-    """Return the one validity of all channels, or refuse it."""
+    """Return the checked validity, one for all channels."""
     valid = jnp.asarray(valid)
     _check_valid(valid, features, channels=[1])
     return valid
@@ -74,10 +74,10 @@ def mask_logits(
     scale: Scale,
     kernel_size: int,
 ) -> Float[Array, "n ah aw channels"]:
-    """Make the logits of taps in holes, or outside the map, too low to count.
+    """Lower the logits of taps in holes or outside the map, to give them no weight.
 
-    Those of valid taps keep their differences, so that a softmax of them, or of their
-    log-sigmoids, gives the kernels over the valid taps alone.
+    The logits of valid taps keep their differences, so that a softmax of the logits, or
+    of their log-sigmoids, normalises over the valid taps alone.
     """
     taps = _valid_taps(valid[..., 0] > 0, _geometry(valid, scale, kernel_size))
     pixels, weights = taps.shape[3], taps.shape[5]
@@ -116,7 +116,7 @@ def _geometry(valid: Array, scale: Scale, kernel_size: int) -> Geometry:
 def _valid_taps(
     valid: Bool[Array, "n h w"], geometry: Geometry
 ) -> Bool[Array, "n ah aw pixels 1 taps"]:
-    """Spread a map over the taps of each window, as logits lie, for all groups."""
+    """Return the validity of each window's taps, in the layout of the logits."""
     taps = _unfold(valid, geometry.rows, dim=1)
     taps = _unfold(taps, geometry.columns, dim=4)
     taps = taps.transpose(0, 1, 4, 2, 5, 3, 6)
@@ -129,7 +129,7 @@ def _unfold(valid: Array, axis: Axis, *, dim: int) -> Array:
     after = axis.span(axis.anchors) - axis.size - axis.radius
     padded = _pad(valid, dim, axis.radius, after)
     length = (axis.anchors - 1) * axis.down + 1
-    # Slices, and no gather: TPUs are slow at those.
+    # Slices instead of a gather, which is slow on TPUs.
     taps = [
         jax.lax.slice_in_dim(padded, start, start + length, axis.down, axis=dim)
         for offset in axis.offsets
@@ -143,7 +143,7 @@ def _unfold(valid: Array, axis: Axis, *, dim: int) -> Array:
 
 
 def _at_sources(valid: Array, axis: Axis, *, dim: int) -> Array:
-    """Spread the source pixels of an axis over their output pixels."""
+    """Return the value at the source pixel of each output pixel along an axis."""
     before, after = valid.shape[:dim], valid.shape[dim + 1 :]
     whole = _pad(valid, dim, 0, axis.anchors * axis.down - axis.size)
     anchors = whole.reshape(*before, axis.anchors, axis.down, *after)

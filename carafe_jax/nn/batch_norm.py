@@ -1,4 +1,4 @@
-"""Batch normalisation whose numbers do not depend on how many devices share a batch."""
+"""Batch normalisation whose result does not depend on the number of devices."""
 
 from collections.abc import Callable
 
@@ -16,27 +16,27 @@ from carafe_jax.ops import wide_dtype
 Initializer = Callable[..., Array]
 
 
-# Wrong features are refused in our own words.
+# Our own errors for wrong features are clearer.
 @no_type_check
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last (Ioffe & Szegedy 2015).
 
-    Two things differ from `flax.linen.BatchNorm`. The statistics may be those of groups
-    of examples: with 1024 examples and 16 groups, each example is normalised with the
-    64 around it, on whatever devices they lie. And the running variance is that of the
-    unbiased estimate, n / (n - 1) times the variance of the batch, as in PyTorch, whose
-    checkpoints this makes comparable.
+    It differs from `flax.linen.BatchNorm` in two ways. Statistics can be those of
+    groups of examples (ghost batches): with 1024 examples and 16 groups, each example
+    is normalised over its group of 64, whatever devices hold them. And the running
+    variance averages the unbiased estimate, n / (n - 1) times the variance of the
+    batch, as in PyTorch, so that checkpoints are comparable.
 
-    Under `jax.jit` over a sharded batch, statistics of one group are those of the whole
-    batch on all devices. Groups that lie on one device each need no communication, but
-    for the running statistics.
+    Under `jax.jit` over a sharded batch, a single group is the whole batch on all
+    devices. If each group is on one device, only the running statistics need
+    communication.
 
     Attributes:
       use_running_average: Whether to normalise with the running statistics instead of
-        those of the batch; may be given to the call instead.
+        those of the batch; can be passed to the call instead.
       momentum: Decay of the running statistics (default: 0.9; PyTorch's 0.1).
       epsilon: Added to the variance (default: 1e-5).
-      groups: Groups of neighbouring examples with statistics of their own
+      groups: Number of groups of consecutive examples, each with its own statistics
         (default: 1). The running statistics are the means over the groups.
       dtype: Dtype of the result (default: that of the input). Statistics and
         arithmetic are in float32 or wider.
@@ -58,19 +58,19 @@ class BatchNorm(nn.Module):
     def __call__(
         self, features: Float[Array, "n *s c"], use_running_average: bool | None = None
     ) -> Float[Array, "n *s c"]:
-        """Normalise a map.
+        """Normalise a feature map.
 
         Args:
-          features: Floating, examples first and channels last.
-          use_running_average: As the attribute, where that is None.
+          features: Floating array, examples first and channels last.
+          use_running_average: Same as the attribute, which must then be None.
 
         Returns:
           The map with mean `bias` and standard deviation `scale`, in `dtype` if that is
           given, else in the dtype of `features`.
 
         Raises:
-          RefusedError: `groups` does not divide the examples, or a field or an argument
-            does not follow its rule.
+          RefusedError: `groups` does not divide the number of examples, or another
+            field or argument is invalid.
         """
         running = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average

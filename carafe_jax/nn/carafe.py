@@ -31,7 +31,7 @@ from carafe_jax.ops import (
 
 Initializer = Callable[..., Array]
 
-# Kernels over valid taps alone sum to one, whatever they sum to over all.
+# Normalizers over valid taps alone: each makes the kernels sum to one.
 _SUMMING_TO_ONE: dict[Normalizer, Normalizer] = {
     "softmax": "softmax",
     "sigmoid": "normalized_sigmoid",
@@ -39,19 +39,19 @@ _SUMMING_TO_ONE: dict[Normalizer, Normalizer] = {
 }
 
 
-# Wrong fields and features are refused in our own words, below as well.
+# Our own errors for wrong fields and features are clearer, below as well.
 @no_type_check
 class CARAFE(nn.Module):
     """Content-aware reassembly of features at any rational scale.
 
     A `channel_compressor` (1x1 convolution) and a `content_encoder` predict a k x k
-    kernel for each output pixel from the content around its source pixel; the kernels
-    are normalised, and each window is summed with its kernel, as by
+    kernel for each output pixel from the content around its source pixel. The kernels
+    are normalised, and each output pixel is the weighted sum of its window, as in
     `carafe_jax.reassemble` (arXiv:2012.04733, sections 3.2 and 3.3, Eq. 1 to 3).
 
-    The predicted kernels, of shape (N, H_out, W_out, G, k*k), are sown as "kernels" in
-    the collection "intermediates" where that is mutable; else they are normalised as
-    they are used, and never stored.
+    If the collection "intermediates" is mutable, the predicted kernels, of shape
+    (N, H_out, W_out, G, k*k), are sown there as "kernels". Otherwise they are
+    normalised on the fly and never stored.
 
     Example:
       >>> import carafe_jax, jax, jax.numpy as jnp
@@ -68,12 +68,12 @@ class CARAFE(nn.Module):
       encoder_kernel_size: Side of the content encoder's kernel, odd; k - 2 is a good
         choice (section 3.2) (default: 3).
       encoder_dilation: Dilation of the content encoder (default: 1).
-      compressed_channels: Channels after the compressor, C_m of the paper; None leaves
-        the compressor out (default: 64).
-      groups: Groups of channels with a kernel of their own (default: 1).
-      normalizer: What is applied over the k*k taps: "softmax", or as in table XIV
-        "sigmoid" or "normalized_sigmoid" (default: "softmax").
-      norm: Makes the norm between the compressor and a ReLU, as in the paper's
+      compressed_channels: Channels after the compressor, C_m of the paper; None omits
+        the compressor (default: 64).
+      groups: Number of channel groups, each with its own kernels (default: 1).
+      normalizer: Normalizer of the kernels over their k*k taps: "softmax", or "sigmoid"
+        or "normalized_sigmoid" of table XIV (default: "softmax").
+      norm: Factory of the norm between the compressor and a ReLU, as in the paper's
         classification backbones: `BatchNorm`, any norm of flax, or a
         `functools.partial` of one (`carafe_jax.nn.makers`). None: neither norm nor ReLU
         (default: None).
@@ -86,8 +86,9 @@ class CARAFE(nn.Module):
       bias_init: Initializer of both biases (default: zeros).
       encoder_bias_init: Initializer of the encoder's bias, such as
         `carafe_jax.nn.gaussian_kernel_bias(...)`; None: `bias_init` (default: None).
-      precision: Of both convolutions, as in `nn.Conv` (default: None).
-      implementation: Passed to `carafe_jax.reassemble` (default: None).
+      precision: Precision of both convolutions, as in `nn.Conv` (default: None).
+      implementation: Implementation of `carafe_jax.reassemble` (default: None, chosen
+        by platform).
     """
 
     scale: Scale = 2
@@ -108,7 +109,7 @@ class CARAFE(nn.Module):
     implementation: Implementation | None = None
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         _check_fields(self)
         super().__post_init__()
 
@@ -120,13 +121,13 @@ class CARAFE(nn.Module):
         *,
         valid: Float[Array, "n h w 1"] | None = None,
     ) -> Float[Array, "n oh ow c"]:
-        """Reassemble a map.
+        """Reassemble a feature map.
 
         Args:
-          features: Floating map; C must be a multiple of `groups`.
-          train: Whether `norm` takes its statistics from this batch.
+          features: Feature map, floating; C must be a multiple of `groups`.
+          train: Whether `norm` uses the statistics of this batch.
           valid: 1 where a pixel is valid, 0 in a hole: kernels are normalised over the
-            valid pixels of a window alone, as by `carafe_jax.nn.PartialCARAFE`. None:
+            valid pixels of a window alone, as in `carafe_jax.nn.PartialCARAFE`. None:
             kernels are normalised over all taps.
 
         Returns:
@@ -166,7 +167,7 @@ class CARAFE(nn.Module):
     def _encode(
         self, features: Float[Array, "n h w c"], dtype: DTypeLike, *, train: bool
     ) -> Float[Array, "n ah aw channels"]:
-        """Predict kernels; channels = ((py * u + px) * G + g) * k*k + tap."""
+        """Return the logits; channel = ((py * u + px) * G + g) * k*k + tap."""
         scale = parse_scale(self.scale)
         dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         if self.compressed_channels is not None:
@@ -185,7 +186,7 @@ class CARAFE(nn.Module):
                     self.norm, train=train, name="compressor_norm", **dtypes
                 )
                 features = nn.relu(norm(features))
-        # Symmetric: the encoder's window has the source pixel in its centre.
+        # Symmetric, so that the encoder's window is centred on the source pixel.
         pad = self.encoder_dilation * (self.encoder_kernel_size // 2)
         return nn.Conv(
             scale.numerator**2 * self.groups * self.kernel_size**2,
@@ -206,7 +207,7 @@ class CARAFE(nn.Module):
         shape: tuple[int, ...],
         normalizer: Normalizer,
     ) -> Float[Array, "n oh ow g taps"]:
-        """Show the kernels that the logits become, for pictures."""
+        """Return the normalised kernels, for visualisation."""
         return kernels_of_logits(
             logits,
             size=(shape[1], shape[2]),
@@ -230,7 +231,7 @@ class CARAFEUpsample(CARAFE):
     compressed_channels: int | None = 64
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         checked_scale(self.scale, "up")
         super().__post_init__()
 
@@ -248,7 +249,7 @@ class CARAFEDownsample(CARAFE):
     compressed_channels: int | None = 16
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         checked_scale(self.scale, "down")
         super().__post_init__()
 

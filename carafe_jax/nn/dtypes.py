@@ -1,4 +1,4 @@
-"""The dtypes that layers pass on to the layers inside them."""
+"""Dtypes that layers pass to their sublayers."""
 
 from typing import Protocol, TypedDict
 
@@ -9,16 +9,16 @@ from carafe_jax.errors import RefusedError, no_type_check
 
 
 class Dtypes(TypedDict):
-    """Keywords of a layer: `nn.Conv(8, (3, 3), **Dtypes(...))`."""
+    """Keyword arguments of a layer: `nn.Conv(8, (3, 3), **Dtypes(...))`."""
 
     dtype: DTypeLike
-    """Of the computation."""
+    """Dtype of the computation."""
     param_dtype: DTypeLike
-    """Of the parameters."""
+    """Dtype of the parameters."""
 
 
 class HasDtypes(Protocol):
-    """A layer with the fields of `Dtypes`; `dtype` is None for that of its input."""
+    """A layer with the fields of `Dtypes`; a `dtype` of None is that of its input."""
 
     dtype: DTypeLike | None
     param_dtype: DTypeLike
@@ -41,15 +41,15 @@ def dtypes_of(layer: HasDtypes, features: Array) -> Dtypes:
 def checked_dtype(
     name: str, dtype: DTypeLike | None, *, default: DTypeLike | None = None
 ) -> DTypeLike:
-    """Return a dtype, or its default, if it is floating.
+    """Return the dtype, or the default if it is None, after a check.
 
     Args:
       name: Name of the argument, for errors.
-      dtype: Its value.
-      default: Returned where that is None.
+      dtype: Value of the argument.
+      default: Dtype to return if the value is None.
 
     Raises:
-      RefusedError: The dtype is not floating, or not a dtype at all.
+      RefusedError: The dtype is not floating, or the value is not a dtype.
     """
     dtype = default if dtype is None else dtype
     if dtype is None or not _is_floating(dtype):

@@ -13,12 +13,12 @@ from carafe_jax.nn._arguments import check_int, check_odd_int
 from carafe_jax.ops import Scale, parse_scale
 
 
-# Wrong numbers are refused in our own words.
+# Our own errors for wrong numbers are clearer.
 @no_type_check
 def gaussian_kernel_bias(
     *, scale: Scale, kernel_size: int = 5, groups: int = 1, deviation: float = 0.6
 ) -> Callable[..., Array]:
-    """Return a bias of the content encoder that makes kernels start as Gaussians.
+    """Return an initializer of the encoder's bias: kernels start as Gaussians.
 
     Each Gaussian is centred on its output pixel: up-sampling starts as smooth
     interpolation, down-sampling as blurring followed by sampling. With a bias of zero
@@ -36,9 +36,9 @@ def gaussian_kernel_bias(
       ['2.8', '3.2', '3.8', '4.2']
 
     Args:
-      scale: Of the layer.
-      kernel_size: Of the layer.
-      groups: Of the layer.
+      scale: Scale of the layer.
+      kernel_size: Kernel size of the layer.
+      groups: Number of channel groups of the layer.
       deviation: Standard deviation of the Gaussians, in the larger of source and output
         pixels; positive and finite.
 
@@ -48,7 +48,7 @@ def gaussian_kernel_bias(
       `groups`.
 
     Raises:
-      RefusedError: An argument breaks a rule above, or those of `CARAFE`.
+      RefusedError: An argument is invalid here or for `CARAFE`.
     """
     ratio = parse_scale(scale)
     check_odd_int("kernel_size", kernel_size)

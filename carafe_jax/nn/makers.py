@@ -1,18 +1,18 @@
-"""Layers that are arguments of layers and networks: how they are made and called.
+"""Layer factories, the arguments of layers and networks that make their sublayers.
 
-An argument such as `norm`, `downsample` or `upsample` is a maker: a class of layers, a
-`functools.partial` of one, or another callable that returns a layer. A maker is called
-with `name`, and of the other keywords that are offered it receives
+An argument such as `norm`, `downsample` or `upsample` is a maker, a layer factory: a
+class of layers, a `functools.partial` of one, or another callable that returns a layer.
+A maker is called with `name`. Of the other keyword arguments on offer it receives
 
 - those that its signature names and that no partial has bound, so that a partial has
   precedence;
-- all that no partial has bound, where it takes any keyword (`**fields`).
+- all that no partial has bound, if it accepts any keyword (`**fields`).
 
-A norm is offered `use_running_average`, `dtype`, `param_dtype` and, where a network
-chooses the initial value, `scale_init`; it is called `layer(map)`. Norms of flax
-without a running average, such as `nn.GroupNorm` and `nn.LayerNorm`, will do as well.
-A resampler is offered `dtype` and `param_dtype`, and `features`, the channels that must
-come out; it is called `layer(map, train)`, or `layer(map)` if it takes no `train`.
+A norm is offered `use_running_average`, `dtype`, `param_dtype` and, if the network sets
+the initial value, `scale_init`; it is called as `layer(map)`. Norms of flax without a
+running average, such as `nn.GroupNorm` and `nn.LayerNorm`, also work. A resampler is
+offered `dtype`, `param_dtype` and `features`, the number of output channels; it is
+called as `layer(map, train)`, or as `layer(map)` if it accepts no `train`.
 """
 
 import functools
@@ -26,7 +26,7 @@ from flax import linen as nn
 
 from carafe_jax.errors import RefusedError, no_type_check
 
-# Any: what a maker makes is called with whatever the layer takes.
+# Any: the layer is called with whatever arguments it accepts.
 Maker = Callable[..., Any]
 
 _BY_POSITION = (
@@ -52,29 +52,29 @@ def make_layer(
     required: Mapping[str, object] | None = None,
     **offered: object,
 ) -> Any:
-    """Make a layer from an argument that is a maker.
+    """Return the layer that a maker makes.
 
     Args:
       argument: Name of the argument, for errors.
-      maker: Its value.
-      *inputs: Passed on by position.
+      maker: Value of the argument.
+      *inputs: Positional arguments of `maker`.
       name: Name of the layer.
-      required: Keywords that override what a partial has bound, where `maker` takes
-        them.
-      **offered: Keywords that are passed on where `maker` takes them.
+      required: Keyword arguments that take precedence over a partial, passed if `maker`
+        accepts them.
+      **offered: Keyword arguments, passed if `maker` accepts them.
 
     Raises:
-      RefusedError: `maker` makes no layers, or lacks an argument that it needs.
+      RefusedError: `maker` makes no layers, or a required argument of it is missing.
     """
     bound = bind(argument, maker, required=required, **offered)
     _check_call(argument, maker, bound, *inputs, name=name)
     try:
         layer = bound(*inputs, name=name)
-    except TypeError as error:  # Of what it hands its keywords on to.
+    except TypeError as error:  # From a callable that `**fields` are passed on to.
         given = ", ".join(f"`{keyword}`" for keyword in (*_bound(bound), "name"))
         raise RefusedError(
-            f"`{argument}` must make layers of the keywords that it takes, {given}, "
-            f"got {name_of(maker)}: {error}."
+            f"`{argument}` must make layers from the keywords that it accepts, "
+            f"{given}, got {name_of(maker)}: {error}."
         ) from error
     if not callable(layer):
         raise RefusedError(
@@ -96,9 +96,9 @@ def bind(
 
     Args:
       argument: Name of the argument, for errors.
-      maker: Its value.
-      required: As for `make_layer`.
-      **offered: As for `make_layer`.
+      maker: Value of the argument.
+      required: Keyword arguments that take precedence, as for `make_layer`.
+      **offered: Keyword arguments, as for `make_layer`.
 
     Raises:
       RefusedError: `maker` makes no layers.
@@ -113,13 +113,13 @@ def bind(
 
 @no_type_check
 def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
-    """Make a norm that takes its statistics from the batch if `train`.
+    """Return a norm that uses the statistics of the batch if `train`.
 
     Args:
-      norm: The argument of that name.
-      train: Of the call of the layer that has the norm.
+      norm: Maker of the norm.
+      train: `train` of the surrounding layer.
       name: Name of the layer.
-      **fields: Passed on where `norm` takes them.
+      **fields: Keyword arguments, passed if `norm` accepts them.
 
     Raises:
       RefusedError: `norm` makes no layers, or `train` is no bool.
@@ -132,18 +132,18 @@ def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
 def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -> Any:
     """Return the output of a layer that a maker made.
 
-    `train` is passed if the layer takes it, and by position where that is possible, so
-    that a lifted transform can keep it static.
+    `train` is passed if the layer accepts it, by position if possible, so that a lifted
+    transform can keep it static.
 
     Args:
       argument: Name of the argument that holds the maker, for errors.
-      maker: Its value.
-      layer: What it made.
-      x: The map, or a tree of maps.
-      train: Of the call of the surrounding layer.
+      maker: Value of the argument.
+      layer: Layer that the maker made.
+      x: Feature map, or a pytree of feature maps.
+      train: `train` of the surrounding layer.
 
     Raises:
-      RefusedError: The layer takes more than a map and `train`.
+      RefusedError: The layer requires arguments other than a map and `train`.
     """
     call = _call_of(layer)
     second = list(_parameters(call).values())[1:2]
@@ -156,11 +156,11 @@ def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -
 
 @no_type_check
 def checked_switch(argument: str, value: Any) -> bool:
-    """Return a switch, such as `train`, as a Python bool.
+    """Return a flag, such as `train`, as a Python bool.
 
     Args:
-      argument: Its name.
-      value: A bool, or an array that holds one.
+      argument: Name of the flag.
+      value: A bool, or a scalar array of one.
 
     Raises:
       RefusedError: The value is traced, or not a bool.
@@ -178,14 +178,14 @@ def checked_switch(argument: str, value: Any) -> bool:
 
 @no_type_check
 def check_maker(argument: str, maker: Any) -> None:
-    """Refuse a value that makes no layers; the error shows the right form.
+    """Raise unless the value is a maker; the error shows the right form.
 
     Args:
       argument: Name of the argument.
-      maker: Its value.
+      maker: Value of the argument.
 
     Raises:
-      RefusedError: It is a layer, or cannot be called.
+      RefusedError: The value is a layer, or cannot be called.
     """
     example = _EXAMPLES.get(argument, "CARAFEDownsample")
     rule = (
@@ -210,7 +210,7 @@ def check_maker(argument: str, maker: Any) -> None:
 
 @no_type_check
 def takes(maker: Maker, keyword: str) -> bool:
-    """Return whether a callable takes a keyword, by name or through `**fields`."""
+    """Return whether a callable accepts a keyword, by name or through `**fields`."""
     return names(maker, keyword) or any(
         parameter.kind is parameter.VAR_KEYWORD
         for parameter in _parameters(maker).values()
@@ -249,7 +249,7 @@ def _bound(maker: Any) -> Mapping[str, object]:
 def _has_signature(maker: Any) -> bool:
     try:
         return callable(maker) and bool(inspect.signature(maker))
-    except (TypeError, ValueError):  # Builtins have none.
+    except (TypeError, ValueError):  # Some builtins have no signature.
         return False
 
 
@@ -275,8 +275,8 @@ def _check_call(
     try:
         inspect.signature(function).bind(*inputs, **keywords)
     except TypeError as error:
-        given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map alone"
+        given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map"
         raise RefusedError(
-            f"`{argument}` must make layers from the arguments of its place, {given}, "
-            f"got {name_of(maker)}: {error}."
+            f"`{argument}` must accept {given} and require no other arguments, got "
+            f"{name_of(maker)}: {error}."
         ) from error

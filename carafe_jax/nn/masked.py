@@ -1,4 +1,4 @@
-"""A map and where it is valid."""
+"""A feature map and its validity."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,14 @@ from jaxtyping import Array, Float
 
 
 class Masked(NamedTuple):
-    """A map with holes: what partial layers take and return.
+    """A feature map with holes, the input and output of partial layers.
 
     The polarity is that of partial convolution: 1 where a pixel is valid, 0 in the
     hole. It is the opposite of an inpainting mask M, which is 1 in the hole: an image
-    starts as `Masked(image, 1 - M)`. There are no values between.
+    starts as `Masked(image, 1 - M)`. Both have no other values.
     """
 
     features: Float[Array, "n h w c"]
-    """The map. What it holds in its holes is not looked at, not even NaN."""
+    """Feature map. Values in holes are ignored, NaN too."""
     valid: Float[Array, "n h w 1"] | Float[Array, "n h w c"]
     """1 where valid, 0 in the hole: one map for all channels, or one for each."""

@@ -1,4 +1,4 @@
-"""Maps at a given size, by interpolation."""
+"""Interpolation of feature maps to a given size."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -19,11 +19,11 @@ def resize_nearest(
 ) -> Float[Array, "n sh sw c"]:
     """Resize a map to a given size by nearest-neighbour interpolation.
 
-    Output row i is source row `floor(i * h / sh)`, columns alike. The lateral map of a
-    feature pyramid asks for this form: its size need not be a multiple of h.
+    Output row i is source row `floor(i * h / sh)`, columns likewise. Feature pyramids
+    need an explicit size: that of a lateral map need not be a multiple of h.
 
     Args:
-      features: The map, floating.
+      features: Feature map, floating.
       size: Rows and columns of the output, `(sh, sw)`.
 
     Returns:
@@ -45,11 +45,11 @@ def resize_bilinear(
     """Resize a map to a given size by bilinear interpolation.
 
     Pixel centres lie at half-integers (`align_corners=False` elsewhere), coordinates
-    beyond the outermost centres are clamped, and nothing is smoothed before
+    beyond the outermost centres are clamped, and there is no anti-aliasing before
     down-sampling. Equal to `jax.image.resize(..., "bilinear", antialias=False)`.
 
     Args:
-      features: The map, floating.
+      features: Feature map, floating.
       size: Rows and columns of the output, `(sh, sw)`.
 
     Returns:
@@ -81,8 +81,8 @@ def _repeat_or_gather(
     if length % size == 0:
         return jnp.repeat(features, length // size, axis=axis)
     if isinstance(length, int):
-        # NumPy's product is of 64 bits: it may pass 2^31 where JAX has only int32.
+        # In NumPy, as the product can exceed int32, the widest int of JAX by default.
         sources = np.arange(length, dtype=np.int64) * size // length
-    else:  # A symbol, in a program that is exported for maps of any size.
+    else:  # A symbolic size, in a program that is exported for maps of any size.
         sources = jnp.arange(length, dtype=np.int32) * size // length
     return jnp.take(features, sources.astype(np.int32), axis=axis, mode="clip")

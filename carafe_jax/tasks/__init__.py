@@ -1,4 +1,4 @@
-"""Tasks: a package for each, and the code that they share."""
+"""Tasks, one package each, and their shared code."""
 
 from carafe_jax.tasks import classification as classification
 from carafe_jax.tasks import inpainting as inpainting

@@ -1,4 +1,4 @@
-"""Several runs of several methods: each made once, then averaged over the seeds."""
+"""Comparisons of methods: a run per method and seed, averaged over the seeds."""
 
 import dataclasses
 import pathlib
@@ -25,7 +25,7 @@ from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.texts import counted, printable
 
 Run = TypeVar("Run", bound=RunConfig)
-_replace: Any = dataclasses.replace  # `RunConfig` does not say that it is a dataclass.
+_replace: Any = dataclasses.replace  # `Run` is not typed as a dataclass.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,18 +33,18 @@ class ComparisonConfig:
     """Fields common to all comparisons."""
 
     base: RunConfig
-    """Shared by all runs; its `workdir` holds a folder for each."""
+    """Configuration shared by all runs. Its `workdir` holds one folder per run."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the parameters and the order of the data. The table also shows the file's
-    other seeds."""
+    """Seeds of the parameters and of the data order. The table also includes the other
+    seeds in the `results` file."""
     methods: tuple[str, ...] | None = None
-    """Names of the methods to train, as in the file; None: all."""
+    """Methods to train, by their names in the `results` file. None: all."""
     results: pathlib.Path
-    """CSV that gets a row when a run ends. Runs that have one, of another machine too,
-    are not made again, and their folders are not needed. Beside it lies a JSON file
-    with the configurations: one that differs is refused, and needs another file."""
+    """CSV file; each finished run adds a row. Runs that have a row, even from another
+    machine, are skipped, and their folders are not needed. A JSON file beside it stores
+    the configurations: a different one is an error, and needs another CSV file."""
     table: TableFormat = "console"
-    """The table at the end: "console", or "markdown" to paste into a page."""
+    """Format of the final table: "console", or "markdown" to paste into a document."""
 
     def __post_init__(self) -> None:
         check_distinct(seeds=self.seeds)
@@ -56,7 +56,7 @@ class ComparisonConfig:
 
 
 def check_distinct(**choices: tuple[object, ...]) -> None:
-    """Refuse an empty choice, or one that names a value twice."""
+    """Raise if a choice is empty or holds a value twice."""
     for name, values in choices.items():
         if not values or len(set(values)) < len(values):
             raise RefusedError(
@@ -65,10 +65,10 @@ def check_distinct(**choices: tuple[object, ...]) -> None:
 
 
 def with_fields(run: Run, part: str, **fields: object) -> Run:
-    """Return a run with other fields in one of its parts.
+    """Return a run with some fields of one of its parts replaced.
 
     Args:
-      run: Of any task.
+      run: Run of any task.
       part: A field that holds a dataclass: "network", "data", "loop".
       **fields: New values of fields of that dataclass.
     """
@@ -76,12 +76,12 @@ def with_fields(run: Run, part: str, **fields: object) -> Run:
 
 
 def with_seed(run: Run, seed: int, *, name: str) -> Run:
-    """Return a run with a seed of data and parameters, in a folder of its own.
+    """Return a run with another seed of data and parameters, in its own folder.
 
     Args:
-      run: Its `workdir` will hold the folders of all.
-      seed: Of the parameters and the order of the data.
-      name: Of the method, for the folder.
+      run: Run whose `workdir` becomes the parent of the new folder.
+      seed: Seed of the parameters and of the data order.
+      name: Name of the method, for the folder.
     """
     seeded = with_fields(with_fields(run, "data", seed=seed), "loop", seed=seed)
     return _replace(seeded, workdir=run.workdir / f"{name}-{seed}")
@@ -97,28 +97,28 @@ def repeat_over_seeds(
     """Train each method with each seed, and print means over the seeds.
 
     When a run ends, its row is written at once; if a later run fails, the same command
-    resumes after it. Runs that already have a row, from any machine, are skipped. Every
-    method is trained with one seed before the next seed. The table shows all rows of
-    the file, also those of seeds and of methods that are not to be trained.
+    resumes after it. Runs that already have a row, from any machine, are skipped. All
+    methods are trained with one seed before the next. The table shows all rows of the
+    file, including those of seeds and methods that this call does not train.
 
     Args:
-      comparison: The `workdir` of its base holds a folder for each run.
-      runs: All methods of the comparison, by the name of their folders and rows, in the
-        order of the table; their seeds and folders are replaced.
+      comparison: Configuration; the `workdir` of its `base` holds one folder per run.
+      runs: Run of each method, by the name in its folders and rows, in the order of the
+        table. Seeds and folders are replaced.
       labels: Names of the methods in the table; by default those of their networks.
-      console: Where bars and tables are drawn.
+      console: Console for progress bars and tables.
 
     Returns:
-      The exit status: that of the first run that did not end, else 0.
+      The exit status: that of the first run that did not finish, else 0.
 
     Raises:
-      RefusedError: The runs are those of several processes; there is no such method;
-        or the file is damaged, or holds rows of another configuration.
+      RefusedError: `base.distributed` is True; a method is unknown; or the file is
+        damaged, or holds rows of another configuration.
     """
     if comparison.base.distributed:
         raise RefusedError(
-            "`base.distributed` must be False, got True: the runs of a comparison are "
-            "those of one process."
+            "`base.distributed` must be False, got True: each run of a comparison uses "
+            "one process."
         )
     names = runs if comparison.methods is None else comparison.methods
     check("methods", names, f"be among {', '.join(runs)}", holds={*names} <= {*runs})
@@ -155,7 +155,7 @@ def _names_of_networks(runs: Mapping[str, RunConfig]) -> dict[str, str]:
 
 
 def _pairs(file: ComparisonFile) -> set[tuple[str, int | None]]:
-    """Return the method and the seed of each row; other processes may add some."""
+    """Return method and seed of each row; other processes may have added rows."""
     return {(row.method, row.seed) for row in file.read()}
 
 
@@ -179,6 +179,6 @@ def _show(
         for row in rows
     )
     days = sorted({row.date[:10] for row in rows})
-    print_line(console, f"Days: {' to '.join(dict.fromkeys([days[0], days[-1]]))}")
+    print_line(console, f"Dates: {' to '.join(dict.fromkeys([days[0], days[-1]]))}")
     print_line(console, f"Machines: {'; '.join(dict.fromkeys(machines))}")
-    print_line(console, f"Rows: {comparison.results}")
+    print_line(console, f"Results: {comparison.results}")

@@ -13,15 +13,15 @@ from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train.fields import defaults_of, flatten
 
 Configuration = Mapping[str, Any]
-"""Values by the field's path, such as "loop.steps", and the task."""
+"""Values by the path of their field, such as "loop.steps", and the task."""
 _SEEDS = ("data.seed", "loop.seed")
 
 
 def configuration_of(run: RunConfig) -> Configuration:
     """Return the fields that are equal in all runs of a method.
 
-    The seeds are left out, and so are the fields that change no number. A folder of
-    images may lie elsewhere on another machine: only its name counts.
+    Seeds are left out, and so are fields that do not affect results. Of a folder of
+    images only the name is kept, as its path may differ between machines.
     """
     fields = {"task": run.task, **flatten(run)}
     fields["data.source"] = name_of_source(run.data.source)
@@ -29,15 +29,15 @@ def configuration_of(run: RunConfig) -> Configuration:
 
 
 def hash_of(configuration: Configuration) -> str:
-    """Return the short hash that rows name a configuration by."""
+    """Return the short hash that identifies a configuration in the rows."""
     text = json.dumps(configuration, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def differences(stored: Configuration, run: RunConfig) -> dict[str, str]:
-    """Return how a run differs from a stored configuration: a text for each field.
+    """Return the differences of a run from a stored configuration: a text per field.
 
-    A field that is not stored did not exist yet, and had its default.
+    A field that is not stored did not exist yet, and counts as its default.
     """
     now = configuration_of(run)
     defaults = {k: v for k, v in defaults_of(run).items() if k in now}
@@ -50,7 +50,7 @@ def differences(stored: Configuration, run: RunConfig) -> dict[str, str]:
 
 
 def read_configurations(path: pathlib.Path) -> dict[str, Configuration]:
-    """Return the configurations of a file by their hashes; none where it is missing.
+    """Return the configurations in a file by their hashes; none if it is missing.
 
     Raises:
       RefusedError: The file is damaged.
@@ -59,7 +59,7 @@ def read_configurations(path: pathlib.Path) -> dict[str, Configuration]:
         return {}
     try:
         stored: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:  # Of JSON and of UTF-8.
+    except ValueError as error:  # Raised by JSON and by UTF-8.
         raise _damaged(path, f"be JSON, got: {error}") from error
     if not isinstance(stored, dict):
         raise _damaged(path, f"hold a JSON object, got {str(stored)[:40]!r}")
@@ -70,7 +70,7 @@ def read_configurations(path: pathlib.Path) -> dict[str, Configuration]:
 
 
 def add_configuration(path: pathlib.Path, configuration: Configuration) -> None:
-    """Write a configuration to a file, beside those that it holds.
+    """Add a configuration to a file, unless the file holds it already.
 
     Raises:
       RefusedError: The file is damaged.
@@ -85,7 +85,7 @@ def add_configuration(path: pathlib.Path, configuration: Configuration) -> None:
 
 
 def _shown(fields: Configuration, name: str) -> str:
-    return repr(fields[name]) if name in fields else "not there"
+    return repr(fields[name]) if name in fields else "absent"
 
 
 def _damaged(path: pathlib.Path, rule: str) -> RefusedError:

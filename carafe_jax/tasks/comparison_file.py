@@ -1,4 +1,4 @@
-"""The file that a comparison grows in: rows of one configuration of each method."""
+"""The results file of a comparison: rows with one configuration per method."""
 
 import dataclasses
 import math
@@ -31,16 +31,16 @@ class ComparisonFile:
     """A CSV of rows, and a JSON file of the same name with their configurations."""
 
     path: pathlib.Path
-    """Of the CSV."""
+    """Path of the CSV."""
     runs: Mapping[str, RunConfig]
-    """By the method's name, without their seeds."""
+    """Run of each method, by its name. Seeds are ignored."""
 
     def read(self) -> list[Row]:
-        """Return the rows, all of which are of these methods.
+        """Return the rows, after checking that they belong together.
 
         Raises:
-          RefusedError: A file is damaged, or a row is of another method or another
-            configuration, of other data, or of a seed that another row is of.
+          RefusedError: A file is damaged; or a row has an unknown method, another
+            configuration or other data, or repeats the seed of another row.
         """
         rows = read_rows(self.path)
         stored = read_configurations(self._configurations) if rows else {}
@@ -50,11 +50,11 @@ class ComparisonFile:
         return rows
 
     def add(self, run: RunConfig, *, method: str) -> None:
-        """Write the rows of a run that ended, at once; other processes may do so too.
+        """Write the rows of a finished run, under a lock shared by all processes.
 
         Raises:
-          RefusedError: As `read`, with the run among the rows; nothing is written. Or a
-            file of the run is missing or damaged.
+          RefusedError: With the rows of the run, the checks of `read` fail; or a file
+            of the run is missing or damaged. Nothing is written.
         """
         made = rows_of(run, method=method)
         with locked(self.path):
@@ -74,19 +74,19 @@ class ComparisonFile:
         return self.path.with_suffix(".json")
 
     def _check(self, row: Row, stored: Mapping[str, Configuration]) -> None:
-        """Refuse a row of another configuration than this comparison's."""
+        """Raise if a row has another configuration than this comparison."""
         if row.seed is not None and row.method not in self.runs:
             rule = f"have as its `method` one of {', '.join(self.runs)}"
             raise damaged(self.path, row.line, f"{rule}, got {row.method!r}")
         if row.configuration not in stored:
             rule = (
-                f"have as its `configuration` one that {self._configurations} holds, "
-                f"got {row.configuration!r}"
+                "have as its `configuration` the hash of one in "
+                f"{self._configurations}, got {row.configuration!r}"
             )
             raise damaged(self.path, row.line, rule)
         configuration = stored[row.configuration]
         if row.seed is None:
-            # Without training, nothing but the data has an effect.
+            # Without training, only the data have an effect.
             found = differences(configuration, next(iter(self.runs.values())))
             found = {k: v for k, v in found.items() if k.startswith("data.")}
         else:
@@ -94,15 +94,15 @@ class ComparisonFile:
         if found:
             raise RefusedError(
                 f"{self.path}, line {row.line}: the row of {row.method!r} was made "
-                f"with another configuration: {'; '.join(found.values())}. Give the "
+                f"with another configuration: {'; '.join(found.values())}. Use the "
                 "same values to continue this table, or another `results` to start "
                 "another one."
             )
 
     def _check_together(self, rows: Iterable[Row]) -> None:
-        """Refuse a seed that occurs twice, and runs of a method of different lengths.
+        """Raise if a seed occurs twice, or runs of a method differ in length.
 
-        A number of epochs has as many steps as the data have batches.
+        The same number of epochs has other steps only where the data differ.
         """
         lines: dict[tuple[str, int | None], int | None] = {}
         first: dict[str, Row] = {}
@@ -115,12 +115,12 @@ class ComparisonFile:
             lines[key] = row.line
             before = first.setdefault(row.method, row)
             if before.steps != row.steps:
-                raise self._of_other_data(
+                raise self._other_data_error(
                     before, f"{before.steps} steps of {row.method!r}", row.steps
                 )
 
     def _check_same_data(self, rows: Iterable[Row], others: Sequence[Row]) -> None:
-        """Refuse a run whose classic fills are not those of the rows."""
+        """Raise if a run's classic fills have other results than those of the rows."""
         now = {row.method: row.numbers for row in others}
         for row in rows:
             if row.seed is not None or row.method not in now:
@@ -128,15 +128,15 @@ class ComparisonFile:
             for name, value in row.numbers.items():
                 found = now[row.method].get(name, value)
                 if not math.isclose(found, value, rel_tol=_TOLERANCE):
-                    raise self._of_other_data(
+                    raise self._other_data_error(
                         row,
                         f"{value:.5g} as `{name}` of {row.method!r}",
                         f"{found:.5g}",
                     )
 
-    def _of_other_data(self, row: Row, stored: str, now: object) -> RefusedError:
+    def _other_data_error(self, row: Row, stored: str, now: object) -> RefusedError:
         return RefusedError(
             f"{self.path}, line {row.line}: the row has {stored}, and a run with the "
             f"same configuration has {now}: they were not made with the same images. "
-            "Give the source of that row, or another `results` to start another table."
+            "Use the source of that row, or another `results` to start another table."
         )

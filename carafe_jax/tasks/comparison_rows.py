@@ -1,4 +1,4 @@
-"""The rows of a comparison: one for each run that ended, in a CSV that grows."""
+"""The rows of a comparison's CSV: one per finished run."""
 
 import csv
 import dataclasses
@@ -23,33 +23,33 @@ _TRAIN = "Restore it, or delete the folder of the run to train it again."
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Row:
-    """A run of a method, or a method that is not trained, such as a classic fill."""
+    """Results of a run, or of a method without training, such as a classic fill."""
 
     method: str
-    """Name of its folders."""
+    """Name of the method, as in the names of its folders."""
     network: str
     """Name of the network in the run's own table."""
     seed: int | None = None
-    """Of the run; None, as in the next four fields, for a method without training."""
+    """Seed of the run. It and the next four fields are None without training."""
     steps: int | None = None
     batch_size: int | None = None
     seconds: float | None = None
-    """Of training, over all sessions: with compiling and evaluations."""
+    """Duration of training over all sessions, with compilation and evaluations."""
     images_per_second: float | None = None
-    """Median of the speeds that training logged: without compiling and evaluations."""
+    """Median of the logged training speeds, without compilation and evaluations."""
     numbers: Mapping[str, float]
-    """On the test images, by the name of their column."""
+    """Metrics on the test images, by the name of their column."""
     device: str
-    """The machine and its versions: of several sessions, each one that occurs."""
+    """Device; this and the next three fields join the values of several sessions."""
     cores: str
     jax: str
     python: str
     date: str
-    """Of the last session's beginning."""
+    """Start of the last session."""
     configuration: str
     """Short hash of the run's configuration, without the seed."""
     line: int | None = dataclasses.field(default=None, compare=False)
-    """In the file that it was read from."""
+    """Line number in the file that it was read from."""
 
 
 _FIELDS = [x.name for x in dataclasses.fields(Row) if x.name != "line"]
@@ -61,8 +61,8 @@ def rows_of(run: RunConfig, *, method: str) -> list[Row]:
     """Return the row of a finished run, then those of the methods without training.
 
     Args:
-      run: Its folder holds the table, the provenance and the scalars.
-      method: Name of the row.
+      run: Run whose folder holds the table, the provenance and the scalars.
+      method: Name of the method.
 
     Raises:
       RefusedError: One of these files is damaged, or the table or the scalars are
@@ -91,8 +91,8 @@ def rows_of(run: RunConfig, *, method: str) -> list[Row]:
 
 
 def _measured(run: RunConfig) -> tuple[dict[str, dict[str, float]], int | None]:
-    """Return the run's table, which has a row of its network, and its steps."""
-    path, again = run.workdir / "table.csv", "the same command measures the network"
+    """Return the run's table, checked to have a row of its network, and its steps."""
+    path, again = run.workdir / "table.csv", "the same command evaluates the network"
     if not path.exists():
         raise RefusedError(f"{path} must exist, and is missing: {again} again.")
     table = read_table(path)
@@ -131,11 +131,11 @@ def _speed(path: pathlib.Path) -> float | None:
 
 
 def write_rows(path: pathlib.Path, rows: Sequence[Row]) -> None:
-    """Write a CSV with a line for each row; whole or not at all.
+    """Write a CSV with a line for each row, atomically.
 
     Args:
-      path: Of the file.
-      rows: In the order of the lines.
+      path: Path of the file.
+      rows: Rows, in the order of the lines.
     """
     names = list(dict.fromkeys(name for row in rows for name in row.numbers))
     with (
@@ -150,7 +150,7 @@ def write_rows(path: pathlib.Path, rows: Sequence[Row]) -> None:
 
 
 def read_rows(path: pathlib.Path) -> list[Row]:
-    """Return the rows that `write_rows` wrote; none where there is no file.
+    """Return the rows that `write_rows` wrote; none if the file is missing.
 
     Raises:
       RefusedError: The file is damaged; the message names the line.
@@ -161,7 +161,7 @@ def read_rows(path: pathlib.Path) -> list[Row]:
     try:
         found = [(lines.line_num, cells) for cells in lines if cells]
     except csv.Error as error:
-        rule = f"be one of a CSV, and is not: {error}"
+        rule = f"be valid CSV, got: {error}"
         raise damaged(path, lines.line_num, rule) from error
     (_, header), *rest = found or [(1, [])]
     names = _names_of_numbers(path, header)
@@ -169,15 +169,15 @@ def read_rows(path: pathlib.Path) -> list[Row]:
 
 
 def damaged(path: pathlib.Path, line: int | None, rule: str) -> RefusedError:
-    """Return the error of a line of a comparison's file that breaks a rule.
+    """Return the error for an invalid line of a comparison's file.
 
     Args:
-      path: Of the file.
-      line: Its number, from 1 on.
-      rule: What must hold and what was found, to be read after "must".
+      path: Path of the file.
+      line: Line number, from 1 on.
+      rule: Rule and value, as they follow "must".
     """
     return RefusedError(
-        f"{path}, line {line}: must {rule}. Mend or delete the line, or give another "
+        f"{path}, line {line}: must {rule}. Fix or delete the line, or give another "
         "`results` to start another table."
     )
 
@@ -185,10 +185,10 @@ def damaged(path: pathlib.Path, line: int | None, rule: str) -> RefusedError:
 def _text(path: pathlib.Path) -> str:
     content = path.read_bytes()
     try:
-        return content.decode("utf-8-sig")  # Excel begins a file with a mark.
+        return content.decode("utf-8-sig")  # Excel writes a byte order mark.
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise damaged(path, line, f"be UTF-8, and is not: {error}") from error
+        raise damaged(path, line, f"be UTF-8, got: {error}") from error
 
 
 def _names_of_numbers(path: pathlib.Path, header: Sequence[str]) -> list[str]:
@@ -233,7 +233,7 @@ def _row(
 
 
 def _check_ranges(path: pathlib.Path, line: int, own: Mapping[str, Any]) -> None:
-    """Refuse numbers that no run has."""
+    """Raise if a number is out of range."""
     checks = {"seed": check_seed} | dict.fromkeys(_NOT_NEGATIVE, check_not_negative)
     for name, check_number in checks.items():
         try:

@@ -11,7 +11,7 @@ from carafe_jax.tasks.tables import Column, draw_cells
 
 TableFormat = Literal["console", "markdown"]
 Cells = dict[str, dict[str, tuple[str, ...]]]
-"""By the label of the method and the column: the mean, and the deviation if any."""
+"""Mean, and standard deviation if any, by the method's label and the column."""
 _RUN_COLUMNS = {
     "seeds": Column("seeds", 0),
     "steps": Column("steps", 0),
@@ -27,15 +27,15 @@ def draw_comparison(
     *,
     title: str,
 ) -> Group:
-    """Return two console tables with a row for each method: its numbers, its training.
+    """Return console tables of results and of training, with a row for each method.
 
     One table of all columns would not fit a terminal of 80 columns.
 
     Args:
-      rows: Of all seeds.
-      labels: Names of the methods that are trained, in the order of the table.
-      columns: Of the numbers.
-      title: Above the tables.
+      rows: Rows of all seeds.
+      labels: Names of the trained methods, in the order of the table.
+      columns: Columns of the results.
+      title: Title above the tables.
     """
     cells = {
         label: {name: "\n± ".join(texts) for name, texts in found.items()}
@@ -51,12 +51,12 @@ def draw_comparison(
 def markdown_of(
     rows: Sequence[Row], labels: Mapping[str, str], columns: Mapping[str, Column]
 ) -> list[str]:
-    """Return the lines of a table of all columns in Markdown.
+    """Return the lines of a Markdown table of all columns.
 
     Args:
-      rows: Of all seeds.
-      labels: Names of the methods that are trained, in the order of the table.
-      columns: Of the numbers.
+      rows: Rows of all seeds.
+      labels: Names of the trained methods, in the order of the table.
+      columns: Columns of the results.
     """
     cells, columns = _cells(rows, labels, columns), {**columns, **_RUN_COLUMNS}
     used = [name for name in columns if any(name in row for row in cells.values())]

@@ -1,4 +1,4 @@
-"""Fields that the data of tasks share: their checks, and batches by them."""
+"""Data fields that all tasks share: their checks, and the batches they define."""
 
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -26,17 +26,17 @@ class DataFields(Protocol):
 
     @property
     def source(self) -> str:
-        """Path of a folder, or another name of the data."""
+        """Path of a folder, or another name of a data source."""
         ...
 
     @property
     def seed(self) -> int:
-        """Seed of the order of training, and of the random choices in it."""
+        """Seed of the training order and of its random choices."""
         ...
 
     @property
     def batch_size(self) -> int:
-        """Examples in a step, over all processes together."""
+        """Examples per step, over all processes together."""
         ...
 
 
@@ -46,32 +46,32 @@ class ImageDataFields(DataFields, Protocol):
 
     @property
     def test_fraction(self) -> float:
-        """Fraction of a folder that is held out for the test."""
+        """Fraction of a folder that is held out for testing."""
         ...
 
     @property
     def unreadable_limit(self) -> int:
-        """Unreadable images that are allowed."""
+        """Number of unreadable images that are allowed."""
         ...
 
     @property
     def worker_processes(self) -> int:
-        """Processes that make batches."""
+        """Worker processes that load batches."""
         ...
 
     @property
     def read_threads(self) -> int:
-        """Threads of each process that make batches ahead."""
+        """Threads that load examples ahead, in each process."""
         ...
 
     @property
     def prefetch_batches(self) -> int:
-        """Batches made ahead, in each process."""
+        """Batches to prefetch, in each process."""
         ...
 
 
 def check_image_data(data: ImageDataFields) -> None:
-    """Refuse values that make no sense, naming the field.
+    """Check the fields that all image data share.
 
     Raises:
       RefusedError: A field breaks its rule.
@@ -94,12 +94,12 @@ def training_iterator(
     process_index: int,
     process_count: int,
 ) -> "BatchIterator[Any]":
-    """Iterate without end over this process's part of training batches.
+    """Iterate endlessly over this process's shard of training batches.
 
     Args:
-      example: Returns a random example of an index.
-      data: Size of a batch, seed, and options for making batches ahead.
-      count: Indices.
+      example: Function that returns a random example of an index.
+      data: Batch size, seed, and options for prefetching.
+      count: Number of indices.
       visits: Examples of each index in an epoch.
       process_index: Index of this process, as `jax.process_index()`.
       process_count: Number of processes, as `jax.process_count()`.
@@ -127,14 +127,14 @@ def evaluation_iterator(
     process_index: int,
     process_count: int,
 ) -> "BatchIterator[Any]":
-    """Iterate once over this process's part of the batches of all examples.
+    """Iterate once over this process's shard of the batches of all examples.
 
     Args:
-      example: Returns the example of an index.
-      data: Size of a batch, and options for making batches ahead.
-      blank: An example that is not valid, to pad the last batch with.
-      count: Indices.
-      batch_size: In the place of that of `data`; over all processes together.
+      example: Function that returns the example of an index.
+      data: Batch size, and options for prefetching.
+      blank: Invalid example, to pad the last batch with.
+      count: Number of indices.
+      batch_size: Examples per batch, over all processes together. None: that of `data`.
       process_index: Index of this process, as `jax.process_index()`.
       process_count: Number of processes, as `jax.process_count()`.
 

@@ -16,9 +16,9 @@ def write_evaluation_provenance(
 
     Args:
       output: Folder of the evaluation.
-      step: Of the checkpoint.
-      data: A dataclass, the fields of the test data.
-      **options: Other choices that the numbers depend on.
+      step: Step of the checkpoint.
+      data: Dataclass with the fields of the test data.
+      **options: Other options that the results depend on.
     """
     content = {
         "step": step,

@@ -1,4 +1,4 @@
-"""Lines on the console in which names are no markup."""
+"""Console output in which names are not read as markup."""
 
 import contextlib
 import os
@@ -10,12 +10,12 @@ from carafe_jax.texts import printable
 
 
 def print_line(console: Console, line: str) -> None:
-    """Print a line that is not wrapped; brackets in names are no markup."""
+    """Print a line without wrapping it; brackets in names are not read as markup."""
     console.print(Text(printable(line)), soft_wrap=True)
 
 
 def loading(
     console: Console, model: str | os.PathLike[str]
 ) -> contextlib.AbstractContextManager[object]:
-    """Return a context that shows on the console that a run is being loaded."""
+    """Return a context that shows a spinner while a run is loaded."""
     return console.status(Text(printable(f"loading {os.fspath(model)}")))

@@ -1,6 +1,6 @@
-"""The tasks by the names that command lines and runs use.
+"""Registry of the tasks, by their names on the command line and in config.json.
 
-It names modules and imports none, so that every module of a task may import this one.
+It imports no module of a task, so that every one of them may import it.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class EvaluationModule(Protocol):
-    """The module `evaluation` of a task's package."""
+    """Interface of the module `evaluation` of a task's package."""
 
     def evaluate(
         self,
@@ -30,20 +30,20 @@ class EvaluationModule(Protocol):
         options: Any,
         console: "Console",
     ) -> None:
-        """Measure a trained network on test images; print and write the numbers."""
+        """Evaluate a trained network on test images; print and write the results."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class RegisteredTask:
-    """Entry of a task."""
+    """A registered task."""
 
     package: str
-    """Package of the task, by its name in `carafe_jax.tasks`."""
+    """Name of the task's package in `carafe_jax.tasks`."""
     run: str
-    """Class in the package's module `config`: the configuration of a run."""
+    """Name of the class of a run's configuration, in the package's module `config`."""
     summary: str
-    """The task in one line of help."""
+    """Description of the task in one line, for `--help`."""
 
     @property
     def run_class(self) -> "type[RunConfig]":
@@ -56,7 +56,7 @@ class RegisteredTask:
 
     @property
     def evaluation(self) -> EvaluationModule:
-        """Module that measures a trained network."""
+        """Module that evaluates a trained network."""
         return cast(EvaluationModule, self._module("evaluation"))
 
     def _module(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A run of any task: training, and the table at the end."""
+"""A run of any task: training, and the final table."""
 
 import pathlib
 
@@ -19,14 +19,14 @@ from carafe_jax.train import (
 
 
 def train_and_report(config: RunConfig, console: Console) -> int:
-    """Train, or resume training; then write the table and show it.
+    """Train, or resume training; then write and print the table of results.
 
     Args:
-      config: Of a task.
-      console: Where bar and table are drawn.
+      config: Configuration of the run.
+      console: Console for the progress bar and the table.
 
     Returns:
-      The exit status: 0, or 128 and the number of the signal that ended training.
+      The exit status: 0, or 128 plus the number of the signal that stopped training.
 
     Raises:
       RefusedError: The folder is in use by another run or holds one with another
@@ -53,7 +53,7 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         print_line(
             console,
             f"This run is finished. A larger `loop.{length}` makes it longer; another "
-            "`workdir` starts afresh.",
+            "`workdir` starts a new run.",
         )
         return show(config, console)
     task.prepare(config.workdir)
@@ -77,7 +77,7 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
             "resumes from here.",
         )
         return 128 + outcome.interrupted_by
-    with console.status("measuring the network on the test images"):
+    with console.status("evaluating the network on the test images"):
         results = task.report(outcome.state, workdir=config.workdir, console=console)
     if not is_first():
         return 0
@@ -86,7 +86,7 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
 
 
 def show(config: RunConfig, console: Console) -> int:
-    """Print the table of a finished run, and where its pictures are."""
+    """Print the table of a finished run, and the path of its pictures."""
     if not is_first():
         return 0
     path = config.workdir / "table.csv"
@@ -105,6 +105,9 @@ def _is_finished(workdir: pathlib.Path, steps: int) -> bool:
 
 
 def _measured_after(workdir: pathlib.Path) -> int | None:
-    """Return the steps of a run's table; version 0.1 stored them beside it."""
+    """Return the steps after which the table of a run was made.
+
+    Version 0.1 stored them in provenance.json.
+    """
     steps = read_steps(workdir / "table.csv")
     return read_provenance(workdir).get("steps") if steps is None else steps

@@ -21,24 +21,25 @@ from carafe_jax.train import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
-    """Weights that a run starts from."""
+    """Initial weights of a run."""
 
     model: pathlib.Path | None = None
-    """Folder of the run that trained them. What fits by name and shape is loaded, and
-    what was loaded, left new and left over is reported. None: the initializers."""
+    """Folder of the run that trained them. Arrays that match in name and shape are
+    loaded; the log lists the loaded, the newly initialised and the unused ones. None:
+    the initializers."""
     which: CheckpointChoice = "best"
-    """Its checkpoint."""
+    """Checkpoint of that run: the best or the last."""
 
 
 @runtime_checkable
 class ReportingTask(Task, Protocol):
-    """A task to train that also makes the table and the pictures at the end."""
+    """A task to train that also produces the final table and pictures."""
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Write what loading the run needs beside its configuration.
+        """Write what loading the run needs besides its configuration.
 
         Raises:
-          RefusedError: The data are not those that the run in the folder has begun
+          RefusedError: The data differ from those that the run in the folder started
             with.
         """
         ...
@@ -46,7 +47,7 @@ class ReportingTask(Task, Protocol):
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
     ) -> Results:
-        """Measure a trained network; write pictures. Every process calls it."""
+        """Evaluate a trained network; write pictures. Every process must call it."""
         ...
 
 
@@ -57,25 +58,24 @@ class RunConfig:
     task: ClassVar[str]
     """Name of the task in the registry and in config.json."""
     best: ClassVar[str]
-    """Name of the scalar that is largest at the best checkpoint."""
+    """Name of the scalar whose largest value marks the best checkpoint."""
     columns: ClassVar[Mapping[str, Column]]
-    """Of the table at the end."""
+    """Columns of the final table."""
 
     workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop
-    """Length of the run, and how often it logs, evaluates and saves."""
+    """Length of the run, and intervals of logging, evaluation and saving."""
     data: DataFields
     """Source of the images."""
     optimizer: Optimizer
     """Optimizer and schedule."""
     start: Start = Start()
-    """Weights that the run starts from."""
+    """Initial weights."""
     distributed: bool = changes_no_number(False)
-    """This is one of several processes that run this command, preferably one a host.
-    They are recognised on Slurm, under Open MPI, on Kubernetes and on TPU pods;
-    elsewhere JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID name
-    them."""
+    """Whether several processes run this command together, preferably one per host.
+    They are detected on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
+    set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
 
     @property
     def network_name(self) -> str:

@@ -1,4 +1,4 @@
-"""The folder of a run: which task it is of, and the configuration that it stores."""
+"""The folder of a run: its task and its stored configuration."""
 
 import dataclasses
 import pathlib
@@ -21,7 +21,7 @@ from carafe_jax.train import (
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
-    """A folder that a run has written."""
+    """The folder of a run, with its task and configuration."""
 
     workdir: pathlib.Path
     task: RegisteredTask
@@ -29,11 +29,11 @@ class OpenedRun:
 
 
 def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
-    """Read which task a folder is of, and with which configuration it was started.
+    """Read the task and the configuration of a run from its folder.
 
     Args:
       workdir: Folder of a run.
-      argument: What the caller's user knows the folder as.
+      argument: Name of the argument that holds the folder, for errors.
 
     Raises:
       RefusedError: The folder holds no run, or one of a task that this version does
@@ -61,12 +61,12 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
 
 
 def starting_weights(start: Start) -> Callable[[], Variables] | None:
-    """Return what loads the weights that a run starts from; None where there are none.
+    """Return a function that loads the initial weights of a run; None without any.
 
-    They are loaded when the run starts, so that one that is resumed does not need them.
+    It is called when a run starts, so that a resumed run does not need the weights.
 
     Args:
-      start: Run that trained the weights.
+      start: Run that trained the weights, and its checkpoint.
     """
     if start.model is None:
         return None
@@ -81,7 +81,7 @@ def starting_weights(start: Start) -> Callable[[], Variables] | None:
 
 
 def check_run(config: RunConfig) -> None:
-    """Write the configuration of a new run; refuse to resume under another one.
+    """Write the configuration of a new run; raise if a resumed run has another one.
 
     Raises:
       RefusedError: The folder holds checkpoints of a run with another configuration, or
@@ -93,7 +93,7 @@ def check_run(config: RunConfig) -> None:
 
 
 def upgrade(stored: StoredConfig) -> StoredConfig:
-    """Translate the fields that a run of an earlier version stored.
+    """Convert the fields that a run of an earlier version stored.
 
     Format 1 did not name its task, called the network `model` and kept the length of
     classification runs outside of `loop`.

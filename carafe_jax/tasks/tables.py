@@ -14,7 +14,7 @@ from carafe_jax.texts import percent, printable
 
 _STEPS = "steps"
 Results = Mapping[str, Mapping[str, float]]
-"""Numbers by method and by the name of their column."""
+"""Values by method and by the name of their column."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Column:
 
     title: str
     digits: int
-    """After the decimal point."""
+    """Digits after the decimal point."""
     percent: bool = False
     """Whether the number is a fraction that is shown in percent."""
 
     def text(self, value: float) -> str:
-        """Return the number as it is shown."""
+        """Return the number in this format."""
         if self.percent:
             return percent(value, digits=self.digits)
         return f"{value:.{self.digits}f}"
@@ -40,9 +40,9 @@ def draw_table(
     """Return a console table with a row for each method.
 
     Args:
-      results: Numbers by method and column.
-      columns: How each is shown; others, and those without a number, are left out.
-      title: Above the table.
+      results: Values by method and column.
+      columns: Formats of the columns to show; those without values are left out.
+      title: Title above the table.
       label: Title of the column of methods.
     """
     cells = {
@@ -67,8 +67,8 @@ def draw_cells(
 
     Args:
       cells: Texts by method and column.
-      columns: Those without a text are left out.
-      title: Above the table.
+      columns: Columns to show; those without texts are left out.
+      title: Title above the table.
       label: Title of the column of methods.
     """
     table = Table(title=Text(printable(title)))
@@ -85,12 +85,12 @@ def draw_cells(
 def write_table(
     path: pathlib.Path, results: Results, *, steps: int | None = None
 ) -> None:
-    """Write a CSV with a row for each method; whole or not at all.
+    """Write a CSV with a row for each method, atomically.
 
     Args:
-      path: Of the file.
-      results: Numbers by method and column.
-      steps: Steps after which the network was measured, a column of the file.
+      path: Path of the file.
+      results: Values by method and column.
+      steps: Steps after which the network was evaluated, a column of the file.
     """
     if steps is not None:
         results = {method: {**row, _STEPS: steps} for method, row in results.items()}
@@ -105,7 +105,7 @@ def write_table(
 
 
 def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
-    """Return the numbers that `write_table` wrote, without the steps.
+    """Return the values that `write_table` wrote, without the steps.
 
     Raises:
       RefusedError: The file is damaged.
@@ -118,7 +118,7 @@ def read_table(path: pathlib.Path) -> dict[str, dict[str, float]]:
 
 
 def read_steps(path: pathlib.Path) -> int | None:
-    """Return the steps after which a network was measured; None if not stored.
+    """Return the steps after which a network was evaluated; None if not stored.
 
     Raises:
       RefusedError: The file is damaged.
@@ -149,6 +149,6 @@ def _read(path: pathlib.Path) -> dict[str, dict[str, float]]:
 
 def _damaged(path: pathlib.Path) -> str:
     return (
-        f"{path} must be a table of numbers, and is damaged. Without it, the same "
-        "command measures the network again."
+        f"{path} must be a table of numbers, and is damaged. Delete it: the "
+        "same command then evaluates the network again."
     )

@@ -23,8 +23,8 @@ from carafe_jax.train.workdir import check_workdir
 
 _LOGGER = logging.getLogger(__name__)
 CheckpointChoice = Literal["best", "last"]
-# What files of a checkpoint, and the disk, do not cause.
-_NO_DAMAGE = (RefusedError, jax.errors.JaxRuntimeError, MemoryError)
+# Errors that neither a damaged checkpoint nor the disk causes.
+_UNRELATED_ERRORS = (RefusedError, jax.errors.JaxRuntimeError, MemoryError)
 
 
 class Checkpoints:
@@ -40,15 +40,15 @@ class Checkpoints:
 
         Args:
           workdir: Folder of the run.
-          best: Name of the scalar by which a checkpoint is the best: the largest. One
-            that is NaN is smaller than all others.
-          read_only: The folder stays as it is: nothing is saved, and another process
-            may be saving there. Else it is made where it does not exist, and what an
-            interrupted save left behind is deleted.
+          best: Name of the scalar that is largest at the best checkpoint; NaN counts
+            as smaller than any number.
+          read_only: Leave the folder unchanged: nothing is saved, and another process
+            may be saving there. Otherwise the folder is created if it is missing, and
+            leftovers of an interrupted save are deleted.
 
         Raises:
-          RefusedError: No run can be trained at the path (`check_workdir`) and it is
-            to be saved to, `checkpoints` is a file, or its metadata are damaged.
+          RefusedError: `checkpoints` is a file, or its metadata are damaged; or, unless
+            `read_only`, no run can be trained at the path (`check_workdir`).
         """
         self._folder = (workdir / "checkpoints").absolute()
         if not read_only:
@@ -82,14 +82,15 @@ class Checkpoints:
             preservation_policy=keep,
             # Orbax's own `read_only` logs a warning whenever a folder is opened.
             create=not read_only,
-            # A save that was cut off leaves a temporary folder behind; one that is
-            # running has such a folder, too.
+            # An interrupted save leaves a temporary folder behind; a running save has
+            # one, too.
             cleanup_tmp_directories=not read_only,
         )
         self._manager = ocp.CheckpointManager(
             self._folder,
             options=options,
-            # Without it orbax knows nothing of a state that it has not saved itself.
+            # Without handlers, orbax has no metadata of a state that another manager
+            # saved.
             item_handlers={
                 "state": ocp.StandardCheckpointHandler(),
                 "batches": ocp.JsonCheckpointHandler(),
@@ -98,7 +99,7 @@ class Checkpoints:
 
     @property
     def last_step(self) -> int | None:
-        """Step of the last checkpoint that has a state; None where there is none."""
+        """Step of the last checkpoint that has a state; None if there is none."""
         steps = self._manager.all_steps()
         return max(
             (x for x in steps if _has_state(self._folder / str(x))), default=None
@@ -106,7 +107,7 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """Step of the best checkpoint; None where none was evaluated."""
+        """Step of the best checkpoint; None if none was evaluated."""
         return self._manager.best_step()
 
     def save(
@@ -115,21 +116,21 @@ class Checkpoints:
         position: dict[str, Any],
         scalars: dict[str, float] | None,
     ) -> None:
-        """Save a state with the position of its data, unless its step is saved already.
+        """Save a state and its position in the data, unless its step is already saved.
 
         Args:
-          state: Of the run.
-          position: `get_state()` of the batches after those of its steps.
-          scalars: The evaluation that measures `best`; None where there is none.
+          state: State of the run.
+          position: `get_state()` of the batches, before the next batch is taken.
+          scalars: Scalars of the evaluation that measures `best`; None without one.
 
         Raises:
-          RefusedError: The save before this one has failed: the disk is full, say.
+          RefusedError: The previous save failed, for example because the disk is full.
         """
         assert not self._read_only
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
             return
-        with self._failure_refused():
+        with self._explain_failed_save():
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -143,21 +144,21 @@ class Checkpoints:
     def restore(
         self, state: TrainState, batches: Batches | None = None, *, step: int
     ) -> TrainState:
-        """Return a checkpoint's state, and rewind `batches`.
+        """Return a checkpoint's state, and set `batches` to its position.
 
         Args:
-          state: Of the same shapes and shardings, such as `abstract_state`.
-          batches: Set to the position of the checkpoint; None leaves it out.
-          step: Of the checkpoint.
+          state: A state of the same shapes and shardings, such as `abstract_state`.
+          batches: Batches to set to the checkpoint's position; None sets none.
+          step: Step of the checkpoint.
 
         Raises:
-          RefusedError: The checkpoint is damaged, or of another network.
+          RefusedError: The checkpoint is damaged, or belongs to another network.
         """
         template = jax.tree.map(ocp.utils.to_shape_dtype_struct, _arrays(state))
         items: dict[str, Any] = {"state": ocp.args.StandardRestore(template)}
         if batches is not None:
             items["batches"] = ocp.args.JsonRestore()
-        with self._damage_refused(step):
+        with self._explain_damage(step):
             restored = self._manager.restore(step, args=ocp.args.Composite(**items))
             if batches is not None and not isinstance(restored["batches"], dict):
                 raise ValueError(f"the position of the data is {restored['batches']}")
@@ -173,19 +174,22 @@ class Checkpoints:
                 f"The data cannot be set to their position at step {step}: "
                 f"{type(error).__name__}: {_first_line(error)}. If "
                 f"{self._folder / str(step) / 'batches'} is damaged"
-                f"{self._instead(step)}."
+                f"{self._advice(step)}."
             ) from error
 
     def restore_variables(self, *, step: int) -> Variables:
-        """Return a checkpoint's variables to use, on the first device.
+        """Return a checkpoint's variables for evaluation, on the first device.
 
-        Those of `TrainState.evaluation_variables`. They need no task.
+        They are those of `TrainState.evaluation_variables`. No task is needed.
+
+        Args:
+          step: Step of the checkpoint.
 
         Raises:
           RefusedError: The checkpoint is damaged.
         """
         device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        with self._damage_refused(step):
+        with self._explain_damage(step):
             metadata: Any = self._manager.item_metadata(step)["state"]
             template = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
@@ -201,26 +205,26 @@ class Checkpoints:
             return {"params": params, **restored["collections"]}
 
     @contextlib.contextmanager
-    def _damage_refused(self, step: int) -> Iterator[None]:
+    def _explain_damage(self, step: int) -> Iterator[None]:
         """Raise an error that names the damaged checkpoint and one to use instead.
 
         The other is not used automatically: it may be many steps older, and a network
-        file system may still return the one that it does not return now.
+        file system may later return files that it does not return now.
         """
         try:
             yield
-        except _NO_DAMAGE:
+        except _UNRELATED_ERRORS:
             raise
-        # Damage surfaces as any error of orbax, of tensorstore and of JSON.
+        # Damage can raise any error of orbax, tensorstore or JSON.
         except Exception as error:
             raise RefusedError(
                 f"The checkpoint of step {step}, {self._folder / str(step)}, is "
                 f"damaged or of another network: {_first_line(error)}. If it is "
-                f"damaged{self._instead(step)}."
+                f"damaged{self._advice(step)}."
             ) from error
 
-    def _instead(self, step: int) -> str:
-        """Return what to do about a damaged checkpoint."""
+    def _advice(self, step: int) -> str:
+        """Return the advice for a damaged checkpoint, to end a sentence."""
         others = [x for x in _saved_steps(self._folder) if x != step]
         if others:
             return (
@@ -229,11 +233,11 @@ class Checkpoints:
         return f", delete {self._folder / str(step)} to start afresh: there is no other"
 
     @contextlib.contextmanager
-    def _failure_refused(self) -> Iterator[None]:
+    def _explain_failed_save(self) -> Iterator[None]:
         """Raise an error that names the step to resume from after a failed save."""
         try:
             yield
-        except _NO_DAMAGE:
+        except _UNRELATED_ERRORS:
             raise
         except Exception as error:
             raise RefusedError(
@@ -243,8 +247,8 @@ class Checkpoints:
             ) from error
 
     def describe_resumption(self) -> str:
-        """Return from where the run can be resumed, in words without a full stop."""
-        # Orbax counts the one that it could not save.
+        """Return from which step the run can resume, without a full stop."""
+        # Orbax's own list includes the step that it could not save.
         last = max(_saved_steps(self._folder), default=None)
         if last is None:
             return "The same command starts again"
@@ -254,18 +258,18 @@ class Checkpoints:
         """Wait for the last save.
 
         Raises:
-          RefusedError: It has failed: the disk is full, say.
+          RefusedError: The save failed, for example because the disk is full.
         """
-        with self._failure_refused():
+        with self._explain_failed_save():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Wait for the last save and close.
 
         Raises:
-          RefusedError: As by `wait`.
+          RefusedError: The save failed, as in `wait`.
         """
-        with self._failure_refused():
+        with self._explain_failed_save():
             try:
                 self._manager.wait_until_finished()
             finally:
@@ -279,16 +283,16 @@ def restore_trained(
     which: CheckpointChoice,
     argument: str = "workdir",
 ) -> tuple[Variables, int]:
-    """Restore what a run has learned, to use it; the run may be training meanwhile.
+    """Return the trained variables of a run, which may still be training.
 
     Args:
       workdir: Folder of the run.
-      best: Name of the scalar by which a checkpoint is the best: the largest.
+      best: Name of the scalar that is largest at the best checkpoint.
       which: The best checkpoint or the last.
-      argument: Name of the folder in the error.
+      argument: Name of the argument `workdir` in error messages.
 
     Returns:
-      The variables, as `Checkpoints.restore_variables`, and their step.
+      The variables, as from `Checkpoints.restore_variables`, and their step.
 
     Raises:
       RefusedError: The run has no such checkpoint.
@@ -302,7 +306,7 @@ def restore_trained(
             step = found[which]
             if step is not None:
                 return checkpoints.restore_variables(step=step), step
-    last = "only the last one, as it was not evaluated yet: `which` 'last' takes it"
+    last = "only the last one, as it was not evaluated yet: `which` 'last' selects it"
     has = "none" if found["last"] is None else last
     raise RefusedError(
         f"`{argument}` must have a {which} checkpoint, got {str(workdir)!r}, which has "
@@ -323,7 +327,7 @@ def _saved_steps(folder: pathlib.Path) -> list[int]:
 
 
 def _delete_stateless(folder: pathlib.Path) -> None:
-    """Delete the folders of steps that hold no state, on all processes at once."""
+    """Delete the folders of steps without a state; all processes call it together."""
     if is_first():
         for step in _step_folders(folder):
             if not _has_state(step):
@@ -334,11 +338,11 @@ def _delete_stateless(folder: pathlib.Path) -> None:
 
 
 def _check_metadata(folder: pathlib.Path, *, best: str) -> None:
-    """Refuse damaged files that orbax reads when it opens the folder."""
+    """Raise if a file that orbax reads when it opens the folder is damaged."""
     for step in _step_folders(folder):
         metadata = step / "_CHECKPOINT_METADATA"
         content = _json(metadata)
-        # Orbax passes over one that is no JSON.
+        # Orbax ignores a file that is not JSON.
         if content not in (_MISSING, None) and not isinstance(content, dict):
             raise RefusedError(f"{metadata} is damaged: delete it; nothing is lost.")
         measured = step / "metrics" / "metrics"
@@ -358,12 +362,12 @@ _MISSING = object()
 
 
 def _json(path: pathlib.Path) -> Any:
-    """Return the content of a file; None where it is no JSON."""
+    """Return the content of a file; None if it is not JSON."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:  # A run that is training may have deleted it.
         return _MISSING
-    except ValueError:  # Of JSON and of UTF-8.
+    except ValueError:  # Raised for invalid JSON and invalid UTF-8.
         return None
 
 

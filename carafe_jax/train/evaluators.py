@@ -21,15 +21,15 @@ from carafe_jax.train.mesh import (
 from carafe_jax.train.task import Batch, Evaluator, Variables
 
 TRAINING = "train"
-"""Split of the scalars of training; no evaluator may have this name."""
+"""Split of the training scalars; no evaluator may have this name."""
 
 
 def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
-    """Refuse evaluators of the same name, or that are never due.
+    """Raise if the evaluators' names clash or are invalid, or one is never due.
 
     Raises:
-      RefusedError: Two have the same name, or one has that of training, or a slash in
-        its name; or `every` is not a positive integer.
+      RefusedError: Two evaluators have the same name; a name is that of training or
+        contains a slash; or `every` is not a positive integer.
     """
     names = [evaluator.name for evaluator in evaluators]
     if len({TRAINING, *names}) <= len(names):
@@ -51,9 +51,9 @@ def check_evaluators(evaluators: Sequence[Evaluator]) -> None:
 
 
 def due(evaluators: Sequence[Evaluator], *, step: int, loop: Loop) -> list[Evaluator]:
-    """Return the evaluators whose turn it is after a step.
+    """Return the evaluators that are due after a step.
 
-    Each has its own cadence, else that of the loop. At the last step all are due.
+    Each has its own interval, or else that of the loop. At the last step all are due.
     """
     last = step == loop.total_steps
     return [
@@ -70,12 +70,12 @@ class ShardedPredictor:
         *,
         mesh: Mesh | None = None,
     ) -> None:
-        """Compile nothing yet; the first batch of each shape does.
+        """Store the function; the first batch of each shape compiles it.
 
         Args:
-          predict: A pure function. Its outputs have a leading axis of examples; each
-            example's depend on this example alone.
-          mesh: From `make_mesh`; None makes one of all devices, at the first batch.
+          predict: A pure function. Its outputs have a leading axis of examples; the
+            outputs of an example depend on that example alone.
+          mesh: From `make_mesh`; None creates one at the first batch.
         """
         self._given = predict
         self._mesh = mesh
@@ -84,18 +84,18 @@ class ShardedPredictor:
     def __call__(self, variables: Variables, batches: Iterable[Batch]) -> Iterator[Any]:
         """Yield the outputs of each batch, on every process, as NumPy arrays.
 
-        The outputs are those of the whole batch, the examples of the first process
-        first. Examples that are not valid are left out.
+        The outputs are those of the global batch, in the order of the processes.
+        Examples that are not valid are left out.
 
-        A batch that the devices cannot share evenly is padded, and so is one that is
-        smaller than one before it, which thus needs no program of its own. The next
-        batch is computed while the outputs of one are used.
+        A batch is padded to a multiple of the devices, and to the size of the largest
+        batch before it, so that a smaller one needs no compilation. The next batch is
+        computed while the caller uses the outputs of the current one.
 
         Args:
-          variables: Of any sharding, or NumPy arrays.
-          batches: This process's part of each batch, as NumPy arrays of equal leading
-            axes; "valid" (bool) marks the examples that count, all where it is absent.
-            Every process yields as many batches, of as many examples.
+          variables: Arrays of any sharding, or NumPy arrays.
+          batches: This process's shard of each batch, as NumPy arrays of equal leading
+            axes; "valid" (bool) marks the examples that count; without it, all count.
+            Every process yields the same number of batches, of the same sizes.
         """
         mesh = self._mesh = self._mesh or make_mesh()
         program = self._program = self._program or self._compiled(mesh)
@@ -128,10 +128,10 @@ class ShardedPredictor:
 def mean_over_examples(
     measured: Iterable[Mapping[str, np.ndarray]],
 ) -> dict[str, float]:
-    """Return the mean of each number over the examples of all batches.
+    """Return the mean of each metric over the examples of all batches.
 
     Args:
-      measured: Numbers by name, one for each example of a batch.
+      measured: Metrics by name, with a value for each example of a batch.
 
     Raises:
       RefusedError: There is no example.
@@ -148,7 +148,7 @@ def mean_over_examples(
 
 
 def _padded(batch: Batch, *, multiple: int, least: int) -> dict[str, Any]:
-    """Pad a batch with examples that are not valid; without "valid", all others are."""
+    """Pad a batch with invalid examples; without "valid", all others are valid."""
     examples = len(jax.tree.leaves(dict(batch))[0])
     valid = np.asarray(batch.get("valid", np.ones(examples, bool)))
     rows = max(least, -(-examples // multiple) * multiple, multiple)
@@ -156,7 +156,7 @@ def _padded(batch: Batch, *, multiple: int, least: int) -> dict[str, Any]:
     def pad(x: Any) -> np.ndarray:
         x = np.asarray(x)
         widths = [(0, rows - examples)] + [(0, 0)] * (x.ndim - 1)
-        # Copies of an example: zeros could be out of the range of a network's inputs.
+        # Copies of the last example: zeros could lie outside the network's input range.
         return np.pad(x, widths, mode="edge" if examples else "constant")
 
     padded: Mapping[str, Any] = jax.tree.map(pad, dict(batch))

@@ -1,4 +1,4 @@
-"""Scalars and pictures for TensorBoard, in an event file."""
+"""Event files with scalars and pictures for TensorBoard."""
 
 import pathlib
 import time
@@ -13,23 +13,23 @@ from tensorboardX.proto import event_pb2
 from carafe_jax.errors import no_type_check
 
 _FLUSH_SECONDS = 60.0
-_EVENTS: Any = event_pb2  # Its types are made when it is imported.
+_EVENTS: Any = event_pb2  # It creates its types at import.
 
 
 class EventFile:
-    """An event file, written by the thread that calls.
+    """An event file, written by the calling thread.
 
-    tensorboardX's `SummaryWriter` writes in a thread of its own: where that ends, as on
-    a full disk, the calls after it wait for ever.
+    tensorboardX's `SummaryWriter` writes in a background thread: if that ends, for
+    example on a full disk, later calls block for ever.
     """
 
     def __init__(self, folder: pathlib.Path, *, step: int) -> None:
-        """Begin another file of a run.
+        """Start a new event file of a run.
 
         Args:
-          folder: Of the run's event files; made where it does not exist.
-          step: First of this session; TensorBoard hides what other files of the run
-            hold from there on.
+          folder: Folder of the run's event files; created if it is missing.
+          step: First step of this session; TensorBoard hides the events of the run's
+            other files from this step on.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventsWriter(str(folder / "events"))
@@ -51,7 +51,7 @@ class EventFile:
         self._write(_EVENTS.Event(step=step, summary=image))
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Flush and close the file."""
         self._writer.close()
 
     def _write(self, event: Any) -> None:

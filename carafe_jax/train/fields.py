@@ -1,4 +1,4 @@
-"""Dataclasses of a configuration as flat dictionaries that JSON can hold, and back."""
+"""Conversion between configuration dataclasses and flat dictionaries for JSON."""
 
 import contextlib
 import dataclasses
@@ -23,37 +23,36 @@ def changes_no_number() -> Any: ...
 @overload
 def changes_no_number(default: T) -> T: ...
 def changes_no_number(default: Any = dataclasses.MISSING) -> Any:
-    """Return a dataclass field that has no effect on what is learned.
+    """Return a dataclass field that has no effect on the numbers of a training.
 
     It is not stored in `config.json`, and may differ when a run is resumed.
 
     Args:
-      default: Value of the field; a field without one has to be given.
+      default: Default of the field; without one, the field is required.
     """
     return dataclasses.field(default=default, metadata={_CHANGES_NO_NUMBER: True})
 
 
 @no_type_check
 def may_grow(default: T) -> T:
-    """Return a dataclass field that may be another number when a run is resumed.
+    """Return a dataclass field that may grow when a run is resumed.
 
-    It may be larger; a value below what the run has already done is refused by
-    training.
+    It may also shrink, but training raises if the run has already passed the new value.
 
     Args:
-      default: Value of the field.
+      default: Default of the field.
     """
     field: Any = dataclasses.field(default=default, metadata={_MAY_GROW: True})
     return field
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """Return the values that are stored, by the path of the field: "loop.steps"."""
+    """Return the stored values by the path of their field, such as "loop.steps"."""
     return {name: _plain(value) for name, value, _ in _leaves(config)}
 
 
 def defaults_of(config: Any) -> dict[str, Any]:
-    """Return the defaults of the fields that are stored, of those that have one."""
+    """Return the defaults of the stored fields that have one."""
     return {
         name: _plain(field.default)
         for name, _, field in _leaves(config)
@@ -62,7 +61,7 @@ def defaults_of(config: Any) -> dict[str, Any]:
 
 
 def growing_fields(config: Any) -> set[str]:
-    """Return the paths of the fields of `may_grow`."""
+    """Return the paths of the fields made by `may_grow`."""
     return {
         name
         for name, _, field in _leaves(config)
@@ -71,19 +70,19 @@ def growing_fields(config: Any) -> set[str]:
 
 
 def unstored_fields(config: Any) -> set[str]:
-    """Return the paths of the fields of `changes_no_number`."""
+    """Return the paths of the fields made by `changes_no_number`."""
     return {name for name, _, _ in _leaves(config, stored=False)}
 
 
 def _leaves(
     config: Any, prefix: str = "", *, stored: bool = True
 ) -> list[tuple[str, Any, dataclasses.Field[Any]]]:
-    """Return path, value and field of the values that are stored, or are not."""
+    """Return path, value and field of each value that is stored, or is not stored."""
     found = []
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
         if field.metadata.get(_CHANGES_NO_NUMBER, False):
-            # All of it, where it is a dataclass.
+            # A nested dataclass is unstored as a whole.
             parts = [] if stored else _parts(name, value, field)
         elif dataclasses.is_dataclass(value):
             parts = _leaves(value, f"{name}.", stored=stored)
@@ -106,7 +105,7 @@ def _parts(
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it: a path, for example, as its string."""
+    """Return a value for JSON; a path, for example, as its string."""
     if isinstance(value, (tuple, list)):
         return [_plain(x) for x in value]
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -116,20 +115,20 @@ def _plain(value: Any) -> Any:
 
 @no_type_check
 def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
-    """Rebuild a dataclass of a stored configuration.
+    """Return a dataclass rebuilt from a stored configuration.
 
     Args:
-      kind: The dataclass. A field of it may be a dataclass, but no union of them.
-      fields: Those of a `StoredConfig`.
+      kind: The dataclass. Its fields may be dataclasses, but not unions of them.
+      fields: Fields of a `StoredConfig`.
       prefix: Path of the dataclass in the configuration, such as "data".
 
     Returns:
       The dataclass; fields that are not stored have their defaults.
 
     Raises:
-      RefusedError: Nothing is stored under the prefix, a field without a default is
-        not stored, a value is none of the field's type, or the dataclass has no field
-        for what is stored under the prefix.
+      RefusedError: Nothing is stored under the prefix; a field without a default is
+        not stored; a value does not have the type of its field; or the dataclass lacks
+        a field that is stored under the prefix.
     """
     path = f"{prefix.rstrip('.')}." if prefix else ""
     own = [name for name in fields if name.startswith(path)]
@@ -161,13 +160,13 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
 
 
 def check_known(unknown: Collection[str]) -> None:
-    """Refuse stored fields for which today's configuration has no place.
+    """Raise if there are stored fields that the current configuration lacks.
 
     Args:
-      unknown: Their paths.
+      unknown: Paths of these fields.
 
     Raises:
-      RefusedError: There is one.
+      RefusedError: There is at least one.
     """
     if unknown:
         raise RefusedError(
@@ -188,10 +187,10 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _converted(hint: Any, value: Any, name: str) -> Any:
-    """Return the value that was written as one of JSON.
+    """Return a value of JSON converted to the type of its field.
 
     Raises:
-      RefusedError: It is none of the hint.
+      RefusedError: The value does not have that type.
     """
     for member in _members(hint):
         with contextlib.suppress(_OtherTypeError):
@@ -204,11 +203,11 @@ def _converted(hint: Any, value: Any, name: str) -> Any:
 
 
 class _OtherTypeError(TypeError):
-    """A value is none of a type."""
+    """A value does not have the type."""
 
 
 def _as_member(hint: Any, value: Any) -> Any:
-    """Return a value of JSON as one of a type that is no union."""
+    """Return a value of JSON converted to one type of a union."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         for member in arguments:
@@ -239,11 +238,11 @@ def _as_member(hint: Any, value: Any) -> Any:
         holds = isinstance(value, str)
         value = hint(value) if holds else value
     else:
-        # A type that has no form of its own in JSON.
+        # A type without a form of its own in JSON.
         return tuple(value) if isinstance(value, list) else value
     if not holds:
         raise _OtherTypeError
-    # A run-time type checker takes no integer for a float.
+    # Run-time type checkers reject an int for a float.
     return float(value) if hint is float else value
 
 

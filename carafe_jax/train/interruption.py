@@ -1,4 +1,4 @@
-"""Signals that stop a run, at its next step."""
+"""Signals that stop a run at its next step."""
 
 import contextlib
 import logging
@@ -19,13 +19,13 @@ _REPEATED_SECONDS = 1.0
 """A signal repeated within this time is the same request: `timeout` and some launchers
 send each to a process and to its group."""
 GRACE_SECONDS = 5.0
-"""How long a batch is still waited for after a signal."""
+"""Time to wait for the next batch after a signal."""
 
 
-class StillWaitingError(BaseException):
-    """After a signal, the batch that the run waits for did not arrive in time.
+class BatchTimeoutError(BaseException):
+    """The next batch did not arrive in time after a signal.
 
-    Not an `Exception`, which the code that makes the batch may catch and retry.
+    Not an `Exception`, which the input pipeline might catch and retry.
     """
 
 
@@ -40,7 +40,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Raise StillWaitingError in the block GRACE_SECONDS after a signal."""
+        """Raise BatchTimeoutError in the block GRACE_SECONDS after a signal."""
         self._waiting = True
         if self.signal is not None:
             self._start_timer()
@@ -49,8 +49,8 @@ class Interruption:
         finally:
             self._waiting = False
 
-    def note(self, number: signal.Signals) -> None:
-        """Note a signal; the first one is kept."""
+    def record(self, number: signal.Signals) -> None:
+        """Record a signal; the first one is kept."""
         if self.signal is None:
             self.signal = number
         if self._waiting:
@@ -58,7 +58,7 @@ class Interruption:
 
     @contextlib.contextmanager
     def timer(self) -> Iterator[None]:
-        """Use the timer of the process in the block, unless it is in use."""
+        """Use the process's timer in the block, unless it is already in use."""
         alarm = getattr(signal, "SIGALRM", None)
         if alarm is None or signal.getsignal(alarm) is not signal.SIG_DFL:
             yield
@@ -82,19 +82,19 @@ class Interruption:
 
     def _stop_waiting(self, number: int, frame: FrameType | None) -> None:
         if self._waiting:
-            raise StillWaitingError
+            raise BatchTimeoutError
 
 
 @contextlib.contextmanager
-def noted_interruption() -> Iterator[Interruption]:
-    """Note signals that request the run to stop, instead of exiting at once.
+def defer_signals() -> Iterator[Interruption]:
+    """Record signals that request a stop, instead of exiting at once.
 
-    SIGINT (Ctrl-C) and SIGTERM are noted; a second one has its former effect. SIGHUP (a
-    closed terminal) and SIGUSR1 (Slurm's notice, by `--signal`) are noted where they
-    would end the process, and left alone where they are ignored, as under `nohup`, or
-    have a handler.
+    SIGINT (Ctrl-C) and SIGTERM are recorded; a second one has its former effect. SIGHUP
+    (a closed terminal) and SIGUSR1 (Slurm's notice, by `--signal`) are recorded if they
+    would end the process, and left alone if they have a handler or are ignored, as
+    under `nohup`.
 
-    Only the main thread can handle signals: in any other, none is noted.
+    Only the main thread can handle signals: in any other, none is recorded.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -104,7 +104,7 @@ def noted_interruption() -> Iterator[Interruption]:
     before = {number: signal.getsignal(number) for number in (*_ENDING, *notices)}
     first: float | None = None
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def record(number: int, frame: FrameType | None) -> None:
         nonlocal first
         received, now = signal.Signals(number), time.monotonic()
         if received in _ENDING and first is not None:
@@ -120,13 +120,13 @@ def noted_interruption() -> Iterator[Interruption]:
                 received.name,
                 "Send it again" if received in _ENDING else "Send SIGTERM twice",
             )
-        interruption.note(received)
+        interruption.record(received)
 
     def restore() -> None:
         interruption.stop_timer()
         _set(before)
 
-    _set(dict.fromkeys(before, note))
+    _set(dict.fromkeys(before, record))
     try:
         with interruption.timer():
             yield interruption
@@ -136,5 +136,5 @@ def noted_interruption() -> Iterator[Interruption]:
 
 def _set(handlers: dict) -> None:
     for number, handler in handlers.items():
-        # None: a handler that is not Python's, which Python cannot restore.
+        # None: the handler was not set from Python, which cannot restore it.
         signal.signal(number, signal.SIG_DFL if handler is None else handler)

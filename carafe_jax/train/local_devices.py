@@ -1,7 +1,7 @@
-"""Devices that each process of a node takes, where Slurm or Open MPI starts several.
+"""GPUs that each process of a node takes under Slurm and Open MPI.
 
-`jax.distributed.initialize` gives each process that these start one device, the one of
-its rank on the node: a process started once a node would leave the others idle.
+There, `jax.distributed.initialize` gives each process one device, by its local rank: a
+single process on a node would leave the other devices idle.
 """
 
 import dataclasses
@@ -12,23 +12,23 @@ from collections.abc import Mapping
 from carafe_jax.errors import RefusedError
 
 _SLURM = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_PROCID", "SLURM_LOCALID")
-# Each restricts what the one before it leaves.
+# Each variable further restricts the devices that the one before it leaves.
 _VISIBLE = ("ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES")
 _ENDS_THE_LIST = ("", "-1", "NoDevFiles")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Node:
-    """The processes of the run on this node, and the GPUs that this one sees."""
+    """The processes of the run on this node, and the GPUs visible to this one."""
 
     processes: int
     """Processes of the run on this node."""
     rank: int
-    """Rank of this one among them."""
+    """Local rank of this process."""
     visible: int
-    """GPUs that this process sees; 0 on a machine without."""
+    """GPUs visible to this process; 0 on a machine without GPUs."""
     restricted: bool = False
-    """Whether an environment variable restricts what this process sees."""
+    """Whether an environment variable restricts the visible GPUs."""
     allocated: int | None = None
     """GPUs of the job on this node; None if not known."""
     per_process: int | None = None
@@ -36,13 +36,13 @@ class Node:
 
 
 def choose_devices(node: Node) -> tuple[int, ...]:
-    """Return the ids of the GPUs that a process takes; no ids mean all that it sees.
+    """Return the ids of the GPUs that a process takes; empty means all visible GPUs.
 
-    The only process of a node takes all. Several take equal shares, in the order of
+    A single process on a node takes all. Several split the GPUs evenly, in the order of
     their ranks, unless each sees only its own, as with `srun --gpus-per-task`.
 
     Raises:
-      RefusedError: The processes cannot share the GPUs evenly.
+      RefusedError: The GPUs cannot be split evenly over the processes.
     """
     processes, visible = node.processes, node.visible
     if processes == 1 or visible == 0:
@@ -59,26 +59,26 @@ def choose_devices(node: Node) -> tuple[int, ...]:
         raise RefusedError(
             "The GPUs of a node must be a multiple of its processes, got "
             f"{total if own else visible} GPUs and {processes} processes. One process "
-            "a node takes all of them (srun --ntasks-per-node=1, mpirun -npernode 1); "
-            "else set JAX_LOCAL_DEVICE_IDS for each."
+            "per node takes all of them (srun --ntasks-per-node=1, mpirun -npernode "
+            "1); otherwise set JAX_LOCAL_DEVICE_IDS for each process."
         )
-    share = visible // processes
-    return tuple(range(node.rank * share, (node.rank + 1) * share))
+    count = visible // processes
+    return tuple(range(node.rank * count, (node.rank + 1) * count))
 
 
 def read_node(
     environment: Mapping[str, str], *, root: pathlib.Path = pathlib.Path("/")
 ) -> Node | None:
-    """Return the node that Slurm's or Open MPI's variables describe; None elsewhere.
+    """Return the node that Slurm's or Open MPI's variables describe; None without them.
 
     Args:
-      environment: Such as `os.environ`.
-      root: Where the files of the drivers are, which list the GPUs.
+      environment: Environment variables, such as `os.environ`.
+      root: Root folder of the drivers' files that list the GPUs.
 
     Raises:
       RefusedError: The variables do not give the number of processes on the node.
     """
-    # In the order in which JAX looks for them: mpirun may run inside of Slurm.
+    # In the order in which JAX checks them: mpirun may run within Slurm.
     if "OMPI_COMM_WORLD_LOCAL_SIZE" in environment:
         processes = _integer(environment, "OMPI_COMM_WORLD_LOCAL_SIZE")
         rank = _integer(environment, "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -89,8 +89,9 @@ def read_node(
         return None
     if not 0 <= rank < processes:
         raise RefusedError(
-            "The rank of a process on its node must lie below the processes there, "
-            f"got rank {rank} of {processes}. Set JAX_LOCAL_DEVICE_IDS to the GPUs of "
+            "The rank of a process on its node must be less than the number of "
+            f"processes there, {processes}, got {rank}. "
+            "Set JAX_LOCAL_DEVICE_IDS to the GPUs of "
             "this process."
         )
     visible, restricted = _visible(environment, root)
@@ -106,7 +107,7 @@ def read_node(
 
 
 def _allocated(environment: Mapping[str, str]) -> int | None:
-    """Return the GPUs of Slurm's step on this node; None if not known."""
+    """Return the number of GPUs of Slurm's step on this node; None if not known."""
     if environment.get("SLURM_STEP_GPUS"):
         return _listed(environment["SLURM_STEP_GPUS"])
     text = environment.get("SLURM_GPUS_ON_NODE", "")
@@ -114,7 +115,7 @@ def _allocated(environment: Mapping[str, str]) -> int | None:
 
 
 def _per_task(environment: Mapping[str, str]) -> int | None:
-    """Return the GPUs that Slurm binds to each task; None where it binds none."""
+    """Return the number of GPUs that Slurm binds to each task; None if not known."""
     # "2", "a100:2"; "cpu=4,gres/gpu=2", "gres/gpu:a100:2".
     gpus = re.search(r"([0-9]{1,9})$", environment.get("SLURM_GPUS_PER_TASK", ""))
     tres = environment.get("SLURM_TRES_PER_TASK", "")
@@ -123,7 +124,7 @@ def _per_task(environment: Mapping[str, str]) -> int | None:
 
 
 def _tasks_of_slurm(environment: Mapping[str, str]) -> int:
-    """Read the tasks of this node from such as "2(x3),1", or the same for each."""
+    """Return the number of tasks on this node, from a list such as "2(x3),1"."""
     name = "SLURM_STEP_TASKS_PER_NODE"
     if name not in environment:
         return _integer(environment, "SLURM_NTASKS_PER_NODE")
@@ -145,7 +146,7 @@ def _tasks_of_slurm(environment: Mapping[str, str]) -> int:
 def _integer(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name, "")
     if not _is_integer(text.strip()):
-        raise RefusedError(f"{name} must be an integer from 0 on, got {text!r}.")
+        raise RefusedError(f"{name} must be a non-negative integer, got {text!r}.")
     return int(text)
 
 
@@ -154,7 +155,7 @@ def _is_integer(text: str) -> bool:
 
 
 def _visible(environment: Mapping[str, str], root: pathlib.Path) -> tuple[int, bool]:
-    """Return how many GPUs a process sees, and whether a variable restricts them."""
+    """Return the number of visible GPUs, and whether a variable restricts them."""
     platforms = environment.get("JAX_PLATFORMS", "").lower()
     if platforms and not re.search("cuda|rocm|gpu", platforms):
         return 0, False
@@ -164,13 +165,13 @@ def _visible(environment: Mapping[str, str], root: pathlib.Path) -> tuple[int, b
     nvidia = root / "proc/driver/nvidia/gpus"
     if nvidia.is_dir():
         return len(list(nvidia.iterdir())), False
-    # Of AMD's driver, which lists CPUs too, with the id 0.
+    # AMD's driver lists CPUs too, with the id 0.
     ids = root.glob("sys/class/kfd/kfd/topology/nodes/*/gpu_id")
     return sum(path.read_text().strip() not in ("", "0") for path in ids), False
 
 
 def _listed(devices: str) -> int:
-    """Return how many devices a list names; those after an invalid one do not count."""
+    """Return the number of devices in a list, up to the first invalid one."""
     count = 0
     for device in devices.split(","):
         if device.strip() in _ENDS_THE_LIST:

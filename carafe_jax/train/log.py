@@ -25,14 +25,14 @@ class TrainingLog:
     def __init__(
         self, records: Records, *, learning_rates: Mapping[str, optax.Schedule]
     ) -> None:
-        """Start the clock of the speed."""
+        """Start the clock by which the speed is measured."""
         self._records, self._learning_rates = records, learning_rates
         self._pending: list[tuple[int, Scalars]] = []
         self._examples = 0
         self._start = time.perf_counter()
 
     def add(self, step: int, scalars: Scalars, *, examples: int) -> None:
-        """Note the scalars of a step without waiting for them."""
+        """Store the scalars of a step without waiting for them."""
         self._pending.append((step, scalars))
         self._examples += examples
 
@@ -65,9 +65,9 @@ class TrainingLog:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Leave the time of what is no training out of the speed.
+        """Exclude the time of the block, which does not train, from the speed.
 
-        Where no step was made since the last flush, the clock is reset.
+        If no step was made since the last flush, the clock is reset.
         """
         before = time.perf_counter()
         try:

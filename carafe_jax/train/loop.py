@@ -18,15 +18,15 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.evaluators import check_evaluators, due
 from carafe_jax.train.interruption import (
+    BatchTimeoutError,
     Interruption,
-    StillWaitingError,
-    noted_interruption,
+    defer_signals,
 )
 from carafe_jax.train.log import NotFiniteError, TrainingLog
 from carafe_jax.train.loop_config import Loop
 from carafe_jax.train.mesh import describe_devices, make_mesh, put_batch
 from carafe_jax.train.optimizers import Optimizer, rate_at
-from carafe_jax.train.processes import is_first, refused_by_all, signal_of_any
+from carafe_jax.train.processes import call_on_first, is_first, signal_of_any
 from carafe_jax.train.progress import ProgressDisplay, show_progress
 from carafe_jax.train.provenance import Provenance
 from carafe_jax.train.records import Records
@@ -41,12 +41,12 @@ from carafe_jax.train.task import (
     Task,
     Variables,
 )
-from carafe_jax.train.workdir import hold_workdir, keep_hold
+from carafe_jax.train.workdir import ensure_held, hold_workdir
 
 _LOGGER = logging.getLogger(__name__)
 _ABANDONED: list[Batches] = []
-"""Batches that were not waited for. Their end would be: for each worker process that
-hangs, by half a minute."""
+"""Batches that did not arrive in time, kept alive: their destructor would wait half a
+minute for each worker process that hangs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +55,11 @@ class Outcome:
 
     state: TrainState
     scalars: dict[str, float] | None
-    """The last evaluation, of the evaluator that measures `task.best`; None where the
-    run was interrupted or had ended before."""
+    """Scalars of the last evaluation, those that contain `task.best`; None if the run
+    was interrupted or had already ended."""
     interrupted_by: signal.Signals | None
     weights: StartReport | None = None
-    """Report of loading the weights that the session was started from."""
+    """Report on the weights that the session was started from."""
 
 
 def train(
@@ -71,58 +71,58 @@ def train(
     weights: Variables | Callable[[], Variables] | None = None,
     console: Console | None = None,
 ) -> Outcome:
-    """Train a task, or resume its training where its folder has a checkpoint.
+    """Train a task, or resume its training if its folder has a checkpoint.
 
-    `carafe_jax.train.start.begin` lists how a run begins. Then, at each step, in this
-    order:
+    `carafe_jax.train.start.begin` describes how a run begins. Then the loop repeats, in
+    this order:
 
-    1. evaluate with each evaluator that is due, and draw if it does, so that numbers
-       and weights of a checkpoint agree; a signal waits for this, so that a resumed run
-       has the same records;
-    2. save the state and the position of the data, before the next batch is taken;
+    1. run the evaluators that are due, and let them draw, so that the scalars of a
+       checkpoint are those of its weights; a signal waits for this, so that a resumed
+       run has the same records;
+    2. save the state and the position in the data, before the next batch is taken;
     3. return, if all steps are done or a signal came;
-    4. take a batch and make the step;
-    5. log, and stop if the loss is not finite. Nothing that is not finite is saved.
+    4. take a batch and run the step;
+    5. log, and stop if the loss is not finite. A state that is not finite is not saved.
 
     A run that was interrupted and is resumed ends with the same bits as one that was
-    not. `noted_interruption` lists the signals; outside the main thread none is noted.
+    not. `defer_signals` lists the signals; only the main thread handles them.
 
-    An error between two steps, such as one in making the next batch, is raised after
-    the state of the last step is saved, without the scalars of an evaluation that
-    failed. After a signal, such an error, or a batch that does not arrive within
-    seconds, ends the run as any interruption. With several processes, none can save
-    without the others: they resume from the last checkpoint.
+    An error between two steps, for example in the input pipeline, is raised after the
+    state of the last step is saved, without the scalars of a failed evaluation. After a
+    signal, such an error, or a batch that does not arrive within seconds, ends the run
+    like any interruption. Of several processes, none can save without the others: they
+    resume from the last checkpoint.
 
-    The length of a run may grow. From the step of resumption on, its learning rate is
-    then that of a run of the new length: a rate that had decayed to zero rises again,
-    to where the new schedule is at this step, and reaches its end at the new last step.
-    The state is that of the checkpoint, moments of the optimizer included. This is not
-    what a run of the new length from the start would have learned: its first steps had
-    other rates.
+    A run may be resumed with a greater length. From this step on, it follows the
+    learning-rate schedule of the new length: a rate that had decayed to zero rises to
+    the value of the new schedule, which ends at the new last step. The state is that of
+    the checkpoint, moments of the optimizer included. The result is not that of a run
+    of the new length from the start, whose first steps would have had other rates.
 
-    Several processes (`join_processes`) call this alike. Each takes its part of the
-    batches; all save into the same folder; the first writes the records and draws the
-    progress bar. A signal to any of them stops all, when scalars are logged next.
+    Several processes (`join_processes`) call this with the same arguments. Each takes
+    its shard of the batches; all save into the same folder; the first writes the
+    records and draws the progress bar. A signal to any of them stops all, at the next
+    step at which scalars are logged.
 
-    The folder is locked meanwhile (`hold_workdir`): no other run can train in it.
+    The folder stays locked (`hold_workdir`): no other run can train in it.
 
     Args:
       task: Model, loss and data.
-      optimizer: Of the loss.
-      loop: Length of the run, and its cadences.
-      workdir: Folder of checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
-        TensorBoard's files; one that all processes see.
-      weights: Variables to start from where there is no checkpoint, in whole or in
-        part, of a converter in `interop` or from `restore_trained`. Or a function that
-        returns them, which a run that is resumed does not call.
-      console: Shows the phases of the run and the progress: on a terminal as a bar,
+      optimizer: Optimizer of the parameters.
+      loop: Length of the run, and intervals of logs, evaluations and checkpoints.
+      workdir: Folder for checkpoints, `scalars.csv`, `provenance.json`, `pictures` and
+        TensorBoard's files, on a file system that all processes share.
+      weights: Variables to start from if there is no checkpoint, all or some of them,
+        from a converter in `interop` or from `restore_trained`; or a function that
+        returns them, which is not called when a run is resumed.
+      console: Shows the phases and the progress of the run: on a terminal as a bar,
         elsewhere as lines. None shows nothing.
 
     Raises:
       RefusedError: The folder is in use by another run or cannot be used; it has a
-        checkpoint that is damaged or from after the last step; `weights` do not fit at
-        all; no evaluator measures `task.best`, after the first evaluation by all of
-        them; or a checkpoint could not be saved.
+        checkpoint that is damaged or later than the last step; none of the `weights`
+        fits; no evaluator measures `task.best`, which is checked after all have run
+        once; or a checkpoint could not be saved.
       NotFiniteError: The loss or the gradient is NaN or infinite.
     """
     began, workdir = time.perf_counter(), pathlib.Path(workdir)
@@ -179,8 +179,8 @@ def train(
             provenance=provenance,
             display=display,
         )
-        # The last save ends while signals are noted: one more would cut it off.
-        with noted_interruption() as interruption, stack.pop_all():
+        # Signals stay deferred until the last save ends: they would interrupt it.
+        with defer_signals() as interruption, stack.pop_all():
             outcome = run.train(state, start=start, interruption=interruption)
     provenance.update(int(outcome.state.step))
     stopped_by = outcome.interrupted_by or signal_of_any(interruption.signal)
@@ -203,7 +203,7 @@ def _closed(opened: Checkpoints | Records) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Run:
-    """A run whose parts are open, ready to train."""
+    """A run with all its files open, ready to train."""
 
     workdir: pathlib.Path
     loop: Loop
@@ -221,27 +221,27 @@ class _Run:
     def train(
         self, state: TrainState, *, start: int, interruption: Interruption
     ) -> Outcome:
-        """Make the steps after `start`."""
-        done = _Done(state, start, self._position())
+        """Run the steps after `start`."""
+        current = _Current(state, start, self._position())
         try:
-            return self._train(done, start=start, interruption=interruption)
+            return self._train(current, start=start, interruption=interruption)
         except NotFiniteError:
             raise
-        except (Exception, StillWaitingError) as error:
-            kept = self._keep(done, start=start, error=error)
-            if kept is None or interruption.signal is None:
+        except (Exception, BatchTimeoutError) as error:
+            saved = self._save_after_error(current, start=start, error=error)
+            if saved is None or interruption.signal is None:
                 raise
-            if isinstance(error, StillWaitingError):
+            if isinstance(error, BatchTimeoutError):
                 _ABANDONED.append(self.batches)
-            return Outcome(kept, None, interruption.signal)
+            return Outcome(saved, None, interruption.signal)
 
     def _train(
-        self, done: "_Done", *, start: int, interruption: Interruption
+        self, current: "_Current", *, start: int, interruption: Interruption
     ) -> Outcome:
         loop, total = self.loop, self.loop.total_steps
         alone = jax.process_count() == 1
         while True:
-            state, step = done.whole()
+            state, step = current.unpack()
             last, scalars = step == total, None
             evaluating = due(self.evaluators, step=step, loop=loop)
             # Read once: all processes must agree.
@@ -254,21 +254,21 @@ class _Run:
                 self.display.report(step, self.log.flush())
                 with self.log.paused():
                     scalars = self._evaluate(state, evaluating, step=step)
-                    self._save(done, scalars)
+                    self._save(current, scalars)
                 if len(evaluating) == len(self.evaluators):
                     self._check_best(scalars)
-                # A signal that came meanwhile finds its state saved.
+                # After a signal that came meanwhile, the state is already saved.
                 stopped_by = stopped_by or signal_of_any(interruption.signal)
                 self.display.train(step, total=total)
             if last or stopped_by is not None:
                 return Outcome(state, scalars, stopped_by)
-            self._make_step(done, interruption if alone else None)
-            if done.step % loop.log_every == 0:
-                self.display.report(done.step, self.log.flush())
+            self._run_step(current, interruption if alone else None)
+            if current.step % loop.log_every == 0:
+                self.display.report(current.step, self.log.flush())
 
-    def _make_step(self, done: "_Done", interruption: Interruption | None) -> None:
-        """Take a batch and make a step; `interruption` may end the wait for a batch."""
-        state, step = done.whole()
+    def _run_step(self, current: "_Current", interruption: Interruption | None) -> None:
+        """Take a batch and run a step; `interruption` may end the wait for a batch."""
+        state, step = current.unpack()
         with interruption.waiting() if interruption else contextlib.nullcontext():
             batch = next(self.batches)
         batch = self.put(batch)
@@ -277,18 +277,19 @@ class _Run:
             with self.log.paused():
                 self.step.compile(state, batch)
             self.display.train(step, total=self.loop.total_steps)
-        done.state = None  # Its arrays are donated to the step.
+        current.state = None  # Its arrays are donated to the step.
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
-        done.state, done.step, done.position = state, step + 1, self._position()
+        position = self._position()
+        current.state, current.step, current.position = state, step + 1, position
 
     def _position(self) -> dict[str, Any]:
-        # A copy: some iterators change later what they return here.
+        # A copy: some iterators later change what they returned here.
         return copy.deepcopy(self.batches.get_state())
 
-    def _keep(
-        self, done: "_Done", *, start: int, error: BaseException
+    def _save_after_error(
+        self, current: "_Current", *, start: int, error: BaseException
     ) -> TrainState | None:
         """Save the state of the last step after an error, and log the result.
 
@@ -297,35 +298,36 @@ class _Run:
         """
         reason = (
             "No batch came after the signal"
-            if isinstance(error, StillWaitingError)
-            else f"{type(error).__name__} after step {done.step} ({error})"
+            if isinstance(error, BatchTimeoutError)
+            else f"{type(error).__name__} after step {current.step} ({error})"
         )
-        if done.state is None:
+        if current.state is None:
             return None
         if jax.process_count() > 1:
             # A save needs all processes, and the others may be in their next step.
             _LOGGER.warning("%s: one of several processes cannot save alone.", reason)
             return None
-        if done.step > start:
+        if current.step > start:
             try:
                 self.log.flush()
-                self._save(done, None)
+                self._save(current, None)
                 self.checkpoints.wait()
             except RefusedError as failure:
                 if str(failure) != str(error):
                     _LOGGER.warning("%s. %s", reason, failure)
                 return None
-            except OSError:  # The disk is full, say, which the error itself says.
+            except OSError:  # For example, the disk is full; the error says so.
                 resumption = self.checkpoints.describe_resumption()
                 _LOGGER.warning("%s. Nothing can be saved. %s.", reason, resumption)
                 return None
-            _LOGGER.warning("%s: the state of step %d is saved.", reason, done.step)
-        return done.state
+            step = current.step
+            _LOGGER.warning("%s: the state of step %d is saved.", reason, step)
+        return current.state
 
     def _evaluate(
         self, state: TrainState, evaluators: Sequence[Evaluator], *, step: int
     ) -> dict[str, float] | None:
-        """Evaluate and draw; returns the scalars that hold that of the best."""
+        """Evaluate and draw; return the first scalars that contain `best`."""
         found = None
         for evaluator in evaluators:
             name = evaluator.name
@@ -338,40 +340,40 @@ class _Run:
                 found = scalars
         return found
 
-    def _save(self, done: "_Done", scalars: dict[str, float] | None) -> None:
-        state, step = done.whole()
-        refused_by_all(lambda: keep_hold(self.workdir))
-        self.checkpoints.save(state, done.position, scalars)
+    def _save(self, current: "_Current", scalars: dict[str, float] | None) -> None:
+        state, step = current.unpack()
+        call_on_first(lambda: ensure_held(self.workdir))
+        self.checkpoints.save(state, current.position, scalars)
         self.provenance.update(step)
 
     def _check_best(self, scalars: dict[str, float] | None) -> None:
-        """Refuse evaluators none of which measures the best, once all have measured."""
+        """Raise if no evaluator measured `best`, after all have run."""
         if self.evaluators and scalars is None:
             raise RefusedError(
-                f"An evaluator of the task must measure {self.best!r}, by which a "
-                "checkpoint is the best, got none among "
+                f"An evaluator of the task must measure {self.best!r}, which "
+                "ranks the checkpoints, got none among "
                 f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
             )
 
 
 @dataclasses.dataclass
-class _Done:
+class _Current:
     """The state and the position in the data after the last step."""
 
     state: TrainState | None
-    """None while a step runs, to which the arrays are donated."""
+    """None while a step runs, to which its arrays are donated."""
     step: int
     position: dict[str, Any]
-    """Of the data, before the next batch is taken."""
+    """Position in the data, before the next batch is taken."""
 
-    def whole(self) -> tuple[TrainState, int]:
+    def unpack(self) -> tuple[TrainState, int]:
         """Return the state and its step, between two steps."""
         assert self.state is not None
         return self.state, self.step
 
 
 def _as_numbers(scalars: Mapping[str, Any], *, evaluator: str) -> dict[str, float]:
-    """Return the scalars of an evaluator as numbers of Python."""
+    """Return the scalars of an evaluator as Python floats."""
     numbers = {}
     for name, value in scalars.items():
         try:

@@ -1,4 +1,4 @@
-"""Length and cadences of a run."""
+"""Length of a run, and intervals of logs, evaluations and checkpoints."""
 
 import dataclasses
 
@@ -12,27 +12,28 @@ class Loop:
     """Length of a run, and how often it logs, evaluates and saves."""
 
     steps: int | None = may_grow(None)
-    """Optimizer steps; or None, where the length is in epochs."""
+    """Optimizer steps; None if the length is in epochs."""
     epochs: int | None = may_grow(None)
-    """Passes over the training examples; or None, where the length is in steps."""
+    """Passes over the training examples; None if the length is in steps."""
     log_every: int = changes_no_number(10)
-    """Steps between scalars in the progress bar, the CSV and TensorBoard."""
+    """Steps between logs of scalars in the progress bar, the CSV and TensorBoard."""
     evaluate_every: int = 250
-    """Steps between evaluations, each with a checkpoint; epochs, where the length is
-    in epochs. The last step has one."""
+    """Steps between evaluations, each with a checkpoint; epochs if the length is in
+    epochs. The last step is always evaluated."""
     save_every: int = 250
     """Steps between checkpoints without an evaluation."""
     seed: int = 0
-    """Of the parameters and of what is random in a step."""
+    """Seed of the initial parameters and of the randomness in the steps."""
     accumulate: int = 1
-    """Microbatches that a batch is computed in, one after another, so that one device
-    holds the activations of a microbatch alone. Batch norms see the microbatches."""
+    """Microbatches of a batch, for gradient accumulation. They run one after another,
+    so that a device holds the activations of one microbatch alone. Batch norms see
+    microbatches."""
     average_decay: float = 0.0
-    """Decay of the moving average of the parameters that is evaluated in their place;
-    0 keeps none."""
+    """Decay of an exponential moving average of the parameters, which is evaluated in
+    their place; 0 keeps no average."""
     fully_sharded: bool = changes_no_number(False)
-    """Each device holds a shard of the parameters and of the optimizer's state, and
-    gathers them for a step; else each holds all."""
+    """Shard the parameters and the optimizer's state over the devices, which gather
+    the parameters in each step; otherwise each device holds all of them."""
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):

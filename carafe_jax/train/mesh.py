@@ -43,7 +43,7 @@ def describe_devices() -> str:
 
 
 def make_mesh() -> Mesh:
-    """Put every device of every process on one axis.
+    """Return a mesh of every device of every process, on one axis.
 
     The axis is of type Auto: under Explicit axes, the default of `jax.make_mesh`,
     reshapes in ordinary linen code raise.
@@ -52,7 +52,7 @@ def make_mesh() -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Return the sharding of what every device holds all of."""
+    """Return the replicated sharding: every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
@@ -62,8 +62,8 @@ def state_shardings(state: Any, *, mesh: Mesh, fully_sharded: bool) -> Any:
     Args:
       state: Tree of arrays, or of their shapes.
       mesh: From `make_mesh`.
-      fully_sharded: Each device holds a shard of every array, along the last axis that
-        the devices can share evenly; what has none is replicated.
+      fully_sharded: Shard every array along its last axis that is a multiple of the
+        devices; an array without such an axis is replicated. Else replicate all.
     """
     devices = mesh.size
 
@@ -86,14 +86,14 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 @no_type_check
 def put_batch(batch: Any, *, mesh: Mesh) -> Any:
-    """Put this process's part of a batch on its devices.
+    """Put this process's shard of a batch on its devices.
 
     Args:
       batch: Tree of NumPy arrays of equal leading axes.
       mesh: From `make_mesh`.
 
     Raises:
-      RefusedError: The examples cannot be shared evenly among the devices.
+      RefusedError: The examples cannot be split evenly over the devices.
     """
     sharding = batch_sharding(mesh)
     devices = len(mesh.local_devices)
@@ -110,9 +110,9 @@ def put_batch(batch: Any, *, mesh: Mesh) -> Any:
 
 
 def put_replicated(tree: Any, *, mesh: Mesh) -> Any:
-    """Put arrays that every process has whole on all devices of the mesh.
+    """Replicate arrays, which every process has whole, on all devices of the mesh.
 
-    Those that the devices hold already stay as they are, shards too.
+    Arrays that are already on these devices keep their sharding.
     """
 
     def put(x: Any) -> jax.Array:
@@ -124,7 +124,7 @@ def put_replicated(tree: Any, *, mesh: Mesh) -> Any:
 
 
 def put_value(value: Any, sharding: Sharding) -> jax.Array:
-    """Put an array that every process has whole on the devices of a sharding."""
+    """Put an array, which every process has whole, on the devices of a sharding."""
     whole = np.asarray(value)
     return jax.make_array_from_callback(
         whole.shape, sharding, lambda index: whole[index]

@@ -21,7 +21,7 @@ from carafe_jax.train.parameter_groups import ParameterGroups, scaled
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """Whatever makes an optax transformation for a run of some length."""
+    """A maker of an optax transformation for a run of a given length."""
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
@@ -34,10 +34,10 @@ class Optimizer(Protocol):
 
 @runtime_checkable
 class SupportsFreezing(Protocol):
-    """An optimizer that knows which parameters stay as they are."""
+    """An optimizer that can freeze parameters."""
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a parameter stays as it is."""
+        """Return whether a parameter is frozen."""
         ...
 
 
@@ -49,7 +49,7 @@ def rate_at(schedule: optax.Schedule, step: int) -> float:
 def joint_learning_rates(
     optimizers: Mapping[str, Optimizer], steps: int
 ) -> dict[str, optax.Schedule]:
-    """Return the learning rates of several optimizers: "generator/learning_rate"."""
+    """Return the rates of several optimizers, as "generator/learning_rate"."""
     return {
         f"{name}/{rate}": schedule
         for name, optimizer in optimizers.items()
@@ -59,39 +59,40 @@ def joint_learning_rates(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adam:
-    """AdamW with clipped gradients and a linear warm-up.
+    """AdamW with gradient clipping and a linear warm-up.
 
-    Muon updates the kernels instead if `muon_learning_rate` is positive.
+    If `muon_learning_rate` is positive, Muon updates the kernels instead.
     """
 
     learning_rate: float = 1e-3
-    """At the end of the warm-up."""
+    """Learning rate at the end of the warm-up."""
     warmup_steps: int = 50
     """Steps over which the learning rate grows from zero."""
     beta1: float = 0.9
-    """Decay of the mean of the gradients."""
+    """Decay of the first moment, the mean of the gradients."""
     beta2: float = 0.99
-    """Decay of the mean of their squares."""
+    """Decay of the second moment, the mean of the squared gradients."""
     weight_decay: float = 0.0
     """Decoupled weight decay of every parameter with more than one axis."""
     clip_norm: float = 1.0
     """Largest global norm of the gradients; larger ones are scaled down."""
     decay: Literal["cosine", "none"] = "cosine"
-    """After the warm-up: a cosine to zero, or the same rate to the end."""
+    """Learning rate after the warm-up: cosine decay to zero, or constant."""
     muon_learning_rate: float = 0.0
-    """Of Muon (Jordan et al. 2024), which updates the kernels by their orthogonalised
-    momentum, with the same warm-up and decay; the other parameters then have Adam with
-    Nesterov momentum. Its momentum decays by 0.95, optax's default; `beta1` and `beta2`
-    are Adam's alone. `rate_factors` and `weight_decays` apply to Muon too. 0: Adam
-    updates all."""
+    """Learning rate of Muon (Jordan et al. 2024), which updates the kernels by their
+    orthogonalised momentum, with the same warm-up and decay; Adam with Nesterov
+    momentum updates the other parameters. Muon's momentum decays by 0.95, optax's
+    default; `beta1` and `beta2` apply to Adam alone. `rate_factors` and `weight_decays`
+    apply to Muon too. With 0, Adam updates all parameters."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
-    "backbone/stem/conv/kernel": these parameters stay as they are."""
+    "backbone/stem/conv/kernel": parameters that match are frozen."""
     rate_factors: tuple[tuple[str, float], ...] = ()
-    """Such expressions with factors of the learning rate; the first match counts."""
+    """Regular expressions for parameters' paths, each with a factor of the learning
+    rate; the first match counts."""
     weight_decays: tuple[tuple[str, float], ...] = ()
-    """Such expressions with decays in place of `weight_decay`; the first match
-    counts."""
+    """Regular expressions for parameters' paths, each with a weight decay in place of
+    `weight_decay`; the first match counts."""
 
     def __post_init__(self) -> None:
         _check_rate(self.learning_rate)
@@ -149,9 +150,9 @@ class Adam:
         )
 
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Return the learning rate, and that of each group of its own, by name.
+        """Return the learning rate, and that of each pattern with a factor, by name.
 
-        With Muon, its rate is "muon_learning_rate"; rates of groups are those of Adam.
+        Muon's rate is "muon_learning_rate"; those of the patterns are Adam's.
         """
         rates = _groups(self).learning_rates(self.schedule(steps))
         if self.muon_learning_rate:
@@ -159,7 +160,7 @@ class Adam:
         return rates
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a parameter stays as it is."""
+        """Return whether a parameter is frozen."""
         return _groups(self).is_frozen(path)
 
 
@@ -167,31 +168,34 @@ class Adam:
 class SGD:
     """SGD with Nesterov momentum, as Goyal et al. (arXiv:1706.02677) train ImageNet.
 
-    The rate grows linearly in the warm-up, from a tenth, then falls in steps or by a
-    cosine. Weight decay is part of the gradient, of kernels alone: parameters with more
-    than one axis.
+    The learning rate grows linearly from a tenth during the warm-up, then decays in
+    steps or by a cosine. Weight decay is added to the gradients of kernels alone, the
+    parameters with more than one axis.
     """
 
     learning_rate: float = 0.1
-    """After the warm-up; the paper's rule is 0.1 for each 256 examples of a batch."""
+    """Learning rate after the warm-up; the paper's rule is 0.1 for each 256 examples
+    of a batch."""
     momentum: float = 0.9
-    """Decay of the sum of the gradients."""
+    """Decay of the momentum, the sum of the gradients."""
     weight_decay: float = 1e-4
-    """Of kernels; scales and biases have none."""
+    """Weight decay of kernels; scales and biases have none."""
     warmup: float = 5 / 90
-    """Part of the run over which the rate grows."""
+    """Fraction of the run over which the learning rate grows."""
     decay: Literal["steps", "cosine"] = "steps"
-    """Fall of the rate: by ten at each of `milestones`, or to zero by a cosine."""
+    """Decay of the learning rate: to a tenth at each of `milestones`, or to zero by a
+    cosine."""
     milestones: tuple[float, ...] = (30 / 90, 60 / 90, 80 / 90)
-    """Points of its falls, as parts of the run."""
+    """Points at which the learning rate decays, as fractions of the run."""
     frozen: tuple[str, ...] = ()
     """Regular expressions, searched for in the parameters' paths, such as
-    "backbone/stem/conv/kernel": these parameters stay as they are."""
+    "backbone/stem/conv/kernel": parameters that match are frozen."""
     rate_factors: tuple[tuple[str, float], ...] = ()
-    """Such expressions with factors of the learning rate; the first match counts."""
+    """Regular expressions for parameters' paths, each with a factor of the learning
+    rate; the first match counts."""
     weight_decays: tuple[tuple[str, float], ...] = ()
-    """Such expressions with decays in place of `weight_decay`; the first match
-    counts."""
+    """Regular expressions for parameters' paths, each with a weight decay in place of
+    `weight_decay`; the first match counts."""
 
     def __post_init__(self) -> None:
         _check_rate(self.learning_rate)
@@ -231,11 +235,11 @@ class SGD:
         return _groups(self).transformation(sgd, weight_decay=self.weight_decay)
 
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Return the learning rate, and that of each group of its own, by name."""
+        """Return the learning rate, and that of each pattern with a factor, by name."""
         return _groups(self).learning_rates(self.schedule(steps))
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a parameter stays as it is."""
+        """Return whether a parameter is frozen."""
         return _groups(self).is_frozen(path)
 
 

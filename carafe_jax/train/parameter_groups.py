@@ -1,4 +1,4 @@
-"""Groups of parameters with a learning rate of their own, or with none."""
+"""Groups of parameters with their own learning rate or weight decay, or frozen."""
 
 import dataclasses
 import re
@@ -18,10 +18,10 @@ def partition_parameters(
     transformations: Mapping[str, optax.GradientTransformation],
     group_of: Callable[[str], str],
 ) -> optax.GradientTransformation:
-    """Return a transformation that treats each group of parameters in its own way.
+    """Return a transformation composed of one for each group of parameters.
 
     Args:
-      transformations: By the name of the group.
+      transformations: Transformations by the names of the groups.
       group_of: Returns the group of a parameter by its path, such as
         "backbone/stem/conv/kernel".
     """
@@ -36,14 +36,14 @@ def partition_parameters(
 def freeze_parameters(
     transformation: optax.GradientTransformation, is_frozen: Callable[[str], bool]
 ) -> optax.GradientTransformation:
-    """Return a transformation that leaves some of the parameters as they are.
+    """Return a transformation that does not update frozen parameters.
 
     Their gradients do not reach the transformation of the others: they do not count in
     a norm by which it clips.
 
     Args:
-      transformation: Of the parameters that are trained.
-      is_frozen: Returns whether a parameter stays as it is, by its path.
+      transformation: Transformation of the parameters that are trained.
+      is_frozen: Returns whether a parameter is frozen, by its path.
     """
     return partition_parameters(
         {_TRAINED: transformation, _FROZEN: optax.set_to_zero()},
@@ -53,18 +53,18 @@ def freeze_parameters(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ParameterGroups:
-    """Patterns of the paths of parameters, and what is different for them.
+    """Groups of parameters, selected by patterns of their paths.
 
-    A pattern is a regular expression that is searched for in the path. Of the patterns
-    of a field that match, the first counts.
+    A pattern is a regular expression that is searched for in the path. In each field,
+    the first pattern that matches counts.
     """
 
     frozen: tuple[str, ...] = ()
-    """Of the parameters that stay as they are."""
+    """Patterns of frozen parameters."""
     rate_factors: tuple[tuple[str, float], ...] = ()
-    """Each with a factor of the learning rate."""
+    """Patterns, each with a factor of the learning rate."""
     weight_decays: tuple[tuple[str, float], ...] = ()
-    """Each with a weight decay."""
+    """Patterns, each with a weight decay."""
 
     def __post_init__(self) -> None:
         for name, patterns in self._patterns().items():
@@ -84,7 +84,7 @@ class ParameterGroups:
                 check(name, (pattern, value), rule, holds=value >= 0)
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a parameter stays as it is."""
+        """Return whether a parameter is frozen."""
         return any(re.search(pattern, path) for pattern in self.frozen)
 
     def transformation(
@@ -96,14 +96,15 @@ class ParameterGroups:
     ) -> optax.GradientTransformation:
         """Return the transformation of all parameters.
 
-        Without any pattern its state has the structure of what `make` returns, after
-        that of `first`.
+        Without any pattern, its state is that of `first`, followed by that of the
+        transformation from `make`.
 
         Args:
-          make: Makes the transformation of a group, with a factor of the learning rate
-            and a weight decay.
-          weight_decay: Of the parameters that no pattern of `weight_decays` matches.
-          first: The transformation before it, of all trained parameters together.
+          make: Makes the transformation of a group from its factor of the learning rate
+            and its weight decay.
+          weight_decay: Weight decay of the parameters that no pattern of
+            `weight_decays` matches.
+          first: Transformation that is applied first, to all trained parameters.
         """
 
         def after_first(rest: optax.GradientTransformation):

@@ -1,4 +1,4 @@
-"""Names of the arrays of a tree: "params/backbone/stem/conv/kernel"."""
+"""Paths of the arrays of a tree, such as "params/backbone/stem/conv/kernel"."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 
 def map_with_paths(function: Callable[[str, Any], Any], tree: PyTree) -> PyTree:
-    """Return the tree of a function of each leaf's path and of the leaf."""
+    """Return the tree of `function(path, leaf)` for each leaf."""
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: function(_joined(path), leaf), tree
     )

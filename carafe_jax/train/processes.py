@@ -23,16 +23,18 @@ _MESSAGE_BYTES = 2000
 
 
 def join_processes(*, timeout: int = 300) -> None:
-    """Make this process one of several that run the same command.
+    """Connect this process to the others of a distributed run.
+
+    All processes run the same command.
 
     `jax.distributed.initialize` finds the others on Slurm, under Open MPI, on
     Kubernetes and on TPU pods. Elsewhere each process needs the environment variables
     JAX_COORDINATOR_ADDRESS ("host:port" of the first), JAX_NUM_PROCESSES and
-    JAX_PROCESS_ID. Call it before the devices of JAX are requested. In a process that
-    has joined already it does nothing.
+    JAX_PROCESS_ID. Call it before JAX initialises its devices. In a process that has
+    already joined, it does nothing.
 
-    The only process of a node takes all of its GPUs; where Slurm or Open MPI starts
-    several, they share the GPUs evenly (`local_devices`). JAX_LOCAL_DEVICE_IDS, such as
+    A single process on a node takes all of its GPUs; where Slurm or Open MPI starts
+    several, they split the GPUs evenly (`local_devices`). JAX_LOCAL_DEVICE_IDS, such as
     "0,1", overrides this.
 
     Args:
@@ -40,7 +42,8 @@ def join_processes(*, timeout: int = 300) -> None:
 
     Raises:
       RefusedError: The environment does not name the others, or a variable breaks its
-        rule; the GPUs of a node cannot be shared evenly; or the others do not arrive.
+        rule; the GPUs of a node cannot be split evenly; or the others do not connect
+        in time.
     """
     if jax.distributed.is_initialized():
         return
@@ -49,7 +52,7 @@ def join_processes(*, timeout: int = 300) -> None:
 
     def join() -> None:
         try:
-            # At its own limit JAX ends the process.
+            # At its own timeout JAX would end the process.
             jax.distributed.initialize(
                 **options, initialization_timeout=2 * timeout + 60
             )
@@ -72,9 +75,10 @@ def join_processes(*, timeout: int = 300) -> None:
 
 
 def _restore_sigterm() -> None:
-    """Put back the handler that Python knows of; JAX's ignores the signal.
+    """Restore Python's handler of SIGTERM; JAX's replaces it and ignores the signal.
 
-    It marks the process as preempted, which no one asks for before the first step.
+    JAX's handler marks the process as preempted, which nothing reads before the first
+    step.
     """
     handler = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is threading.main_thread() and handler is not None:
@@ -108,22 +112,26 @@ def _options(environment: Any) -> dict[str, Any]:
         _check_address(name, environment[name])
     if "JAX_COORDINATOR_PORT" in environment:
         name = "JAX_COORDINATOR_PORT"
-        _refuse(name, environment[name], _PORT_RULE, holds=_is_port(environment[name]))
+        _check_variable(
+            name, environment[name], _PORT_RULE, holds=_is_port(environment[name])
+        )
     count = _number(environment, _COUNT, "be a positive integer", least=1)
-    index = _number(environment, _INDEX, "be an integer from 0 on", least=0)
+    index = _number(environment, _INDEX, "be a non-negative integer", least=0)
     if count is not None and index is not None and index >= count:
-        rule = f"lie below {_COUNT}, {count}"
-        _refuse(_INDEX, environment[_INDEX], rule, holds=False)
+        rule = f"be less than {_COUNT}, {count}"
+        _check_variable(_INDEX, environment[_INDEX], rule, holds=False)
     if index == 0 and _ADDRESS in environment:
         _check_free(environment[_ADDRESS])
     options: dict[str, Any] = {"num_processes": count, "process_id": index}
     if _DEVICES in environment:
         ids = environment[_DEVICES]
-        rule = "be integers from 0 on, such as '0,1'"
-        _refuse(_DEVICES, ids, rule, holds=re.fullmatch(r"\d+(,\d+)*", ids) is not None)
+        rule = "be non-negative integers, such as '0,1'"
+        _check_variable(
+            _DEVICES, ids, rule, holds=re.fullmatch(r"\d+(,\d+)*", ids) is not None
+        )
         return options  # JAX reads it.
     node = read_node(environment)
-    # An empty tuple means all devices; None would mean the choice of JAX.
+    # An empty tuple means all devices; None would mean JAX's choice.
     return {**options, "local_device_ids": choose_devices(node) if node else ()}
 
 
@@ -140,11 +148,11 @@ def _check_address(name: str, address: str) -> None:
         "to 65535"
     )
     match = re.fullmatch(r"(?:[^\s:/\[\]]+|\[[0-9A-Fa-f:.]+(?:%\w+)?\]):(.+)", address)
-    _refuse(name, address, rule, holds=match is not None and _is_port(match[1]))
+    _check_variable(name, address, rule, holds=match is not None and _is_port(match[1]))
 
 
 def _check_free(address: str) -> None:
-    """Refuse a port on which another program listens: JAX would crash."""
+    """Raise if another program listens on the port, as JAX would crash."""
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     with socket.socket(family) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -162,11 +170,11 @@ def _number(environment: Any, name: str, rule: str, *, least: int) -> int | None
         return None
     text = environment[name]
     holds = re.fullmatch(r"[0-9]{1,9}", text) is not None and int(text) >= least
-    _refuse(name, text, rule, holds=holds)
+    _check_variable(name, text, rule, holds=holds)
     return int(text)
 
 
-def _refuse(variable: str, value: str, rule: str, *, holds: bool) -> None:
+def _check_variable(variable: str, value: str, rule: str, *, holds: bool) -> None:
     if not holds:
         raise RefusedError(
             f"The environment variable {variable} must {rule}, got {value!r}."
@@ -185,14 +193,14 @@ def is_first() -> bool:
     return jax.process_index() == 0
 
 
-def refused_by_all(function: Callable[[], object]) -> None:
-    """Call a function on the first process, and raise its refusal on all.
+def call_on_first(function: Callable[[], object]) -> None:
+    """Call a function on the first process, and raise its error on all.
 
     All processes call this together.
 
     Raises:
-      RefusedError: The function has raised one, on the first process.
-      OSError: The function has raised one; a RefusedError on the others.
+      RefusedError: The function raised one on the first process.
+      OSError: The function raised one; the other processes raise a RefusedError.
     """
     if jax.process_count() == 1:
         function()
@@ -211,7 +219,7 @@ def refused_by_all(function: Callable[[], object]) -> None:
 
 
 def _text_of_first(text: str) -> str:
-    """Return the first process's text on all."""
+    """Return the text of the first process, on all processes."""
     encoded = text.encode(errors="replace")[:_MESSAGE_BYTES]
     padded = np.zeros(_MESSAGE_BYTES, np.uint8)
     padded[: len(encoded)] = np.frombuffer(encoded, np.uint8)
@@ -220,7 +228,7 @@ def _text_of_first(text: str) -> str:
 
 
 def signal_of_any(own: signal.Signals | None) -> signal.Signals | None:
-    """Agree on a signal that came to any of the processes; all call it together."""
+    """Return a signal that any process received; all processes call this together."""
     if jax.process_count() == 1:
         return own
     numbers = multihost_utils.process_allgather(np.int32(own or 0))

@@ -23,8 +23,8 @@ _SECONDS_BETWEEN_LINES = 30
 class ProgressDisplay:
     """Shows the phases and the progress of a run on a console.
 
-    On a terminal it is a bar, drawn anew; elsewhere a line for each phase, and one for
-    the progress when scalars are logged, at most every 30 seconds.
+    On a terminal it draws a progress bar; elsewhere it prints a line for each phase,
+    and one for the progress when scalars are logged, at most every 30 seconds.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ProgressDisplay:
             self._print(f"{phase} ({self._numbers})" if self._numbers else phase)
 
     def train(self, step: int, *, total: int) -> None:
-        """Show that steps are made, the next one after `step`, of `total`."""
+        """Show that training continues after `step` of `total` steps."""
         begins, self._trains, self._total = not self._trains, True, total
         if begins:
             self._first = step

@@ -16,13 +16,13 @@ _OWN = ("steps", "seconds", "sessions")
 
 
 class Provenance:
-    """Adds the session of this process to `provenance.json`, and brings it up to date.
+    """Adds the session of this process to `provenance.json`, and keeps it up to date.
 
-    The file holds the steps and the seconds of the whole run, and a list of sessions:
-    when each began, its first and its last step, the length that the run was to have,
-    its seconds and its machine. A session that is killed counts up to its last save.
-    Of a run that was started from weights, it also holds the names of the arrays that
-    were loaded and of those that were not.
+    The file holds the steps and the seconds of the whole run, and a list of sessions,
+    each with its start time, first and last step, planned length of the run, seconds
+    and machine. A session that is killed counts up to its last save. For a run that was
+    started from weights, it also holds the names of the arrays that were loaded and of
+    those that were not.
     """
 
     def __init__(
@@ -34,15 +34,15 @@ class Provenance:
         began: float,
         weights: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """Read the sessions before.
+        """Read the previous sessions.
 
         Args:
           workdir: Folder of the run.
-          step: That of the checkpoint; at 0, there were no sessions before.
-          total: Steps that the run is to have.
+          step: Step of the checkpoint; 0 if there are no previous sessions.
+          total: Planned steps of the run.
           began: `time.perf_counter` when the session began.
-          weights: Names of arrays, of `StartReport.names`; None for a session that is
-            not started from weights.
+          weights: Names of arrays, from `StartReport.names`; None for a session that
+            is not started from weights.
         """
         self._workdir, self._began = workdir, began
         content = read_provenance(workdir) if step else {}
@@ -62,12 +62,12 @@ class Provenance:
 
     @property
     def length(self) -> int | None:
-        """Steps that the run was to have in the session before; None if unknown."""
+        """Planned steps of the run in the previous session; None if not known."""
         steps = self._before[-1].get("of_steps") if self._before else None
         return steps if isinstance(steps, int) else None
 
     def update(self, step: int) -> None:
-        """Write the file for a run that has come to a step."""
+        """Write the file for a run that has reached a step."""
         seconds = round(time.perf_counter() - self._began, 1)
         self._session |= {"to_step": step, "seconds": seconds}
         sessions = [*self._before, self._session]
@@ -89,8 +89,8 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
       workdir: Folder of the run.
 
     Returns:
-      "steps" and "seconds" of the whole run, a list of "sessions", and "weights", the
-      names of a `StartReport`, of a run that was started from weights.
+      "steps" and "seconds" of the whole run, a list of "sessions", and, for a run that
+      was started from weights, "weights", the names of its `StartReport`.
 
     Raises:
       RefusedError: The file is damaged.
@@ -100,7 +100,7 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:  # Of JSON and of UTF-8.
+    except ValueError as error:  # Raised for invalid JSON and invalid UTF-8.
         raise _damaged(path, f"it is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise _damaged(path, f"it holds {str(content)[:40]!r}")
@@ -131,10 +131,10 @@ def _damaged(path: pathlib.Path, reason: str) -> RefusedError:
 
 
 def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
-    """The sessions before one that resumes from a step."""
+    """Return the sessions before one that resumes from a step."""
     sessions = content.get("sessions", [])
     if not sessions and {"steps", "seconds"} <= set(content):
-        # Files of the first version: one session, its machine on top.
+        # Files of the first version: one session, its machine at the top level.
         steps = content["steps"]
         sessions = [{"from_step": 0, "to_step": steps, "of_steps": steps}]
         sessions[0]["seconds"] = content["seconds"]

@@ -1,4 +1,4 @@
-"""Scalars and pictures of a run, as a tidy CSV, PNG files and for TensorBoard."""
+"""Scalars and pictures of a run, in a tidy CSV, PNG files and TensorBoard's files."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ class Records:
         Args:
           workdir: Folder of the run.
           step: Records of later steps are deleted.
-          writes: Whether anything is written; else another process writes.
+          writes: Whether this process writes; otherwise another process does.
 
         Raises:
           RefusedError: `scalars.csv` is damaged.
@@ -63,7 +63,7 @@ class Records:
             self._board.write_scalar(f"{split}/{name}", float(value), step=step)
 
     def _append(self, rows: bytes) -> None:
-        """Append all rows or none: a line that is cut off would count as damaged."""
+        """Append all rows or none: a truncated line would count as damaged."""
         size = os.fstat(self._file.fileno()).st_size
         try:
             while rows:
@@ -79,8 +79,8 @@ class Records:
         """Write pictures of a step, RGB; `split` is an evaluator's name.
 
         Raises:
-          RefusedError: A picture is no array of uint8 and (h, w, 3), or has a slash in
-            its name.
+          RefusedError: A picture is not a uint8 array of shape (h, w, 3), or its name
+            has a slash.
         """
         arrays = {
             name: _checked(picture, name=name, split=split)
@@ -106,7 +106,7 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
     """Return the rows of `scalars.csv` up to a step, without the header."""
     content = path.read_bytes() if path.exists() else b""
     try:
-        text = content.decode("utf-8-sig")  # Excel begins a file with a mark.
+        text = content.decode("utf-8-sig")  # Excel writes a byte-order mark.
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise _damaged(path, line, error) from error
@@ -117,14 +117,14 @@ def _rows_until(step: int, path: pathlib.Path) -> list[list[str]]:
             _check_row(row, first=not rows)
             rows.append(row)
         if content and not content.endswith(b"\n"):
-            raise ValueError("it is cut off")
+            raise ValueError("it is truncated")
     except (ValueError, csv.Error) as error:
         raise _damaged(path, reader.line_num, error) from error
     return [row for row in rows[1:] if int(row[0]) <= step]
 
 
 def _check_row(row: list[str], *, first: bool) -> None:
-    """Raise ValueError for a row of another form."""
+    """Raise ValueError if a row does not have the columns of the file."""
     if first and row != _COLUMNS:
         raise ValueError(f"the columns must be {','.join(_COLUMNS)}")
     if len(row) != len(_COLUMNS):
@@ -150,7 +150,7 @@ def _checked(
     array = np.asarray(picture)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
         raise RefusedError(
-            f"{subject} must be of uint8 and (h, w, 3), got {array.dtype} and "
-            f"{array.shape}."
+            f"{subject} must be a uint8 array of shape (h, w, 3), got {array.dtype} "
+            f"of shape {array.shape}."
         )
     return array

@@ -1,4 +1,4 @@
-"""Initial state of a run: from its checkpoint, from given weights, or afresh."""
+"""Initial state of a run: from a checkpoint, given weights, or the initializers."""
 
 import dataclasses
 import logging
@@ -25,22 +25,22 @@ _SHOWN = 3  # Names in a log line.
 
 @dataclasses.dataclass(frozen=True)
 class StartReport:
-    """Report of loading starting weights.
+    """Report on the weights that a run was started from.
 
     Names are paths, such as "params/backbone/stem/conv/kernel".
     """
 
     loaded: tuple[str, ...]
-    """In the network, with the values of the weights."""
+    """Arrays of the network that have the values of the weights."""
     new: tuple[str, ...]
-    """In the network alone, with initial values."""
+    """Arrays of the network that the weights lack; they have initial values."""
     reshaped: tuple[str, ...]
-    """In both with another shape, with initial values; each with both shapes."""
+    """Arrays whose shapes differ, each with both shapes; they have initial values."""
     left_over: tuple[str, ...]
-    """In the weights alone."""
+    """Arrays of the weights that the network lacks."""
 
     def names(self) -> dict[str, tuple[str, ...]]:
-        """Return the names by what became of them, without what is empty."""
+        """Return the names by field, without the empty fields."""
         return {name: value for name, value in vars(self).items() if value}
 
     def lines(self) -> list[str]:
@@ -48,9 +48,9 @@ class StartReport:
         total = len(self.loaded) + len(self.new) + len(self.reshaped)
         lines = [f"Started from weights: {len(self.loaded)} of {total} arrays loaded."]
         for description, names in (
-            ("left new, which the weights lack", self.new),
-            ("left new, of another shape in the weights", self.reshaped),
-            ("left over in the weights", self.left_over),
+            ("missing in the weights, initialised", self.new),
+            ("of another shape in the weights, initialised", self.reshaped),
+            ("in the weights alone, not used", self.left_over),
         ):
             if names:
                 lines.append(f"{len(names)} {description}: {_first_of(names)}.")
@@ -68,30 +68,30 @@ def begin(
     weights: Variables | Callable[[], Variables] | None,
     announce: Callable[[str], None],
 ) -> tuple[TrainState, StartReport | None]:
-    """Return the state that a run begins with, and the report of loading weights.
+    """Return the initial state of a run, and the report on the weights, if loaded.
 
     The first of these that applies:
 
     1. Resume: the folder of the run has a checkpoint. The state is that of the last
        one, and `batches` are set to its position. Weights have no effect.
     2. Start from given weights. Arrays that the weights lack, or have with another
-       shape, are those of the initializers; moments of the optimizer begin anew.
+       shape, come from the initializers; the optimizer's state is new.
     3. Start from the initializers.
 
     Args:
       task: Model, loss and data.
-      optimizer: Of the loss.
-      loop: Of a length in steps.
+      optimizer: Optimizer of the parameters.
+      loop: Loop with its length in steps.
       mesh: From `make_mesh`.
-      checkpoints: Of the run's folder.
-      batches: Rewound where the run is resumed.
+      checkpoints: Checkpoints of the run.
+      batches: Batches, set to their position if the run is resumed.
       weights: A possibly partial tree of collections: {"params": ...}; or a function
-        that returns it, called where the run starts from weights.
+        that returns it, called if the run starts from weights.
       announce: Called with the name of each phase, before it begins.
 
     Raises:
-      RefusedError: The checkpoint is from after the last step, or nothing in the
-        weights fits the network.
+      RefusedError: The checkpoint is later than the last step, or none of the weights
+        fits the network.
     """
     step = checkpoints.last_step
     if step is not None:
@@ -121,16 +121,16 @@ def load_weights(
     """Return variables with the values of given weights, where they fit.
 
     Args:
-      variables: Of a network, on devices.
-      weights: A possibly partial tree of collections, of a converter in `interop` or
+      variables: Variables of a network, on devices.
+      weights: A possibly partial tree of collections, from a converter in `interop` or
         from `restore_trained`. Each array is cast to the dtype of the network's.
 
     Returns:
-      The variables, sharded as they were, and the report of what was loaded.
+      The variables, sharded as they were, and the report on the weights.
 
     Raises:
-      RefusedError: Not one array of the weights has a name and a shape of the
-        network's.
+      RefusedError: No array of the weights has the name and the shape of an array of
+        the network.
     """
     given = flatten_with_paths(weights)
     own = flatten_with_paths(variables)

@@ -12,12 +12,12 @@ from carafe_jax.errors import no_type_check
 # Flax annotates fields of its own with types that plain dicts do not have.
 @no_type_check
 class TrainState(train_state.TrainState):
-    """Flax's state with what else belongs to a network while it is trained.
+    """Flax's state with further variables, and an average of the parameters.
 
     Attributes:
-      collections: Variables that are no parameters, by collection, such as the running
+      collections: Variables that are not parameters, by collection, such as the running
         statistics of batch norms; empty for many networks.
-      average: Exponential moving average of the parameters; None where none is kept.
+      average: Exponential moving average of the parameters; None if none is kept.
     """
 
     collections: dict[str, Any]
@@ -25,7 +25,7 @@ class TrainState(train_state.TrainState):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """All variables, as training sees them."""
+        """All variables, with the parameters themselves, not their average."""
         return {"params": self.params, **self.collections}
 
     @property

@@ -55,7 +55,7 @@ def make_state(
 def abstract_state(
     task: Task, optimizer: Optimizer, loop: Loop, *, mesh: Mesh
 ) -> TrainState:
-    """Return the shapes and shardings of the state; its devices need not be here."""
+    """Return the shapes and shardings of the state; no device has to be attached."""
     variables = jax.eval_shape(_initializers(task, loop))
     state = jax.eval_shape(_creation(optimizer, loop), variables)
     return jax.tree.map(
@@ -96,28 +96,28 @@ def _creation(optimizer: Optimizer, loop: Loop) -> Callable[[Variables], TrainSt
 def _compiler_options(mesh: Mesh) -> CompilerOptions | None:
     if mesh.devices.flat[0].platform != "cpu":
         return None
-    # Not more than the process compiles everything with.
+    # Do not raise the level that the process has for all compilations.
     return None if jax.config.read("jax_disable_most_optimizations") else _CPU_OPTIONS
 
 
 def make_train_step(
     task: Task, loop: Loop, *, mesh: Mesh, optimizer: Optimizer | None = None
 ) -> jax.stages.Wrapped:
-    """Return the step of a task, to be compiled.
+    """Return the jitted training step of a task.
 
     The state is donated: use the one that is returned. Gradients are those of the mean
-    loss of the whole batch, over all devices. Scalars are those of the task with
+    loss of the whole batch, over all devices. Scalars are those of the task, with
     "loss" and "gradient_norm".
 
-    A fully sharded state is gathered where it is used; what is computed of the examples
-    stays with them.
+    A fully sharded state is gathered where it is used; activations stay on the devices
+    of their examples.
 
     Args:
       task: Model and loss.
       loop: Length of the run, and the microbatches of a batch.
       mesh: From `make_mesh`.
-      optimizer: Parameters that it freezes have no gradient: none is computed, and none
-        counts in "gradient_norm". None for one that freezes nothing.
+      optimizer: Optimizer whose frozen parameters have no gradient: none is computed,
+        and none counts in "gradient_norm". None freezes nothing.
     """
     freezing = optimizer if isinstance(optimizer, SupportsFreezing) else None
     loss = _loss(task, freezing)
@@ -144,7 +144,7 @@ def make_train_step(
             state = lax.with_sharding_constraint(state, shardings)
         return state, {**aux.scalars, "loss": value, "gradient_norm": norm}
 
-    # What is not replicated is sharded as it is given.
+    # None: a sharded state keeps the sharding that it arrives with.
     whole = None if loop.fully_sharded else replicated(mesh)
     return jax.jit(
         train_step,
@@ -171,7 +171,7 @@ class CompiledStep:
         self._programs[_shapes(batch)] = self._step.lower(state, batch).compile()
 
     def __call__(self, state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
-        """Make a step; its program has to be compiled."""
+        """Run the step; it must be compiled for batches of these shapes."""
         return self._programs[_shapes(batch)](state, batch)
 
 
@@ -181,7 +181,7 @@ def _shapes(batch: Batch) -> Hashable:
 
 
 def _loss(task: Task, optimizer: SupportsFreezing | None) -> Loss:
-    """The task's loss, constant in the parameters that are frozen."""
+    """Return the task's loss, without gradients of frozen parameters."""
     if optimizer is None:
         return task.loss
 
@@ -198,7 +198,7 @@ def _loss(task: Task, optimizer: SupportsFreezing | None) -> Loss:
 def _gradients(
     loss: Loss, variables: Variables, batch: Batch, key: jax.Array, *, accumulate: int
 ) -> tuple[Any, jax.Array, Auxiliary]:
-    """Gradients, loss and auxiliary outputs of a batch, in microbatches if need be."""
+    """Return gradients, loss and auxiliary outputs of a batch, by microbatches."""
 
     def micro(collections: Variables, batch: Batch, key: jax.Array):
         def of_params(params: Any) -> tuple[jax.Array, Auxiliary]:
@@ -223,9 +223,9 @@ def _gradients(
     microbatches = jax.tree.map(lambda x: _split(x, accumulate), dict(batch))
     first = jax.tree.map(lambda x: x[0], microbatches)
     shapes, _ = jax.eval_shape(micro, collections, first, key)
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     (collections, total), _ = lax.scan(
-        add, (collections, nothing), (jnp.arange(accumulate), microbatches)
+        add, (collections, zeros), (jnp.arange(accumulate), microbatches)
     )
     gradients, value, scalars = jax.tree.map(lambda x: x / accumulate, total)
     return gradients, value, Auxiliary(scalars, collections)
@@ -242,5 +242,5 @@ def _split(x: jax.Array, accumulate: int) -> jax.Array:
 
 
 def _keys(loop: Loop) -> jax.Array:
-    """Two keys of a run: of its parameters and of its steps."""
+    """Return two keys of a run: for its parameters and for its steps."""
     return jax.random.split(jax.random.key(loop.seed))

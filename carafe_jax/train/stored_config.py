@@ -18,7 +18,7 @@ from carafe_jax.train.fields import (
 from carafe_jax.train.processes import is_first
 
 FORMAT = 2
-"""Of the `config.json` that `check_config` writes. Format 1 had no task."""
+"""Format of the `config.json` that `check_config` writes. Format 1 had no task."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class StoredConfig:
     task: str | None
     """Name of the task that was trained; None in format 1, which does not hold it."""
     fields: Mapping[str, Any]
-    """Values by the field's path, such as "loop.steps"; without those that change no
-    number."""
+    """Values by the field's path, such as "loop.steps"; without the fields of
+    `changes_no_number`."""
 
 
 def read_config(workdir: pathlib.Path) -> StoredConfig:
@@ -41,7 +41,7 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
       workdir: Folder of the run, with the `config.json` of `check_config`.
 
     Raises:
-      RefusedError: The file does not exist, or is none that we can read.
+      RefusedError: The file does not exist or cannot be read.
     """
     check_local("workdir", workdir)
     path = workdir / "config.json"
@@ -52,7 +52,7 @@ def read_config(workdir: pathlib.Path) -> StoredConfig:
         )
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:  # Of JSON and of UTF-8.
+    except ValueError as error:  # Raised for invalid JSON and invalid UTF-8.
         raise _damaged(path, f"be JSON, got: {error}") from error
     if not isinstance(content, dict) or not content:
         raise _damaged(path, f"hold a JSON object, got {str(content)[:40]!r}")
@@ -86,7 +86,7 @@ def _damaged(path: pathlib.Path, rule: str) -> RefusedError:
 
 def has_checkpoints(workdir: pathlib.Path) -> bool:
     """Return whether a folder holds a run that can be resumed."""
-    # One that was cut off has a longer name.
+    # The folder of an interrupted save has a longer name.
     return any(x.name.isdigit() for x in (workdir / "checkpoints").glob("[0-9]*"))
 
 
@@ -97,26 +97,27 @@ def check_config(
     task: str,
     upgrade: Callable[[StoredConfig], StoredConfig] = lambda stored: stored,
 ) -> None:
-    """Refuse to resume a run under another configuration than it was started with.
+    """Raise if a run is resumed with another configuration than it was started with.
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
-    holds nothing to resume, and takes any configuration. Fields of `changes_no_number`
-    may differ, also where an older version stored them. Those of `may_grow` may be
-    larger; a value below what the run has already done is refused by training.
-    `config.json` takes the new values. A field that was not stored had its default.
+    holds nothing to resume, and accepts any configuration. Fields of
+    `changes_no_number` may differ, even if an older version stored them. Those of
+    `may_grow` may grow; they may shrink, but training raises if the run has already
+    passed the new value. `config.json` is rewritten with the new values. A field that
+    was not stored counts as its default.
 
     Args:
       config: A dataclass.
-      workdir: Folder of the run; made where it does not exist.
+      workdir: Folder of the run; created if it is missing.
       task: Name of the task that is trained.
-      upgrade: Returns a configuration of an older format as one of today's, or what it
-        cannot upgrade as it is.
+      upgrade: Returns a configuration of an older format in the current one, or
+        unchanged if it cannot convert it.
 
     Raises:
       RefusedError: The folder holds checkpoints of a run of another task, with another
-        configuration, or of an older format that `upgrade` leaves; the message names
-        the tasks, or each field that differs or that this version does not know. Or
-        its `config.json` cannot be read.
+        configuration, or of an older format that `upgrade` does not convert; the
+        message names the tasks, or each field that differs or that this version does
+        not know. Or its `config.json` cannot be read.
     """
     path = workdir / "config.json"
     flat = flatten(config)
@@ -140,14 +141,14 @@ def check_config(
             "Give another `workdir`."
         )
     check_known(sorted({*stored.fields} - {*flat} - unstored_fields(config)))
-    # A field that did not exist yet had no effect: that of its default.
+    # A field that did not exist yet had the effect of its default.
     before = {**defaults_of(config), **stored.fields}
-    _refuse_differences(before, flat, growing=growing_fields(config), workdir=workdir)
+    _check_same(before, flat, growing=growing_fields(config), workdir=workdir)
     if found != new:
         _write(path, new)
 
 
-def _refuse_differences(
+def _check_same(
     stored: Mapping[str, Any],
     fields: Mapping[str, Any],
     *,
@@ -159,7 +160,7 @@ def _refuse_differences(
         before = stored.get(name)
         if now == before or (name in growing and _are_numbers(now, before)):
             continue
-        shown = repr(before) if name in stored else "not there"
+        shown = repr(before) if name in stored else "not stored"
         differences.append(f"`{name}` is {now!r} but was {shown}")
     if differences:
         raise RefusedError(

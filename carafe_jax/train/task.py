@@ -14,17 +14,17 @@ Variables = dict[str, Any]
 
 
 class Auxiliary(NamedTuple):
-    """Outputs of a loss beside the loss."""
+    """Auxiliary outputs of a loss."""
 
     scalars: Scalars
-    """To log; means over the examples."""
+    """Scalars to log, means over the examples."""
     collections: Variables
-    """The collections that the forward pass changed, such as "batch_stats"."""
+    """Collections that the forward pass updated, such as "batch_stats"."""
 
 
 @runtime_checkable
 class Batches(Iterator[Batch], Protocol):
-    """Endless training batches whose position can be saved, as grain's iterators."""
+    """Endless training batches whose position can be saved, like grain's iterators."""
 
     def get_state(self) -> dict[str, Any]: ...
 
@@ -33,7 +33,7 @@ class Batches(Iterator[Batch], Protocol):
 
 @runtime_checkable
 class Evaluator(Protocol):
-    """Measures a model on data that it is not trained on."""
+    """Evaluates a model on data that it is not trained on."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Evaluator(Protocol):
         """Return scalars by name.
 
         All processes call it together, and each returns the scalars of all the data.
-        The next step takes the arrays of the state: keep none.
+        The arrays of the state are donated to the next step: keep none of them.
         """
         ...
 
@@ -68,7 +68,7 @@ class SupportsPictures(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """A model with its loss, its data and its measures of success."""
+    """A model with its loss, its data and its evaluators."""
 
     @property
     def best(self) -> str:
@@ -76,11 +76,11 @@ class Task(Protocol):
         ...
 
     def steps_per_epoch(self) -> int:
-        """Return the whole batches of one pass over the training examples."""
+        """Return the number of whole batches in one pass over the training examples."""
         ...
 
     def init(self, key: Key[Array, ""]) -> Variables:
-        """Return initial variables, those to learn under "params"."""
+        """Return the initial variables, with the trainable ones under "params"."""
         ...
 
     def loss(
@@ -90,7 +90,7 @@ class Task(Protocol):
         ...
 
     def batches(self) -> Batches:
-        """Start this process's training batches, as NumPy arrays."""
+        """Return this process's shard of the training batches, as NumPy arrays."""
         ...
 
     def evaluators(self) -> Sequence[Evaluator]:

@@ -1,4 +1,4 @@
-"""The folder of a run: which paths are allowed, and a lock against a second run."""
+"""The folder of a run: its valid paths, and a lock against a second run."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import CAN_LOCK, check_local, lock_file
-from carafe_jax.train.processes import refused_by_all
+from carafe_jax.train.processes import call_on_first
 
 _LOCK = "run.lock"
 _GUARD = threading.Lock()
@@ -20,17 +20,17 @@ _GUARD = threading.Lock()
 
 @dataclasses.dataclass
 class _Hold:
-    """A folder that is held. A lock file is open once in a process."""
+    """A locked folder, whose lock file is open once in the process."""
 
     thread: int
-    """That trains."""
+    """Identifier of the thread that trains."""
     folder: int | None
-    """Descriptor; it keeps another folder from getting the same number."""
+    """Descriptor of the folder; while it is open, its inode is not reused."""
     lock: int | None
-    """Descriptor of the file that is locked; None where none is."""
+    """Descriptor of the locked file; None if no file is locked."""
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Release the folder."""
         for file in (self.lock, self.folder):
             if file is not None:
                 os.close(file)
@@ -40,14 +40,14 @@ _HELD: dict[pathlib.Path, _Hold] = {}
 
 
 def check_workdir(workdir: pathlib.Path) -> None:
-    """Refuse a path that cannot be the folder of a run.
+    """Raise if a path cannot be the folder of a run.
 
     Raises:
       RefusedError: The path is a URL or a file, or has brackets.
     """
     check_local("workdir", workdir)
     if any(x in str(workdir.absolute()) for x in "[]"):
-        # Orbax saves there, but takes the path for a pattern when it restores.
+        # Orbax saves there, but reads the path as a glob pattern when it restores.
         raise RefusedError(
             "`workdir` must be a path without brackets, which checkpoints cannot "
             f"be read back from, got {str(workdir.absolute())!r}."
@@ -62,9 +62,10 @@ def check_workdir(workdir: pathlib.Path) -> None:
 def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
     """Lock the folder of a run in the block, so that no other run trains in it.
 
-    The folder is made where it does not exist. The operating system locks its file
-    `run.lock`, and frees it when this process ends, however it ends. A thread may lock
-    a folder that it has locked already. Reading, as an evaluation does, needs no lock.
+    The folder is created if it is missing. The operating system locks its file
+    `run.lock`, and releases it when this process ends, however it ends. A thread may
+    lock a folder that it has already locked. Reading, as an evaluation does, needs no
+    lock.
 
     Of several processes the first locks the folder; all call this together, and all
     raise if it is in use.
@@ -79,17 +80,18 @@ def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
     check_workdir(workdir)
     folder = workdir.absolute()
     with contextlib.ExitStack() as stack:
-        refused_by_all(lambda: stack.enter_context(_held(folder)))
+        call_on_first(lambda: stack.enter_context(_held(folder)))
         yield
 
 
-def keep_hold(workdir: pathlib.Path) -> None:
-    """Refuse to write to a folder that is no longer the one that this process holds.
+def ensure_held(workdir: pathlib.Path) -> None:
+    """Raise unless the folder is still the one that this process locked.
 
-    Someone may have deleted it, and begun another run under its name.
+    It may have been deleted, and another run started under its name. If only the lock
+    file was deleted, the folder is locked again.
 
     Args:
-      workdir: Folder of the run, as `hold_workdir` was given it.
+      workdir: Folder of the run, as passed to `hold_workdir`.
 
     Raises:
       RefusedError: The folder was deleted, moved or replaced; or its lock was deleted,
@@ -111,7 +113,7 @@ def keep_hold(workdir: pathlib.Path) -> None:
 
 
 def _is_open_at(path: pathlib.Path, file: int | None) -> bool:
-    """Return whether a file that is open is the one at a path."""
+    """Return whether an open file is still the one at a path."""
     if file is None:
         return True
     try:
@@ -123,7 +125,7 @@ def _is_open_at(path: pathlib.Path, file: int | None) -> bool:
 @contextlib.contextmanager
 def _held(folder: pathlib.Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
-    folder = folder.resolve()  # It may be reached by several links.
+    folder = folder.resolve()  # Several links may lead to it.
     thread = threading.get_ident()
     with _GUARD:
         hold = _HELD.get(folder)
@@ -131,7 +133,7 @@ def _held(folder: pathlib.Path) -> Iterator[None]:
             raise RefusedError(_in_use(folder, "another thread of this process"))
         again = hold is not None
         if not again:
-            _HELD[folder] = _take(folder, thread)
+            _HELD[folder] = _acquire(folder, thread)
     try:
         yield
     finally:
@@ -140,7 +142,7 @@ def _held(folder: pathlib.Path) -> Iterator[None]:
                 _HELD.pop(folder).close()
 
 
-def _take(folder: pathlib.Path, thread: int) -> _Hold:
+def _acquire(folder: pathlib.Path, thread: int) -> _Hold:
     if not CAN_LOCK:
         return _Hold(thread, None, None)
     _close_in_forks()
@@ -149,9 +151,9 @@ def _take(folder: pathlib.Path, thread: int) -> _Hold:
 
 
 def _lock(folder: pathlib.Path) -> int | None:
-    """Lock the folder's file; return its descriptor, None where it has no locks."""
+    """Lock the folder's file; return its descriptor, None if locks are unsupported."""
     path = folder / _LOCK
-    # Not inherited by processes that execute a program, as workers do.
+    # O_CLOEXEC: programs that this process starts, such as workers, inherit no lock.
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         locked = lock_file(file, path, wait=False, rule="run trains there")

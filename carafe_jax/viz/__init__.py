@@ -1,4 +1,4 @@
-"""Kernels and source pixels of CARAFE++ layers, as arrays and as pictures."""
+"""Kernels and source pixels of CARAFE++ layers, as arrays and as plots."""
 
 from carafe_jax.viz.drawing import draw_kernels as draw_kernels
 from carafe_jax.viz.drawing import draw_sources as draw_sources

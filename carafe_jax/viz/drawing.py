@@ -1,4 +1,4 @@
-"""Pictures on axes of matplotlib, which the caller brings."""
+"""Plots on the caller's matplotlib axes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +22,18 @@ def draw_sources(
     size: tuple[int, int],
     share: float = 0.8,
 ) -> None:
-    """Draw a pixel and its strongest sources on a photograph, as in figure 9.
+    """Draw an output pixel and its strongest sources on an image, as in figure 9.
 
-    The sources are red dots, the larger the more they weigh; a green ring is at the
-    output pixel.
+    The sources are red dots, whose area is proportional to their weight; a green ring
+    marks the output pixel.
 
     Args:
-      axes: Where to draw.
-      image: In [0, 1].
-      weights: One row of `reassembly_sources`: of a map of any size that shows the
-        image.
+      axes: Axes to draw on.
+      image: Image in [0, 1].
+      weights: Weights of one pixel from `reassembly_sources`, for a map of any size.
       pixel: Row and column of the output pixel.
-      size: Height and width of the output that it is a pixel of.
-      share: The fewest sources that hold this share of the weight are drawn.
+      size: Height and width of the output.
+      share: Fraction of the total weight; the fewest sources that reach it are drawn.
     """
     image, weights = np.asarray(image), np.asarray(weights)
     source = np.argwhere(strongest_sources(weights, share=share))
@@ -55,12 +54,12 @@ def draw_sources(
 def draw_kernels(
     axes: "Axes", kernels: Float[ArrayLike, "h w taps"], **style: Any
 ) -> None:
-    """Draw the kernels of a region as tiles; black is zero, light is a large weight.
+    """Draw the kernels of a region as tiles; black is zero, bright is a large weight.
 
     Args:
-      axes: Where to draw.
-      kernels: As for `tile_kernels`.
-      **style: Passed to matplotlib's `imshow`.
+      axes: Axes to draw on.
+      kernels: Kernels, as for `tile_kernels`.
+      **style: Keyword arguments of matplotlib's `imshow`.
     """
     style = {"cmap": "magma", "vmin": 0, **style}
     _show_picture(axes, np.ma.masked_invalid(tile_kernels(kernels)), **style)
@@ -75,6 +74,6 @@ def _show_picture(axes: "Axes", picture: np.ndarray, **style: Any) -> None:
 def _on_image(
     pixels: Int[np.ndarray, "p 2"], size: tuple[int, ...], image_size: tuple[int, ...]
 ) -> Float[np.ndarray, "2 p"]:
-    """Return x and y of the centres of a map's pixels on an image that it shows."""
+    """Return image coordinates x and y of the centres of a map's pixels."""
     growth = np.divide(image_size[:2], size)
     return ((pixels + 0.5) * growth - 0.5).T[::-1]

@@ -1,4 +1,4 @@
-"""Reassembly kernels as pictures."""
+"""Images and statistics of reassembly kernels."""
 
 import math
 
@@ -15,18 +15,18 @@ from carafe_jax.errors import RefusedError, no_type_check
 def tile_kernels(
     kernels: Float[ArrayLike, "h w taps"], *, gap: int = 1
 ) -> Float[np.ndarray, "rows columns"]:
-    """Lay out the kernels of a region, each a k x k tile at its pixel's place.
+    """Tile the kernels of a region: a k x k tile at the position of each pixel.
 
     Args:
-      kernels: Of one example and group, such as `level.kernels[0, :8, :8, 0]`.
+      kernels: Kernels of one example and group, such as `level.kernels[0, :8, :8, 0]`.
       gap: Empty pixels between tiles.
 
     Returns:
-      A picture of h * (k + gap) - gap rows, as many columns for each of w, with NaN
+      An image of h * (k + gap) - gap rows and w * (k + gap) - gap columns, with NaN
       between the tiles.
 
     Raises:
-      RefusedError: `kernels` does not have three axes, or not k*k taps; or `gap` is
+      RefusedError: `kernels` does not have three axes or k*k taps, or `gap` is
         negative.
     """
     kernels = np.asarray(kernels)
@@ -50,17 +50,17 @@ def tile_kernels(
 
 
 def effective_taps(kernels: Float[Array, "*n taps"]) -> Float[Array, "*n"]:
-    """Return the number of taps each kernel spreads over: exp of its entropy.
+    """Return the effective number of taps of each kernel: exp of its entropy.
 
-    It is exp(-sum p log p) with p the kernel over its sum: 1 where a kernel copies one
-    pixel, k*k where it averages the window.
+    It is exp(-sum p log p) with p the kernel divided by its sum: 1 if a kernel copies
+    one pixel, k*k if it averages the window.
 
     Args:
-      kernels: Not negative; each with a positive sum.
+      kernels: Non-negative kernels, each with a positive sum.
 
     Returns:
-      In [1, k*k], in float32, or in float64 where the kernels have it.
+      Numbers in [1, k*k], in float32, or in float64 if the kernels are.
     """
     kernels = kernels.astype(jnp.promote_types(kernels.dtype, jnp.float32))
-    share = kernels / kernels.sum(-1, keepdims=True)
-    return jnp.exp(jax.scipy.special.entr(share).sum(-1))
+    probabilities = kernels / kernels.sum(-1, keepdims=True)
+    return jnp.exp(jax.scipy.special.entr(probabilities).sum(-1))

@@ -1,4 +1,4 @@
-"""The reassemblies of a network, with the kernels that they predicted."""
+"""The reassemblies of a network and their predicted kernels."""
 
 import collections
 from collections.abc import Callable, Mapping
@@ -13,41 +13,41 @@ from carafe_jax.ops import Scale
 
 
 class Level(NamedTuple):
-    """One reassembly of a map."""
+    """One reassembly of a feature map."""
 
     kernels: Float[Array, "n oh ow g taps"]
-    """As `carafe_jax.reassemble` takes them."""
+    """Kernels, in the layout of `carafe_jax.reassemble`."""
     scale: Scale = 2
     """Output pixels per source pixel along each side."""
     size: tuple[int, int] | None = None
-    """Height and width of the map that was reassembled. None: the largest that gives
-    the kernels' size (down-sampling by 2, an odd map and one that is larger by a row
-    give the same), but no larger than the output of the level before."""
+    """Height and width of the source map. None: the largest size that fits the kernels
+    (down-sampling by 2, an odd map and one that is larger by a row have outputs of
+    equal size), but no larger than the output of the previous level."""
 
 
 @no_type_check
 def reassembly_levels(
     model: nn.Module, variables: Mapping[str, Any], *args: Any, **kwargs: Any
 ) -> dict[str, Level]:
-    """Run a model and return what each of its CARAFE++ layers did.
+    """Run a model and return the reassembly of each of its CARAFE++ layers.
 
-    It equals `model.apply(variables, *args, **kwargs)` with the kernels that
-    `carafe_jax.CARAFE` sows kept, beside the scale and the size of the source.
+    It calls `model.apply(variables, *args, **kwargs)` and collects the kernels that
+    `carafe_jax.CARAFE` sows, with the scale and the size of the source map.
 
     Args:
-      model: A network with CARAFE++ layers, or one such layer.
-      variables: Its variables.
-      *args: What the model is called with.
-      **kwargs: The same, by name.
+      model: Network with CARAFE++ layers, or one such layer.
+      variables: Variables of the model.
+      *args: Positional arguments of the model.
+      **kwargs: Keyword arguments of the model.
 
     Returns:
       A level for each call of a CARAFE++ layer, in the order of the calls, by the path
-      of the layer in `variables["params"]`, such as "down_1/carafe" ("" where the model
-      is the layer). The second call of a layer is "path#2", and so on.
+      of the layer in `variables["params"]`, such as "down_1/carafe" ("" if the model is
+      the layer). The second call of a layer is "path#2", and so on.
 
     Raises:
-      RefusedError: A layer sits in a lifted transformation, such as `flax.linen.scan`,
-        that does not hand out its kernels call by call.
+      RefusedError: A layer is in a lifted transformation, such as `flax.linen.scan`,
+        that does not return the kernels of each call.
     """
     calls: list[tuple[tuple[str, ...], Scale, tuple[int, int]]] = []
 
@@ -84,8 +84,8 @@ def _kernels_of_layer(
     kernels = intermediates.get("kernels", ())
     if len(kernels) != calls or any(x.ndim != 5 for x in kernels):
         raise RefusedError(
-            "`model` must hand out the kernels of each call of its CARAFE++ layers: "
-            "take them out of lifted transformations, got kernels of "
-            f"{len(kernels)} calls out of {calls} of {'/'.join(path)!r}."
+            "`model` must sow the kernels of each call of its CARAFE++ layers, which "
+            "lifted transformations can prevent, got kernels of "
+            f"{len(kernels)} out of {calls} calls of {'/'.join(path)!r}."
         )
     return kernels

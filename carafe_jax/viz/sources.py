@@ -1,4 +1,4 @@
-"""Source pixels that an output pixel was reassembled from (figure 9 of CARAFE++)."""
+"""Source pixels that an output pixel is reassembled from (figure 9 of CARAFE++)."""
 
 import itertools
 import math
@@ -19,35 +19,36 @@ from carafe_jax.viz.levels import Level
 def reassembly_sources(
     levels: Sequence[Level], pixels: Sequence[tuple[int, int]] | Int[ArrayLike, "p 2"]
 ) -> Float[Array, "n p h w"]:
-    """Follow output pixels back to the map that the first level read.
+    """Trace output pixels back to the input map of the first level.
 
     The weight of a source pixel in an output pixel is the product of the reassembly
-    kernels along a path from one to the other, a tap in each level, summed over all
-    paths: what figure 9 of CARAFE++ (arXiv:2012.04733) shows. It is the transpose of
-    `carafe_jax.reassemble`, level by level, of a map that is one at the pixel and zero
-    elsewhere. So
+    weights along a path between them, one tap in each level, summed over all paths, as
+    in figure 9 of CARAFE++ (arXiv:2012.04733). It is computed level by level, by the
+    transpose of `carafe_jax.reassemble`, from a map that is one at the output pixel and
+    zero elsewhere. Hence::
 
         output[n, i, j] = sum over (y, x) of weights[n, (i, j), y, x] * map[n, y, x]
 
-    where nothing but reassemblies stands between the levels. In a network there are
-    convolutions between them, and skips; they are passed over, as in the paper.
+    if there are only reassemblies. Networks also have convolutions and skips between
+    them, which are ignored, as in the paper.
 
-    Away from the border the weights of kernels that sum to one sum to one; taps outside
-    the map are lost. Where a level has groups, the mean of their kernels is followed;
-    for one group alone, pass a level with `kernels[..., g : g + 1, :]`.
+    If all kernels sum to one, so do the weights of pixels away from the border; taps
+    outside the map are lost. A level with groups is traced through the mean of their
+    kernels; for a single group, pass a level with `kernels[..., g : g + 1, :]`.
 
     Args:
-      levels: In the order in which a network applies them. Between two, the map may
-        have been cropped to its first rows and columns, as in `carafe_jax.models.UNet`.
-      pixels: Row and column of each, in the output of the last level.
+      levels: Levels in the order in which a network applies them. Between two of them,
+        the map may be cropped to its first rows and columns, as in
+        `carafe_jax.models.UNet`.
+      pixels: Rows and columns of the pixels in the output of the last level.
 
     Returns:
       Weights of the source pixels for each example and pixel, in float32, or in float64
-      where a kernel has it.
+      if a kernel is.
 
     Raises:
-      RefusedError: There is no level; the levels do not fit each other; or a pixel lies
-        outside the output of the last one.
+      RefusedError: There is no level, the levels do not fit each other, or a pixel is
+        outside the output of the last level.
     """
     levels = list(levels)
     _check_kernels(levels)
@@ -56,10 +57,10 @@ def reassembly_sources(
     rows, columns = _checked_pixels(pixels, (height, width)).T
     dtype = jnp.result_type(jnp.float32, *(level.kernels.dtype for level in levels))
     weights = jnp.zeros((n, height, width, len(rows)), dtype)
-    # Pixels are channels: a reassembly treats each channel by itself.
+    # Pixels are stacked along the channels, which reassembly treats independently.
     weights = weights.at[:, rows, columns, np.arange(len(rows))].set(1)
     for level, size in zip(reversed(levels), reversed(sizes), strict=True):
-        weights = _follow_back(weights, level, size)
+        weights = _trace_back(weights, level, size)
     return jnp.moveaxis(weights, -1, 1)
 
 
@@ -67,33 +68,33 @@ def reassembly_sources(
 def strongest_sources(
     weights: Float[ArrayLike, "h w"], *, share: float = 0.5
 ) -> Bool[np.ndarray, "h w"]:
-    """Mark the fewest pixels that together hold a share of the weight.
+    """Mark the fewest pixels whose weights reach a fraction of the sum.
 
     Args:
-      weights: Not negative.
-      share: In (0, 1].
+      weights: Non-negative weights.
+      share: Fraction of the sum, in (0, 1].
 
     Raises:
-      RefusedError: `share` is out of its range.
+      RefusedError: `share` is out of range.
     """
     if not 0 < share <= 1:
         raise RefusedError(f"`share` must lie in (0, 1], got {share}.")
     values = np.asarray(weights, np.float64)
     order = np.argsort(values, axis=None)[::-1]
     before = np.cumsum(values.ravel()[order]) - values.ravel()[order]
-    # Rounding must not add pixels where the share is reached.
+    # Rounding errors must not add pixels once the fraction is reached.
     needed = before < share * values.sum() * (1 - 1e-6)
     strongest = np.zeros(values.size, bool)
     strongest[order[needed]] = True
     return strongest.reshape(values.shape)
 
 
-def _follow_back(
+def _trace_back(
     weights: Float[Array, "n ch cw p"], level: Level, size: tuple[int, int]
 ) -> Float[Array, "n h w p"]:
     n, height, width, p = weights.shape
     kernels = level.kernels.astype(weights.dtype).mean(3, keepdims=True)
-    # What was cropped away has no weight.
+    # Pixels that were cropped away have no weight.
     rows, columns = kernels.shape[1] - height, kernels.shape[2] - width
     weights = jnp.pad(weights, ((0, 0), (0, rows), (0, columns), (0, 0)))
     source = jnp.zeros((n, *size, p), weights.dtype)

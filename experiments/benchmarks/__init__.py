@@ -1,1 +1,1 @@
-"""Benchmarks: timings live here, never in tests."""
+"""Benchmarks: timings are measured here, never in tests."""

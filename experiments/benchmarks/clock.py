@@ -1,8 +1,8 @@
-"""Time by the clock of the device where it can be read, else by the host's.
+"""Timing by the clock of the device where it can be read, else by the host's.
 
-On an NVIDIA GPU the kernels of a call are timed by CUPTI. From outside, each call takes
-longer by as much as a small kernel takes: nothing that the kernel could be blamed for,
-since inside of a larger program it is not there.
+On an NVIDIA GPU, CUPTI times the kernels of a call. The host's time includes the
+overhead of a call, about as long as a small kernel, which is absent within a larger
+program.
 """
 
 import math
@@ -15,23 +15,22 @@ from jaxtyping import Array
 
 Clock = Literal["device", "host"]
 Timer = Callable[[int], float]
-"""From a number of calls to the mean seconds of one."""
+"""Function from a number of calls to the mean seconds of one."""
 
 
 def device_timer(
     program: Callable[..., Any], arguments: Sequence[Array]
 ) -> Timer | None:
-    """Return what times the kernels of a call, added up, on an NVIDIA GPU.
+    """Return a timer of the kernels of a call, added up, on an NVIDIA GPU.
 
-    None elsewhere, and where no kernel is recorded: a program that only copies has
-    none.
+    None elsewhere, and if no kernel is recorded: a program that only copies has none.
     """
     if jax.default_backend() != "gpu":
         return None
     from jax.experimental.mosaic.gpu import profiler
 
-    # Detaching takes long, and is for those who bring a profiler of their own. Each
-    # measured call comes after one to warm up.
+    # Detaching CUPTI is slow, and only other profilers need it. A warm-up call precedes
+    # each measured one.
     measured: Any = profiler.Cupti(finalize=False).measure(program)
 
     def seconds(calls: int) -> float:
@@ -41,7 +40,7 @@ def device_timer(
 
 
 def host_timer(program: Callable[..., Any], arguments: Sequence[Array]) -> Timer:
-    """Return what times calls from outside, the device being kept busy."""
+    """Return a timer of calls by the host's clock, which keeps the device busy."""
 
     def seconds(calls: int) -> float:
         start = time.perf_counter()
@@ -54,11 +53,12 @@ def host_timer(program: Callable[..., Any], arguments: Sequence[Array]) -> Timer
 
 
 def calls_for(once: float, *, least: float, clock: Clock) -> int:
-    """Choose how many calls make a timing.
+    """Return the number of calls of a timing.
 
     Args:
-      once: Seconds of a call.
-      least: Seconds of a timing, where a limit of calls does not end it before.
-      clock: That times them; none are needed to keep a device busy by its own.
+      once: Seconds of one call.
+      least: Least seconds of a timing, up to a limit of calls.
+      clock: Clock of the timing. That of the device needs fewer calls: the device need
+        not be kept busy.
     """
     return min(10 if clock == "device" else 100, math.ceil(least / once))

@@ -1,8 +1,8 @@
-"""Time the classification pipeline alone: how many images a core reads.
+"""Time the input pipeline of classification alone, in images per second and core.
 
 Cost: a few seconds for each number of workers.
-Shows: training images a second by worker processes, for each core, and how many cores
-would feed a network that takes `--network-speed`; as a table and input_pipeline.csv.
+Shows: training images per second by worker processes, the same per core, and the cores
+that feed a network of `--network-speed`; as a table and input_pipeline.csv.
 Command: python -m experiments.benchmarks.input_pipeline --data.source FOLDER
 Like ImageNet: add --jpeg-size 500 375 where the images of the folder are smaller
 """
@@ -33,9 +33,9 @@ from carafe_jax.tasks.classification.data import ClassificationData, training_ba
 from carafe_jax.texts import counted, printable
 
 _JPEGS = 500
-# Enlarged images are smooth, and photographs are not: with this grain a JPEG of
-# 500 x 375 pixels takes some 80 kB.
-_GRAIN = 12.0
+# Enlarged images are smooth, and photographs are not: with noise of this standard
+# deviation, a JPEG of 500 x 375 pixels takes some 80 kB.
+_NOISE = 12.0
 _JPEG_QUALITY = 90
 
 
@@ -46,18 +46,18 @@ class InputPipeline:
     data: ClassificationData
     """Images and crops; its `worker_processes` is varied."""
     worker_processes: tuple[int, ...] = (0, 1, 2)
-    """Processes that make batches; 0: threads of this one."""
+    """Numbers of worker processes to time; 0: threads of this process."""
     batches: int = 32
-    """Of a timing: many more than are made ahead."""
+    """Batches of a timing, many more than are prefetched."""
     repetitions: int = 5
     """Timings, of which the median counts."""
     jpeg_size: tuple[int, int] | None = None
-    """Width and height in pixels of JPEGs that are made of the images, with grain, in a
-    temporary folder, and read in their place; ImageNet's are about 500 x 375. None: the
-    images as they are."""
+    """Width and height in pixels of JPEGs that are made from the images, with noise, in
+    a temporary folder, and read in their place; ImageNet's are about 500 x 375. None:
+    the images themselves."""
     network_speed: float = 2500.0
-    """Training images a second that are asked for; a guess for ResNet-50 in bfloat16 on
-    an H200."""
+    """Training images per second of the network to feed; the default is a guess for
+    ResNet-50 in bfloat16 on an H200."""
     output: pathlib.Path = pathlib.Path("runs/benchmarks/input_pipeline.csv")
     """The table as a file."""
 
@@ -77,7 +77,7 @@ class InputPipeline:
 
 
 def main(config: InputPipeline, console: Console) -> int:
-    """Read, and print the table."""
+    """Time each number of workers, and print the table."""
     machine = describe_machine()
     jpegs = "x".join(map(str, config.jpeg_size)) if config.jpeg_size else ""
     rows: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def main(config: InputPipeline, console: Console) -> int:
     )
     table = Table(title=Text(printable(title)))
     feeding = f"cores for {config.network_speed:.0f} images/s"
-    for column in ("worker processes", "images/s", "a core", feeding):
+    for column in ("worker processes", "images/s", "images/s per core", feeding):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
@@ -128,7 +128,7 @@ def main(config: InputPipeline, console: Console) -> int:
 
 @contextlib.contextmanager
 def _images(config: InputPipeline, console: Console) -> Iterator[str]:
-    """Yield the source of the images; JPEGs made of them exist in the block."""
+    """Yield the source of the images; JPEGs made from them exist in the block."""
     if config.jpeg_size is None:
         yield config.data.source
         return
@@ -139,9 +139,9 @@ def _images(config: InputPipeline, console: Console) -> Iterator[str]:
 
 
 def _write_jpegs(source: str, size: tuple[int, int], folder: pathlib.Path) -> None:
-    """Write images of all over a source as the training part of a folder."""
+    """Write images, spread over a source, as the training split of a folder."""
     images = open_labelled_images(source, split="train")
-    # Its test is empty: without one, images of `train` would be kept for a test.
+    # An empty test split: without one, images of `train` would be held out.
     (folder / "val").mkdir()
     rng = np.random.default_rng(0)
     chosen = np.linspace(0, len(images) - 1, _JPEGS).astype(int).tolist()
@@ -149,8 +149,8 @@ def _write_jpegs(source: str, size: tuple[int, int], folder: pathlib.Path) -> No
         image, label = images.open(index)
         with image:
             large = to_rgb(image).resize(size, Image.Resampling.BICUBIC)
-        grain = rng.normal(0, _GRAIN, (size[1], size[0], 1))
-        pixels = np.uint8((np.asarray(large) + grain).clip(0, 255))
+        noise = rng.normal(0, _NOISE, (size[1], size[0], 1))
+        pixels = np.uint8((np.asarray(large) + noise).clip(0, 255))
         path = folder / "train" / images.classes[label] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path, quality=_JPEG_QUALITY)
@@ -160,7 +160,7 @@ def _images_per_second(
     data: ClassificationData, batches: int, repetitions: int
 ) -> float:
     iterator = training_batches(data)
-    # What is made ahead is not made while the clock runs.
+    # The first batches are prefetched before the clock starts: leave them out.
     for _ in itertools.islice(iterator, 2 + data.prefetch_batches):
         pass
     seconds = []

@@ -1,13 +1,13 @@
 # %% [markdown]
-# # Inpainting with CARAFE++, and a look inside
+# # Inpainting with CARAFE++, and its kernels
 #
-# A network is trained on photographs with holes, live; fills holes that it has never
-# seen; and is then asked what it looked at: the kernels that its CARAFE++ layers
-# predicted, and the source pixels that an output pixel was reassembled from, as in
-# figure 9 of the paper ([arXiv:2012.04733](https://arxiv.org/abs/2012.04733)).
+# This notebook trains a network on photographs with holes, and fills holes of test
+# photographs. Then it shows the kernels that the CARAFE++ layers predicted, and the
+# source pixels that an output pixel was reassembled from, as in figure 9 of the paper
+# ([arXiv:2012.04733](https://arxiv.org/abs/2012.04733)).
 #
-# The photographs ship with scikit-image and matplotlib: nothing is downloaded. Put the
-# path of a folder in the place of `"builtin"` to use your own.
+# The photographs ship with scikit-image and matplotlib: nothing is downloaded. Replace
+# `"builtin"` by the path of a folder to use your own.
 
 # %%
 import time
@@ -44,8 +44,8 @@ set_matplotlib_formats("jpeg")
 # %% [markdown]
 # ## Photographs with holes
 #
-# Batches are random crops with random strokes, drawn from a seed. Images are in [-1,
-# 1]; the mask is 1 in the hole.
+# Batches are random crops with random strokes as holes, drawn from a seed. Images are
+# in [-1, 1]; the mask is 1 in the hole.
 
 # %%
 data = InpaintingData(
@@ -60,13 +60,13 @@ batches = training_batches(data)
 test = stack_examples(open_held_out_examples(data))
 
 
-def punched(batch):
-    """Draw the holes white; images in [0, 1]."""
+def with_holes(batch):
+    """Return the images of a batch with white holes, in [0, 1]."""
     return np.where(batch["mask"] > 0, 1, to_unit_range(batch["image"]))
 
 
 def show(rows, *, size=1.6, title=""):
-    """Draw rows of pictures in [0, 1] by their names, under a title."""
+    """Draw rows of pictures in [0, 1], each with its name, under a title."""
     columns = max(map(len, rows.values()))
     figure, axes = plt.subplots(
         len(rows),
@@ -85,21 +85,21 @@ def show(rows, *, size=1.6, title=""):
 
 
 show(
-    {"training": punched(next(batches))[:8], "test": punched(test)},
+    {"training": with_holes(next(batches))[:8], "test": with_holes(test)},
     title="Crops of 64 x 64 pixels; holes are white",
 )
 
 # %% [markdown]
 # ## A network
 #
-# `UNet` takes its resamplers as arguments; without any, all are CARAFE++. The strided
-# convolutions of the encoder became CARAFE++ and a convolution without stride, the
-# interpolation of the decoder became CARAFE++ (section 4.3 of the paper). It is the
-# network of `experiments/inpainting/quickstart.py`.
+# `UNet` takes its resamplers as arguments; by default, all are CARAFE++. CARAFE++ and a
+# convolution without stride replace the strided convolutions of the encoder, and
+# CARAFE++ replaces the interpolation of the decoder (section 4.3 of the paper). It is
+# the network of `experiments/inpainting/quickstart.py`.
 #
 # It starts from a fill: `spline_fill` continues the given pixels smoothly into the
-# hole. The network sees that fill and predicts what is missing from it; its last layer
-# starts at zero, so that before the first step its pictures are the spline's.
+# hole. The network receives that fill and predicts a residual; its last layer is
+# initialised to zero, so that before the first step its output is the spline's.
 
 # %%
 network = UNetConfig(initial_kernels="gaussian", starting_fill="spline").make()
@@ -108,11 +108,12 @@ count = sum(leaf.size for leaf in jax.tree.leaves(variables))
 print(f"{count / 1e6:.2f} million parameters")
 
 # %% [markdown]
-# ## Training, live
+# ## Training
 #
-# The loss is the mean absolute error, thirty times as much in the hole as outside it.
+# The loss is the mean absolute error, weighted thirty times as much in the hole as
+# outside it.
 # Muon updates the kernels and Adam the other parameters, both from optax. The
-# experiments of this repository add resuming, meshes and logs around the same step.
+# experiments of this repository add resumption, meshes and logs to the same step.
 
 # %% nbmake={"mock": {"STEPS": 60}}
 STEPS = 250
@@ -125,7 +126,7 @@ state = optimizer.init(variables["params"])
 
 @jax.jit
 def train_step(variables, state, batch):
-    """Make one step; return the loss beside what has changed."""
+    """Run one step; return the new variables, the new state and the loss."""
 
     def loss(variables):
         predicted = network.apply(variables, batch["image"], batch["mask"]).predicted
@@ -141,7 +142,7 @@ def train_step(variables, state, batch):
 
 @jax.jit
 def fill(variables, batch):
-    """Fill the holes; the given pixels stay as they are. Images in [0, 1]."""
+    """Fill the holes and keep the given pixels; return images in [0, 1]."""
     return to_unit_range(
         network.apply(variables, batch["image"], batch["mask"]).composed
     )
@@ -161,14 +162,14 @@ for step in range(STEPS):
             axis.axis("off")
         screen.update(figure)
         plt.close(figure)
-print(f"{STEPS} steps in {time.monotonic() - start:.0f} s, compiling included")
+print(f"{STEPS} steps in {time.monotonic() - start:.0f} s, with compilation")
 
 # %% [markdown]
 # ## Filled holes
 #
-# Crops of the two test photographs, beside two fills without training: the biharmonic
-# one, which is the smoothest but overshoots in large holes, and the spline in tension
-# that the network started from.
+# Crops of the two test photographs, beside two classic fills, without training: the
+# biharmonic one, which is the smoothest but overshoots in large holes, and the spline
+# in tension from which the network started.
 
 # %%
 fills = {
@@ -178,7 +179,7 @@ fills = {
 }
 truth = to_unit_range(test["image"])
 show(
-    {"input": punched(test), **fills, "truth": truth},
+    {"input": with_holes(test), **fills, "truth": truth},
     title="Test crops, filled by three methods",
 )
 
@@ -190,8 +191,8 @@ for name, filled in fills.items():
 Markdown(table)
 
 # %% [markdown]
-# The network takes images of any size. Here is a whole photograph, with a hole of your
-# own drawing: change the arrays and run the cell again.
+# The network takes images of any size. Here is a whole photograph: edit `mask` to draw
+# a hole of your own, and run the cell again.
 
 # %%
 photograph = open_photographs("builtin", split="test", minimum_side=64)[0][::2, ::2]
@@ -205,26 +206,26 @@ mask = free_form_hole(
 mask[95:115, 30:60] = 1
 whole = {"image": np.float32(photograph)[None] / 127.5 - 1, "mask": mask[None]}
 filled = fill(variables, whole)
-pictures = [punched(whole)[0], filled[0], to_unit_range(whole["image"])[0]]
+pictures = [with_holes(whole)[0], filled[0], to_unit_range(whole["image"])[0]]
 show({"": pictures}, size=3.6, title="Input, filled by CARAFE++, truth")
 
 # %% [markdown]
-# ## Is there a lattice?
+# ## Checkerboard artefacts
 #
-# Up-sampling by two makes even and odd pixels by different weights, and may leave a
-# pattern that repeats every 2 pixels; the layers before leave patterns of 4 and 8. With
-# a bias of zero, a content encoder of CARAFE++ starts with nearly the same kernel for
-# all four phases of a source pixel, so an untrained decoder repeats blurred pixels: it
-# enlarges in stairs. These kernels start as Gaussians around each output pixel instead,
-# and the smooth fill that the network starts from has no stairs either.
-# `lattice_energy` measures the patterns deep in the hole. Where their energy is far
-# below the truth's, they are invisible.
+# Up-sampling by two computes even and odd pixels with different weights, and may leave
+# a pattern that repeats every 2 pixels; the layers before it leave patterns of 4 and 8
+# pixels. With a bias of zero, a content encoder of CARAFE++ starts with nearly the same
+# kernel for all four phases of a source pixel, so that an untrained decoder repeats
+# blurred pixels in blocks. These kernels start as Gaussians around each output pixel
+# instead, and the smooth fill that the network starts from has no blocks either.
+# `lattice_energy` measures these patterns deep in the hole. If their energy is far
+# below that of the original photograph, they are invisible.
 
 # %%
 centre = np.zeros_like(test["mask"])
 centre[:, 14:50, 14:50] = 1  # A hole with room for every window.
 deep = {**test, "mask": centre}
-table = "| RMS of patterns, of 255 | 2 px | 4 px | 8 px |\n|---|---|---|---|"
+table = "| RMS of patterns (of 255) | 2 px | 4 px | 8 px |\n|---|---|---|---|"
 for name, pictures in {"truth": truth, "CARAFE++": fill(variables, deep)}.items():
     energies = [lattice_energy(pictures, centre, period=p).mean() for p in (2, 4, 8)]
     cells = " | ".join(f"{255 * energy**0.5:.2f}" for energy in energies)
@@ -232,11 +233,11 @@ for name, pictures in {"truth": truth, "CARAFE++": fill(variables, deep)}.items(
 Markdown(table)
 
 # %% [markdown]
-# ## Inside: the kernels
+# ## The predicted kernels
 #
-# `reassembly_levels` runs the network and hands out what each CARAFE++ layer did. The
-# number of effective taps says over how many of the 25 taps a kernel spreads: 25 is a
-# blur, 1 copies a pixel.
+# `reassembly_levels` runs the network and returns the kernels of each CARAFE++ layer.
+# The effective taps measure over how many of the 25 taps a kernel spreads: with 25 it
+# blurs, with 1 it copies a pixel.
 
 # %%
 levels = reassembly_levels(network, variables, **whole)
@@ -255,9 +256,9 @@ figure.colorbar(taps, ax=axes, label="effective taps of 25", shrink=0.8)
 
 # %% [markdown]
 # Kernels start as Gaussians: those of the up-samplings over a few taps, those of
-# the down-samplings over most of the window. What differs from pixel to pixel has been
-# learned. Here are kernels of the first and the last layer as pictures, each a tile at
-# its pixel, at the right eye:
+# the down-samplings over most of the window. Differences between pixels are learned.
+# Here are kernels of the first and the last layer as pictures, each a tile at its
+# pixel, at the right eye:
 
 # %%
 first, *_, last = levels
@@ -268,18 +269,19 @@ for axis, name, corner in ((axes[0], first, (40, 76)), (axes[1], last, (84, 156)
     axis.set_title(f"kernels of {name}, 8 x 8 pixels from ({y}, {x})", fontsize=9)
 
 # %% [markdown]
-# ## Inside: where a pixel comes from
+# ## The source pixels of an output pixel
 #
-# `reassembly_sources` follows output pixels back through any number of layers: along
+# `reassembly_sources` traces output pixels back through any number of layers: along
 # each path the weights of the kernels are multiplied, and all paths to a source pixel
-# are added. Below, red dots are the strongest source pixels, which hold half of the
-# weight together; the larger, the heavier. The green ring is the output pixel.
+# are added. Below, red dots mark the source pixels of the largest weights, which sum to
+# half of the total; the size of a dot shows its weight. The green ring is the output
+# pixel.
 #
-# The first row goes back through the last up-sampling alone, to a map of half the size;
-# the second through two, the third through all three of the decoder, as in figure 9.
-# The last row goes on through the encoder, to the pixels of the photograph, with the
-# weight as colour. Convolutions and skips between the layers are passed over, as in the
-# paper.
+# The first row traces back through the last up-sampling alone, to a map of half the
+# size; the second through two, the third through all three of the decoder, as in figure
+# 9. The last row continues through the encoder, to the pixels of the photograph, with
+# the weight as colour. Convolutions and skip connections between the layers are
+# ignored, as in the paper.
 
 # %%
 pixels = [(105, 45), (62, 80), (50, 180), (98, 128)]
@@ -290,8 +292,8 @@ up = [level for name, level in levels.items() if name.startswith("up")]
 figure, axes = plt.subplots(4, len(pixels), figsize=(9, 9))
 paths = {
     "one up-sampling": up[2:],
-    "two": up[1:],
-    "three": up,
+    "two up-samplings": up[1:],
+    "three up-samplings": up,
     "whole network": [*down, *up],
 }
 for line, (title, path) in zip(axes, paths.items(), strict=True):
@@ -310,11 +312,11 @@ for axis, (y, x) in zip(axes[0], pixels, strict=True):
 figure.tight_layout(pad=0.3)
 
 # %% [markdown]
-# ## Where to go on
+# ## Further reading
 #
 # - `python -m experiments.inpainting.quickstart` trains the same network with
 #   checkpoints, TensorBoard and a table; `carafe-jax fill` fills holes in your
-#   photographs with it, and `--method spline` without it.
+#   photographs with it, or without it by `--method spline`.
 # - [Inpainting](../../docs/inpainting.md): Global&Local, partial convolutions and the
 #   adversarial training of the paper.
 # - [tour.ipynb](tour.ipynb): the operator and the layer by themselves.

@@ -1,18 +1,18 @@
 # %% [markdown]
 # # CARAFE++ in five minutes
 #
-# Pooling, strided convolution and interpolation weigh the pixels of a window alike
-# wherever the window lies. CARAFE++
-# ([arXiv:2012.04733](https://arxiv.org/abs/2012.04733)) weighs them by what it sees
-# there. It has two parts:
+# Pooling, strided convolution and interpolation weight the pixels of a window by the
+# same rule everywhere. CARAFE++
+# ([arXiv:2012.04733](https://arxiv.org/abs/2012.04733)) weights them by the content
+# of the window. It has two parts:
 #
-# 1. an **operator**, `carafe_jax.reassemble`: each output pixel is the sum of a k x k
-#    window of the input, weighted with a kernel of its own;
+# 1. an **operator**, `carafe_jax.reassemble`: each output pixel is the weighted sum of
+#    a k x k window of the input, with a kernel of its own;
 # 2. a **layer**, `carafe_jax.CARAFE`: two convolutions that predict those kernels from
 #    the features, then the operator.
 #
-# Below, both work on one photograph, up, down and by 3/2, beside the usual resamplers.
-# All of it takes about a minute on two CPU cores. Nothing is downloaded.
+# Below, both resample a photograph by 2, 1/2 and 3/2, beside the usual resamplers.
+# The notebook takes about a minute on two CPU cores. Nothing is downloaded.
 
 # %%
 from fractions import Fraction
@@ -63,14 +63,14 @@ photograph.shape
 # ## The operator
 #
 # `reassemble(features, kernels, scale=...)` takes the features, (N, H, W, C), and a
-# kernel for each output pixel, (N, H', W', G, k*k). The usual resamplers are kernels
-# that do not change from pixel to pixel. At scale u/d they repeat every u output
-# pixels, so u x u of them say everything:
+# kernel for each output pixel, (N, H', W', G, k*k). The usual resamplers are the same
+# operator with fixed kernels. At scale u/d, these repeat every u output pixels, so that
+# u x u kernels define a resampler:
 
 
 # %%
-def reassemble_alike(features, kernels, scale):
-    """Reassemble with the same u x u kernels all over the map."""
+def reassemble_fixed(features, kernels, scale):
+    """Reassemble with the same u x u kernels everywhere in the map."""
     kernels, scale = jnp.float32(kernels), Fraction(scale)
     (u, _, taps), (n, height, width, _) = kernels.shape, features.shape
     rows, columns = -(-height // scale.denominator), -(-width // scale.denominator)
@@ -93,30 +93,30 @@ bilinear = [
 show(
     {
         "the photograph": eye[0],
-        "x2, nearest kernels": reassemble_alike(eye, nearest, 2)[0],
-        "x2, bilinear kernels": reassemble_alike(eye, bilinear, 2)[0],
-        "x1/2, one tap: a stride": reassemble_alike(eye, stride, "1/2")[0],
-        "x1/2, nine taps: a pool": reassemble_alike(eye, average, "1/2")[0],
+        "x2, nearest kernels": reassemble_fixed(eye, nearest, 2)[0],
+        "x2, bilinear kernels": reassemble_fixed(eye, bilinear, 2)[0],
+        "x1/2, one tap: strided": reassemble_fixed(eye, stride, "1/2")[0],
+        "x1/2, nine taps: pooled": reassemble_fixed(eye, average, "1/2")[0],
     }
 )
 
 # %% [markdown]
-# They are the layers of that name, up to the border, where pixels outside the map count
-# as zero:
+# Away from the border, where pixels outside the map count as zero, they equal the
+# layers of these names:
 
 # %%
 inside = np.s_[:, 2:-2, 2:-2]
 for ours, layer in (
-    (reassemble_alike(eye, nearest, 2), NearestUpsample(scale=2)),
-    (reassemble_alike(eye, bilinear, 2), BilinearUpsample(scale=2)),
+    (reassemble_fixed(eye, nearest, 2), NearestUpsample(scale=2)),
+    (reassemble_fixed(eye, bilinear, 2), BilinearUpsample(scale=2)),
 ):
     np.testing.assert_allclose(ours[inside], layer.apply({}, eye)[inside], atol=1e-6)
 
 # %% [markdown]
 # ## The layer
 #
-# Nothing in the operator asks for kernels that are alike. The layer predicts one for
-# each output pixel. Any rational scale will do, and any size:
+# The layer predicts a kernel for each output pixel, from the features. It takes maps of
+# any size and any rational scale:
 
 # %%
 features = jnp.ones((1, 37, 50, 64))
@@ -125,36 +125,35 @@ for scale in (2, "3/2", "2/3", "1/2"):
     print(f"{features.shape} at scale {scale}: {output.shape}")
 
 # %% [markdown]
-# ## What looking is worth
+# ## The benefit of content-aware kernels
 #
-# A task in which the content matters: the input is **noisy**, the output is to be
-# clean, and of another size. To average is to blur edges; so a kernel should spread
-# where the picture is flat, and stay on one side of an edge.
+# A task in which the content matters: **denoising** and resampling at once. Averaging
+# reduces noise but blurs edges, so that a kernel should be wide in flat regions, and
+# stay on one side of an edge.
 #
-# Two small networks learn it from two other photographs. In the first, two convolutions
-# look at the picture, and CARAFE++ reassembles its pixels accordingly. The second
-# learns kernels of the same size that are alike all over the picture: the best that a
-# fixed resampler of this kind could do.
+# Two small networks learn the task from two other photographs. In the first, two
+# convolutions extract features, from which CARAFE++ predicts its kernels. The second
+# learns fixed kernels of the same size: the best fixed resampler of this kind.
 
 
 # %%
-class Looking(nn.Module):
-    """CARAFE++ that sees a picture through two convolutions."""
+class ContentAware(nn.Module):
+    """CARAFE++ on a picture and the features of two convolutions."""
 
     scale: int | str
 
     @nn.compact
     def __call__(self, picture):
-        seen = picture - picture.mean((1, 2), keepdims=True)
+        hidden = picture - picture.mean((1, 2), keepdims=True)
         for _ in range(2):
-            seen = nn.relu(nn.Conv(16, (3, 3))(seen))
-        features = jnp.concatenate([picture, seen], axis=-1)
+            hidden = nn.relu(nn.Conv(16, (3, 3))(hidden))
+        features = jnp.concatenate([picture, hidden], axis=-1)
         layer = CARAFE(scale=self.scale, compressed_channels=None, name="carafe")
         return layer(features)[..., :3]
 
 
-class Alike(nn.Module):
-    """Learned kernels of the same size, the same all over the picture."""
+class Fixed(nn.Module):
+    """Learned kernels of the same size, the same everywhere in the picture."""
 
     scale: int | str
 
@@ -162,11 +161,11 @@ class Alike(nn.Module):
     def __call__(self, picture):
         u = Fraction(self.scale).numerator
         logits = self.param("logits", nn.initializers.zeros, (u, u, 5 * 5))
-        return reassemble_alike(picture, nn.softmax(logits), self.scale)
+        return reassemble_fixed(picture, nn.softmax(logits), self.scale)
 
 
 def pair(clean, key, scale):
-    """Make a noisy input and the output to aim at out of a clean photograph."""
+    """Return a noisy input and its target, made from a clean photograph."""
     n, height, width, c = clean.shape
     smaller = min(Fraction(scale), 1 / Fraction(scale))
     size = (n, int(height * smaller), int(width * smaller), c)
@@ -176,7 +175,7 @@ def pair(clean, key, scale):
 
 
 def error(output, target):
-    """Mean squared error without a border, where windows see zeros."""
+    """Return the mean squared error without the border, where windows hold zeros."""
     return jnp.mean((output - target)[:, 4:-4, 4:-4] ** 2)
 
 
@@ -209,11 +208,11 @@ def train(network, *, steps=250):
     return variables
 
 
-networks = {scale: (Looking(scale), Alike(scale)) for scale in (2, "3/2", "1/2")}
+networks = {scale: (ContentAware(scale), Fixed(scale)) for scale in (2, "3/2", "1/2")}
 trained = {scale: tuple(map(train, both)) for scale, both in networks.items()}
 
 # %% [markdown]
-# And now the cat, which neither network has seen:
+# The photograph of the cat, which neither network was trained on:
 
 # %%
 upsamplers = {"nearest": NearestUpsample, "bilinear": BilinearUpsample}
@@ -236,9 +235,10 @@ for scale in networks:
     outputs = {
         name: make(scale=scale).apply({}, source) for name, make in usual.items()
     }
-    (looking, alike), (seeing, blind) = networks[scale], trained[scale]
-    outputs["learned, alike"] = alike.apply(blind, source)
-    outputs["CARAFE++"] = looking.apply(seeing, source)
+    aware, fixed = networks[scale]
+    aware_variables, fixed_variables = trained[scale]
+    outputs["learned, fixed"] = fixed.apply(fixed_variables, source)
+    outputs["CARAFE++"] = aware.apply(aware_variables, source)
     for name, output in outputs.items():
         table += (
             f"\n| {scale} | {name} | {-10 * jnp.log10(error(output, target)):.1f} |"
@@ -248,13 +248,13 @@ for scale in networks:
 Markdown(table)
 
 # %% [markdown]
-# ## Which kernels it predicts
+# ## The predicted kernels
 #
-# `carafe_jax.viz.reassembly_levels` runs a network and hands out the kernels of each of
-# its CARAFE++ layers. Over how many of the 25 taps does each kernel spread? Over nearly
-# all in flat fur, over fewer along edges: the effective taps draw the cat again. On the
-# right the kernels themselves, each a tile at its pixel: around the rim of the eye they
-# keep to one side of it.
+# `carafe_jax.viz.reassembly_levels` runs a network and returns the kernels of each of
+# its CARAFE++ layers. The effective taps measure over how many of the 25 taps a kernel
+# spreads: nearly all in flat fur, fewer along edges, so that their map shows the
+# outlines of the cat. On the right are the kernels themselves, each a tile at its
+# pixel: around the rim of the eye they stay on one side of it.
 
 # %%
 source, _ = pair(photograph, jax.random.key(7), "1/2")
@@ -273,11 +273,11 @@ for axis in axes[:2]:
     axis.axis("off")
 
 # %% [markdown]
-# ## Where to go on
+# ## Further reading
 #
 # - In a network of your own, put `CARAFEUpsample()` where it interpolates and
-#   `CARAFEDownsample()` where it pools; they are called with the features alone.
+#   `CARAFEDownsample()` where it pools; both are called with the features alone.
 # - [inpainting.ipynb](inpainting.ipynb) trains a network whose resamplers are all
-#   CARAFE++, and follows its pixels back through the layers.
+#   CARAFE++, and traces its output pixels back through the layers.
 # - [The mathematics](../../docs/mathematics.md): the formula for every scale, and its
 #   gradients. [The kernels](../../docs/kernels.md): what runs on a GPU or a TPU.

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from carafe_jax import cli
-from carafe_jax.cli.console import is_mendable
+from carafe_jax.cli.console import is_user_error
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.registry import TASKS
 from carafe_jax.train import NotFiniteError
@@ -124,7 +124,7 @@ def test_refusals_end_in_one_line_without_a_traceback(
 
 
 @pytest.mark.parametrize(
-    ("error", "mendable"),
+    ("error", "fixable"),
     [
         (RefusedError("`x` must be positive, got 0."), True),
         (MissingExtraError("needed"), True),
@@ -134,8 +134,8 @@ def test_refusals_end_in_one_line_without_a_traceback(
         (ImportError("a library's"), False),
     ],
 )
-def test_the_class_of_an_error_says_who_mends_it(error, mendable):
-    assert is_mendable(error) == mendable
+def test_the_class_of_an_error_says_who_fixes_it(error, fixable):
+    assert is_user_error(error) == fixable
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
     )
     status, text = call(main, config)
     assert status == 1
-    assert "ink.jpg: its colours (CMYK) cannot be kept to the bit in a PNG" in text
+    assert "ink.jpg: its colours (CMYK) cannot be kept losslessly in a PNG" in text
     for name, photo in photos.items():
         with Image.open(tmp_path / "out" / name) as picture:
             filled = np.asarray(picture)
@@ -167,7 +167,7 @@ def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
     assert "masks/e.png': cannot identify image file" in text
     assert "2; not filled: 3" in text
     _, text = call(main, config)
-    assert "skipped, as their files exist: 2" in text
+    assert "skipped, as their outputs exist: 2" in text
 
 
 def test_masks_without_a_photograph_are_named_and_are_no_failure(tmp_path):
@@ -218,7 +218,7 @@ def test_a_protected_output_is_skipped_where_it_is_not_overwritten(
     monkeypatch.setattr(os, "access", lambda name, *_: str(name) != str(path))
     status, text = call(main, config)
     assert status == 0
-    assert "skipped, as their files exist: 1" in text
+    assert "skipped, as their outputs exist: 1" in text
 
 
 def test_a_mask_of_another_size_is_refused_for_its_size(tmp_path, caplog):

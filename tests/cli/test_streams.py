@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from carafe_jax.cli.streams import accept_every_name
+from carafe_jax.cli.streams import escape_unencodable
 from tests.subprocesses import LIMIT, ROOT, start_python
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 
@@ -34,7 +34,7 @@ def test_streams_write_escapes_for_what_their_encoding_lacks(monkeypatch):
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="ascii", errors="strict")
     monkeypatch.setattr(sys, "stdout", stream)
-    accept_every_name()
+    escape_unencodable()
     stream.write("Größe 日 \udce9")
     stream.flush()
     assert written.getvalue() == rb"Gr\xf6\xdfe \u65e5 \udce9"
@@ -72,15 +72,15 @@ def test_fill_reaches_its_summary_in_every_locale(tmp_path, environment):
 _PIPED = """
 import os, sys
 from rich.console import Console
-from carafe_jax.cli.streams import PipedConsole, end_with_the_reader
+from carafe_jax.cli.streams import PipedConsole, exit_on_broken_pipe
 
 kind, = sys.argv[1:]
 if kind == "other":
     read, write = os.pipe()
     os.close(read)
-    with end_with_the_reader():
+    with exit_on_broken_pipe():
         os.write(write, b"x")
-with end_with_the_reader():
+with exit_on_broken_pipe():
     if kind == "lines":
         while True:
             PipedConsole().print("line")
@@ -122,6 +122,6 @@ def _without_reader(kind, unbuffered):
 
 def test_closed_streams_are_discarded(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
-    accept_every_name()
+    escape_unencodable()
     with sys.stdout as stream:
         assert stream.write("line") == 4

@@ -91,7 +91,7 @@ def test_missing_weights_are_refused(missing):
 
 def test_unknown_weights_are_refused():
     weights = state_dict() | {"upsample.weight": np.zeros(3)}
-    with pytest.raises(ValueError, match=r"left over upsample\.weight\.$"):
+    with pytest.raises(ValueError, match=r"unexpected upsample\.weight\.$"):
         mmcv_carafe_to_flax(weights)
 
 

@@ -130,12 +130,12 @@ def without(weights, name):
         (
             mmediting_global_local_to_flax,
             global_local(norms=True) | {"encoder.enc1.conv.bias": np.zeros(2)},
-            "Global&Local: left over encoder.enc1.conv.bias.",
+            "Global&Local: unexpected encoder.enc1.conv.bias.",
         ),
         (
             mmediting_global_local_to_flax,
             {"conv1.weight": np.zeros((1, 1, 1, 1))},
-            "missing encoder.enc1.conv.weight, .*; left over conv1.weight.",
+            "missing encoder.enc1.conv.weight, .*; unexpected conv1.weight.",
         ),
         (
             mmediting_global_local_to_flax,
@@ -145,7 +145,7 @@ def without(weights, name):
         (
             mmediting_patch_gan_to_flax,
             patch_gan(norms="instance"),
-            "missing model.1.bn.weight, .*; left over model.1.conv.bias, model.2.conv",
+            "missing model.1.bn.weight, .*; unexpected model.1.conv.bias, model.2.conv",
         ),
         (mmediting_patch_gan_to_flax, {}, "missing model.0.weight, model.0.bias."),
         (

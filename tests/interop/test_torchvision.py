@@ -150,9 +150,9 @@ def test_backbone_is_converted_where_the_classifier_is_meant_to_be_absent():
 @pytest.mark.parametrize(
     ("absent", "message"),
     [
-        (("fc",), r"`absent` must name what `state_dict` does not hold, got 'fc': it"),
+        (("fc",), r"`absent` must name modules that are not in .*, got 'fc': it has"),
         (("layer9",), "`absent` must name modules of a torchvision ResNet, got 'lay"),
-        ("fc", r"`absent` must hold names, \('fc',\), got 'fc'"),
+        ("fc", r"`absent` must be a sequence of names, \('fc',\), got 'fc'"),
     ],
 )
 def test_absent_modules_that_do_not_fit_are_refused(absent, message):
@@ -164,9 +164,12 @@ def test_absent_modules_that_do_not_fit_are_refused(absent, message):
     ("weights", "message"),
     [
         ({}, r"names of a torchvision ResNet: missing conv1\.weight, .* more\."),
-        ({"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))}, "left over layer5.0.conv1"),
-        ({"features.0.weight": np.zeros(3)}, "left over features.0.weight"),
-        (resnet() | {"conv1.bias": np.zeros(4)}, r": left over conv1\.bias\.$"),
+        (
+            {"layer5.0.conv1.weight": np.zeros((1, 1, 1, 1))},
+            "unexpected layer5.0.conv1",
+        ),
+        ({"features.0.weight": np.zeros(3)}, "unexpected features.0.weight"),
+        (resnet() | {"conv1.bias": np.zeros(4)}, r": unexpected conv1\.bias\.$"),
         (
             {f"backbone.{name}": x for name, x in resnet().items()},
             r"All names begin with 'backbone\.': remove that prefix\.",

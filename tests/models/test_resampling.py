@@ -277,7 +277,7 @@ MAKES = "must be a class of layers, or a functools.partial of one, .* got "
         ),
         (
             lambda **fields: nn.CARAFE(**UNKNOWN, **fields),
-            "of the keywords .*`dtype`.*, got <lambda>: .* unexpected .* 'factor'",
+            "from the keywords .*`dtype`.*, got <lambda>: .* unexpected .* 'factor'",
         ),
     ],
     ids=label,
@@ -322,7 +322,7 @@ def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
         ({"norm": linen.Dense}, "`norm` .* got Dense: missing .*: 'features'"),
         (
             {"norm": lambda **fields: linen.GroupNorm(2, **fields)},
-            "`norm` .* of the keywords that it takes, .*'use_running_average'",
+            "`norm` .* from the keywords that it accepts, .*'use_running_average'",
         ),
         ({"norm": linen.relu}, "`norm` .* got relu: missing .*: 'x'"),
         ({"block": "bottleneck"}, f"`block` {MAKES}'bottleneck': pass Bottleneck"),

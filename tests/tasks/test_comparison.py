@@ -154,7 +154,7 @@ def test_all_methods_have_a_seed_before_the_next(tmp_path, made):
         assert lines.count(f"│ {name} │ 2 │ {steps} │ 60 │ 52 │") == 1
     assert lines.count("│ biharmonic │ 20.00 │ 0.500 │") == 1
     assert "Machines: Chip, cores: 2, JAX 0.10, Python 3.11" in lines
-    assert "Days: 2026-11-29" in lines
+    assert "Dates: 2026-11-29" in lines
 
 
 def test_second_call_trains_nothing_and_shows_the_same_table(tmp_path, made):

@@ -99,7 +99,7 @@ def test_missing_file_has_no_rows(tmp_path):
         (f"{HEADER}\n{LINE.replace(',1.5,', ',nan,')}\n", 2, "`seconds` .* got nan"),
         (f"{HEADER}\n\n{LINE},1\n", 3, "have 14 cells, got 15"),
         (f"{HEADER}\n<<<<<<< HEAD\n{LINE}\n", 2, "have 14 cells, got 1"),
-        (f'{HEADER}\n{LINE}\n"conv,', 3, "be one of a CSV"),
+        (f'{HEADER}\n{LINE}\n"conv,', 3, "be valid CSV"),
         (f"{HEADER}\n{LINE}\nconv\udcff\n", 3, "be UTF-8"),
     ],
 )
@@ -115,7 +115,7 @@ def test_damaged_rows_are_refused_by_their_line(tmp_path, text, line, rule):
 @pytest.mark.parametrize(
     ("rows", "line", "rule"),
     [
-        ([row("unknown", seed=0)], 3, "one that .*rows.json holds, got 'unknown'"),
+        ([row("unknown", seed=0)], 3, "the hash of one in .*rows.json, got 'unknown'"),
         ([row("", seed=0, method="max")], 3, "`method` one of conv, got 'max'"),
         ([row("", seed=0)] * 2, 4, "must not repeat line 3, got 'conv', seed 0"),
         ([classic("")], 3, "must not repeat line 2, got 'biharmonic' again"),

@@ -76,10 +76,10 @@ def test_report_has_few_lines_with_counts_and_first_names():
     _, report = load_weights(network(), weights)
     assert report.lines() == [
         "Started from weights: 1 of 4 arrays loaded.",
-        "3 left new, which the weights lack: batch_stats/backbone/mean, "
+        "3 missing in the weights, initialised: batch_stats/backbone/mean, "
         "params/backbone/kernel, params/head/kernel.",
-        "9 left over in the weights: params/layer0, params/layer1, params/layer2 and "
-        "6 more.",
+        "9 in the weights alone, not used: params/layer0, params/layer1, params/layer2 "
+        "and 6 more.",
     ]
 
 

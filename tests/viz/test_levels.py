@@ -97,5 +97,5 @@ def test_scanned_layers_are_refused():
 
     features = jnp.ones((1, 3, 4, 2))
     variables = Scanned().init(jax.random.key(0), features)
-    with pytest.raises(ValueError, match=r"`model` must hand out .* 'same'"):
+    with pytest.raises(ValueError, match=r"`model` must sow .* 'same'"):
         reassembly_levels(Scanned(), variables, features)

@@ -16,8 +16,8 @@ from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 
 # Functions of `skimage.data` and files of matplotlib whose photographs ship in the
-# wheels; scikit-image's others have to be downloaded, or show textures, a retina or the
-# deep sky, from which a network learns what it finds nowhere else.
+# wheels. The others of scikit-image have to be downloaded, or are textures, a retina or
+# the deep sky, which are unlike photographs.
 _NAMES: dict[Split, tuple[str, ...]] = {
     "train": (
         "skimage.data.astronaut",
@@ -34,7 +34,7 @@ class PhotographsTooSmallError(RefusedError):
     """Every photograph of a source is smaller than `minimum_side`."""
 
     def __init__(self, minimum_side: int, largest: int) -> None:
-        """Name the shorter side of the largest photograph, in pixels."""
+        """Store the limit and the shorter side of the largest photograph, in pixels."""
         super().__init__(
             f"`minimum_side` must be at most {largest}, the shorter side of the "
             f"largest photograph, got {minimum_side}."
@@ -57,7 +57,7 @@ class BuiltinPhotographs:
         return len(self.photographs)
 
     def name(self, index: int) -> str:
-        """Return the name of the photograph, and what ships it."""
+        """Return the name of the photograph with its package."""
         return self.names[index]
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -70,15 +70,16 @@ def open_builtin(
     """Load one split of the built-in photographs.
 
     Args:
-      split: Split to load; chelsea and rocket are held out for the test.
-      minimum_side: Shortest side in pixels; smaller photographs are left out.
-      sufficient_side: As in `decode_photograph`.
+      split: Split to load; chelsea and rocket are held out for the test set.
+      minimum_side: Least length of the shorter side in pixels; smaller photographs are
+        left out.
+      sufficient_side: Sufficient length of the shorter side, as in `decode_photograph`.
 
     Returns:
       Photographs in memory.
 
     Raises:
-      PhotographsTooSmallError: Every photograph is smaller.
+      PhotographsTooSmallError: Every photograph is too small.
     """
     loaded = [(name, pixels) for name in _NAMES[split] for pixels in _load(name)]
     largest = max(min(pixels.shape[:2]) for _, pixels in loaded)

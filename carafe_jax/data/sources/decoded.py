@@ -1,4 +1,4 @@
-"""Photographs that are decoded on the first access, and then held in memory."""
+"""Photographs that are decoded on first access and cached in memory."""
 
 import dataclasses
 import threading
@@ -13,22 +13,22 @@ from carafe_jax.data.sources.images import EncodedImages
 
 @dataclasses.dataclass
 class DecodedPhotographs:
-    """Photographs by index, decoded on demand; several threads may read.
+    """Photographs by index, decoded on demand; thread-safe.
 
-    A pickled copy, as other processes receive it, starts with an empty memory.
+    A pickled copy, as other processes receive it, starts with an empty cache.
     """
 
     images: EncodedImages
     minimum_side: int
-    """Shortest side that an image may have, in pixels."""
+    """Least length of an image's shorter side, in pixels."""
     sufficient_side: int | None = None
-    """As in `decode_photograph`."""
+    """Sufficient length of the shorter side, as in `decode_photograph`."""
     cache_bytes: int = 0
-    """Memory for decoded photographs. The first that are read and fit are kept."""
+    """Size of the cache of decoded photographs, filled in the order of first access."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[int, np.ndarray] = {}
+        self._cache: dict[int, np.ndarray] = {}
         self._bytes = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -39,26 +39,26 @@ class DecodedPhotographs:
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Return the file or the record of a photograph."""
+        """Return the file or record name of a photograph."""
         return self.images.name(index)
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        """Return a photograph, decoded or from memory.
+        """Return a photograph, decoded or from the cache.
 
         Raises:
           UnreadableImageError: The photograph is damaged or too small.
         """
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
+        cached = self._cache.get(index)
+        if cached is not None:
+            return cached
         decoded = self._decode(index)
         # All readers share the array.
         decoded.setflags(write=False)
         with self._lock:
             fits = self._bytes + decoded.nbytes <= self.cache_bytes
-            if fits and index not in self._kept:
+            if fits and index not in self._cache:
                 self._bytes += decoded.nbytes
-                self._kept[index] = decoded
+                self._cache[index] = decoded
         return decoded
 
     def _decode(self, index: int) -> UInt8[np.ndarray, "h w 3"]:

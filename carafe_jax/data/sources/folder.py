@@ -25,7 +25,7 @@ class ImageFiles:
         return len(self.names)
 
     def name(self, index: int) -> str:
-        """Return the path of the file of this index, as it can be logged."""
+        """Return the path of the file of this index, in printable form."""
         return printable(self.root / self.names[index])
 
     def open(self, index: int) -> Image.Image:
@@ -41,13 +41,13 @@ def open_image_files(
     Args:
       folder: Folder of images, in any nesting.
       split: Split to list, by the rule of `splits`.
-      test_fraction: As in `split_names`.
+      test_fraction: Fraction of the test set, as in `split_names`.
 
     Returns:
       Files in the order of their relative paths.
 
     Raises:
-      RefusedError: The folder is missing, or holds no file of this split.
+      RefusedError: The folder does not exist, or has no file in this split.
     """
     if os.path.isfile(folder):
         raise RefusedError(
@@ -79,13 +79,13 @@ def list_images(path: pathlib.Path, *, argument: str = "images") -> list[pathlib
 
     Args:
       path: Folder, searched by the rules of `sources.walk`, or file.
-      argument: What errors call the path.
+      argument: Name of the argument, for errors.
 
     Returns:
       Paths in the order of their names.
 
     Raises:
-      RefusedError: The path does not exist, or the folder holds no image.
+      RefusedError: The path does not exist, or the folder has no image.
     """
     if not path.is_dir():
         if not os.path.exists(path):  # `Path.exists` raises without access.

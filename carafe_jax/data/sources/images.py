@@ -9,12 +9,12 @@ from PIL import Image
 
 @runtime_checkable
 class NamedImages(Protocol):
-    """Images with names, for messages."""
+    """Images with names, for errors and logs."""
 
     def __len__(self) -> int: ...
 
     def name(self, index: int, /) -> str:
-        """Return the file or the record of an image."""
+        """Return the file or record name of an image."""
         ...
 
 
@@ -26,7 +26,7 @@ class EncodedImages(NamedImages, Protocol):
         """Open an image; its pixels are not decoded.
 
         Raises:
-          UnreadableImageError: It cannot be opened.
+          UnreadableImageError: The image cannot be opened.
         """
         ...
 
@@ -44,7 +44,7 @@ class LabelledImages(NamedImages, Protocol):
         """Open an image, without decoding it; return it with its label.
 
         Raises:
-          UnreadableImageError: It cannot be opened.
+          UnreadableImageError: The image cannot be opened.
         """
         ...
 
@@ -57,6 +57,6 @@ class Photographs(NamedImages, Protocol):
         """Return a photograph.
 
         Raises:
-          UnreadableImageError: It cannot be read, or is too small.
+          UnreadableImageError: The photograph cannot be read, or is too small.
         """
         ...

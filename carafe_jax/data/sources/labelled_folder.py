@@ -1,4 +1,4 @@
-"""Labelled images of a folder: the sub-folder of a file is its class."""
+"""Labelled images of a folder, with a sub-folder for each class."""
 
 import dataclasses
 import logging
@@ -17,7 +17,7 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class LabelledFiles:
-    """Image files with the numbers of their classes."""
+    """Image files with their labels."""
 
     files: ImageFiles
     labels: tuple[int, ...]
@@ -40,21 +40,21 @@ def open_labelled_folder(
 ) -> LabelledFiles:
     """List one split of a folder of labelled images; no file is opened.
 
-    The classes are the sub-folders with images of the training split, or of a folder
-    that is split by a hash, in the order of their names. Sub-folders without an image
-    and files outside of sub-folders are skipped, with a warning.
+    The classes are the sub-folders with images, in the order of their names: those of
+    the training split, or of the whole folder if it is split by a hash. Sub-folders
+    without images and files outside sub-folders are skipped, with a warning.
 
     Args:
       folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
       split: Split to list, by the rule of `splits`.
-      test_fraction: As in `split_names`.
+      test_fraction: Fraction of the test set, as in `split_names`.
 
     Returns:
       Files in the order of their relative paths.
 
     Raises:
-      RefusedError: The folder is missing, holds no file of this split, or its test
-        set has a class that is not trained.
+      RefusedError: The folder does not exist, has no file in this split, or its test
+        set has a class that the training set does not have.
     """
     files = open_image_files(folder, split=split, test_fraction=test_fraction)
     folders = split_folders(folder)
@@ -80,12 +80,12 @@ def open_labelled_folder(
             f"`source` must hold images in {str(files.root / 'CLASS')!r}, got none."
         )
     if split == "train":
-        _log_what_has_no_class(trained, names, classes)
+        _log_skipped(trained, names, classes)
     labels = tuple(numbers[name.split("/")[0]] for name in inside)
     return LabelledFiles(ImageFiles(files.root, tuple(inside)), labels, tuple(classes))
 
 
-def _log_what_has_no_class(
+def _log_skipped(
     root: pathlib.Path, names: Sequence[str], classes: Sequence[str]
 ) -> None:
     empty = sorted(set(folder_names(root)) - set(classes))

@@ -1,4 +1,4 @@
-"""Photographs and labelled images from any source, by its name."""
+"""Photographs and labelled images from a source of any kind, by its name."""
 
 import os
 import pathlib
@@ -32,21 +32,20 @@ def open_photographs(
     Args:
       source: "builtin" for photographs that ship with scikit-image and matplotlib
         (chelsea and rocket are held out), the path of a folder of images in any
-        nesting, or "tfds:NAME" for a data set that TensorFlow Datasets has already
-        prepared.
+        nesting, or "tfds:NAME" for a prepared data set of TensorFlow Datasets.
       split: Split to open, by the rule of `sources.splits`.
-      minimum_side: Shortest side that a photograph may have, in pixels. Smaller
-        built-in ones are left out; reading another that is smaller is an error,
-        as reading a damaged one is (see `UnreadableImages`).
-      sufficient_side: Length in pixels that is enough for the shorter side: larger
-        photographs are reduced by a whole factor, never below it.
-      test_fraction: Fraction of a folder that is held out for the test, in (0, 1), if
-        no sub-folders split it.
-      cache_bytes: Memory for decoded photographs.
+      minimum_side: Least length of a photograph's shorter side, in pixels. Smaller
+        built-in photographs are left out; reading any other smaller one is an error,
+        as for a damaged one (see `UnreadableImages`).
+      sufficient_side: Sufficient length of the shorter side in pixels: larger
+        photographs are reduced by an integer factor, never below it.
+      test_fraction: Fraction of a folder to hold out for the test set, in (0, 1), if no
+        sub-folders split it.
+      cache_bytes: Size of the cache of decoded photographs.
 
     Returns:
-      Photographs by index, RGB in [0, 255], in an order that is always the same: of
-      a folder, that of the relative paths.
+      Photographs by index, RGB in [0, 255], in a fixed order: for a folder, that of the
+      relative paths.
 
     Raises:
       RefusedError: The source does not exist, or has no image in this split.
@@ -84,19 +83,17 @@ def open_labelled_images(
 
     Args:
       source: Path of a folder `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, whose classes are
-        numbered in the order of their names; or "tfds:NAME" for a data set with
-        "image" and "label" that TensorFlow Datasets has already prepared, such as
-        "tfds:imagenet2012".
+        numbered in the order of their names; or "tfds:NAME" for a prepared data set of
+        TensorFlow Datasets with "image" and "label", such as "tfds:imagenet2012".
       split: Split to open, by the rule of `sources.splits`.
-      test_fraction: As in `open_photographs`.
+      test_fraction: Fraction of the test set, as in `open_photographs`.
 
     Returns:
-      Images by index, in an order that is always the same: of a folder, that of the
-      relative paths.
+      Images by index, in a fixed order: for a folder, that of the relative paths.
 
     Raises:
-      RefusedError: The source does not exist, has no image in this split, or its
-        test set has a class that is not trained.
+      RefusedError: The source does not exist, has no image in this split, or its test
+        set has a class that the training set does not have.
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
     _check_split(split, test_fraction)
@@ -110,10 +107,10 @@ def open_labelled_images(
 
 
 def name_of_source(source: str) -> str:
-    """Return the name of a source wherever it lies: of a folder, without those above.
+    """Return the name of a source; for a folder, without its parents.
 
     Args:
-      source: As in `open_photographs`.
+      source: Source, as in `open_photographs`.
     """
     if source.startswith(_TFDS):
         return source

@@ -1,14 +1,14 @@
-"""Rule by which sources are split into training and test images.
+"""Rule that splits sources into training and test images.
 
 It is the same for photographs and for labelled images:
 
-- A folder with a sub-folder `train` and one of `val`, `validation` and `test` is split
-  by them; the first of the three that exists is the test set. Upper case counts too.
+- A folder with a sub-folder `train` and one of `val`, `validation` and `test`, in any
+  case, is split by them; the first of the three that exists is the test set.
 - Any other folder is split by a hash of each file's relative path, which puts
-  `test_fraction` of the files into the test set. A file stays in its split when others
-  are added to the folder. Of two files or more, neither split is empty.
-- A data set of TensorFlow Datasets is split into its "train" and the first of its
-  "validation" and "test" that exists.
+  `test_fraction` of the files into the test set. A file stays in its split if others
+  are added to the folder. With two files or more, neither split is empty.
+- A data set of TensorFlow Datasets has the training set "train" and the test set
+  "validation", or "test" if there is no "validation".
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _TFDS: dict[Split, tuple[str, ...]] = {
 
 def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
     """Return the sub-folders that split a folder, or None if it has no such pair."""
-    # `train` comes before `Train`, where a file system has both.
+    # `train` overrides `Train` on file systems that have both.
     found = {
         path.name.lower(): path
         for path in sorted(folder.iterdir())
@@ -49,10 +49,10 @@ def split_names(
     Args:
       names: Relative paths of all files.
       split: Split to return.
-      test_fraction: Fraction of the files that is held out for the test, in (0, 1).
+      test_fraction: Fraction of the files to hold out for the test set, in (0, 1).
 
     Returns:
-      Some of the names, in their order.
+      The names in the split, in the given order.
     """
     ranks = {name: _rank(name) for name in names}
     test = {name for name, rank in ranks.items() if rank < test_fraction}
@@ -68,7 +68,7 @@ def split_of_tfds(splits: Mapping[str, T], split: Split) -> T | None:
 
 
 def tfds_names(split: Split) -> str:
-    """Return the names that a split may have in TFDS, for messages."""
+    """Return the possible names of a split in TFDS, for errors."""
     return " or ".join(_TFDS[split])
 
 

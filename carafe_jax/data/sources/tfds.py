@@ -1,4 +1,4 @@
-"""Images of data sets that TensorFlow Datasets has prepared, not yet decoded."""
+"""Encoded images of prepared data sets of TensorFlow Datasets."""
 
 import dataclasses
 import importlib
@@ -17,13 +17,13 @@ class ImageRecords:
     """Images of records by index, each opened on demand."""
 
     source: str
-    records: Any  # A sequence of dicts, of a library without types.
+    records: Any  # A sequence of dicts, from an untyped library.
 
     def __len__(self) -> int:
         return len(self.records)
 
     def name(self, index: int) -> str:
-        """Return the data set and the index of a record."""
+        """Return the data set and the index of a record, as its name."""
         return f"{self.source}[{index}]"
 
     def open(self, index: int) -> Image.Image:
@@ -33,7 +33,7 @@ class ImageRecords:
     def open_record(self, index: int) -> tuple[Image.Image, Any]:
         """Open the image of a record; return it with the record."""
         name = self.name(index)
-        with decoder_errors(name):  # Damaged records raise what they like, too.
+        with decoder_errors(name):  # A damaged record may raise any exception, too.
             record = self.records[index]
             content = bytes(record["image"])
         return open_image(content, name=name), record
@@ -50,7 +50,7 @@ class LabelledRecords:
         return len(self.images)
 
     def name(self, index: int) -> str:
-        """Return the data set and the index of a record."""
+        """Return the data set and the index of a record, as its name."""
         return self.images.name(index)
 
     def open(self, index: int) -> tuple[Image.Image, int]:
@@ -101,7 +101,7 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
       Images in the order of the data set, with its labels.
 
     Raises:
-      RefusedError: As by `open_tfds`, or the data set has no labels.
+      RefusedError: The data set is invalid, as for `open_tfds`, or has no labels.
       MissingExtraError: TensorFlow Datasets is not installed.
     """
     images = open_tfds(name, split=split)
@@ -111,7 +111,7 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
 
 
 def _prepared(tfds: Any, name: str) -> Any:
-    # A download of unknown size is for the user to start, not for a training run.
+    # Users start downloads of unknown size themselves; a training run does not.
     try:
         return tfds.data_source(
             name, download=False, decoders={"image": tfds.decode.SkipDecoding()}

@@ -1,11 +1,10 @@
-"""Policy for images that cannot be read.
+"""Policy for unreadable images.
 
-An image is found to be unreadable when it is read, not before. It is then named in a
-warning and counted, in each process that reads; exceeding a limit is an error, and so
-is a source without a single image that can be read. In training, the next image that
-can be read takes its place; in a test set, it has no example. Damaged files, pixels
-without a known range and photographs that are too small are all unreadable: what raises
-`UnreadableImageError`. Every other error ends the run.
+An image is unreadable if reading it raises `UnreadableImageError`: damaged files,
+pixels without a known range and photographs that are too small. Each process that reads
+it logs a warning with its name and counts it; to exceed the limit is an error, and so
+is a source without any readable image. In training, the next readable image replaces
+it; in a test set, it has no example. Every other error ends the run.
 """
 
 import dataclasses
@@ -28,9 +27,9 @@ class TooManyUnreadableImagesError(RefusedError):
     """More images are unreadable than `unreadable_limit` allows."""
 
     def __init__(self, reasons: Mapping[str, str], limit: int) -> None:
-        """Name the first of the images, with the reasons."""
+        """Store the reasons; the message names the first images with theirs."""
         self.reasons = dict(reasons)
-        """Why each image is unreadable, by its name."""
+        """Reason why each image is unreadable, by its name."""
         self.limit = limit
         super().__init__(
             f"`unreadable_limit` allows {limit} unreadable images, got "
@@ -43,15 +42,14 @@ class TooManyUnreadableImagesError(RefusedError):
 
 @dataclasses.dataclass
 class UnreadableImages:
-    """Reader of a source, which names and counts the images that are unreadable.
+    """Reader of a source that logs and counts unreadable images; thread-safe.
 
-    Several threads may read. A pickled copy, as other processes receive it, counts from
-    zero.
+    A pickled copy, as other processes receive it, counts from zero.
     """
 
     images: NamedImages
     limit: int
-    """Unreadable images that are allowed."""
+    """Number of unreadable images that are allowed."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -62,11 +60,12 @@ class UnreadableImages:
         return type(self), (self.images, self.limit)
 
     def read_or_next(self, index: int, read: Callable[[int], T]) -> T:
-        """Return the example of an image, or of the first after it that can be read.
+        """Return the example of an image, or of the next readable one.
 
         Args:
           index: Index of the image. The first image follows the last.
-          read: Makes the example of an index, or raises `UnreadableImageError`.
+          read: Function that returns the example of an index, or raises
+            `UnreadableImageError`.
 
         Returns:
           The example.
@@ -82,7 +81,7 @@ class UnreadableImages:
             except UnreadableImageError as error:
                 self._count(candidate % count, error)
         raise RefusedError(
-            f"`source` must hold images that can be read, got none among {count}: "
+            f"`source` must have readable images, got none among {count}: "
             f"{_named(self._reasons)}"
         )
 
@@ -91,7 +90,7 @@ class UnreadableImages:
 
         Args:
           index: Index of the image.
-          read: As in `read_or_next`.
+          read: Function that returns the example, as in `read_or_next`.
 
         Returns:
           The example, or None.

@@ -1,13 +1,13 @@
-"""Walk through a folder of images: links are followed, other files are skipped.
+"""Search of a folder for images: links are followed, other files are skipped.
 
-- Files are recognised by the ending of an image format, in upper or lower case.
-- Hidden files and folders (whose names begin with a dot), and the folders that systems
-  add, such as `__MACOSX` and `@eaDir`, are skipped.
+- Image files are recognised by their extensions, in upper or lower case.
+- Hidden files and folders (whose names begin with a dot), and folders of operating
+  systems, such as `__MACOSX` and `@eaDir`, are skipped.
 - Links to folders and files are followed, and each file is listed once: by its own path
-  where it lies in the folder, else by the first link to it. So loops of links end. A
+  if it is in the folder, else by the first link to it. Loops of links therefore end. A
   link to a folder that contains the root or the link is skipped.
 - Broken links, folders that cannot be read, pipes and other files are skipped.
-- One log line counts what was skipped.
+- One log line has the number of skipped entries of each kind.
 """
 
 import collections
@@ -19,26 +19,26 @@ _LOGGER = logging.getLogger(__name__)
 _ENDINGS = frozenset(
     [".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"]
 ).union([".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"])
-# In lower case: of macOS, Synology, QNAP and Windows, and of file systems.
+# In lower case: folders of macOS, Synology, QNAP and Windows, and of file systems.
 _SYSTEM_FOLDERS = frozenset(
     ["__macosx", "@eadir", "@tmp", "#recycle", "#snapshot", "@recycle", "$recycle.bin"]
 ).union(["recycler", "system volume information", "lost+found"])
 _FOLDERS = ("folder", "link to a folder")
-# These may be images that the user expects.
-_LOSSES = frozenset(["broken links", "folders that cannot be read"])
+# These could contain images that the user expects.
+_WARNED_KINDS = frozenset(["broken links", "folders that cannot be read"])
 
 
 def image_names(root: str | os.PathLike[str], *, log: bool = True) -> list[str]:
     """Return the relative paths of the image files below a folder, sorted.
 
     Args:
-      root: Existing folder. Its own name may be a hidden one.
-      log: Whether a log line counts what was skipped.
+      root: Existing folder. Its own name may begin with a dot.
+      log: Whether to log the number of skipped entries.
     """
     walk = _Walk(os.fspath(root))
     names = walk.names()
     if log and walk.skipped:
-        level = logging.WARNING if _LOSSES & set(walk.skipped) else logging.INFO
+        level = logging.WARNING if _WARNED_KINDS & set(walk.skipped) else logging.INFO
         counts = ", ".join(
             f"{kind}: {len(paths)} (such as {min(paths)!r})"
             for kind, paths in sorted(walk.skipped.items())
@@ -60,7 +60,7 @@ class _Walk:
     def __init__(self, root: str) -> None:
         self.root = root
         self.skipped: dict[str, list[str]] = collections.defaultdict(list)
-        """Relative paths of what was skipped, by kind."""
+        """Relative paths of skipped entries, by kind."""
         self._real_root = os.path.realpath(root)
         self._walked: set[str] = set()  # Real paths of folders.
         self._folder_links: list[str] = []
@@ -69,21 +69,21 @@ class _Walk:
     def names(self) -> list[str]:
         """Return the relative paths of the images, sorted."""
         names = list(self._files_below([""]))
-        # Links come last, so that what they lead to has its own name.
+        # Links come last, so that files are listed by their own paths.
         while self._folder_links:
             links, self._folder_links = sorted(self._folder_links), []
             names += self._files_below(links)
         return sorted([*names, *self._linked_files()])
 
     def _files_below(self, starts: list[str]) -> Iterator[str]:
-        """Yield the images below folders; links are noted for later."""
+        """Yield the images below folders; store links for later."""
         for start in starts:
             waiting = [start]
             while waiting:
                 folder = waiting.pop()
                 real = os.path.realpath(os.path.join(self.root, folder))
                 if real in self._walked:
-                    self._skip("links to what is already listed", folder)
+                    self._skip("duplicate links", folder)
                     continue
                 self._walked.add(real)
                 for entry in self._entries(folder):
@@ -97,7 +97,7 @@ class _Walk:
                         self._file_links.append(name)
                     elif kind != "link to a folder":
                         self._skip(kind, name)
-                    elif self._leads_up(os.path.realpath(entry.path), parent=real):
+                    elif self._is_ancestor(os.path.realpath(entry.path), parent=real):
                         self._skip("links to a parent folder", name)
                     else:
                         self._folder_links.append(name)
@@ -117,12 +117,12 @@ class _Walk:
             folder, file = os.path.split(target)
             listed = folder in self._walked and not _is_hidden(file) and _is_image(file)
             if listed or target in seen:
-                self._skip("links to what is already listed", name)
+                self._skip("duplicate links", name)
                 continue
             seen.add(target)
             yield name
 
-    def _leads_up(self, target: str, *, parent: str) -> bool:
+    def _is_ancestor(self, target: str, *, parent: str) -> bool:
         below = (self._real_root, parent)
         return any(os.path.commonpath([target, path]) == target for path in below)
 
@@ -131,7 +131,7 @@ class _Walk:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-    """Return what an entry of a folder is; what is skipped, in the plural."""
+    """Return the kind of a folder's entry; kinds that are skipped are plural."""
     try:
         is_folder, is_file = entry.is_dir(), entry.is_file()
     except OSError:  # A link to itself, or into a folder without access.

@@ -1,4 +1,4 @@
-"""Crops, holes and colours: from a decoded image to an example."""
+"""Transforms of images to examples: crops, holes and colours."""
 
 from carafe_jax.data.transforms.colour_jitter import ColourJitter as ColourJitter
 from carafe_jax.data.transforms.crops import random_crop as random_crop

@@ -1,4 +1,4 @@
-"""Random changes of the colours of images, on the device."""
+"""Random colour jitter of images, on the device."""
 
 import dataclasses
 
@@ -13,16 +13,16 @@ from carafe_jax.arguments import check
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ColourJitter:
-    """Random changes of the colours of each training image; zeros change none."""
+    """Random colour jitter of each training image; zeros change nothing."""
 
     brightness: float = 0.0
-    """Largest change, as a fraction of white."""
+    """Largest change of the brightness, as a fraction of white."""
     contrast: float = 0.0
-    """Largest change of the factor, in [0, 1)."""
+    """Largest deviation of the contrast factor from 1, in [0, 1)."""
     saturation: float = 0.0
-    """Largest change of the factor, in [0, 1)."""
+    """Largest deviation of the saturation factor from 1, in [0, 1)."""
     hue: float = 0.0
-    """Largest rotation, as a fraction of the colour circle, in [0, 0.5]."""
+    """Largest rotation of the hue, as a fraction of the colour circle, in [0, 0.5]."""
 
     def __post_init__(self) -> None:
         for name in ("brightness", "contrast", "saturation"):
@@ -33,7 +33,7 @@ class ColourJitter:
     def __call__(
         self, key: Key[Array, ""], image: UInt8[Array | np.ndarray, "n h w 3"]
     ) -> Float[Array, "n h w 3"]:
-        """Change the colours of images.
+        """Jitter the colours of images.
 
         Args:
           key: Key of the random changes.

@@ -1,4 +1,4 @@
-"""Square crops of random size and place, resized to the input of a network."""
+"""Square crops of random size and position, resized to the input of a network."""
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,7 +18,7 @@ def random_crop(
 
     Args:
       photograph: RGB in [0, 255], no side shorter than `size`.
-      rng: Generator of the side and the place, both uniform in whole pixels.
+      rng: Generator of the side and the position, both uniform in whole pixels.
       size: Side of the result, in pixels.
       fraction: Smallest and largest side of the square, as fractions of the shorter
         side of the photograph, in (0, 1]. The square is never smaller than

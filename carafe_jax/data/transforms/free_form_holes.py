@@ -20,32 +20,33 @@ class FreeFormHoles:
     """Parameters of free-form holes.
 
     The strokes follow Algorithm 1 of Free-Form Image Inpainting with Gated
-    Convolution (Yu et al., arXiv:1806.03589), with a random first direction in
-    place of its random flips; rectangles are added to them. Every pair is the two
-    ends, both included, of a uniform distribution. Lengths are fractions of the
-    shorter side of the image.
+    Convolution (Yu et al., arXiv:1806.03589), with a random first direction instead of
+    its random flips; rectangles are added to them. Every pair is the range of a uniform
+    distribution, both ends included. Lengths are fractions of the shorter side of the
+    image.
     """
 
     strokes: tuple[int, int] = (1, 3)
-    """Brush strokes in a hole."""
+    """Number of brush strokes in a hole."""
     vertices: tuple[int, int] = (4, 12)
-    """Segments of a stroke."""
+    """Number of segments of a stroke."""
     turn: tuple[float, float] = (48.0, 96.0)
-    """Degrees by which a segment leaves the direction of its stroke, to the left and
-    to the right alternately."""
+    """Angle in degrees between a segment and the direction of its stroke, to the left
+    and to the right alternately."""
     segment_length: tuple[float, float] = (0.05, 0.3)
-    """Length of a segment."""
+    """Length of a segment, as a fraction of the shorter side."""
     brush_width: tuple[float, float] = (0.05, 0.15)
-    """Width of a stroke."""
+    """Width of a stroke, as a fraction of the shorter side."""
     rectangles: tuple[int, int] = (0, 1)
-    """Rectangles in a hole."""
+    """Number of rectangles in a hole."""
     rectangle_side: tuple[float, float] = (0.1, 0.4)
-    """Height and width of a rectangle, drawn independently."""
+    """Height and width of a rectangle, drawn independently, as fractions of the shorter
+    side."""
     rectangle_width: tuple[float, float] | None = None
-    """Its width, where that has another distribution. None: `rectangle_side`."""
+    """Width of a rectangle, if its distribution differs. None: `rectangle_side`."""
     hole_share: tuple[float, float] = (0.05, 0.4)
-    """Fraction of the image that is hole, above 0 and below 1; other holes are drawn
-    again."""
+    """Fraction of the image that is hole, above 0 and below 1; holes outside this range
+    are drawn again."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -54,7 +55,7 @@ class FreeFormHoles:
         if self.strokes[1] + self.rectangles[1] == 0:
             raise RefusedError(
                 "`strokes` and `rectangles` must not both be (0, 0): "
-                "a hole needs something to draw."
+                "a hole needs at least one of them."
             )
         rule = "be at least 1 in each stroke"
         holds = self.strokes[1] == 0 or self.vertices[0] >= 1
@@ -71,12 +72,12 @@ def free_form_hole(
     width: int,
     holes: FreeFormHoles | None = None,
 ) -> Float32[np.ndarray, "height width 1"]:
-    """Draw one hole in the manner of Algorithm 1 of arXiv:1806.03589.
+    """Draw one hole by the method of Algorithm 1 of arXiv:1806.03589.
 
-    The hole depends on the state of `rng` and on the arguments alone. It has at least
-    one pixel of each kind. Its share of the image is in `holes.hole_share`; if
-    fifty draws miss that range, the hole is one rectangle with a share as near to the
-    middle of the range as whole pixels allow.
+    The hole depends only on the state of `rng` and on the arguments. At least one pixel
+    is hole and at least one is not. The fraction of hole is in `holes.hole_share`; if
+    fifty draws miss that range, the hole is one rectangle whose fraction is as near to
+    the middle of the range as whole pixels allow.
 
     Args:
       rng: Generator of every random choice.
@@ -134,7 +135,7 @@ def _draw_stroke(
         y = min(max(y + length * math.sin(angle), 0.0), height)
         points.append((x, y))
     draw.line(points, fill=1, width=brush)
-    # Discs round off the ends and the outer side of every corner.
+    # Discs round the ends and the outer side of every corner.
     for x, y in points:
         draw.circle((x, y), brush / 2, fill=1)
 
@@ -155,11 +156,11 @@ def _draw_rectangle(
 
 
 def _rectangular_hole(
-    rng: np.random.Generator, size: tuple[int, int], share: float
+    rng: np.random.Generator, size: tuple[int, int], fraction: float
 ) -> np.ndarray:
     width, height = size
     rows, columns = (
-        min(max(round(side * math.sqrt(share)), 1), side - 1)
+        min(max(round(side * math.sqrt(fraction)), 1), side - 1)
         for side in (height, width)
     )
     top, left = rng.integers(height - rows + 1), rng.integers(width - columns + 1)

@@ -1,4 +1,4 @@
-"""Crops of an image, resized while it is decoded."""
+"""Crops of an image, resized during decoding."""
 
 import math
 from typing import NamedTuple
@@ -13,7 +13,7 @@ _TRIES = 10
 
 
 class Box(NamedTuple):
-    """Rectangle in an image, in pixels, not necessarily whole ones."""
+    """Rectangle in an image, in pixels; fractions are allowed."""
 
     left: float
     top: float
@@ -30,11 +30,11 @@ def random_box(
 ) -> Box:
     """Draw the box of a random resized crop, as in Szegedy et al. (arXiv:1409.4842).
 
-    The area is uniform, the ratio of width to height log-uniform. If ten draws do
-    not fit into the image, the box is the largest central one whose ratio is allowed.
+    The area is uniform, the ratio of width to height log-uniform. If ten draws do not
+    fit into the image, the box is the largest central one with an allowed ratio.
 
     Args:
-      rng: Generator of area, ratio and place.
+      rng: Generator of area, ratio and position.
       size: Width and height of the image, in pixels.
       area: Smallest and largest area, as fractions of the image's, in (0, 1].
       ratio: Smallest and largest width over height.
@@ -62,7 +62,7 @@ def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
     Args:
       size: Width and height of the image, in pixels.
       fraction: Side of the square, as a fraction of the shorter side: 224 / 256 for a
-        crop of 224 pixels after the shorter side was resized to 256.
+        crop of 224 pixels after resizing the shorter side to 256.
 
     Returns:
       The square.
@@ -75,12 +75,12 @@ def centre_box(size: tuple[int, int], *, fraction: float) -> Box:
 def decode_centre(
     image: Image.Image, *, size: int, resize_size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Decode the central square of an image, as classifiers are evaluated.
+    """Decode the central square of an image, as in the evaluation of classifiers.
 
     Args:
-      image: As opened by Pillow, not yet decoded.
+      image: Image opened by Pillow, not yet decoded.
       size: Side of the result, in pixels.
-      resize_size: Length that the shorter side is resized to before the crop.
+      resize_size: Length of the shorter side before the crop, in pixels.
 
     Returns:
       RGB in [0, 255].
@@ -97,13 +97,12 @@ def decode_box(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Decode a crop of an image at a given size.
 
-    A JPEG is decoded at the smallest of its own scales at which the crop still has
-    `size` pixels along each side; then it is resized with an antialiasing bilinear
-    filter.
+    A JPEG is decoded at the smallest of its scales at which the crop still has `size`
+    pixels along each side, then resized with an anti-aliasing bilinear filter.
 
     Args:
-      image: As opened by Pillow, not yet decoded.
-      box: In pixels of the upright image.
+      image: Image opened by Pillow, not yet decoded.
+      box: Box of the crop, in pixels of the upright image.
       size: Side of the result, in pixels.
 
     Returns:

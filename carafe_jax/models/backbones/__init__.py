@@ -1,4 +1,4 @@
-"""Backbones: from an image to the maps of its stages."""
+"""Backbones, which return the feature maps of an image at several stages."""
 
 from carafe_jax.models.backbones.lip_resnet import LIPBlock as LIPBlock
 from carafe_jax.models.backbones.lip_resnet import LIPBottleneck as LIPBottleneck

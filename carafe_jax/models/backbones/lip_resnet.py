@@ -20,16 +20,17 @@ from carafe_jax.ops import Scale, parse_scale
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-# Wrong fields and features are refused in our own words.
+# Our own errors for wrong fields and features are clearer.
 @no_type_check
 class LIPBottleneck(nn.Module):
     """Bottleneck block that down-samples by local importance-based pooling.
 
-    As placed by the authors of LIP (Gao et al., arXiv:1908.04156): where the block
-    changes the size, a `LIPTrunk` reads its input; one `LIPHead` pools what the first
-    convolution made, and a 1x1 convolution takes the place of the 3x3 one; another
+    The layers are placed as by the authors of LIP (Gao et al., arXiv:1908.04156). If
+    the block changes the size, a `LIPTrunk` receives its input. One `LIPHead` pools the
+    output of the first convolution, and a 1x1 convolution replaces the 3x3 one; another
     pools the input before the shortcut's convolution. At scale 1 it is the block of
-    ResNet. The last norm starts at zero, so that a block starts as its shortcut.
+    ResNet. The scale of the last norm starts at zero, so that a block starts as its
+    shortcut.
 
     Example usage::
 
@@ -46,7 +47,7 @@ class LIPBottleneck(nn.Module):
       scale: Output pixels per source pixel along each side, 1/n for a whole n
         (default: 1/2).
       trunk_features: Channels of the trunk (default: 128).
-      norm: Makes each norm but those of LIP, by the rules of `carafe_jax.nn.makers`
+      norm: Factory of all norms but those of LIP (`carafe_jax.nn.makers`)
         (default: `BatchNorm`).
       dtype: The dtype of the computation and the result (default: the input's).
       param_dtype: The dtype passed to parameter initializers (default: float32).
@@ -66,14 +67,14 @@ class LIPBottleneck(nn.Module):
         """Apply the block.
 
         Args:
-          features: The map, floating.
-          train: Whether `norm` takes its statistics from this batch.
+          features: Feature map, floating.
+          train: Whether `norm` uses the statistics of this batch.
 
         Returns:
-          The map of `4 * self.features` channels.
+          Feature map of `4 * self.features` channels.
 
         Raises:
-          RefusedError: The map or a field does not follow its rule.
+          RefusedError: The map or a field is invalid.
         """
         features = cast(self, features)
         dtypes = dtypes_of(self, features)
@@ -101,7 +102,7 @@ class LIPBottleneck(nn.Module):
     def _pool(
         self, x: Float[Array, "n h w f"], features: Float[Array, "n h w c"]
     ) -> tuple[Float[Array, "n sh sw f"], Float[Array, "n sh sw c"]]:
-        """Pool the inner map and the shortcut by logits read off the block's input."""
+        """Pool the inner map and the shortcut, with logits from the block's input."""
         dtypes = dtypes_of(self, features)
         trunk = LIPTrunk(self.trunk_features, name="trunk", **dtypes)(features)
         head = functools.partial(LIPHead, scale=self.scale, **dtypes)
@@ -114,13 +115,13 @@ class LIPBottleneck(nn.Module):
 class LIPBlock(nn.Module):
     """`LIPBottleneck` as the block of a `ResNet`.
 
-    `ResNet50(block=LIPBlock, downsample=LIPDownsample)` is the network of the authors:
-    the simplified form stands in the stem, the bottleneck form in the blocks.
+    `ResNet50(block=LIPBlock, downsample=LIPDownsample)` is the authors' network, with
+    the simplified form in the stem and the bottleneck form in the blocks.
 
     Attributes:
-      features: Channels inside; the output has four times as many.
-      stride: 2 where the block halves the map.
-      layers: What the network is made of; its down-sampler is that of the stem alone.
+      features: Channels of the inner convolutions; the output has four times as many.
+      stride: Stride of the block, 2 to halve the map.
+      layers: Layer factories of the network; the down-sampler is used in the stem only.
     """
 
     features: int
@@ -129,7 +130,7 @@ class LIPBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Transform a map."""
+        """Apply the block."""
         bottleneck = LIPBottleneck(
             self.features,
             scale=fractions.Fraction(1, self.stride),

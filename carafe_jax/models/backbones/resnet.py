@@ -1,4 +1,4 @@
-"""ResNet whose down-sampler is an argument (arXiv:2012.04733, section 4.1)."""
+"""ResNet with its down-sampler as an argument (arXiv:2012.04733, section 4.1)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,12 +15,12 @@ from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.makers import Maker, bind, check_maker, make_norm
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
-# Of torchvision and of He et al. 2015, for ReLU networks.
+# As in torchvision, and in He et al. 2015 for ReLU networks.
 _conv_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 class Stages(NamedTuple):
-    """The maps of a backbone, at 1/4, 1/8, 1/16 and 1/32 of the image's size."""
+    """Feature maps of a backbone, at 1/4, 1/8, 1/16 and 1/32 of the image's size."""
 
     c2: Float[Array, "n h2 w2 f2"]
     c3: Float[Array, "n h3 w3 f3"]
@@ -29,7 +29,7 @@ class Stages(NamedTuple):
 
 
 class Layers(NamedTuple):
-    """Makers of a block's layers, with the dtypes bound."""
+    """Layer factories of a block, with the dtypes bound."""
 
     conv: Maker
     norm: Maker
@@ -38,15 +38,15 @@ class Layers(NamedTuple):
     param_dtype: DTypeLike = jnp.float32
 
 
-# The network refuses wrong fields in our own words; alike in the three below.
+# `ResNet` checks the fields of these four classes, with clearer errors.
 @no_type_check
 class Stem(nn.Module):
     """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
 
     Attributes:
-      features: Channels.
-      layers: What it is made of.
-      pool: Makes the last layer, which halves the map.
+      features: Channels of the convolution.
+      layers: Layer factories.
+      pool: Factory of the last layer, which halves the map.
     """
 
     features: int
@@ -55,7 +55,7 @@ class Stem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Reduce an image to a quarter of its size."""
+        """Return a map at a quarter of the image's size."""
         conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         x = conv(self.features, (7, 7), strides=2, padding=3, name="conv1")(x)
         x = nn.relu(norm(name="norm1")(x))
@@ -69,9 +69,9 @@ class DeepStem(nn.Module):
     The last one has twice the channels.
 
     Attributes:
-      features: Channels of the first two.
-      layers: What it is made of.
-      pool: Makes the last layer, which halves the map.
+      features: Channels of the first two convolutions.
+      layers: Layer factories.
+      pool: Factory of the last layer, which halves the map.
     """
 
     features: int
@@ -80,7 +80,7 @@ class DeepStem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Reduce an image to a quarter of its size."""
+        """Return a map at a quarter of the image's size."""
         conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
         widths = (self.features, self.features, 2 * self.features)
         for index, (width, stride) in enumerate(zip(widths, (2, 1, 1), strict=True), 1):
@@ -91,12 +91,12 @@ class DeepStem(nn.Module):
 
 @no_type_check
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, of ResNet-18 and ResNet-34.
+    """Two 3x3 convolutions with a shortcut, the block of ResNet-18 and ResNet-34.
 
     Attributes:
       features: Channels of the output.
-      stride: 2 where the block halves the map.
-      layers: What it is made of.
+      stride: Stride of the block, 2 to halve the map.
+      layers: Layer factories.
     """
 
     expansion = 1
@@ -107,7 +107,7 @@ class BasicBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Transform a map."""
+        """Apply the block."""
         conv = self.layers.conv
         norm = _norms(self.layers.norm, train=train)
         last = _norms(self.layers.last_norm, train=train)
@@ -121,16 +121,16 @@ class BasicBlock(nn.Module):
 
 @no_type_check
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions beside a shortcut, of ResNet-50 and larger.
+    """1x1, 3x3 and 1x1 convolutions with a shortcut, for ResNet-50 and deeper.
 
-    The stride is that of the 3x3 convolution ("v1.5"), as in torchvision. A
-    down-sampler stands in front of it and in front of the shortcut's convolution, which
-    then have no stride (figure 4 of CARAFE++).
+    The 3x3 convolution has the stride ("v1.5"), as in torchvision. A down-sampler is
+    placed before it and before the shortcut's convolution, which then have no stride
+    (figure 4 of CARAFE++).
 
     Attributes:
-      features: Channels inside; the output has four times as many.
-      stride: 2 where the block halves the map.
-      layers: What it is made of.
+      features: Channels of the inner convolutions; the output has four times as many.
+      stride: Stride of the block, 2 to halve the map.
+      layers: Layer factories.
     """
 
     expansion = 4
@@ -141,7 +141,7 @@ class Bottleneck(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Transform a map."""
+        """Apply the block."""
         conv = self.layers.conv
         norm = _norms(self.layers.norm, train=train)
         last = _norms(self.layers.last_norm, train=train)
@@ -155,15 +155,15 @@ class Bottleneck(nn.Module):
         return nn.relu(y + _shortcut(self, x, 4 * self.features, train=train))
 
 
-# Wrong fields and images are refused in our own words.
+# Our own errors for wrong fields and images are clearer.
 @no_type_check
 class ResNet(nn.Module):
     """The convolutional part of a ResNet, as the backbone of other networks.
 
-    With a down-sampler it stands in seven places (arXiv:2012.04733, section 4.1): in
-    that of the stem's max pooling, and in the first block of Res-3, Res-4 and Res-5 in
-    front of the 3x3 convolution and of the shortcut's. Padding is symmetric, so a map
-    of any size is halved to ceil(H / 2).
+    A down-sampler is used in seven places (arXiv:2012.04733, section 4.1): it replaces
+    the stem's max pooling, and precedes the 3x3 convolution and the shortcut's
+    convolution in the first block of Res-3, Res-4 and Res-5. Padding is symmetric, so
+    that a map of any size is halved to ceil(H / 2).
 
     Example:
       >>> import functools, jax, jax.numpy as jnp
@@ -177,22 +177,22 @@ class ResNet(nn.Module):
       (1, 2, 2, 512)
 
     Attributes:
-      stage_sizes: Blocks of Res-2 to Res-5.
-      block: Makes a block: `BasicBlock`, `Bottleneck`, or `LIPBlock` of
+      stage_sizes: Number of blocks of Res-2 to Res-5.
+      block: Factory of the blocks: `BasicBlock`, `Bottleneck`, or `LIPBlock` of
         `carafe_jax.models`.
       width: Channels of the stem, and inside the blocks of Res-2; each stage has twice
         as many as the one before (default: 64).
-      stem: `Stem` or `DeepStem`.
-      downsample: Makes the layer that halves a map: `CARAFEDownsample`, which the paper
-        gives `norm=BatchNorm` here, any other down-sampler of `carafe_jax.nn`, a
+      stem: Stem, `Stem` or `DeepStem` (default: `Stem`).
+      downsample: Factory of the down-samplers: `CARAFEDownsample`, in the paper with
+        `norm=BatchNorm`, any other down-sampler of `carafe_jax.nn`, a
         `functools.partial` of one, or another maker (`carafe_jax.nn.makers`). None is
         the original: strided convolutions, and max pooling in the stem (default: None).
-      norm: Makes a norm: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
+      norm: Factory of the norms: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
         `functools.partial` of one, or another maker (default: `BatchNorm`).
-      last_scale_init: Initializer of the scale of the last norm of each block. Zeros
-        let blocks start as their shortcut (Goyal et al. 2017) (default: zeros).
-      rematerialize: "blocks" keeps the input of each block alone for the backward pass,
-        and computes the rest anew: less memory, a third more work (default: "nothing").
+      last_scale_init: Initializer of the scale of the last norm of each block. With
+        zeros, blocks start as their shortcuts (Goyal et al. 2017) (default: zeros).
+      rematerialize: "blocks" stores only the input of each block for the backward pass
+        and recomputes the rest: less memory, a third more work (default: "nothing").
       dtype: Dtype of the computation (default: that of the image).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -210,15 +210,15 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "n h w c"], train: bool = False) -> Stages:
-        """Compute the maps of an image.
+        """Return the feature maps of an image.
 
         Args:
-          image: Floating; normalised as the weights want it.
-          train: Whether norms take their statistics from this batch.
+          image: Floating image, normalised as the weights require.
+          train: Whether norms use the statistics of this batch.
 
         Raises:
-          RefusedError: The image is not of rank 4 or not floating, or a field breaks
-            its rule.
+          RefusedError: The image is not of rank 4 or not floating, or a field is
+            invalid.
         """
         image = jnp.asarray(image)
         _check_fields(self)
@@ -268,7 +268,7 @@ ResNet152 = functools.partial(ResNet, stage_sizes=(3, 8, 36, 3), block=Bottlenec
 def _halved(
     block: BasicBlock | Bottleneck, x: Array, name: str, *, train: bool
 ) -> tuple[Array, int]:
-    """Down-sample in front of a convolution; returns the stride that is left to it."""
+    """Down-sample before a convolution; return the map and the convolution's stride."""
     if block.stride == 1 or block.layers.downsample is None:
         return x, block.stride
     return _downsample(block.layers, block.layers.downsample, x, name, train=train), 1

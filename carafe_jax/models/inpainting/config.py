@@ -1,4 +1,4 @@
-"""Inpainting networks by name and fields."""
+"""Configurations of inpainting networks."""
 
 import dataclasses
 import functools
@@ -47,20 +47,20 @@ class UNetConfig:
     """Size and resamplers of a `UNet`."""
 
     resampler: Resampler = "carafe"
-    """"carafe": CARAFE++ down and up. "conv": strided convolution down, nearest
-    neighbour up."""
+    """Layers that change the size. "carafe": CARAFE++ in both directions. "conv":
+    strided convolutions down, nearest neighbour up."""
     stage_features: tuple[int, ...] = (16, 32, 64, 96)
     """Channels at full size and after each halving."""
     compressed_channels: int = 16
-    """Channels of the content encoders of CARAFE++ (C_m of the paper). Ignored with
-    `resampler="conv"`."""
+    """Input channels of the content encoders of CARAFE++ (C_m of the paper). Ignored
+    with `resampler="conv"`."""
     initial_kernels: InitialKernels = "box"
-    """Kernels of CARAFE++ that training starts from: "box", as in the paper's code, or
-    "gaussian" around each output pixel, so that up-sampling starts as interpolation.
-    Ignored with `resampler="conv"`."""
+    """Initial kernels of CARAFE++: "box", as in the paper's code, or "gaussian" around
+    each output pixel, so that up-sampling starts as interpolation. Ignored with
+    `resampler="conv"`."""
     starting_fill: StartingFillName = "none"
-    """Fill that the network sees in the hole, and predicts the difference from:
-    "spline" (`spline_fill`), or "none", the mean colour of the given pixels."""
+    """Initial fill of the hole; the network predicts a residual on it. "spline" is
+    `spline_fill`, "none" the mean colour of the given pixels."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -73,11 +73,11 @@ class UNetConfig:
 
     @property
     def name(self) -> str:
-        """Name of the network in tables."""
+        """The name of the network in tables."""
         return "U-Net, CARAFE++" if self.resampler == "carafe" else "U-Net"
 
     def make(self) -> UNet:
-        """Make the network."""
+        """Return the network."""
         return _UNETS[self.resampler](self)
 
 
@@ -114,22 +114,22 @@ class GlobalLocalConfig:
     """Layers and size of a `GlobalLocal` (section 5.1)."""
 
     convolution: Literal["plain", "partial"] = "plain"
-    """"plain": Global&Local. "partial": partial convolutions take the place of all
-    convolutions."""
+    """Type of the convolutions: "plain" for Global&Local, "partial" to use partial
+    convolutions throughout."""
     resampler: Resampler = "carafe"
-    """"carafe": CARAFE++ down and up, each before a convolution without stride.
-    "conv": strided convolutions down; up, deconvolutions or, of partial convolutions,
-    nearest neighbours before a convolution."""
+    """Layers that change the size. "carafe": CARAFE++ in both directions, each followed
+    by a convolution without stride. "conv": strided convolutions down; up, transposed
+    convolutions, or nearest neighbour and a convolution if partial."""
     width: int = 64
     """Channels at full size, even; four times as many at a quarter of it."""
     norm: Literal["batch", "none"] = "batch"
-    """After every convolution but the last."""
+    """Norm after every convolution but the last."""
     compressed_channels: tuple[int, int] = (16, 64)
-    """Channels of the content encoders of CARAFE++, down and up (section 5.1)."""
+    """Input channels of the content encoders of CARAFE++, down and up (section 5.1)."""
     starting_fill: StartingFillName = "none"
-    """Fill that the network sees in the hole, and predicts the difference from:
-    "spline" (`spline_fill`), or "none", as published. Partial convolutions do not see
-    holes: "none"."""
+    """Initial fill of the hole; the network predicts a residual on it. "spline" is
+    `spline_fill`; "none", as published, is required with partial convolutions, which
+    ignore values in holes."""
 
     def __post_init__(self) -> None:
         check_choices(self)
@@ -146,12 +146,12 @@ class GlobalLocalConfig:
 
     @property
     def name(self) -> str:
-        """Name of the network in tables, as in table X."""
+        """The name of the network in tables, as in table X."""
         name = {"plain": "Global&Local", "partial": "Partial Conv"}[self.convolution]
         return name + (", CARAFE++" if self.resampler == "carafe" else "")
 
     def make(self) -> GlobalLocal:
-        """Make the network."""
+        """Return the network."""
         return _GENERATORS[self.convolution, self.resampler](
             self,
             width=self.width,
@@ -161,7 +161,7 @@ class GlobalLocalConfig:
 
     @property
     def reassemblies(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        """Makers of the CARAFE++ layers: one that halves a map, one that doubles it."""
+        """Factories of the CARAFE++ layers: a down-sampler and an up-sampler."""
         down, up = self.compressed_channels
         return (
             functools.partial(CARAFEDownsample, compressed_channels=down),
@@ -170,7 +170,7 @@ class GlobalLocalConfig:
 
 
 def _plain_conv(config: GlobalLocalConfig, **fields: Any) -> GlobalLocal:
-    del config  # All that it says is in the fields.
+    del config  # Its values are all in `fields`.
     return GlobalLocal(
         downsample=functools.partial(ConvBlock, stride=2),
         upsample=DeconvBlock,
@@ -222,17 +222,17 @@ class PatchGANConfig:
     """Size of a `PatchGAN`; the defaults are those of DeepFillv2 (arXiv:1806.03589)."""
 
     features: tuple[int, ...] = (64, 128, 256, 256, 256, 256)
-    """Channels of each convolution, which halves the map; the last one's are logits."""
+    """Channels of each convolution, which halves the map; the last are the logits."""
     kernel_size: int = 5
-    """Side of their windows."""
+    """Kernel size of the convolutions."""
     weight_norm: Literal["spectral", "none"] = "spectral"
-    """Of every convolution (Miyato et al. 2018)."""
+    """Weight normalisation of every convolution (Miyato et al. 2018)."""
 
     def __post_init__(self) -> None:
         check_choices(self)
 
     def make(self) -> PatchGAN:
-        """Make the network."""
+        """Return the network."""
         return PatchGAN(
             features=self.features,
             strides=(2,) * len(self.features),

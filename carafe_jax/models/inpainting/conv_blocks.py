@@ -1,4 +1,4 @@
-"""Blocks of inpainting networks: a convolution, a norm and an activation."""
+"""Blocks of inpainting networks: convolution, norm and activation."""
 
 from collections.abc import Callable
 
@@ -23,31 +23,30 @@ from carafe_jax.ops import Implementation
 Initializer = Callable[..., Array]
 Activation = Callable[[Array], Array]
 
-# Keeps the spread of signals through layers with ReLU (He et al. 2015).
+# Preserves the variance of activations through layers with ReLU (He et al. 2015).
 relu_init = nn.initializers.he_normal()
-# The same, where a pixel sees a quarter of the taps of a window.
+# The same for a window of which each output pixel uses a quarter of the taps.
 _deconv_init = nn.initializers.variance_scaling(8.0, "fan_in", "truncated_normal")
 
 
-# Wrong fields and features are refused in our own words, below as well.
+# Our own errors for wrong fields and features are clearer, below as well.
 @no_type_check
 class ConvBlock(nn.Module):
     """Convolution, then a norm and an activation.
 
-    Zero padding is alike on all sides: with an odd window, a map comes out with
-    ceil(H / stride) rows.
+    Zero padding is symmetric; with an odd window, the output has ceil(H / stride) rows.
 
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the window (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
-      dilation: Source pixels between taps of the window (default: 1).
-      norm: Makes the norm (`carafe_jax.nn.makers`); the convolution then has no bias.
-        None: no norm (default: None).
-      activation: Applied last; None: nothing is (default: ReLU).
-      weight_norm: Wraps the convolution, to normalise its kernel: `nn.SpectralNorm` or
-        a partial of it, called with the convolution, `param_dtype` and `name`
-        (default: None).
+      dilation: Distance between neighbouring taps in pixels (default: 1).
+      norm: Factory of the norm (`carafe_jax.nn.makers`), with which the convolution has
+        no bias. None: no norm (default: None).
+      activation: Activation, applied last. None: no activation (default: ReLU).
+      weight_norm: Factory of a wrapper that normalises the convolution's kernel:
+        `nn.SpectralNorm` or a partial of it, called with the convolution, `param_dtype`
+        and `name` (default: None).
       kernel_init: Initializer of the kernel (default: He normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
@@ -68,7 +67,7 @@ class ConvBlock(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
-        """Convolve a map, normalise and activate it."""
+        """Apply the convolution, the norm and the activation."""
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
         pad = self.dilation * (self.kernel_size - 1) // 2
@@ -102,13 +101,13 @@ class ConvBlock(nn.Module):
 class DeconvBlock(nn.Module):
     """Transposed convolution that doubles a map, then a norm and an activation.
 
-    Window 4, stride 2, padding 1, as in mmediting's Global&Local. So each output pixel
-    sees 2x2 of the 4x4 taps.
+    Window 4, stride 2, padding 1, as in mmediting's Global&Local, so that each output
+    pixel uses 2x2 of the 4x4 taps.
 
     Attributes:
       features: Channels of the output.
-      norm: As that of `ConvBlock` (default: None).
-      activation: Applied last; None: nothing is (default: ReLU).
+      norm: Factory of the norm, as for `ConvBlock` (default: None).
+      activation: Activation, applied last. None: no activation (default: ReLU).
       kernel_init: Initializer of the kernel (default: He normal for 2x2 taps).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
@@ -125,13 +124,13 @@ class DeconvBlock(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        """Double a map, normalise and activate it."""
+        """Apply the transposed convolution, the norm and the activation."""
         features = checked_features(features)
         features = nn.ConvTranspose(
             self.features,
             (4, 4),
             strides=(2, 2),
-            padding=((2, 2), (2, 2)),  # Of the dilated map: kernel - 1 - padding.
+            padding=((2, 2), (2, 2)),  # For the dilated map: kernel - 1 - padding.
             use_bias=self.norm is None,
             kernel_init=self.kernel_init,
             name="deconv",
@@ -144,9 +143,9 @@ class DeconvBlock(nn.Module):
 class ResampleConv(nn.Module):
     """A resampler, then a convolution without stride, a norm and an activation.
 
-    It takes the place of a convolution that resamples and changes the channels, as
-    CARAFE++ does in arXiv:2012.04733, section 4.3. A resampler with a field `features`
-    changes the channels itself; no convolution follows it.
+    It replaces a convolution that resamples and changes the number of channels, as
+    CARAFE++ does in arXiv:2012.04733, section 4.3. No convolution follows a resampler
+    with a field `features`, which changes the number of channels itself.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -160,10 +159,10 @@ class ResampleConv(nn.Module):
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's kernel (default: 3).
-      resample: Makes the resampler (`carafe_jax.nn.makers`), whose parameters are under
+      resample: Factory of the resampler (`carafe_jax.nn.makers`), whose parameters have
         the name "resample" (default: `CARAFEDownsample`).
-      norm: As that of `ConvBlock` (default: None).
-      activation: Applied last; None: nothing is (default: ReLU).
+      norm: Factory of the norm, as for `ConvBlock` (default: None).
+      activation: Activation, applied last. None: no activation (default: ReLU).
       kernel_init: Initializer of the convolution's kernel (default: He normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
@@ -182,7 +181,7 @@ class ResampleConv(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
-        """Resample a map, convolve, normalise and activate it."""
+        """Apply the resampler, the convolution, the norm and the activation."""
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
         convolves = names(self.resample, "features")
@@ -200,19 +199,20 @@ class ResampleConv(nn.Module):
 class CARAFEConv(nn.Module):
     """CARAFE++ followed by a convolution without stride.
 
-    Takes the place of a strided convolution and, with `reassembly=CARAFEUpsample`, of
-    an up-sampler that changes the channels (arXiv:2012.04733, section 4.3).
+    It replaces a strided convolution or, with `reassembly=CARAFEUpsample`, an
+    up-sampler that changes the number of channels (arXiv:2012.04733, section 4.3).
 
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's kernel (default: 3).
-      reassembly: Makes the CARAFE++ layer (default: `CARAFEDownsample`).
-      norm: As that of `ConvBlock` (default: None).
-      activation: Applied last; None: nothing is (default: None).
+      reassembly: Factory of the CARAFE++ layer (default: `CARAFEDownsample`).
+      norm: Factory of the norm, as for `ConvBlock` (default: None).
+      activation: Activation, applied last. None: no activation (default: None).
       kernel_init: Initializer of the convolution's kernel (default: LeCun normal).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
-      implementation: Passed to the CARAFE++ layer unless None (default: None).
+      implementation: Implementation of the reassembly, passed to the CARAFE++ layer
+        unless None (default: None).
     """
 
     features: int
@@ -229,7 +229,7 @@ class CARAFEConv(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
-        """Reassemble a map, convolve, normalise and activate it."""
+        """Apply CARAFE++, the convolution, the norm and the activation."""
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
         given = {"implementation": self.implementation} if self.implementation else {}

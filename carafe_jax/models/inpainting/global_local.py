@@ -40,26 +40,26 @@ from carafe_jax.nn.partial.partial_upsample import PartialNearestUpsample
 def concatenate(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n h w c+1"]:
-    """Make one map of the given pixels and the mask."""
+    """Return the given pixels and the mask, concatenated along the channels."""
     return jnp.concatenate([given, mask], axis=-1)
 
 
 def identity(features: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """Return the map as it is."""
+    """Return the map unchanged."""
     return features
 
 
-# Wrong fields and images are refused in our own words.
+# Our own errors for wrong fields and images are clearer.
 @no_type_check
 class GlobalLocal(nn.Module):
     """Encoder-decoder without skips that fills the holes of images of any size.
 
-    Layers, sizes and numbers are those of mmediting's Global&Local; the decoder crops
-    each map to the size that it had in the encoder, so no size needs padding. Every
-    layer is an argument, and the map between layers is theirs alone: `enter` makes it
-    of the image, each layer is called `layer(map, train)` and returns another,
-    and `leave` takes the prediction out of the last one. It may be any tree of arrays
-    (n, h, w, c), such as features with the mask of those that are valid.
+    Layers, sizes and outputs are those of mmediting's Global&Local. The decoder crops
+    each map to its size in the encoder, so that no size needs padding. Every layer is
+    an argument, and the maps between layers can be any pytree of arrays (n, h, w, c),
+    such as features with their validity. `enter` returns the first map, from the image
+    and the mask; each layer is called as `layer(map, train)` and returns the next one;
+    `leave` returns the prediction, from the last map.
 
     All layers are made with `features`, `norm`, `activation`, `dtype`, `param_dtype`
     and `name`; the last block has neither norm nor activation.
@@ -78,22 +78,25 @@ class GlobalLocal(nn.Module):
         quarter (default: 64).
       middle_dilations: Dilation of each block between encoder and decoder
         (default: 2, 4, 8, 16).
-      block: Makes a layer that keeps the size of the map, called with `kernel_size` and
-        `dilation` too (default: `ConvBlock`).
-      downsample: Makes a layer that halves the map, to ceil(H / 2) rows: any
+      block: Factory of the layers that keep the size of the map, also called with
+        `kernel_size` and `dilation` (default: `ConvBlock`).
+      downsample: Factory of the layers that halve the map, to ceil(H / 2) rows: any
         down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
         (`carafe_jax.nn.makers`) (default: `ConvBlock` with stride 2).
-      upsample: Makes a layer that doubles the map, likewise (default: `DeconvBlock`).
-      resample_block: Makes the layer around a resampler that does not take `features`,
-        `norm` and `activation`, from these and `resample` (default: `ResampleConv`).
-      enter: Makes the first map of the given pixels, zero in the hole, and the mask
-        (default: `concatenate`).
-      leave: Makes the prediction of the last map (default: `identity`).
-      starting_fill: Fills the holes before the network sees them, as that of `UNet`.
-        The network predicts the difference from that fill; its last block is also made
-        with `kernel_init=nn.initializers.zeros` (default: None).
-      norm: Passed to the layers (default: None).
-      activation: Passed to the layers (default: ReLU).
+      upsample: Factory of the layers that double the map, likewise (default:
+        `DeconvBlock`).
+      resample_block: Factory of the layer around a resampler that does not accept
+        `features`, `norm` and `activation`, called with these and `resample` (default:
+        `ResampleConv`).
+      enter: Function that returns the first map, from the given pixels, zero in the
+        hole, and the mask (default: `concatenate`).
+      leave: Function that returns the prediction, from the last map (default:
+        `identity`).
+      starting_fill: Function that fills the holes of the network's input, as that of
+        `UNet`. The network predicts a residual on it; its last block is also made with
+        `kernel_init=nn.initializers.zeros` (default: None).
+      norm: Factory of the norms, passed to the layers (default: None).
+      activation: Activation, passed to the layers (default: ReLU).
       dtype: Dtype of the computation (default: that of the image).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -113,7 +116,7 @@ class GlobalLocal(nn.Module):
     param_dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         if self.width < 2 or self.width % 2:
             raise RefusedError(f"`width` must be positive and even, got {self.width}.")
         super().__post_init__()
@@ -128,16 +131,15 @@ class GlobalLocal(nn.Module):
         """Fill the hole of each image.
 
         Args:
-          image: In [-1, 1]. What it holds inside the hole is not looked at.
-          mask: M, 1 in the hole and 0 at the pixels that are given.
+          image: Image in [-1, 1]. Its values in the hole are ignored.
+          mask: Mask M, 1 in the hole and 0 at the given pixels.
           train: Passed to the layers.
 
         Returns:
           Images in [-1, 1]: the prediction is clipped, with no gradient outside.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together, or a field does not
-            follow its rule.
+          RefusedError: Shapes or dtypes do not match, or a field is invalid.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)
@@ -171,7 +173,7 @@ class GlobalLocal(nn.Module):
     def _encode(
         self, x: object, run: Callable[..., object], scale: Callable[..., object]
     ) -> tuple[object, list[object]]:
-        """Return the smallest map, and the last one at each larger size."""
+        """Return the smallest map, and the last map at each larger size."""
         full = run(x, self.width, "stem", kernel_size=5)
         half = scale("downsample", full, 2 * self.width, "down_1")
         half = run(half, 2 * self.width, "encoder_1")
@@ -205,7 +207,7 @@ class GlobalLocal(nn.Module):
         shared: dict[str, Any],
         **fields: Any,
     ) -> object:
-        """Make a block and call it."""
+        """Return the output of a new block."""
         check_maker("block", self.block)
         layer = self.block(features=features, name=name, **{**shared, **fields})
         return call_layer("block", self.block, layer, x, train)
@@ -246,18 +248,18 @@ GlobalLocalCARAFE = functools.partial(
     downsample=_carafe_conv,
     upsample=functools.partial(_carafe_conv, reassembly=CARAFEUpsample),
 )
-"""Global&Local with CARAFE++ in both places of each direction (section 4.3)."""
+"""Global&Local with CARAFE++ in all down- and up-sampling layers (section 4.3)."""
 
 
 def enter_masked(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Masked:
-    """Make a map that is valid where the pixels are given."""
+    """Return a map with holes that is valid at the given pixels."""
     return Masked(given, 1 - mask)
 
 
 def leave_masked(masked: Masked) -> Float[Array, "n h w c"]:
-    """Return the map; pixels that no valid one has reached are zero."""
+    """Return the features of the map; pixels that are still hole are zero."""
     return masked.features
 
 
@@ -270,10 +272,10 @@ PartialGlobalLocal = functools.partial(
     enter=enter_masked,
     leave=leave_masked,
 )
-"""Global&Local with partial convolutions in the place of all convolutions.
+"""Global&Local with partial convolutions instead of all convolutions.
 
-The mask is no channel of the input. Maps are doubled by nearest neighbours and a
-partial convolution, as Liu et al. (arXiv:1804.07723) do.
+The mask is not a channel of the input. Up-sampling is nearest neighbour, followed by a
+partial convolution, as in Liu et al. (arXiv:1804.07723).
 """
 
 PartialGlobalLocalCARAFE = functools.partial(
@@ -284,4 +286,4 @@ PartialGlobalLocalCARAFE = functools.partial(
         resample=functools.partial(PartialCARAFE, reassembly=CARAFEUpsample),
     ),
 )
-"""Global&Local of partial convolutions, with CARAFE++ as in `GlobalLocalCARAFE`."""
+"""`PartialGlobalLocal` with CARAFE++ as in `GlobalLocalCARAFE`."""

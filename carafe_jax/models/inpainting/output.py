@@ -1,4 +1,4 @@
-"""Arguments and outputs that inpainting networks share."""
+"""Common arguments and outputs of inpainting networks."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from carafe_jax.errors import RefusedError, no_type_check
 
 StartingFill = Callable[[Array, Array], Array]
-"""Returns an image (n, h, w, c) with its hole filled, from the image and the mask."""
+"""Function of an image (n, h, w, c) and its mask that returns the filled image."""
 
 
 class Inpainting(NamedTuple):
@@ -21,17 +21,18 @@ class Inpainting(NamedTuple):
     """The prediction y everywhere."""
 
 
-# Wrong fills are refused in our own words.
+# Our own errors for wrong fills are clearer.
 @no_type_check
 def start_from(
     starting_fill: StartingFill,
     given: Float[Array, "n h w c"],
     mask: Float[Array, "n h w 1"],
 ) -> Float[Array, "n h w c"]:
-    """Return what a starting fill makes of the given pixels.
+    """Return the starting fill of the given pixels.
 
     Raises:
-      RefusedError: It is no function, or returns no image like the one that it gets.
+      RefusedError: `starting_fill` is not a function, or does not return a floating
+        image of the shape of its argument.
     """
     if not callable(starting_fill):
         raise RefusedError(
@@ -50,7 +51,7 @@ def start_from(
 
 
 def check_image_and_mask(image: Array, mask: Array) -> None:
-    """Refuse an image and a mask that do not belong together."""
+    """Raise if the shapes or dtypes of an image and its mask are invalid."""
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise RefusedError(
             "`image` must be floating with 4 axes, (N, H, W, C), "
@@ -76,6 +77,6 @@ def compose(
     predicted: Float[Array, "n h w c"],
 ) -> Inpainting:
     """Fill the hole of `given_pixels` with the prediction."""
-    # Not by the sum alone: a prediction that is not finite stays out of given pixels.
+    # Not the sum alone: a non-finite prediction must not change given pixels.
     composed = jnp.where(mask == 0, given, given + mask * predicted)
     return Inpainting(composed=composed, predicted=predicted)

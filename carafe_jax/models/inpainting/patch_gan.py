@@ -1,4 +1,4 @@
-"""Discriminators that judge an image patch by patch (Isola et al. 2017)."""
+"""Patch discriminators (Isola et al. 2017)."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.makers import Maker
 
-# Of DCGAN (Radford et al. 2016), for networks that are trained against each other.
+# As in DCGAN (Radford et al. 2016), for adversarial training.
 _kernel_init = nn.initializers.normal(0.02)
 _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.2)
 
@@ -26,30 +26,29 @@ def _scale_init(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> A
 
 
 def instance_norm(*, use_running_average: bool, **fields: Any) -> nn.InstanceNorm:
-    """Make instance normalisation without parameters, under the call of a norm.
+    """Return instance normalisation without parameters, with the arguments of a norm.
 
     Args:
-      use_running_average: Unused: there are no running statistics.
-      **fields: Of `nn.InstanceNorm`.
+      use_running_average: Unused, as there are no running statistics.
+      **fields: Fields of `nn.InstanceNorm`.
     """
     del use_running_average
     return nn.InstanceNorm(
         epsilon=1e-5,
         use_bias=False,
         use_scale=False,
-        use_fast_variance=False,  # It cancels where a channel is far from zero.
+        use_fast_variance=False,  # Cancellation, if a channel's mean is large.
         **fields,
     )
 
 
-# Wrong fields and maps are refused in our own words.
+# Our own errors for wrong fields and maps are clearer.
 @no_type_check
 class PatchGAN(nn.Module):
-    """Convolutions from a map to a smaller map of logits, one for each patch.
+    """Discriminator that returns a map of logits, one for each patch.
 
-    The numbers are those of mmediting's PatchDiscriminator. A high logit means a patch
-    that looks real. What it sees is one map: the image, or image and mask
-    concatenated.
+    The outputs equal those of mmediting's PatchDiscriminator. A high logit means that a
+    patch looks real. The input is one map: the image, or image and mask concatenated.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -62,17 +61,18 @@ class PatchGAN(nn.Module):
 
     Attributes:
       features: Channels of each convolution (default: 64, 128, 256, 512).
-      strides: Stride of each (default: 2, 2, 2, 1).
-      kernel_size: Side of their windows, padded by (kernel_size - 1) // 2; an even
+      strides: Stride of each convolution (default: 2, 2, 2, 1).
+      kernel_size: Side of the windows, padded by (kernel_size - 1) // 2; an even
         window with stride 1 makes the map smaller by one (default: 4).
-      logits: Channels of a last convolution without stride. None leaves it out: the
-        logits are the last of `features`, as in DeepFillv2 (default: 1).
-      norm: After each convolution but the first and the last, `instance_norm`, say,
-        as that of `ConvBlock`; None: no norm (default: `BatchNorm`, with a scale from
-        a normal distribution round one).
-      weight_norm: Wraps each convolution, `nn.SpectralNorm`, say (default: None).
-      activation: After each convolution but that of `logits` (default: leaky ReLU with
-        slope 0.2).
+      logits: Channels of a last convolution without stride. None omits it: the logits
+        are the last of `features`, as in DeepFillv2 (default: 1).
+      norm: Factory of the norm after each convolution but the first and the last, as
+        for `ConvBlock`, such as `instance_norm`. None: no norm (default: `BatchNorm`,
+        with a scale from a normal distribution around one).
+      weight_norm: Factory of a wrapper of each convolution, such as `nn.SpectralNorm`
+        (default: None).
+      activation: Activation after each convolution but that of `logits` (default:
+        leaky ReLU with slope 0.2).
       kernel_init: Initializer of the kernels (default: normal with standard deviation
         0.02).
       dtype: Dtype of the computation (default: that of the input).
@@ -91,7 +91,7 @@ class PatchGAN(nn.Module):
     param_dtype: DTypeLike = jnp.float32
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         if len(self.strides) != len(self.features):
             raise RefusedError(
                 f"`strides` must have one number for each of {len(self.features)} "
@@ -103,15 +103,14 @@ class PatchGAN(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n oh ow f"]:
-        """Judge each patch.
+        """Return the logits of the patches.
 
         Args:
-          features: What is judged, such as an image in [-1, 1].
-          train: Whether norms take, and keep, statistics of this batch.
+          features: Input map, such as an image in [-1, 1].
+          train: Whether norms use the statistics of this batch, and update theirs.
 
         Raises:
-          RefusedError: The map is smaller than the windows, or a field does not follow
-            its rule.
+          RefusedError: The map is smaller than the windows, or a field is invalid.
         """
         x = checked_features(features)
         block = functools.partial(
@@ -132,7 +131,7 @@ class PatchGAN(nn.Module):
             layers.append(block(self.logits, activation=None, name="output"))
         for layer in layers:
             least = self.kernel_size - 2 * ((self.kernel_size - 1) // 2)
-            # Symbolic sizes, of a program for maps of any size, cannot be compared.
+            # Symbolic sizes, in a program for maps of any size, cannot be compared.
             if any(isinstance(size, int) and size < least for size in x.shape[1:3]):
                 raise RefusedError(
                     "`features` must be large enough for "

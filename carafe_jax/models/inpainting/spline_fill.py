@@ -1,18 +1,19 @@
 """Smooth fill of holes by a spline in tension, solved from coarse to fine.
 
-A network that starts from this fill has only the difference to learn. In the hole the
-fill u minimises the energy of a plate under tension,
+A network that starts from this fill has to learn only a residual. In the hole the fill
+u minimises the energy of a plate under tension,
 
     (1 - T) |laplacian u|^2 + T |gradient u|^2,
 
 with the given pixels held fixed (Smith and Wessel 1990, Gridding with continuous
-curvature splines in tension). Towards T = 0 it is the biharmonic fill, which follows
-slopes but overshoots in large holes; T = 1 is the harmonic one, which forgets slopes at
-once.
+curvature splines in tension). As T approaches 0 it becomes the biharmonic fill, which
+continues slopes but overshoots in large holes; T = 1 is the harmonic fill, which does
+not continue slopes.
 
-The given pixels are averaged down a pyramid. From its top each level starts from the
-level above, doubled bilinearly, and is smoothed by gradient descent with the step sizes
-of Chebyshev's iteration, which damp all frequencies that the level above cannot hold.
+The given pixels are averaged into a pyramid. From the coarsest level on, each level
+starts from the previous one, up-sampled bilinearly, and is smoothed by gradient descent
+with the step sizes of Chebyshev iteration, which damp all frequencies that the coarser
+level cannot represent.
 """
 
 import itertools
@@ -30,25 +31,25 @@ from carafe_jax.errors import no_type_check
 from carafe_jax.models.inpainting.output import check_image_and_mask
 from carafe_jax.ops import wide_dtype
 
-# With 24 sweeps of each level, fills of photographs are within 0.04 dB of exact ones.
+# With 24 sweeps per level, fills of photographs are within 0.04 dB of exact ones.
 _SWEEPS = 24
-# The sweeps damp eigenvalues from the largest down to the largest divided by this: by
-# more for the plate, whose eigenvalues are squared.
+# Ratio of the largest to the smallest eigenvalue that the sweeps damp: larger for the
+# plate, whose eigenvalues are squared.
 _SPREAD_OF_PLATE, _SPREAD_OF_MEMBRANE = 300, 40
-# Of a size that is not known when the program is traced: enough for 4096 pixels.
+# Number of levels for sizes unknown at trace time: enough for 4096 pixels.
 _LEVELS_OF_ANY_SIZE = 12
 
 
 class _Level(NamedTuple):
-    """The given pixels at a fraction of the size."""
+    """The given pixels at one level of the pyramid."""
 
     image: Float[Array, "n h w c"]
-    """Mean over the blocks of the level below that hold some; zero where none does."""
+    """Mean of the given pixels of each block of the finer level; zero without any."""
     given: Float[Array, "n h w 1"]
-    """1 where there are some, else 0."""
+    """1 if the block has given pixels, else 0."""
 
 
-# Wrong images and masks are refused in our own words.
+# Our own errors for wrong images and masks are clearer.
 @no_type_check
 def spline_fill(
     image: Float[Array | np.ndarray, "n h w c"],
@@ -56,10 +57,10 @@ def spline_fill(
     *,
     tension: float = 0.25,
 ) -> Float[Array, "n h w c"]:
-    """Return images whose holes continue the pixels around them smoothly.
+    """Return images whose holes continue the surrounding pixels smoothly.
 
-    Sums are in float32 or, where the image has more precision, in its dtype. The fill
-    is linear in the given pixels, and differentiable. It may overshoot their range.
+    Sums are in float32 or, if the image has more precision, in its dtype. The fill is
+    linear in the given pixels, and differentiable. It can exceed their range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -71,18 +72,18 @@ def spline_fill(
       True
 
     Args:
-      image: Of any range. What it holds inside the hole is not looked at.
-      mask: M, 1 in the hole and 0 at the pixels that are given.
-      tension: T in (0, 1], 1 for the harmonic fill. Far below 0.1 the sweeps do not
-        converge in large holes, which stay flatter than the biharmonic fill.
+      image: Image of any range. Its values in the hole are ignored.
+      mask: Mask M, 1 in the hole and 0 at the given pixels.
+      tension: Tension T in (0, 1], 1 for the harmonic fill. Far below 0.1 the sweeps do
+        not converge in large holes, which are then flatter than the biharmonic fill.
 
     Returns:
-      Of the dtype of the image; given pixels are as they were. An image without any is
-      zero.
+      Filled image, in the dtype of the image; given pixels are unchanged. An image
+      without given pixels becomes zero.
 
     Raises:
-      RefusedError: The image is not floating of 4 axes, the mask has not its shape with
-        one channel, or the tension is outside its range.
+      RefusedError: The image is not floating with 4 axes, the mask does not have its
+        shape with one channel, or the tension is out of range.
     """
     image, mask = jnp.asarray(image), jnp.asarray(mask)
     check_image_and_mask(image, mask)
@@ -104,15 +105,15 @@ def spline_fill(
 
 
 def _depth(shape: tuple[int, ...]) -> int:
-    """Return how often a map can be halved."""
+    """Return the number of times a map can be halved."""
     sides = [side for side in shape[1:3] if isinstance(side, int)]
-    if len(sides) < 2:  # One is symbolic, in a program to be exported.
+    if len(sides) < 2:  # A size is symbolic, in a program to be exported.
         return _LEVELS_OF_ANY_SIZE
     return math.ceil(math.log2(max(*sides, 1)))
 
 
 def _halvings(level: _Level) -> Iterator[_Level]:
-    """Yield a level at a half, a quarter, ... of the size, without end."""
+    """Yield levels at a half, a quarter, ... of the size, without end."""
     while True:
         count, total = _block_sums(level.given), _block_sums(level.image)
         level = _Level(total / jnp.maximum(count, 1), jnp.minimum(count, 1))
@@ -120,14 +121,14 @@ def _halvings(level: _Level) -> Iterator[_Level]:
 
 
 def _block_sums(x: Float[Array, "n h w c"]) -> Float[Array, "n rows columns c"]:
-    """Sum blocks of 2 x 2 pixels; an odd side ends in half a block."""
+    """Sum blocks of 2 x 2 pixels; odd sides are padded with zeros."""
     size = (1, 2, 2, 1)
     padding = ((0, 0), (0, 1), (0, 1), (0, 0))
     return lax.reduce_window(x, np.zeros((), x.dtype), lax.add, size, size, padding)
 
 
 def _mean_colour(level: _Level) -> Float[Array, "n h w c"]:
-    """Return a level in the mean colour of its given pixels."""
+    """Return an image of the mean colour of a level's given pixels."""
     count = level.given.sum((1, 2), keepdims=True)
     total = level.image.sum((1, 2), keepdims=True)
     return jnp.broadcast_to(total / jnp.maximum(count, 1), level.image.shape)
@@ -136,7 +137,7 @@ def _mean_colour(level: _Level) -> Float[Array, "n h w c"]:
 def _doubled(
     x: Float[Array, "n rows columns c"], shape: tuple[int, ...]
 ) -> Float[Array, "n h w c"]:
-    """Double the axes that are shorter than `shape` bilinearly, and crop them to it."""
+    """Double the axes shorter than in `shape` bilinearly, and crop them to it."""
     for axis in (1, 2):
         if x.shape[axis] == shape[axis]:
             continue
@@ -145,7 +146,7 @@ def _doubled(
 
 
 def _doubled_along(x: Array, axis: int) -> Array:
-    """Double along an axis: new pixels lie a quarter of a pixel beside the old ones."""
+    """Double an axis; new centres are a quarter of a pixel beside the old ones."""
     padded = _repeat_ends(x, axis)
     before, after = (
         (3 * x + lax.slice_in_dim(padded, start, start + x.shape[axis], axis=axis)) / 4
@@ -163,17 +164,18 @@ def _smoothed(
     *,
     pixel: int,
 ) -> Float[Array, "n h w c"]:
-    """Sweep over the hole of a level whose pixels are `pixel` original ones wide.
+    """Smooth the hole of a level whose pixels are `pixel` original pixels wide.
 
-    The plate bends at the scale of original pixels: seen from farther away, it is a
+    The plate bends at the scale of original pixels: at coarser levels, it acts as a
     membrane.
     """
-    # The energy's gradient is (1 - T) L^2 + T L, with the negative laplacian L of
-    # original pixels. Its eigenvalues are up to 8, and shrink by 4 with each halving.
+    # The gradient of the energy is ((1 - T) L^2 + T L) u, with the negative Laplacian L
+    # of original pixels. Its eigenvalues are at most 8, and a quarter of that with each
+    # halving.
     bending = (1 - tension) / pixel**2
     plate, membrane = 64 * bending, 8 * tension  # Largest eigenvalues.
-    # One half: a weaker plate is at most a third of the force at the highest frequency,
-    # and less at lower ones; finer levels add it.
+    # One half: a weaker plate contributes at most a third of the force at the highest
+    # frequency, and less at lower ones; finer levels add it.
     is_plate = plate > membrane / 2
     largest = membrane + (plate if is_plate else 0)
     spread = _SPREAD_OF_PLATE if is_plate else _SPREAD_OF_MEMBRANE
@@ -190,7 +192,7 @@ def _smoothed(
 
 
 def _laplacian(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
-    """Return the negative laplacian: 4 x minus the four neighbours, ends repeated."""
+    """Return the negative Laplacian: 4 x minus the four neighbours, edges repeated."""
     total = 4 * x
     for axis in (1, 2):
         padded = _repeat_ends(x, axis)
@@ -208,10 +210,10 @@ def _repeat_ends(x: Array, axis: int) -> Array:
 
 
 def _chebyshev_steps(largest: float, smallest: float) -> Float[np.ndarray, "sweeps"]:
-    """Return the steps of gradient descent that best damp eigenvalues in a range.
+    """Return the gradient descent steps that best damp a range of eigenvalues.
 
-    They are the inverse roots of Chebyshev's polynomial. Long and short steps
-    alternate, or rounding errors would grow on the way.
+    They are the inverse roots of the Chebyshev polynomial on that range. Long and short
+    steps alternate, as rounding errors would grow otherwise.
     """
     angles = (np.arange(_SWEEPS) + 0.5) * np.pi / _SWEEPS
     middle, radius = (largest + smallest) / 2, (largest - smallest) / 2

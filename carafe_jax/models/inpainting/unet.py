@@ -29,21 +29,22 @@ from carafe_jax.ops import wide_dtype
 _resample_conv = functools.partial(ResampleConv, activation=None)
 
 
-# Wrong fields and images are refused in our own words.
+# Our own errors for wrong fields and images are clearer.
 @no_type_check
 class UNet(nn.Module):
     """Encoder-decoder with skips that fills the holes of images of any size.
 
     Each stage halves the map, to ceil(H / 2); the decoder doubles it and crops it to
-    the size of the skip, so no size needs padding. With CARAFE++, the default, strided
-    convolutions become CARAFE++ followed by a convolution without stride, and
-    up-sampling becomes CARAFE++ (arXiv:2012.04733, section 4.3). The middle is dilated
-    as in Global&Local (Iizuka et al. 2017), so that it sees across large holes.
+    the size of the skip, so that no size needs padding. With CARAFE++, the default,
+    strided convolutions become CARAFE++ followed by a convolution without stride, and
+    up-sampling becomes CARAFE++ (arXiv:2012.04733, section 4.3). The bottleneck has
+    dilated convolutions, as in Global&Local (Iizuka et al. 2017), so that its receptive
+    field spans large holes.
 
-    The network sees the difference of the given pixels from their mean colour, and
-    predicts the difference of the picture from it. With a `starting_fill` it sees that
-    fill in the hole, and predicts the difference of the picture from the fill; its last
-    layer starts at zero, so that an untrained network returns the starting fill.
+    The mean colour of the given pixels is subtracted from the input, and the network
+    predicts the residual. With a `starting_fill`, the input has that fill in the hole,
+    and the network predicts the residual on the fill; its last layer starts at zero, so
+    that an untrained network returns the starting fill.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -58,17 +59,16 @@ class UNet(nn.Module):
       stage_features: Channels at full size and after each halving.
       middle_dilations: Dilation of each convolution at the smallest size
         (default: 1, 2, 4).
-      downsample: Makes the layer that halves a map and changes its channels: any
+      downsample: Factory of the layers that halve a map and change its channels: any
         down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
         (`carafe_jax.nn.makers`). Without a field `features` it becomes the resampler of
         a `ResampleConv`, which adds a convolution (default: `CARAFEConv`).
-      upsample: Makes the layer that doubles a map and keeps its channels, likewise
+      upsample: Factory of the layers that double a map and keep its channels, likewise
         (default: `CARAFEUpsample`).
-      starting_fill: Fills the holes before the network sees them, such as
+      starting_fill: Function that fills the holes of the network's input, such as
         `spline_fill`: called with the image, zero in the hole, and the mask, it returns
-        the filled image. None: the network sees the hole in the mean colour of the
-        given pixels (default: None).
-      activation: Applied after each convolution but the last (default: ELU).
+        the filled image. None: the mean colour of the given pixels (default: None).
+      activation: Activation after each convolution but the last (default: ELU).
       dtype: Dtype of the computation (default: that of the image).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -92,17 +92,16 @@ class UNet(nn.Module):
         """Fill the hole of each image.
 
         Args:
-          image: In [-1, 1]. What it holds inside the hole is not looked at.
-          mask: M, 1 in the hole and 0 at the pixels that are given.
+          image: Image in [-1, 1]. Its values in the hole are ignored.
+          mask: Mask M, 1 in the hole and 0 at the given pixels.
           train: Passed to the resamplers.
 
         Returns:
-          `composed`, with given pixels as they were, and `predicted`; neither is
-          clipped to [-1, 1].
+          `composed`, with given pixels unchanged, and `predicted`; neither is clipped
+          to [-1, 1].
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together, or a field does not
-            follow its rule.
+          RefusedError: Shapes or dtypes do not match, or a field is invalid.
         """
         image, mask = jnp.asarray(image), jnp.asarray(mask)
         check_image_and_mask(image, mask)
@@ -199,7 +198,7 @@ class UNet(nn.Module):
 def _mean_colour(
     given: Float[Array, "n h w c"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n 1 1 c"]:
-    """Return the mean of the given pixels, or zero without any.
+    """Return the mean colour of the given pixels, or zero without any.
 
     Sums are in float32 or wider.
     """

@@ -1,4 +1,4 @@
-"""Layers on maps with holes, by the rule of partial convolution."""
+"""Layers for feature maps with holes, by the rule of partial convolution."""
 
 from carafe_jax.nn.partial.partial_block import PartialConvBlock as PartialConvBlock
 from carafe_jax.nn.partial.partial_block import (

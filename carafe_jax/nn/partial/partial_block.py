@@ -1,4 +1,4 @@
-"""Blocks of networks on maps with holes: partial layers, norm and activation."""
+"""Network blocks for feature maps with holes: partial layers, norm and activation."""
 
 from collections.abc import Callable
 
@@ -20,23 +20,23 @@ from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
 from carafe_jax.nn.partial.partial_conv import PartialConv
 
 
-# Wrong fields and features are refused in our own words, below as well.
+# Our own errors for wrong fields and features are clearer, below as well.
 @no_type_check
 class PartialConvBlock(nn.Module):
     """Partial convolution, norm and activation.
 
-    Holes that remain are zero in the output, whatever norm and activation make of them.
-    They take part as zeros in the statistics of the norm, as in the networks of Liu et
-    al. (arXiv:1804.07723).
+    Holes that remain are set to zero after the norm and the activation. They enter the
+    statistics of the norm as zeros, as in the networks of Liu et al.
+    (arXiv:1804.07723).
 
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the window, odd (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
       dilation: Dilation of the convolution (default: 1).
-      norm: Makes the norm (`carafe_jax.nn.makers`); the convolution has no bias then.
-        None: no norm (default: None).
-      activation: Applied last. None: none (default: ReLU).
+      norm: Factory of the norm (`carafe_jax.nn.makers`), with which the convolution has
+        no bias. None: no norm (default: None).
+      activation: Activation, applied last. None: no activation (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -52,7 +52,7 @@ class PartialConvBlock(nn.Module):
 
     @nn.compact
     def __call__(self, masked: Masked, train: bool = False) -> Masked:
-        """Apply the block; with `train`, `norm` takes the statistics of this batch."""
+        """Apply the block; with `train`, `norm` uses the statistics of this batch."""
         return _convolve(
             self, masked, stride=self.stride, dilation=self.dilation, train=train
         )
@@ -62,17 +62,17 @@ class PartialConvBlock(nn.Module):
 class PartialResampleConv(nn.Module):
     """A resampler of maps with holes, a partial convolution, norm and activation.
 
-    With `PartialCARAFE` it takes the place of a `PartialConvBlock` with a stride, and
-    of an up-sampler that changes the channels (arXiv:2012.04733, section 4.3). What is
-    said there of holes holds here.
+    With `PartialCARAFE` it replaces a strided `PartialConvBlock`, or an up-sampler that
+    changes the number of channels (arXiv:2012.04733, section 4.3). Holes are handled as
+    in `PartialConvBlock`.
 
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's window, odd (default: 3).
-      resample: Makes the resampler (`carafe_jax.nn.makers`): `PartialCARAFE`, or
+      resample: Factory of the resampler (`carafe_jax.nn.makers`): `PartialCARAFE`, or
         `PartialNearestUpsample` (default: `PartialCARAFE`).
-      norm: As for `PartialConvBlock` (default: None).
-      activation: As for `PartialConvBlock` (default: ReLU).
+      norm: Factory of the norm, as for `PartialConvBlock` (default: None).
+      activation: Activation, as for `PartialConvBlock` (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
     """
@@ -87,7 +87,7 @@ class PartialResampleConv(nn.Module):
 
     @nn.compact
     def __call__(self, masked: Masked, train: bool = False) -> Masked:
-        """Apply the block; with `train`, norms take the statistics of this batch."""
+        """Apply the block; with `train`, norms use the statistics of this batch."""
         dtypes = dtypes_of(self, checked_masked(masked).features)
         resample = make_layer("resample", self.resample, name="resample", **dtypes)
         masked = call_layer("resample", self.resample, resample, masked, train)

@@ -12,24 +12,24 @@ from carafe_jax.nn.makers import Maker, make_layer, name_of
 from carafe_jax.nn.masked import Masked
 
 
-# Wrong features are refused in our own words.
+# Our own errors for wrong features are clearer.
 @no_type_check
 class PartialCARAFE(nn.Module):
-    """CARAFE++ of a map with holes.
+    """CARAFE++ of a feature map with holes.
 
-    CARAFE++ puts itself into networks of partial convolutions and updates their masks
-    with its kernels (arXiv:2012.04733, section 4.3), but gives no rule. This is ours:
-    with a kernel w over a window of pixels x and their validity m, ::
+    The paper uses CARAFE++ in networks of partial convolutions and updates their masks
+    with its kernels (arXiv:2012.04733, section 4.3), but gives no rule. Ours is, with a
+    kernel w over a window of pixels x and their validity m, ::
 
         out = sum(w m x) / sum(w m)        zero where the whole window is hole
         m' = 1 where any pixel of the window is valid, else 0
 
     It is the rule of partial convolution for kernels that sum to one, as every
     predicted weight is positive. The kernels are predicted from the map with zeros in
-    its hole. Pixels outside the map count as hole. So with everything valid, it is
-    CARAFE++ but for windows that reach over the border, which are normalised over the
-    pixels inside the map. With the normalizer "sigmoid", whose kernels sum to any
-    number, the output is that of "normalized_sigmoid".
+    its holes. Pixels outside the map count as holes. If all pixels are valid, the layer
+    thus differs from CARAFE++ only in windows that cross the border, which are
+    normalised over the pixels inside the map. The kernels of the normalizer "sigmoid"
+    do not sum to one; with it, the output is that of "normalized_sigmoid".
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -42,7 +42,7 @@ class PartialCARAFE(nn.Module):
       Masked(features=(1, 3, 4, 3), valid=(1, 3, 4, 1))
 
     Attributes:
-      reassembly: Makes the `CARAFE` layer, whose parameters are under the name
+      reassembly: Factory of the `CARAFE` layer, whose parameters have the name
         "carafe": its class, or a `functools.partial` of it (default:
         `CARAFEDownsample`).
       dtype: Dtype of the computation (default: that of the features).
@@ -55,10 +55,10 @@ class PartialCARAFE(nn.Module):
 
     @nn.compact
     def __call__(self, masked: Masked, train: bool = False) -> Masked:
-        """Reassemble a map with holes.
+        """Reassemble a feature map with holes.
 
         Args:
-          masked: The map, floating, and one validity for all of its channels.
+          masked: Feature map, floating, and one validity for all of its channels.
           train: Passed to the `CARAFE` layer.
 
         Returns:
@@ -66,8 +66,8 @@ class PartialCARAFE(nn.Module):
           validity, in the dtype of `valid`.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together, each channel has a
-            validity of its own, or a field does not follow its rule.
+          RefusedError: Shapes or dtypes do not match, each channel has its own
+            validity, or a field is invalid.
         """
         features, valid = checked_masked(masked)
         layer = make_layer(

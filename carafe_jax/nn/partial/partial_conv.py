@@ -24,25 +24,26 @@ from carafe_jax.ops import wide_dtype
 Initializer = Callable[..., Array]
 
 
-# Wrong fields and features are refused in our own words.
+# Our own errors for wrong fields and features are clearer.
 @no_type_check
 class PartialConv(nn.Module):
     """Convolution of a map with holes (Liu et al., arXiv:1804.07723, Eq. 1 and 2).
 
-    With kernel W, bias b, and a window of pixels x of validity m, as in the code of the
-    paper's authors::
+    With kernel W, bias b, and a window of pixels x with validity m, as in the authors'
+    code::
 
         count = sum(m)
         m' = min(count, 1)
         out = (W . (m x) * size / (count + 1e-8) * m' + b) * m'
 
-    Here `size` is k*k where all channels share one validity, and k*k*C where each of C
-    channels has its own. Where the whole window is hole, the output is exactly zero and
-    stays hole; where any of it is valid, the output is. Zero padding counts as hole. So
-    with everything valid, windows that reach over the border are re-weighted by the
-    pixels that they have, as in padding by partial convolution (arXiv:1811.11718).
+    Here `size` is k*k if all channels share one validity, and k*k*C if each of C
+    channels has its own. If the whole window is hole, the output is exactly zero and
+    remains hole; if any of its pixels is valid, so is the output. Zero padding counts
+    as hole. Hence, even if all pixels are valid, windows that cross the border are
+    re-weighted by the pixels inside the map, as in partial convolution based padding
+    (arXiv:1811.11718).
 
-    The parameters are those of `nn.Conv`, under the same names. No gradient flows
+    Parameters have the names and shapes of those of `nn.Conv`. No gradient flows
     through `valid`.
 
     Example:
@@ -59,14 +60,14 @@ class PartialConv(nn.Module):
       features: Channels of the output.
       kernel_size: Side of the window, odd (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
-      dilation: Distance of neighbouring taps in pixels (default: 1).
+      dilation: Distance between neighbouring taps in pixels (default: 1).
       padding: Pixels of padding on each of the four sides (default:
-        `dilation * (kernel_size // 2)`, by which a window is centred on its pixel).
+        `dilation * (kernel_size // 2)`, which centres the window on its pixel).
       use_bias: Whether to add a bias (default: True).
       dtype: Dtype of the computation (default: that of the features). The re-weighting
         and the bias are in float32 or wider.
       param_dtype: Dtype of the parameters (default: float32).
-      precision: As in `nn.Conv` (default: None).
+      precision: Precision of the convolution, as in `nn.Conv` (default: None).
       kernel_init: Initializer of the kernel (default: LeCun normal, as in `nn.Conv`).
       bias_init: Initializer of the bias (default: zeros).
     """
@@ -84,16 +85,16 @@ class PartialConv(nn.Module):
     bias_init: Initializer = nn.initializers.zeros
 
     def __post_init__(self) -> None:
-        """Refuse fields that break a rule."""
+        """Raise if a field is invalid."""
         _check_fields(self)
         super().__post_init__()
 
     @nn.compact
     def __call__(self, masked: Masked, train: bool = False) -> Masked:
-        """Convolve a map with holes.
+        """Convolve a feature map with holes.
 
         Args:
-          masked: The map, floating, and its validity, for all channels or for each.
+          masked: Feature map, floating, and its validity, for all channels or for each.
           train: Unused.
 
         Returns:
@@ -101,7 +102,7 @@ class PartialConv(nn.Module):
           validity for all of its channels, in the dtype of `valid`.
 
         Raises:
-          RefusedError: Shapes or dtypes do not belong together.
+          RefusedError: Shapes or dtypes do not match.
         """
         features, valid = checked_masked(masked)
         dtype = dtypes_of(self, features)["dtype"]
@@ -139,7 +140,7 @@ class PartialConv(nn.Module):
         return [(pad, pad), (pad, pad)]
 
     def _count(self, valid: Float[Array, "n h w v"]) -> Float[Array, "n oh ow 1"]:
-        """Count the valid pixels of each window, those of all channels together."""
+        """Count the valid values of each window, over all channels."""
         wide = wide_dtype(valid.dtype)
         return jax.lax.reduce_window(
             valid.sum(-1, keepdims=True, dtype=wide),

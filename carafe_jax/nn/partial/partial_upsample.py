@@ -1,4 +1,4 @@
-"""Nearest-neighbour up-sampling of a map and of where it is valid."""
+"""Nearest-neighbour up-sampling of a feature map and its validity."""
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,16 +11,16 @@ from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.resamplers.interpolation import NearestUpsample
 
 
-# Wrong fields and features are refused in our own words.
+# Our own errors for wrong fields and features are clearer.
 @no_type_check
 class PartialNearestUpsample(nn.Module):
-    """Nearest-neighbour up-sampling of a map with holes, and of its validity alike.
+    """Nearest-neighbour up-sampling of a map with holes, and of its validity.
 
     The up-sampler between the partial convolutions of Liu et al. (arXiv:1804.07723).
 
     Attributes:
       scale: Output pixels per source pixel along each side (default: 2).
-      dtype: Dtype of the features that come out (default: that which comes in).
+      dtype: Dtype of the output features (default: that of the input).
       param_dtype: Unused: there are no parameters.
     """
 
@@ -30,7 +30,7 @@ class PartialNearestUpsample(nn.Module):
 
     @nn.compact
     def __call__(self, masked: Masked, train: bool = False) -> Masked:
-        """Repeat each pixel and its validity; `train` changes nothing."""
+        """Repeat each pixel and its validity; `train` is unused."""
         features, valid = checked_masked(masked)
         features = features.astype(dtypes_of(self, features)["dtype"])
         resample = NearestUpsample(scale=self.scale)

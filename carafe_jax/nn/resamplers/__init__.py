@@ -1,9 +1,9 @@
-"""Plain and learned resamplers, the baselines of CARAFE++ in the tables of its paper.
+"""Fixed and learned resamplers, the baselines of CARAFE++ in the tables of its paper.
 
-Every layer is called `layer(features, train=False)` on a map (n, h, w, c), takes
-`scale` in output pixels per source pixel and returns `ceil(scale * h)` rows and
-`ceil(scale * w)` columns, whatever the size of the map. A layer computes in its
-input's dtype, and returns it, unless `dtype` is given.
+Every layer is called as `layer(features, train=False)` on a feature map (n, h, w, c).
+Its `scale` is in output pixels per source pixel; the output has `ceil(scale * h)` rows
+and `ceil(scale * w)` columns for every map size. A layer computes in the dtype of its
+input and returns that dtype, unless `dtype` is given.
 """
 
 from carafe_jax.nn.resamplers.convolutional import (

@@ -1,4 +1,4 @@
-"""Pooling over windows that lie around source pixels."""
+"""Pooling over windows around source pixels."""
 
 import functools
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ Padding = Sequence[tuple[int, int]]
 def max_pool(
     features: Float[Array, "n h w c"], *, kernel_size: int, stride: int
 ) -> Float[Array, "n sh sw c"]:
-    """Return the maximum of each window; pixels outside the map take no part."""
-    # Any: flax leaves its pools without types, so that they seem to take strings alone.
+    """Return the maximum of each window; pixels outside the map are ignored."""
+    # Any: flax's pools are untyped, and checkers infer `str` from the default.
     padding: Any = _padding(kernel_size)
     window = (kernel_size, kernel_size)
     return cast(Array, nn.max_pool(features, window, (stride, stride), padding))
@@ -30,10 +30,10 @@ def average_pool(
     padding: Padding | None = None,
     count_include_pad: bool = True,
 ) -> Float[Array, "n sh sw c"]:
-    """Return the mean of each window; pixels outside the map are zeros, or left out."""
+    """Return the mean of each window, with or without zeros outside the map."""
     pads: Any = padding or _padding(kernel_size)
     window, strides = (kernel_size, kernel_size), (stride, stride)
-    # Not flax's `avg_pool`: it divides by an integer, which strict promotion refuses.
+    # Not flax's `avg_pool`: it divides by an integer, an error in strict promotion.
     pool = functools.partial(
         nn.pool,
         init=0.0,
@@ -50,5 +50,5 @@ def average_pool(
 
 
 def _padding(kernel_size: int) -> Padding:
-    """Pad so that there are `ceil(size / stride)` windows around source pixels."""
+    """Return padding for `ceil(size / stride)` windows around source pixels."""
     return [((kernel_size - 1) // 2, kernel_size // 2)] * 2

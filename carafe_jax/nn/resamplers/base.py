@@ -1,4 +1,4 @@
-"""The call that resamplers share, and the checks of their arguments."""
+"""Base class of the resamplers, and checks of their arguments."""
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -11,7 +11,7 @@ from carafe_jax.ops import Scale
 
 @no_type_check
 class ResamplingLayer(nn.Module):
-    """A layer that changes the size of a map by a factor.
+    """A layer that scales a feature map.
 
     Attributes:
       scale: Output pixels per source pixel along each side: an int, a
@@ -23,12 +23,12 @@ class ResamplingLayer(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n sh sw f"]:
-        """Resample a map.
+        """Resample a feature map.
 
         Args:
-          features: The map, floating.
-          train: Unused; all resamplers are called alike. May be given by position or
-            by keyword; a lifted transform keeps it static by its position:
+          features: Feature map, floating.
+          train: Unused; resamplers have one call signature. Pass it by position or by
+            keyword; a lifted transform keeps it static by its position:
             `nn.remat(CARAFEDownsample, static_argnums=(2,))(norm=BatchNorm)(x, True)`.
 
         Returns:
@@ -36,7 +36,7 @@ class ResamplingLayer(nn.Module):
           if that is given, else in the dtype of `features`.
 
         Raises:
-          RefusedError: The map or a field does not follow its rule.
+          RefusedError: The map or a field is invalid.
         """
         raise NotImplementedError
 
@@ -63,7 +63,7 @@ def stride_of(scale: Scale) -> int:
 def upsampled_size(features: Float[Array, "n h w c"], scale: Scale) -> tuple[int, int]:
     fraction = checked_scale(scale, "up")
     up, down = fraction.numerator, fraction.denominator
-    # Sizes may be symbols, in a program that is exported for maps of any size.
+    # Sizes may be symbolic, in a program that is exported for maps of any size.
     height, width = ((size * up - 1) // down + 1 for size in features.shape[1:3])
     return height, width
 

@@ -1,4 +1,4 @@
-"""Resamplers made of a convolution, baselines of CARAFE++ (tables III, IV and VI)."""
+"""Convolutional resamplers, baselines of CARAFE++ (tables III, IV and VI)."""
 
 import fractions
 
@@ -23,7 +23,7 @@ from carafe_jax.ops import Scale
 
 @no_type_check
 class ConvResampler(ResamplingLayer):
-    """A resampler made of a convolution, zero-padded alike on all sides.
+    """A resampler with a convolution, zero-padded symmetrically.
 
     Attributes:
       scale: Output pixels per source pixel along each side: an int, a
@@ -54,8 +54,8 @@ class ConvResampler(ResamplingLayer):
 class NearestConvUpsample(ConvResampler):
     """Nearest-neighbour up-sampling followed by a convolution.
 
-    "N.C." of table IV of CARAFE++, whose text leaves the window open; 3x3 is our
-    reading.
+    "N.C." of table IV of CARAFE++. The paper does not give the kernel size; 3x3 is our
+    choice.
 
     Example usage::
 
@@ -89,8 +89,8 @@ class NearestConvUpsample(ConvResampler):
 class BilinearConvUpsample(ConvResampler):
     """Bilinear up-sampling followed by a convolution.
 
-    "B.C." of table IV of CARAFE++, whose text leaves the window open; 3x3 is our
-    reading.
+    "B.C." of table IV of CARAFE++. The paper does not give the kernel size; 3x3 is our
+    choice.
 
     Example usage::
 
@@ -124,9 +124,9 @@ class PixelShuffleUpsample(ConvResampler):
 
     "P.S." of table IV and "Pixel Shuffle" of table VI of CARAFE++ (Shi et al.,
     arXiv:1609.05158). Channel `(f * scale + py) * scale + px` of the convolution
-    becomes channel f of the pixel (py, px) in each block: the output channel varies
-    slowest, as in PyTorch and mmcv, whose weights fit after moving their axes.
-    TensorFlow's `depth_to_space` has it fastest.
+    becomes channel f of pixel (py, px) in each block: the output channel varies
+    slowest, as in PyTorch and mmcv, whose weights fit once their axes are transposed.
+    In TensorFlow's `depth_to_space` it varies fastest.
 
     Example usage::
 
@@ -161,9 +161,9 @@ class PixelShuffleUpsample(ConvResampler):
 class StridedConvDownsample(ConvResampler):
     """Strided convolution.
 
-    "Conv" of table III of CARAFE++. The window is centred on the source pixel and
-    zero-padded alike on all sides, as in PyTorch's ResNet; the padding "SAME" of JAX
-    lies one pixel further on maps of even size.
+    "Conv" of table III of CARAFE++. The window is centred on the source pixel, with
+    symmetric zero padding, as in PyTorch's ResNet; with the padding "SAME" of JAX,
+    windows are shifted by one pixel on maps of even size.
 
     Example usage::
 
@@ -200,14 +200,14 @@ class StridedConvDownsample(ConvResampler):
 class DeconvUpsample(ConvResampler):
     """Transposed convolution whose output is exactly `scale` times its input.
 
-    "Deconv" of tables IV and VI of CARAFE++. The default is the form of mmdetection's
+    "Deconv" of tables IV and VI of CARAFE++. The default is that of mmdetection's
     FPN_CARAFE (window 3, padding 1, output padding 1); `kernel_size=2` is that of its
     mask head (no padding), there followed by a ReLU that is not part of this layer.
 
-    Padding means what it means in PyTorch: `padding` rows and columns are cut off on
-    each side of the full transposed convolution, then the output padding, always
-    `scale + 2 * padding - kernel_size` of them, is given back at the end. The kernel
-    (k, k, c, f) is PyTorch's weight (c, f, k, k) transposed and flipped in space.
+    Padding has PyTorch's meaning: `padding` rows and columns are cropped from each side
+    of the full transposed convolution, then the output padding, always
+    `scale + 2 * padding - kernel_size` of them, is added back at the end. The kernel
+    (k, k, c, f) is PyTorch's weight (c, f, k, k), transposed and spatially flipped.
 
     Example usage::
 
@@ -226,7 +226,7 @@ class DeconvUpsample(ConvResampler):
       scale: Output pixels per source pixel along each side, a whole number (default:
         2).
       kernel_size: Side of the window, even or odd (default: 3).
-      padding: Rows and columns cut off on each side (default: the least that makes
+      padding: Rows and columns cropped from each side (default: the least that makes
         the output no larger than `scale` times the input). The other fields are those
         of `ConvResampler`.
     """
@@ -260,7 +260,7 @@ class DeconvUpsample(ConvResampler):
 def _conv(
     layer: ConvResampler, channels: int, dtype: Dtype, stride: int = 1
 ) -> nn.Conv:
-    """Make the convolution that the fields of a layer describe."""
+    """Return the convolution with the fields of a layer."""
     check_odd_int("kernel_size", layer.kernel_size)
     return nn.Conv(
         channels,
@@ -289,7 +289,7 @@ def _pixel_shuffle(
 def _deconv_padding(
     kernel_size: int, padding: int | None, scale: int
 ) -> tuple[int, int]:
-    """Pad the dilated map, before and after, so that `scale * size` rows come out."""
+    """Return the padding, before and after, that gives `scale * size` output rows."""
     if padding is None:
         padding = max(0, (kernel_size - scale + 1) // 2)
     output_padding = scale + 2 * padding - kernel_size

@@ -13,29 +13,29 @@ from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, stride_of
 from carafe_jax.ops import Scale, wide_dtype
 
-# Keeps the distances, and the gradients of their powers, away from zero.
+# Keeps the squared distances positive, and so the gradients of their powers finite.
 _EPSILON = 1e-3
 
 
-# Wrong fields and features are refused in our own words.
+# Our own errors for wrong fields and features are clearer.
 @no_type_check
 class DPPDownsample(ResamplingLayer):
     """Detail-preserving pooling: a mean of each block, weighted towards its details.
 
-    "DPP" of table III of CARAFE++ (Saeedan et al., arXiv:1804.04076), in the form that
-    its authors' code gives ImageNet networks. With I the pixels of a block and J a
-    smoothed map, the weight of a pixel is
+    "DPP" of table III of CARAFE++ (Saeedan et al., arXiv:1804.04076), as in the
+    authors' code for ImageNet. With I the pixels of a block and J a smoothed map, the
+    weight of a pixel is
 
       `w = exp(alpha) + (((I - J)**2 + 1e-3) / S) ** (exp(lambda) / 2)`
 
     where S is the sum of `(I - J)**2 + 1e-3` over the block, and the output is
     `sum(w * I) / sum(w)`. For scale 1/2 a block has 2x2 pixels and J is the mean of the
-    3x3 pixels around the first of them, those outside the map counted as zeros.
+    3x3 pixels around the first of them, where pixels outside the map count as zero.
 
-    The original leaves two things open, and both are our reading. Where a block reaches
-    beyond the map, pixels outside take no part in S nor in the output, so that there
-    are `ceil(h / 2)` rows whatever h. For scale 1/n a block has n x n pixels and J is
-    the mean of the block together with the row and the column before it.
+    The original leaves two cases open; we choose as follows. If a block extends beyond
+    the map, pixels outside enter neither S nor the output, so that there are
+    `ceil(h / 2)` rows for every h. For scale 1/n a block has n x n pixels and J is the
+    mean of the block together with the row and the column before it.
 
     Example usage::
 
@@ -93,22 +93,22 @@ def _pool(
     inside = _blocks(jnp.ones((1, *features.shape[1:3], 1), bool), stride)
     smooth = _smooth(features, stride)[:, :, None, :, None]
     distances = jnp.where(inside, (blocks - smooth) ** 2 + _EPSILON, 0)
-    shares = distances / distances.sum((2, 4), keepdims=True)
-    # The power of zero has no finite gradient: outside, take that of one instead.
-    details = jnp.where(inside, shares, 1) ** along_channels(power, blocks)
+    relative = distances / distances.sum((2, 4), keepdims=True)
+    # A power of zero can have an infinite gradient: outside the map, use a base of one.
+    details = jnp.where(inside, relative, 1) ** along_channels(power, blocks)
     weights = jnp.where(inside, along_channels(bias, blocks) + details, 0)
     return (weights * blocks).sum((2, 4)) / weights.sum((2, 4))
 
 
 def _after(size: int, stride: int) -> int:
-    """Count the rows, or columns, of the last block that lie beyond the map."""
+    """Return the number of rows, or columns, of the last block beyond the map."""
     return ((size - 1) // stride + 1) * stride - size
 
 
 def _blocks(
     features: Float[Array, "n h w c"] | Bool[Array, "n h w c"], stride: int
 ) -> Float[Array, "n sh s sw s c"] | Bool[Array, "n sh s sw s c"]:
-    """Split a map, filled up with zeros, into blocks of `stride` x `stride`."""
+    """Split a map, padded with zeros, into blocks of `stride` x `stride`."""
     n, height, width, channels = features.shape
     after = (_after(height, stride), _after(width, stride))
     padded = jnp.pad(features, ((0, 0), (0, after[0]), (0, after[1]), (0, 0)))
@@ -117,7 +117,7 @@ def _blocks(
 
 
 def _smooth(features: Float[Array, "n h w c"], stride: int) -> Float[Array, "n r q c"]:
-    """Average each block and the row and column before it; outside counts as zero."""
+    """Average each block with the row and column before it; outside counts as zero."""
     _, height, width, _ = features.shape
     padding = [(1, _after(height, stride)), (1, _after(width, stride))]
     return average_pool(

@@ -15,7 +15,7 @@ class NearestUpsample(ResamplingLayer):
     """Nearest-neighbour up-sampling.
 
     "Nearest" of tables IV and VI of CARAFE++. Output row i is source row
-    `floor(i * h / ceil(scale * h))`; a whole scale repeats each pixel.
+    `floor(i * h / ceil(scale * h))`; an integer scale repeats each pixel.
 
     Example usage::
 
@@ -57,7 +57,7 @@ class BilinearUpsample(ResamplingLayer):
       (1, 10, 14, 3)
 
     Attributes:
-      scale: As for `NearestUpsample` (default: 2).
+      scale: Scale, as for `NearestUpsample` (default: 2).
       dtype: The dtype of the result (default: the input's).
       param_dtype: Unused: there are no parameters.
     """

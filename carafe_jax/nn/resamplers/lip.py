@@ -1,9 +1,9 @@
 """Local importance-based pooling, a baseline of CARAFE++ (table III of its paper).
 
 LIP (Gao et al., arXiv:1908.04156) is a mean over each window, weighted by the
-exponential of logits that a small network reads off the map: one convolution in
-`LIPDownsample`, which fits anywhere; in its authors' ResNet a `LIPTrunk`, shared by a
-`LIPHead` for each of the two maps that a block pools.
+exponential of logits that a small network predicts from the map: one convolution in
+`LIPDownsample`, which fits any network; in the authors' ResNet a `LIPTrunk`, shared by
+a `LIPHead` for each of the two maps that a block pools.
 """
 
 import fractions
@@ -26,7 +26,7 @@ from carafe_jax.nn.resamplers.base import (
 )
 from carafe_jax.ops import Scale, wide_dtype
 
-# Logits lie between zero and this, so that no weight is beyond e^12 times another.
+# Logits are between zero and this, so that the ratio of two weights is at most e^12.
 _LARGEST_LOGIT = 12.0
 
 
@@ -40,25 +40,25 @@ def pool_by_importance(
 ) -> Float[Array, "n sh sw c"]:
     """Average each window, weighted by the exponential of its logits.
 
-    With `pool` the sum over a window around each source pixel (`MaxPoolDownsample`
-    says where it lies), pixels outside the map left out, the result is
+    With `pool` the sum over a window around each source pixel, placed as in
+    `MaxPoolDownsample`, without pixels outside the map, the result is
 
       `pool(jnp.exp(logits) * features) / pool(jnp.exp(logits))`
 
     Nothing is subtracted from the logits first: keep them between -80 and 80.
 
     Args:
-      features: The map, floating.
+      features: Feature map, floating.
       logits: Logarithm of the importance of each value.
       scale: Output pixels per source pixel along each side, 1/n for a whole n: a
         `fractions.Fraction` or a string such as "1/2".
       kernel_size: Side of the window.
 
     Returns:
-      The smaller map, summed in float32 or wider, in the dtype of `features`.
+      The pooled map, summed in float32 or wider, in the dtype of `features`.
 
     Raises:
-      RefusedError: An argument does not follow its rule.
+      RefusedError: An argument is invalid.
     """
     features, logits = checked_features(features), jnp.asarray(logits)
     _check_logits(features, logits)
@@ -67,21 +67,21 @@ def pool_by_importance(
     pool = functools.partial(average_pool, kernel_size=kernel_size, stride=stride)
     sums = wide_dtype(features.dtype, logits.dtype)
     weights = jnp.exp(logits.astype(sums))
-    # Both means count zeros outside the map, and both divide by the whole window.
+    # Both means divide by the size of the window, zeros outside the map included.
     pooled = pool(features.astype(sums) * weights) / pool(weights)
     return pooled.astype(features.dtype)
 
 
 @no_type_check
 class LIPDownsample(ResamplingLayer):
-    """Local importance-based pooling, its logits made by one convolution.
+    """Local importance-based pooling with the logits of one convolution.
 
     "LIP" of table III of CARAFE++, in the form that its authors call simplified: logits
     are `12 * sigmoid(instance_norm(conv(features)))`, with a 3x3 convolution. With the
-    default initial values all logits are alike, and the layer averages the pixels of
-    each window that lie inside the map.
+    default initial values all logits are equal, and the layer averages the pixels of
+    each window that are inside the map.
 
-    The norm has the statistics of each map and channel, in training and after it.
+    The norm uses the statistics of each map and channel, in training and in inference.
     Logits and sums are in float32 or wider.
 
     Example usage::
@@ -100,9 +100,9 @@ class LIPDownsample(ResamplingLayer):
     Attributes:
       scale: Output pixels per source pixel along each side, 1/n for a whole n: a
         `fractions.Fraction` or a string such as "1/2" (default: 1/2).
-      kernel_size: Side of the window that is pooled; it reaches
-        `(kernel_size - 1) // 2` pixels up and left of the source pixel and
-        `kernel_size // 2` down and right (default: 3).
+      kernel_size: Side of the pooling window; it extends `(kernel_size - 1) // 2`
+        pixels up and left of the source pixel and `kernel_size // 2` down and right
+        (default: 3).
       dtype: The dtype of the convolution and the result (default: the input's).
       param_dtype: The dtype passed to parameter initializers (default: float32).
       precision: Numerical precision of the products, see `jax.lax.Precision`
@@ -132,10 +132,10 @@ class LIPDownsample(ResamplingLayer):
 
 @no_type_check
 class LIPTrunk(nn.Module):
-    """The part of LIP's logit network that the pools of a block share.
+    """The part of LIP's logit network that the pooling layers of a block share.
 
-    A 1x1 convolution to a few channels, then a 3x3 one, an instance norm and a ReLU
-    after each.
+    A 1x1 convolution to a few channels, then a 3x3 one, each followed by an instance
+    norm and a ReLU.
 
     Attributes:
       features: Channels of both convolutions (default: 128).
@@ -143,7 +143,7 @@ class LIPTrunk(nn.Module):
       param_dtype: The dtype passed to parameter initializers (default: float32).
       precision: Numerical precision of the products, see `jax.lax.Precision`
         (default: that of the platform).
-      kernel_init: Initializer of both kernels (default: He normal of the outputs).
+      kernel_init: Initializer of both kernels (default: He normal with fan-out).
     """
 
     features: int = 128
@@ -158,17 +158,18 @@ class LIPTrunk(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w f"]:
-        """Read a map.
+        """Return the input of the `LIPHead`s.
 
         Args:
-          features: The map, floating, that goes into the block.
+          features: Feature map, floating, the input of the block.
           train: Unused.
 
         Returns:
-          What `LIPHead` takes.
+          Feature map of the same rows and columns, with as many channels as the field
+          `features`.
 
         Raises:
-          RefusedError: The map does not follow its rule.
+          RefusedError: The map is invalid.
         """
         features = cast(self, features)
         dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
@@ -188,11 +189,11 @@ class LIPTrunk(nn.Module):
 
 @no_type_check
 class LIPHead(nn.Module):
-    """Pooling by importance whose logits come from a `LIPTrunk`.
+    """Local importance-based pooling with the logits of a `LIPTrunk`.
 
-    Logits are `12 * sigmoid(instance_norm(conv(trunk)))`, with a 1x1 convolution to as
-    many channels as the pooled map has, in float32 or wider. With the default initial
-    values the layer averages the pixels of each window that lie inside the map.
+    Logits are `12 * sigmoid(instance_norm(conv(trunk)))`, with a 1x1 convolution to the
+    number of channels of the pooled map, in float32 or wider. With the default initial
+    values the layer averages the pixels of each window that are inside the map.
 
     Attributes are those of `LIPDownsample`, with the same defaults.
     """
@@ -211,18 +212,18 @@ class LIPHead(nn.Module):
         trunk: Float[Array, "n h w f"],
         train: bool = False,
     ) -> Float[Array, "n sh sw c"]:
-        """Down-sample a map.
+        """Down-sample a feature map.
 
         Args:
-          features: The map, floating.
-          trunk: What `LIPTrunk` made, of the same rows and columns.
+          features: Feature map, floating.
+          trunk: Output of `LIPTrunk`, with the same rows and columns.
           train: Unused.
 
         Returns:
-          The smaller map.
+          The pooled map.
 
         Raises:
-          RefusedError: A map or a field does not follow its rule.
+          RefusedError: A map or a field is invalid.
         """
         features = cast(self, features)
         trunk = _checked_trunk(features, trunk)
@@ -267,7 +268,7 @@ def _logits(
     like: Float[Array, "n h w c"],
     side: int,
 ) -> Float[Array, "n h w c"]:
-    """Make a layer's logits for a map, with a convolution of the given side."""
+    """Return the logits for a map, by a convolution with the given kernel size."""
     conv = nn.Conv(
         like.shape[-1],
         (side, side),
@@ -279,7 +280,7 @@ def _logits(
         kernel_init=layer.kernel_init,
         name="conv",
     )
-    # At 12, half a spacing of bfloat16 changes the weight by 3 %.
+    # In float32: at 12, a rounding error of bfloat16 changes the weight by 3 %.
     normed = _instance_norm(conv(source), "norm", layer.param_dtype)
     return _LARGEST_LOGIT * nn.sigmoid(normed)
 

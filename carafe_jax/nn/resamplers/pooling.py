@@ -1,4 +1,4 @@
-"""Pools without parameters, baselines of CARAFE++ (table III of its paper)."""
+"""Max and average pooling, baselines of CARAFE++ (table III of its paper)."""
 
 import fractions
 from typing import Literal
@@ -22,8 +22,8 @@ from carafe_jax.ops import Scale, wide_dtype
 class MaxPoolDownsample(ResamplingLayer):
     """Maximum over a window around each source pixel.
 
-    "Max Pool" of table III of CARAFE++. Pixels outside the map do not take part. Where
-    several pixels share the maximum, the first in row-major order gets the gradient.
+    "Max Pool" of table III of CARAFE++. Pixels outside the map are ignored. If several
+    pixels share the maximum, the first in row-major order receives the gradient.
 
     Example usage::
 
@@ -35,7 +35,7 @@ class MaxPoolDownsample(ResamplingLayer):
     Attributes:
       scale: Output pixels per source pixel along each side, 1/n for a whole n: a
         `fractions.Fraction` or a string such as "1/2" (default: 1/2).
-      kernel_size: Side of the window; it reaches `(kernel_size - 1) // 2` pixels up
+      kernel_size: Side of the window; it extends `(kernel_size - 1) // 2` pixels up
         and left of the source pixel and `kernel_size // 2` down and right (default: 3).
       dtype: The dtype of the result (default: the input's).
       param_dtype: Unused: there are no parameters.
@@ -70,12 +70,11 @@ class AveragePoolDownsample(ResamplingLayer):
       (1, 3, 4, 3)
 
     Attributes:
-      scale: As for `MaxPoolDownsample` (default: 1/2).
-      kernel_size: Side of the window, which lies as that of `MaxPoolDownsample`
-        (default: 3).
-      divisor: What a sum is divided by: "window", the size of the window, so that
-        pixels outside the map count as zeros (PyTorch's default), or "valid", the
-        number of its pixels inside the map (default: "window").
+      scale: Scale, as for `MaxPoolDownsample` (default: 1/2).
+      kernel_size: Side of the window, placed as in `MaxPoolDownsample` (default: 3).
+      divisor: Divisor of the sums: "window", the size of the window, so that pixels
+        outside the map count as zero (PyTorch's default), or "valid", the number of its
+        pixels inside the map (default: "window").
       dtype: The dtype of the result (default: the input's).
       param_dtype: Unused: there are no parameters.
     """

@@ -1,4 +1,4 @@
-"""Classification: naming the class of an image."""
+"""Image classification."""
 
 from carafe_jax.tasks.classification.config import (
     ClassificationRun as ClassificationRun,

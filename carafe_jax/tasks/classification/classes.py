@@ -1,4 +1,4 @@
-"""The names of a run's classes, in the run's folder."""
+"""Class names of a run, stored in its folder."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ _NAME = "classes.json"
 
 
 def claim_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
-    """Write the names of the classes of a new run; refuse others on resumption.
+    """Write the class names of a new run; raise if a resumed run has others.
 
     Args:
       workdir: Folder of the run.
@@ -32,10 +32,10 @@ def claim_classes(workdir: pathlib.Path, classes: tuple[str, ...]) -> None:
 
 
 def read_classes(workdir: pathlib.Path) -> tuple[str, ...]:
-    """Return the names of the classes of a run, by label.
+    """Return the class names of a run, by label.
 
     Raises:
-      RefusedError: The folder has no such file.
+      RefusedError: The folder has no file of class names.
     """
     path = workdir / _NAME
     if not path.exists():
@@ -47,5 +47,5 @@ def read_classes(workdir: pathlib.Path) -> tuple[str, ...]:
 
 
 def some(names: tuple[str, ...]) -> str:
-    """Return the first names of many."""
+    """Return the first three names, in one text."""
     return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")

@@ -12,7 +12,7 @@ from carafe_jax.tasks.classification.task import ClassificationTask
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import SGD, Loop, changes_no_number
 
-_RATE_IS_FOR = 256  # Images in a batch: Goyal et al. 2017, section 2.1.
+_REFERENCE_BATCH_SIZE = 256  # Goyal et al. 2017, section 2.1.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,20 +26,20 @@ class ClassificationRun(RunConfig):
     workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/classification"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(epochs=90, evaluate_every=1, save_every=1000)
-    """Length of the run, and how often it logs, evaluates and saves."""
+    """Length of the run, and intervals of logging, evaluation and saving."""
     data: ClassificationData = ClassificationData(
         source="tfds:imagenet2012", batch_size=1024
     )
     """Images and crops."""
     network: ClassifierConfig = ClassifierConfig()
-    """The network."""
+    """Architecture of the network."""
     loss: CrossEntropy = CrossEntropy()
     """Loss to minimise."""
     jitter: ColourJitter = ColourJitter()
-    """Random colours of training images; none by default, as in the paper."""
+    """Colour jitter of training images; none by default, as in the paper."""
     optimizer: SGD = SGD()
-    """Optimizer and schedule; `learning_rate` is for 256 images, and grows with the
-    batch."""
+    """Optimizer and schedule. `learning_rate` is for 256 images per batch, and is
+    scaled linearly with the batch size."""
 
     @property
     def network_name(self) -> str:
@@ -48,8 +48,10 @@ class ClassificationRun(RunConfig):
 
     @property
     def optimization(self) -> SGD:
-        """The optimizer with the learning rate of the batch."""
-        rate = self.optimizer.learning_rate * self.data.batch_size / _RATE_IS_FOR
+        """The optimizer with its learning rate scaled to the batch size."""
+        rate = (
+            self.optimizer.learning_rate * self.data.batch_size / _REFERENCE_BATCH_SIZE
+        )
         return dataclasses.replace(self.optimizer, learning_rate=rate)
 
     def make_task(self) -> ClassificationTask:

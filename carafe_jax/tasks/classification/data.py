@@ -34,7 +34,7 @@ class ClassificationBatch(TypedDict):
     image: UInt8[np.ndarray, "*b h w 3"]
     """RGB in [0, 255]."""
     label: Int32[np.ndarray, "*b"]
-    """Number of the class."""
+    """Index of the class."""
 
 
 class ClassificationTestBatch(ClassificationBatch):
@@ -49,34 +49,33 @@ class ClassificationData:
     """Source and crops of labelled images."""
 
     source: str
-    """Path of a folder SPLIT/CLASS/*.jpg (splits `train` and `val`) or CLASS/*.jpg, or
-    "tfds:NAME"."""
+    """Source of the images: the path of a folder SPLIT/CLASS/*.jpg (splits `train` and
+    `val`) or CLASS/*.jpg, or "tfds:NAME"."""
     image_size: int = 224
     """Side of the images in a batch, in pixels."""
     resize_size: int = 256
-    """Shorter side that test images are resized to before their centre is cropped."""
+    """Shorter side of resized test images, in pixels, before the centre crop."""
     batch_size: int = 256
-    """Images in a step, over all processes together."""
+    """Images per step, over all processes together."""
     crop_area: tuple[float, float] = (0.08, 1.0)
-    """Smallest and largest training crop, as fractions of the image's area."""
+    """Smallest and largest area of a training crop, as fractions of the image's."""
     crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Smallest and largest width over height of a training crop."""
+    """Smallest and largest aspect ratio of a training crop, width over height."""
     flip: bool = True
-    """Whether training images are flipped left to right in half of the cases."""
+    """Whether to flip training images left to right with probability 1/2."""
     seed: int = 0
-    """Seed of the order and the crops of training, in [0, 2**32)."""
+    """Seed of the order and crops of training, in [0, 2**32)."""
     test_fraction: float = 0.1
-    """Fraction of a folder that is held out for the test, in (0, 1), where no
-    sub-folders `train` and `val`, `validation` or `test` split it."""
+    """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
+    `train` and `val`, `validation` or `test` split it."""
     unreadable_limit: int = changes_no_number(100)
-    """Unreadable images that are allowed in each split, and in each process that
-    reads."""
+    """Number of unreadable images allowed in each split and each process that reads."""
     worker_processes: int = changes_no_number(0)
-    """Processes that make batches; 0 uses the threads of this one."""
+    """Worker processes that load batches. 0: threads of the main process load them."""
     read_threads: int = changes_no_number(16)
-    """Threads of each process that make batches ahead."""
+    """Threads that load crops ahead, in each process. 0: crops are loaded on demand."""
     prefetch_batches: int = changes_no_number(4)
-    """Batches made ahead, in each process."""
+    """Batches to prefetch, in each process."""
 
     def __post_init__(self) -> None:
         check_image_data(self)
@@ -111,7 +110,7 @@ class TrainingExamples:
         return len(self.images)
 
     def __call__(self, index: int, rng: np.random.Generator) -> ClassificationBatch:
-        """Return a random crop of an image, or of the next one that can be read."""
+        """Return a random crop of an image, or of the next readable one."""
         return self.unreadable.read_or_next(
             index, functools.partial(self._crop, rng=rng)
         )
@@ -130,7 +129,7 @@ class TrainingExamples:
 
 @dataclasses.dataclass(frozen=True)
 class HeldOutExamples:
-    """Central crops of the test images, by index; unreadable images are not valid."""
+    """Centre crops of the test images, by index; unreadable images are not `valid`."""
 
     data: ClassificationData
     images: LabelledImages
@@ -164,8 +163,8 @@ class HeldOutExamples:
 class ClassificationDataset:
     """Labelled images, in batches; each split is opened once, on its first use.
 
-    Every iterator over a split shares its list of files and its count of unreadable
-    images: each of them is reported once in a process.
+    All iterators over a split share its list of files and its count of unreadable
+    images, so each of these is reported once per process.
 
     Raises:
       RefusedError: On the first use of a split, if the source cannot be used (see
@@ -188,20 +187,20 @@ class ClassificationDataset:
 
     @property
     def contents(self) -> SourceContents:
-        """Classes and number of images; no image is read."""
+        """Classes, and number of images per split; reads no image."""
         classes = self.training.images.classes
         return SourceContents(classes, len(self.training), len(self.held_out))
 
     def training_batches(
         self, *, process_index: int = 0, process_count: int = 1
     ) -> "BatchIterator[ClassificationBatch]":
-        """Iterate over training batches without end.
+        """Iterate endlessly over training batches.
 
-        Each epoch visits every image once, in another order; each visit is another
+        Each epoch visits every image once, in a new order; each visit is another random
         crop. The sequence depends on `data` alone. `get_state()` of the iterator is a
         small dict, and `set_state` resumes from it bit for bit. Step n of all processes
-        together holds the same examples whatever their number. The image after an
-        unreadable one takes its place.
+        together holds the same examples for any number of processes. An unreadable
+        image is replaced by the next one.
 
         Args:
           process_index: Index of this process, as `jax.process_index()`.
@@ -232,13 +231,13 @@ class ClassificationDataset:
         process_index: int = 0,
         process_count: int = 1,
     ) -> "BatchIterator[ClassificationTestBatch]":
-        """Iterate once over exactly the whole test set.
+        """Iterate exactly once over the whole test set.
 
         Every process receives the same number of batches, all of one size. Unreadable
-        images and the padding of the last batch are not valid.
+        images and the padding of the last batch are not `valid`.
 
         Args:
-          batch_size: Images in a batch, over all processes together; by default that
+          batch_size: Images per batch, over all processes together; by default that
             of training.
           process_index: Index of this process, as `jax.process_index()`.
           process_count: Number of processes, as `jax.process_count()`.
@@ -247,8 +246,8 @@ class ClassificationDataset:
           Iterator over dicts of `image`, `label` and `valid`.
 
         Raises:
-          RefusedError: As by `training_batches`.
-          TooManyUnreadableImagesError: As by `training_batches`.
+          RefusedError: As for `training_batches`.
+          TooManyUnreadableImagesError: As for `training_batches`.
         """
         return evaluation_iterator(
             self.held_out.__getitem__,
@@ -270,7 +269,7 @@ class ClassificationDataset:
 def training_batches(
     data: ClassificationData, *, process_index: int = 0, process_count: int = 1
 ) -> "BatchIterator[ClassificationBatch]":
-    """Iterate without end, as `ClassificationDataset.training_batches`."""
+    """Iterate endlessly, as `ClassificationDataset.training_batches`."""
     return ClassificationDataset(data).training_batches(
         process_index=process_index, process_count=process_count
     )

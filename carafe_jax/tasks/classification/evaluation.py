@@ -1,4 +1,4 @@
-"""Measures a trained classifier over a test set."""
+"""Evaluation of a trained classifier on a test set."""
 
 import dataclasses
 import pathlib
@@ -34,12 +34,12 @@ def evaluate(
 
     Args:
       model: Folder of the run that trained the network.
-      which: Its checkpoint.
-      source: Where labelled images come from; None: those of the run.
-      batch_size: Images at a time.
-      output: Folder of quality.csv and provenance.json.
-      options: Classification has none.
-      console: Where bar and table are drawn.
+      which: Checkpoint of the run: the best or the last.
+      source: Source of the labelled images. None: that of the run.
+      batch_size: Images per batch.
+      output: Folder for quality.csv and provenance.json.
+      options: None: classification has no options.
+      console: Console for the progress bar and the table.
 
     Raises:
       RefusedError: The folder holds no such checkpoint, or the source has other classes

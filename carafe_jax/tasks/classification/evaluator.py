@@ -1,4 +1,4 @@
-"""Measures a classifier over the whole test set."""
+"""Evaluation of a classifier on the whole test set."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -22,7 +22,7 @@ from carafe_jax.train import (
 
 
 class ClassifierEvaluator:
-    """Measures a classifier over the whole test set, each process its part of it."""
+    """Evaluates a classifier on the whole test set, each process on its shard."""
 
     name = "test"
     every = None

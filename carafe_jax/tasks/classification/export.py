@@ -1,4 +1,4 @@
-"""Exports a trained classifier as one file, to be run without this project."""
+"""Export of a trained classifier to one file that runs without carafe-jax."""
 
 import importlib.util
 from typing import Literal
@@ -20,18 +20,18 @@ def export(
     batch_size: int | None,
     size: Literal["any"] | None = None,
 ) -> bytearray:
-    """Return the serialised program from images, RGB in [0, 255], to logits.
+    """Return the serialised program that maps images, RGB in [0, 255], to logits.
 
     Args:
       trained: The classifier.
-      platform: Platform that the program is for.
-      batch_size: Number of images at a time; None: any.
+      platform: Platform that the program runs on.
+      batch_size: Images per batch. None: any number.
       size: "any": images may have any height and width. None: they have those of the
         run's test images.
 
     Raises:
-      RefusedError: An argument is invalid; the kernels of the platform cannot be
-        written to a file, or not for images of any size.
+      RefusedError: An argument is invalid; or the kernels of the platform cannot be
+        exported, or not for images of any size.
     """
     if size not in ("any", None):
         raise RefusedError(f"`size` must be 'any' or None, got {size!r}.")
@@ -43,8 +43,8 @@ def export(
     if platform == "cuda" and batch_size is not None:
         raise RefusedError(
             "`batch_size` must be None for the platform 'cuda': JAX guarantees no "
-            "compatibility of GPU kernels in files, and a batch of any size runs "
-            f"plain JAX; got {batch_size}."
+            "compatibility of exported GPU kernels, and a program for any batch size "
+            f"is plain JAX; got {batch_size}."
         )
     if importlib.util.find_spec("flatbuffers") is None:
         raise MissingExtraError(

@@ -1,4 +1,4 @@
-"""Logits of images as files hold them, RGB in [0, 255]."""
+"""Logits of images in [0, 255]."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,15 +12,15 @@ from carafe_jax.models import Classifier
 from carafe_jax.train import Variables
 
 Logits = Callable[[Variables, Any], Float[Array, "n k"]]
-"""Returns the logits of images, RGB in [0, 255], by a network's variables."""
+"""Function that maps a network's variables and images, RGB in [0, 255], to logits."""
 
 
 def logits_of(network: Classifier, *, dtype: str) -> Logits:
     """Return the function from variables and images to logits.
 
     Args:
-      network: Takes normalised images.
-      dtype: Of the images that it takes.
+      network: Classifier of normalised images.
+      dtype: Dtype of the images that it takes.
     """
 
     def logits(
@@ -33,6 +33,6 @@ def logits_of(network: Classifier, *, dtype: str) -> Logits:
 
 
 def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Return RGB in [0, 255] less the mean, over the deviation of ImageNet; float32."""
+    """Return RGB in [0, 255] normalised by ImageNet's mean and deviation; float32."""
     mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
     return (jnp.asarray(image, jnp.float32) - mean) / std

@@ -15,7 +15,7 @@ class CrossEntropy:
     """Cross-entropy of the predicted classes, averaged over the images."""
 
     label_smoothing: float = 0.0
-    """Part of the probability that is spread over all classes, in [0, 1)."""
+    """Fraction of the probability that is spread over all classes, in [0, 1)."""
 
     def __post_init__(self) -> None:
         check_below_1("label_smoothing", self.label_smoothing)

@@ -1,4 +1,4 @@
-"""Names the classes of images of any size with a trained network."""
+"""Classification of images of any size with a trained network."""
 
 import dataclasses
 import functools
@@ -23,12 +23,12 @@ from carafe_jax.tasks.classification.logits import logits_of
 from carafe_jax.train import Variables
 
 Prediction = list[tuple[str, float]]
-"""Names of classes and their probabilities, the likeliest first."""
+"""Class names and their probabilities, the most likely first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainedClassifier:
-    """A classifier with its variables, and what its images look like."""
+    """A trained classifier, with its variables, class names and data."""
 
     network: Classifier
     variables: Variables
@@ -47,7 +47,7 @@ class TrainedClassifier:
     def read(
         self, image: UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str]
     ) -> UInt8[np.ndarray, "s s 3"]:
-        """Return the middle of an image, resized as the run's test images are.
+        """Return the centre crop of an image, resized as the run's test images are.
 
         Args:
           image: RGB in [0, 255] of any size, or an image file.
@@ -72,18 +72,18 @@ class TrainedClassifier:
         *,
         count: int = 5,
     ) -> Prediction:
-        """Return the likeliest classes of an image of any size.
+        """Return the most likely classes of an image of any size.
 
         Args:
-          image: RGB in [0, 255], or an image file, as by `read`.
+          image: RGB in [0, 255], or an image file, as for `read`.
           count: Number of classes to return.
 
         Raises:
           RefusedError: `count` is not positive.
-          UnreadableImageError: As by `read`.
+          UnreadableImageError: As for `read`.
         """
         check_count("count", count)
-        return self._name(self.read(image)[None], count)[0]
+        return self._most_likely(self.read(image)[None], count)[0]
 
     @no_type_check
     def classify_all(
@@ -93,18 +93,18 @@ class TrainedClassifier:
         count: int = 5,
         batch_size: int = 16,
     ) -> Iterator[Prediction | UnreadableImageError]:
-        """Return an iterator over the likeliest classes of images, made in batches.
+        """Return an iterator over the most likely classes of images, in batches.
 
         One batch of images is in memory at a time.
 
         Args:
-          images: As `classify` takes them, in any order and of different sizes.
+          images: As `classify` takes them, of any sizes.
           count: Number of classes of each image.
-          batch_size: Images at a time.
+          batch_size: Images per batch.
 
         Returns:
-          The predictions in the order of the images; in the place of one, the error of
-          a file that cannot be read.
+          The predictions in the order of the images; for a file that cannot be read,
+          its error instead.
 
         Raises:
           RefusedError: `count` or `batch_size` is not positive, or an array is not
@@ -122,13 +122,13 @@ class TrainedClassifier:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while batch := list(itertools.islice(images, batch_size)):
                 read = list(pool.map(self._read_or_error, batch))
-                # Padded, as the last batch: one compiled size.
+                # Pad the last batch, so that only one size is compiled.
                 rows = rows or len(batch)
                 pixels = np.zeros((rows, side, side, 3), np.uint8)
                 for row, outcome in zip(pixels, read, strict=False):
                     if isinstance(outcome, np.ndarray):
                         row[...] = outcome
-                named = self._name(pixels, count)[: len(read)]
+                named = self._most_likely(pixels, count)[: len(read)]
                 for outcome, prediction in zip(read, named, strict=True):
                     if isinstance(outcome, UnreadableImageError):
                         yield outcome
@@ -141,10 +141,10 @@ class TrainedClassifier:
         except UnreadableImageError as error:
             return error
 
-    def _name(
+    def _most_likely(
         self, pixels: UInt8[np.ndarray, "n s s 3"], count: int
     ) -> list[Prediction]:
-        """Return the likeliest classes of images that `read` returned."""
+        """Return the most likely classes of images that `read` returned."""
         probabilities = np.asarray(self._probabilities(jnp.asarray(pixels)))
         likeliest = probabilities.argsort(-1)[:, ::-1][:, :count]
         return [

@@ -1,4 +1,4 @@
-"""Quality of predicted classes: the numbers, and their columns in tables."""
+"""Quality of predicted classes: metrics, and their columns in tables."""
 
 import jax.numpy as jnp
 import optax
@@ -16,7 +16,7 @@ COLUMNS = {
 def measure_each(
     logits: Float[Array, "n k"], label: Int[Array, "n"]
 ) -> dict[str, Float[Array, "n"]]:
-    """Return top-1 and top-5, each 0 or 1, and the loss of each image.
+    """Return top-1 and top-5 accuracy, each 0 or 1, and the loss of each image.
 
     With five classes or fewer there is no top-5, as it would be 1 for every image.
     """

@@ -1,4 +1,4 @@
-"""Classification as a task to train: a network that names the class of an image."""
+"""Classification task: training of a network that classifies images."""
 
 import pathlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variable
 
 
 class ClassificationTask:
-    """Train a ResNet to name the class of an image."""
+    """Train a ResNet to classify images."""
 
     best = "top1"
 
@@ -53,10 +53,10 @@ class ClassificationTask:
         self._evaluator = ClassifierEvaluator(self.logits, self._dataset)
 
     def steps_per_epoch(self) -> int:
-        """Return the whole batches of the training images, without what is left over.
+        """Return the number of full batches of training images, without the remainder.
 
         Raises:
-          RefusedError: There is no whole batch.
+          RefusedError: There is no full batch.
         """
         steps = self.source.training_images // self._data.batch_size
         if not steps:
@@ -86,7 +86,7 @@ class ClassificationTask:
         return self._loss(logits, label), auxiliary
 
     def batches(self) -> Batches:
-        """Open the training batches of this process."""
+        """Open this process's shard of the training batches."""
         return self._dataset.training_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -97,12 +97,12 @@ class ClassificationTask:
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Write the names of the classes; refuse data with others on resumption."""
+        """Write the class names; raise if the data of a resumed run have others."""
         claim_classes(workdir, self.source.classes)
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
     ) -> Results:
-        """Measure the network over the test set."""
+        """Evaluate the network on the test set."""
         del workdir, console  # There are no pictures.
         return {self._network_name: self._evaluator.evaluate(state)}

@@ -1,4 +1,4 @@
-"""Adversarial inpainting as a task to train: two networks, two losses, one step."""
+"""Adversarial inpainting: two networks and two losses, trained in one step."""
 
 from typing import Any
 
@@ -30,13 +30,13 @@ NETWORKS = ("generator", "discriminator")
 class AdversarialInpaintingTask(FillingTask):
     """Train a generator to fill holes and a discriminator to recognise its fills.
 
-    The discriminator sees whole composed pictures with their masks, and judges the
-    hole alone: a patch weighs as much as it holds of the hole.
+    The discriminator receives whole composed images with their masks, and judges only
+    the hole: each patch is weighted by its fraction of hole.
 
-    Both learn in the same step from the same parameters. The sum of the losses is
-    differentiated once; each network is held fixed in the other's loss, so the gradient
-    of the sum is that of each one's own loss. The variables of each network are under
-    its name in every collection.
+    Both are updated in the same step, from the same parameters. The sum of the losses
+    is differentiated once; `stop_gradient` fixes each network in the other's loss, so
+    each receives the gradient of its own loss alone. Every collection holds the
+    variables of each network under its name.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class AdversarialInpaintingTask(FillingTask):
         network_name: str,
         sample_rows: int,
     ) -> None:
-        """Open nothing yet."""
+        """Open no files yet."""
         dataset = InpaintingDataset(data)
         super().__init__(
             dataset,
@@ -64,7 +64,10 @@ class AdversarialInpaintingTask(FillingTask):
     def init(self, key: Key[Array, ""]) -> Variables:
         """Return initial variables of both networks."""
         image, mask = blank(self._data.crop_size)
-        inputs = {"generator": (image, mask), "discriminator": (_seen(image, mask),)}
+        inputs = {
+            "generator": (image, mask),
+            "discriminator": (_with_mask(image, mask),),
+        }
         keys = dict(zip(NETWORKS, jax.random.split(key), strict=True))
         return join(
             {
@@ -77,7 +80,7 @@ class AdversarialInpaintingTask(FillingTask):
         self, variables: Variables, batch: InpaintingBatch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Auxiliary]:
         """Return the sum of the losses of both networks."""
-        del key  # Nothing in the networks is random.
+        del key  # The networks are deterministic.
         image, mask = jnp.asarray(batch["image"]), jnp.asarray(batch["mask"])
         output, generator = self._train(
             "generator", part(variables, "generator"), image, mask
@@ -85,14 +88,14 @@ class AdversarialInpaintingTask(FillingTask):
         reconstruction, scalars = self._loss(output.predicted, batch)
 
         discriminator = part(variables, "discriminator")
-        fake, kind = _seen(output.composed, mask), self._adversary.kind
+        fake, kind = _with_mask(output.composed, mask), self._adversary.kind
         fixed = lax.stop_gradient(discriminator)
         fake_logits, _ = self._train("discriminator", fixed, fake)
         weights = patch_weights(mask, size=fake_logits.shape[1:3])
         of_generator = generator_loss(fake_logits, kind=kind, weights=weights)
 
         real_logits, discriminator = self._train(
-            "discriminator", discriminator, _seen(image, mask)
+            "discriminator", discriminator, _with_mask(image, mask)
         )
         fixed_logits, discriminator = self._train(
             "discriminator", discriminator, lax.stop_gradient(fake)
@@ -111,7 +114,7 @@ class AdversarialInpaintingTask(FillingTask):
     def _train(
         self, name: str, variables: Variables, *inputs: jax.Array
     ) -> tuple[Any, Variables]:
-        """Apply a network in training; returns its variables with new statistics."""
+        """Apply a network in training; also return its variables, updated."""
         changing = [collection for collection in variables if collection != "params"]
         output, changed = self._networks[name].apply(
             variables, *inputs, train=True, mutable=changing
@@ -119,7 +122,7 @@ class AdversarialInpaintingTask(FillingTask):
         return output, {**variables, **changed}
 
 
-def _seen(
+def _with_mask(
     image: Float[Array, "n h w 3"], mask: Float[Array, "n h w 1"]
 ) -> Float[Array, "n h w 4"]:
     return jnp.concatenate([image, mask.astype(image.dtype)], axis=-1)

@@ -17,29 +17,29 @@ _spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="t
 
 
 def mean_colour(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole with the mean of the pixels that are given.
+    """Fill each hole with the mean of the given pixels.
 
     Args:
       batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
         least one given pixel.
 
     Returns:
-      Images in [-1, 1]; given pixels are as they were.
+      Images in [-1, 1]; given pixels are unchanged.
     """
     image, mask = batch["image"], batch["mask"]
-    # Float32 loses the sum over millions of pixels.
+    # Sums over millions of pixels exceed the precision of float32.
     given = (image * (1 - mask)).sum((1, 2), keepdims=True, dtype=np.float64)
     mean = given / (1 - mask).sum((1, 2), keepdims=True, dtype=np.float64)
     return np.where(mask > 0, mean.astype(np.float32), image)
 
 
 def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole with the smoothest continuation (Chui & Mhaskar 2010).
+    """Fill each hole by solving the biharmonic equation (Chui & Mhaskar 2010).
 
     Argument and result are those of `mean_colour`.
     """
     pairs = zip(batch["image"], batch["mask"], strict=True)
-    fill = cast(Any, restoration).inpaint_biharmonic  # Without types.
+    fill = cast(Any, restoration).inpaint_biharmonic  # Untyped.
     filled: list[np.ndarray] = [
         fill(
             image * (1 - mask),
@@ -53,7 +53,7 @@ def biharmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 
 def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole like a membrane that is held by its border.
+    """Fill each hole by solving Laplace's equation, as a membrane held by its border.
 
     Argument and result are those of `mean_colour`.
     """
@@ -61,7 +61,7 @@ def harmonic(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
 
 
 def spline(batch: InpaintingBatch) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole by the spline in tension that networks can start from.
+    """Fill each hole with the spline in tension that networks can start from.
 
     Argument and result are those of `mean_colour`.
     """
@@ -78,15 +78,15 @@ def _in_tension(
 def telea(
     batch: InpaintingBatch, *, radius: float = 5.0
 ) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill each hole from its border inwards (Telea 2004), by OpenCV.
+    """Fill each hole from its border inwards (Telea 2004), with OpenCV.
 
     Args:
       batch: Images in [-1, 1], and masks that are 1 in the hole; each image has at
-        least one given pixel. OpenCV sees images with 8 bits a channel.
-      radius: Of the neighbourhood of a pixel that it is filled from, in pixels.
+        least one given pixel. OpenCV receives 8 bits per channel.
+      radius: Radius of the neighbourhood that a pixel is filled from, in pixels.
 
     Returns:
-      Images in [-1, 1]; given pixels are as they were.
+      Images in [-1, 1]; given pixels are unchanged.
 
     Raises:
       MissingExtraError: OpenCV is not installed.
@@ -97,7 +97,7 @@ def telea(
 def navier_stokes(
     batch: InpaintingBatch, *, radius: float = 5.0
 ) -> Float32[np.ndarray, "n h w 3"]:
-    """Continue the lines of equal brightness into each hole (Bertalmio et al. 2001).
+    """Continue isophotes into each hole (Bertalmio et al. 2001), with OpenCV.
 
     Arguments, result and errors are those of `telea`.
     """
@@ -127,15 +127,15 @@ class ClassicFill(NamedTuple):
     """A fill without training."""
 
     title: str
-    """In tables."""
+    """Title in tables."""
     fill: Callable[..., Float32[np.ndarray, "n h w 3"]]
-    """Takes a batch; one of OpenCV a `radius` as well."""
+    """Function that fills a batch; those of OpenCV also take a `radius`."""
     context: int | None = 32
-    """Pixels around the hole that `fill_classic` fills it from. Those farther away
-    change harmonic and spline fills by at most one 8-bit level in holes up to 192
-    pixels wide, and by a few in larger ones; biharmonic fills only by the range of
-    colours that these are limited to; those of OpenCV not at all. None: the fill needs
-    the whole photograph."""
+    """Margin around the hole, in pixels, that `fill_classic` fills it from. Pixels
+    farther away change harmonic and spline fills by at most one 8-bit level in holes up
+    to 192 pixels wide, and by a few in larger ones. They change biharmonic fills only
+    through the range of colours that these are clipped to, and those of OpenCV not at
+    all. None: the fill needs the whole photograph."""
     of_opencv: bool = False
 
 

@@ -1,11 +1,10 @@
-"""Fills photographs of any size with a network that was trained on small crops.
+"""Coarse-to-fine filling of large photographs by a network trained on small crops.
 
-A network fills well what is as near to given pixels as in its training; farther in, it
-does not know better than the smooth fill that it starts from. So the photograph is
-halved until its hole is shallow, and filled. At each larger size the network fills the
-rim of the hole, with the enlarged fill deeper inside to guide it. From the border of
-the hole inwards its fill is blended into the enlarged one, so that no border between
-the two can be seen.
+A network fills pixels well that are as near to given pixels as in its training; deeper
+in the hole it does no better than its starting fill. So the photograph is halved until
+its hole is shallow, and filled. At each larger size the network fills the rim of the
+hole, guided by the up-sampled fill deeper inside. From the border of the hole inwards,
+its fill is blended smoothly into the up-sampled one, so that no seam is visible.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,10 +19,10 @@ from carafe_jax.tasks.inpainting.pixels import to_pixels
 from carafe_jax.tasks.inpainting.tiles import Tile, tile_side, tiles_over
 
 ReportProgress = Callable[[int, int], None]
-"""Receives the number of tiles that are filled, and that of all."""
+"""Callback that receives the number of filled tiles and of all tiles."""
 
 TILES_AT_ONCE = 8
-"""Tiles in a batch, where as many are left."""
+"""Tiles per batch, while that many are left."""
 
 
 def fill_photograph(
@@ -40,13 +39,15 @@ def fill_photograph(
 
     Args:
       photo: RGB in [0, 255].
-      hole: True in the hole; some pixel is given.
-      fill: Fills images in [-1, 1], squares whose sides are multiples of 64.
-      reach: Pixels from the border of a hole that it fills at one size; positive.
-      tile: Side of the squares that are cut from a large photograph, in pixels, raised
-        to a multiple of 64; positive.
-      longest_side: In pixels, positive. The photograph is halved until no side is
-        longer, filled, and the fill enlarged: faster, but softer.
+      hole: True in the hole; at least one pixel is given.
+      fill: Function that fills square images in [-1, 1] with sides of multiples of 64.
+      reach: Depth in pixels from the border of a hole that `fill` fills at one size;
+        positive.
+      tile: Side of the tiles of a large photograph, in pixels, rounded up to a multiple
+        of 64; positive.
+      longest_side: Longest side to fill at, in pixels; positive. A larger photograph is
+        halved until no side is longer, filled, and the fill up-sampled: faster, but
+        softer.
       progress: Called before the first tile and after each batch.
 
     Returns:
@@ -77,7 +78,7 @@ def _fill_level(
     fill: Fill,
     report: Callable[[int], None],
 ) -> Float32[np.ndarray, "h w 3"]:
-    """Mix what the network fills into the image of a level."""
+    """Blend the fill of the network into the image of a level."""
     filled = level.image.copy()
     for some in _batches(tiles):
         outputs = fill(_cut(level, some, side=side))
@@ -91,7 +92,7 @@ def _fill_level(
 
 
 def _batches(tiles: list[Tile]) -> Iterator[list[Tile]]:
-    """Yield a few tiles at a time, then single ones: batches of two sizes."""
+    """Yield full batches, then single tiles: only two batch sizes are compiled."""
     whole = len(tiles) - len(tiles) % TILES_AT_ONCE
     for start in range(0, whole, TILES_AT_ONCE):
         yield tiles[start : start + TILES_AT_ONCE]
@@ -115,7 +116,7 @@ def _cut(level: Level, tiles: list[Tile], *, side: int) -> InpaintingBatch:
 
 
 def _reporter(progress: ReportProgress | None, *, count: int) -> Callable[[int], None]:
-    """Return what counts tiles, and reports them."""
+    """Return a function that counts filled tiles and reports them."""
     done = 0
 
     def report(more: int) -> None:

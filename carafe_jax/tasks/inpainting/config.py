@@ -36,23 +36,23 @@ class InpaintingRun(RunConfig):
     workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/inpainting"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=250, evaluate_every=125, save_every=125)
-    """Length of the run, and how often it logs, evaluates and saves."""
+    """Length of the run, and intervals of logging, evaluation and saving."""
     network: UNetConfig = UNetConfig(initial_kernels="gaussian", starting_fill="spline")
-    """The network."""
+    """Architecture of the network."""
     data: InpaintingData = InpaintingData(
         crop_size=64, batch_size=16, colours="shuffled", turns="all"
     )
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss(given=0.2)
-    """Loss to minimise. Of a network that starts from a fill, given pixels need little
-    weight: they begin without an error."""
+    """Loss to minimise. With a starting fill, given pixels need little weight: their
+    initial error is zero."""
     optimizer: Adam = Adam(
         learning_rate=2e-3, muon_learning_rate=1e-2, weight_decay=0.1
     )
     """Optimizer and schedule. Without weight decay the kernels that Muon trains keep
     growing, and a long run gains nothing over a short one."""
     sample_rows: int = changes_no_number(6)
-    """Pictures in samples.png."""
+    """Rows of samples.png, one test image each."""
 
     def __post_init__(self) -> None:
         check_count("sample_rows", self.sample_rows)
@@ -78,35 +78,35 @@ _ADAM = Adam(learning_rate=1e-4, beta1=0.5, beta2=0.9, decay="none", warmup_step
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialOptimizers:
-    """One optimizer for each network; Adam as in section 5.1."""
+    """One optimizer for each network; Adam as in section 5.1 of arXiv:2012.04733."""
 
     generator: Adam = _ADAM
-    """Of the generator."""
+    """Optimizer of the generator."""
     discriminator: Adam = _ADAM
-    """Of the discriminator."""
+    """Optimizer of the discriminator."""
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
-        """Return the optax transformation of both for a run of `steps`."""
+        """Return the optax transformation of both networks for a run of `steps`."""
         return optax.partition(
             {name: getattr(self, name).transformation(steps) for name in NETWORKS},
             {name: name for name in NETWORKS},
         )
 
     def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Return the schedules of both by name."""
+        """Return the learning rate schedules of both networks by name."""
         return joint_learning_rates(
             {name: getattr(self, name) for name in NETWORKS}, steps
         )
 
     def is_frozen(self, path: str) -> bool:
-        """Return whether a parameter of one of the networks stays as it is."""
+        """Return whether a parameter of one of the networks is frozen."""
         network = path.split("/")[0]
         return network in NETWORKS and getattr(self, network).is_frozen(path)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdversarialInpaintingRun(RunConfig):
-    """Train a generator against a PatchGAN (section 5.1, Image Inpainting)."""
+    """Train a generator against a PatchGAN (arXiv:2012.04733, section 5.1)."""
 
     task = "adversarial-inpainting"
     best = AdversarialInpaintingTask.best
@@ -117,11 +117,11 @@ class AdversarialInpaintingRun(RunConfig):
     )
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=300_000, evaluate_every=10_000, save_every=2_000)
-    """Length of the run, and how often it logs, evaluates and saves."""
+    """Length of the run, and intervals of logging, evaluation and saving."""
     generator: GlobalLocalConfig = GlobalLocalConfig()
-    """The network that fills."""
+    """Generator, which fills the holes."""
     discriminator: PatchGANConfig = PatchGANConfig()
-    """The network that judges."""
+    """Discriminator, which judges the fills."""
     data: InpaintingData = InpaintingData(
         source="tfds:places365_small",
         crop_size=256,
@@ -133,13 +133,13 @@ class AdversarialInpaintingRun(RunConfig):
     )
     """Photographs and holes."""
     loss: ReconstructionLoss = ReconstructionLoss(hole=1.0, given=1.0)
-    """Of the reconstruction."""
+    """Reconstruction loss."""
     adversary: AdversarialLoss = AdversarialLoss()
-    """Of generator and discriminator against each other."""
+    """Adversarial losses of generator and discriminator."""
     optimizer: AdversarialOptimizers = AdversarialOptimizers()
     """Optimizers and schedules."""
     sample_rows: int = changes_no_number(6)
-    """Pictures in samples.png."""
+    """Rows of samples.png, one test image each."""
 
     def __post_init__(self) -> None:
         check_count("sample_rows", self.sample_rows)

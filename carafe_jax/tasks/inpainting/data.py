@@ -36,7 +36,7 @@ from carafe_jax.tasks.data_fields import (
 )
 from carafe_jax.train import changes_no_number
 
-# An epoch of fewer is made longer: grain takes milliseconds for each index of a short
+# Shorter epochs are extended: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).
 _VISITS_IN_AN_EPOCH = 1024
 
@@ -45,7 +45,7 @@ class InpaintingBatch(TypedDict):
     """Images with holes to train on."""
 
     image: Float32[np.ndarray, "*b h w 3"]
-    """Crops, RGB in [-1, 1], with the true pixels in the hole too."""
+    """RGB crops in [-1, 1], with the true pixels in the hole."""
     mask: Float32[np.ndarray, "*b h w 1"]
     """1 in the hole, 0 at the given pixels."""
 
@@ -62,47 +62,48 @@ class InpaintingData:
     """Source, crops and holes of photographs."""
 
     source: str = "builtin"
-    """"builtin" (photographs that ship with scikit-image and matplotlib), the path of a
-    folder of images, or "tfds:NAME"."""
+    """Source of the photographs: "builtin" (those that ship with scikit-image and
+    matplotlib), the path of a folder of images, or "tfds:NAME"."""
     crop_size: int = 64
-    """Side of the images in a batch, in pixels, at least 8. Photographs with a shorter
+    """Side of the crops in a batch, in pixels, at least 8. Photographs with a smaller
     side count as unreadable."""
     crop_fraction: tuple[float, float] = (0.25, 1.0)
     """Smallest and largest square to crop, as fractions of the shorter side of the
     photograph, in (0, 1]; never under `crop_size` pixels."""
     colours: Literal["kept", "shuffled"] = "kept"
-    """"shuffled": the three channels of each training crop change places at random,
-    which makes more of a few photographs."""
+    """Colour augmentation. "shuffled": the three channels of each training crop are
+    permuted at random, which helps with few photographs."""
     turns: Literal["mirrored", "all"] = "mirrored"
-    """"mirrored": half of the training crops are mirrored left to right. "all": crops
-    are turned by quarters too, which makes more of a few photographs."""
+    """Geometric augmentation. "mirrored": half of the training crops are flipped left
+    to right. "all": crops are also rotated by multiples of 90 degrees, which helps with
+    few photographs."""
     batch_size: int = 16
-    """Crops in a step, over all processes together."""
+    """Crops per step, over all processes together."""
     masks: FreeFormHoles = dataclasses.field(default_factory=FreeFormHoles)
     """Shape of the holes."""
     seed: int = 0
-    """Seed of the order, the crops and the holes of training, in [0, 2**32)."""
+    """Seed of the order, crops and holes of training, in [0, 2**32)."""
     test_seed: int = 0
-    """Seed of the crops and the holes of the test set, in [0, 2**32)."""
+    """Seed of the crops and holes of the test set, in [0, 2**32)."""
     test_crops: int = 8
-    """Fixed crops of each test photograph."""
+    """Fixed crops per test photograph."""
     test_photographs: int | None = None
-    """Test photographs to use, spread over all of them; None uses each."""
+    """Number of test photographs to use, spread evenly over all of them. None: all."""
     test_fraction: float = 0.1
-    """Fraction of a folder that is held out for the test, in (0, 1), where no
-    sub-folders `train` and `val`, `validation` or `test` split it."""
+    """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
+    `train` and `val`, `validation` or `test` split it."""
     unreadable_limit: int = changes_no_number(100)
-    """Unreadable photographs that are allowed in each split, and in each process that
+    """Number of unreadable photographs allowed in each split and each process that
     reads."""
     cache_mebibytes: int = changes_no_number(2048)
-    """Memory for the decoded photographs of each split, in each process that reads. A
-    photograph that fits is decoded only once."""
+    """Memory in MiB for the decoded photographs of each split, in each process that
+    reads. A photograph that fits is decoded only once."""
     worker_processes: int = changes_no_number(0)
-    """Processes that make batches; 0 uses the threads of this one."""
+    """Worker processes that load batches. 0: threads of the main process load them."""
     read_threads: int = changes_no_number(2)
-    """Threads of each process that make batches ahead; 0 makes each on demand."""
+    """Threads that load crops ahead, in each process. 0: crops are loaded on demand."""
     prefetch_batches: int = changes_no_number(8)
-    """Batches made ahead, in each process."""
+    """Batches to prefetch, in each process."""
 
     def __post_init__(self) -> None:
         check_image_data(self)
@@ -122,7 +123,7 @@ class InpaintingData:
 
 
 class SourceContents(NamedTuple):
-    """Contents of a source of photographs."""
+    """Number of photographs in each split of a source."""
 
     training_images: int
     test_images: int
@@ -140,7 +141,7 @@ class TrainingExamples:
         return len(self.photographs)
 
     def __call__(self, index: int, rng: np.random.Generator) -> InpaintingBatch:
-        """Return a random crop of a photograph, or of the next that can be read."""
+        """Return a random crop of a photograph, or of the next readable one."""
         photograph = self.unreadable.read_or_next(index, self.photographs.__getitem__)
         example = _example(photograph, rng, self.data)
         image = example["image"]
@@ -158,10 +159,10 @@ class TrainingExamples:
 class HeldOutExamples:
     """Fixed crops of the test photographs with fixed holes, by index, on demand.
 
-    Each test photograph that is used gives `data.test_crops` crops, one after another.
-    They depend on the photographs, the sizes, the shape of the holes and
-    `data.test_seed`; not on the machine, the process or `data.seed`. Those of an
-    unreadable photograph are not valid.
+    Each chosen test photograph gives `data.test_crops` consecutive crops. They depend
+    on the photographs, the sizes, the shape of the holes and `data.test_seed`; not on
+    the machine, the process or `data.seed`. Crops of an unreadable photograph are not
+    `valid`.
     """
 
     data: InpaintingData
@@ -193,8 +194,8 @@ class HeldOutExamples:
 class InpaintingDataset:
     """Photographs with holes, in batches; each split is opened once, on its first use.
 
-    Every iterator over a split shares its decoded photographs and its count of
-    unreadable ones: each of them is reported once in a process.
+    All iterators over a split share its decoded photographs and its count of unreadable
+    ones, so each of these is reported once per process.
 
     Raises:
       RefusedError: On the first use of a split, if the source cannot be used (see
@@ -219,22 +220,22 @@ class InpaintingDataset:
 
     @property
     def contents(self) -> SourceContents:
-        """Number of photographs; none of a folder is read."""
+        """Number of photographs per split; reads no photograph of a folder."""
         return SourceContents(len(self.training), len(self.held_out.photographs))
 
     def training_batches(
         self, *, process_index: int = 0, process_count: int = 1
     ) -> "BatchIterator[InpaintingBatch]":
-        """Iterate over training batches without end.
+        """Iterate endlessly over training batches.
 
-        The photographs are shuffled anew in each epoch; an epoch visits each once, or
-        equally often and at least 1024 times altogether. Each visit is another crop,
-        flipped left to right in half of the cases, with another hole; `data.colours`
-        and `data.turns` make more of it. The sequence depends on `data` alone.
-        `get_state()` of the iterator is a small dict, and `set_state` resumes from it
-        bit for bit. Step n of all processes together holds
-        the same examples whatever their number. The photograph after an unreadable one
-        takes its place.
+        The photographs are reshuffled in each epoch. An epoch visits all of them
+        equally often: once, or as often as it takes to make at least 1024 visits. Each
+        visit is another crop with another hole, flipped left to right with probability
+        1/2; `data.colours` and `data.turns` may augment it further. The sequence
+        depends on `data` alone. `get_state()` of the iterator is a small dict, and
+        `set_state` resumes from it bit for bit. Step n of all processes together holds
+        the same examples for any number of processes. An unreadable photograph is
+        replaced by the next one.
 
         Args:
           process_index: Index of this process, as `jax.process_index()`.
@@ -266,13 +267,13 @@ class InpaintingDataset:
         process_index: int = 0,
         process_count: int = 1,
     ) -> "BatchIterator[InpaintingTestBatch]":
-        """Iterate once over exactly the whole test set, see `HeldOutExamples`.
+        """Iterate exactly once over the whole test set, see `HeldOutExamples`.
 
         Every process receives the same number of batches, all of one size. Unreadable
-        photographs and the padding of the last batch are not valid.
+        photographs and the padding of the last batch are not `valid`.
 
         Args:
-          batch_size: Crops in a batch, over all processes together; by default that of
+          batch_size: Crops per batch, over all processes together; by default that of
             training.
           process_index: Index of this process, as `jax.process_index()`.
           process_count: Number of processes, as `jax.process_count()`.
@@ -282,8 +283,8 @@ class InpaintingDataset:
           `valid`.
 
         Raises:
-          RefusedError: As by `training_batches`.
-          TooManyUnreadableImagesError: As by `training_batches`.
+          RefusedError: As for `training_batches`.
+          TooManyUnreadableImagesError: As for `training_batches`.
         """
         return evaluation_iterator(
             self.held_out.__getitem__,
@@ -319,7 +320,7 @@ class InpaintingDataset:
 def training_batches(
     data: InpaintingData, *, process_index: int = 0, process_count: int = 1
 ) -> "BatchIterator[InpaintingBatch]":
-    """Iterate without end, as `InpaintingDataset.training_batches`."""
+    """Iterate endlessly, as `InpaintingDataset.training_batches`."""
     return InpaintingDataset(data).training_batches(
         process_index=process_index, process_count=process_count
     )

@@ -1,4 +1,4 @@
-"""Colours with 16 bits a channel, by OpenCV: Pillow reduces them to 8."""
+"""Colours with 16 bits per channel, by OpenCV: Pillow reduces them to 8."""
 
 import io
 import pathlib
@@ -18,17 +18,17 @@ from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.opencv import require_opencv
 
-DEEP_COLOURS = "Reading or writing colours with 16 bits a channel"
-_END_OF_HEADER = 33  # Of every PNG.
-SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits a channel, first"
+DEEP_COLOURS = "Reading or writing colours with 16 bits per channel"
+_END_OF_HEADER = 33  # Bytes of a PNG's signature and IHDR chunk.
+SAVE_AS_PNG = "save it as a PNG in RGB or grey, of 8 or 16 bits per channel, first"
 
 
 def bits_of(file: Image.Image, path: pathlib.Path) -> int:
-    """Return the bits a channel that a file holds, maybe more than Pillow reads.
+    """Return the bits per channel of a file, which may be more than Pillow reads.
 
     Args:
-      file: As Pillow opened it, not yet decoded.
-      path: Of the file.
+      file: File as opened by Pillow, not yet decoded.
+      path: Path of the file.
 
     Raises:
       UnreadableImageError: The file is damaged.
@@ -49,14 +49,14 @@ def bits_of(file: Image.Image, path: pathlib.Path) -> int:
 
 
 def _bits_of_jpeg_2000(content: bytes) -> int:
-    """Read the depth from the header box, or from the codestream's SIZ segment."""
+    """Read the bit depth from the header box, or from the codestream's SIZ segment."""
     box = content.find(b"ihdr")
     depth = content[box + 14] if box >= 0 else content[content.find(b"\xff\x51") + 40]
     return (depth & 0x7F) + 1
 
 
 def _bits_of_avif(content: bytes) -> int:
-    """Read the depth from the configuration of the codec."""
+    """Read the bit depth from the codec configuration box."""
     box = content.find(b"av1C")
     flags = content[box + 6] if box >= 0 else 0
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
@@ -68,34 +68,34 @@ def read_16_bits(
     """Return the upright pixels of a file, uint16.
 
     Args:
-      path: Of the file.
-      file: As Pillow opened it.
-      narrow: What Pillow read, upright, in 8 bits: both must be of the same colours.
+      path: Path of the file.
+      file: File as opened by Pillow.
+      narrow: Upright pixels in 8 bits, as read by Pillow; both must have equal colours.
 
     Raises:
       UnreadableImageError: OpenCV cannot decode the file.
-      RefusedError: It reads other pixels than Pillow, or reduces them too.
+      RefusedError: OpenCV reads other pixels than Pillow, or reduces them to 8 bits.
       MissingExtraError: OpenCV is not installed.
     """
     cv2 = require_opencv(DEEP_COLOURS)
     with decoder_errors(path):
-        # By bytes: OpenCV takes no name that is no UTF-8.
+        # From bytes: OpenCV accepts only UTF-8 file names.
         content = np.frombuffer(path.read_bytes(), np.uint8)
         read = cv2.imdecode(content, cv2.IMREAD_UNCHANGED)
     if read is not None and read.dtype == np.uint16 and read.ndim == 3:
         wide = _turned(read[..., [2, 1, 0, 3][: read.shape[-1]]], file)
         if narrow.shape[-1] == 3:
-            wide = wide[..., :3]  # A fourth channel that is no opacity.
+            wide = wide[..., :3]  # A fourth channel that is not alpha.
         # OpenCV misreads some layouts of TIFFs.
         if _agree(wide, narrow):
             return wide
     raise RefusedError(
-        f"its 16 bits a channel cannot be read from this {file.format}: {SAVE_AS_PNG}"
+        f"its 16 bits per channel cannot be read from this {file.format}: {SAVE_AS_PNG}"
     )
 
 
 def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
-    """Turn pixels as the orientation of a file says."""
+    """Apply the orientation tag of a file to pixels."""
     height, width, channels = array.shape
     pixels = np.arange(height * width, dtype=np.int32).reshape(height, width)
     places = Image.fromarray(pixels)
@@ -104,7 +104,7 @@ def _turned(array: np.ndarray, file: Image.Image) -> np.ndarray:
 
 
 def _agree(wide: np.ndarray, narrow: np.ndarray) -> bool:
-    """Return whether two readings are of the same colours, but for their depth."""
+    """Return whether two readings have equal colours up to their bit depth."""
     if wide.shape != narrow.shape:
         return False
     return bool(np.all(np.abs(wide[..., :3] / 257 - narrow[..., :3]) <= 1))
@@ -115,12 +115,12 @@ def encode_16_bits(
     profile: bytes | None,
     chunks: tuple[tuple[bytes, bytes], ...],
 ) -> bytes:
-    """Return a PNG file of 16 bits a channel.
+    """Return a PNG file of 16 bits per channel.
 
     Args:
       pixels: RGB or RGBA, uint16.
       profile: ICC profile.
-      chunks: Others to write, kinds and contents.
+      chunks: Types and contents of other chunks to write.
 
     Raises:
       MissingExtraError: OpenCV is not installed.

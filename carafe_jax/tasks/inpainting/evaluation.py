@@ -1,4 +1,4 @@
-"""Measures the fills of a trained network beside classic ones, over a test set."""
+"""Evaluation of a trained network and of classic fills on a test set."""
 
 import dataclasses
 import functools
@@ -57,37 +57,38 @@ from carafe_jax.train import CheckpointChoice
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """Test pictures of an inpainting run, and what its network is compared with."""
+    """Test images of an inpainting run, and classic fills to compare with."""
 
     crop_size: int | None = None
-    """Side of the test pictures, in pixels. None: that of the run."""
+    """Side of the test crops, in pixels. None: that of the run."""
     test_photographs: int | None = None
-    """Photographs to use, spread over all of them. None: as many as the run."""
+    """Number of photographs, spread evenly over all of them. None: as in the run."""
     test_crops: int | None = None
-    """Pictures that are cut from each photograph. None: as many as in the run."""
+    """Crops per photograph. None: as in the run."""
     test_seed: int | None = None
     """Seed of the crops and the holes. None: that of the run, which gives the run's own
     test set."""
     holes: tuple[HoleKind, ...] = ("free-form", "boxes", "strokes")
-    """Kinds of holes, each measured separately: those of the run; one box in each
-    picture, about as large as an object; one or two thin strokes of a brush."""
+    """Kinds of holes, each measured separately: "free-form", those of the run; "boxes",
+    one box per crop, about as large as an object; "strokes", one or two thin brush
+    strokes."""
     box_height: tuple[float, float] = (1 / 5, 1 / 3)
-    """Smallest and largest height of a box, as fractions of the picture's side."""
+    """Smallest and largest height of a box, as fractions of the crop's side."""
     box_width: tuple[float, float] = (1 / 5, 1 / 3)
-    """Smallest and largest width of a box, as fractions of the picture's side."""
+    """Smallest and largest width of a box, as fractions of the crop's side."""
     stroke_width: float = 0.04
-    """Of the thin strokes, as a fraction of the side of a picture."""
+    """Width of the thin strokes, as a fraction of the crop's side."""
     classic: tuple[ClassicMethod, ...] = get_args(ClassicMethod)
-    """Fills without training to compare with; the last two are OpenCV's."""
+    """Classic fills to compare with; the last two need OpenCV."""
     radius: float = 5.0
     """Radius of the neighbourhood that OpenCV's fills use, in pixels."""
     sample_rows: int = 3
-    """Pictures in samples.png, of each kind of holes."""
+    """Rows of samples.png for each kind of hole, one test crop each."""
 
     def __post_init__(self) -> None:
         _check_names("holes", self.holes, HoleKind)
         _check_names("classic", self.classic, ClassicMethod)
-        check("holes", self.holes, "name a kind of holes", holds=bool(self.holes))
+        check("holes", self.holes, "name a kind of hole", holds=bool(self.holes))
         check_fractions("box_height", self.box_height)
         check_fractions("box_width", self.box_width)
         rule = "be below 1 where `box_width` is up to 1, to leave pixels to fill from"
@@ -98,15 +99,15 @@ class EvaluationOptions:
         check_count("sample_rows", self.sample_rows)
 
     def applied_to(self, data: InpaintingData, source: str | None) -> InpaintingData:
-        """Return a run's data with other values.
+        """Return a run's data with these options applied.
 
         Args:
-          data: Of the run.
-          source: In place of its own. None: its own.
+          data: Data of the run.
+          source: Source that replaces the run's. None: the run's.
 
         Returns:
-          The data, with `source` and the options that are not None in place of its own
-          values.
+          The data, in which `source` and the options that are not None replace the
+          run's values.
         """
         names = ("crop_size", "test_photographs", "test_crops", "test_seed")
         values = {"source": source, **{name: getattr(self, name) for name in names}}
@@ -117,7 +118,7 @@ class EvaluationOptions:
         """Return the parameters of the kinds of holes in `holes`.
 
         Args:
-          own: Those of "free-form".
+          own: Parameters of "free-form".
         """
         known: dict[HoleKind, FreeFormHoles] = {
             "free-form": own,
@@ -143,16 +144,16 @@ def evaluate(
     options: EvaluationOptions,
     console: Console,
 ) -> None:
-    """Fill every test picture by every method; print and write what was measured.
+    """Fill every test crop by every method; print and write the quality.
 
     Args:
       model: Folder of the run that trained the network.
-      which: Its checkpoint.
-      source: Where photographs come from; None: those of the run.
-      batch_size: Pictures at a time.
-      output: Folder of quality.csv, images.csv, samples.png and provenance.json.
-      options: Test pictures and classic fills.
-      console: Where bar and tables are drawn.
+      which: Checkpoint of the run: the best or the last.
+      source: Source of the photographs. None: that of the run.
+      batch_size: Crops per batch.
+      output: Folder for quality.csv, images.csv, samples.png and provenance.json.
+      options: Test crops and classic fills.
+      console: Console for the progress bar and the tables.
 
     Raises:
       RefusedError: The folder holds no such checkpoint, or the source cannot be used.
@@ -192,7 +193,7 @@ def evaluate(
 
 
 def _tables(measured: Mapping[HoleKind, Measured], *, title: str) -> Iterator[Table]:
-    """Yield a table of each kind of holes, and tables by the size of free-form ones."""
+    """Yield a table per kind of hole, and tables by the size of free-form holes."""
     for kind, pictures in measured.items():
         named = f"{TITLES[kind]}: {title}"
         yield draw_table(pictures.means(), COLUMNS, title=named, label="method")
@@ -202,7 +203,7 @@ def _tables(measured: Mapping[HoleKind, Measured], *, title: str) -> Iterator[Ta
 
 
 def chosen_fills(options: EvaluationOptions, console: Console) -> dict[str, Fill]:
-    """Return the classic fills by their titles; without OpenCV, leave out its fills."""
+    """Return the classic fills by title; without OpenCV, leave its fills out."""
     chosen = [CLASSIC_FILLS[name] for name in options.classic]
     if not has_opencv():
         missing = [each.title for each in chosen if each.of_opencv]
@@ -225,7 +226,7 @@ def _with_radius(classic: ClassicFill, radius: float) -> Fill:
 def _coarse_to_fine(
     trained: TrainedInpainter, batch: InpaintingBatch
 ) -> Float32[np.ndarray, "n h w 3"]:
-    """Fill as photographs of any size are filled, to 8-bit pixels."""
+    """Fill crops as `TrainedInpainter.fill` does, to 8-bit pixels."""
     photos = to_pixels(batch["image"])
     filled = [
         trained.fill(photo, mask[..., 0] > 0)

@@ -1,4 +1,4 @@
-"""Measures and draws the filled test set while a network is trained."""
+"""Evaluation of a network on the test set while it is trained."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ from carafe_jax.train import (
     mean_over_examples,
 )
 
-PICTURES = 6  # Of a sheet that is drawn at an evaluation.
+PICTURES = 6  # Rows of the sheet that is drawn at each evaluation.
 
 
 class FillEvaluator:
-    """Measures a network over the whole test set, each process its part of it."""
+    """Evaluates a network on the whole test set, each process on its shard."""
 
     name = "test"
     every = None
@@ -41,9 +41,9 @@ class FillEvaluator:
         """Read no photograph yet.
 
         Args:
-          network: It fills holes.
-          dataset: Its test set is measured.
-          part: Name of the network among several whose variables are one state's.
+          network: Network that fills holes.
+          dataset: Dataset with the test set.
+          part: Name of the network, where one state holds the variables of several.
         """
 
         def measure(
@@ -57,7 +57,7 @@ class FillEvaluator:
         self._fill = Filler(network, batch_size=dataset.data.batch_size)
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
-        """Return the means over the test images of what `quality_of_each` measures."""
+        """Return the means of `quality_of_each` over the test images."""
         batches = self._dataset.evaluation_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -65,7 +65,7 @@ class FillEvaluator:
         return mean_over_examples(self._measure(self.variables(state), batches))
 
     def samples(self, state: TrainState, *, count: int) -> dict[str, np.ndarray]:
-        """Return some examples from all over the test set, and their fills."""
+        """Return examples spread evenly over the test set, and their fills."""
         some = readable_samples(self._dataset.held_out, count=count)
         return self._fill.with_truth(self.variables(state), some)
 
@@ -77,13 +77,13 @@ class FillEvaluator:
         return {"samples": np.asarray(sheet)}
 
     def variables(self, state: TrainState) -> Variables:
-        """Return the variables of the network that is measured."""
+        """Return the variables of the network that is evaluated."""
         variables = state.evaluation_variables
         return variables if self._part is None else part(variables, self._part)
 
 
 def readable_samples(examples: HeldOutExamples, *, count: int) -> InpaintingTestBatch:
-    """Return examples from all over a test set, those of them that can be read.
+    """Return readable examples spread evenly over a test set.
 
     Raises:
       RefusedError: None of them can be read.
@@ -92,7 +92,7 @@ def readable_samples(examples: HeldOutExamples, *, count: int) -> InpaintingTest
     read = [x for row in rows.tolist() if (x := examples[row])["valid"]]
     if not read:
         raise RefusedError(
-            f"`source` must hold test pictures that can be read, got "
+            f"`source` must hold test images that can be read, got "
             f"{examples.data.source!r}, where none of {len(rows)} can."
         )
     return stack_examples(read)

@@ -1,4 +1,4 @@
-"""Classic fills of whole photographs, by name: without training, on any size."""
+"""Classic fills, without training, of photographs of any size."""
 
 import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
@@ -20,7 +20,7 @@ from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 _MINIMUM_SIDE = 64
 
 
-# Wrong photographs, holes and methods are refused in our own words.
+# Our own errors are clearer.
 @no_type_check
 def fill_classic(
     photograph: UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"],
@@ -47,16 +47,17 @@ def fill_classic(
         [0, 255] or uint16 in [0, 65535].
       hole: True in the hole; at least one pixel is given.
       method: "spline" is a spline in tension, "harmonic" a membrane, and "mean-colour"
-        the mean of the given pixels; "biharmonic" is that of scikit-image, which takes
-        minutes where holes are hundreds of pixels wide; "telea" and "navier-stokes" are
-        those of OpenCV.
+        the mean of the given pixels; "biharmonic" is scikit-image's, which takes
+        minutes for holes that are hundreds of pixels wide; "telea" and "navier-stokes"
+        are OpenCV's.
 
     Returns:
-      Of the photograph's shape and dtype; only pixels of the hole differ.
+      The filled photograph, of the same shape and dtype; only pixels of the hole
+      differ.
 
     Raises:
       RefusedError: An argument breaks a rule above.
-      MissingExtraError: The method is one of OpenCV, which is not installed.
+      MissingExtraError: The method needs OpenCV, which is not installed.
     """
     check_photograph(photograph)
     check_hole(hole, photograph)
@@ -76,7 +77,7 @@ def fill_classic(
 
 
 def check_method(method: str) -> None:
-    """Refuse a method that is unknown, or whose package is not installed."""
+    """Raise if a method is unknown, or its package is not installed."""
     rule = f"be one of {', '.join(map(repr, CLASSIC_FILLS))}"
     check("method", method, rule, holds=method in CLASSIC_FILLS)
     of_opencv = [name for name, classic in CLASSIC_FILLS.items() if classic.of_opencv]
@@ -89,8 +90,8 @@ def _surroundings(
 ) -> tuple[slice, ...]:
     """Return the rows and columns around a hole; without a context, all of them.
 
-    Their numbers are 64, 128, 256, ... or those of the photograph: a program is
-    compiled for each size.
+    Their lengths are 64, 128, 256, ... or those of the photograph, as every size is
+    compiled.
     """
     if context is None:
         return slice(None), slice(None)

@@ -1,4 +1,4 @@
-"""Photographs to fill in files and folders: found, read and written."""
+"""Files and folders of photographs to fill: pairing with masks, and reading."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_folder, check_new, is_same_file
-from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
+from carafe_jax.tasks.inpainting.mask_files import HoleColour, read_hole
 from carafe_jax.tasks.inpainting.photograph_files import (
     PhotographFile,
     read_photograph,
@@ -21,7 +21,7 @@ _Stems = dict[str, list[pathlib.Path]]
 
 @dataclasses.dataclass(frozen=True)
 class FillJob:
-    """A photograph, the picture that shows its hole, and the file to write."""
+    """Paths of a photograph, its mask and its output."""
 
     photo: pathlib.Path
     mask: pathlib.Path
@@ -34,24 +34,24 @@ class FillPlan:
 
     jobs: list[FillJob]
     skipped: int
-    """Photographs whose outputs exist and may not be overwritten."""
+    """Number of photographs whose outputs exist and may not be overwritten."""
     problems: dict[pathlib.Path, str]
-    """By photograph the reason why it cannot be filled."""
+    """Reasons why photographs cannot be filled, by photograph."""
     unused: dict[pathlib.Path, str]
-    """By mask the reason why it is of no photograph."""
+    """Reasons why masks belong to no photograph, by mask."""
 
 
 def plan_fills(
     photo: pathlib.Path, mask: pathlib.Path, *, output: pathlib.Path, overwrite: bool
 ) -> FillPlan:
-    """Pair photographs, masks and outputs that can be written.
+    """Match photographs with masks, and with outputs that can be written.
 
     Args:
-      photo: Photograph, or a folder of them.
-      mask: Picture that shows the hole; or a folder with one for each photograph, of
-        the same relative path apart from the file extension.
-      output: PNG file; of a folder, a folder.
-      overwrite: Whether an output file that exists is allowed.
+      photo: Photograph, or a folder of photographs.
+      mask: Image that marks the hole; or a folder with one per photograph, of the same
+        relative path except for the file extension.
+      output: PNG file; or a folder, if `photo` is a folder.
+      overwrite: Whether existing output files may be overwritten.
 
     Raises:
       RefusedError: A path does not exist or is of the wrong kind, or the output exists
@@ -69,7 +69,7 @@ def plan_fills(
         return _pair_folders(photo, mask, output=output, overwrite=overwrite)
     if output.suffix.lower() != ".png":
         raise RefusedError(
-            "`output` must be a file that ends in .png, which keeps every pixel, got "
+            "`output` must be a file that ends in .png, as PNG is lossless, got "
             f"{str(output)!r}."
         )
     check_new("output", output, overwrite=overwrite)
@@ -87,16 +87,16 @@ def read_job(
     """Read a photograph and its hole.
 
     Args:
-      job: Files.
-      colour: What marks the hole in the mask.
-      grow: Pixels by which the hole is made wider on each side.
+      job: Paths of the files.
+      colour: Pixels of the mask that mark the hole.
+      grow: Pixels by which the hole is dilated on each side.
 
     Returns:
-      The photograph, and True in the hole.
+      The photograph, and an array that is True in the hole.
 
     Raises:
-      RefusedError: A file cannot be read, the mask shows no hole or has another size
-        than the photograph, or the photograph could not be written as it is.
+      RefusedError: A file cannot be read, the mask marks no hole or has another size
+        than the photograph, or a PNG cannot hold the photograph losslessly.
       MissingExtraError: Reading the photograph needs OpenCV.
     """
     photo = read_photograph(job.photo)
@@ -117,7 +117,9 @@ def _pair_folders(
     photos, masks = _by_stem(photo, "photo"), _by_stem(mask, "mask")
     jobs, problems = _pairs(photos, masks, output=output)
     waiting = [job for job in jobs if overwrite or not os.path.isfile(job.output)]
-    problems |= {job.photo: reason for job in waiting if (reason := _refusal(job))}
+    problems |= {
+        job.photo: reason for job in waiting if (reason := _output_problem(job))
+    }
     return FillPlan(
         jobs=[job for job in waiting if job.photo not in problems],
         skipped=len(jobs) - len(waiting),
@@ -134,7 +136,7 @@ def _pair_folders(
 def _pairs(
     photos: _Stems, masks: _Stems, *, output: pathlib.Path
 ) -> tuple[list[FillJob], dict[pathlib.Path, str]]:
-    """Pair the only photograph and the only mask of each stem."""
+    """Pair the single photograph and the single mask of each stem."""
     jobs: list[FillJob] = []
     problems: dict[pathlib.Path, str] = {}
     for stem, found in photos.items():
@@ -150,8 +152,8 @@ def _pairs(
     return jobs, problems
 
 
-def _refusal(job: FillJob) -> str:
-    """Return why the output of a job cannot be written; nothing where it can."""
+def _output_problem(job: FillJob) -> str:
+    """Return the reason why a job's output cannot be written, or an empty string."""
     try:
         check_new("output", job.output, overwrite=True)
     except RefusedError as error:

@@ -1,4 +1,4 @@
-"""Fills the holes of batches with a network."""
+"""Filling of batches with a network."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,17 +12,17 @@ from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.train import ShardedPredictor, Variables
 
 Fill = Callable[[InpaintingBatch], Float32[np.ndarray, "n h w 3"]]
-"""Returns the images of a batch, in [-1, 1], with their holes filled."""
+"""Function that returns the images of a batch, in [-1, 1], with their holes filled."""
 
 
 class Filler:
     """Fills holes with a network, in batches of a fixed size."""
 
     def __init__(self, network: nn.Module, *, batch_size: int) -> None:
-        """Compile nothing yet; the first batch of each size does."""
+        """Compile nothing yet; the first batch of each size is compiled."""
 
         def fill(variables: Variables, batch: InpaintingBatch) -> dict[str, Any]:
-            # The truth comes along: devices may put the examples in another order.
+            # With the truth: sharding may reorder the examples.
             output: Any = network.apply(variables, batch["image"], batch["mask"])
             return {
                 "image": batch["image"],
@@ -36,26 +36,26 @@ class Filler:
     def __call__(
         self, variables: Variables, batch: InpaintingBatch
     ) -> Float32[np.ndarray, "n h w 3"]:
-        """Return images, any number of them, with their holes filled."""
+        """Return any number of images with their holes filled."""
         return self.with_truth(variables, batch)["filled"]
 
     def with_truth(
         self, variables: Variables, batch: InpaintingBatch
     ) -> dict[str, np.ndarray]:
-        """Return `filled` images beside their `image` and `mask`.
+        """Return `filled` images with their `image` and `mask`.
 
-        Every process calls it, each with all examples.
+        Every process must call it, with all examples.
         """
         pieces: list[dict[str, np.ndarray]]
-        pieces = list(self._predict(variables, _own_parts(batch, self._batch_size)))
+        pieces = list(self._predict(variables, _own_shards(batch, self._batch_size)))
         return {
             name: np.concatenate([piece[name] for piece in pieces])
             for name in pieces[0]
         }
 
 
-def _own_parts(batch: InpaintingBatch, size: int) -> Iterator[dict[str, np.ndarray]]:
-    """Yield this process's part of pieces of `size` examples, filled up to equal."""
+def _own_shards(batch: InpaintingBatch, size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Yield this process's shard of batches of `size`, padded to equal shards."""
     processes, own = jax.process_count(), jax.process_index()
     local = -(-size // processes)
     count = len(batch["image"])

@@ -1,15 +1,15 @@
-"""The smallest box around a hole."""
+"""Bounding boxes of holes."""
 
 import numpy as np
 from jaxtyping import Bool, Int
 
 
 def box_of(hole: Bool[np.ndarray, "h w"], *, margin: int = 0) -> tuple[slice, slice]:
-    """Return the rows and columns that hold a hole.
+    """Return the rows and columns of the bounding box of a hole.
 
     Args:
-      hole: True at one pixel or more.
-      margin: Pixels by which the box is wider on each side, as far as the picture goes.
+      hole: True in the hole, at one pixel or more.
+      margin: Pixels to add on each side, clipped to the image.
     """
     rows, columns = np.flatnonzero(hole.any(1)), np.flatnonzero(hole.any(0))
     height, width = hole.shape

@@ -1,4 +1,4 @@
-"""Kinds of holes, on each of which a network is measured separately."""
+"""Kinds of holes that networks are evaluated on separately."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ TITLES: dict[HoleKind, str] = {
     "strokes": "thin strokes",
 }
 
-# Holes have the requested size, so no share of the picture is refused.
+# The size of the holes is set directly, so every share of the image is accepted.
 _ANY_SHARE = (1e-6, 1 - 1e-6)
 
 
 def boxes(*, height: tuple[float, float], width: tuple[float, float]) -> FreeFormHoles:
-    """Return holes of one rectangle, about as large as an object.
+    """Return parameters of holes of one rectangle, about as large as an object.
 
     Args:
-      height: Least and most, as fractions of the shorter side of the picture.
-      width: Likewise.
+      height: Smallest and largest height, as fractions of the image's shorter side.
+      width: Smallest and largest width, as fractions of the image's shorter side.
     """
     return FreeFormHoles(
         strokes=(0, 0),
@@ -36,10 +36,10 @@ def boxes(*, height: tuple[float, float], width: tuple[float, float]) -> FreeFor
 
 
 def thin_strokes(*, width: float) -> FreeFormHoles:
-    """Return holes of one or two brush strokes, as of scratches and of writing.
+    """Return parameters of holes of one or two strokes, like scratches or handwriting.
 
     Args:
-      width: Of the brush, as a fraction of the shorter side of the picture.
+      width: Width of the brush, as a fraction of the image's shorter side.
     """
     return FreeFormHoles(
         strokes=(1, 2),
@@ -52,7 +52,7 @@ def thin_strokes(*, width: float) -> FreeFormHoles:
 def with_each_kind(
     examples: HeldOutExamples, kinds: Mapping[HoleKind, FreeFormHoles]
 ) -> dict[HoleKind, HeldOutExamples]:
-    """Return the same test pictures with the holes of each kind."""
+    """Return the same test images with the holes of each kind."""
     return {
         kind: dataclasses.replace(
             examples, data=dataclasses.replace(examples.data, masks=holes)

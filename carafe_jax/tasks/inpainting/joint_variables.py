@@ -1,4 +1,4 @@
-"""The variables of several networks as those of one state."""
+"""Variables of several networks, joined in one state."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ def join(parts: Mapping[str, Variables]) -> Variables:
 
 
 def part(variables: Variables, name: str) -> Variables:
-    """Return one network's variables out of those of several."""
+    """Return the variables of one of several joined networks."""
     return {
         collection: tree[name] for collection, tree in variables.items() if name in tree
     }

@@ -1,4 +1,4 @@
-"""A photograph with a hole, halved until the hole is shallow."""
+"""Pyramid of a photograph, halved until its hole is shallow."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
@@ -13,15 +13,15 @@ from carafe_jax.tasks.inpainting.tiles import smoothstep
 
 
 class Level(NamedTuple):
-    """A photograph at a fraction of its size."""
+    """Level of the pyramid: a photograph at a fraction of its size."""
 
     image: Float32[np.ndarray, "h w 3"]
     """Means over the given pixels, in [-1, 1]; zero in the hole."""
     hole: Bool[np.ndarray, "h w"]
     """True where no pixel is given."""
     weight: Float32[np.ndarray, "h w"]
-    """Of the network's fill at this size, in [0, 1]; the rest is the enlarged fill of
-    the smaller level. Hole pixels of weight 0 are given to the network."""
+    """Weight of the network's fill at this level, in [0, 1]; the rest is the up-sampled
+    fill of the next smaller level. Hole pixels of weight 0 count as given."""
 
 
 def levels_of(
@@ -31,22 +31,22 @@ def levels_of(
     reach: int,
     longest_side: int | None,
 ) -> list[Level]:
-    """Halve a photograph until its hole is shallow.
+    """Return a photograph halved until its hole is shallow, as a pyramid.
 
     Args:
       photo: RGB in [0, 255].
-      hole: True in the hole; some pixel is given.
-      reach: Pixels from the border of a hole that are filled at one size.
-      longest_side: Nothing is filled at a size with a longer side. None: at every size.
+      hole: True in the hole; at least one pixel is given.
+      reach: Depth in pixels from the border of a hole that is filled at one level.
+      longest_side: Levels with a longer side are not filled. None: all levels are.
 
     Returns:
-      The largest size first. At the last one everything is filled.
+      The levels, largest first. The last one is filled completely.
     """
     levels: list[Level] = []
     for image, empty in _halvings(photo, hole):
         depth, largest = _depth(empty), max(empty.shape)
         is_small = longest_side is None or largest <= longest_side
-        # A smaller copy would hold too little of the photograph to fill from.
+        # A smaller level would hold too little of the photograph to fill from.
         is_last = is_small and (depth.max() <= reach or largest <= 4 * reach)
         if is_last:
             weight = empty.astype(np.float32)
@@ -63,11 +63,11 @@ def levels_of(
 def doubled(
     x: Float32[np.ndarray, "rows columns c"], shape: tuple[int, ...]
 ) -> Float32[np.ndarray, "h w c"]:
-    """Double an image bilinearly, and crop it to a height and a width."""
+    """Return an image up-sampled bilinearly by 2, cropped to a height and a width."""
     for axis, length in enumerate(shape):
         x = np.moveaxis(x, axis, 0)
         before, after = np.concatenate([x[:1], x[:-1]]), np.concatenate([x[1:], x[-1:]])
-        # New pixels lie a quarter of a pixel beside the old ones.
+        # Centres of new pixels are a quarter of an old pixel from the old centres.
         pairs = np.stack([(3 * x + before) / 4, (3 * x + after) / 4], axis=1)
         x = pairs.reshape(-1, *x.shape[1:])[:length]
         x = np.moveaxis(x, 0, axis)
@@ -77,7 +77,7 @@ def doubled(
 def _halvings(
     photo: UInt8[np.ndarray, "h w 3"], hole: Bool[np.ndarray, "h w"]
 ) -> Iterator[tuple[Float32[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]]:
-    """Yield a photograph and its hole at the full size, at a half, ..., without end.
+    """Yield a photograph and its hole at full size, at half size, ..., endlessly.
 
     A reduced pixel is the mean of the given ones in its block; without any it is hole.
     """
@@ -104,9 +104,9 @@ def _depth(hole: Bool[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     """Return the distance to the nearest given pixel; zero at the given ones."""
     depth = np.zeros(hole.shape, np.float32)
     if hole.any():
-        # The nearest given pixel of each lies in the hole's box or next to it.
+        # The nearest given pixel of each lies in the hole's bounding box or next to it.
         box = box_of(hole, margin=1)
-        # Without types.
+        # Untyped.
         depth[box] = cast(Any, ndimage).distance_transform_edt(hole[box])
     return depth
 

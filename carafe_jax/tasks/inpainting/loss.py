@@ -18,7 +18,7 @@ class ReconstructionLoss:
     hole: float = 6.0
     """Weight of the error in the hole."""
     given: float = 1.0
-    """Weight of the error at the pixels that are given."""
+    """Weight of the error at the given pixels."""
 
     def __post_init__(self) -> None:
         check_not_negative("hole", self.hole)
@@ -40,10 +40,10 @@ class AdversarialLoss:
     """Form and weight of the adversarial losses."""
 
     kind: Kind = "hinge"
-    """Form of both losses."""
+    """Form of the losses of generator and discriminator."""
     weight: float = 0.01
-    """Of the generator's adversarial loss, beside its reconstruction loss; 0 trains
-    the generator by reconstruction alone."""
+    """Weight of the generator's adversarial loss, relative to its reconstruction loss.
+    0: the generator learns from reconstruction alone."""
 
     def __post_init__(self) -> None:
         check_not_negative("weight", self.weight)

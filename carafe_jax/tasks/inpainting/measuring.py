@@ -1,4 +1,4 @@
-"""Measures and draws fills by several methods, over a test set."""
+"""Measuring and drawing the fills of several methods on a test set."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -28,16 +28,16 @@ def measure_fills(
     batch_size: int,
     console: Console,
 ) -> Measured:
-    """Fill and measure every test picture that can be read, batch by batch.
+    """Fill every readable test image by every method, and measure the fills.
 
     Args:
-      examples: Test pictures with holes.
-      methods: Fills of batches, by the name of their row.
-      batch_size: Pictures at a time.
-      console: Where the progress bar is drawn.
+      examples: Test images with holes.
+      methods: Functions that fill batches, by the name of their row.
+      batch_size: Images per batch.
+      console: Console for the progress bar.
 
     Raises:
-      RefusedError: None of the pictures can be read.
+      RefusedError: None of the images can be read.
     """
     pieces: list[Measured] = []
     for batch in readable_batches(examples, batch_size=batch_size, console=console):
@@ -57,15 +57,15 @@ def measure_fills(
 def readable_batches(
     examples: HeldOutExamples, *, batch_size: int, console: Console
 ) -> Iterator[InpaintingTestBatch]:
-    """Yield every test picture that can be read, batch by batch.
+    """Yield all readable test images in batches.
 
     Args:
-      examples: Test pictures with holes.
-      batch_size: Pictures at a time.
-      console: Where the progress bar is drawn.
+      examples: Test images with holes.
+      batch_size: Images per batch.
+      console: Console for the progress bar.
 
     Raises:
-      RefusedError: None of the pictures can be read.
+      RefusedError: None of the images can be read.
     """
     found = False
     starts = range(0, len(examples), batch_size)
@@ -76,7 +76,7 @@ def readable_batches(
             yield stack_examples(read)
     if not found:
         raise RefusedError(
-            "`source` must hold test pictures that can be read, got "
+            "`source` must hold test images that can be read, got "
             f"{examples.data.source!r}."
         )
 
@@ -84,14 +84,14 @@ def readable_batches(
 def samples_of_each(
     sets: Iterable[HeldOutExamples], *, count: int
 ) -> InpaintingTestBatch:
-    """Return test pictures from all over each set, in one batch.
+    """Return test images spread evenly over each set, in one batch.
 
     Args:
-      sets: Test pictures of one size.
-      count: Pictures of each set.
+      sets: Sets of test images of one size.
+      count: Images of each set.
 
     Raises:
-      RefusedError: None of the pictures of a set can be read.
+      RefusedError: None of the images of a set can be read.
     """
     batches = [readable_samples(one_set, count=count) for one_set in sets]
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *batches)
@@ -100,12 +100,12 @@ def samples_of_each(
 def draw_fills(
     examples: Iterable[HeldOutExamples], methods: Mapping[str, Fill], *, rows: int
 ) -> Image.Image:
-    """Return a sheet of test pictures from all over each set, and their fills.
+    """Return a sheet of test images spread evenly over each set, and their fills.
 
     Args:
-      examples: Sets of test pictures of one size.
-      methods: Fills of batches, by the title of their column.
-      rows: Pictures of each set.
+      examples: Sets of test images of one size.
+      methods: Functions that fill batches, by the title of their column.
+      rows: Images of each set.
     """
     some = samples_of_each(examples, count=rows)
     fills = {name: fill(some) for name, fill in methods.items()}

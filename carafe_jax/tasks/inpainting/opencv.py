@@ -1,4 +1,4 @@
-"""OpenCV, the package of the extra `opencv`."""
+"""Import of OpenCV, the package of the extra `opencv`."""
 
 import importlib
 import importlib.util
@@ -18,7 +18,7 @@ def require_opencv(purpose: str) -> Any:
     """Return the module `cv2`.
 
     Args:
-      purpose: Of which the error says that it needs OpenCV.
+      purpose: Feature that needs OpenCV, as the subject of the error message.
 
     Raises:
       MissingExtraError: OpenCV is not installed.

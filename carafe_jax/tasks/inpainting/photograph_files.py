@@ -1,4 +1,4 @@
-"""Reads photographs as their files hold them, and writes them as PNG files."""
+"""Lossless reading of photographs, and writing of PNG files."""
 
 import dataclasses
 import pathlib
@@ -21,7 +21,7 @@ from carafe_jax.tasks.inpainting.deep_colours import (
 )
 from carafe_jax.tasks.inpainting.opencv import require_opencv
 
-# Modes of Pillow by the mode that holds the same numbers in a PNG.
+# Mode that holds the same values in a PNG, by the mode that Pillow reads.
 _KEPT = {
     "1": "L",
     "L": "L",
@@ -40,33 +40,33 @@ class PhotographFile:
     """Pixels and colour metadata of a file."""
 
     pixels: np.ndarray
-    """Upright, of shape (h, w, c), uint8 or uint16; c is 1 (grey), 2 (grey, alpha), 3
-    (RGB) or 4 (RGBA)."""
+    """Upright pixels of shape (h, w, c), uint8 or uint16; c is 1 (grey), 2 (grey,
+    alpha), 3 (RGB) or 4 (RGBA)."""
     colour_profile: bytes | None
     """ICC profile of the colours."""
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """Kinds and contents of the chunks of a PNG that define its colours beside a
-    profile, such as its gamma."""
+    """Types and contents of the chunks of a PNG, other than a profile, that define its
+    colour space, such as its gamma."""
 
 
 def read_photograph(path: pathlib.Path) -> PhotographFile:
-    """Read a photograph with all its channels and bits.
+    """Read a photograph with all its channels, at its full bit depth.
 
     Args:
-      path: File that Pillow reads. Colours with 16 bits a channel, and grey with alpha,
-        need OpenCV, to be read or to be written.
+      path: File that Pillow reads. Colours with 16 bits per channel, and grey with
+        alpha of 16 bits, need OpenCV for reading or writing.
 
     Raises:
       UnreadableImageError: The file cannot be read.
-      RefusedError: It holds several pictures, or pixels that a PNG cannot hold as they
-        are.
+      RefusedError: It holds several images, or pixels that a PNG cannot hold
+        losslessly.
       MissingExtraError: OpenCV is needed and not installed.
     """
     with open_image(path) as file:
-        refuse_several(file)
+        check_single_image(file)
         # Before decoding, which drops both.
         bits, raw_mode = bits_of(file, path), raw_mode_of(file)
-        _refuse_what_is_lost(file, bits=bits, raw_mode=raw_mode)
+        _check_lossless(file, bits=bits, raw_mode=raw_mode)
         image = upright(file)
         profile = image.info.get("icc_profile")
         chunks = _colour_chunks(file, path)
@@ -77,21 +77,21 @@ def read_photograph(path: pathlib.Path) -> PhotographFile:
             if bits == 16:
                 pixels = read_16_bits(path, file, narrow=pixels)
             if raw_mode.startswith("LA"):
-                # Pillow reads grey with alpha as RGBA where it has 16 bits.
+                # Pillow reads 16-bit grey with alpha as RGBA.
                 pixels = pixels[..., [0, -1]]
     if pixels.dtype == np.uint16 and pixels.shape[-1] > 1:
-        # To read grey that is clear in places, Pillow does; to write it, it does not.
+        # Pillow reads 16-bit grey with a transparent value, but cannot write it.
         require_opencv(DEEP_COLOURS)
     return PhotographFile(np.ascontiguousarray(pixels), profile, chunks)
 
 
 def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
-    """Write a PNG file, with its colour profile; whole or not at all.
+    """Write a PNG file with its colour profile, atomically.
 
-    Sixteen bits of grey with alpha become RGBA of equal channels.
+    16-bit grey with alpha becomes RGBA of three equal channels.
 
     Raises:
-      MissingExtraError: It has colours with 16 bits a channel, and OpenCV is not
+      MissingExtraError: It has several channels of 16 bits, and OpenCV is not
         installed.
     """
     pixels, profile = photograph.pixels, photograph.colour_profile
@@ -112,7 +112,7 @@ def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
 def _colour_chunks(
     file: Image.Image, path: pathlib.Path
 ) -> tuple[tuple[bytes, bytes], ...]:
-    """Return the chunks before a PNG's pixels that define its colours."""
+    """Return the chunks before the image data of a PNG that define its colour space."""
     if not isinstance(file, PngImageFile):
         return ()
     content, place = path.read_bytes(), 8
@@ -125,36 +125,35 @@ def _colour_chunks(
     return tuple(found)
 
 
-def refuse_several(file: Image.Image) -> None:
-    """Refuse a file of several pictures, such as an animation.
+def check_single_image(file: Image.Image) -> None:
+    """Raise if a file holds several images, such as an animation.
 
-    A photograph beside its previews (MPO) passes: the first is the photograph.
+    A photograph with previews (MPO) passes: the first image is the photograph.
     """
-    # It looks for the others, in files that may be damaged there.
+    # Counting reads beyond the first image, where a file may be damaged.
     with decoder_errors(getattr(file, "filename", "")):
         count = getattr(file, "n_frames", 1)
     if count > 1 and file.format != "MPO":
         raise RefusedError(
-            f"the file must hold one picture, got {count} in a {file.format}: save the "
-            "one to use as a file of its own"
+            f"the file must hold one image, got {count} in a {file.format}: save the "
+            "one to use as a separate file"
         )
 
 
-def _refuse_what_is_lost(file: Image.Image, *, bits: int, raw_mode: str) -> None:
-    """Refuse pixels that cannot come out as they were."""
+def _check_lossless(file: Image.Image, *, bits: int, raw_mode: str) -> None:
+    """Raise if a PNG cannot hold the pixels losslessly."""
     kept = file.mode in _KEPT or file.mode == "I" or file.mode.startswith("I;16")
     if not kept:
         raise RefusedError(
-            f"its colours ({file.mode}) cannot be kept to the bit in a PNG: "
+            f"its colours ({file.mode}) cannot be kept losslessly in a PNG: "
             f"{SAVE_AS_PNG}"
         )
     if raw_mode.startswith(("RGBa", "La")):
         raise RefusedError(
-            "its colours, which are multiplied by their alpha, cannot be kept to the "
-            f"bit in a PNG: {SAVE_AS_PNG}"
+            f"its premultiplied alpha cannot be kept losslessly in a PNG: {SAVE_AS_PNG}"
         )
     if bits not in (1, 2, 4, 8, 16):
-        raise RefusedError(f"its {bits} bits a channel cannot be kept: {SAVE_AS_PNG}")
+        raise RefusedError(f"its {bits} bits per channel cannot be kept: {SAVE_AS_PNG}")
 
 
 def _grey_of_16_bits(image: Image.Image) -> np.ndarray:

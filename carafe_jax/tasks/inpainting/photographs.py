@@ -1,8 +1,8 @@
-"""Photographs as their files hold them, and the 8-bit RGB that networks fill.
+"""Conversion between photographs and the 8-bit RGB that networks fill.
 
 A photograph has one channel (grey), two (grey, alpha), three (RGB) or four (RGBA), with
-8 or 16 bits each. What was filled goes back to its hole; every other pixel stays as it
-is, to the bit.
+8 or 16 bits each. A fill replaces the pixels of its hole; every other pixel stays
+unchanged, bit for bit.
 """
 
 import numpy as np
@@ -17,15 +17,15 @@ _DEPTHS = ("uint8", "uint16")
 
 @no_type_check
 def check_photograph(photograph: np.ndarray) -> None:
-    """Refuse what is no photograph.
+    """Raise unless an array is a photograph.
 
     Raises:
-      RefusedError: It is no array of uint8 or uint16, of shape (h, w, c) with 1 to 4
-        channels, or holds no pixel.
+      RefusedError: It is not an array of uint8 or uint16, of shape (h, w, c) with 1 to
+        4 channels, or holds no pixel.
     """
     if not isinstance(photograph, np.ndarray):
         raise RefusedError(
-            "`photograph` must be a NumPy array (`np.asarray` of a picture), got "
+            "`photograph` must be a NumPy array (`np.asarray` of an image), got "
             f"{type(photograph).__name__}."
         )
     shape = photograph.shape
@@ -43,14 +43,14 @@ def check_photograph(photograph: np.ndarray) -> None:
 
 @no_type_check
 def check_hole(hole: np.ndarray, photograph: np.ndarray) -> None:
-    """Refuse what is no hole of a photograph.
+    """Raise unless an array is a hole of a photograph.
 
     Raises:
-      RefusedError: It is no array of bool of the photograph's size, or leaves no pixel.
+      RefusedError: It is not a bool array of the photograph's size, or leaves no pixel.
     """
     if not isinstance(hole, np.ndarray):
         raise RefusedError(
-            "`hole` must be a NumPy array (`np.asarray` of a picture), got "
+            "`hole` must be a NumPy array (`np.asarray` of an image), got "
             f"{type(hole).__name__}."
         )
     if hole.shape != photograph.shape[:2] or hole.dtype != np.bool_:
@@ -68,11 +68,11 @@ def has_alpha(photograph: np.ndarray) -> bool:
 
 
 def to_8_bit_rgb(photograph: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    """Return what a network sees of a photograph.
+    """Return a photograph as the 8-bit RGB that a network receives.
 
     Args:
-      photograph: As `check_photograph` takes it. Sixteen bits are scaled to 8, grey is
-        repeated, and what is transparent is composited on white.
+      photograph: As `check_photograph` accepts it. 16 bits are scaled to 8, grey is
+        repeated, and transparent pixels are composited on white.
     """
     pixels = photograph
     if pixels.dtype == np.uint16:
@@ -89,17 +89,17 @@ def put_back(
     filled: UInt8[np.ndarray, "h w 3"],
     hole: Bool[np.ndarray, "h w"],
 ) -> np.ndarray:
-    """Return a photograph with the pixels of its hole from a fill.
+    """Return a photograph whose hole has the pixels of a fill.
 
     Args:
-      photograph: As `check_photograph` takes it.
-      filled: What a network made of its 8-bit RGB.
-      hole: True where pixels are taken from the fill, scaled to the photograph's
-        depth, grey in a grey one, and opaque.
+      photograph: As `check_photograph` accepts it.
+      filled: Filled 8-bit RGB of the photograph.
+      hole: True where pixels are taken from the fill, scaled to the photograph's bit
+        depth, grey in a grey photograph, and opaque.
 
     Returns:
-      Of the photograph's shape and dtype; every pixel that is not of the hole as it
-      was.
+      The result, of the photograph's shape and dtype; pixels outside the hole are
+      unchanged.
     """
     colour = filled[hole]
     if photograph.shape[-1] < 3:

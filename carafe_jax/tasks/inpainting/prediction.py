@@ -1,4 +1,4 @@
-"""Photographs of any size, filled by networks that were trained on small crops."""
+"""Filling of photographs of any size by networks trained on small crops."""
 
 import dataclasses
 import functools
@@ -28,7 +28,7 @@ from carafe_jax.train import Variables
 
 @dataclasses.dataclass(frozen=True)
 class TrainedInpainter:
-    """A network that fills holes, its variables, and what it was trained on."""
+    """A trained network that fills holes, with its variables and training data."""
 
     network: nn.Module
     variables: Variables
@@ -49,9 +49,9 @@ class TrainedInpainter:
     ) -> UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]:
         """Return a photograph of any size with its hole filled.
 
-        The network sees 8-bit RGB, transparent pixels on white. What it fills is scaled
-        to the photograph's depth, grey in a grey photograph, and opaque. It sees tiles
-        about as large as the crops that it was trained on (their side rounded up to a
+        The network receives 8-bit RGB, transparent pixels on white. Its fill is scaled
+        to the photograph's bit depth, grey in a grey photograph, and opaque. It
+        processes tiles about as large as its training crops (their side rounded up to a
         multiple of 64), and only those that hold a part of the hole: the time grows
         with the hole, and the memory is that of a few float32 copies of the photograph.
 
@@ -59,17 +59,18 @@ class TrainedInpainter:
           photograph: Grey (c = 1), grey and alpha (2), RGB (3) or RGBA (4), uint8 in
             [0, 255] or uint16 in [0, 65535].
           hole: True in the hole; at least one pixel is given.
-          reach: Pixels from the border of a hole that the network fills in one pass;
-            deeper holes are filled at half the size first, and so on. None: a sixth
-            of the side of the crops that it was trained on.
-          longest_side: In pixels. The photograph is halved until no side is longer,
-            filled, and the fill enlarged: faster, but softer. At least 64, the side of
-            the smallest tile. None: it is filled at its full size.
+          reach: Depth in pixels from the border of a hole that the network fills in one
+            pass; deeper holes are filled at half the size first, and so on. None: a
+            sixth of the side of its training crops.
+          longest_side: Longest side to fill at, in pixels, at least 64, the side of the
+            smallest tile. A larger photograph is halved until no side is longer,
+            filled, and the fill up-sampled: faster, but softer. None: the full size.
           progress: Called with the number of filled tiles and of all tiles, over all
             sizes: once before the first, then after each batch.
 
         Returns:
-          Of the photograph's shape and dtype; only pixels of the hole differ.
+          The filled photograph, of the same shape and dtype; only pixels of the hole
+          differ.
 
         Raises:
           RefusedError: An argument breaks a rule above.
@@ -89,7 +90,7 @@ class TrainedInpainter:
         return put_back(photograph, filled, hole)
 
     def fill_batches(self, *, batch_size: int) -> Fill:
-        """Return what fills batches of images in [-1, 1], some at a time."""
+        """Return a function that fills images in [-1, 1], `batch_size` at a time."""
         filler = Filler(self.network, batch_size=batch_size)
         return functools.partial(filler, self.variables)
 
@@ -99,11 +100,11 @@ class TrainedInpainter:
 
 
 def check_filling(*, reach: int | None, longest_side: int | None) -> None:
-    """Refuse numbers that no photograph can be filled by."""
+    """Raise if a number is out of range."""
     if reach is not None:
         check_count("reach", reach)
     if longest_side is not None:
-        # Below it nothing gets faster, as a network sees one tile at the least.
+        # Smaller sides save no time, as a network processes one tile at least.
         rule = f"be at least {MINIMUM_TILE_SIDE}, the side of the smallest tile"
         check(
             "longest_side", longest_side, rule, holds=longest_side >= MINIMUM_TILE_SIDE

@@ -1,4 +1,4 @@
-"""Quality of filled images: the numbers, and their columns in tables."""
+"""Quality of filled images: metrics, and their columns in tables."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,11 +22,11 @@ COLUMNS = {
 def quality_of_each(
     filled: Float[Array | np.ndarray, "n h w 3"], truth: InpaintingBatch
 ) -> dict[str, Float[Array, "n"]]:
-    """Return the quality of filled images: of the hole of each, and of each as a whole.
+    """Return the quality of each filled image, in its hole and as a whole.
 
     Args:
-      filled: In [-1, 1].
-      truth: What they were made from.
+      filled: Filled images in [-1, 1].
+      truth: True images, and their masks.
     """
     measured = inpainting_quality(
         to_unit_range(jnp.asarray(filled)),

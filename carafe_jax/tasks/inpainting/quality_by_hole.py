@@ -1,4 +1,4 @@
-"""Quality of fills, picture by picture, and its means by the size of the hole."""
+"""Quality of fills per image, and its means by the size of the hole."""
 
 import csv
 import dataclasses
@@ -15,22 +15,22 @@ from carafe_jax.tasks.inpainting.quality import COLUMNS
 from carafe_jax.texts import percent, printable
 
 ALL = "all"
-# Upper ends of the classes of holes, as fractions of a picture.
+# Upper ends of the bins of hole sizes, as fractions of an image.
 _ENDS = (0.1, 0.2, 0.3, 0.4, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """Numbers of the same pictures, filled by several methods."""
+    """Metrics of the same images, filled by several methods."""
 
     hole_fractions: Float32[np.ndarray, "n"]
-    """Part of each picture that is hole, in (0, 1]."""
+    """Fraction of each image that is hole, in (0, 1]."""
     quality: Mapping[str, Mapping[str, Float32[np.ndarray, "n"]]]
-    """By method and by the names of `COLUMNS`."""
+    """Metrics by method and by the names of `COLUMNS`."""
 
     @classmethod
     def concatenate(cls, pieces: Sequence["Measured"]) -> "Measured":
-        """Put the pictures of several together."""
+        """Return the images of all pieces in one."""
         return cls(
             np.concatenate([piece.hole_fractions for piece in pieces]),
             {
@@ -43,14 +43,14 @@ class Measured:
         )
 
     def means(self) -> dict[str, dict[str, float]]:
-        """Average each number over all pictures."""
+        """Return the mean of each metric over all images, by method."""
         return {
             method: {name: float(np.mean(values)) for name, values in numbers.items()}
             for method, numbers in self.quality.items()
         }
 
     def by_hole(self) -> Iterator[tuple[str, Bool[np.ndarray, "n"]]]:
-        """Choose the pictures of each size of the hole that occurs."""
+        """Yield the label and the images of each bin of hole sizes that has any."""
         low = 0.0
         for high in _ENDS:
             chosen = (low < self.hole_fractions) & (self.hole_fractions <= high)
@@ -59,14 +59,14 @@ class Measured:
             low = high
 
     def draw_by_hole(self, number: str) -> Table:
-        """Make a console table of a number: a column for each size of the hole.
+        """Return a console table of a metric, with a column for each bin.
 
         Args:
-          number: One of `COLUMNS`.
+          number: Name of the metric, one of `COLUMNS`.
         """
         column = COLUMNS[number]
         title = " ".join(column.title.split())
-        table = Table(title=f"{title}, by the hole's fraction of the picture")
+        table = Table(title=f"{title}, by the hole's fraction of the image")
         table.add_column("method", overflow="fold")
         buckets = dict(self.by_hole())
         for label, chosen in buckets.items():
@@ -79,11 +79,11 @@ class Measured:
 
 
 def write_images(path: pathlib.Path, measured: Mapping[HoleKind, Measured]) -> None:
-    """Write a CSV with a row for each picture and method.
+    """Write a CSV with a row for each image and method.
 
     Args:
-      path: Of the file.
-      measured: By the kind of their holes.
+      path: Path of the file.
+      measured: Metrics by kind of hole.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -96,11 +96,11 @@ def write_images(path: pathlib.Path, measured: Mapping[HoleKind, Measured]) -> N
 
 
 def write_means(path: pathlib.Path, measured: Mapping[HoleKind, Measured]) -> None:
-    """Write a CSV with a row for each method and size of the hole.
+    """Write a CSV of means, with a row for each method and bin of hole sizes.
 
     Args:
-      path: Of the file.
-      measured: By the kind of their holes.
+      path: Path of the file.
+      measured: Metrics by kind of hole.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""The table and the picture at the end of an inpainting run."""
+"""The final table and picture of an inpainting run."""
 
 import pathlib
 
@@ -30,21 +30,21 @@ def report_fills(
     path: pathlib.Path,
     console: Console,
 ) -> Results:
-    """Measure a trained network and classic fills, and draw a sheet of pictures.
+    """Evaluate a trained network and classic fills, and draw a sheet of samples.
 
-    Every process calls it: the network is measured by all, the rest by the first.
+    Every process must call it: all evaluate the network, the first does the rest.
 
     Args:
-      evaluator: Of the network.
-      state: Of the network.
-      dataset: Its test set is measured.
+      evaluator: Evaluator of the network.
+      state: State of the network.
+      dataset: Dataset with the test set.
       network_name: Name of the network in the table.
-      rows: Pictures of the sheet.
+      rows: Rows of the sheet.
       path: PNG file of the sheet.
-      console: Where the progress bar is drawn.
+      console: Console for the progress bar.
 
     Returns:
-      The means over the test images by method; nothing in other processes.
+      The means over the test images by method; empty in other processes.
     """
     numbers = evaluator.evaluate(state)
     samples = evaluator.samples(state, count=rows)

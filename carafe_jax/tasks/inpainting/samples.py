@@ -1,4 +1,4 @@
-"""Sheets of pictures with holes, their fills and the truth."""
+"""Sheets of images with holes, their fills and the truth."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ def draw_samples(
     side: int = 192,
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> Image.Image:
-    """Return a sheet: pictures with holes, each of their fills and the truth.
+    """Return a sheet of images with holes, each of their fills and the truth.
 
     Args:
       truth: Images in [-1, 1] and their masks.
       fills: Filled images in [-1, 1], by the title of their column.
-      side: Height of a drawn picture, in pixels.
-      captions: Lines under the pictures, by the title of their column. None: none.
+      side: Side of a drawn image, in pixels.
+      captions: Lines under the images, by the title of their column. None: none.
     """
     image, mask = truth["image"], truth["mask"]
     columns = {"input": np.where(mask > 0, 1.0, image), **fills, "truth": image}

@@ -1,4 +1,4 @@
-"""Inpainting as a task to train: a network that fills holes."""
+"""Inpainting task: training of a network that fills holes."""
 
 import pathlib
 from collections.abc import Sequence
@@ -35,24 +35,24 @@ class FillingTask:
         network_name: str,
         sample_rows: int,
     ) -> None:
-        """Open nothing yet.
+        """Open no files yet.
 
         Args:
           dataset: Photographs and holes.
-          evaluator: Of the network that fills.
+          evaluator: Evaluator of the network that fills.
           network_name: Name of the network in tables.
-          sample_rows: Pictures in samples.png.
+          sample_rows: Rows of samples.png.
         """
         self._dataset, self._evaluator = dataset, evaluator
         self._data = dataset.data
         self._network_name, self._sample_rows = network_name, sample_rows
 
     def steps_per_epoch(self) -> int:
-        """Return the batches of one crop of each training photograph, at least one."""
+        """Return the number of batches of one crop per photograph, at least 1."""
         return max(1, len(self._dataset.training) // self._data.batch_size)
 
     def batches(self) -> Batches:
-        """Open this process's part of the training batches."""
+        """Open this process's shard of the training batches."""
         return self._dataset.training_batches(
             process_index=jax.process_index(),
             process_count=jax.process_count(),
@@ -68,7 +68,7 @@ class FillingTask:
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console
     ) -> Results:
-        """Measure network and classic fills; draw some of them into samples.png."""
+        """Evaluate network and classic fills; draw some of them to samples.png."""
         return report_fills(
             self._evaluator,
             state,
@@ -92,7 +92,7 @@ class InpaintingTask(FillingTask):
         network_name: str,
         sample_rows: int,
     ) -> None:
-        """Open nothing yet."""
+        """Open no files yet."""
         dataset = InpaintingDataset(data)
         super().__init__(
             dataset,
@@ -111,7 +111,7 @@ class InpaintingTask(FillingTask):
         self, variables: Variables, batch: InpaintingBatch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Auxiliary]:
         """Return the weighted mean absolute errors in the hole and at given pixels."""
-        del key  # Nothing in the network is random.
+        del key  # The network is deterministic.
         image, mask = batch["image"], batch["mask"]
         output: Any = self._network.apply(variables, image, mask, train=True)
         loss, scalars = self._loss(output.predicted, batch)
@@ -119,5 +119,5 @@ class InpaintingTask(FillingTask):
 
 
 def blank(size: int) -> tuple[Float32[Array, "1 h w 3"], Float32[Array, "1 h w 1"]]:
-    """Return an image and a mask to make parameters for."""
+    """Return an image and a mask of zeros, to initialise parameters with."""
     return jnp.zeros((1, size, size, 3)), jnp.zeros((1, size, size, 1))

@@ -1,1 +1,1 @@
-"""The kernels, compiled for TPUs and GPUs without the hardware."""
+"""Ahead-of-time compilation of the launches for TPUs and GPUs, without the chips."""

@@ -1,7 +1,7 @@
-"""Jobs handed to a process of their own for each chip.
+"""Compilation of jobs, in a separate process for each chip.
 
-The compilers read their flags once, when JAX starts, and a compiler that crashes takes
-its process along.
+The compilers read their flags once, when JAX starts, and a compiler that crashes ends
+its process.
 """
 
 import contextlib
@@ -17,9 +17,9 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from experiments.benchmarks.aot.chips import CHIPS, Chip
 from experiments.benchmarks.aot.jobs import Job
 from experiments.benchmarks.aot.result import Result, parse_result
-from experiments.benchmarks.aot.targets import TARGETS, Target
 
 _ROOT = Path(__file__).parents[3]
 
@@ -34,35 +34,35 @@ def compile_jobs(
     """Compile the jobs and yield their results, in their order.
 
     Args:
-      jobs: What to compile; those for one chip together.
-      limit: Seconds that one may take.
-      folder: Where logs (and dumps) go; by default nowhere.
-      keep_dumps: Keep what the compilers dump.
+      jobs: Compilations, grouped by chip.
+      limit: Timeout of each compilation, in seconds.
+      folder: Folder for logs and dumps; by default a temporary one.
+      keep_dumps: Keep the compilers' dumps.
     """
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for target, own in itertools.groupby(jobs, key=lambda job: TARGETS[job.target]):
+        for chip, own in itertools.groupby(jobs, key=lambda job: CHIPS[job.target]):
             yield from _compile_for(
-                target, list(own), limit, folder, keep_dumps=keep_dumps
+                chip, list(own), limit, folder, keep_dumps=keep_dumps
             )
 
 
 def _compile_for(
-    target: Target,
+    chip: Chip,
     jobs: Sequence[Job],
     limit: float,
     folder: Path,
     *,
     keep_dumps: bool,
 ) -> Iterator[Result]:
-    """Start another process after one that died, with the jobs that are left."""
-    log = folder / f"{target.name}.log"
+    """Compile the jobs for a chip; after a crash, a new process takes the rest."""
+    log = folder / f"{chip.name}.log"
     log.unlink(missing_ok=True)
     while jobs:
         done = 0
-        with _start(target, folder, log, keep_dumps=keep_dumps) as process:
-            for result in _answers(process, jobs, limit, log):
+        with _start(chip, folder, log, keep_dumps=keep_dumps) as process:
+            for result in _results(process, jobs, limit, log):
                 yield result
                 done += 1
         jobs = jobs[done:]
@@ -70,19 +70,19 @@ def _compile_for(
 
 @contextlib.contextmanager
 def _start(
-    target: Target, folder: Path, log: Path, *, keep_dumps: bool
+    chip: Chip, folder: Path, log: Path, *, keep_dumps: bool
 ) -> Iterator[subprocess.Popen[str]]:
-    dumps = (folder / "dumps" / target.name / "now").resolve()
+    dumps = (folder / "dumps" / chip.name / "now").resolve()
     dumps.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "experiments.benchmarks.aot.worker", str(dumps)]
     with (
-        # A process that is dead takes no more jobs, not even what is still buffered.
+        # A dead process reads no more jobs, not even those still buffered.
         contextlib.suppress(BrokenPipeError),
         log.open("a") as errors,
         subprocess.Popen(
             command + ["--keep"] * keep_dumps,
             cwd=_ROOT,
-            env=os.environ | target.environment(dumps),
+            env=os.environ | chip.environment(dumps),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -95,10 +95,10 @@ def _start(
             process.kill()
 
 
-def _answers(
+def _results(
     process: subprocess.Popen[str], jobs: Sequence[Job], limit: float, log: Path
 ) -> Iterator[Result]:
-    """Ask one by one; the last answer may be that the process died."""
+    """Send the jobs one by one; a result that the process died is the last one."""
     assert process.stdin is not None
     assert process.stdout is not None
     for job in jobs:
@@ -106,20 +106,22 @@ def _answers(
         watch.start()
         with contextlib.suppress(BrokenPipeError):
             print(json.dumps(dataclasses.asdict(job)), file=process.stdin, flush=True)
-        answer = process.stdout.readline()
+        line = process.stdout.readline()
         late = not watch.is_alive()
         watch.cancel()
-        if answer:
-            yield parse_result(answer)
+        if line:
+            yield parse_result(line)
             continue
-        reason = f"it took more than {limit:g} s" if late else _death(process, log)
+        reason = (
+            f"it took more than {limit:g} s" if late else _exit_reason(process, log)
+        )
         yield Result(job=job, status="failed", reason=reason)
         return
 
 
-def _death(process: subprocess.Popen[str], log: Path) -> str:
+def _exit_reason(process: subprocess.Popen[str], log: Path) -> str:
     status = process.wait()
     how = f"status {status}" if status >= 0 else signal.Signals(-status).name
-    said = log.read_text(errors="replace").strip().splitlines()
-    last = f": {said[-1]}" if said else ""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    last = f": {lines[-1]}" if lines else ""
     return f"the compiler's process ended with {how}{last}"

@@ -1,4 +1,4 @@
-"""The options of the command line."""
+"""Options of the command line."""
 
 import dataclasses
 from pathlib import Path
@@ -8,7 +8,7 @@ from carafe_pallas.backend import BACKENDS, Backend
 from carafe_pallas.call import Launch
 
 from carafe_jax.errors import RefusedError
-from experiments.benchmarks.aot.targets import TargetName
+from experiments.benchmarks.aot.chips import ChipName
 from experiments.benchmarks.reassembly.shapes import ShapeName
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -17,55 +17,56 @@ NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Compile the kernels for chips that are not here, and show what comes out.
+    """Compile the launches ahead of time, without the chips, and report on the code.
 
-    Prints a table for each chip, backend and launch, and writes it to `aot.csv`, as it
-    is done. The status is 1 if something that was asked for could not be compiled, or
-    breaks a rule that is told below its table; a refusal by a backend, in words, is no
-    failure.
+    As soon as they are compiled, prints a table for each chip, backend and launch, and
+    adds it to `aot.csv`. The exit status is 1 if a compiler is missing, a compilation
+    fails, or the code breaks a rule that is reported below its table. A job that its
+    backend does not support counts as refused, not as failed.
     """
 
-    targets: tuple[TargetName, ...] = get_args(TargetName)
+    targets: tuple[ChipName, ...] = get_args(ChipName)
     """Chips to compile for."""
 
     backends: tuple[Backend, ...] = BACKENDS
-    """Kernels to compile; a chip takes those of its platform."""
+    """Backends to compile; each chip takes those of its platform."""
 
     launches: tuple[Launch, ...] = get_args(Launch)
-    """The forward, the gradient of the features, the gradient of the kernels."""
+    """Launches: forward, gradient of the features, gradient of the kernels."""
 
     shapes: tuple[ShapeName, ...] = get_args(ShapeName)
-    """Maps, by the names of the `reassembly` benchmark."""
+    """Feature maps, by the names of the `reassembly` benchmark."""
 
     dtypes: tuple[Dtype, ...] = ("float32", "bfloat16")
-    """Of features, kernels and cotangent."""
+    """Dtypes of features, kernels and cotangent."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """What the launch applies to the kernels; none: they come normalised."""
+    """Normalizers that the launch applies to the kernels; none: they are already
+    normalised."""
 
     kernel_size: int = 5
-    """Side of the windows, odd."""
+    """Size of the reassembly kernels, odd."""
 
     groups: int = 1
-    """Groups of channels with kernels of their own."""
+    """Groups of channels, each with its own kernels."""
 
     quick: bool = False
-    """Compile fpn_p3_up only, with the softmax in the launch."""
+    """Compile fpn_p3_up alone, with the softmax in the launch."""
 
     limit: float = 300.0
-    """Seconds that one compilation may take."""
+    """Timeout of each compilation, in seconds."""
 
     workers: int = 1
-    """Compilers that run at once, each takes a core and about 1 GB."""
+    """Compilers that run in parallel; each takes a core and about 1 GB."""
 
     output: Path = Path("runs/benchmarks/aot")
-    """Folder of the CSV and of what the compilers said, replaced by each run."""
+    """Folder of the CSV and of the compilers' logs, replaced by each run."""
 
     keep_dumps: bool = False
-    """Keep what the compilers dump, in a folder a job (TPU: 50 MB each)."""
+    """Keep the compilers' dumps, in a folder for each job (TPU: 50 MB each)."""
 
     def __post_init__(self) -> None:
-        """Refuse values that break a rule."""
+        """Raise if a value breaks a rule."""
         if self.limit <= 0:
             raise RefusedError(f"`limit` must be positive, got {self.limit}.")
         if self.workers < 1:

@@ -1,4 +1,4 @@
-"""One compilation: a launch of a backend, for a chip, at the sizes of a real map."""
+"""Compilations: a launch of a backend, for a chip, at the sizes of a real map."""
 
 import dataclasses
 import functools
@@ -11,8 +11,8 @@ from carafe_pallas.backend import Backend
 from carafe_pallas.call import Call, Launch
 from carafe_pallas.geometry import Geometry
 
+from experiments.benchmarks.aot.chips import CHIPS, ChipName
 from experiments.benchmarks.aot.config import Config, Dtype, NormalizerName
-from experiments.benchmarks.aot.targets import TARGETS, TargetName
 from experiments.benchmarks.reassembly.shapes import SHAPES, ShapeName
 
 Shapes = dict[str, tuple[int, ...]]
@@ -22,7 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 class Job:
     """One compilation."""
 
-    target: TargetName
+    target: ChipName
     backend: Backend
     launch: Launch
     shape: ShapeName
@@ -36,7 +36,7 @@ class Job:
 
     @functools.cached_property
     def call(self) -> Call:
-        """The call as the backends see it."""
+        """The call that the backends receive."""
         shape = SHAPES[self.shape]
         n, h, w, c = shape.features
         dtype = jnp.dtype(self.dtype)
@@ -57,7 +57,7 @@ class Job:
 
     @property
     def arguments(self) -> Shapes:
-        """Shapes of what the launch reads."""
+        """Shapes of the arrays that the launch reads."""
         arrays = self._arrays
         match self.launch:
             case "reassemble":
@@ -72,7 +72,7 @@ class Job:
 
     @property
     def result(self) -> tuple[int, ...]:
-        """Shape of what it writes."""
+        """Shape of the array that the launch writes."""
         names: dict[Launch, str] = {
             "reassemble": "cotangent",
             "grad_features": "features",
@@ -82,7 +82,7 @@ class Job:
 
     @property
     def fewest_bytes(self) -> int:
-        """Bytes that must move: each array of the launch once."""
+        """Minimum memory traffic in bytes: each array of the launch once."""
         elements = sum(map(_size, (*self.arguments.values(), self.result)))
         return elements * jnp.dtype(self.dtype).itemsize
 
@@ -108,9 +108,9 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def make_jobs(config: Config) -> Iterator[Job]:
-    """List all combinations, chip by chip."""
+    """Yield all combinations, grouped by chip."""
     for target in config.targets:
-        own = TARGETS[target].backends
+        own = CHIPS[target].backends
         backends: list[Backend] = [
             backend for backend in config.backends if backend in own
         ]

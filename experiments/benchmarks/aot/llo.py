@@ -1,8 +1,8 @@
 """The dumps of libtpu: the static schedule of VLIW bundles of each instruction.
 
 A file `*-NAME-NN-final_bundles.txt` lists the bundles of one HLO instruction. Loops are
-marked: `LB` starts a body, and each `>` is a loop around the bundle. A branch forward
-skips the bundles up to the one at which the region that it names is told to be empty.
+marked: `LB` starts a body, and each `>` is a loop around the bundle. A forward branch
+skips the bundles up to the one marked `Start/End empty region` with its region.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from pathlib import Path
 _BUNDLE = re.compile(
     r"\s*(?:0x[0-9a-f]+|0)\s+(?P<tag>[A-Z]{2})?\s*:\s*(?P<loops>>*)\s*{"
 )
-# Before what an instruction reads there may be a predicate.
+# A predicate may precede the operands of an instruction.
 _IF = r"(?:\(!?%\w+\), )?"
 _EXIT = re.compile(
     rf"= scmp\.(?P<sign>\w\w)\.s32\.totalorder {_IF}(?P<counter>%\w+), "
@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"-?\d+")
 _STEP = re.compile(rf"(%\w+) = sadd\.s32 {_IF}(\d+), (%\w+)")
 _PHI = re.compile(rf"(%\w+) = sphi {_IF}(%\w+), %\w+")
 _MOVE = re.compile(rf"(%\w+) = smov(?:\.u32)? {_IF}(%\w+|-?\d+)")
-# A scalar may wait in memory meanwhile.
+# A scalar may be spilled to memory meanwhile.
 _STORE = re.compile(rf"= sst \[smem:\[(#allocation\d+_spill)\]\] {_IF}(%\w+)")
 _LOAD = re.compile(rf"(%\w+) = sld {_IF}\[smem:\[(#allocation\d+_spill)\]\]")
 _BRANCH = re.compile(
@@ -35,7 +35,7 @@ _REGION_END = re.compile(r"Start/End empty region (\d+)\b")
 _STAGE = re.compile(r"iteration index, stage = (\d+)")
 _SPILL = re.compile(r"vmem:\[(#allocation\d+_spill)")
 _VREG = 8 * 128 * 4
-# A float32 operand loses what a bfloat16 does not hold before the next pass takes it.
+# The mask that keeps the bfloat16 part of a float32 operand, for one of several passes.
 _SPLIT = re.compile(r"vand\.u32 4294901760")
 _VMEM = re.compile(r'"used_scoped_memory_configs":\[([^]]*)\]')
 
@@ -44,15 +44,15 @@ _VMEM = re.compile(r'"used_scoped_memory_configs":\[([^]]*)\]')
 class TpuCode:
     """The compiled code of a program on a TPU.
 
-    bundles: of the kernel, each counted once.
-    cycles: of the kernel on one core: bundles times the trips of the loops around them.
-      Waits on memory are not in it, nor is the longer side of a branch that has two:
-      a kernel takes it where logits lie far apart. A loop without a constant end counts
-      as one trip.
-    unknown_loops: how many of those there are.
-    other_cycles: of what XLA does around the kernel, the same way.
-    vmem, spilled: bytes.
-    products: instructions of the matrix units.
+    bundles: bundles of the kernel, each counted once.
+    cycles: estimated cycles of the kernel on one core: bundles times the trip counts of
+      the loops around them. Stalls on memory are left out, and so is the longer side of
+      a two-sided branch, which a kernel takes if logits lie far apart. A loop without a
+      constant end counts as one trip.
+    unknown_loops: number of loops without a constant end.
+    other_cycles: estimated cycles of XLA's other instructions.
+    vmem, spilled: bytes of VMEM that are used, and to which registers are spilled.
+    products: number of instructions of the matrix units.
     split: whether float32 operands are split into bfloat16 for several passes.
     """
 
@@ -68,7 +68,7 @@ class TpuCode:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Of one instruction."""
+    """The static schedule of one HLO instruction."""
 
     bundles: int
     cycles: int
@@ -77,7 +77,7 @@ class Schedule:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Scalars:
-    """Definitions of the scalars of a schedule that count."""
+    """Definitions of the loop counters of a schedule."""
 
     steps: dict[str, tuple[int, str]]
     firsts: dict[str, str]
@@ -100,7 +100,7 @@ class _Scalars:
         )
 
     def trips(self, counter: str, end: int) -> int | None:
-        """Trips of a loop that ends when its counter has reached `end`."""
+        """Return the trip count of a loop that ends when its counter reaches `end`."""
         step, phi = self.steps.get(counter, (0, ""))
         first = self._origin(self.firsts.get(self._origin(phi), ""))
         if not step or not _NUMBER.fullmatch(first):
@@ -108,7 +108,7 @@ class _Scalars:
         return max(1, -((int(first) - end) // step))
 
     def _origin(self, scalar: str) -> str:
-        """Follow the copies of a scalar to where it, or a number, comes from."""
+        """Return the scalar or the number of which a scalar is a copy."""
         seen = set()
         while scalar in self.copies and scalar not in seen:
             seen.add(scalar)
@@ -121,21 +121,21 @@ class _Loop:
     trips: int | None = None
     stages: int = 0
 
-    def look_at(self, line: str, scalars: _Scalars) -> None:
+    def read(self, line: str, scalars: _Scalars) -> None:
         test = _EXIT.search(line)
         if test is not None and test["sign"] == "ge":
             self.trips = scalars.trips(test["counter"], int(test["end"]))
-        # A pipeline goes round once more for each of its stages but the first.
+        # A software pipeline runs one more iteration for each stage but the first.
         stages = _STAGE.findall(line)
         self.stages = max([self.stages, *map(int, stages)])
 
     @property
-    def rounds(self) -> int | None:
+    def iterations(self) -> int | None:
         return None if self.trips is None else max(1, self.trips - self.stages)
 
 
 def read_schedule(lines: Sequence[str]) -> Schedule:
-    """Count bundles, and cycles as far as the loops tell their trips."""
+    """Count the bundles, and the cycles as far as trip counts are known."""
     scalars = _Scalars.of("\n".join(lines))
     around: list[_Loop] = []
     loops: list[_Loop] = []
@@ -148,15 +148,15 @@ def read_schedule(lines: Sequence[str]) -> Schedule:
             around.append(_Loop())
             loops.append(around[-1])
         if around:
-            around[-1].look_at(line, scalars)
+            around[-1].read(line, scalars)
         bundles.append(tuple(around))
         texts.append(line)
-    cycles = [_product(loop.rounds or 1 for loop in inside) for inside in bundles]
+    cycles = [_product(loop.iterations or 1 for loop in inside) for inside in bundles]
     rare = sum(max(sum(cycles[side]) for side in sides) for sides in _branches(texts))
     return Schedule(
         bundles=len(bundles),
         cycles=sum(cycles) - rare,
-        unknown_loops=sum(loop.rounds is None for loop in loops),
+        unknown_loops=sum(loop.iterations is None for loop in loops),
     )
 
 
@@ -164,9 +164,9 @@ def _bundles(lines: Iterable[str]) -> Iterator[tuple[str, str | None, int]]:
     """Yield each bundle with its tag and the number of loops around it."""
     found = [match for match in map(_BUNDLE.match, lines) if match is not None]
     depths = []
-    # A bundle may bear fewer marks than there are loops around it: one that is empty,
-    # or in which an instruction from outside of a loop has found room. But a loop that
-    # the next bundle does not start goes on.
+    # A bundle may have fewer marks than loops around it: an empty one, or one with an
+    # instruction from outside a loop. But a bundle lies in the loops of the next one,
+    # except in a loop that the next one starts.
     least = 0
     for match in reversed(found):
         depth = max(len(match["loops"]), least)
@@ -177,9 +177,9 @@ def _bundles(lines: Iterable[str]) -> Iterator[tuple[str, str | None, int]]:
 
 
 def _branches(texts: Sequence[str]) -> list[tuple[slice, slice]]:
-    """Return the two sides of each branch that has two, as ranges of bundles.
+    """Return both sides of each two-sided branch, as ranges of bundles.
 
-    Each side is skipped by a branch of its own, by a predicate and by its opposite.
+    Each side is skipped by its own instruction: on a predicate, and on its negation.
     """
     ends = {
         region: index
@@ -209,21 +209,21 @@ def _product(numbers: Iterable[int]) -> int:
 
 
 def read_dumps(folder: Path, *, kernel: str, hlo: str) -> TpuCode:
-    """Read what one compilation left.
+    """Return the code of a kernel from the dumps of its compilation.
 
     Args:
-      folder: Where the files are.
+      folder: Folder of the dumps.
       kernel: Name of the launch.
-      hlo: The compiled program, as text.
+      hlo: Text of the compiled program.
 
     Raises:
-      FileNotFoundError: The kernel is not among the files.
+      FileNotFoundError: The kernel is not in the dumps.
     """
     own: list[str] = []
     other_cycles = 0
     for path in sorted(folder.glob("*-final_bundles.txt")):
         name = path.name.split("-", 1)[1]
-        # TLP is the program that calls the others, <late-...> what surrounds it.
+        # TLP is the program that calls the others, <late-...> the code around it.
         if name.startswith(("TLP-", "<")):
             continue
         lines = path.read_text().splitlines()
@@ -247,7 +247,7 @@ def read_dumps(folder: Path, *, kernel: str, hlo: str) -> TpuCode:
 
 
 def read_vmem(hlo: str) -> int:
-    """Return the most VMEM that an instruction of the compiled program holds."""
+    """Return the largest VMEM of an instruction of the compiled program, in bytes."""
     sizes = [
         int(size)
         for found in _VMEM.findall(hlo)

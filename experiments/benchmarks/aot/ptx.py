@@ -21,11 +21,11 @@ _LAUNCH = re.compile(r"gpu\.launch_func .*dynamic_shared_memory_size %c(\d+)_i32
 class GpuCode:
     """The compiled code of a kernel on a GPU.
 
-    registers: of a thread.
-    spill_stores, spill_loads: bytes of a thread.
-    shared_memory: bytes of a block.
+    registers: registers per thread.
+    spill_stores, spill_loads: bytes per thread.
+    shared_memory: bytes per block.
     products: kinds of tensor-core instructions.
-    other_kernels: that XLA runs around it.
+    other_kernels: number of other kernels of the program.
     """
 
     registers: int
@@ -52,10 +52,10 @@ class Usage:
 
 
 def read_dumps(folder: Path, *, kernel: str, ptxas: Path) -> GpuCode:
-    """Read what one compilation left, and run `ptxas` on it.
+    """Return the code of a kernel from the dumps of its compilation, by `ptxas`.
 
     Raises:
-      FileNotFoundError: The kernel is not among the files.
+      FileNotFoundError: The kernel is not in the dumps.
     """
     texts = {path: path.read_text() for path in sorted(folder.glob("*.ptx"))}
     entries = {path: read_entries(text) for path, text in texts.items()}
@@ -75,13 +75,13 @@ def read_dumps(folder: Path, *, kernel: str, ptxas: Path) -> GpuCode:
 
 
 def read_entries(text: str) -> list[str]:
-    """List the kernels of a PTX file."""
+    """Return the names of the kernels of a PTX file."""
     return [first or second for first, second in _ENTRY.findall(text)]
 
 
-def read_usage(said: str) -> dict[str, Usage]:
-    """Read the output of `ptxas -v`, by function."""
-    pieces = _FUNCTION.split(said)[1:]
+def read_usage(output: str) -> dict[str, Usage]:
+    """Return the usage of each function from the output of `ptxas -v`."""
+    pieces = _FUNCTION.split(output)[1:]
     return {
         name: Usage(
             registers=_first(_REGISTERS, piece),
@@ -94,7 +94,7 @@ def read_usage(said: str) -> dict[str, Usage]:
 
 
 def read_shared_memory(lines: Iterable[str], kernel: str) -> int:
-    """Read what a block asks for at the launch: XLA's thunks, or Mosaic GPU's MLIR."""
+    """Return a block's dynamic bytes, from XLA's thunks or Mosaic GPU's MLIR."""
     most = 0
     for line in lines:
         thunk, launch = _THUNK.search(line), _LAUNCH.search(line)

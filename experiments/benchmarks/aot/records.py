@@ -1,4 +1,4 @@
-"""The tidy CSV: a line for each number."""
+"""The tidy CSV: a row for each metric."""
 
 import csv
 import dataclasses
@@ -9,10 +9,10 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from experiments.benchmarks.aot.chips import CHIPS, find_tool, version
 from experiments.benchmarks.aot.llo import TpuCode
 from experiments.benchmarks.aot.ptx import GpuCode
 from experiments.benchmarks.aot.result import Result
-from experiments.benchmarks.aot.targets import TARGETS, find_tool, version
 from experiments.benchmarks.reassembly.shapes import SHAPES
 
 Row = dict[str, str | int | float]
@@ -21,7 +21,7 @@ Metric = tuple[str, str, int | float | None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Versions:
-    """The facts that a reader needs to judge a number."""
+    """Versions of the tools, and the date."""
 
     jax: str
     jaxlib: str
@@ -33,7 +33,7 @@ class Versions:
 
 
 def describe_versions() -> Versions:
-    """Look at what is installed, and at the clock."""
+    """Return the installed versions and the date."""
     return Versions(
         jax=version("jax") or "",
         jaxlib=version("jaxlib") or "",
@@ -46,7 +46,7 @@ def describe_versions() -> Versions:
 
 
 def write_csv(path: Path, results: Sequence[Result], versions: Versions) -> None:
-    """Write every number, and why there is none, with what it was made."""
+    """Write every metric, or why there is none, with the versions."""
     rows = [row for result in results for row in _rows(result, versions)]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
@@ -78,7 +78,7 @@ def _rows(result: Result, versions: Versions) -> Iterator[Row]:
 
 
 def _metrics(result: Result) -> tuple[Metric, ...]:
-    """Estimates say so in their names."""
+    """Return name, unit and value of each metric; the names mark estimates."""
     common: tuple[Metric, ...] = (
         ("compiled", "1", int(result.status == "compiled")),
         ("fewest_bytes", "B", result.job.fewest_bytes),
@@ -115,7 +115,7 @@ def _metrics(result: Result) -> tuple[Metric, ...]:
                 ("estimated_schedule_time", "us", seconds and 1e6 * seconds),
                 ("matrix_products", "1", code.products),
                 ("float32_split", "1", int(code.split)),
-                ("clock", "Hz", TARGETS[result.job.target].clock),
+                ("clock", "Hz", CHIPS[result.job.target].clock),
             )
 
 
@@ -123,6 +123,6 @@ def _ptxas_version() -> str:
     ptxas = find_tool("ptxas")
     if ptxas is None:
         return ""
-    said = subprocess.run([ptxas, "--version"], capture_output=True, text=True).stdout
-    found = re.search(r"V([\d.]+)", said)
+    output = subprocess.run([ptxas, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"V([\d.]+)", output)
     return found[1] if found else ""

@@ -4,21 +4,21 @@ import dataclasses
 import json
 from typing import Any, Literal
 
+from experiments.benchmarks.aot.chips import CHIPS
 from experiments.benchmarks.aot.jobs import Job
 from experiments.benchmarks.aot.llo import TpuCode
 from experiments.benchmarks.aot.ptx import GpuCode
-from experiments.benchmarks.aot.targets import TARGETS
 
 Status = Literal["compiled", "refused", "failed"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """Of one job.
+    """The result of one job.
 
-    reason: why it was not compiled.
-    config: the blocks that were compiled.
-    seconds: that it took.
+    reason: why the job was not compiled.
+    config: block sizes of the launch.
+    seconds: compile time.
     temporaries: bytes of device memory beside arguments and result.
     """
 
@@ -32,13 +32,13 @@ class Result:
 
     @property
     def memory_seconds(self) -> float:
-        """Estimate: the fewest bytes at the chip's bandwidth."""
-        return self.job.fewest_bytes / TARGETS[self.job.target].bandwidth
+        """Estimated memory time: the minimum traffic at the chip's bandwidth."""
+        return self.job.fewest_bytes / CHIPS[self.job.target].bandwidth
 
     @property
     def schedule_seconds(self) -> float | None:
-        """Estimate: the cycles of the static schedule, what XLA adds included."""
-        clock = TARGETS[self.job.target].clock
+        """Estimated time of the static schedule, XLA's other instructions included."""
+        clock = CHIPS[self.job.target].clock
         if clock is None or not isinstance(self.code, TpuCode):
             return None
         return (self.code.cycles + self.code.other_cycles) / clock
@@ -46,7 +46,7 @@ class Result:
     @property
     def problems(self) -> list[str]:
         """Rules that the compiled code breaks."""
-        target = TARGETS[self.job.target]
+        chip = CHIPS[self.job.target]
         float32 = self.job.dtype == "float32"
         found = []
         match self.code:
@@ -56,35 +56,36 @@ class Result:
                         f"registers must not spill, got {code.spill_stores} bytes of "
                         f"stores and {code.spill_loads} of loads"
                     )
-                if code.shared_memory > target.on_chip:
+                if code.shared_memory > chip.on_chip:
                     found.append(
-                        f"shared memory must be at most {target.on_chip} bytes, got "
+                        f"shared memory must be at most {chip.on_chip} bytes, got "
                         f"{code.shared_memory}"
                     )
                 if float32 and code.tf32:
                     kinds = ", ".join(code.products)
-                    found.append(f"float32 products must not be of tf32, got {kinds}")
+                    found.append(f"float32 products must not use TF32, got {kinds}")
             case TpuCode() as code:
-                if code.vmem > target.on_chip:
+                if code.vmem > chip.on_chip:
                     found.append(
-                        f"VMEM must be at most {target.on_chip} bytes, got {code.vmem}"
+                        f"VMEM must be at most {chip.on_chip} bytes, got {code.vmem}"
                     )
                 if float32 and code.products and not code.split:
                     found.append(
-                        "float32 products must take several passes, got one of bfloat16"
+                        "float32 products must take several passes, got a single one "
+                        "of bfloat16"
                     )
         return found
 
     def to_json(self) -> str:
-        """Write it on one line."""
+        """Return the result as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
 
 def parse_result(line: str) -> Result:
-    """Read what `to_json` wrote."""
+    """Return the result that `to_json` wrote."""
     fields: dict[str, Any] = json.loads(line)
     job, code = Job(**fields.pop("job")), fields.pop("code")
-    if code is not None and TARGETS[job.target].platform == "cuda":
+    if code is not None and CHIPS[job.target].platform == "cuda":
         code = GpuCode(**code | {"products": tuple(code["products"])})
     elif code is not None:
         code = TpuCode(**code)

@@ -1,4 +1,4 @@
-"""The run: compile for every chip that can be compiled for, then report."""
+"""The run: compile for every chip whose compiler is installed, and report."""
 
 import itertools
 import threading
@@ -15,34 +15,34 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from experiments.benchmarks.aot.chips import CHIPS
 from experiments.benchmarks.aot.compilation import compile_jobs
 from experiments.benchmarks.aot.config import Config
 from experiments.benchmarks.aot.jobs import Job, make_jobs
 from experiments.benchmarks.aot.records import describe_versions, write_csv
 from experiments.benchmarks.aot.result import Result
 from experiments.benchmarks.aot.table import LEGENDS, make_table
-from experiments.benchmarks.aot.targets import TARGETS
 
 
 def run(config: Config, console: Console) -> bool:
-    """Compile and report; tell whether all that was asked for came out right."""
-    missing = _tell_missing(config, console)
+    """Compile and report; return whether all compiled and broke no rule."""
+    missing = _report_missing(config, console)
     jobs = [job for job in make_jobs(config) if job.target not in missing]
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / "aot.csv"
     path.unlink(missing_ok=True)
     versions = describe_versions()
-    told: set[str] = set()
+    reported: set[str] = set()
     results: list[Result] = []
     for own in _compile_all(jobs, config, console):
         console.print(make_table(own))
-        _tell_problems(own, told, console)
+        _report_problems(own, reported, console)
         results += own
         write_csv(path, results, versions)
     if not results:
         console.print("Nothing was compiled.")
         return False
-    platforms = (TARGETS[result.job.target].platform for result in results)
+    platforms = (CHIPS[result.job.target].platform for result in results)
     for platform in dict.fromkeys(platforms):
         console.print(LEGENDS[platform], highlight=False)
     console.print(f"Numbers: {path}", markup=False, highlight=False)
@@ -50,8 +50,8 @@ def run(config: Config, console: Console) -> bool:
     return not wrong and not missing
 
 
-def _tell_missing(config: Config, console: Console) -> set[str]:
-    missing = {name: TARGETS[name].missing() for name in config.targets}
+def _report_missing(config: Config, console: Console) -> set[str]:
+    missing = {name: CHIPS[name].missing() for name in config.targets}
     for reason in missing.values():
         if reason is not None:
             console.print(reason, markup=False, highlight=False)
@@ -92,19 +92,21 @@ def _compile_all(
                 compile_group, [(name, list(own)) for name, own in groups]
             )
         finally:
-            # Whoever interrupts the run waits for no other compilation.
+            # An interrupted run does not wait for the other compilations.
             stopped.set()
             executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _tell_problems(results: Sequence[Result], told: set[str], console: Console) -> None:
+def _report_problems(
+    results: Sequence[Result], reported: set[str], console: Console
+) -> None:
     for result in results:
         lines = [f"{result.status}: {result.reason}"] if result.reason else []
         for line in lines + [f"broken rule: {problem}" for problem in result.problems]:
-            # A refusal says the same for all dtypes and normalizers.
-            said = f"{result.job.target} {result.job.backend} {line}"
-            if said not in told:
-                told.add(said)
+            # A backend gives the same reason for all dtypes and normalizers.
+            message = f"{result.job.target} {result.job.backend} {line}"
+            if message not in reported:
+                reported.add(message)
                 console.print(f"{result.job}: {line}", markup=False, highlight=False)
 
 

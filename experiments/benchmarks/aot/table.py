@@ -5,33 +5,35 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from experiments.benchmarks.aot.chips import CHIPS
 from experiments.benchmarks.aot.llo import TpuCode
 from experiments.benchmarks.aot.ptx import GpuCode
 from experiments.benchmarks.aot.result import Result
-from experiments.benchmarks.aot.targets import TARGETS
 
 _GPU = ("regs", "spill", "smem", "mma", "tf32", "mem")
 _TPU = ("bundles", "kcycle", "VMEM", "spill", "us", "mem", "x mem")
 _SHORT = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 LEGENDS = {
     "cuda": (
-        "regs: of a thread; spill: bytes of a thread, stores + loads; smem: shared "
-        "memory of a block, KiB; mma: tensor cores; mem: estimate in us, the fewest "
-        "bytes at the chip's bandwidth. Nothing was run."
+        "regs: registers per thread; spill: bytes per thread, stores + loads; smem: "
+        "shared memory per block in KiB; mma: whether tensor cores are used; tf32: "
+        "whether they round float32 to TensorFloat-32; mem: estimated memory time in "
+        "us, the minimum traffic at the chip's bandwidth. Nothing was run."
     ),
     "tpu": (
-        "bundles: of the kernel, each once; kcycle: estimate, bundles times trips on "
-        "one core, of two sides of a branch the shorter, what XLA does around the "
-        "kernel included, waits on memory not (> where a loop has no constant end, + "
-        "where XLA adds more than a tenth); VMEM, spill: MiB; us: estimate, the cycles "
-        "at the chip's clock; mem: estimate in us, the fewest bytes at its bandwidth; "
-        "x mem: us over it. Nothing was run."
+        "bundles: VLIW bundles of the kernel, each counted once; kcycle: estimated "
+        "thousands of cycles on one core, bundles times trip counts, with XLA's other "
+        "instructions and the shorter side of each branch, without stalls on memory "
+        "(>: a loop has no constant end; +: XLA's other instructions add more than a "
+        "tenth); VMEM, spill: MiB; us: estimated time, the cycles at the chip's clock; "
+        "mem: estimated memory time in us, the minimum traffic at the chip's "
+        "bandwidth; x mem: us / mem. Nothing was run."
     ),
 }
 
 
 def make_table(results: Sequence[Result]) -> Table:
-    """Lay out what one launch of a backend gave for one chip, a line for each job."""
+    """Return the table of one launch of a backend for one chip, a row for each job."""
     job = results[0].job
     table = Table(
         title=f"{job.target}, {job.backend}, {job.launch}",
@@ -43,7 +45,7 @@ def make_table(results: Sequence[Result]) -> Table:
     )
     for column in ("map", ""):
         table.add_column(column, no_wrap=True)
-    for column in _GPU if TARGETS[job.target].platform == "cuda" else _TPU:
+    for column in _GPU if CHIPS[job.target].platform == "cuda" else _TPU:
         table.add_column(column, justify="right", no_wrap=True)
     for result in results:
         job = result.job

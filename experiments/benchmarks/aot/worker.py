@@ -1,8 +1,8 @@
-"""A process that compiles jobs, one a line of its input.
+"""A worker process that compiles jobs, one for each line of its input.
 
     python -m experiments.benchmarks.aot.worker DUMPS
 
-It answers each with a line of JSON. What the compilers write into DUMPS is read and
+It writes a line of JSON for each job. The compilers' dumps in DUMPS are read and
 removed after each job (`--keep`: moved into a folder of the job's own).
 """
 
@@ -24,32 +24,34 @@ from carafe_pallas.backend import module_of
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from experiments.benchmarks.aot import llo, ptx
+from experiments.benchmarks.aot.chips import CHIPS, ChipName, find_tool
 from experiments.benchmarks.aot.jobs import Job
 from experiments.benchmarks.aot.result import Result
-from experiments.benchmarks.aot.targets import TARGETS, TargetName, find_tool
 
 
 def main() -> None:
-    """Answer the jobs until there are no more."""
+    """Compile jobs until the input ends."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("dumps", type=Path, help="folder of what the compilers write")
-    parser.add_argument("--keep", action="store_true", help="keep it for each job")
+    parser.add_argument("dumps", type=Path, help="folder of the dumps")
+    parser.add_argument(
+        "--keep", action="store_true", help="keep the dumps of each job"
+    )
     arguments = parser.parse_args()
     dumps, keep = arguments.dumps, arguments.keep
-    # Compilers print too: only answers go to what the parent reads.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    # Compilers print too: only results go to the pipe that the parent reads.
+    results = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     for line in sys.stdin:
         job = Job(**json.loads(line))
         result = compile_job(job, dumps)
         _clear(dumps, str(job) if keep else None)
-        print(result.to_json(), file=answers, flush=True)
+        print(result.to_json(), file=results, flush=True)
 
 
 def compile_job(job: Job, dumps: Path) -> Result:
-    """Compile, unless the backend refuses; failures are told, not raised."""
+    """Compile a job; refusals and failures are returned, not raised."""
     device = _device(job.target)
     reason = support.refusal(job.backend, job.call, device_kind=device.device_kind)
     if reason is not None:
@@ -57,7 +59,7 @@ def compile_job(job: Job, dumps: Path) -> Result:
     start = time.perf_counter()
     try:
         return _compile(job, dumps, device, start)
-    except Exception as error:  # Of whatever kind a compiler raises.
+    except Exception as error:  # Compilers raise any kind of error.
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"
         seconds = time.perf_counter() - start
@@ -84,7 +86,7 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
         name: jax.ShapeDtypeStruct(shape, job.dtype, sharding=sharding)
         for name, shape in job.arguments.items()
     }
-    # The mesh tells the lowering of kernels which chip it is for.
+    # The lowering of a launch reads the chip from the mesh.
     with jax.set_mesh(mesh):
         compiled = jax.jit(launch).lower(**arguments).compile()
     seconds = time.perf_counter() - start
@@ -101,16 +103,16 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
 
 def _read(job: Job, dumps: Path, compiled: Any) -> llo.TpuCode | ptx.GpuCode:
     kernel = f"carafe_{job.launch}"
-    if TARGETS[job.target].platform == "tpu":
+    if CHIPS[job.target].platform == "tpu":
         return llo.read_dumps(dumps, kernel=kernel, hlo=compiled.as_text())
     ptxas = find_tool("ptxas")
-    assert ptxas is not None, "the parent looked for it"
+    assert ptxas is not None, "the parent has checked for it"
     return ptx.read_dumps(dumps, kernel=kernel, ptxas=ptxas)
 
 
 @functools.cache
-def _device(target: TargetName) -> Any:
-    return np.array(TARGETS[target].devices()).ravel()[0]
+def _device(chip: ChipName) -> Any:
+    return np.array(CHIPS[chip].devices()).ravel()[0]
 
 
 def _clear(dumps: Path, keep_as: str | None) -> None:

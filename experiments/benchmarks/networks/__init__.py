@@ -1,1 +1,1 @@
-"""Whole networks: size, time of a step, and what compiles for pods."""
+"""Whole networks: size, time of a step, and steps compiled for TPU pods."""

@@ -1,9 +1,9 @@
-"""Compile the training step of ResNet for TPU pods that are not there.
+"""Compile the training step of ResNet ahead of time for TPU pods.
 
 Paper: table II of CARAFE++ (arXiv:2012.04733): batches of 1024, and larger.
 Cost: minutes of a CPU for each variant; needs `pip install "jax[tpu]"`.
-Shows: memory, operations and collectives of a chip, and a predicted time, as a table
-and aot.csv. The status is 1 if memory does not suffice or an activation is gathered.
+Shows: memory, operations and collectives per chip, and a predicted time, as a table and
+aot.csv. The exit status is 1 if a step exceeds the memory or gathers an activation.
 Command: python -m experiments.benchmarks.networks.aot
 """
 
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -40,7 +41,7 @@ from experiments.benchmarks.networks.sizes import measure
 
 Topology = Literal["v5e:4x4", "v5e:16x16"]
 _IMAGES_OF_A_NORM = 64  # As on each device of the paper.
-# Of a v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
+# A v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
 # TFLOP/s in bfloat16, four links of 400 Gbit/s.
 _MEMORY, _BANDWIDTH, _PEAK, _LINKS = 16 * 2**30, 819e9, 197e12, 4 * 400e9 / 8
 
@@ -60,11 +61,11 @@ class Aot:
     image_size: int = 224
     """Side of the images, in pixels."""
     classes: int = 1000
-    """To tell apart."""
+    """Number of classes."""
     rematerialize: Literal["nothing", "blocks"] = "nothing"
-    """"blocks" computes activations anew in the backward pass."""
+    """"blocks" recomputes the activations in the backward pass."""
     fully_sharded: bool = False
-    """Each chip holds a part of the parameters and of the optimiser's state."""
+    """Each chip holds a shard of the parameters and of the optimizer's state."""
     output: pathlib.Path = pathlib.Path("runs/classification/aot.csv")
     """The table as a file."""
 
@@ -84,7 +85,7 @@ class Aot:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Result:
-    """One compiled step; sizes in bytes, of one chip, times in seconds."""
+    """One compiled step; sizes in bytes per chip, times in seconds."""
 
     topology: str
     batch_size: int
@@ -102,19 +103,19 @@ class Result:
 
     @property
     def memory(self) -> int:
-        """Memory that a step holds: the donated state once."""
+        """Memory of a step; the donated state counts once."""
         return self.arguments + self.temporaries
 
     @property
     def fits(self) -> bool:
-        """Whether a chip has as much."""
+        """Whether a chip has enough memory."""
         return self.memory <= _MEMORY
 
     @property
     def predicted_seconds(self) -> float:
-        """Of a step: operations or traffic, the longer; then the collectives.
+        """Time of a step: operations or memory traffic, the longer, plus collectives.
 
-        A ring sends what it reduces twice, and what it gathers once.
+        A ring sends the bytes of a reduction twice, and those of a gather once.
         """
         links = (2 * self.reduced + self.gathered) / _LINKS
         return max(self.operations / _PEAK, self.traffic / _BANDWIDTH) + links
@@ -126,7 +127,7 @@ def main(config: Aot, console: Console) -> int:
         raise MissingExtraError(
             'Compiling for a TPU needs libtpu: pip install "jax[tpu]".'
         )
-    # There is no TPU, so nobody to ask about it and nothing to lock.
+    # Without a TPU, there is no metadata server and nothing to lock.
     os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
     jax.config.update("jax_platforms", "cpu")
     results = []
@@ -147,7 +148,7 @@ def main(config: Aot, console: Console) -> int:
 def compile_step(
     config: Aot, topology: Topology, batch_size: int, downsampler: Downsampler
 ) -> Result:
-    """Compile one variant and look at what came out."""
+    """Compile one variant and analyse the program."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     mesh = Mesh(np.ravel(devices.devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
     model = ClassifierConfig(
@@ -168,7 +169,7 @@ def compile_step(
     state = abstract_state(task, SGD(), loop, mesh=mesh)
     began = time.perf_counter()
     with jax.set_mesh(mesh):
-        # No part of JAX's types: what a lowered program can be asked.
+        # JAX does not type the analyses of a compiled program.
         step: Any = make_train_step(task, loop, mesh=mesh)
         batch = _batch(batch_size, config.image_size, mesh)
         compiled: Any = step.lower(state, batch).compile()
@@ -207,7 +208,7 @@ def _batch(batch_size: int, side: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeSt
 
 
 def gathered_activations(found: list[Collective], state: Any) -> list[Collective]:
-    """Return what gathers arrays that are not of the state."""
+    """Return the collectives that gather arrays other than those of the state."""
     of_state = {x.size for x in jax.tree.leaves(state)}
     return [
         one
@@ -233,18 +234,25 @@ def _write(path: pathlib.Path, results: list[Result]) -> None:
 
 
 def _draw(config: Aot, results: list[Result], console: Console) -> None:
-    table = Table(title=f"A training step of ResNet-{config.depth}, bfloat16, a chip")
+    table = Table(
+        title=f"Training step of ResNet-{config.depth}, bfloat16, per chip",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        pad_edge=False,
+    )
     for column in (
         "slice",
         "batch",
-        "down-sampler",
+        "down-\nsampler",
         "GiB",
         "TFLOP",
         "GB",
-        "MB sum",
-        "MB all",
-        "s",
-        "ms",
+        "MB\nreduced",
+        "MB\ngathered",
+        "compile\n(s)",
+        "step\n(ms)",
     ):
         table.add_column(column, justify="right")
     for r in results:
@@ -262,11 +270,11 @@ def _draw(config: Aot, results: list[Result], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f"GiB: held, of {_MEMORY / 2**30:.0f}. TFLOP: of the network's products, "
-        "forward and two gradients. GB: moved to and from memory, by XLA's estimate. "
-        "MB: summed over the chips, and gathered. s: to compile. ms: predicted, from "
-        "operations at 197 TFLOP/s or memory at 819 GB/s, whichever is longer, and "
-        "collectives at 200 GB/s; nothing was run."
+        f"GiB: memory in use, of {_MEMORY / 2**30:.0f}. TFLOP: of the network's "
+        "products, forward and two gradients. GB: memory traffic, by XLA's estimate. "
+        "MB: reduced and gathered by collectives. step: predicted time, the longer of "
+        "operations at 197 TFLOP/s and memory traffic at 819 GB/s, plus collectives at "
+        "200 GB/s; nothing was run."
     )
     console.print(f"Table: {config.output}", markup=False)
 

@@ -11,7 +11,7 @@ _ARRAY = re.compile(r"\b(pred|bf16|[fsu]\d+)\[([\d,]*)\]")
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-    """One collective: how many numbers each of its results has, and all their bytes."""
+    """One collective: the elements of each of its results, and the bytes of all."""
 
     kind: str
     elements: tuple[int, ...]
@@ -19,7 +19,7 @@ class Collective:
 
 
 def collectives_of(program: str) -> list[Collective]:
-    """Find the collectives in the text of a compiled program (HLO)."""
+    """Return the collectives in the text of a compiled program (HLO)."""
     found = []
     for types, kind, started in _LINE.findall(program):
         arrays = [
@@ -27,7 +27,7 @@ def collectives_of(program: str) -> list[Collective]:
             for dtype, sizes in _ARRAY.findall(types)
         ]
         if started and kind != "all-reduce":
-            # Those that only start hold what they were given beside what they return.
+            # The start of an asynchronous collective returns its operands, too.
             arrays = arrays[len(arrays) // 2 :]
         elements = tuple(size for size, _ in arrays)
         found.append(Collective(kind, elements, sum(n * each for n, each in arrays)))

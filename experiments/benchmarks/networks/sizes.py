@@ -24,12 +24,12 @@ from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Networks to count."""
+    """Networks whose sizes are counted."""
 
     depths: tuple[Depth, ...] = (50, 101)
     """Layers of the ResNets."""
     downsamplers: tuple[Downsampler, ...] = get_args(Downsampler)
-    """Their down-samplers."""
+    """Down-samplers of the ResNets."""
     image_size: int = 224
     """Side of the image, in pixels."""
     output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/sizes.csv")
@@ -38,17 +38,17 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-    """Of one network."""
+    """Size of one network."""
 
     depth: int
     downsampler: str
     parameters: int
     multiply_adds: int
-    """Of convolutions, matrix products and reassemblies for one image."""
+    """Multiply-adds of convolutions, matrix products and reassemblies for one image."""
 
 
 def main(config: Sizes, console: Console) -> int:
-    """Count and print."""
+    """Count the networks' sizes and print the table."""
     sizes = [
         measure(
             ClassifierConfig(depth=depth, downsampler=downsampler),
@@ -89,7 +89,7 @@ def main(config: Sizes, console: Console) -> int:
 
 
 def measure(model: ClassifierConfig, *, image_size: int, classes: int = 1000) -> Size:
-    """Count the parameters and multiply-adds of one network."""
+    """Return the parameters and multiply-adds of one network."""
     network = model.make(classes)
     image = jax.ShapeDtypeStruct((1, image_size, image_size, 3), jnp.float32)
     variables = jax.eval_shape(network.init, jax.random.key(0), image)
@@ -103,7 +103,7 @@ def measure(model: ClassifierConfig, *, image_size: int, classes: int = 1000) ->
 
 
 def _multiply_adds(jaxpr: Any) -> int:
-    """Walk a program and the programs in it."""
+    """Return the multiply-adds of a program, nested programs included."""
     return sum(map(_of_equation, jaxpr.eqns))
 
 

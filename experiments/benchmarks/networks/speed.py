@@ -51,13 +51,13 @@ class Speed:
     )
     """Down-samplers of the network."""
     batch_size: int = 8
-    """Images of a step."""
+    """Images per step."""
     image_size: int = 224
-    """Their side, in pixels."""
+    """Side of the images, in pixels."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the computation."""
+    """Dtype of the computation."""
     repetitions: int = 7
-    """Timings of each, all networks in turn."""
+    """Timings of each network, all networks in turn."""
     output: pathlib.Path = pathlib.Path("runs/benchmarks/networks/speed.csv")
     """The table as a file."""
 
@@ -71,7 +71,7 @@ class Speed:
 
 @dataclasses.dataclass
 class Network:
-    """A network that is ready; each call makes one step and waits for it."""
+    """A compiled network; each call runs one step and waits for it."""
 
     downsampler: str
     train: Callable[[], Any]
@@ -90,7 +90,7 @@ def main(config: Speed, console: Console) -> int:
         for index in order.permutation(len(networks)):
             network = networks[index]
             for mode, step in (("train", network.train), ("infer", network.infer)):
-                step()  # What the one before left in the caches is not to count.
+                step()  # Warm-up: the caches hold data of the network before.
                 began = time.perf_counter()
                 step()
                 network.seconds[mode].append(time.perf_counter() - began)
@@ -170,7 +170,8 @@ def _draw(config: Speed, rows: list[dict[str, Any]]) -> Table:
         title=f"ResNet-{config.depth}, {config.batch_size} images of "
         f"{config.image_size} px, {config.dtype}, {rows[0]['device']}"
     )
-    for column in ("down-sampler", "training (ms)", "", "inference (ms)", ""):
+    over = "over conv"
+    for column in ("down-sampler", "training (ms)", over, "inference (ms)", over):
         table.add_column(column, justify="right")
     for name in config.downsamplers:
         cells = []

@@ -1,1 +1,1 @@
-"""Everything that needs an accelerator, in one go: tests, tuner, benchmark."""
+"""Tests, tuner and benchmark on an accelerator, in one command."""

@@ -1,4 +1,4 @@
-"""Steps, each a process of its own: one that fails or hangs stops no other."""
+"""Steps in separate processes: one that fails or hangs does not stop the others."""
 
 import dataclasses
 import importlib.util
@@ -25,13 +25,13 @@ _PYTEST = (
     "tests/pallas",
     "tests/ops",
 )
-# Most of a test is compiling. Beside it, pytest-benchmark warns, which is an error.
-_TOGETHER = ("-n", "8", "-p", "no:benchmark")
+# Most of a test is compilation. With xdist pytest-benchmark warns, which is an error.
+_PARALLEL = ("-n", "8", "-p", "no:benchmark")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """A command, and the seconds that it may take."""
+    """A command and its timeout in seconds."""
 
     name: str
     command: tuple[str, ...]
@@ -39,20 +39,20 @@ class Step:
 
 
 def all_steps(output: Path, seconds: float) -> tuple[Step, ...]:
-    """List the steps, each with its share of the time."""
+    """Return the steps, each with its fraction of the time."""
 
-    def step(name: str, share: float, *arguments: str) -> Step:
+    def step(name: str, fraction: float, *arguments: str) -> Step:
         command = (sys.executable, "-m", *arguments)
-        return Step(name=name, command=command, seconds=share * seconds)
+        return Step(name=name, command=command, seconds=fraction * seconds)
 
-    def own(name: str, share: float) -> Step:
-        options = ("--output", str(output), "--seconds", str(share * seconds))
+    def own(name: str, fraction: float) -> Step:
+        options = ("--output", str(output), "--seconds", str(fraction * seconds))
         package = "experiments.benchmarks.on_accelerator"
-        return step(name, share, package, "--step", name, *options)
+        return step(name, fraction, package, "--step", name, *options)
 
-    together = _TOGETHER if importlib.util.find_spec("xdist") else ()
+    parallel = _PARALLEL if importlib.util.find_spec("xdist") else ()
     return (
-        step("tests", 0.2, *_PYTEST, *together),
+        step("tests", 0.2, *_PYTEST, *parallel),
         own("tune", 0.2),
         own("bfloat16", 0.25),
         own("float32", 0.2),
@@ -61,11 +61,11 @@ def all_steps(output: Path, seconds: float) -> tuple[Step, ...]:
 
 
 def run_steps(
-    steps: Sequence[Step], output: Path, say: Callable[[str], None]
+    steps: Sequence[Step], output: Path, report: Callable[[str], None]
 ) -> dict[str, str]:
-    """Run each step, whatever became of those before; return how each ended.
+    """Run each step, even after failures; return how each ended.
 
-    Time that a step leaves over goes to the later ones.
+    Later steps receive the time that a step did not use.
     """
     ends: dict[str, str] = {}
     spare = 0.0
@@ -75,9 +75,9 @@ def run_steps(
         ends[step.name] = _run(step, step.seconds + spare, log)
         taken = time.monotonic() - start
         spare += step.seconds - taken
-        say(f"{step.name}: {ends[step.name]}, {taken:.0f} s; {log}")
+        report(f"{step.name}: {ends[step.name]}, {taken:.0f} s; {log}")
         lines = log.read_text(errors="replace").splitlines()
-        say("\n".join(f"  {line}" for line in lines[-_TAIL:]))
+        report("\n".join(f"  {line}" for line in lines[-_TAIL:]))
     return ends
 
 
@@ -88,13 +88,13 @@ def _run(step: Step, seconds: float, log: Path) -> str:
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            # Tests that run together share the memory of a device.
+            # Tests that run in parallel share the memory of a device.
             env={**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
         )
         try:
             status = process.wait(max(seconds, 0))
         except subprocess.TimeoutExpired:
-            # The compilers that it started go with it.
+            # This ends the compilers that it started, too.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return f"stopped after {seconds:.0f} s"

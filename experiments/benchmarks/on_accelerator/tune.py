@@ -15,23 +15,23 @@ from experiments.benchmarks.tune.config import Config
 from experiments.benchmarks.tune.jobs import Job, jobs_of
 
 
-def tune(output: Path, seconds: float, say: Callable[[str], None]) -> None:
-    """Tune what runs by default, in bfloat16; `output` gets a copy of the file."""
+def tune(output: Path, seconds: float, report: Callable[[str], None]) -> None:
+    """Tune the default backends in bfloat16; copy the file of results to `output`."""
     config = Config(dtypes=("bfloat16",), workers=16, repetitions=3)
-    jobs = _used(jobs_of(config))
-    # Loading JAX, drawing arrays and compiling plain JAX take time too.
+    jobs = _by_default(jobs_of(config))
+    # Importing JAX, drawing arrays and compiling plain JAX take time too.
     config = dataclasses.replace(config, seconds=0.6 * seconds / max(1, len(jobs)))
 
     def on_result(result: run.Result) -> None:
-        say(str(result))
+        report(str(result))
         if result.file is not None:
             shutil.copy(result.file, output)
 
     run.tune(jobs, config, on_job=lambda job: None, on_result=on_result)
 
 
-def _used(jobs: list[Job]) -> list[Job]:
-    """Keep for each call the backend that runs it."""
+def _by_default(jobs: list[Job]) -> list[Job]:
+    """Return the jobs whose backend runs their call by default."""
     device = jax.devices()[0]
     platform = "cuda" if device.platform == "gpu" else device.platform
 
@@ -40,7 +40,7 @@ def _used(jobs: list[Job]) -> list[Job]:
         return support.refusal(backend, call, device_kind=kind) is None
 
     def best(call: Call) -> str | None:
-        asked = support.best_first(platform, call)
-        return next((backend for backend in asked if runs(backend, call)), None)
+        ordered = support.best_first(platform, call)
+        return next((backend for backend in ordered if runs(backend, call)), None)
 
     return [job for job in jobs if job.backend == best(job.call)]

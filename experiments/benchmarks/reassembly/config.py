@@ -1,4 +1,4 @@
-"""The options of the command line."""
+"""Options of the command line."""
 
 import dataclasses
 from pathlib import Path
@@ -20,6 +20,23 @@ ProviderName = Literal[
     "copy",
 ]
 Dtype = Literal["float32", "bfloat16", "float16"]
+MODE_TITLES: dict[Mode, str] = {
+    "forward": "forward",
+    "grad_features": "gradient of the features",
+    "grad_kernels": "gradient of the kernels",
+    "forward_backward": "forward + backward",
+}
+PROVIDER_TITLES: dict[str, str] = {
+    "carafe": "operator",
+    "fused": "operator with fused softmax",
+    "unfused": "softmax, then operator",
+    "stacked": "stacked patches and einsum",
+    "torch_unfold": "PyTorch: F.unfold and einsum",
+    "torch_bilinear": "PyTorch: bilinear",
+    "nearest": "nearest neighbour",
+    "copy": "copy of as many bytes",
+}
+"""Names of the programs in the legend of the plot."""
 
 
 def _default_shapes() -> tuple[ShapeName, ...]:
@@ -39,47 +56,48 @@ class Config:
     """
 
     shapes: tuple[ShapeName, ...] = dataclasses.field(default_factory=_default_shapes)
-    """Calls to time; `shapes.py` says which map and scale each one is. The large ones
-    are for accelerators."""
+    """Feature maps and scales to time, defined in `shapes.py`; by default the large
+    ones on accelerators only."""
 
     providers: tuple[ProviderName, ...] = get_args(ProviderName)
-    """carafe: the operator (on accelerators each of its implementations too);
-    fused: from the content encoder's logits, normalised as they load;
-    unfused: the same in two steps, kernels and reassembly;
-    stacked: stack the k*k patches and einsum, differentiated by JAX;
+    """Programs to time.
+    carafe: the operator on normalised kernels (on accelerators by each implementation);
+    fused: the operator on the content encoder's logits, with the softmax in the launch;
+    unfused: softmax of the logits, then the operator;
+    stacked: stacked k*k patches and einsum (im2col), differentiated by JAX;
     torch_unfold: nearest neighbours, F.unfold and einsum in PyTorch;
     torch_bilinear: F.interpolate, without kernels;
-    nearest: repeat, gather or stride, without kernels;
+    nearest: nearest neighbours by repeat, gather or stride, without kernels;
     copy: a copy that moves as many bytes as the operator."""
 
     modes: tuple[Mode, ...] = dataclasses.field(default_factory=_default_modes)
-    """forward_backward returns the output and, given a cotangent, both gradients.
-    Each gradient alone is measured by default on accelerators only."""
+    """Results to compute: the output, one gradient alone (by default on accelerators
+    only), or with forward_backward the output and both gradients."""
 
     dtype: Dtype = "float32"
-    """Of features, kernels and cotangent."""
+    """Dtype of features, kernels and cotangent."""
 
     kernel_size: int = 5
-    """Side of the windows, odd."""
+    """Size of the reassembly kernels, odd."""
 
     groups: int = 1
-    """Groups of channels with kernels of their own."""
+    """Groups of channels, each with its own kernels."""
 
     repetitions: int = 15
     """Timings of each program; each repetition runs every provider once."""
 
     copy_megabytes: int | None = None
-    """Size of the array whose copy tells the bandwidth of memory; by default 256, and
-    8192 on an accelerator, or as much as a quarter of the free memory."""
+    """Size in MB of the array whose copy measures the memory bandwidth; by default 256,
+    on an accelerator 8192, but at most a quarter of the free memory."""
 
     quick: bool = False
-    """Time fpn_p3_up and fpn_p3_half only, with at most 5 repetitions."""
+    """Time fpn_p3_up and fpn_p3_half alone, with at most 5 repetitions."""
 
     output: Path = Path("runs/benchmarks/reassembly")
     """Folder of the CSV and the plot; files of an earlier run are replaced."""
 
     def __post_init__(self) -> None:
-        """Refuse values that break a rule."""
+        """Raise if a value breaks a rule."""
         if self.repetitions < 1:
             raise RefusedError(
                 f"`repetitions` must be at least 1, got {self.repetitions}."

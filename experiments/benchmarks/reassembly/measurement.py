@@ -1,4 +1,4 @@
-"""Timing: all providers in turn, so that a drift of the machine hits them alike."""
+"""Timing: all providers in turn, so that a drift of the machine affects them alike."""
 
 import dataclasses
 import functools
@@ -25,7 +25,7 @@ from experiments.benchmarks.reassembly.providers import (
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.torch_programs import torch_programs
 
-_LEAST_SECONDS = 0.01  # Of a timing on an accelerator.
+_LEAST_SECONDS = 0.01  # Least duration of a timing on an accelerator.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Measurement:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The results of one shape and mode; those that disagree are timed as well."""
+    """The results of one shape and mode; programs that disagree are timed as well."""
 
     measurements: list[Measurement]
     skips: list[Skip]
@@ -86,7 +86,7 @@ def measure(
 
 
 def _compile_all(found: Sequence[JaxComputation]) -> list[Program | Skip]:
-    # On a CPU the compiler takes all the cores for one program.
+    # On a CPU, the compilation of one program uses all cores.
     with ThreadPoolExecutor(8 if on_accelerator() else 1) as pool:
         return list(pool.map(compile_program, found))
 
@@ -117,19 +117,19 @@ def _timer_of(program: Program) -> tuple[Clock, Timer]:
 
 
 def _calls_of(clock: Clock, timer: Timer) -> int:
-    """Choose how many calls make a timing: an accelerator is kept busy."""
+    """Return the number of calls of a timing, which keep an accelerator busy."""
     if not on_accelerator():
         return 1
     return calls_for(timer(1), least=_LEAST_SECONDS, clock=clock)
 
 
 def _time(program: Program, calls: int) -> float:
-    # The allocator is left as this program leaves it, not as its neighbour did.
+    # Warm-up: the allocator is in the state of this program, not of the one before.
     program.finish(program.start())
     start = time.perf_counter()
     for _ in range(calls - 1):
         program.start()
-    # Held until the clock is read: giving memory back to the system takes time.
+    # Kept until the clock is read: returning memory to the system takes time.
     outputs = program.finish(program.start())
     seconds = time.perf_counter() - start
     del outputs

@@ -1,4 +1,4 @@
-"""Memory: how much is free, and how fast a large copy of it is."""
+"""Free memory, and the bandwidth of a large copy."""
 
 import os
 import pathlib
@@ -14,11 +14,11 @@ _REPETITIONS = 7
 
 
 def copy_bandwidth(megabytes: int | None) -> float:
-    """Return the bytes that a copy far larger than caches moves in a second.
+    """Return the bytes per second that a copy far larger than the caches moves.
 
     Args:
       megabytes: Size of the array; None: 256 on a CPU, else 8192, but not more than a
-        quarter of what is free.
+        quarter of the free memory.
     """
     if megabytes is None:
         megabytes = 8192 if on_accelerator() else 256
@@ -35,7 +35,7 @@ def copy_bandwidth(megabytes: int | None) -> float:
 
 
 def available_bytes() -> int | None:
-    """Free memory of the device, or of the machine and its container on a CPU."""
+    """Return the free memory of the device; on a CPU, of the machine and container."""
     if on_accelerator():
         stats = jax.devices()[0].memory_stats() or {}
         limit = stats.get("bytes_limit")

@@ -1,4 +1,4 @@
-"""Programs that can run: what they hold in memory, whether they fit and agree."""
+"""Compiled programs: their memory, whether it suffices, and whether they agree."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ from experiments.benchmarks.reassembly.providers import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
-    """A computation, ready to run. Sizes in bytes; None where nothing tells them.
+    """A computation, ready to run. Sizes are in bytes; None if not known.
 
-    `start` lets the device begin and returns what `finish` waits for; `arrays` turns
-    that into the computation's results, NHWC. `device_timer` makes what
-    times it by the clock of the device, None where there is none.
+    `start` launches it and returns an object for which `finish` waits; `arrays` returns
+    the computation's results, NHWC, from that object. `device_timer` returns a timer by
+    the clock of the device, or None if there is none.
     """
 
     computation: Computation
@@ -38,27 +38,27 @@ class Program:
     device_timer: Callable[[], Timer | None] = lambda: None
 
     def results(self) -> dict[str, Array]:
-        """Run to the end and name what comes out."""
+        """Run the program and return its results by name."""
         found = self.arrays(self.finish(self.start()))
         return dict(zip(self.computation.results, found, strict=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Skip:
-    """A computation that cannot be timed, and why."""
+    """A computation that cannot be timed, and the reason."""
 
     provider: str
     reason: str
 
 
 def compile_program(computation: JaxComputation) -> Program | Skip:
-    """Compile, unless no kernel can run the call or memory would not hold it."""
+    """Compile a computation; skip it if no kernel supports it or memory is short."""
     try:
         lowered = jax.jit(computation.function).lower(*computation.arguments)
         compiled = lowered.compile()
     except NotImplementedError as error:
         return Skip(provider=computation.provider, reason=first_line(error))
-    # Compilers refuse kernels in every way they know; others are still to be timed.
+    # Compilers reject kernels by any kind of error; the others are still timed.
     except Exception as error:
         reason = f"does not compile: {type(error).__name__}: {first_line(error)}"
         return Skip(provider=computation.provider, reason=reason)
@@ -80,7 +80,7 @@ def compile_program(computation: JaxComputation) -> Program | Skip:
 
 
 def too_large(needed: float, available: float) -> str:
-    """Return why a computation is skipped that does not fit into memory."""
+    """Return the reason to skip a computation that does not fit into memory."""
     return (
         f"needs {needed / 1e9:.1f} GB of temporaries and outputs, "
         f"{available / 1e9:.1f} GB are free"
@@ -88,14 +88,14 @@ def too_large(needed: float, available: float) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return what a compiler's message begins with."""
+    """Return the first line of a compiler's message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0] if len(lines[0]) <= 200 else f"{lines[0][:200]} ..."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Checked:
-    """The programs that run, why others do not, and which ones disagree."""
+    """The programs that run, those that do not, and those that disagree."""
 
     programs: list[Program] = dataclasses.field(default_factory=list)
     skips: list[Skip] = dataclasses.field(default_factory=list)
@@ -105,11 +105,11 @@ class Checked:
 def check(
     programs: Sequence[Program], operands: Operands, *, scale: Fraction, mode: Mode
 ) -> Checked:
-    """Run each program once, and look whether it computes what others do.
+    """Run each program once, and compare its results with those of the others.
 
-    Results of one name must agree, and `nearest` with a reassembly by kernels that are
-    one in the centre and zero elsewhere. Plain JAX is what others are held against;
-    without it, the program that comes first.
+    Results of the same name must agree, and `nearest` with a reassembly by kernels that
+    are one in the centre and zero elsewhere. The reference is plain JAX; without it,
+    the first program.
     """
     checked = Checked()
     expected: dict[str, tuple[Array, str]] = {}
@@ -117,7 +117,7 @@ def check(
         centred = compile_program(nearest_by_kernels(operands, scale, mode))
         if isinstance(centred, Program):
             _compare_all(centred.results(), expected, "carafe:xla")
-    for program in sorted(programs, key=_is_no_yardstick):
+    for program in sorted(programs, key=_is_not_the_reference):
         own = program.computation.provider
         try:
             results = program.results()
@@ -143,7 +143,7 @@ def _compare_all(
     return None
 
 
-def _is_no_yardstick(program: Program) -> bool:
+def _is_not_the_reference(program: Program) -> bool:
     return not program.computation.provider.endswith(":xla")
 
 

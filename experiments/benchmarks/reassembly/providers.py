@@ -1,4 +1,4 @@
-"""The timed programs in JAX: operator, formulation that it replaces, yardsticks."""
+"""The timed programs in JAX: operator, formulation that it replaces, baselines."""
 
 import dataclasses
 import functools
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Operands:
-    """The arrays of one call; the kernels are those of the logits."""
+    """The arrays of one call; the kernels are the normalised logits."""
 
     features: Float[Array, "n h w c"]
     kernels: Float[Array, "n oh ow g taps"]
@@ -34,14 +34,14 @@ class Operands:
     cotangent: Float[Array, "n oh ow c"]
 
     def bytes_moved(self, mode: Mode) -> int:
-        """Count each array that a mode reads or writes once."""
+        """Return the bytes of the arrays that a mode reads or writes, each once."""
         arrays = (self.features, self.kernels, self.cotangent)
         # A gradient swaps one array for its cotangent of the same size.
         total = sum(array.nbytes for array in arrays)
         return 2 * total if mode == "forward_backward" else total
 
     def bytes_moved_from_logits(self, mode: Mode) -> int:
-        """Count likewise, where logits stand for the kernels."""
+        """Return the same bytes, with logits in place of the kernels."""
         others = self.features.nbytes + self.cotangent.nbytes
         match mode:
             case "forward" | "grad_features":
@@ -52,7 +52,7 @@ class Operands:
                 return 2 * (others + self.logits.nbytes)
 
     def operations(self, mode: Mode) -> int:
-        """Count a product and a sum for each tap of an output pixel and channel."""
+        """Return a product and a sum for each tap of an output pixel and channel."""
         taps = self.kernels.shape[-1]
         return (3 if mode == "forward_backward" else 1) * 2 * taps * self.cotangent.size
 
@@ -61,9 +61,8 @@ class Operands:
 class Computation:
     """The computation of a provider in one mode.
 
-    `results` names the arrays that come out; those of one name must agree, whichever
-    provider they are of. Its name ends in a colon and an implementation where it is
-    bound to one.
+    `results` names its results; those of the same name must agree between providers.
+    `provider` ends in a colon and the implementation if one is selected explicitly.
     """
 
     provider: str
@@ -83,7 +82,7 @@ class JaxComputation(Computation):
 def make_operands(
     shape: Shape, *, kernel_size: int, groups: int, dtype: str
 ) -> Operands:
-    """Draw features, cotangent and logits; normalise these into kernels."""
+    """Draw features, cotangent and logits; normalise the logits to kernels."""
     keys = jax.random.split(jax.random.key(0), 3)
     sizes = {"kernel_size": kernel_size, "groups": groups}
     logits = jax.random.normal(keys[1], shape.logits(**sizes)).astype(dtype)
@@ -105,7 +104,7 @@ def make_operands(
 def computations(
     provider: ProviderName, operands: Operands, *, scale: Fraction, mode: Mode
 ) -> list[JaxComputation]:
-    """Make what a provider runs: several for the operator on an accelerator."""
+    """Return a provider's computations: several for the operator on an accelerator."""
     match provider:
         case "carafe":
             return [
@@ -149,10 +148,10 @@ def reassemble_stacked(
     *,
     scale: Fraction,
 ) -> Float[Array, "n oh ow c"]:
-    """Reassemble by stacking the k*k patches and `einsum`.
+    """Reassemble by stacked k*k patches and `einsum`.
 
-    For a whole scale the patches stay at the source's resolution, which is the cheapest
-    that this formulation can be; else each output pixel has its own.
+    For an integer scale the patches stay at the source's resolution, the cheapest form
+    of this formulation; else each output pixel has its own patch.
     """
     n, h, w, c = features.shape
     _, oh, ow, groups, taps = kernels.shape
@@ -175,7 +174,7 @@ def reassemble_stacked(
 def _shift(
     padded: Float[Array, "n y x c"], axis: int, shift: int, size: int, scale: Fraction
 ) -> Float[Array, "n sy sx c"]:
-    """Read the pixels `shift` after the padded map's source pixels, along one axis."""
+    """Return the pixels `shift` after the padded map's source pixels, along an axis."""
     if 1 in (scale.numerator, scale.denominator):
         stride = scale.denominator
         return lax.slice_in_dim(padded, shift, shift + size, stride, axis)
@@ -183,7 +182,7 @@ def _shift(
 
 
 def _sources(size: int, scale: Fraction) -> np.ndarray:
-    """Source pixel of each output pixel along an axis."""
+    """Return the source pixel of each output pixel along an axis."""
     return np.arange(math.ceil(size * scale)) * scale.denominator // scale.numerator
 
 
@@ -263,7 +262,7 @@ def _from_logits(
 
 
 def bytes_without_kernels(operands: Operands, mode: Mode) -> int:
-    """Count the bytes that a resampling without kernels reads and writes."""
+    """Return the bytes that a resampling without kernels reads and writes."""
     whole, out = operands.features.nbytes, operands.cotangent.nbytes
     forward, backward = min(whole, out) + out, out + whole
     match mode:
@@ -291,7 +290,7 @@ def _nearest(operands: Operands, scale: Fraction, mode: Mode) -> list[JaxComputa
 def nearest_by_kernels(
     operands: Operands, scale: Fraction, mode: Mode
 ) -> JaxComputation:
-    """Make what `nearest` must agree with: kernels that are one in the centre."""
+    """Return the reference of `nearest`: kernels that are one in the centre."""
     centre = operands.kernels.shape[-1] // 2
     kernels = jnp.zeros_like(operands.kernels).at[..., centre].set(1)
     reassemble = functools.partial(
@@ -306,8 +305,8 @@ def nearest_by_kernels(
 def _copy(operands: Operands, mode: Mode) -> JaxComputation:
     moved = operands.bytes_moved(mode)
     dtype = operands.features.dtype
-    # Half of the bytes are read and half are written. On a CPU fresh memory is the
-    # dearer half, so that down-sampling, which writes little, can beat the copy.
+    # Half of the bytes are read and half are written. On a CPU, writing to new memory
+    # costs more, so that down-sampling, which writes little, can beat the copy.
     source = jnp.ones(max(1, moved // 2 // dtype.itemsize), dtype)
     return JaxComputation(
         provider="copy",
@@ -319,7 +318,7 @@ def _copy(operands: Operands, mode: Mode) -> JaxComputation:
 
 
 def results_of(mode: Mode, names: tuple[T, ...]) -> tuple[T, ...]:
-    """Choose which of the output and the gradients a mode returns."""
+    """Return those of the output and the gradients that a mode computes."""
     match mode:
         case "forward":
             return names[:1]
@@ -341,7 +340,7 @@ def _in_mode(
         return {"function": function, "arguments": arguments}
 
     def with_gradients(*arrays: Array) -> tuple[Array, ...]:
-        # The compiler drops the launches whose results are not returned.
+        # The compiler removes launches whose results are not returned.
         out, vjp = jax.vjp(function, *arrays[:-1])
         return results_of(mode, (out, *vjp(arrays[-1])))
 
@@ -349,7 +348,7 @@ def _in_mode(
 
 
 def _implementations() -> tuple[Implementation | None, ...]:
-    """On a CPU there is one; elsewhere also each by name, to compare them."""
+    """Return the default; on accelerators also each implementation explicitly."""
     names = backends()
     return (None, *names, "xla") if names else (None,)
 

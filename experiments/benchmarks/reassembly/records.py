@@ -1,4 +1,4 @@
-"""The tidy CSV: a line for each number."""
+"""The tidy CSV: a row for each metric."""
 
 import csv
 import dataclasses
@@ -15,7 +15,7 @@ Row = dict[str, str | int | float]
 def write_csv(
     path: Path, summaries: Sequence[Summary], *, config: Config, machine: Machine
 ) -> None:
-    """Write every number that was measured, with where and when."""
+    """Write every metric, with the machine and the date."""
     rows = [row for summary in summaries for row in _rows(summary, config, machine)]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))

@@ -1,4 +1,4 @@
-"""The run: measure every shape in every mode, then report."""
+"""The run: measure every shape in every mode, and report."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,7 @@ from rich.progress import (
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.machine import Machine, describe_machine
-from experiments.benchmarks.reassembly import targets
-from experiments.benchmarks.reassembly.config import Config
+from experiments.benchmarks.reassembly.config import MODE_TITLES, Config
 from experiments.benchmarks.reassembly.measurement import measure
 from experiments.benchmarks.reassembly.memory import copy_bandwidth
 from experiments.benchmarks.reassembly.plot import write_plot
@@ -23,11 +22,7 @@ from experiments.benchmarks.reassembly.programs import Skip
 from experiments.benchmarks.reassembly.records import write_csv
 from experiments.benchmarks.reassembly.shapes import Shape
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.benchmarks.reassembly.table import (
-    LEGEND,
-    make_table,
-    make_target_table,
-)
+from experiments.benchmarks.reassembly.table import LEGEND, make_table
 
 
 def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summary]:
@@ -38,7 +33,7 @@ def run(shapes: Sequence[Shape], config: Config, console: Console) -> list[Summa
     """
     machine = describe_machine()
     console.print(
-        f"{machine.device}, {machine.cores} cores, jax {machine.jax}, "
+        f"{machine.device}, {machine.cores} cores, JAX {machine.jax}, "
         f"{config.dtype}, k = {config.kernel_size}",
         highlight=False,
     )
@@ -60,13 +55,13 @@ def _measure_all(
     disagreements: list[str],
 ) -> list[Summary]:
     summaries: list[Summary] = []
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     with _progress(console) as progress:
         rounds = len(shapes) * len(config.modes) * config.repetitions
         bar = progress.add_task("", total=rounds)
         for shape in shapes:
             for mode in config.modes:
-                label = f"{shape.name}, {mode.replace('_', ' + ')}"
+                label = f"{shape.name}, {MODE_TITLES[mode]}"
                 progress.update(bar, description=label)
                 findings = measure(
                     shape, mode, config, on_round=lambda: progress.advance(bar)
@@ -76,16 +71,18 @@ def _measure_all(
                 if found:
                     console.print(make_table(found))
                 for skip in findings.skips:
-                    _tell(console, label, skip, told)
+                    _report_skip(console, label, skip, reported)
                 for one in findings.disagreements:
                     disagreements.append(f"{label}: `{one.provider}`: {one.reason}.")
     return summaries
 
 
-def _tell(console: Console, label: str, skip: Skip, told: set[tuple[str, str]]) -> None:
-    """Print, once, why a provider is left out."""
-    if (skip.provider, skip.reason) not in told:
-        told.add((skip.provider, skip.reason))
+def _report_skip(
+    console: Console, label: str, skip: Skip, reported: set[tuple[str, str]]
+) -> None:
+    """Print, once, why a provider is skipped."""
+    if (skip.provider, skip.reason) not in reported:
+        reported.add((skip.provider, skip.reason))
         console.print(
             f"{label}: skipped {skip.provider}: {skip.reason}",
             markup=False,
@@ -113,8 +110,6 @@ def _report(
             f"No plot ({error}): pip install 'carafe-jax[train]' brings matplotlib."
         )
         console.print(reason, markup=False)
-    if (platform := targets.platform_of(config)) is not None:
-        console.print(make_target_table(summaries, platform))
 
 
 def _progress(console: Console) -> Progress:

@@ -1,4 +1,4 @@
-"""The maps that real networks reassemble."""
+"""Feature maps and scales of real networks."""
 
 import dataclasses
 import math
@@ -24,7 +24,7 @@ ShapeName = Literal[
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shape:
-    """A feature map (n, h, w, c) and what becomes of its size."""
+    """Shape of a feature map, (n, h, w, c), and the scale of its reassembly."""
 
     name: str
     features: tuple[int, int, int, int]
@@ -37,7 +37,7 @@ class Shape:
         return n, math.ceil(h * self.scale), math.ceil(w * self.scale), c
 
     def logits(self, *, kernel_size: int, groups: int) -> tuple[int, int, int, int]:
-        """Shape of the kernels as the content encoder predicts them, by anchor."""
+        """Return the shape of the content encoder's logits, by anchor."""
         n, h, w, _ = self.features
         up, down = self.scale.numerator, self.scale.denominator
         channels = up**2 * groups * kernel_size**2
@@ -51,7 +51,7 @@ _SIZES: dict[ShapeName, tuple[tuple[int, int, int, int], Fraction]] = {
     "fpn_p3_up": ((1, 100, 152, 256), Fraction(2)),
     "fpn_p3_half": ((1, 100, 152, 256), Fraction(1, 2)),
     "fpn_p3_three_halves": ((1, 100, 152, 256), Fraction(3, 2)),
-    # Where a ResNet-50 at 224 x 224 loses resolution: stem, then into stages 2 to 4.
+    # The down-samplings of a ResNet-50 at 224 x 224: stem, then into stages 2 to 4.
     "resnet_stem": ((8, 112, 112, 64), Fraction(1, 2)),
     "resnet_stage2": ((8, 56, 56, 256), Fraction(1, 2)),
     "resnet_stage3": ((8, 28, 28, 512), Fraction(1, 2)),
@@ -60,7 +60,7 @@ _SIZES: dict[ShapeName, tuple[tuple[int, int, int, int], Fraction]] = {
     "mask_head": ((100, 14, 14, 256), Fraction(2)),
     # The decoder of an inpainting U-Net.
     "unet": ((8, 64, 64, 64), Fraction(2)),
-    # What a large accelerator trains on at once.
+    # Training batches of a large accelerator.
     "fpn_p3_up_16": ((16, 100, 152, 256), Fraction(2)),
     "resnet_stage2_64": ((64, 56, 56, 256), Fraction(1, 2)),
 }

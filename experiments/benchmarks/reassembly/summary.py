@@ -1,4 +1,4 @@
-"""From timings to the numbers of the table, the CSV and the targets."""
+"""Summaries of timings, for the table and the CSV."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from experiments.benchmarks.reassembly.shapes import Shape
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One line of the table.
+    """One row of the table.
 
     `quartiles` are in milliseconds, the median in the middle; bandwidths are in GB/s;
     `temporaries` in bytes, and as a multiple of the bytes of arguments and outputs.
-    `bytes_moved` are the fewest, each array once, and `floor_reached` is the time that
-    a large copy of as many takes over the time. A ratio is None where its other half
+    `bytes_moved` is the minimum memory traffic, each array once; `floor_reached` is the
+    bandwidth as a fraction of that of a large copy. A ratio is None if its other term
     was not measured.
     """
 
@@ -49,7 +49,7 @@ class Summary:
 def summarise(
     measurements: Sequence[Measurement], copy_bandwidth: float
 ) -> list[Summary]:
-    """Summarise what one shape and mode gave; the bandwidth is in bytes a second."""
+    """Summarise one shape and mode; the bandwidth is in bytes per second."""
     medians = {m.provider: float(np.median(m.seconds)) for m in measurements}
     return [_summarise(m, medians, copy_bandwidth) for m in measurements]
 

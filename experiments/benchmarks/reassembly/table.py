@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from experiments.benchmarks.reassembly.config import MODE_TITLES
 from experiments.benchmarks.reassembly.summary import Summary
-from experiments.benchmarks.reassembly.targets import TARGETS, judge, title
 
 _COLUMNS = (
     "ms",
@@ -14,25 +14,25 @@ _COLUMNS = (
     "MB",
     "GFLOP",
     "GB/s",
-    "floor",
+    "peak",
     "x copy",
     "temp MB",
     "temp/io",
     "speed-up",
 )
 LEGEND = (
-    "ms: median, on an NVIDIA GPU of the kernels by its own clock; MB: the fewest "
-    "bytes, each array that is read or written once; GFLOP: 2 k*k for each output "
-    "pixel and channel, gradients alike; floor: the part of the "
-    "large copy's bandwidth that is reached; x copy: time over a copy that moves as "
-    "much; temp: temporaries of the compiled program, also over its inputs and "
-    "outputs; speed-up: over stacked."
+    "ms: median, on an NVIDIA GPU of the kernels by the device's clock; MB: minimum "
+    "memory traffic, each array that is read or written once; GFLOP: 2 k*k for each "
+    "output pixel and channel, and as much for each gradient; GB/s: MB over ms; peak: "
+    "GB/s as a fraction of a large copy's; x copy: time over that of a copy that moves "
+    "as many bytes; temp: temporaries of the compiled program, also over its inputs "
+    "and outputs; speed-up: over stacked."
 )
 
 
 def make_table(summaries: Sequence[Summary]) -> Table:
-    """Lay out what one shape and mode gave, a line for each provider."""
-    shape, mode = summaries[0].shape, summaries[0].mode.replace("_", " + ")
+    """Return the table of one shape and mode, a row for each provider."""
+    shape, mode = summaries[0].shape, MODE_TITLES[summaries[0].mode]
     size = " x ".join(map(str, shape.features))
     table = Table(
         title=f"{shape.name} ({size}, scale {shape.scale}), {mode}",
@@ -45,24 +45,6 @@ def make_table(summaries: Sequence[Summary]) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for summary in summaries:
         table.add_row(*_cells(summary))
-    return table
-
-
-def make_target_table(summaries: Sequence[Summary], platform: str) -> Table:
-    """Set what was measured against the targets of a platform."""
-    table = Table(title=title(platform), title_justify="left", box=box.SIMPLE_HEAD)
-    for column in ("carafe", "target", "measured", ""):
-        table.add_column(column)
-    colours = {"met": "green", "missed": "red"}
-    for target in TARGETS[platform]:
-        value, verdict = judge(target, summaries)
-        colour = colours.get(verdict)
-        table.add_row(
-            target.name,
-            f"{target.sign} {target.bound:g}",
-            "-" if value is None else f"{value:.2f}",
-            verdict if colour is None else f"[{colour}]{verdict}[/{colour}]",
-        )
     return table
 
 

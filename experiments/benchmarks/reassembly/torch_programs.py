@@ -1,4 +1,4 @@
-"""The same in PyTorch, where it is installed; it is imported only here."""
+"""The timed programs in PyTorch, if it is installed; it is imported only here."""
 
 import functools
 import importlib
@@ -35,7 +35,7 @@ _TO_JAX = {4: (0, 2, 3, 1), 5: (0, 3, 4, 1, 2)}
 def torch_programs(
     provider: ProviderName, operands: Operands, *, scale: Fraction, mode: Mode
 ) -> list[Program | Skip]:
-    """Make what a provider runs: nothing for a gradient that it does not have."""
+    """Return the programs of a provider: none for a gradient that it does not have."""
     try:
         torch: Any = importlib.import_module("torch")
     except ImportError as error:
@@ -58,13 +58,13 @@ def reassemble_unfolded(
 ) -> Any:
     """Reassemble as pure PyTorch implementations do: `F.unfold` and `einsum`.
 
-    For x2 the map is first enlarged by nearest neighbours and the windows dilated.
+    For x2, the map is first up-sampled by nearest neighbours, and windows are dilated.
 
     Args:
       torch: The module.
       features: (n, c, h, w).
       kernels: (n, g, taps, oh, ow).
-      scale: A whole number, or one over it.
+      scale: An integer or the reciprocal of one.
     """
     up, down = scale.numerator, scale.denominator
     n, groups, taps, oh, ow = kernels.shape
@@ -82,7 +82,7 @@ def reassemble_unfolded(
 
 def _refusal(torch: Any, operands: Operands, scale: Fraction, mode: Mode) -> str | None:
     if 1 not in (scale.numerator, scale.denominator):
-        return f"`scale` must be a whole number or one over it, got {scale}"
+        return f"`scale` must be an integer or the reciprocal of one, got {scale}"
     if on_accelerator() and not torch.cuda.is_available():
         return "PyTorch sees no GPU"
     free = torch.cuda.mem_get_info()[0] if on_accelerator() else available_bytes()
@@ -128,7 +128,7 @@ def _program(
 ) -> Program:
     inputs = [_to_torch(torch, x).requires_grad_() for x in arrays]
     start = _in_mode(torch, function, inputs, _to_torch(torch, cotangent), mode)
-    start()  # Out of memory is found here, not among the timings.
+    start()  # Running out of memory surfaces here, not within a timing.
 
     def finish(out: Any) -> Any:
         if on_accelerator():

@@ -1,4 +1,4 @@
-"""The configurations to try."""
+"""Candidates of the search."""
 
 import dataclasses
 from typing import Any

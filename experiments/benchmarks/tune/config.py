@@ -1,4 +1,4 @@
-"""The options of the command line."""
+"""Options of the command line."""
 
 import dataclasses
 from pathlib import Path
@@ -16,48 +16,49 @@ NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Search for the best configuration of the kernels for each call.
+    """Search for the best configuration of each launch for each call.
 
     Writes `tuned/<device>.json` in the package of the kernels, which reads it; entries
-    of other calls stay. The file is renewed after each call, so that a run that is
-    stopped keeps what it found.
+    of other calls are kept. The file is rewritten after each call, so that the results
+    of a run that is stopped are not lost.
     """
 
     shapes: tuple[ShapeName, ...] = LARGE
-    """Calls; an entry serves any batch of the same map."""
+    """Feature maps; an entry is used for any batch size of the same map."""
 
     launches: tuple[Launch, ...] = get_args(Launch)
-    """Forward, and the two gradients."""
+    """Launches to tune: forward and the two gradients."""
 
     dtypes: tuple[Dtype, ...] = ("bfloat16", "float32")
-    """Of features and kernels."""
+    """Dtypes of features and kernels."""
 
     normalizers: tuple[NormalizerName, ...] = ("none", "softmax")
-    """What the launches apply to the kernels; none: they are normalised already."""
+    """Normalizers that the launches apply to the kernels; none: they are already
+    normalised."""
 
     backends: tuple[Backend, ...] | None = None
-    """Kernels to tune; by default all that there are for the accelerator at hand."""
+    """Backends to tune; by default all of the accelerator at hand."""
 
     kernel_size: int = 5
-    """Side of the windows, odd."""
+    """Size of the reassembly kernels, odd."""
 
     groups: int = 1
-    """Groups of channels with kernels of their own."""
+    """Groups of channels, each with its own kernels."""
 
     repetitions: int = 5
     """Timings of each configuration, of which the median counts."""
 
     seconds: float = 60.0
-    """For one call; when they have passed, no further step of the search is taken."""
+    """Time limit of the search for one call, checked after each step of the search."""
 
     workers: int = 8
-    """Configurations that are compiled at the same time."""
+    """Configurations that are compiled in parallel."""
 
     folder: Path | None = None
-    """Where the file goes; by default where the package reads it."""
+    """Folder of the file; by default the one from which the package reads it."""
 
     def __post_init__(self) -> None:
-        """Refuse values that break a rule."""
+        """Raise if a value breaks a rule."""
         for name in ("repetitions", "workers"):
             if getattr(self, name) < 1:
                 raise RefusedError(

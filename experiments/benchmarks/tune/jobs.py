@@ -1,4 +1,4 @@
-"""The launches to tune, their arrays, and what they must return."""
+"""The launches to tune, their arrays, and their expected results."""
 
 import dataclasses
 import functools
@@ -38,16 +38,16 @@ class Job:
 
     @property
     def module(self) -> BackendModule:
-        """The backend."""
+        """Module of the backend."""
         return module_of(self.backend)
 
     @property
     def key(self) -> str:
-        """The entry that holds its configuration."""
+        """Key of the entry with its configuration."""
         return tuning.entry_key(self.backend, self.call, self.launch)
 
     def arrays(self) -> tuple[Array, Array, Array]:
-        """Draw features, kernels as the launch takes them, and a cotangent."""
+        """Draw features, kernels in the layout of the launch, and a cotangent."""
         geometry, dtype = self.call.geometry, self.call.features_dtype
         keys = jax.random.split(jax.random.key(0), 3)
         size = {"kernel_size": geometry.kernel_size, "groups": geometry.groups}
@@ -85,7 +85,7 @@ class Job:
                 return launch(features, cotangent, logits, **fields)
 
     def expected(self, features: Array, kernels: Array, cotangent: Array) -> Array:
-        """Return what plain JAX does."""
+        """Return the result of plain JAX."""
         out, vjp = jax.vjp(self._plain(), features, kernels)
         match self.launch:
             case "reassemble":
@@ -116,25 +116,25 @@ class Job:
 
 
 def jobs_of(config: Config) -> list[Job]:
-    """List the launches that a configuration asks for, an entry each.
+    """Return the launches that a configuration selects, one for each entry.
 
     Raises:
-      RefusedError: There are no kernels for the platform, or not those selected.
+      RefusedError: The platform has no backends, or not those selected.
     """
     here = backends()
     if not here:
         raise RefusedError(
-            "Tuning times kernels, and there are none for the platform at hand, "
+            "Tuning times the backends of a platform, and the one at hand has none, "
             f"{jax.default_backend()!r}: it needs a GPU or a TPU."
         )
-    asked = here if config.backends is None else config.backends
-    if not set(asked) <= set(here):
+    selected = here if config.backends is None else config.backends
+    if not set(selected) <= set(here):
         names = ", ".join(map(repr, here))
         raise RefusedError(
-            f"`backends` must be of the platform at hand, {names}, got {asked}."
+            f"`backends` must be of the platform at hand, {names}, got {selected}."
         )
     options = itertools.product(
-        asked, config.shapes, config.dtypes, config.normalizers, config.launches
+        selected, config.shapes, config.dtypes, config.normalizers, config.launches
     )
     jobs = [
         Job(

@@ -1,4 +1,4 @@
-"""The file that the kernels read."""
+"""The file of tuned configurations, which the launches use."""
 
 import dataclasses
 import datetime
@@ -12,10 +12,10 @@ from carafe_pallas import tuning
 
 
 def record(folder: Path, device_kind: str, key: str, config: Any) -> Path:
-    """Put a configuration into the file of a device; other entries stay.
+    """Store a configuration in the file of a device; other entries are kept.
 
-    The file is replaced at once: whoever reads it, and a run that is stopped, finds
-    the old one or the new one.
+    The file is replaced atomically: it is always the old one or the new one, even if
+    the run is stopped.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / tuning.file_name(device_kind)

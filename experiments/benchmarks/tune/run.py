@@ -1,4 +1,4 @@
-"""The search: every launch in turn, the file renewed after each."""
+"""The search: every launch in turn; the file is rewritten after each."""
 
 import collections
 import dataclasses
@@ -22,9 +22,9 @@ from experiments.benchmarks.tune.timing import check, compile_config, seconds_of
 class Result:
     """The result of the search for one launch.
 
-    `seconds` belongs to each configuration that runs, the heuristic one first if it
-    does; `dropped` counts the others by reason. A launch that is
-    refused has a `refusal`; what was found is in `file`.
+    `seconds` holds the time of each configuration that runs, the heuristic one first if
+    it does; `dropped` counts the others by reason. `refusal` is the reason if the
+    backend does not support the launch; `file` is the file with the best configuration.
     """
 
     job: Job
@@ -49,7 +49,7 @@ class Result:
         words = "does not run" if before is None else f"{1e3 * before:.3f} ms"
         return (
             f"{self.job}: {1e3 * self.seconds[self.best]:.3f} ms by {self.best}; "
-            f"the heuristic one: {words}; {len(self.seconds)} ran{dropped}"
+            f"heuristic: {words}; {len(self.seconds)} configurations ran{dropped}"
         )
 
 
@@ -60,7 +60,7 @@ def tune(
     on_job: Callable[[Job], None],
     on_result: Callable[[Result], None],
 ) -> list[Result]:
-    """Search for the best configuration of each launch and write it down."""
+    """Search for the best configuration of each launch and store it."""
     device_kind = jax.devices()[0].device_kind
     folder = config.folder or Path(str(tuning.folder()))
     results = []
@@ -79,9 +79,9 @@ def tune(
 
 
 def search(job: Job, config: Config) -> Result:
-    """Walk from the heuristic configuration to better neighbours while there are any.
+    """Climb from the heuristic configuration to better neighbours while there are any.
 
-    No further step is taken when the seconds are spent.
+    The time limit is checked after each step.
     """
     deadline = time.monotonic() + config.seconds
     arrays = job.arrays()
@@ -92,7 +92,7 @@ def search(job: Job, config: Config) -> Result:
     candidates = [best]
     while candidates:
         tried.update(candidates)
-        # None is compiled while others are timed.
+        # No configuration is compiled while others are timed.
         for candidate, compiled in _compile(job, candidates, config.workers, arrays):
             if isinstance(compiled, Exception):
                 dropped[_reason(compiled)] += 1

@@ -1,4 +1,4 @@
-"""Compile a configuration, check what it returns, time it."""
+"""Compilation, check and timing of a configuration."""
 
 import statistics
 from typing import Any
@@ -11,35 +11,35 @@ from carafe_jax.errors import RefusedError
 from experiments.benchmarks.clock import calls_for, device_timer, host_timer
 from experiments.benchmarks.tune.jobs import Job
 
-_LEAST_SECONDS = 0.005  # Of a timing.
+_LEAST_SECONDS = 0.005  # Least duration of a timing.
 
 
 def compile_config(
     job: Job, config: Any, arrays: tuple[Array, ...]
 ) -> jax.stages.Compiled | Exception:
-    """Return the compiled launch, or what stood in the way."""
+    """Return the compiled launch, or the error of its compilation."""
 
     def launch(*arrays: Array) -> Array:
         return job.run(config, *arrays)
 
     try:
         return jax.jit(launch).lower(*arrays).compile()
-    # Block sizes are tried that compilers refuse in every way they know.
+    # Compilers reject block sizes by any kind of error.
     except Exception as error:
         return error
 
 
 def check(found: Array, expected: Array) -> None:
-    """Refuse what a launch returns if it is not what plain JAX does.
+    """Raise if the result of a launch differs from that of plain JAX.
 
     Raises:
-      RefusedError: It differs; the message says by how much.
+      RefusedError: They differ; the message has the largest difference.
     """
     tolerance = 1e-3 if found.dtype.itemsize >= 4 else 5e-2
     difference, largest = _compare(found, expected)
     if not difference <= tolerance * largest:
         raise RefusedError(
-            f"It must return what plain JAX does, got a difference of {difference:.2e}."
+            f"Its result must be plain JAX's, got a difference of {difference:.2e}."
         )
 
 

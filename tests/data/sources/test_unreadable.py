@@ -103,7 +103,7 @@ def test_source_without_a_readable_image_is_an_error(method):
     images = UnreadableImages(Names(12), limit=100)
     with pytest.raises(
         RefusedError,
-        match=r"`source` must hold images that can be read, got none among 12: "
+        match=r"`source` must have readable images, got none among 12: "
         r".*a \(damaged 0\).*and 2 more\.$",
     ):
         getattr(images, method)(7, reader(*range(12)))

@@ -120,7 +120,7 @@ def test_linked_files_are_listed_once_and_by_their_own_path_first(tmp_path, capl
         (root / name).symlink_to(target)
     with caplog.at_level(logging.INFO):
         assert image_names(root) == ["a/1.png", "b/2.png", "z/0.png"]
-    assert "links to what is already listed: 2 (such as 'a/0.png')" in caplog.text
+    assert "duplicate links: 2 (such as 'a/0.png')" in caplog.text
 
 
 def test_linked_file_in_a_hidden_folder_of_the_root_is_listed(tmp_path):

@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 import experiments.benchmarks.aot.run as aot_run
-from experiments.benchmarks.aot import compilation, llo, ptx, targets
+from experiments.benchmarks.aot import chips, compilation, llo, ptx
 from experiments.benchmarks.aot.__main__ import main
+from experiments.benchmarks.aot.chips import CHIPS
 from experiments.benchmarks.aot.compilation import compile_jobs
 from experiments.benchmarks.aot.config import Config
 from experiments.benchmarks.aot.jobs import Job, make_jobs
@@ -22,7 +23,6 @@ from experiments.benchmarks.aot.records import describe_versions, write_csv
 from experiments.benchmarks.aot.result import Result, parse_result
 from experiments.benchmarks.aot.run import run
 from experiments.benchmarks.aot.table import make_table
-from experiments.benchmarks.aot.targets import TARGETS
 
 TPU_JOB = Job(
     target="v5e",
@@ -281,7 +281,7 @@ def test_shared_memory_is_read_from_either_compiler():
         (compiled(GPU_JOB, GPU_CODE, shared_memory=232449), ["at most 232448 bytes"]),
         (
             compiled(GPU_JOB, GPU_CODE, products=("mma.sync.f32.tf32.tf32.f32",)),
-            ["must not be of tf32"],
+            ["must not use TF32"],
         ),
         (compiled(TPU_JOB, TPU_CODE, split=False), ["must take several passes"]),
         (compiled(TPU_JOB, TPU_CODE, split=False, products=0), []),
@@ -341,12 +341,12 @@ def test_each_chip_takes_the_kernels_of_its_platform():
     assert len(set(map(str, jobs))) == len(jobs)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", CHIPS)
 def test_a_missing_compiler_is_told_with_what_brings_it(name, monkeypatch):
-    monkeypatch.setattr(targets, "version", lambda package: None)
-    reason = TARGETS[name].missing()
+    monkeypatch.setattr(chips, "version", lambda package: None)
+    reason = CHIPS[name].missing()
     assert reason is not None
-    if TARGETS[name].platform == "tpu":
+    if CHIPS[name].platform == "tpu":
         assert 'pip install "jax[tpu]"' in reason
     else:
         jax = importlib.metadata.version("jax")
@@ -356,7 +356,7 @@ def test_a_missing_compiler_is_told_with_what_brings_it(name, monkeypatch):
 
 @pytest.mark.slow
 def test_missing_compilers_end_the_run_in_words(tmp_path, monkeypatch):
-    monkeypatch.setattr(targets, "version", lambda package: None)
+    monkeypatch.setattr(chips, "version", lambda package: None)
     console = Console(file=io.StringIO(), width=300)
     assert not run(Config(quick=True, output=tmp_path).effective, console)
     text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
@@ -443,7 +443,7 @@ def test_a_compiler_that_hangs_is_stopped(monkeypatch):
 
 def refuse_all(monkeypatch):
     """Let a process that needs no compiler refuse every job, by its launch."""
-    monkeypatch.setattr(targets, "version", lambda package: "1")
+    monkeypatch.setattr(chips, "version", lambda package: "1")
     fake_worker(
         monkeypatch,
         """
@@ -500,9 +500,9 @@ def test_what_is_done_is_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
 def test_flags_of_the_caller_are_kept(monkeypatch, tmp_path):
     monkeypatch.setenv("XLA_FLAGS", "--xla_one=1")
     monkeypatch.setenv("LIBTPU_INIT_ARGS", "--two=2")
-    flags = TARGETS["h200"].environment(tmp_path)["XLA_FLAGS"]
+    flags = CHIPS["h200"].environment(tmp_path)["XLA_FLAGS"]
     assert flags.startswith(f"--xla_one=1 --xla_dump_to={tmp_path} ")
-    arguments = TARGETS["v5e"].environment(tmp_path)["LIBTPU_INIT_ARGS"]
+    arguments = CHIPS["v5e"].environment(tmp_path)["LIBTPU_INIT_ARGS"]
     assert arguments.startswith("--two=2 --xla_jf_dump_to=")
 
 

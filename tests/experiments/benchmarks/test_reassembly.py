@@ -15,16 +15,15 @@ from experiments.benchmarks.reassembly import (
     memory,
     programs,
     providers,
-    targets,
     torch_programs,
 )
 from experiments.benchmarks.reassembly.__main__ import main
-from experiments.benchmarks.reassembly.config import Config, Mode
+from experiments.benchmarks.reassembly.config import MODE_TITLES, Config, Mode
 from experiments.benchmarks.reassembly.measurement import Measurement
 from experiments.benchmarks.reassembly.run import run
 from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES, Shape, ShapeName
 from experiments.benchmarks.reassembly.summary import Summary, summarise
-from experiments.benchmarks.reassembly.table import make_table, make_target_table
+from experiments.benchmarks.reassembly.table import make_table
 
 OWN = ("carafe", "fused", "unfused", "stacked", "nearest", "copy")
 TINY = tuple(
@@ -65,8 +64,8 @@ def test_providers_agree_and_are_reported(tmp_path, shape, mode):
     summaries, text = run_tiny(tmp_path, [shape], modes=(mode,))
     assert tuple(s.provider for s in summaries) == OWN
     assert all(s.milliseconds > 0 for s in summaries)
-    name = mode.replace("_", " + ")
-    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), {name}" in text
+    title = MODE_TITLES[mode]
+    assert f"{shape.name} (2 x 5 x 7 x 4, scale {shape.scale}), {title}" in text
     assert (tmp_path / "reassembly.png").stat().st_size > 0
 
 
@@ -257,7 +256,7 @@ def test_pytorch_refuses_other_scales(tmp_path):
         tmp_path, TINY[2:], providers=("torch_unfold",), modes=("forward",)
     )
     assert not summaries
-    assert "`scale` must be a whole number or one over it, got 3/2" in text
+    assert "`scale` must be an integer or the reciprocal of one, got 3/2" in text
 
 
 @needs_torch
@@ -277,32 +276,6 @@ def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
     _, text = run_tiny(tmp_path, modes=("forward",))
     assert "carafe-jax[train]" in text
     assert (tmp_path / "reassembly.csv").exists()
-
-
-@pytest.mark.parametrize("platform", targets.TARGETS)
-def test_targets_that_were_not_measured_are_marked(platform):
-    console = Console(file=io.StringIO(), width=100)
-    console.print(make_target_table([], platform))
-    assert printed(console).count("not measured") == len(targets.TARGETS[platform])
-
-
-def test_targets_speak_of_the_default_call_only():
-    assert targets.platform_of(Config()) == "cpu"
-    assert targets.platform_of(Config(kernel_size=3)) is None
-
-
-def test_targets_on_a_gpu_are_for_bfloat16(monkeypatch):
-    monkeypatch.setattr(targets.jax, "default_backend", lambda: "gpu")
-    assert targets.platform_of(Config(dtype="bfloat16")) == "gpu"
-    assert targets.platform_of(Config()) is None
-
-
-@pytest.mark.parametrize(
-    ("index", "value", "holds"),
-    [(0, 1.5, True), (0, 1.6, False), (1, 6.0, True), (1, 5.9, False), (3, 0.5, False)],
-)
-def test_targets_are_bounds(index, value, holds):
-    assert targets.TARGETS["cpu"][index].holds(value) == holds
 
 
 def test_large_shapes_are_for_accelerators(monkeypatch):

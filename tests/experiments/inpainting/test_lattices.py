@@ -102,7 +102,7 @@ def test_table_and_file_have_every_number(tmp_path):
 
 def test_pictures_that_cannot_be_read_are_refused(examples, monkeypatch):
     monkeypatch.setattr(HeldOutExamples, "__getitem__", lambda *_: {"valid": False})
-    with pytest.raises(RefusedError, match="`source` must hold test pictures"):
+    with pytest.raises(RefusedError, match="`source` must hold test images"):
         measure(examples)
 
 

@@ -155,7 +155,7 @@ def test_every_classic_fill_is_measured_unless_some_are_chosen():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"holes": ()}, r"`holes` must name a kind of holes, got \(\)"),
+        ({"holes": ()}, r"`holes` must name a kind of hole, got \(\)"),
         (
             {"box_height": (0.3, 0.2)},
             r"`box_height` must be two numbers .* \(0.3, 0.2\)",

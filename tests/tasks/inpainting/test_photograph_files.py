@@ -206,12 +206,12 @@ def planes_of_16_bits():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (cmyk, r"its colours \(CMYK\) cannot be kept to the bit in a PNG: save it"),
+        (cmyk, r"its colours \(CMYK\) cannot be kept losslessly in a PNG: save it"),
         (lab, r"its colours \(LAB\) cannot be kept"),
         (floats, r"its colours \(F\) cannot be kept"),
-        (long_integers, r"its 32 bits a channel cannot be kept"),
-        (animation, "must hold one picture, got 2 in a PNG"),
-        (pages, "must hold one picture, got 2 in a TIFF"),
+        (long_integers, r"its 32 bits per channel cannot be kept"),
+        (animation, "must hold one image, got 2 in a PNG"),
+        (pages, "must hold one image, got 2 in a TIFF"),
         (planes_of_16_bits, "16 bits a channel in separate planes"),
     ],
 )
@@ -232,7 +232,7 @@ def test_an_avif_of_more_than_8_bits_is_refused(tmp_path, bits, box):
     if bits == 8:
         assert read_bytes(tmp_path, content, "photo.avif").pixels.dtype == np.uint8
     else:
-        with pytest.raises(RefusedError, match=f"its {bits} bits a channel cannot"):
+        with pytest.raises(RefusedError, match=f"its {bits} bits per channel cannot"):
             read_bytes(tmp_path, content, "photo.avif")
 
 
@@ -247,7 +247,7 @@ def test_a_jpeg_2000_of_more_than_8_bits_is_refused(tmp_path, bits, no_jp2):
     if bits == 8:
         assert read_bytes(tmp_path, content, "photo.jp2").pixels.dtype == np.uint8
     else:
-        with pytest.raises(RefusedError, match=f"{bits} bits a channel cannot be"):
+        with pytest.raises(RefusedError, match=f"{bits} bits per channel cannot be"):
             read_bytes(tmp_path, content, "photo.jp2")
 
 

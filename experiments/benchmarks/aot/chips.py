@@ -1,4 +1,4 @@
-"""The chips that can be compiled for, and what must be installed for that."""
+"""The chips to compile for, and the packages that this needs."""
 
 import dataclasses
 import importlib.metadata
@@ -10,22 +10,22 @@ from typing import Any, Literal
 
 from carafe_pallas.backend import PLATFORMS, Backend
 
-TargetName = Literal["v5e", "v5p", "v6e", "h200", "a100"]
+ChipName = Literal["v5e", "v5p", "v6e", "h200", "a100"]
 _DESCRIPTIONS = Path(__file__).parent / "descriptions"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Target:
+class Chip:
     """A chip.
 
-    topology: what its plugin calls it.
-    bandwidth: of its memory, bytes a second.
-    clock: bundles (TPU) a second of one core.
-    cores: that share the memory, of a TPU.
+    topology: name in its PJRT plugin.
+    bandwidth: memory bandwidth in bytes per second.
     on_chip: bytes that a kernel may hold: VMEM of a core, shared memory of a block.
+    clock: bundles that a core of a TPU executes per second.
+    cores: number of cores of a TPU that share the memory.
     """
 
-    name: TargetName
+    name: ChipName
     platform: Literal["tpu", "cuda"]
     topology: str
     bandwidth: float
@@ -39,7 +39,7 @@ class Target:
         return PLATFORMS[self.platform]
 
     def missing(self) -> str | None:
-        """Return what must be installed to compile for this chip; None if nothing."""
+        """Return how to install missing packages for this chip; None if none is."""
         lacking = [name for name in _NEEDED[self.platform] if not _installed(name)]
         if self.platform == "cuda" and not lacking and find_tool("ptxas") is None:
             lacking = ["nvidia-cuda-nvcc"]
@@ -48,7 +48,7 @@ class Target:
         return f"{self.name} needs {', '.join(lacking)}: {_INSTALL[self.platform]}"
 
     def devices(self) -> Any:
-        """Describe one chip, or the smallest slice of chips, to JAX."""
+        """Return the devices of one chip, or of the smallest slice of chips."""
         from jax.experimental import topologies
 
         if self.platform == "tpu":
@@ -64,10 +64,10 @@ class Target:
         ).devices
 
     def environment(self, dumps: Path) -> dict[str, str]:
-        """Variables that must be set before JAX starts; the dumps go to a folder."""
+        """Return the variables to set before JAX starts, which dump into a folder."""
         common = {
             "JAX_PLATFORMS": "cpu",
-            # What is not compiled, or not as it will be, tells nothing.
+            # Compile afresh, with the optimisations of a real run.
             "JAX_ENABLE_COMPILATION_CACHE": "false",
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
         }
@@ -76,13 +76,13 @@ class Target:
             return {
                 **common,
                 "LIBTPU_INIT_ARGS": _append("LIBTPU_INIT_ARGS", flags),
-                # There is no TPU, so nobody to ask about it and nothing to lock.
+                # Without a TPU, there is no metadata server and nothing to lock.
                 "TPU_SKIP_MDS_QUERY": "1",
                 "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
             }
         tools = find_tool("ptxas")
         path = [str(tools.parent)] if tools else []
-        # JAX 0.12 dumps PTX only where all that emits code is named.
+        # JAX 0.12 dumps PTX only if all emitters of code are selected.
         flags = f"--xla_dump_to={dumps} --xla_dump_emitter_re=.*"
         return {
             **common,
@@ -90,8 +90,8 @@ class Target:
             "MOSAIC_GPU_DUMP_TO": str(dumps),
             "MOSAIC_GPU_DUMP_PTX": "1",
             "MOSAIC_GPU_DUMP_MLIR_PASSES": "1",
-            # Else `llvm-symbolizer`, where there is one, is called again and again:
-            # five sixths of the time for Triton.
+            # Else `llvm-symbolizer`, if it is installed, is called again and again:
+            # five sixths of the compile time for Triton.
             "LLVM_DISABLE_SYMBOLIZATION": "1",
             "PATH": os.pathsep.join((*path, os.environ.get("PATH", ""))),
         }
@@ -102,10 +102,10 @@ class Target:
 # in a cycle, two operations in each cell: v5e 197e12 / (4 * 128 * 128 * 2), a core of
 # v5p 229e12 over the same; v6e 918e12 / (2 * 256 * 256 * 2 * 2), whose units take two
 # rows a cycle (its schedules have room for eight rows in every fourth bundle).
-TARGETS: dict[TargetName, Target] = {
-    target.name: target
-    for target in (
-        Target(
+CHIPS: dict[ChipName, Chip] = {
+    chip.name: chip
+    for chip in (
+        Chip(
             name="v5e",
             platform="tpu",
             topology="v5e:2x2",
@@ -113,7 +113,7 @@ TARGETS: dict[TargetName, Target] = {
             on_chip=128 * 2**20,
             clock=1.5e9,
         ),
-        Target(
+        Chip(
             name="v5p",
             platform="tpu",
             topology="v5p:2x2x1",
@@ -122,7 +122,7 @@ TARGETS: dict[TargetName, Target] = {
             clock=1.75e9,
             cores=2,
         ),
-        Target(
+        Chip(
             name="v6e",
             platform="tpu",
             topology="v6e:2x2",
@@ -130,14 +130,14 @@ TARGETS: dict[TargetName, Target] = {
             on_chip=128 * 2**20,
             clock=1.75e9,
         ),
-        Target(
+        Chip(
             name="h200",
             platform="cuda",
             topology="1x1x1",
             bandwidth=4800e9,
             on_chip=232448,
         ),
-        Target(
+        Chip(
             name="a100",
             platform="cuda",
             topology="1x1x1",
@@ -162,7 +162,7 @@ _INSTALL = {
 
 
 def find_tool(name: str) -> Path | None:
-    """Find a program of the CUDA toolkit: in its wheels, else on the path."""
+    """Return a program of the CUDA toolkit: from its wheels, else from the path."""
     spec = importlib.util.find_spec("nvidia")
     for folder in (spec and spec.submodule_search_locations) or ():
         for found in sorted(Path(folder).glob(f"*/bin/{name}")):
@@ -172,7 +172,7 @@ def find_tool(name: str) -> Path | None:
 
 
 def version(package: str) -> str | None:
-    """Return the version of an installed package."""
+    """Return the version of a package; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

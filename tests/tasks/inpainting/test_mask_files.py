@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.inpainting.hole_pictures import HoleColour, read_hole
+from carafe_jax.tasks.inpainting.mask_files import HoleColour, read_hole
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
 
 
@@ -146,7 +146,7 @@ def test_masks_that_show_no_hole_are_refused(tmp_path, pixels, colour, message):
 
 def test_animations_are_no_masks(tmp_path):
     frames = [strokes(), strokes(width=12)]
-    with pytest.raises(RefusedError, match="must hold one picture, got 2 in a GIF"):
+    with pytest.raises(RefusedError, match="must hold one image, got 2 in a GIF"):
         read(frames[0], tmp_path, ending="gif", save_all=True, append_images=frames[1:])
 
 
@@ -197,5 +197,5 @@ def test_hole_grows_as_far_as_it_is_told(tmp_path, grow):
 
 def test_faint_paint_names_its_opacity(tmp_path):
     faint = Image.eval(strokes(), lambda value: value * 2 // 5)
-    with pytest.raises(RefusedError, match="got none: its opacity goes from 0 to 102"):
+    with pytest.raises(RefusedError, match="its opacity ranges from 0 to 102"):
         read(layer((255, 0, 0), faint), tmp_path, "opaque")

@@ -1,1 +1,1 @@
-"""Ahead-of-time compilation of the kernels for TPUs and GPUs, without the chips."""
+"""Ahead-of-time compilation of the launches for TPUs and GPUs, without the chips."""

@@ -17,7 +17,7 @@ NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Compile the kernels ahead of time, without the chips, and report on the code.
+    """Compile the launches ahead of time, without the chips, and report on the code.
 
     As soon as they are compiled, prints a table for each chip, backend and launch, and
     adds it to `aot.csv`. The exit status is 1 if a compiler is missing, a compilation

@@ -86,7 +86,7 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
         name: jax.ShapeDtypeStruct(shape, job.dtype, sharding=sharding)
         for name, shape in job.arguments.items()
     }
-    # The lowering of kernels reads the chip from the mesh.
+    # The lowering of a launch reads the chip from the mesh.
     with jax.set_mesh(mesh):
         compiled = jax.jit(launch).lower(**arguments).compile()
     seconds = time.perf_counter() - start

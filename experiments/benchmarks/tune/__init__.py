@@ -1,1 +1,1 @@
-"""Search for the best block sizes of the kernels on the accelerator at hand."""
+"""Search for the best block sizes of the launches on the accelerator at hand."""

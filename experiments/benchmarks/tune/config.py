@@ -16,7 +16,7 @@ NormalizerName = Literal["none", "softmax", "sigmoid", "normalized_sigmoid"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Search for the best configuration of the kernels for each call.
+    """Search for the best configuration of each launch for each call.
 
     Writes `tuned/<device>.json` in the package of the kernels, which reads it; entries
     of other calls are kept. The file is rewritten after each call, so that the results

@@ -38,7 +38,7 @@ class Job:
 
     @property
     def module(self) -> BackendModule:
-        """The backend."""
+        """Module of the backend."""
         return module_of(self.backend)
 
     @property
@@ -119,12 +119,12 @@ def jobs_of(config: Config) -> list[Job]:
     """Return the launches that a configuration selects, one for each entry.
 
     Raises:
-      RefusedError: There are no kernels for the platform, or not those selected.
+      RefusedError: The platform has no backends, or not those selected.
     """
     here = backends()
     if not here:
         raise RefusedError(
-            "Tuning times kernels, and there are none for the platform at hand, "
+            "Tuning times the backends of a platform, and the one at hand has none, "
             f"{jax.default_backend()!r}: it needs a GPU or a TPU."
         )
     selected = here if config.backends is None else config.backends

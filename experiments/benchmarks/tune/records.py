@@ -1,4 +1,4 @@
-"""The file of tuned configurations, which the kernels read."""
+"""The file of tuned configurations, which the launches use."""
 
 import dataclasses
 import datetime

@@ -3,7 +3,7 @@
 Paper: the question of table X of CARAFE++ (arXiv:2012.04733), in pictures.
 Cost: as long as an evaluation with the classic fills.
 Expected: nothing to reach; the picture shows what two networks have learned.
-Reached: docs/images/quickstart.png, of the quickstart's networks (2026-11-29).
+Reached: docs/images/comparison.jpg, of networks of `compare_resamplers` (2026-11-30).
 Command: python -m experiments.inpainting.draw_comparison --carafe RUN --plain RUN
 For a web page: add -o comparison.jpg --test.holes boxes strokes --test.sample-rows 3
 """

@@ -226,7 +226,8 @@ def test_too_many_unreadable_images_are_an_error_from_a_worker_process(folder):
 def test_source_without_a_readable_image_is_an_error(folder, batches):
     for path in folder.rglob("*.JPEG"):
         path.write_bytes(b"no image")
-    with pytest.raises(RefusedError, match=r"can be read, got none among .*0.JPEG"):
+    message = r"must have readable images, got none among .*0.JPEG"
+    with pytest.raises(RefusedError, match=message):
         next(batches(make(folder)))
 
 

@@ -367,7 +367,10 @@ def test_too_many_unreadable_photographs_are_an_error(greys):
 @pytest.mark.parametrize("make", [training_batches, evaluation_batches])
 def test_source_without_a_readable_photograph_is_an_error(greys, make):
     data = dataclasses.replace(greys, crop_size=40)
-    message = r"`source` must hold images that .*\(20 x 24 pixels, a side under 40\)"
+    message = (
+        r"`source` must have readable images, got none among .*"
+        r"\(20 x 24 pixels, a side under 40\)"
+    )
     with pytest.raises(RefusedError, match=message):
         next(make(data))
 

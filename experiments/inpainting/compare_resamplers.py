@@ -3,8 +3,8 @@
 Paper: the question of table X of CARAFE++ (arXiv:2012.04733), scaled down.
 Cost: nine runs of 9 to 13 minutes on one core, with 1000 steps of 16 crops.
 Expected: CARAFE++ ahead, as in table X.
-Reached: 21.15 dB in the hole, plain 21.06 dB, 21.17 dB with as much time, their starting
-fill 20.74 dB (2026-11-30). Without that fill 19.67 dB, plain 19.50 dB (2026-11-23).
+Reached: 21.15 dB in the hole, plain 21.06 dB, 21.17 dB with as much time, their
+starting fill 20.74 dB (2026-11-30). Without it 19.67 and 19.50 dB (2026-11-23).
 Command: python -m experiments.inpainting.compare_resamplers --base.data.source FOLDER
 """
 

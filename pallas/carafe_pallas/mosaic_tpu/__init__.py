@@ -7,4 +7,4 @@ from carafe_pallas.mosaic_tpu.launches import grad_kernels as grad_kernels
 from carafe_pallas.mosaic_tpu.launches import reassemble as reassemble
 from carafe_pallas.mosaic_tpu.plan import TuningConfig as TuningConfig
 
-KERNELS_BY_PIXEL = False
+KERNELS_BY_PIXEL: bool = False

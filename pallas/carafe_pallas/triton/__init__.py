@@ -7,4 +7,4 @@ from carafe_pallas.triton.launches import grad_kernels as grad_kernels
 from carafe_pallas.triton.launches import reassemble as reassemble
 from carafe_pallas.triton.plan import TuningConfig as TuningConfig
 
-KERNELS_BY_PIXEL = True
+KERNELS_BY_PIXEL: bool = True

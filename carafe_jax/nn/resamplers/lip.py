@@ -158,7 +158,7 @@ class LIPTrunk(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w f"]:
-        """Return the input of the `LIPHead`s.
+        """Return the input of each `LIPHead`.
 
         Args:
           features: Feature map, floating, the input of the block.

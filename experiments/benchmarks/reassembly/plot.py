@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from carafe_jax.machine import Machine
-from experiments.benchmarks.reassembly.config import MODE_TITLES, PROVIDER_TITLES
+from experiments.benchmarks.reassembly.config import (
+    MODE_TITLES,
+    PROVIDER_TITLES,
+    Mode,
+)
 from experiments.benchmarks.reassembly.summary import Summary
 
 _MARKERS = "osD^vP*X"
@@ -18,7 +22,7 @@ def write_plot(path: Path, summaries: Sequence[Summary], machine: Machine) -> No
     """
     from matplotlib.figure import Figure
 
-    modes = list(dict.fromkeys(s.mode for s in summaries))
+    modes: list[Mode] = [*dict.fromkeys(s.mode for s in summaries)]
     names = list(dict.fromkeys(s.shape.name for s in summaries))
     figure = Figure(figsize=(1 + 5 * len(modes), 2 + 0.45 * len(names)))
     panels = figure.subplots(1, len(modes), sharey=True, squeeze=False)[0]

@@ -4,7 +4,7 @@ Paper: none; CARAFE++ (arXiv:2012.04733) predicts a kernel for each pixel of a d
 map, and even and odd pixels get theirs from different weights.
 Cost: as long as an evaluation with one classic fill.
 Expected: a spline fill far below the truth at every period; a network not above it.
-Reached: not run.
+Reached: quickstart, boxes: -24 and -14 dB at 2 and 4 px, spline -28, -14 (2026-11-30).
 Command: python -m experiments.inpainting.measure_lattice --model runs/inpainting
 Holes of other sizes: add --test.crop-size 192 --test.holes boxes
 """

@@ -56,8 +56,8 @@ MEANS: list[tuple[Normalizer, int]] = [
     ("softmax", -30000),
     ("normalized_sigmoid", -200),
 ]
-# Powers of their logits are zero or infinite, all of them; of what lies beside them in
-# a block they are not.
+# The exponentials of these logits are all zero or infinite; those of the other logits
+# in their block are not.
 FAR = [
     LaunchCase(case, normalizer=normalizer, mean=mean)
     for case in (GEOMETRIES[8], WIDE[0], WIDE[2])

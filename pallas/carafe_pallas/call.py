@@ -38,8 +38,8 @@ class Call:
     def of(
         cls,
         pixels: Float[Array, "n y x c"],
-        *,
         kernels_dtype: DTypeLike,
+        *,
         geometry: Geometry,
         normalizer: Normalizer | None,
     ) -> "Call":
@@ -53,6 +53,29 @@ class Call:
             kernels_dtype=jnp.dtype(kernels_dtype),
             normalizer=normalizer,
         )
+
+    @property
+    def features_shape(self) -> tuple[Size, Size, Size, int]:
+        rows, columns = self.geometry.rows, self.geometry.columns
+        return self.batch, rows.size, columns.size, self.channels
+
+    @property
+    def output_shape(self) -> tuple[Size, Size, Size, int]:
+        rows, columns = self.geometry.rows, self.geometry.columns
+        return self.batch, rows.output_size, columns.output_size, self.channels
+
+    @property
+    def anchor_kernels_shape(self) -> tuple[Size, Size, Size, int]:
+        """Shape of the kernels by anchor, or of their logits."""
+        rows, columns = self.geometry.rows, self.geometry.columns
+        channels = self.geometry.anchor_channels
+        return self.batch, rows.anchors, columns.anchors, channels
+
+    @property
+    def pixel_kernels_shape(self) -> tuple[Size, Size, Size, int, int]:
+        """Shape of the normalised kernels by output pixel."""
+        groups, taps = self.geometry.groups, self.geometry.taps
+        return *self.output_shape[:3], groups, taps
 
     @property
     def is_of_known_size(self) -> bool:

@@ -106,3 +106,18 @@ class Geometry:
     @property
     def kernel_size(self) -> int:
         return self.rows.kernel_size
+
+    @property
+    def taps(self) -> int:
+        """Taps of a window."""
+        return self.kernel_size**2
+
+    @property
+    def phases(self) -> int:
+        """Output pixels of an anchor."""
+        return self.rows.up * self.columns.up
+
+    @property
+    def anchor_channels(self) -> int:
+        """Channels of the kernels by anchor: those of all phases and groups."""
+        return self.phases * self.groups * self.taps

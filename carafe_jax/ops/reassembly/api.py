@@ -136,9 +136,9 @@ def reassemble_logits(
         features, logits, scale=fraction, kernel_size=kernel_size, groups=groups
     )
     spec = _spec(geometry, features, logits, implementation, normalizer)
-    # Groups of their own axis can be split over devices.
-    phases, taps = fraction.numerator**2, groups * kernel_size**2
-    logits = logits.reshape(*logits.shape[:3], phases, taps)
+    # Groups can be split over devices if phases have an axis of their own.
+    inner = (geometry.phases, geometry.groups * geometry.taps)
+    logits = logits.reshape(*logits.shape[:3], *inner)
     return autodiff.reassemble_logits(spec, features, logits)
 
 

@@ -129,8 +129,8 @@ def geometry_of_logits(
             f"`groups` must divide the {c} channels of `features`, got {groups}."
         )
     geometry = _geometry(features, scale, kernel_size, groups)
-    channels = scale.numerator**2 * groups * kernel_size**2
-    expected = (n, geometry.rows.anchors, geometry.columns.anchors, channels)
+    anchors = (geometry.rows.anchors, geometry.columns.anchors)
+    expected = (n, *anchors, geometry.anchor_channels)
     if logits.shape != expected:
         raise RefusedError(
             f"`logits` must have shape (N, AH, AW, u*u*G*k*k) = {expected} for "

@@ -6,7 +6,7 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
-from carafe_pallas.geometry import Axis, Size
+from carafe_pallas.geometry import Geometry, Size
 from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
@@ -73,12 +73,15 @@ def source_rows(
     first: jax.Array | int,
     anchors: Size,
     *,
-    rows: Axis,
-    columns: Axis,
+    geometry: Geometry,
     across: Size,
     dtype: DTypeLike,
 ) -> Float[Array, "n y x c"]:
-    """Read the pixels under the windows of `anchors` x `across` anchors as `dtype`."""
+    """Return the pixels under the windows of `anchors` x `across` anchors as `dtype`.
+
+    Rows of anchors count from `first`, columns from 0; pixels outside the map are zero.
+    """
+    rows, columns = geometry.rows, geometry.columns
     top = first * rows.down - rows.radius
     block = _rows(x, top, rows.span(anchors), dtype)
     right = columns.span(across) - columns.radius - columns.size
@@ -90,15 +93,16 @@ def output_rows(
     first: jax.Array | int,
     anchors: Size,
     *,
-    rows: Axis,
-    columns: Axis,
+    geometry: Geometry,
     dtype: DTypeLike,
     halo: tuple[int, int] = (0, 0),
 ) -> Float[Array, "n a p b q ..."]:
-    """Read output pixels as `dtype`, as (anchor, phase) rows and columns.
+    """Return the output pixels of `anchors` rows of anchors, by anchor and phase.
 
-    `halo` counts the anchors to add on the left and on the right.
+    `halo` is the number of anchors to add on the left and on the right; pixels outside
+    the map are zero.
     """
+    rows, columns = geometry.rows, geometry.columns
     left, right = (columns.up * count for count in halo)
     missing = columns.anchors * columns.up - columns.output_size
     block = _rows(x, first * rows.up, anchors * rows.up, dtype)

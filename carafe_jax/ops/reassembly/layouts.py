@@ -15,7 +15,7 @@ def to_pixels(
     """
     rows, columns = geometry.rows, geometry.columns
     n, ah, aw, _ = kernels.shape
-    inner = (geometry.groups, geometry.kernel_size**2)
+    inner = (geometry.groups, geometry.taps)
     kernels = kernels.reshape(n, ah, aw, rows.up, columns.up, *inner)
     kernels = kernels.swapaxes(2, 3).reshape(n, ah * rows.up, aw * columns.up, *inner)
     return kernels[:, : rows.output_size, : columns.output_size]
@@ -32,5 +32,5 @@ def to_anchors(
     kernels = kernels.reshape(
         n, rows.anchors, rows.up, columns.anchors, columns.up, *inner
     )
-    channels = rows.up * columns.up * geometry.groups * geometry.kernel_size**2
-    return kernels.swapaxes(2, 3).reshape(n, rows.anchors, columns.anchors, channels)
+    shape = (n, rows.anchors, columns.anchors, geometry.anchor_channels)
+    return kernels.swapaxes(2, 3).reshape(shape)

@@ -47,6 +47,5 @@ def _taps_last(
     x: Float[Array, "n ah aw *channels"], geometry: Geometry
 ) -> Float[Array, "n ah aw pixels taps"]:
     """Return each kernel along the last axis, in float32 at least."""
-    pixels = geometry.rows.up * geometry.columns.up * geometry.groups
-    shape = (*x.shape[:3], pixels, geometry.kernel_size**2)
+    shape = (*x.shape[:3], geometry.phases * geometry.groups, geometry.taps)
     return x.reshape(shape).astype(wide_dtype(x.dtype))

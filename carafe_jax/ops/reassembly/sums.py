@@ -47,18 +47,10 @@ def output_block(
     rows, columns = geometry.rows, geometry.columns
     wide = wide_dtype(features.dtype, kernels.dtype)
     patch = source_rows(
-        features,
-        first,
-        anchors,
-        rows=rows,
-        columns=columns,
-        across=columns.anchors,
-        dtype=wide,
+        features, first, anchors, geometry=geometry, across=columns.anchors, dtype=wide
     )
     patch = split_channels(patch, geometry.groups)
-    kernels = output_rows(
-        kernels, first, anchors, rows=rows, columns=columns, dtype=wide
-    )
+    kernels = output_rows(kernels, first, anchors, geometry=geometry, dtype=wide)
     # Phases of one run read the same pixels, which are loaded once for all of them.
     runs = [
         [
@@ -89,8 +81,7 @@ def source_block(
         output_rows,
         first=first + low,
         anchors=anchors + high - low,
-        rows=rows,
-        columns=columns,
+        geometry=geometry,
         dtype=wide_dtype(kernels.dtype, cotangent.dtype),
         halo=(-low, high),
     )
@@ -115,21 +106,16 @@ def kernels_block(
     dtype: DTypeLike,
 ) -> jax.Array:
     """Return the gradient of the kernels of `anchors` rows of anchors."""
-    rows, columns = geometry.rows, geometry.columns
+    columns = geometry.columns
     wide = wide_dtype(features.dtype, cotangent.dtype)
+    across = strip_anchors(columns)
     patch = source_rows(
-        features,
-        first,
-        anchors,
-        rows=rows,
-        columns=columns,
-        across=strip_anchors(columns),
-        dtype=wide,
+        features, first, anchors, geometry=geometry, across=across, dtype=wide
     )
-    patch = cut_patches(patch, anchors, rows, columns)
-    g = output_rows(cotangent, first, anchors, rows=rows, columns=columns, dtype=wide)
+    patch = cut_patches(patch, anchors, geometry.rows, columns)
+    g = output_rows(cotangent, first, anchors, geometry=geometry, dtype=wide)
     taps = window_products(cut_strips(g, columns), patch, geometry)
-    inner = (geometry.groups, geometry.kernel_size**2)
+    inner = (geometry.groups, geometry.taps)
     return _join_rows(taps, inner, columns, dtype)
 
 

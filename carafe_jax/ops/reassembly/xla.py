@@ -103,7 +103,7 @@ def _grad_kernels(
     dtype: DTypeLike,
 ) -> Float[Array, "n oh ow g taps"]:
     rows, columns = geometry.rows, geometry.columns
-    inner = (geometry.groups, geometry.kernel_size**2)
+    inner = (geometry.groups, geometry.taps)
     return over_blocks(
         functools.partial(
             sums.kernels_block, features, cotangent, geometry=geometry, dtype=dtype

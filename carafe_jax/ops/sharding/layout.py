@@ -50,12 +50,12 @@ class Layout:
     ) -> tuple[Size, ...]:
         """Return the shape of the array for maps of some examples and channels."""
         rows, columns = geometry.rows, geometry.columns
-        groups, taps = geometry.groups, geometry.kernel_size**2
+        groups, taps = geometry.groups, geometry.taps
         if self.row == "source":
             return examples, rows.size, columns.size, channels
         if self.row == "anchor":
-            phases = rows.up * columns.up
-            return examples, rows.anchors, columns.anchors, phases, groups * taps
+            inner = (geometry.phases, groups * taps)
+            return examples, rows.anchors, columns.anchors, *inner
         inner = (groups, taps) if self.channels is None else (channels,)
         return examples, rows.output_size, columns.output_size, *inner
 

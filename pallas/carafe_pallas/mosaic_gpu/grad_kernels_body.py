@@ -117,7 +117,8 @@ def _dot_windows(
             patch = read_pixels(plan, patch_smem, at, stride)
             for q in qs:
                 value = jnp.sum(patch * cotangents[q], axis=1)
-                where = Stride(pixels, plan.up**2, anchor, p * plan.up + q)
+                phase = p * plan.up + q
+                where = Stride(pixels, plan.phases, anchor, phase)
                 found.append(((row, dy * k + dx), where, value))
         # One block of channels finds no sums of others to add to.
         if not whole:

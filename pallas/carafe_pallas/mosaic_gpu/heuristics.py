@@ -1,5 +1,6 @@
 """Block sizes that are chosen by arithmetic, and the reasons to refuse a call."""
 
+import math
 from typing import get_args
 
 import jax.numpy as jnp
@@ -81,9 +82,7 @@ def _up(call: Call) -> int:
 
 def _largest(call: Call) -> int:
     """Elements of the largest array."""
-    rows, columns = call.geometry.rows, call.geometry.columns
-    kernels = rows.up**2 * call.geometry.groups * call.geometry.kernel_size**2
-    # Anchors of the gradient are rounded up to whole blocks.
-    anchors = rows.anchors * (columns.anchors + _COPY_LIMIT)
-    pixels = max(rows.size * columns.size, rows.output_size * columns.output_size)
-    return call.batch * max(call.channels * pixels, anchors * kernels)
+    n, rows, columns, channels = call.anchor_kernels_shape
+    # The gradient of the kernels has rows of whole blocks.
+    padded = n, rows, columns + _COPY_LIMIT, channels
+    return max(map(math.prod, (call.features_shape, call.output_shape, padded)))

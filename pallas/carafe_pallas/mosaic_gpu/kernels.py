@@ -43,11 +43,11 @@ class AnchorRun:
 
     @property
     def taps(self) -> int:
-        return self.geometry.kernel_size**2
+        return self.geometry.taps
 
     @property
     def phases(self) -> int:
-        return self.geometry.rows.up * self.geometry.columns.up
+        return self.geometry.phases
 
     @property
     def row_stride(self) -> int:
@@ -56,7 +56,7 @@ class AnchorRun:
 
     @property
     def anchor_stride(self) -> int:
-        return self.phases * self.row_stride
+        return self.geometry.anchor_channels
 
     @property
     def rows(self) -> int:

@@ -86,15 +86,9 @@ def reassemble(
     interpret: bool = False,
 ) -> Float[Array, "n oh ow c"]:
     """Return the sum of each window of the features, weighted by its kernel."""
-    call = Call.of(
-        features,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = Plan(call, config or heuristic(call, "reassemble"), interpret)
-    oh, ow = geometry.rows.output_size, geometry.columns.output_size
-    out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), jnp.dtype(dtype))
+    call = Call.of(features, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "reassemble", config, interpret=interpret)
+    out = jax.ShapeDtypeStruct(call.output_shape, jnp.dtype(dtype))
     launch = _launch(reassemble_body, plan, "reassemble", out, out_smem=dtype)
     return launch(_maps(features, plan, plan.patch), _flat_kernels(kernels, plan))
 
@@ -111,15 +105,9 @@ def grad_features(
     interpret: bool = False,
 ) -> Float[Array, "n h w c"]:
     """Return the gradient of the features."""
-    call = Call.of(
-        cotangent,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = Plan(call, config or heuristic(call, "grad_features"), interpret)
-    h, w = geometry.rows.size, geometry.columns.size
-    out = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), jnp.dtype(dtype))
+    call = Call.of(cotangent, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "grad_features", config, interpret=interpret)
+    out = jax.ShapeDtypeStruct(call.features_shape, jnp.dtype(dtype))
     launch = _launch(grad_features_body, plan, "grad_features", out, out_smem=dtype)
     return launch(_flat_kernels(kernels, plan), _maps(cotangent, plan, plan.readers))
 
@@ -137,21 +125,18 @@ def grad_kernels(
     interpret: bool = False,
 ) -> Float[Array, "n ah aw phases_groups_taps"]:
     """Return the gradient of the kernels, of the logits where there is a normalizer."""
-    call = Call.of(
-        features,
-        kernels_dtype=dtype if logits is None else logits.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = Plan(call, config or heuristic(call, "grad_kernels"), interpret)
-    run, rows, columns = plan.own_kernels, geometry.rows, geometry.columns
-    line = rows.anchors, plan.padded_anchors, run.anchor_stride
-    out = jax.ShapeDtypeStruct((call.batch * math.prod(line),), jnp.dtype(dtype))
-    # A block begins where the one before it ends: the copy engine must reach that.
-    if (values := plan.anchors * run.anchor_stride * out.dtype.itemsize) % WORD:
+    kernels_dtype = dtype if logits is None else logits.dtype
+    call = Call.of(features, kernels_dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "grad_kernels", config, interpret=interpret)
+    n, rows, columns, channels = call.anchor_kernels_shape
+    # Rows of whole blocks: a block writes all of its anchors.
+    padded = n, rows, plan.padded_anchors, channels
+    out = jax.ShapeDtypeStruct((math.prod(padded),), jnp.dtype(dtype))
+    # A block's kernels begin where those of the block before end.
+    if (size := plan.anchors * channels * out.dtype.itemsize) % WORD:
         raise ValueError(
-            f"The kernels of a block must fill units of {WORD} bytes, got {values} "
-            f"bytes with {plan.config}."
+            f"`config` must give blocks whose kernels fill units of {WORD} bytes, got "
+            f"{size} bytes with {plan.config}."
         )
     launch = _launch(
         grad_kernels_body,
@@ -166,8 +151,13 @@ def grad_kernels(
         _maps(cotangent, plan, plan.output),
         *([] if logits is None else [_flat_kernels(logits, plan)]),
     ]
-    gradient = launch(*operands).reshape(call.batch, *line)
-    return gradient[:, :, : columns.anchors]
+    return launch(*operands).reshape(padded)[:, :, :columns]
+
+
+def _plan(
+    call: Call, launch: Launch, config: TuningConfig | None, *, interpret: bool
+) -> Plan:
+    return Plan(call, config or heuristic(call, launch), interpret)
 
 
 def _maps(array: Array, plan: Plan, boxes: tuple[Box, Box]) -> Array:

@@ -74,6 +74,10 @@ class Plan:
         return self.call.geometry.columns.down
 
     @property
+    def phases(self) -> int:
+        return self.call.geometry.phases
+
+    @property
     def tile(self) -> Tile:
         """Eight channels a thread, loaded in words of 16 bytes, if there are enough."""
         channels = self.config.channels

@@ -87,7 +87,7 @@ def read_kernels(
     plan: Plan, kernels_smem: Any, tap: Any, anchor: int, phase: Any
 ) -> Array:
     """Read one tap for each pixel of a tile, repeated over the channels."""
-    stride = Stride(plan.tile.pixels, plan.up**2, anchor, phase)
+    stride = Stride(plan.tile.pixels, plan.phases, anchor, phase)
     layout = plan.tile.pixel_layout
     values = load(kernels_smem, (tap,), stride, layout=layout, interpret=plan.interpret)
     return across(values, plan.tile, plan.config.channels, interpret=plan.interpret)

@@ -45,21 +45,16 @@ class Bands:
 
     @property
     def phases(self) -> int:
-        return self.up**2
+        return self.geometry.phases
 
     @property
     def taps(self) -> int:
-        return self.geometry.kernel_size**2
-
-    @property
-    def channels(self) -> int:
-        """Channels of the kernels."""
-        return self.phases * self.geometry.groups * self.taps
+        return self.geometry.taps
 
     @property
     def lanes(self) -> int:
-        """Channels of the kernels, in whole registers."""
-        return round_up(self.channels, LANES)
+        """Channels of the kernels, rounded up to whole registers."""
+        return round_up(self.geometry.anchor_channels, LANES)
 
     @property
     def few_lanes(self) -> bool:

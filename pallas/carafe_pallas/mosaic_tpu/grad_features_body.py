@@ -2,7 +2,7 @@
 
 Patches of neighbouring strips and rows overlap, so they are added to rows of sums in
 VMEM, which no other core sees: there are no atomics. A row of sums leaves when no
-anchor is left that adds to it. The rows are a ring (`Plan.kept_row`): blocks write over
+anchor is left that adds to it. The rows are a ring (`Plan.ring_row`): blocks write over
 what has left.
 """
 
@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from carafe_pallas.mosaic_tpu.kernels import normalize_block
-from carafe_pallas.mosaic_tpu.lanes import spread, turn_lanes
+from carafe_pallas.mosaic_tpu.lanes import rotate_lanes, spread
 from carafe_pallas.mosaic_tpu.plan import Plan
 from carafe_pallas.mosaic_tpu.tiles import (
     each_group,
     load_cotangent,
-    only_group,
+    select_group,
     strip_of,
 )
 
@@ -28,7 +28,7 @@ from carafe_pallas.mosaic_tpu.tiles import (
 def grad_features_body(
     rows_ref: Any,
     spread_ref: Any,
-    alike_ref: Any,
+    same_segment_ref: Any,
     kernels_ref: Any,
     cotangent_ref: Any,
     out_ref: Any,
@@ -51,7 +51,7 @@ def grad_features_body(
     @pl.when(step < plan.blocks)
     def _add() -> None:
         normalize_block(
-            plan, kernels_ref, rows_ref, alike_ref, normalized_ref, block=step
+            plan, kernels_ref, rows_ref, same_segment_ref, normalized_ref, block=step
         )
         multiply = functools.partial(
             _multiply, plan, spread_ref, normalized_ref, cotangent_ref, step
@@ -65,7 +65,7 @@ def grad_features_body(
         )
 
     # The first step of several has nothing that is complete.
-    @pl.when(step >= plan.late)
+    @pl.when(step >= plan.delay)
     def _emit() -> None:
         own_rows = plan.config.rows * plan.bands.down
         plan.repeat(own_rows, functools.partial(sums.emit, out_ref), at_once=4)
@@ -96,7 +96,7 @@ class _Sums:
         return max(self.product_rows - below, 0)
 
     def clear(self, row: Any) -> None:
-        kept = self.plan.kept_row(self.step, row)
+        kept = self.plan.ring_row(self.step, row)
         self.ref[kept] = jnp.zeros_like(self.ref[kept])
 
     def add(self, rows: list[Any], columns: slice, parts: list[Any]) -> None:
@@ -111,7 +111,7 @@ class _Sums:
         """Write a source row of the block that is complete in this step."""
         plan = self.plan
         block_rows = plan.config.rows * plan.bands.down
-        kept = plan.kept_row(self.step, row - plan.late * block_rows)
+        kept = plan.ring_row(self.step, row - plan.delay * block_rows)
         # Patches begin a radius left of the map.
         radius, width = plan.geometry.columns.radius, plan.geometry.columns.size
         sums = self.ref[kept, radius : radius + width, :]
@@ -136,10 +136,10 @@ def _multiply(
 
     # The patches of the groups are summed: each is zero in the channels of others.
     def run_group(group: Any) -> Any:
-        own = [turn_lanes(plan, line, group, back=False) for line in kernels]
+        own = [rotate_lanes(plan, line, group, back=False) for line in kernels]
         mine = cotangent
-        if plan.own_groups > 1:
-            mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
+        if plan.block_groups > 1:
+            mine = select_group(plan, cotangent, group, jnp.zeros_like(cotangent))
         return plan.dot(spread(plan, own, spread_ref, strip=strip), mine, (0, 0))
 
     return each_group(plan, 1, run_group, lambda a, b, _: a + b)
@@ -168,7 +168,7 @@ def _add_strip(
     radius, own = plan.geometry.rows.radius, plan.config.strip * bands.down
     width = bands.columns
     to = [
-        plan.kept_row(sums.step, row * bands.down + i - radius)
+        plan.ring_row(sums.step, row * bands.down + i - radius)
         for i in range(bands.reach)
     ]
     parts = [pixels[i * width : (i + 1) * width] for i in range(bands.reach)]

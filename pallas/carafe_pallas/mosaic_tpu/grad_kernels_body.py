@@ -11,15 +11,15 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 
 from carafe_pallas.mosaic_tpu.kernels import by_range, load_logits, reads
-from carafe_pallas.mosaic_tpu.lanes import collect, turn_lanes
+from carafe_pallas.mosaic_tpu.lanes import collect, rotate_lanes
 from carafe_pallas.mosaic_tpu.plan import Plan
 from carafe_pallas.mosaic_tpu.segments import Segments, pull_back
 from carafe_pallas.mosaic_tpu.tiles import (
     by_strip,
     each_group,
     load_cotangent,
-    only_group,
     patch,
+    select_group,
     strip_of,
 )
 
@@ -27,7 +27,7 @@ from carafe_pallas.mosaic_tpu.tiles import (
 def grad_kernels_body(
     rows_ref: Any,
     collect_ref: Any,
-    alike_ref: Any,
+    same_segment_ref: Any,
     features_ref: Any,
     cotangent_ref: Any,
     *refs: Any,
@@ -52,11 +52,11 @@ def grad_kernels_body(
         # A dot product over all channels would mix the groups.
         def run_group(group: Any) -> Any:
             mine = cotangent
-            if plan.own_groups > 1:
-                mine = only_group(plan, cotangent, group, jnp.zeros_like(cotangent))
+            if plan.block_groups > 1:
+                mine = select_group(plan, cotangent, group, jnp.zeros_like(cotangent))
             products = plan.dot(mine, pixels, (1, 1))
             taps = collect(plan, products, collect_ref, strip=strip)
-            return turn_lanes(plan, taps, group, back=True)
+            return rotate_lanes(plan, taps, group, back=True)
 
         taps = each_group(plan, 2, run_group, lambda a, b, _: a + b)
         sums_ref[row, strip_of(plan, strip), :] += taps
@@ -70,7 +70,7 @@ def grad_kernels_body(
         finish = functools.partial(
             _finish_block, plan, rows_ref, logits, sums_ref, out_ref, block
         )
-        by_range(plan, logits, rows_ref, alike_ref, block=block, run=finish)
+        by_range(plan, logits, rows_ref, same_segment_ref, block=block, run=finish)
 
 
 def _finish_block(

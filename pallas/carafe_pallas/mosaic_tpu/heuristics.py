@@ -1,14 +1,15 @@
 """Block sizes that are chosen by arithmetic, and the reasons to refuse a call."""
 
 import functools
+import math
 
 from carafe_pallas.call import Call, Launch
 from carafe_pallas.mosaic_tpu.bands import LANES, Bands, round_up
 from carafe_pallas.mosaic_tpu.plan import (
     TuningConfig,
     bands_of,
-    kept_rows,
     least_rows,
+    ring_rows,
 )
 
 _DTYPES = ("float32", "bfloat16")
@@ -91,11 +92,8 @@ def _channel_blocks(call: Call) -> list[int]:
 
 def _largest(call: Call) -> int:
     """Elements of the largest array."""
-    rows, columns = call.geometry.rows, call.geometry.columns
-    taps = rows.up**2 * call.geometry.groups * call.geometry.kernel_size**2
-    pixels = max(rows.size * columns.size, rows.output_size * columns.output_size)
-    kernels = rows.anchors * columns.anchors * taps
-    return call.batch * max(call.channels * pixels, kernels)
+    shapes = call.features_shape, call.output_shape, call.anchor_kernels_shape
+    return max(map(math.prod, shapes))
 
 
 def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
@@ -105,7 +103,7 @@ def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
     channels = round_up(config.channels, LANES)
     pixel = channels * call.features_dtype.itemsize
     source = round_up(columns.size, 16) * pixel
-    out = config.rows * bands.up**2 * bands.anchors * pixel
+    out = config.rows * bands.phases * bands.anchors * pixel
     taps = config.rows * bands.anchors * bands.lanes
     kernels, scratch = taps * call.kernels_dtype.itemsize, taps * 4
     spread = 4 * bands.lines * bands.phases * bands.strip * bands.pixels * 4
@@ -114,7 +112,7 @@ def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
             span = min(rows.span(config.rows), rows.size)
             return 2 * (span * source + out + kernels + spread) + scratch
         case "grad_features":
-            kept = kept_rows(rows, config.rows) * bands.span
+            kept = ring_rows(rows, config.rows) * bands.span
             own = config.rows * bands.down * source
             sums = kept * channels * 4
             return 2 * (own + out + kernels + spread) + scratch + sums

@@ -64,7 +64,7 @@ def normalize_block(
     plan: Plan,
     kernels_ref: Any,
     rows_ref: Any,
-    alike_ref: Any,
+    same_segment_ref: Any,
     normalized_ref: Any,
     *,
     block: Any,
@@ -85,14 +85,14 @@ def normalize_block(
 
         plan.each_row(run_row)
 
-    by_range(plan, kernels_ref, rows_ref, alike_ref, block=block, run=run)
+    by_range(plan, kernels_ref, rows_ref, same_segment_ref, block=block, run=run)
 
 
 def by_range(
     plan: Plan,
     logits_ref: Any,
     rows_ref: Any,
-    alike_ref: Any,
+    same_segment_ref: Any,
     *,
     block: Any,
     run: Callable[[Segments], None],
@@ -112,7 +112,7 @@ def by_range(
     def _by_products() -> None:
         run(
             dataclasses.replace(
-                segments, alike=alike_ref[...], bound=bound, filler=high
+                segments, same_segment=same_segment_ref[...], bound=bound, filler=high
             )
         )
 

@@ -18,7 +18,7 @@ from carafe_pallas.mosaic_tpu.plan import Plan
 _REGISTER, _LANE = LANES.bit_length() - 1, LANES - 1
 
 
-def turn_lanes(plan: Plan, x: Any, group: Any, *, back: bool) -> Any:
+def rotate_lanes(plan: Plan, x: Any, group: Any, *, back: bool) -> Any:
     """Move the lanes of a group to those of the first group, or back."""
     # So that the lane tables of the first group serve all.
     if plan.geometry.groups == 1:

@@ -36,10 +36,127 @@ from carafe_pallas.mosaic_tpu.grad_kernels_body import grad_kernels_body
 from carafe_pallas.mosaic_tpu.heuristics import heuristic, vmem_bytes
 from carafe_pallas.mosaic_tpu.plan import Plan, TuningConfig, common_dtype, plan_of
 from carafe_pallas.mosaic_tpu.reassemble_body import reassemble_body
+from carafe_pallas.mosaic_tpu.tables import Tables
 
 
-def _whole(table: Any) -> pl.BlockSpec:
-    return pl.BlockSpec(table.shape, lambda *_: (0,) * table.ndim)
+def reassemble(
+    features: Float[Array, "n h w c"],
+    kernels: Float[Array, "n ah aw taps"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n oh ow c"]:
+    """Return the sum of each window of the features, weighted by its kernel."""
+    call = Call.of(features, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan, lookup = _plan(call, "reassemble", config, interpret=interpret)
+    tables = (lookup.rows, lookup.spread, lookup.same_segment)
+    return pl.pallas_call(
+        functools.partial(reassemble_body, plan=plan),
+        grid=(call.batch, plan.blocks, plan.channel_blocks),
+        in_specs=[
+            *map(_whole, tables),
+            _features_spec(plan),
+            pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0)),
+        ],
+        out_specs=pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
+        out_shape=jax.ShapeDtypeStruct(call.output_shape, dtype),
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "reassemble"),
+    )(*tables, features, kernels)
+
+
+def grad_features(
+    kernels: Float[Array, "n ah aw taps"],
+    cotangent: Float[Array, "n oh ow c"],
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n h w c"]:
+    """Return the gradient of the features."""
+    call = Call.of(cotangent, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan, lookup = _plan(call, "grad_features", config, interpret=interpret)
+    tables = (lookup.rows, lookup.spread, lookup.same_segment)
+    blocks, channels = plan.blocks, plan.config.channels
+    block_rows, width = plan.config.rows * plan.bands.down, geometry.columns.size
+
+    # The step after the last block reads nothing new: its index stays, so that the
+    # pipeline copies no block.
+    def anchors(n: Any, c: Any, s: Any) -> tuple[Any, ...]:
+        return n, jnp.minimum(s, blocks - 1), 0, 0
+
+    def outputs(n: Any, c: Any, s: Any) -> tuple[Any, ...]:
+        return n, jnp.minimum(s, blocks - 1), 0, c
+
+    return pl.pallas_call(
+        functools.partial(grad_features_body, plan=plan),
+        grid=(call.batch, plan.channel_blocks, blocks + plan.delay),
+        in_specs=[
+            *map(_whole, tables),
+            pl.BlockSpec(_kernels_shape(plan), anchors),
+            pl.BlockSpec(_pixels_shape(plan), outputs),
+        ],
+        out_specs=pl.BlockSpec(
+            (1, block_rows, width, channels),
+            lambda n, c, s: (n, jnp.maximum(s - plan.delay, 0), 0, c),
+        ),
+        out_shape=jax.ShapeDtypeStruct(call.features_shape, dtype),
+        scratch_shapes=[
+            _kernels_scratch(plan),
+            pltpu.VMEM((plan.ring_rows, plan.bands.span, channels), jnp.float32),
+        ],
+        **_parameters(plan, call, "grad_features"),
+    )(*tables, kernels, cotangent)
+
+
+def grad_kernels(
+    features: Float[Array, "n h w c"],
+    cotangent: Float[Array, "n oh ow c"],
+    logits: Float[Array, "n ah aw taps"] | None,
+    *,
+    geometry: Geometry,
+    normalizer: Normalizer | None,
+    dtype: DTypeLike,
+    config: TuningConfig | None = None,
+    interpret: bool = False,
+) -> Float[Array, "n ah aw taps"]:
+    """Return the gradient of the kernels, or of the logits if there is a normalizer."""
+    kernels_dtype = dtype if logits is None else logits.dtype
+    call = Call.of(features, kernels_dtype, geometry=geometry, normalizer=normalizer)
+    # The factors of its products are the features and the cotangent, not the kernels.
+    wide = common_dtype(features.dtype, cotangent.dtype)
+    call = dataclasses.replace(call, features_dtype=wide)
+    plan, lookup = _plan(call, "grad_kernels", config, interpret=interpret)
+    plan = dataclasses.replace(plan, product_dtype=wide)
+    tables = (lookup.rows, lookup.collect, lookup.same_segment)
+    kernels_spec = pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0))
+    given = [] if logits is None else [logits]
+    return pl.pallas_call(
+        functools.partial(grad_kernels_body, plan=plan),
+        grid=(call.batch, plan.blocks, plan.channel_blocks),
+        in_specs=[
+            *map(_whole, tables),
+            _features_spec(plan),
+            pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
+            *(kernels_spec for _ in given),
+        ],
+        out_specs=kernels_spec,
+        out_shape=jax.ShapeDtypeStruct(call.anchor_kernels_shape, dtype),
+        scratch_shapes=[_kernels_scratch(plan)],
+        **_parameters(plan, call, "grad_kernels"),
+    )(*tables, features, cotangent, *given)
+
+
+def _plan(
+    call: Call, launch: Launch, config: TuningConfig | None, *, interpret: bool
+) -> tuple[Plan, Tables]:
+    config = config or heuristic(call, launch)
+    return plan_of(call, launch, config, interpret=interpret)
 
 
 def _parameters(plan: Plan, call: Call, launch: Launch) -> dict[str, Any]:
@@ -48,20 +165,25 @@ def _parameters(plan: Plan, call: Call, launch: Launch) -> dict[str, Any]:
         "name": f"carafe_{launch}",
         "interpret": pltpu.InterpretParams() if plan.interpret else False,
         "compiler_params": pltpu.CompilerParams(
-            # The last axis goes in order: it keeps kernels or sums between steps.
+            # The last axis is sequential: kernels or sums in VMEM outlive a step.
             dimension_semantics=("parallel", "parallel", "arbitrary"),
-            # Room for what the compiler spills.
+            # 4 MiB more than the blocks need, for what the compiler spills.
             vmem_limit_bytes=max(16 * 2**20, need + 4 * 2**20),
         ),
     }
+
+
+def _whole(table: Any) -> pl.BlockSpec:
+    return pl.BlockSpec(table.shape, lambda *_: (0,) * table.ndim)
 
 
 def _features_spec(plan: Plan) -> pl.BlockSpec:
     sizes = (1, plan.source_rows, plan.geometry.columns.size, plan.config.channels)
 
     def index(n: Any, block: Any, c: Any) -> tuple[Any, ...]:
-        # A product of 0 would do, were it not for proofs of alignment.
-        first = 0 if plan.config.channels == plan.channels else c * plan.config.channels
+        # `c * channels` would be 0 as well, but the compiler could not prove that this
+        # offset is aligned.
+        first = 0 if plan.channel_blocks == 1 else c * plan.config.channels
         return n, plan.first_source_row(block), 0, first
 
     return pl.BlockSpec(tuple(pl.Element(size) for size in sizes), index)
@@ -78,145 +200,3 @@ def _kernels_scratch(plan: Plan) -> Any:
 def _pixels_shape(plan: Plan) -> tuple[int, ...]:
     up = plan.bands.up
     return 1, plan.config.rows * up, plan.bands.anchors * up, plan.config.channels
-
-
-def reassemble(
-    features: Float[Array, "n h w c"],
-    kernels: Float[Array, "n ah aw taps"],
-    *,
-    geometry: Geometry,
-    normalizer: Normalizer | None,
-    dtype: DTypeLike,
-    config: TuningConfig | None = None,
-    interpret: bool = False,
-) -> Float[Array, "n oh ow c"]:
-    """Return the sum of each window of the features, weighted by its kernel."""
-    call = Call.of(
-        features,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    config = config or heuristic(call, "reassemble")
-    plan, lookup = plan_of(call, "reassemble", config, interpret=interpret)
-    n, channels = call.batch, call.channels
-    rows, columns = geometry.rows, geometry.columns
-    return pl.pallas_call(
-        functools.partial(reassemble_body, plan=plan),
-        grid=(n, plan.blocks, channels // plan.config.channels),
-        in_specs=[
-            _whole(lookup.rows),
-            _whole(lookup.spread),
-            _whole(lookup.alike),
-            _features_spec(plan),
-            pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0)),
-        ],
-        out_specs=pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
-        out_shape=jax.ShapeDtypeStruct(
-            (n, rows.output_size, columns.output_size, channels), dtype
-        ),
-        scratch_shapes=[_kernels_scratch(plan)],
-        **_parameters(plan, call, "reassemble"),
-    )(lookup.rows, lookup.spread, lookup.alike, features, kernels)
-
-
-def grad_features(
-    kernels: Float[Array, "n ah aw taps"],
-    cotangent: Float[Array, "n oh ow c"],
-    *,
-    geometry: Geometry,
-    normalizer: Normalizer | None,
-    dtype: DTypeLike,
-    config: TuningConfig | None = None,
-    interpret: bool = False,
-) -> Float[Array, "n h w c"]:
-    """Return the gradient of the features."""
-    call = Call.of(
-        cotangent,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    config = config or heuristic(call, "grad_features")
-    plan, lookup = plan_of(call, "grad_features", config, interpret=interpret)
-    n, channels = call.batch, call.channels
-    rows, columns, blocks = geometry.rows, geometry.columns, plan.blocks
-    block_rows = plan.config.rows * rows.down
-    # A step that only writes keeps the blocks that it has.
-    return pl.pallas_call(
-        functools.partial(grad_features_body, plan=plan),
-        grid=(n, channels // plan.config.channels, blocks + plan.late),
-        in_specs=[
-            _whole(lookup.rows),
-            _whole(lookup.spread),
-            _whole(lookup.alike),
-            pl.BlockSpec(
-                _kernels_shape(plan),
-                lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, 0),
-            ),
-            pl.BlockSpec(
-                _pixels_shape(plan),
-                lambda n, c, s: (n, jnp.minimum(s, blocks - 1), 0, c),
-            ),
-        ],
-        out_specs=pl.BlockSpec(
-            (1, block_rows, columns.size, plan.config.channels),
-            lambda n, c, s: (n, jnp.maximum(s - plan.late, 0), 0, c),
-        ),
-        out_shape=jax.ShapeDtypeStruct((n, rows.size, columns.size, channels), dtype),
-        scratch_shapes=[
-            _kernels_scratch(plan),
-            pltpu.VMEM(
-                (plan.kept_rows, plan.bands.span, plan.config.channels), jnp.float32
-            ),
-        ],
-        **_parameters(plan, call, "grad_features"),
-    )(lookup.rows, lookup.spread, lookup.alike, kernels, cotangent)
-
-
-def grad_kernels(
-    features: Float[Array, "n h w c"],
-    cotangent: Float[Array, "n oh ow c"],
-    logits: Float[Array, "n ah aw taps"] | None,
-    *,
-    geometry: Geometry,
-    normalizer: Normalizer | None,
-    dtype: DTypeLike,
-    config: TuningConfig | None = None,
-    interpret: bool = False,
-) -> Float[Array, "n ah aw taps"]:
-    """Return the gradient of the kernels, of the logits where there is a normalizer."""
-    call = Call.of(
-        features,
-        kernels_dtype=dtype if logits is None else logits.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    # Both factors of the products are maps here; kernels may be of another dtype.
-    wide = common_dtype(features.dtype, cotangent.dtype)
-    call = dataclasses.replace(call, features_dtype=wide)
-    config = config or heuristic(call, "grad_kernels")
-    plan, lookup = plan_of(call, "grad_kernels", config, interpret=interpret)
-    plan = dataclasses.replace(plan, product_dtype=wide)
-    n, channels = call.batch, call.channels
-    rows, columns = geometry.rows, geometry.columns
-    kernels_spec = pl.BlockSpec(_kernels_shape(plan), lambda n, s, c: (n, s, 0, 0))
-    given = [] if logits is None else [logits]
-    return pl.pallas_call(
-        functools.partial(grad_kernels_body, plan=plan),
-        grid=(n, plan.blocks, channels // plan.config.channels),
-        in_specs=[
-            _whole(lookup.rows),
-            _whole(lookup.collect),
-            _whole(lookup.alike),
-            _features_spec(plan),
-            pl.BlockSpec(_pixels_shape(plan), lambda n, s, c: (n, s, 0, c)),
-            *(kernels_spec for _ in given),
-        ],
-        out_specs=kernels_spec,
-        out_shape=jax.ShapeDtypeStruct(
-            (n, rows.anchors, columns.anchors, plan.bands.channels), dtype
-        ),
-        scratch_shapes=[_kernels_scratch(plan)],
-        **_parameters(plan, call, "grad_kernels"),
-    )(lookup.rows, lookup.collect, lookup.alike, features, cotangent, *given)

@@ -52,7 +52,7 @@ def common_dtype(dtype: jnp.dtype, other: jnp.dtype) -> jnp.dtype:
     return dtype if dtype == other else jnp.dtype(jnp.float32)
 
 
-def kept_rows(axis: Axis, rows: int) -> int:
+def ring_rows(axis: Axis, rows: int) -> int:
     """Count the rows of sums that live while a block of anchors adds to them."""
     own = rows * axis.down
     before = axis.radius if rows >= axis.anchors else own
@@ -93,10 +93,18 @@ class Plan:
         return -(-self.geometry.rows.anchors // self.config.rows)
 
     @property
-    def own_groups(self) -> int:
-        """Groups that a block of channels holds."""
-        own = self.channels // self.geometry.groups
-        return 1 if own % self.config.channels == 0 else self.geometry.groups
+    def channel_blocks(self) -> int:
+        return self.channels // self.config.channels
+
+    @property
+    def group_channels(self) -> int:
+        return self.channels // self.geometry.groups
+
+    @property
+    def block_groups(self) -> int:
+        """Groups of a block of channels: all of them, or one that several share."""
+        rest = self.group_channels % self.config.channels
+        return self.geometry.groups if rest else 1
 
     @property
     def sums_by_product(self) -> bool:
@@ -131,22 +139,23 @@ class Plan:
         return self.bands.anchors * columns.up != columns.output_size
 
     @property
-    def late(self) -> int:
-        """Steps after which a block of the gradient of the features leaves.
+    def delay(self) -> int:
+        """Steps between the anchors of a block and the write of its source rows.
 
-        Anchors of the block after it add to its last rows, unless it is the only one.
+        For the gradient of the features: the next block adds to the last rows of this
+        one, so these are complete a step later, unless there is one block alone.
         """
         return 0 if self.blocks == 1 else 1
 
     @property
-    def kept_rows(self) -> int:
+    def ring_rows(self) -> int:
         """Rows of sums that the gradient of the features keeps."""
-        return kept_rows(self.geometry.rows, self.config.rows)
+        return ring_rows(self.geometry.rows, self.config.rows)
 
-    def kept_row(self, step: Any, row: Any) -> Any:
+    def ring_row(self, step: Any, row: Any) -> Any:
         """Return the place of a row's sums; rows count from a step's first anchor."""
-        first = step * (self.config.rows * self.bands.down) + self.kept_rows
-        return lax.rem(first + row, self.kept_rows)
+        first = step * (self.config.rows * self.bands.down) + self.ring_rows
+        return lax.rem(first + row, self.ring_rows)
 
     def each_row(self, run: Callable[[Any], None]) -> None:
         """Run for each row of a block, short rows a few at once."""

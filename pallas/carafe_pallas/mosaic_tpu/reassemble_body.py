@@ -5,14 +5,14 @@ from typing import Any
 from jax.experimental import pallas as pl
 
 from carafe_pallas.mosaic_tpu.kernels import normalize_block
-from carafe_pallas.mosaic_tpu.lanes import spread, turn_lanes
+from carafe_pallas.mosaic_tpu.lanes import rotate_lanes, spread
 from carafe_pallas.mosaic_tpu.plan import Plan
 from carafe_pallas.mosaic_tpu.tiles import (
     by_strip,
     each_group,
     interleave,
-    only_group,
     patch,
+    select_group,
     strip_of,
 )
 
@@ -20,7 +20,7 @@ from carafe_pallas.mosaic_tpu.tiles import (
 def reassemble_body(
     rows_ref: Any,
     spread_ref: Any,
-    alike_ref: Any,
+    same_segment_ref: Any,
     features_ref: Any,
     kernels_ref: Any,
     out_ref: Any,
@@ -36,7 +36,7 @@ def reassemble_body(
     @pl.when(pl.program_id(2) == 0)
     def _normalize() -> None:
         normalize_block(
-            plan, kernels_ref, rows_ref, alike_ref, normalized_ref, block=block
+            plan, kernels_ref, rows_ref, same_segment_ref, normalized_ref, block=block
         )
 
     def run_strip(row: Any, strip: int) -> None:
@@ -47,7 +47,7 @@ def reassemble_body(
         # The patch is the same for all groups: each multiplies all channels, and the
         # channels of the other groups are dropped.
         def run_group(group: Any) -> Any:
-            own = turn_lanes(plan, kernels, group, back=False)
+            own = rotate_lanes(plan, kernels, group, back=False)
             band = spread(plan, [own], spread_ref, strip=strip)
             return plan.dot(band, pixels, (1, 0))
 
@@ -55,7 +55,7 @@ def reassemble_body(
             plan,
             2,
             run_group,
-            lambda out, own, group: only_group(plan, own, group, out),
+            lambda out, own, group: select_group(plan, own, group, out),
         )
         _store_strip(plan, out_ref, out, row=row, strip=strip)
 

@@ -22,36 +22,37 @@ class Segments:
     Attributes:
       plan: Of the launch.
       segment: (1, lanes), which segment a lane belongs to.
-      alike: (lanes, lanes), one where two lanes share a segment; None: unused.
+      same_segment: (lanes, lanes), one where two lanes share a segment; None: unused.
       bound: What to subtract from all logits of the block (their logarithmic sigmoids
         for a normalized sigmoid): none is higher, and none so much lower that its
         exponential underflows; None: not known.
       filler: Stands where there is no logit. Its exponential must not overflow: a
-        product with `alike` would make NaN of infinity in every segment.
+        product with `same_segment` would make NaN of infinity in every segment.
     """
 
     plan: Plan
     segment: Any
-    alike: Any = None
+    same_segment: Any = None
     bound: Any = None
     filler: Any = 0.0
 
     @property
     def count(self) -> int:
-        return self.plan.bands.channels // self.plan.bands.taps
+        return self.plan.geometry.phases * self.plan.geometry.groups
 
     def total(self, x: Any) -> Any:
         """Sum."""
-        if self.alike is None:
+        if self.same_segment is None:
             return self._reduce(x, functools.partial(jnp.sum, keepdims=True), 0.0)
         # The matrix unit multiplies bfloat16. Two such terms keep 16 bits of the sum,
         # plenty for results of 8; three keep all.
         terms = 3 if self.plan.kernels_dtype == jnp.float32 else 2
+        multiply = functools.partial(jnp.dot, preferred_element_type=jnp.float32)
         total = jnp.zeros_like(x)
         for _ in range(terms):
             term = x.astype(jnp.bfloat16)
             x = x - term.astype(jnp.float32)
-            total += jnp.dot(term, self.alike, preferred_element_type=jnp.float32)
+            total += multiply(term, self.same_segment)
         return total
 
     def highest(self, x: Any) -> Any:

@@ -26,8 +26,8 @@ class Tables:
         group 0.
       collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0 and the
         first line.
-      alike: (lanes, lanes); one where two lanes belong to one segment. Unused, and
-        cut short, where there are many lanes.
+      same_segment: (lanes, lanes); one where two lanes belong to the same segment. With
+        many lanes it is not used, and has its first rows alone.
       rows: (8, lanes); source row relative to the anchor's first, row of the phase,
         segment, column of the phase, one where the lane is a tap at all.
     """
@@ -35,7 +35,7 @@ class Tables:
     kinds: tuple[int, ...]
     spread: Any
     collect: Any
-    alike: Any
+    same_segment: Any
     rows: Any
 
 
@@ -53,8 +53,8 @@ def tables(bands: Bands) -> Tables:
     spread, collect = (np.stack(parts) for parts in zip(*made, strict=True))
     rows = _row_table(bands)
     segment = rows[2] if bands.few_lanes else rows[2][:LANES]
-    alike = np.float32(segment[:, None] == segment).astype(jnp.bfloat16)
-    return Tables(tuple(kinds), spread, collect, alike, rows)
+    same_segment = np.float32(segment[:, None] == segment).astype(jnp.bfloat16)
+    return Tables(tuple(kinds), spread, collect, same_segment, rows)
 
 
 def _strip_tables(bands: Bands, strip: int) -> tuple[Any, Any]:
@@ -93,5 +93,5 @@ def _row_table(bands: Bands) -> Any:
     table[1] = phase_row
     table[2] = segment
     table[3] = phase % bands.up
-    table[4] = lane < bands.channels
+    table[4] = lane < bands.geometry.anchor_channels
     return table

@@ -32,11 +32,11 @@ def each_group(
 ) -> Any:
     """Run for the groups of this block of channels and join the results."""
     result = run(_first_group(plan, axis))
-    if plan.own_groups == 1:
+    if plan.block_groups == 1:
         return result
     return lax.fori_loop(
         1,
-        plan.own_groups,
+        plan.block_groups,
         lambda group, result: join(result, run(group), group),
         result,
     )
@@ -44,17 +44,16 @@ def each_group(
 
 def _first_group(plan: Plan, axis: int) -> Any:
     """Return the first group of this block of channels."""
-    if plan.own_groups > 1:
+    if plan.block_groups > 1:
         return 0
-    own = plan.channels // plan.geometry.groups
-    return lax.div(pl.program_id(axis), own // plan.config.channels)
+    return lax.div(pl.program_id(axis), plan.group_channels // plan.config.channels)
 
 
-def only_group(plan: Plan, x: Any, group: Any, other: Any) -> Any:
+def select_group(plan: Plan, x: Any, group: Any, other: Any) -> Any:
     """Take the channels of a group from x, the rest from `other`."""
-    own = plan.channels // plan.geometry.groups
+    first, count = group * plan.group_channels, plan.group_channels
     lane = lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    return jnp.where((lane >= group * own) & (lane < (group + 1) * own), x, other)
+    return jnp.where((lane >= first) & (lane < first + count), x, other)
 
 
 def patch(plan: Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int) -> Any:

@@ -112,4 +112,4 @@ def _view(tile: Tile, ref: Any, outputs: Pixels, taps: Array) -> Any:
     ax, px = divide(jnp.maximum(outputs.x, 0), columns.up)
     phase = py * columns.up + px
     kernel = phase * geometry.groups + tile.group
-    return ref.at[tile.n, ay, ax, kernel * geometry.kernel_size**2 + taps]
+    return ref.at[tile.n, ay, ax, kernel * geometry.taps + taps]

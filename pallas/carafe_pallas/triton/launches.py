@@ -41,7 +41,7 @@ from jax.experimental.pallas import triton as pltriton
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_pallas import normalizers
-from carafe_pallas.call import Call, Normalizer
+from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Geometry
 from carafe_pallas.triton.grad_features_body import grad_features_body
 from carafe_pallas.triton.grad_kernels_body import grad_kernels_body
@@ -61,15 +61,9 @@ def reassemble(
     interpret: bool = False,
 ) -> Float[Array, "n oh ow c"]:
     """Return the sum of each window of the features, weighted by its kernel."""
-    call = Call.of(
-        features,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = plan_of(call, "reassemble", config or heuristic(call, "reassemble"))
-    oh, ow = geometry.rows.output_size, geometry.columns.output_size
-    out = jax.ShapeDtypeStruct((call.batch, oh, ow, call.channels), dtype)
+    call = Call.of(features, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "reassemble", config)
+    out = jax.ShapeDtypeStruct(call.output_shape, dtype)
     if plan.normalizer is None:
         kernels = _normalized(kernels, geometry, normalizer)
     return _launch(reassemble_body, plan, out, features, kernels, interpret=interpret)
@@ -86,15 +80,9 @@ def grad_features(
     interpret: bool = False,
 ) -> Float[Array, "n h w c"]:
     """Return the gradient of the features."""
-    call = Call.of(
-        cotangent,
-        kernels_dtype=kernels.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = plan_of(call, "grad_features", config or heuristic(call, "grad_features"))
-    h, w = geometry.rows.size, geometry.columns.size
-    grad = jax.ShapeDtypeStruct((call.batch, h, w, call.channels), dtype)
+    call = Call.of(cotangent, kernels.dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "grad_features", config)
+    grad = jax.ShapeDtypeStruct(call.features_shape, dtype)
     kernels = _normalized(kernels, geometry, normalizer)
     return _launch(
         grad_features_body, plan, grad, kernels, cotangent, interpret=interpret
@@ -113,24 +101,18 @@ def grad_kernels(
     interpret: bool = False,
 ) -> Float[Array, "n ah aw channels"] | Float[Array, "n oh ow g taps"]:
     """Return the gradient of the kernels, of the logits where there is a normalizer."""
-    # The two factors of the products are maps.
-    call = Call.of(
-        features,
-        kernels_dtype=cotangent.dtype,
-        geometry=geometry,
-        normalizer=normalizer,
-    )
-    plan = plan_of(call, "grad_kernels", config or heuristic(call, "grad_kernels"))
-    rows, columns = geometry.rows, geometry.columns
-    taps = geometry.kernel_size**2
-    if normalizer is None:
-        inner = (rows.output_size, columns.output_size, geometry.groups, taps)
-    else:
-        channels = rows.up * columns.up * geometry.groups * taps
-        inner = (rows.anchors, columns.anchors, channels)
-    grad = jax.ShapeDtypeStruct((call.batch, *inner), dtype)
+    # The factors of its products are the features and the cotangent.
+    call = Call.of(features, cotangent.dtype, geometry=geometry, normalizer=normalizer)
+    plan = _plan(call, "grad_kernels", config)
+    by_pixel = normalizer is None
+    shape = call.pixel_kernels_shape if by_pixel else call.anchor_kernels_shape
+    grad = jax.ShapeDtypeStruct(shape, dtype)
     operands = [features, cotangent, *([] if logits is None else [logits])]
     return _launch(grad_kernels_body, plan, grad, *operands, interpret=interpret)
+
+
+def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> Plan:
+    return plan_of(call, launch, config or heuristic(call, launch))
 
 
 def _normalized(
@@ -139,8 +121,8 @@ def _normalized(
     """Normalise before a launch: where one would do so again in many tiles."""
     if normalizer is None:
         return kernels
-    taps = geometry.kernel_size**2
-    shape = (*kernels.shape[:3], kernels.shape[3] // taps, taps)
+    pixels = geometry.phases * geometry.groups
+    shape = (*kernels.shape[:3], pixels, geometry.taps)
     logits = kernels.reshape(shape).astype(jnp.float32)
     normalized = normalizers.normalize(logits, normalizer)
     return normalized.reshape(kernels.shape).astype(kernels.dtype)

@@ -1,6 +1,6 @@
-"""`vmap` of a launch: the axis that it adds becomes part of the examples.
+"""Batching of launches: the axis that `vmap` adds is merged into the batch.
 
-A launch has its examples along the first axis of all its operands and of its result.
+The first axis of every operand, and of the result, of a launch is the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from jaxtyping import Array, DTypeLike
 def join_examples(
     operands: Sequence[Array], dims: Sequence[int | None], size: int
 ) -> list[Array]:
-    """Make the axis that `vmap` added, of `size`, part of the first."""
+    """Merge the axis of `size` that `vmap` added into the batch."""
     spread = [
         jnp.broadcast_to(x, (size, *x.shape))
         if dim is None
@@ -27,19 +27,19 @@ def join_examples(
 
 
 def split_examples(x: Array, size: int) -> Array:
-    """Make the axis that `vmap` added an axis of its own again, the first."""
+    """Split the axis of `size` that `vmap` added off the batch, as the first axis."""
     return x.reshape(size, x.shape[0] // size, *x.shape[1:])
 
 
 def no_results(shape: tuple[Size, ...], dtype: DTypeLike) -> Array:
-    """Return the empty result of `vmap` over an axis of size 0; nothing is launched."""
+    """Return the empty result of `vmap` over an axis of size 0, without a launch."""
     return jnp.zeros((0, *shape), dtype)
 
 
 def over_examples(
     launch: Callable[..., Array], result: jax.ShapeDtypeStruct
 ) -> Callable[..., Array]:
-    """Let `vmap` add to the examples of a launch."""
+    """Give a launch a batching rule that merges the axis of `vmap` into the batch."""
     launch = custom_vmap(launch)
 
     @launch.def_vmap

@@ -1,8 +1,8 @@
-"""A launch whose function is chosen by platform, when a program is lowered.
+"""A primitive whose implementation is chosen by the platform that is lowered for.
 
-It is a primitive with one lowering rule a platform, so that only what a program will
-run is traced: a program for a CPU never traces a kernel. (`platform_dependent` of
-`jax.lax` would trace every branch, at about a second a launch.)
+It has one lowering rule for each platform, so that only the implementation that the
+program runs is traced: a program for a CPU never traces a kernel.
+(`jax.lax.platform_dependent` would trace every branch, about a second for each launch.)
 """
 
 import functools
@@ -28,13 +28,13 @@ _launch_p = Primitive("carafe_launch")
 def by_platform(
     choose: Choose, *operands: Array, result: jax.ShapeDtypeStruct
 ) -> Array:
-    """Launch `choose(platform)` once the platform is known.
+    """Run `choose(platform)`, where the platform is the one that is lowered for.
 
     Args:
-      choose: Returns the function to launch on a platform. Hashable, so that equal
+      choose: Returns the function to run on a platform. Hashable, so that equal
         launches are compiled once.
-      *operands: Of the launch; the first axis of each holds examples.
-      result: What the launch returns; examples first.
+      *operands: Operands of the launch; the first axis of each is the batch.
+      result: Shape and dtype of the result; its first axis is the batch.
     """
     return _bind(*operands, choose=choose, result=result)
 
@@ -47,7 +47,7 @@ _compiled = jax.jit(_bind, static_argnames=("choose", "result"))
 
 
 def _evaluate(*operands: Array, **params: Any) -> Array:
-    """Run a launch under `jax.disable_jit`: it is compiled, and nothing around it."""
+    """Run a launch eagerly; under `jax.disable_jit` too, the launch is compiled."""
     with jax.disable_jit(False):
         return cast(Array, _compiled(*operands, **params))
 
@@ -65,7 +65,7 @@ def _type_of_result(aval: Any, *_: Any, result: jax.ShapeDtypeStruct, **__: Any)
 def _lower(
     platform: str, context: Any, *operands: Any, choose: Choose, **_: Any
 ) -> Any:
-    # The types of a surrounding `shard_map` do not concern what runs on one device.
+    # Without the axes of a surrounding `shard_map`: the function runs on one device.
     plain = [ShapedArray(x.shape, x.dtype) for x in context.avals_in]
     rule = cast(Any, mlir.lower_fun(choose(platform), multiple_results=False))
     with deprecation.silenced(platform):
@@ -78,7 +78,7 @@ def _batch(operands: Any, dims: Any, *, choose: Choose, result: Any) -> Any:
     }
     if size == 0:
         return no_results(result.shape, result.dtype), 0
-    # Without compilation, an operand may be a NumPy array.
+    # Under `jax.disable_jit`, an operand may be a NumPy array.
     joined = join_examples([jnp.asarray(x) for x in operands], dims, size)
     shape = (size * result.shape[0], *result.shape[1:])
     whole = jax.ShapeDtypeStruct(shape, result.dtype)

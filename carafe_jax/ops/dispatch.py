@@ -1,7 +1,8 @@
-"""The choice between plain JAX and kernels, by the platform that is compiled for.
+"""Dispatch of a launch to plain JAX, or to the kernel of a backend.
 
 If plain JAX is selected it is traced directly, so that the program contains standard
-primitives alone. Otherwise the choice is made when the program is lowered.
+primitives alone. Otherwise the choice is made when the program is lowered, by the
+platform that it is compiled for.
 """
 
 import contextlib
@@ -30,18 +31,18 @@ _INTERPRETED = contextvars.ContextVar("interpreted", default=False)
 
 @runtime_checkable
 class Launchable(Protocol):
-    """One launch of an operator on one device: static, and hashable.
+    """The static description of a launch of an operator on one device; hashable.
 
-    The first axis of all operands and of the result holds examples.
+    The first axis of every operand, and of the result, is the batch.
     """
 
     @property
     def result(self) -> jax.ShapeDtypeStruct:
-        """Shape and dtype of the result, from every implementation."""
+        """Shape and dtype of the result, the same for every implementation."""
         ...
 
     def plain(self, *operands: Array) -> Array:
-        """Run plain JAX."""
+        """Run the launch in plain JAX."""
         ...
 
     def kernel(
@@ -51,7 +52,7 @@ class Launchable(Protocol):
         device_kind: str | None,
         interpret: bool,
     ) -> Array:
-        """Run the kernel of a backend."""
+        """Run the launch by the kernel of a backend."""
         ...
 
     def best_first(self, platform: str) -> tuple[Backend, ...]:
@@ -59,12 +60,12 @@ class Launchable(Protocol):
         ...
 
     def refusal(self, backend: Backend, *, device_kind: str | None) -> str | None:
-        """Return why a backend cannot run the launch; None where it can."""
+        """Return why a backend cannot run the launch; None if it can."""
         ...
 
 
 def check_implementation(implementation: object) -> None:
-    """Refuse a name that is not an implementation."""
+    """Raise unless `implementation` is None or the name of an implementation."""
     names = get_args(Implementation)
     if implementation is not None and implementation not in names:
         raise RefusedError(
@@ -75,10 +76,10 @@ def check_implementation(implementation: object) -> None:
 
 @contextlib.contextmanager
 def interpret_kernels() -> Generator[None, None, None]:
-    """Run kernels that are selected explicitly interpreted, on any platform.
+    """Interpret the kernels of explicitly selected backends, on any platform.
 
-    For tests and for looking for faults: it is slow. It acts while a function is
-    traced.
+    For tests and debugging: interpreters are slow. The context applies while a function
+    is traced.
     """
     token = _INTERPRETED.set(True)
     try:
@@ -88,7 +89,7 @@ def interpret_kernels() -> Generator[None, None, None]:
 
 
 def kernels_are_interpreted() -> bool:
-    """Return whether this is inside `interpret_kernels`."""
+    """Return whether `interpret_kernels` is in force."""
     return _INTERPRETED.get()
 
 
@@ -99,23 +100,23 @@ def run(
     device_kind: str | None,
     interpret: bool,
 ) -> Array:
-    """Run a launch on the implementation that is selected, or on the best one.
+    """Run a launch by the selected implementation, or by the fastest that can run it.
 
     Args:
-      launch: The operator's part of it: what each implementation runs.
-      *operands: Of the launch.
-      implementation: "xla" is plain JAX; None is the best one for the platform that is
-        compiled for.
-      device_kind: What JAX calls the device that is compiled for, None if unknown.
-      interpret: Whether the kernel of a selected backend is interpreted.
+      launch: Describes the launch, and runs it by each implementation.
+      *operands: Operands of the launch.
+      implementation: "xla" is plain JAX. None selects the fastest implementation for
+        the platform that the program is compiled for.
+      device_kind: JAX's name of the device that is compiled for; None if unknown.
+      interpret: Whether the kernel of an explicitly selected backend is interpreted.
 
     Raises:
-      NotImplementedError: The selected implementation cannot run the launch; on another
-        platform than its own it is raised when the program is lowered.
+      NotImplementedError: The selected implementation cannot run the launch. If the
+        program is compiled for another platform, this is raised at lowering.
     """
     operands = vary_alike(operands)
     sizes = [size for operand in operands for size in operand.shape]
-    # No kernel takes maps of any size, in a program that is exported for them.
+    # Kernels need static sizes: programs exported with symbolic ones run plain JAX.
     known = all(isinstance(size, int) for size in sizes)
     if implementation == "xla" or 0 in sizes or (implementation is None and not known):
         return launch.plain(*operands)
@@ -130,7 +131,7 @@ def run(
 
 @dataclasses.dataclass(frozen=True)
 class _Choice:
-    """What runs a launch, once the platform is known."""
+    """Chooses the function that runs a launch, given the platform."""
 
     launch: Launchable
     backend: Backend | None
@@ -160,15 +161,15 @@ def _kernel(
 
 
 def _best(launch: Launchable, platform: str, device_kind: str | None) -> Backend | None:
-    """Return the fastest backend that can run a launch; None is plain JAX."""
-    # The kind of a device of another platform restricts nothing on this one.
+    """Return the fastest backend that can run a launch; None means plain JAX."""
+    # The device kind may be of another platform, and then says nothing about this one.
     is_tpu = device_kind is not None and device_kind.startswith("TPU")
     kind = device_kind if is_tpu == (platform == "tpu") else None
     for backend in launch.best_first(platform):
         reason = launch.refusal(backend, device_kind=kind)
         if reason is None:
             return backend
-        _logger.debug("On %s, %r is passed over: %s.", platform, backend, reason)
+        _logger.debug("Skipping %r on %s: %s.", backend, platform, reason)
     return None
 
 

@@ -1,4 +1,4 @@
-"""The dtype of sums."""
+"""The accumulation dtype."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,13 +6,12 @@ from jaxtyping import DTypeLike
 
 
 def wide_dtype(*dtypes: DTypeLike) -> np.dtype:
-    """Return the dtype of sums: float32, or the widest of `dtypes` if that is wider.
-
-    `jnp.promote_types` would raise under `jax_numpy_dtype_promotion="strict"`.
+    """Return the accumulation dtype: float32, or the widest of `dtypes` if wider.
 
     Args:
-      *dtypes: Of the terms; those that are not floating are ignored.
+      *dtypes: Dtypes of the terms; those that are not floating are ignored.
     """
+    # `jnp.promote_types` would raise under `jax_numpy_dtype_promotion="strict"`.
     wide: np.dtype = np.dtype(np.float32)
     for dtype in dtypes:
         own: np.dtype = jnp.dtype(dtype)

@@ -1,4 +1,4 @@
-"""CARAFE++: a weighted sum of each window of a map, and all that it needs."""
+"""The reassembly operator of CARAFE++, and the normalisation of its kernels."""
 
 from carafe_jax.ops.reassembly.api import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly.api import reassemble as reassemble

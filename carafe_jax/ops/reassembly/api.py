@@ -61,17 +61,17 @@ def reassemble(
     Args:
       features: Map of H x W pixels and C channels, floating. For more leading axes use
         `jax.vmap`.
-      kernels: Weights of the k*k taps, row by row, already normalised, floating;
-        OH = ceil(H * u / d) and OW = ceil(W * u / d). G, which divides C, and k, which
-        is odd, are read from the shape.
+      kernels: Normalised weights of the k*k taps in row-major order, floating;
+        OH = ceil(H * u / d) and OW = ceil(W * u / d). The shape determines the groups
+        G, which must divide C, and k, which must be odd.
       scale: Output pixels per source pixel along each side: an int, a
         `fractions.Fraction` or a string such as "1/2" or "1.5".
-      implementation: "xla" is plain JAX and runs everywhere. None takes the best one
-        for the platform that is compiled for.
+      implementation: "xla" is plain JAX and runs everywhere. None selects the fastest
+        for the platform that the program is compiled for.
 
     Returns:
-      The reassembled map in the dtype of `features`. Sums are taken in float32, or in
-      float64 where an argument has it.
+      The reassembled map in the dtype of `features`, accumulated in float32, or in
+      float64 if an argument is float64.
 
     Raises:
       RefusedError: An argument breaks a rule above; the message names it.
@@ -98,12 +98,13 @@ def reassemble_logits(
     scale: Scale = 2,
     implementation: Implementation | None = None,
 ) -> Float[Array, "n oh ow c"]:
-    """Normalise kernels over their taps and reassemble a feature map with them.
+    """Normalise logits over the taps and reassemble a feature map with these kernels.
 
-    It takes the content encoder's output as it is, one pixel for each anchor (a block
-    of d source pixels along each side), and equals `reassemble` of the normalised and
-    shuffled kernels. Kernels normalise as they load: neither the normalised kernels
-    nor shuffled ones are written to memory.
+    The logits are the content encoder's output: one pixel for each anchor, a block of
+    d x d source pixels. The result equals `reassemble` with the kernels that
+    `kernels_of_logits` returns. On accelerators, the normalisation and the pixel
+    shuffle are fused into the launches where possible, so that these kernels are not
+    written to memory.
 
     Differentiable in both arguments, as `reassemble` is.
 
@@ -111,11 +112,11 @@ def reassemble_logits(
       features: As for `reassemble`.
       logits: AH = ceil(H / d), AW = ceil(W / d); channel ((py * u + px) * G + g) * k*k
         + tap belongs to phase (py, px) of the anchor's u x u output pixels. Phases past
-        the last output pixel are not read.
+        the last output pixel are ignored.
       kernel_size: Side k of the windows, odd.
       groups: Groups of channels, G.
-      normalizer: "softmax", "sigmoid" or "normalized_sigmoid", in float32 at least, and
-        rounded to the dtype of `logits`.
+      normalizer: "softmax", "sigmoid" or "normalized_sigmoid", computed in at least
+        float32, then rounded to the dtype of `logits`.
       scale: As for `reassemble`.
       implementation: As for `reassemble`.
 
@@ -136,7 +137,7 @@ def reassemble_logits(
         features, logits, scale=fraction, kernel_size=kernel_size, groups=groups
     )
     spec = _spec(geometry, features, logits, implementation, normalizer)
-    # Groups can be split over devices if phases have an axis of their own.
+    # With an axis of their own for the phases, the last axis can be split by groups.
     inner = (geometry.phases, geometry.groups * geometry.taps)
     logits = logits.reshape(*logits.shape[:3], *inner)
     return autodiff.reassemble_logits(spec, features, logits)
@@ -152,14 +153,14 @@ def kernels_of_logits(
     normalizer: Normalizer = "softmax",
     scale: Scale = 2,
 ) -> Float[Array, "n oh ow g taps"]:
-    """Return the kernels that `reassemble_logits` uses, as `reassemble` takes them.
+    """Return the kernels of `reassemble_logits` in the layout of `reassemble`.
 
     Args:
       logits: As for `reassemble_logits`.
-      size: Height and width of the map that they are for.
-      kernel_size: As for `reassemble_logits`; so are the others.
-      groups: Groups of channels.
-      normalizer: "softmax", "sigmoid" or "normalized_sigmoid".
+      size: Height and width of the feature map.
+      kernel_size: Side k of the windows, odd.
+      groups: Groups of channels, G.
+      normalizer: As for `reassemble_logits`.
       scale: As for `reassemble`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The arguments of the operator: the values they may have, and the errors of others."""
+"""Checks of the operator's arguments, and the geometry that they describe."""
 
 import math
 import operator
@@ -28,8 +28,8 @@ def parse_scale(scale: Scale) -> Fraction:
         or "1.5".
 
     Raises:
-      RefusedError: `scale` is of another type (a float is never exact), or not
-        positive.
+      RefusedError: `scale` is not positive, or of another type. Floats are refused
+        because most fractions are not exact in them.
     """
     fraction = _exactly(scale)
     if fraction is None:
@@ -44,7 +44,7 @@ def parse_scale(scale: Scale) -> Fraction:
 
 
 def _exactly(scale: object) -> Fraction | None:
-    """Return a scale as an exact number; None where it is not given as one."""
+    """Return a scale as a Fraction; None if its type or spelling is not allowed."""
     if isinstance(scale, str):
         written = scale.strip()
         if _EXACT.fullmatch(written) is None:
@@ -55,22 +55,22 @@ def _exactly(scale: object) -> Fraction | None:
             return None
     if isinstance(scale, Fraction):
         return scale
-    whole: Any = scale  # Any: the type of a NumPy integer has its width in it.
+    whole: Any = scale  # Any: NumPy's integer types are generic in their width.
     if isinstance(whole, bool) or not isinstance(whole, int | np.integer):
         return None
-    # A Fraction of a NumPy integer would compute, and overflow, in its width.
+    # `Fraction` would keep a NumPy integer, whose arithmetic overflows.
     return Fraction(operator.index(cast(Any, whole)))
 
 
 def check_normalizer(normalizer: object) -> None:
-    """Refuse what is no normalizer."""
+    """Raise unless `normalizer` is the name of a normalizer."""
     if normalizer not in get_args(Normalizer):
         names = ", ".join(map(repr, get_args(Normalizer)))
         raise RefusedError(f"`normalizer` must be one of {names}, got {normalizer!r}.")
 
 
 def check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
-    """Refuse arrays of another rank, or not of floating numbers."""
+    """Raise unless `x` has this rank and a floating dtype of at least 16 bits."""
     if x.ndim != rank:
         raise RefusedError(
             f"`{name}` must have {rank} axes, {layout}, got shape {x.shape}."
@@ -84,7 +84,7 @@ def check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
 def geometry_of_kernels(
     features: jax.Array, kernels: jax.Array, scale: Fraction
 ) -> Geometry:
-    """Return the geometry of a map and its kernels by output pixel, or refuse them."""
+    """Return the geometry of a map and its kernels by output pixel, or raise."""
     n, _, _, c = features.shape
     groups, taps = kernels.shape[3:]
     kernel_size = math.isqrt(taps)
@@ -117,7 +117,7 @@ def geometry_of_logits(
     kernel_size: int,
     groups: int,
 ) -> Geometry:
-    """Return the geometry of a map and its kernels by anchor, or refuse them."""
+    """Return the geometry of a map and its logits by anchor, or raise."""
     for name, value in (("kernel_size", kernel_size), ("groups", groups)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise RefusedError(f"`{name}` must be a positive int, got {value!r}.")

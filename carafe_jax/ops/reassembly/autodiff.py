@@ -1,12 +1,12 @@
 """Differentiation of the reassembly, to any order in reverse mode.
 
 Forward, gradient of the features and gradient of the kernels are the three partial
-derivatives of one trilinear form T(features, kernels, g). The vjp of each is therefore
-made of the other two, and the family closes: no launch is ever differentiated by JAX.
+derivatives of one trilinear form T(features, kernels, g). The VJP of each therefore
+consists of the other two, and JAX never differentiates a launch.
 
-Where the launches normalise the kernels themselves, the vjp of the forward is made of
-such launches too. Theirs in turn is that of the same thing in two steps: normalise,
-then a member of the family.
+`reassemble_logits` fuses the normalizer into its launches. Its VJP consists of two more
+fused launches. The VJP of these is that of the unfused computation: the normalizer,
+then one of the three derivatives.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def reassemble(
     features: Float[Array, "n h w c"],
     kernels: Float[Array, "n oh ow g taps"],
 ) -> Float[Array, "n oh ow c"]:
-    """Partial derivative of T with respect to g."""
+    """Return the partial derivative of T with respect to g: the output."""
     return launches.reassemble(spec, features, kernels)
 
 
@@ -39,7 +39,7 @@ def grad_features(
     kernels: Float[Array, "n oh ow g taps"],
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n h w c"]:
-    """Partial derivative of T with respect to the features."""
+    """Return the partial derivative of T with respect to the features."""
     return launches.grad_features(spec, kernels, cotangent)
 
 
@@ -49,7 +49,7 @@ def grad_kernels(
     features: Float[Array, "n h w c"],
     cotangent: Float[Array, "n oh ow c"],
 ) -> Float[Array, "n oh ow g taps"]:
-    """Partial derivative of T with respect to the kernels."""
+    """Return the partial derivative of T with respect to the kernels."""
     return launches.grad_kernels(spec, features, cotangent)
 
 
@@ -84,7 +84,7 @@ def _grad_kernels_bwd(spec: Spec, residuals: _Pair, kernels: Array) -> _Pair:
 def _keep_operands(
     primal: Any, spec: Spec, *operands: Array
 ) -> tuple[Array, tuple[Array, ...]]:
-    """Run a member of the family and keep what its vjp needs."""
+    """Run a function, with its operands as the residuals of its VJP."""
     return primal(spec, *operands), operands
 
 
@@ -124,15 +124,13 @@ def _reassemble_logits_bwd(spec: Spec, residuals: _Pair, cotangent: Array) -> _P
     )
 
 
-def _logits_grad_features_in_steps(
-    spec: Spec, logits: Array, cotangent: Array
-) -> Array:
+def _unfused_logits_grad_features(spec: Spec, logits: Array, cotangent: Array) -> Array:
     assert spec.normalizer is not None
     kernels = normalize(logits, geometry=spec.geometry, normalizer=spec.normalizer)
     return grad_features(_normalized(spec), kernels, cotangent)
 
 
-def _grad_logits_in_steps(
+def _unfused_grad_logits(
     spec: Spec, features: Array, cotangent: Array, logits: Array
 ) -> Array:
     assert spec.normalizer is not None
@@ -147,24 +145,24 @@ def _normalized(spec: Spec) -> Spec:
     return dataclasses.replace(spec, normalizer=None)
 
 
-def _pull_back_in_steps(
-    in_steps: Callable[..., Array],
+def _unfused_vjp(
+    unfused: Callable[..., Array],
     spec: Spec,
     operands: tuple[Array, ...],
     cotangent: Array,
 ) -> tuple[Array, ...]:
-    _, vjp = cast(Any, jax.vjp(functools.partial(in_steps, spec), *operands))
+    _, vjp = cast(Any, jax.vjp(functools.partial(unfused, spec), *operands))
     return vjp(cotangent)
 
 
 reassemble_logits.defvjp(
     functools.partial(_keep_operands, reassemble_logits), _reassemble_logits_bwd
 )
-for _fused, _in_steps in (
-    (_logits_grad_features, _logits_grad_features_in_steps),
-    (_grad_logits, _grad_logits_in_steps),
+for _fused, _unfused in (
+    (_logits_grad_features, _unfused_logits_grad_features),
+    (_grad_logits, _unfused_grad_logits),
 ):
     _fused.defvjp(
         functools.partial(_keep_operands, _fused),
-        functools.partial(_pull_back_in_steps, _in_steps),
+        functools.partial(_unfused_vjp, _unfused),
     )

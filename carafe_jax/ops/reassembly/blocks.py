@@ -1,4 +1,4 @@
-"""Blocks of rows: read with zeros outside the map, written one below the other."""
+"""The loop over blocks of anchor rows, and the zero-padded reads of a block."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,14 +25,14 @@ def over_blocks(
     dtype: DTypeLike,
     varying: frozenset[str],
 ) -> Array:
-    """Stack `block(first anchor, anchors)` along axis 1 into an array of `shape`.
+    """Write `block(first anchor, anchors)` along axis 1 of an array of `shape`.
 
-    `anchor_bytes` is what a block reads for each anchor row, in the dtype of the sums;
-    0 requests one block. Rows past the last anchor's are cut off. `varying` names the
-    axes of a surrounding `shard_map` over which the result varies.
+    `anchor_bytes` is the number of bytes that a block reads for each row of anchors, in
+    float32; 0 requests a single block. Rows beyond `shape` are cropped. `varying` names
+    the axes of a surrounding `shard_map` over which the result varies.
     """
     size = anchors
-    # A map of symbolic size, in a program to be exported, is one block.
+    # A map of symbolic size, in a program that is exported, is one block.
     if anchor_bytes and is_known(anchors, anchor_bytes):
         size = min(anchors, max(1, _BLOCK_BYTES // anchor_bytes))
     if size == anchors:
@@ -51,13 +51,13 @@ def over_blocks(
 
 
 def is_known(*sizes: Size) -> bool:
-    """Return whether all sizes are ints, none a symbol."""
+    """Return whether all sizes are ints, and none is symbolic."""
     return all(isinstance(size, int) for size in sizes)
 
 
 def row_bytes(x: Float[Array, "n h w ..."]) -> Size:
-    """Bytes of one row of the whole batch in float32."""
-    # An exported program may be for a batch of any size: blocks are those of one image.
+    """Return the bytes of one row of the whole batch in float32."""
+    # A batch of symbolic size counts as one image.
     n = x.shape[0] if is_known(x.shape[0]) else 1
     return 4 * n * math.prod(x.shape[2:])
 
@@ -118,7 +118,7 @@ def split_channels(x: Float[Array, "... c"], groups: int) -> Float[Array, "... g
 def _rows(
     x: jax.Array, first: jax.Array | int, size: Size, dtype: DTypeLike
 ) -> jax.Array:
-    """Return rows [first, first + size) as `dtype`."""
+    """Return rows [first, first + size) as `dtype`; those outside the map are zero."""
     rest, height = _none(x.ndim - 2), x.shape[1]
     if isinstance(first, int):
         return pad(x.astype(dtype), ((0, 0), (-first, first + size - height), *rest))

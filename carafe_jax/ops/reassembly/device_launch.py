@@ -12,14 +12,14 @@ from jaxtyping import Array
 
 from carafe_jax.ops.reassembly.layouts import to_anchors, to_pixels
 
-_KERNELS_RANK = 5  # Of kernels and of logits; maps have an axis less.
+_KERNELS_RANK = 5  # Rank of kernels and of logits; features and output have 4.
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceLaunch:
-    """A `Launchable` of `carafe_jax.ops.dispatch`: its sizes are those of a shard.
+    """A launch on one shard, for `carafe_jax.ops.dispatch`.
 
-    `by_xla` is the function of `xla`; `name` is that of the function of every backend.
+    `by_xla` is the function in plain JAX; `name` is the name of that of each backend.
     """
 
     name: Launch
@@ -28,7 +28,7 @@ class DeviceLaunch:
     result: jax.ShapeDtypeStruct
 
     def plain(self, *operands: Array) -> Array:
-        """Run plain JAX."""
+        """Run the launch in plain JAX."""
         return self.by_xla(
             *operands,
             geometry=self.call.geometry,
@@ -43,7 +43,7 @@ class DeviceLaunch:
         device_kind: str | None,
         interpret: bool,
     ) -> Array:
-        """Run a kernel of a backend; convert to and from its layout of the kernels."""
+        """Run the launch by a backend; convert kernels to its layout and back."""
         launch = self._function(backend, device_kind=device_kind, interpret=interpret)
         by_pixel = support.takes_pixels(backend, self.call)
         own = [self._in_layout(x, by_pixel=by_pixel) for x in operands]
@@ -59,13 +59,13 @@ class DeviceLaunch:
         return support.best_first(platform, self.call)
 
     def refusal(self, backend: Backend, *, device_kind: str | None) -> str | None:
-        """Return why a backend cannot run the launch; None where it can."""
+        """Return why a backend cannot run the launch; None if it can."""
         return support.refusal(backend, self.call, device_kind=device_kind)
 
     def _function(
         self, backend: Backend, *, device_kind: str | None, interpret: bool
     ) -> Callable[..., Array]:
-        """Return a backend's function, with all but its arrays."""
+        """Return a backend's function, with all arguments bound but the arrays."""
         module = module_of(backend)
         config = tuning.config_for(
             module, self.call, self.name, device_kind=device_kind
@@ -80,7 +80,7 @@ class DeviceLaunch:
         )
 
     def _in_layout(self, x: Array, *, by_pixel: bool) -> Array:
-        """Return an operand by anchor, or by pixel where the backend takes that."""
+        """Return an operand with kernels or logits in the backend's layout."""
         if by_pixel or x.ndim < _KERNELS_RANK:
             return x
         if self.call.normalizer is None:

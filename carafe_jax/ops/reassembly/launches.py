@@ -1,8 +1,8 @@
-"""The three launches of a reassembly, on whatever runs them and on any mesh.
+"""The three launches of a reassembly, by any implementation and on any mesh.
 
-Kernels come by output pixel, (n, oh, ow, groups, taps), normalised. Where the launches
-are to normalise them (`Spec.normalizer`), they come as the content encoder predicts
-them, by anchor: (n, ah, aw, phases, groups * taps).
+Kernels are given by output pixel, (n, oh, ow, groups, taps). If the launches normalise
+them (`Spec.normalizer`), they are the logits that the content encoder predicts, by
+anchor: (n, ah, aw, phases, groups * taps).
 """
 
 import dataclasses
@@ -27,10 +27,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Array])
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The static part of a reassembly.
-
-    Dtypes are those of the two factors; the output has the dtype of the features.
-    """
+    """The static arguments of a reassembly; its output has `features_dtype`."""
 
     geometry: Geometry
     features_dtype: jnp.dtype
@@ -42,25 +39,25 @@ class Spec:
 
     @property
     def kernels_layout(self) -> Layout:
-        """Layout of the kernels."""
+        """Layout of the kernels, or of their logits if the launches normalise them."""
         return KERNELS if self.normalizer is None else LOGITS
 
 
 def _compiled(launch: _Function) -> _Function:
-    """Compile a launch outside `jax.jit` too; its static type stays, unlike there."""
+    """Compile a launch by `jax.jit`, but keep its static type."""
     return cast(_Function, jax.jit(launch, static_argnums=0))
 
 
 @_compiled
 def reassemble(spec: Spec, features: Array, kernels: Array) -> Array:
-    """Sum each window of the features, weighted by its kernel."""
+    """Return the sum of each window of the features, weighted by its kernel."""
     operands = ((features, FEATURES), (kernels, spec.kernels_layout))
     return _run("reassemble", spec, xla.reassemble, operands, OUTPUT)
 
 
 @_compiled
 def grad_features(spec: Spec, kernels: Array, cotangent: Array) -> Array:
-    """Gather for each source pixel what the windows over it received."""
+    """Return the gradient of the features, gathered from the windows over a pixel."""
     operands = ((kernels, spec.kernels_layout), (cotangent, OUTPUT))
     return _run("grad_features", spec, xla.grad_features, operands, FEATURES)
 
@@ -69,9 +66,9 @@ def grad_features(spec: Spec, kernels: Array, cotangent: Array) -> Array:
 def grad_kernels(
     spec: Spec, features: Array, cotangent: Array, *logits: Array
 ) -> Array:
-    """Multiply each output pixel with every pixel of its window, over the channels.
+    """Return the gradient of the kernels: dot products over the channels.
 
-    With a normalizer, it takes the `logits` too and returns their gradient.
+    With a normalizer, it takes the `logits` as well, and returns their gradient.
     """
     layout = spec.kernels_layout
     operands = ((features, FEATURES), (cotangent, OUTPUT))
@@ -91,7 +88,7 @@ def _run(
     dtype = spec.features_dtype if result.channels else spec.kernels_dtype
     call = _call(spec, parts)
     shape = result.shape(call.geometry, examples=call.batch, channels=call.channels)
-    # What is still to be summed is not rounded before.
+    # Partial results are rounded after they are summed over devices.
     own_dtype = wide_dtype(dtype) if parts.sums(result) else dtype
     run = functools.partial(
         dispatch.run,
@@ -116,7 +113,7 @@ def _call(spec: Spec, parts: sharding.Partition) -> Call:
 
 
 def _device_kind(arrays: list[Array]) -> str | None:
-    """Return the kind of device that is compiled for, so far as it is known."""
+    """Return the kind of the device that is compiled for; None if unknown."""
     kind = sharding.device_kind(arrays)
     if kind is None and jax.default_backend() != "cpu":
         return cast(str, jax.local_devices()[0].device_kind)

@@ -1,4 +1,4 @@
-"""Kernels by output pixel, and by anchor as the content encoder predicts them."""
+"""Conversion of kernels between the layouts by anchor and by output pixel."""
 
 import jax.numpy as jnp
 from carafe_pallas.geometry import Geometry
@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 def to_pixels(
     kernels: Float[Array, "n ah aw channels"], geometry: Geometry
 ) -> Float[Array, "n oh ow g taps"]:
-    """Spread the phases of each anchor over its output pixels.
+    """Shuffle the phases of each anchor to its output pixels.
 
     The channel of a tap is ((py * u + px) * G + g) * k*k + tap. Phases past the last
-    output pixel are cut off.
+    output pixel are cropped.
     """
     rows, columns = geometry.rows, geometry.columns
     n, ah, aw, _ = kernels.shape
@@ -24,7 +24,7 @@ def to_pixels(
 def to_anchors(
     kernels: Float[Array, "n oh ow g taps"], geometry: Geometry
 ) -> Float[Array, "n ah aw channels"]:
-    """Collect the phases of each anchor; those that do not exist become zero."""
+    """Collect the phases of each anchor; those past the last output pixel are zero."""
     rows, columns = geometry.rows, geometry.columns
     n, oh, ow, *inner = kernels.shape
     below, right = rows.anchors * rows.up - oh, columns.anchors * columns.up - ow

@@ -1,7 +1,7 @@
-"""Normalisation of logits, by anchor, to kernels by output pixel, and its gradient.
+"""Normalisation of logits by anchor to kernels by output pixel, and its VJP.
 
-The channel of a logit is ((py * u + px) * G + g) * k*k + tap; trailing axes may split
-the channels further.
+The channel of a logit is ((py * u + px) * G + g) * k*k + tap. Channels may be split
+into several trailing axes.
 """
 
 from carafe_pallas import normalizers
@@ -19,9 +19,10 @@ def normalize(
     geometry: Geometry,
     normalizer: Normalizer,
 ) -> Float[Array, "n oh ow g taps"]:
-    """Normalise logits over their taps, in float32 at least; round once."""
+    """Normalise over the taps in at least float32; round once, to the logits' dtype."""
     kernels = normalizers.normalize(_taps_last(logits, geometry), normalizer)
-    channels = kernels.shape[3] * kernels.shape[4]  # -1 fails on empty batches.
+    # Not -1, which cannot be inferred for an empty batch.
+    channels = kernels.shape[3] * kernels.shape[4]
     kernels = kernels.reshape(*logits.shape[:3], channels).astype(logits.dtype)
     return to_pixels(kernels, geometry)
 
@@ -33,9 +34,9 @@ def pull_back(
     geometry: Geometry,
     normalizer: Normalizer,
 ) -> Float[Array, "n ah aw *channels"]:
-    """Turn the gradient of kernels by pixel into that of their logits, by anchor.
+    """Convert the gradient of the kernels by pixel to that of the logits by anchor.
 
-    It is of the dtype of the sums, not rounded yet.
+    It has the accumulation dtype: the caller rounds it.
     """
     gradient = _taps_last(to_anchors(gradient, geometry), geometry)
     logits_last = _taps_last(logits, geometry)
@@ -46,6 +47,6 @@ def pull_back(
 def _taps_last(
     x: Float[Array, "n ah aw *channels"], geometry: Geometry
 ) -> Float[Array, "n ah aw pixels taps"]:
-    """Return each kernel along the last axis, in float32 at least."""
+    """Return `x` with the taps of each kernel as the last axis, in at least float32."""
     shape = (*x.shape[:3], geometry.phases * geometry.groups, geometry.taps)
     return x.reshape(shape).astype(wide_dtype(x.dtype))

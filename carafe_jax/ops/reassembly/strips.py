@@ -1,9 +1,10 @@
-"""The gradient of the kernels of a block, as products of strips with their patches.
+"""The gradient of the kernels of a block, as a batch of matrix products.
 
-A strip is a run of neighbouring anchors of one row. Its output pixels times the pixels
-of the patch that its windows cover, summed over the channels, are one small matrix
-product; the windows of each anchor are cut out of that. Letters are those of `sums`; s
-counts strips, i the anchors of one.
+A strip is a run of neighbouring anchors of one row; its patch is the source pixels that
+their windows cover. The output pixels of a strip times the pixels of its patch,
+contracted over the channels, are one matrix product, of which each output pixel keeps
+its own window. Dimensions are named as in `sums`; s are strips, i the anchors of a
+strip.
 """
 
 import jax
@@ -14,17 +15,17 @@ from jaxtyping import Array, Float
 
 from carafe_jax.ops.reassembly.blocks import is_known, pad, split_channels
 
-_STRIP = 8  # Anchors of a strip; k / (k + 7) of its product is used.
+_STRIP = 8  # Anchors of a strip. At d = 1, k / (k + 7) of its product is used.
 
 
 def strip_anchors(columns: Axis) -> Size:
-    """Return the number of anchors of all strips; the last may end past the row."""
+    """Return the number of anchors of a row, rounded up to whole strips."""
     strip, strips = _strips(columns)
     return strips * strip
 
 
 def _strips(columns: Axis) -> tuple[int, Size]:
-    """Return the anchors of a strip, and the strips of a row."""
+    """Return the number of anchors of a strip, and of strips of a row."""
     known = is_known(columns.anchors)
     strip = min(_STRIP, columns.anchors) if known else _STRIP
     return strip, (columns.anchors - 1) // strip + 1
@@ -33,7 +34,7 @@ def _strips(columns: Axis) -> tuple[int, Size]:
 def cut_patches(
     patch: Float[Array, "n y x c"], anchors: Size, rows: Axis, columns: Axis
 ) -> Float[Array, "n a wy s wx c"]:
-    """Cut the patch of each strip of `anchors` rows of anchors out of a block's."""
+    """Slice the patches of the strips of `anchors` rows out of the patch of a block."""
     strip, strips = _strips(columns)
     patch = _cut(patch, 1, count=anchors, step=rows.down, size=rows.reach)
     step = strip * columns.down
@@ -43,7 +44,7 @@ def cut_patches(
 def cut_strips(
     x: Float[Array, "n a p b q c"], columns: Axis
 ) -> Float[Array, "n a p s i q c"]:
-    """Cut the output pixels of a block into those of each strip."""
+    """Split the output pixels of a block by strip; zeros fill up the last strip."""
     strip, strips = _strips(columns)
     n, a, p, b, q, c = x.shape
     x = pad(x, ((0, 0),) * 3 + ((0, strips * strip - b), (0, 0), (0, 0)))
@@ -55,12 +56,12 @@ def window_products(
     patch: Float[Array, "n a y s x c"],
     geometry: Geometry,
 ) -> Float[Array, "n a p b q g k k"]:
-    """Multiply each output pixel with the pixels of its window, over the channels."""
+    """Return the dot product of each output pixel with each pixel of its window."""
     products = jnp.einsum(
         "napsiqgc,naysxgc->napsiqgyx",
         split_channels(g, geometry.groups),
         split_channels(patch, geometry.groups),
-        # No TensorFloat-32, no single pass of bfloat16.
+        # The default may be TensorFloat-32 or a single bfloat16 pass.
         precision=lax.Precision.HIGHEST,
     )
     taps = _cut_windows(products, geometry.rows, geometry.columns)
@@ -70,8 +71,9 @@ def window_products(
 
 
 def _cut(x: jax.Array, axis: int, *, count: Size, step: int, size: int) -> jax.Array:
-    """Cut `count` pieces out of an axis, a step apart: (count, size) in its place."""
-    # Slices of whole steps, laid side by side: as many as overlap, whatever the count.
+    """Replace an axis by `count` windows of `size`, `step` apart: (count, size)."""
+    # Windows are concatenated from slices of whole steps: the number of slices depends
+    # on the overlap of the windows, not on their count.
     overlap = -(-size // step)
     widths: list[tuple[Size, Size]] = [(0, 0)] * x.ndim
     widths[axis] = (0, (count - 1 + overlap) * step - x.shape[axis])
@@ -88,7 +90,7 @@ def _cut(x: jax.Array, axis: int, *, count: Size, step: int, size: int) -> jax.A
 def _cut_windows(
     products: Float[Array, "n a p s i q g y x"], rows: Axis, columns: Axis
 ) -> Float[Array, "n a p s i q g k k"]:
-    """Keep of each anchor's and phase's products those with its own window."""
+    """Select the products of each anchor and phase with the pixels of its window."""
     k, d = rows.kernel_size, columns.down
 
     def window(p: int, i: int, q: int) -> jax.Array:

@@ -1,7 +1,7 @@
 """The sums of one block of anchor rows, for the output and for both gradients.
 
-Sums over the taps are fused loops over shifted slices: no patches are written. The
-gradient of the kernels is a batch of small matrix products.
+Sums over the taps are elementwise on shifted slices, which XLA fuses: no im2col patches
+are materialised. The gradient of the kernels is a batch of small matrix products.
 
 Arrays inside a block are indexed by anchor and phase: (n, a, p, b, q, ...) is output
 row a * up + p and column b * up + q; (y, x) are source pixels, g groups.
@@ -28,10 +28,10 @@ from carafe_jax.ops.reassembly.strips import (
 )
 from carafe_jax.ops.sharding import varying_axes, zeros
 
-_FUSED_TERMS = 25  # Of a loop over readers; XLA makes a far slower one of a hundred.
+_FUSED_TERMS = 25  # Terms of one fusion; XLA's loop over a hundred is far slower.
 
-# What reads a source pixel: (anchor shift, phase, tap) of its row and of its column.
-_Readers = tuple[tuple[int, int, int], tuple[int, int, int]]
+# A window that covers a source pixel: (anchor shift, phase, tap) by row and by column.
+_Reader = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
 def output_block(
@@ -51,7 +51,7 @@ def output_block(
     )
     patch = split_channels(patch, geometry.groups)
     kernels = output_rows(kernels, first, anchors, geometry=geometry, dtype=wide)
-    # Phases of one run read the same pixels, which are loaded once for all of them.
+    # The phases of a run read the same pixels: each is loaded once for all of them.
     runs = [
         [
             _sum_windows(patch[:, y:, x:], kernels[:, :, p, :, q], rows, columns)
@@ -76,7 +76,7 @@ def source_block(
     """Return the gradient of the source rows of `anchors` rows of anchors."""
     rows, columns = geometry.rows, geometry.columns
     low, high = rows.reader_shifts
-    # Windows of the anchors around read these rows too.
+    # Windows of neighbouring anchors cover these rows too.
     read = functools.partial(
         output_rows,
         first=first + low,
@@ -125,7 +125,7 @@ def _sum_windows(
     rows: Axis,
     columns: Axis,
 ) -> Float[Array, "n a p b q g c"]:
-    """Weighted sum over the taps, for phases that read the same source pixel."""
+    """Return the weighted sum over the taps, for phases that read the same pixels."""
     k, d = rows.kernel_size, rows.down
     y_stop = (kernels.shape[1] - 1) * d + 1
     x_stop = (columns.anchors - 1) * d + 1
@@ -145,32 +145,35 @@ def _sum_readers(
     residue_y: int,
     residue_x: int,
 ) -> Float[Array, "n m mx g c"]:
-    """Weighted sum over the windows that cover source pixels (m d + y, mx d + x)."""
+    """Return the weighted sum over the windows that cover each source pixel.
+
+    Of the pixels in rows `m * d + residue_y` and columns `mx * d + residue_x`.
+    """
     (low_y, high_y), (low_x, _) = rows.reader_shifts, columns.reader_shifts
     down, across = cotangent.shape[1] - high_y + low_y, columns.anchors
 
-    def term(pair: _Readers, kernels: jax.Array, cotangent: jax.Array) -> jax.Array:
-        (shift_y, p, dy), (shift_x, q, dx) = pair
+    def term(reader: _Reader, kernels: jax.Array, cotangent: jax.Array) -> jax.Array:
+        (shift_y, p, dy), (shift_x, q, dx) = reader
         y, x = shift_y - low_y, shift_x - low_x
         here = (slice(None), slice(y, y + down), p, slice(x, x + across), q)
         return kernels[here][..., dy * rows.kernel_size + dx, None] * cotangent[here]
 
-    def add(pairs: tuple[_Readers, ...], total: jax.Array, *operands: jax.Array):
-        return total + _sum(term(pair, *operands) for pair in pairs)
+    def add(readers: tuple[_Reader, ...], total: jax.Array, *operands: jax.Array):
+        return total + _sum(term(reader, *operands) for reader in readers)
 
     n, *_, groups, c = cotangent.shape
     varying = varying_axes(kernels, cotangent)
     nothing = zeros((n, down, across, groups, c), kernels.dtype, varying=varying)
-    pairs = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
-    runs = iter(lambda: tuple(itertools.islice(pairs, _FUSED_TERMS)), ())
+    readers = itertools.product(rows.readers(residue_y), columns.readers(residue_x))
+    runs = iter(lambda: tuple(itertools.islice(readers, _FUSED_TERMS)), ())
     adders = [functools.partial(add, run) for run in runs]
-    if not adders:  # Strides wider than the window leave gaps.
+    if not adders:  # If d > k, no window covers some pixels.
         return nothing
     if len(adders) == 1:
         return adders[0](nothing, kernels, cotangent)
 
     def add_run(index: jax.Array | int, total: jax.Array) -> jax.Array:
-        # XLA would fuse the runs into one again if they were not branches.
+        # Branches of a switch, because XLA would fuse plain runs into one loop again.
         return cast(Array, lax.switch(index, adders, total, kernels, cotangent))
 
     return cast(Array, lax.fori_loop(0, len(adders), add_run, nothing))
@@ -186,6 +189,6 @@ def _join_rows(
     columns: Axis,
     dtype: DTypeLike,
 ) -> Float[Array, "n oh ow ..."]:
-    """Interleave anchors and phases to output rows, cut at the right."""
+    """Interleave anchors and phases to output rows and columns; crop the columns."""
     n, a, p, b, q = x.shape[:5]
     return x.astype(dtype).reshape(n, a * p, b * q, *inner)[:, :, : columns.output_size]

@@ -5,8 +5,9 @@ g * kernels * features over every output pixel, window tap and channel. Like tho
 backend, the functions take normalised kernels by output pixel or, with a normalizer,
 logits by anchor.
 
-All work in blocks of anchor rows. On a CPU this keeps a block in cache and, what weighs
-more, keeps temporaries small: fresh pages cost as much there as the arithmetic.
+All loop over blocks of anchor rows. On a CPU, a block then fits in cache. More
+important, temporaries stay small: page faults on fresh memory would cost as much as the
+arithmetic.
 """
 
 import functools
@@ -30,7 +31,7 @@ def reassemble(
     normalizer: Normalizer | None,
     dtype: DTypeLike,
 ) -> Float[Array, "n oh ow c"]:
-    """Sum each window of the features, weighted by its kernel."""
+    """Return the sum of each window of the features, weighted by its kernel."""
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = features.shape
     kernels = _by_pixel(kernels, geometry, normalizer)
@@ -39,7 +40,7 @@ def reassemble(
             sums.output_block, features, kernels, geometry=geometry, dtype=dtype
         ),
         anchors=rows.anchors,
-        # Up-sampling writes more than it reads: one block writes the output only once.
+        # Up-sampling writes more than it reads, and one block writes it only once.
         anchor_bytes=row_bytes(features) * rows.down if rows.down > 1 else 0,
         rows_per_anchor=rows.up,
         shape=(n, rows.output_size, columns.output_size, c),
@@ -56,7 +57,7 @@ def grad_features(
     normalizer: Normalizer | None,
     dtype: DTypeLike,
 ) -> Float[Array, "n h w c"]:
-    """Gather for each source pixel what the windows over it received."""
+    """Return the gradient of the features, gathered from the windows over a pixel."""
     rows, columns = geometry.rows, geometry.columns
     n, _, _, c = cotangent.shape
     kernels = _by_pixel(kernels, geometry, normalizer)
@@ -82,9 +83,9 @@ def grad_kernels(
     normalizer: Normalizer | None,
     dtype: DTypeLike,
 ) -> Array:
-    """Multiply each output pixel with every pixel of its window, over the channels.
+    """Return the gradient of the kernels: dot products over the channels.
 
-    With a normalizer, it takes the `logits` too and returns their gradient.
+    With a normalizer, it takes the `logits` as well, and returns their gradient.
     """
     if normalizer is None or logits is None:
         return _grad_kernels(features, cotangent, geometry=geometry, dtype=dtype)

@@ -1,4 +1,4 @@
-"""Launches on a mesh: which axes split what, and the launch on each device's shard."""
+"""Launches on a mesh: the axes that split them, and the launch on each shard."""
 
 from carafe_jax.ops.sharding.array_types import like as like
 from carafe_jax.ops.sharding.array_types import vary_alike as vary_alike

@@ -1,4 +1,4 @@
-"""The sharding in an array's type: the axes it varies over, and its layout."""
+"""The sharding in an array's type: its spec, and the axes over which it varies."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -18,7 +18,10 @@ def varying_axes(*arrays: jax.Array) -> frozenset[str]:
 
 
 def vary_alike(arrays: Sequence[Array]) -> tuple[Array, ...]:
-    """Make all vary over the axes of a surrounding `shard_map` over which one does."""
+    """Make all arrays vary over the axes of a `shard_map` over which any of them does.
+
+    `shard_map` is the surrounding one; outside of one, the arrays are unchanged.
+    """
     union = varying_axes(*arrays)
     missing = [tuple(union - varying_axes(x)) for x in arrays]
     return tuple(
@@ -30,7 +33,7 @@ def vary_alike(arrays: Sequence[Array]) -> tuple[Array, ...]:
 def zeros(
     shape: tuple[Size, ...], dtype: DTypeLike, *, varying: frozenset[str]
 ) -> Array:
-    """Return zeros of the type that the carry of a loop has after its first turn."""
+    """Return zeros that vary over `varying`, as the carry of a loop has to."""
     out = jnp.zeros(shape, dtype)
     if not varying:
         return out
@@ -38,9 +41,9 @@ def zeros(
 
 
 def like(x: Array, other: Array) -> Array:
-    """Give the gradient `x` of `other` its type of sharding."""
+    """Give the gradient `x` of `other` the sharding that `other` has in its type."""
     own, wanted = jax.typeof(x), jax.typeof(other)
-    # In a surrounding `shard_map`: what all devices share is summed over all of them.
+    # The gradient of an array that devices of a `shard_map` share is summed over them.
     varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying
     if varying:
         x = cast(Array, jax.lax.psum(x, tuple(varying)))

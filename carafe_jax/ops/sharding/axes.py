@@ -1,4 +1,4 @@
-"""The mesh axes over which a user has reassemblies split."""
+"""The mesh axes that the user names for splitting reassemblies."""
 
 import contextlib
 import contextvars
@@ -10,7 +10,7 @@ Names = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
-    """Names of mesh axes; `batch=None` stands for every axis of the mesh."""
+    """Names of mesh axes; `batch=None` means every axis of the mesh."""
 
     batch: Names | None = None
     rows: Names = ()
@@ -24,17 +24,18 @@ _AXES = contextvars.ContextVar("axes", default=Axes())
 def batch_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their batch.
 
-    For meshes with axes of type Auto, where the sharding of an array is not known while
-    tracing; with Explicit axes it is read off the array. Without this, the batch is
+    For axes of type Auto: with these, the sharding of an array is unknown at trace
+    time; with Explicit axes it is part of the array's type. By default, the batch is
     split over every axis of the mesh, in order. An axis whose size does not divide the
-    batch is left out: along it the work is repeated. It acts while a function is
-    traced: put it inside the function that is compiled, or around its first call.
+    batch is dropped, and the work is replicated along it. The context applies while a
+    function is traced: enter it inside the compiled function, or around its first call.
 
     Args:
-      *names: Axes of the mesh in force, outermost first; none: do not split.
+      *names: Axes of the mesh in force, outermost first; with none, the batch is not
+        split.
 
     Raises:
-      RefusedError: On the way, in `reassemble`, where the mesh has no axis of a name.
+      RefusedError: By `reassemble`, if the mesh in force has no axis of that name.
     """
     with _replaced(batch=names):
         yield
@@ -44,9 +45,9 @@ def batch_axes(*names: str) -> Generator[None, None, None]:
 def row_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split the rows of their maps.
 
-    As `batch_axes`; without it rows are not split. Each device receives from its
-    neighbours the rows that its windows reach. Rows must fall on devices in whole
-    anchors (blocks of d source rows), at least as many as a window reaches.
+    Like `batch_axes`; by default, rows are not split. Each device receives a halo from
+    its neighbours: the rows that its windows reach. Each must have whole anchors
+    (blocks of d source rows), and at least as many as its halo.
 
     Args:
       *names: Axes of the mesh in force, outermost first.
@@ -59,8 +60,8 @@ def row_axes(*names: str) -> Generator[None, None, None]:
 def channel_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their channels.
 
-    As `batch_axes`; without it channels are not split. Groups stay whole: with more
-    than one group, an axis must divide their number, and is left out if it does not.
+    Like `batch_axes`; by default, channels are not split. Groups are not divided: with
+    more than one, an axis whose size does not divide their number is dropped.
 
     Args:
       *names: Axes of the mesh in force, outermost first.

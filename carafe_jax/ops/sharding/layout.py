@@ -1,4 +1,4 @@
-"""The meaning of each dimension of an array, and with it what can be split."""
+"""Layouts of arrays: the meaning of each dimension, and the axes that split it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ from carafe_jax.ops.sharding.axes import Names
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Over which axes of a mesh examples, rows and channels are split."""
+    """The mesh axes over which batch, rows and channels are split."""
 
     batch: Names = ()
     rows: Names = ()
     channels: Names = ()
     grouped: bool = False
-    """Whether groups are split with their channels."""
+    """Whether the channels are split by whole groups."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The meaning of the dimensions of an array; the first holds examples.
+    """The meaning of the dimensions of an array.
 
-    `channels` and `groups` are the dimensions of these, where there are any. The second
-    dimension holds rows; `row` gives their number for each anchor.
+    The first dimension is the batch, the second the rows, of source pixels, output
+    pixels or anchors. `channels` and `groups` are the dimensions of these, if any.
     """
 
     rank: int
@@ -36,7 +36,7 @@ class Layout:
     groups: int | None = None
 
     def rows_per_anchor(self, geometry: Geometry) -> int:
-        """Rows of the array that belong to one anchor."""
+        """Return the number of rows of the array for each anchor."""
         match self.row:
             case "source":
                 return geometry.rows.down
@@ -48,7 +48,7 @@ class Layout:
     def shape(
         self, geometry: Geometry, *, examples: Size, channels: int
     ) -> tuple[Size, ...]:
-        """Return the shape of the array for maps of some examples and channels."""
+        """Return the shape of the array for `examples` maps of this geometry."""
         rows, columns = geometry.rows, geometry.columns
         groups, taps = geometry.groups, geometry.taps
         if self.row == "source":
@@ -60,7 +60,7 @@ class Layout:
         return examples, rows.output_size, columns.output_size, *inner
 
     def spec(self, split: Split) -> PartitionSpec:
-        """Split the examples, the rows, and the channels or groups."""
+        """Return the spec that splits batch, rows, and channels or groups."""
         parts: list[Names | None] = [None] * self.rank
         parts[0], parts[1] = split.batch or None, split.rows or None
         dimension = self.groups if split.grouped else None
@@ -80,12 +80,12 @@ Operand = tuple[Array, Layout]
 
 
 def examples_of(operands: Sequence[Operand]) -> Size:
-    """Return the number of examples, which all operands of a launch have."""
+    """Return the size of the batch, the same for all operands of a launch."""
     array, _ = operands[0]
     return array.shape[0]
 
 
 def channels_of(operands: Sequence[Operand]) -> int:
-    """Return the number of channels, which every launch has an operand with."""
+    """Return the number of channels; every launch has an operand with channels."""
     dimensions = ((array, layout.channels) for array, layout in operands)
     return next(array.shape[dim] for array, dim in dimensions if dim is not None)

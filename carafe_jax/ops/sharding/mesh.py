@@ -13,7 +13,7 @@ from carafe_jax.ops.sharding.axes import Names
 
 # Any: concrete and abstract meshes share no public type.
 def mesh_of(arrays: Sequence[Array]) -> Any | None:
-    """Return the mesh of the arrays or else the one in force."""
+    """Return the mesh of the arrays, else the one in force, if any."""
     for array in arrays:
         mesh = jax.typeof(array).sharding.mesh
         if not mesh.empty:
@@ -23,7 +23,7 @@ def mesh_of(arrays: Sequence[Array]) -> Any | None:
 
 
 def free_axes(mesh: Any) -> Names:
-    """Return the axes that no surrounding `shard_map` has taken."""
+    """Return the axes that are not manual in a surrounding `shard_map`."""
     types = zip(mesh.axis_names, mesh.axis_types, strict=True)
     return tuple(name for name, kind in types if kind != AxisType.Manual)
 
@@ -34,7 +34,7 @@ def devices(mesh: Any, names: Iterable[str]) -> int:
 
 
 def device_kind(arrays: Sequence[Array]) -> str | None:
-    """Return the kind of the devices that are compiled for, if the mesh has it."""
+    """Return the kind of the devices that are compiled for, if the mesh knows it."""
     mesh = mesh_of(arrays)
     device = None if mesh is None else mesh.abstract_device
     return None if device is None else device.device_kind

@@ -1,10 +1,10 @@
 """Launches on a mesh: each device runs its own examples, rows and channels.
 
-A kernel is opaque to the compiler, which would gather its operands on every device (or
-refuse). So a launch is wrapped in `jax.shard_map` over the axes of the mesh in force.
-Examples need nothing from each other. Channels neither, except that the gradient of
-kernels that all channels share is a sum over them. Rows need those that their windows
-reach, which neighbouring devices exchange.
+A kernel is opaque to the partitioner, which would all-gather its operands (or fail). So
+a launch is wrapped in `jax.shard_map` over the axes of the mesh in force. Examples are
+independent. Channels are too, except that the gradient of kernels that all channels
+share is a sum over them. Rows need a halo, the rows that their windows reach:
+neighbouring devices exchange it.
 """
 
 import dataclasses
@@ -31,11 +31,10 @@ from carafe_jax.ops.sharding.split import choose_split, reach
 
 @dataclasses.dataclass(frozen=True)
 class Partition:
-    """How the arrays of a launch are split over a mesh, and the sizes of a shard.
+    """The split of a launch over a mesh, and the sizes of a shard.
 
-    `geometry` is that of a shard with the rows of its neighbours that windows reach.
-    `mesh` is None if the launch is not wrapped: its arrays are whole, or are shards
-    already, of a surrounding `shard_map`.
+    `geometry` is that of a shard with its halo. `mesh` is None if the launch is not
+    wrapped: its arrays are whole, or already shards of a surrounding `shard_map`.
     """
 
     mesh: Any | None  # Any: concrete and abstract meshes share no public type.
@@ -56,12 +55,12 @@ class Partition:
 def partition(
     operands: Sequence[Operand], *, geometry: Geometry, axes: Axes
 ) -> Partition:
-    """Choose how a launch is split over the mesh of its operands or the one in force.
+    """Choose the split of a launch over the mesh of its operands, or the one in force.
 
     Args:
-      operands: Of the launch, whole.
-      geometry: Of the whole map.
-      axes: Those that the user has named.
+      operands: Operands of the launch, not split yet.
+      geometry: Geometry of the whole map.
+      axes: Axes that the user has named.
     """
     mesh = _mesh_to_split([array for array, _ in operands])
     if mesh is None:
@@ -83,13 +82,14 @@ def _mesh_to_split(arrays: Sequence[Array]) -> Any | None:
     if mesh is None:
         return None
     free = free_axes(mesh)
-    # Explicit axes are, even of size 1: reshapes there need an output sharding.
+    # For Explicit axes even of size 1: outside of `shard_map`, reshapes of arrays on
+    # them would need an output sharding.
     explicit = not set(free).isdisjoint(mesh.explicit_axes)
     return mesh if explicit or devices(mesh, free) > 1 else None
 
 
 def _shard_geometry(geometry: Geometry, split: Split, mesh: Any) -> Geometry:
-    """Return the geometry of one device's groups and rows, with its neighbours'."""
+    """Return the geometry of one device's groups and rows, with the halo."""
     groups, rows = geometry.groups, geometry.rows
     if split.grouped:
         groups //= devices(mesh, split.channels)
@@ -121,8 +121,8 @@ def run_on_shards(
     summed = parts.sums(result)
 
     def run(*shards: Array) -> Array:
-        out = launch(*_with_neighbours(shards, layouts, parts))
-        out = _without_neighbours(out, result, parts)
+        out = launch(*_with_halo(shards, layouts, parts))
+        out = _without_halo(out, result, parts)
         return cast(Array, jax.lax.psum(out, summed)).astype(dtype) if summed else out
 
     return jax.shard_map(
@@ -135,34 +135,34 @@ def run_on_shards(
     )(*_resharded(arrays, specs, parts.mesh))
 
 
-def _with_neighbours(
+def _with_halo(
     shards: Sequence[Array], layouts: Sequence[Layout], parts: Partition
 ) -> Sequence[Array]:
-    """Add the rows of the devices above and below, as far as windows reach."""
+    """Add the halo: rows of the devices above and below, as far as windows reach."""
     names = parts.split.rows
     if not names:
         return shards
     return [
-        _exchange(shard, _margin(layout, parts), names)
+        _exchange(shard, _halo_rows(layout, parts), names)
         for shard, layout in zip(shards, layouts, strict=True)
     ]
 
 
-def _without_neighbours(out: Array, result: Layout, parts: Partition) -> Array:
-    """Crop the rows that belong to neighbours."""
+def _without_halo(out: Array, result: Layout, parts: Partition) -> Array:
+    """Crop the halo."""
     if not parts.split.rows:
         return out
-    margin = _margin(result, parts)
-    return out[:, margin : out.shape[1] - margin]
+    halo = _halo_rows(result, parts)
+    return out[:, halo : out.shape[1] - halo]
 
 
-def _margin(layout: Layout, parts: Partition) -> int:
-    """Return the number of rows of each neighbour that an array gets."""
+def _halo_rows(layout: Layout, parts: Partition) -> int:
+    """Return the number of rows of the halo at each edge of an array."""
     return reach(parts.geometry) * layout.rows_per_anchor(parts.geometry)
 
 
 def _exchange(x: Array, count: int, names: Names) -> Array:
-    """Add `count` rows of each neighbour; beyond the map's edge they are zero."""
+    """Add `count` rows of each neighbour; at the edges of the map they are zero."""
     size = jax.lax.axis_size(names)
     down = [(i, i + 1) for i in range(size - 1)]
     up = [(i + 1, i) for i in range(size - 1)]
@@ -174,7 +174,7 @@ def _exchange(x: Array, count: int, names: Names) -> Array:
 def _resharded(
     arrays: Sequence[Array], specs: Sequence[PartitionSpec], mesh: Any
 ) -> Sequence[Array]:
-    """Give arrays on Explicit axes, which `jax.shard_map` checks, their shardings."""
+    """Reshard arrays on Explicit axes, whose shardings `jax.shard_map` checks."""
     explicit: set[str] = set(free_axes(mesh)) & set(mesh.explicit_axes)
     if not explicit:
         return arrays
@@ -185,7 +185,7 @@ def _resharded(
 
 
 def _only(spec: PartitionSpec, names: set[str]) -> PartitionSpec:
-    """Drop every axis that is not of `names`."""
+    """Drop every axis that is not in `names`."""
     return PartitionSpec(
         *(tuple(name for name in part or () if name in names) or None for part in spec)
     )

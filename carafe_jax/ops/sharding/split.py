@@ -22,9 +22,9 @@ from carafe_jax.ops.sharding.mesh import devices, free_axes
 def choose_split(
     operands: Sequence[Operand], mesh: Any, geometry: Geometry, axes: Axes
 ) -> Split:
-    """Choose the axes over which examples, rows and channels are split.
+    """Choose the axes over which batch, rows and channels are split.
 
-    Explicit axes are those of the operands' types, Auto axes those that `axes` names.
+    Explicit axes are read from the operands' types; Auto axes are those of `axes`.
     """
     _check_names(axes, mesh)
     auto = [name for name in free_axes(mesh) if name in mesh.auto_axes]
@@ -39,7 +39,7 @@ def choose_split(
         name for name in wanted if name in auto and name not in (*rows, *channels)
     ]
     groups = geometry.groups
-    grouped = groups > 1  # Groups stay whole.
+    grouped = groups > 1  # No group is divided.
     return Split(
         batch=_dividing(batch, examples_of(operands), mesh),
         rows=_fitting(rows, geometry, mesh),
@@ -51,7 +51,7 @@ def choose_split(
 
 
 def reach(geometry: Geometry) -> int:
-    """Anchors above or below that share source pixels with an anchor's windows."""
+    """Return the halo in anchors: the farthest whose windows share source pixels."""
     low, high = geometry.rows.reader_shifts
     return max(-low, high)
 
@@ -66,21 +66,21 @@ def _check_names(axes: Axes, mesh: Any) -> None:
 
 
 def _explicit_axes(array: Array, layout: Layout) -> tuple[Names, Names, Names]:
-    """Return the axes of an array's examples, rows and channels, by its type."""
+    """Return the axes over which an array's type splits batch, rows and channels."""
     spec = [*jax.typeof(array).sharding.spec]
     spec += [None] * (layout.rank - len(spec))
     parts = [(part,) if isinstance(part, str) else tuple(part or ()) for part in spec]
     if parts[2]:
         raise NotImplementedError(
             "A reassembly cannot split columns over devices: reshard its arrays over "
-            f"examples, rows or channels, got one of sharding {spec}."
+            f"batch, rows or channels, got sharding {spec}."
         )
     channels = () if layout.channels is None else parts[layout.channels]
     return parts[0], parts[1], channels
 
 
 def _fitting(names: Iterable[str], geometry: Geometry, mesh: Any) -> Names:
-    """Return the axes that split the rows, if each device has whole anchors enough."""
+    """Return the axes that split the rows; raise if a device has too few anchors."""
     names = tuple(dict.fromkeys(names))
     count = devices(mesh, names)
     down, own_reach = geometry.rows.down, reach(geometry)
@@ -95,7 +95,7 @@ def _fitting(names: Iterable[str], geometry: Geometry, mesh: Any) -> Names:
 
 
 def _dividing(names: Iterable[str], size: int, mesh: Any) -> Names:
-    """Keep, in order, the axes that together divide a dimension."""
+    """Keep, in order, the axes whose sizes together divide `size`."""
     kept: list[str] = []
     for name in dict.fromkeys(names):
         if size % devices(mesh, (*kept, name)) == 0:

@@ -1,1 +1,1 @@
-"""The launches of the reassembly operator, written in Pallas."""
+"""The launches of the reassembly operator in Pallas."""

@@ -1,4 +1,4 @@
-"""The interface of a backend, and how the module of one is found."""
+"""The interface of a backend, and the import of its module."""
 
 from typing import Any, Literal, Protocol, get_args
 
@@ -20,21 +20,21 @@ PLATFORMS: dict[str, tuple[Backend, ...]] = {
 class BackendModule(Protocol):
     """The interface of a backend: three launches, their block sizes and its refusals.
 
-    `KERNELS_BY_PIXEL` says whether kernels that are normalised already come, and their
-    gradient leaves, by output pixel, and not by anchor (see `carafe_pallas.call`).
+    `KERNELS_BY_PIXEL` is true if the backend takes normalised kernels, and returns
+    their gradient, by output pixel instead of by anchor (see `carafe_pallas.call`).
     """
 
     __name__: str
     KERNELS_BY_PIXEL: bool
-    # Any: the blocks of each backend are described by a class of its own.
+    # Any: each backend has its own class of configurations.
     TuningConfig: type[Any]
 
     def heuristic(self, call: Call, launch: Launch) -> Any:
-        """Return the configuration of a launch that has not been tuned."""
+        """Return the default configuration, for a launch that has not been tuned."""
         ...
 
     def refusal(self, call: Call) -> str | None:
-        """Return why the launches cannot run the call; None where they can."""
+        """Return why the launches cannot run the call; None if they can."""
         ...
 
     def reassemble(
@@ -77,7 +77,7 @@ class BackendModule(Protocol):
         config: Any = None,
         interpret: bool = False,
     ) -> Array:
-        """Return the gradient of the kernels, of the logits where there are any."""
+        """Return the gradient of the kernels, or of the logits with a normalizer."""
         ...
 
 
@@ -87,8 +87,8 @@ def platform_of(backend: Backend) -> str:
 
 
 def module_of(backend: Backend) -> BackendModule:
-    """Import the launches of a backend."""
-    # Here, so that a program imports the compiler of no other platform.
+    """Import the module of a backend."""
+    # Here, so that a program does not import the compilers of other platforms.
     match backend:
         case "mosaic_tpu":
             from carafe_pallas import mosaic_tpu

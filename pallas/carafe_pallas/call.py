@@ -1,10 +1,9 @@
-"""The static part of a reassembly, whatever runs it.
+"""The static description of a reassembly, the same for every backend.
 
-Kernels come to the launches by anchor, (n, ah, aw, phases * groups * taps), as the
-content encoder predicts them; with a normalizer they are its logits. A backend whose
-`KERNELS_BY_PIXEL` is true takes those that are normalised already by output pixel,
-(n, oh, ow, groups, taps), as `carafe_jax.reassemble` does, and so returns their
-gradient.
+Launches take kernels by anchor, (n, ah, aw, phases * groups * taps), the layout of the
+content encoder; with a normalizer they are its logits. A backend with
+`KERNELS_BY_PIXEL` takes normalised kernels by output pixel, (n, oh, ow, groups, taps),
+the layout of `carafe_jax.reassemble`. The gradient of the kernels has their layout.
 """
 
 import dataclasses
@@ -23,8 +22,8 @@ Launch = Literal["reassemble", "grad_features", "grad_kernels"]
 class Call:
     """Sizes, dtypes and options of one reassembly, for checks and for tuning.
 
-    `normalizer` is what the launches apply over the taps of the kernels; None: the
-    kernels are normalised already.
+    The launches apply `normalizer` over the taps; None if the kernels are normalised
+    already.
     """
 
     geometry: Geometry
@@ -43,7 +42,7 @@ class Call:
         geometry: Geometry,
         normalizer: Normalizer | None,
     ) -> "Call":
-        """Describe the call of a launch by the features or the cotangent it reads."""
+        """Describe a launch by the operand `pixels`, the features or the cotangent."""
         n, _, _, channels = pixels.shape
         return cls(
             geometry=geometry,
@@ -79,6 +78,6 @@ class Call:
 
     @property
     def is_of_known_size(self) -> bool:
-        """Whether no size is a symbol."""
+        """Whether all sizes are ints, and none is symbolic."""
         rows, columns = self.geometry.rows, self.geometry.columns
         return all(isinstance(x, int) for x in (self.batch, rows.size, columns.size))

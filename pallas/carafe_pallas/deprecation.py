@@ -1,7 +1,7 @@
-"""The warning of JAX 0.11 and later that its Triton backend is deprecated.
+"""Suppression of the warning that Pallas Triton is deprecated.
 
-JAX raises it whenever a launch is lowered. A user can do nothing about it: the
-successor, Mosaic GPU, serves Hopper only, and older devices have nothing else.
+JAX 0.11 and later warn whenever a launch is lowered. Users cannot act on it: the
+successor, Mosaic GPU, needs Hopper or later, and older GPUs have no alternative.
 """
 
 import contextlib
@@ -11,14 +11,14 @@ from collections.abc import Generator
 
 _MESSAGE = "The Pallas Triton backend is deprecated"
 
-# `catch_warnings` restores the filters that it has found: threads that overlap would
-# restore each other's.
+# `catch_warnings` changes the filters of the whole process: without a lock, threads
+# that overlap would restore each other's.
 _lock = threading.RLock()
 
 
 @contextlib.contextmanager
 def silenced(platform: str) -> Generator[None, None, None]:
-    """Ignore that warning while a launch is lowered, then restore the filters."""
+    """Ignore the warning while a launch is lowered, then restore the filters."""
     if platform != "cuda":
         yield
         return

@@ -4,7 +4,7 @@ import dataclasses
 from fractions import Fraction
 from typing import Any
 
-Size = int | Any  # A symbol, in a program that is exported for maps of any size.
+Size = int | Any  # Any: symbolic in a program that is exported for maps of any size.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Axis:
 
     @property
     def anchors(self) -> Size:
-        # In the form of strided convolutions, or symbolic sizes would not be equal.
+        # As strided convolutions compute it, so that symbolic sizes compare equal.
         return (self.size - 1) // self.down + 1
 
     @property
@@ -36,21 +36,21 @@ class Axis:
 
     @property
     def offsets(self) -> tuple[int, ...]:
-        """Source pixel of each phase, relative to the first of its anchor."""
+        """Centre of each phase's window, from the first source pixel of the anchor."""
         return tuple(p * self.down // self.up for p in range(self.up))
 
     @property
     def reach(self) -> int:
-        """Source pixels that the windows of one anchor cover, all phases together."""
+        """Number of source pixels that the windows of an anchor cover together."""
         return self.offsets[-1] + self.kernel_size
 
     def span(self, anchors: Size) -> Size:
-        """Source pixels that the windows of `anchors` neighbouring anchors cover."""
+        """Return the `reach` of `anchors` neighbouring anchors together."""
         return (anchors - 1) * self.down + self.reach
 
     @property
     def phase_runs(self) -> tuple[tuple[int, slice], ...]:
-        """Runs of phases that read the same source pixel: (offset, run)."""
+        """(offset, phases) of each run of phases whose windows have the same centre."""
         distinct = sorted(set(self.offsets))
         starts = [self.offsets.index(offset) for offset in distinct]
         stops = [*starts[1:], self.up]
@@ -58,9 +58,9 @@ class Axis:
         return tuple((offset, slice(start, stop)) for offset, start, stop in runs)
 
     def readers(self, residue: int) -> tuple[tuple[int, int, int], ...]:
-        """(anchor shift, phase, tap) of every window that covers a source pixel.
+        """Return (anchor shift, phase, tap) of each window that covers a source pixel.
 
-        The source pixel is `m * down + residue`; the anchors are `m + shift`.
+        The source pixel is `m * down + residue`; the window is of anchor `m + shift`.
         """
         found = []
         for phase, offset in enumerate(self.offsets):

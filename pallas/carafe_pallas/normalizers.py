@@ -1,4 +1,4 @@
-"""The normalizers of table XIV of CARAFE++ and how gradients pass through them."""
+"""The normalizers of table XIV of CARAFE++, and their VJPs."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ def pull_back(
     logits: Float[Array, "*b taps"],
     normalizer: Normalizer,
 ) -> Float[Array, "*b taps"]:
-    """Turn a gradient of the normalised kernels into one of the logits."""
+    """Convert the gradient of the normalised kernels to that of the logits."""
     kernels = normalize(logits, normalizer)
     if normalizer == "sigmoid":
         return gradient * kernels * (1 - kernels)

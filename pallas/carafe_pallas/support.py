@@ -1,4 +1,4 @@
-"""The reasons why a backend cannot run a call, and the order in which to try them."""
+"""The order in which to try backends, and the reasons why one cannot run a call."""
 
 import re
 
@@ -14,8 +14,8 @@ def takes_pixels(backend: Backend, call: Call) -> bool:
 def best_first(platform: str, call: Call) -> tuple[Backend, ...]:
     """Return the backends of a platform in the order in which to try them.
 
-    On Hopper, products of 16-bit numbers on tensor cores (Triton) were measured to be
-    faster than in registers (Mosaic GPU), those of float32 to be slower.
+    Measured on an H200: for 16-bit dtypes Triton, on tensor cores, is faster than
+    Mosaic GPU, on ordinary cores; for float32 it is slower.
     """
     backends = PLATFORMS.get(platform, ())
     narrow = max(call.features_dtype.itemsize, call.kernels_dtype.itemsize) < 4
@@ -28,15 +28,15 @@ def refusal(
     *,
     device_kind: str | None,
 ) -> str | None:
-    """Return why a backend cannot run a call; None where it can.
+    """Return why a backend cannot run a call; None if it can.
 
     Args:
-      backend: Its name.
-      call: What it would run.
-      device_kind: What JAX calls the device that is compiled for, None if unknown; an
-        unknown device is taken to be recent enough.
+      backend: Name of the backend.
+      call: The call to run.
+      device_kind: JAX's name of the device that is compiled for. None if unknown: the
+        device then counts as recent enough.
     """
-    if not call.is_of_known_size:  # In a program to be exported.
+    if not call.is_of_known_size:  # In a program that is exported.
         rows, columns = call.geometry.rows, call.geometry.columns
         sizes = f"{call.batch} maps of {rows.size} x {columns.size} pixels"
         return f"batch and maps must be of known sizes, got {sizes}"

@@ -1,4 +1,4 @@
-"""Configurations found by measurement, shipped as one JSON file a kind of device."""
+"""Tuned configurations, shipped as one JSON file for each kind of device."""
 
 import functools
 import importlib.resources
@@ -14,13 +14,13 @@ from carafe_pallas.call import Call, Launch
 def config_for(
     module: BackendModule, call: Call, launch: Launch, *, device_kind: str | None
 ) -> Any:
-    """Return the configuration measured for a device and a call, else a heuristic one.
+    """Return the tuned configuration of a launch, or the heuristic one if not tuned.
 
     Args:
       module: The backend.
-      call: What will run; the batch does not matter.
-      launch: Which of the three.
-      device_kind: What JAX calls the device, None if unknown.
+      call: The call to run; configurations do not depend on its batch.
+      launch: Name of the launch.
+      device_kind: JAX's name of the device; None if unknown.
     """
     backend = module.__name__.rpartition(".")[2]
     tuned = {} if device_kind is None else _load(file_name(device_kind))
@@ -53,7 +53,7 @@ def file_name(device_kind: str) -> str:
 
 
 def folder() -> Traversable:
-    """Return where the files lie."""
+    """Return the folder of the files."""
     return importlib.resources.files("carafe_pallas") / "tuned"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from carafe_pallas.triton.kernels import lay_band
+from carafe_pallas.triton.kernels import load_band
 from carafe_pallas.triton.plan import Plan, padded
 from carafe_pallas.triton.tiles import Tile, sum_pixels
 
@@ -21,12 +21,13 @@ def grad_features_body(
 
     def add(block: Array | int, index: Array, total: Array) -> Array:
         outputs = tile.pixels(plan.outputs, index)
-        # Of one output all taps lie together: threads side by side read those.
-        band = lay_band(tile, kernels_ref, outputs.column(), sources.row())
+        # The taps of an output are contiguous in memory: with outputs as the first
+        # axis, neighbouring threads load neighbouring taps.
+        band = load_band(tile, kernels_ref, outputs.column(), sources.row())
         cotangent = tile.load(cotangent_ref, outputs, block)
         return total + plan.dot(band, cotangent, transpose_a=True)
 
-    # The outputs that read a tile are many: a band of all would not fit.
+    # Too many outputs read a tile for a band of all of them to fit.
     @tile.each_block(first=0)
     def _(block: Array) -> None:
         sums = sum_pixels(plan, plan.outputs, functools.partial(add, block), own)

@@ -25,10 +25,10 @@ def grad_kernels_body(
         features = tile.load(features_ref, sources, block)
         return total + plan.dot(cotangent, features, transpose_b=True)
 
-    # One program has all the channels of a group: no other one adds to its sums.
+    # One program loops over all channels of a group, so no other adds to its sums.
     total = jnp.zeros((padded(plan.outputs), padded(plan.sources)), jnp.float32)
     gradient = lax.fori_loop(0, plan.blocks, add, total)
-    # A row of the band holds all taps of a kernel, so that it is pulled back alone.
+    # A row of the band has all taps of a kernel, as the normalizer's VJP needs.
     if logits_ref:
         gradient = pull_back(tile, logits_ref[0], outputs, sources, gradient)
     store_band(tile, grad_ref, outputs, sources, gradient)

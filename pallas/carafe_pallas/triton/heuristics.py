@@ -1,4 +1,4 @@
-"""Block sizes where none have been tuned, and the reasons to refuse a call."""
+"""Default block sizes, and the reasons why a call cannot run."""
 
 import dataclasses
 
@@ -15,17 +15,17 @@ from carafe_pallas.triton.plan import (
 )
 
 _DTYPES = ("float32", "bfloat16", "float16")
-_LARGEST = 128  # Pixels of a product that is to hold a whole band: shared memory.
-_PROGRAMS = 512  # Enough to fill a GPU.
+_LARGEST = 128  # Source pixels of a whole band; limited by shared memory.
+_PROGRAMS = 512  # Enough programs to fill a GPU.
 
 
 def refusal(call: Call) -> str | None:
-    """Return why these launches cannot run the call; None where they can."""
+    """Return why these launches cannot run the call; None if they can."""
     for name in ("features_dtype", "kernels_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
-    # Arrays of any size are indexed rightly: offsets of more than 32 bits are made of
-    # coordinates, each of which must fit.
+    # Arrays may have any number of elements, since Pallas computes large offsets in 64
+    # bits; but coordinates, and their products with `up` and `down`, have 32.
     rows, columns = call.geometry.rows, call.geometry.columns
     if (longest := max(rows.size, columns.size)) >= (limit := 2**26):
         return f"`H` and `W` must be below {limit}, got {longest}"
@@ -33,15 +33,15 @@ def refusal(call: Call) -> str | None:
 
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
-    """Choose blocks much like those that were fastest on an H200 at x2 and 1/2."""
+    """Choose blocks like those that were the fastest on an H200 at x2 and x1/2."""
     up, down = call.geometry.rows.up, call.geometry.rows.down
     float32 = jnp.float32 in (call.features_dtype, call.kernels_dtype)
     side = 4 if max(up, down) <= 2 else 2
     if launch == "grad_features":
         side = max(1, 4 // down)  # 16 source pixels.
     channels, num_warps = _widths(call, launch, float32=float32)
-    # Without tensor cores what is zero costs time: 25 of 48 entries of the band are
-    # used with 2 x 4 anchors at x2, 25 of 64 with 4 x 4.
+    # Without tensor cores, the zeros of the band cost time. At x2 and k = 5, a row of
+    # it has 25 taps in 48 entries with 2 x 4 anchors, in 64 with 4 x 4.
     flat = float32 and up == 2 and launch != "grad_features"
     all_channels = power_of_two(call.channels // call.geometry.groups)
     config = TuningConfig(
@@ -60,7 +60,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
 
 
 def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
-    """Choose the channels of a block, and its warps."""
+    """Return the channels of a block and its number of warps."""
     up, down = call.geometry.rows.up, call.geometry.rows.down
     upsamples = up > down
     match launch:
@@ -80,7 +80,7 @@ def _widths(call: Call, launch: Launch, *, float32: bool) -> tuple[int, int]:
 
 
 def _programs(plan: Plan, batch: int) -> int:
-    """Split channels where there are few tiles, into equal parts if they divide."""
+    """Return the number of programs of a tile: more where there are few tiles."""
     columns, rows = plan.grid
     tiles = columns * rows * batch
     steps = max(1, plan.blocks * tiles // _PROGRAMS)

@@ -1,34 +1,35 @@
 """Reassembly and its two gradients on GPUs of sm_80 and later (Pallas, Triton).
 
-Each launch is a product of matrices with a band in it. A tile of `rows x columns`
-anchors has R rows of its own (output pixels; source pixels in the gradient of the
-features), and the windows between outputs and sources make a band: entry (output,
-source) is the tap at which the output reads the source, else zero. Taps follow from the
-coordinates alone, so that any scale takes the same path.
+Each launch is a banded matrix product. A tile is `rows x columns` anchors, with R
+output pixels (source pixels, in the gradient of the features). Entry (output, source)
+of the band is the tap at which the output reads the source, else zero. Taps are
+computed from the coordinates, so that every scale takes the same path.
 
     reassemble      band (R outputs x sources) @ features (sources x channels)
     grad_features   band (R sources x outputs) @ cotangent (outputs x channels)
     grad_kernels    band of: cotangent (R outputs x channels) @ features^T
 
 grid = (column tiles * groups * programs, row tiles, batch): the programs of a tile
-share its blocks of channels. No atomics: runs repeat bit for bit. Where a product holds
-the whole band (`depth`), `reassemble` lays it once for all its blocks of channels, and
-normalises its rows: it multiplies with exponentials, and divides the sums by their
-total, which is one more product. Otherwise, and for the gradient of the features, in
-which many tiles would repeat it, plain JAX does before. `grad_kernels` always pulls the
-gradient back along the rows of its band.
+share its blocks of channels. There are no atomics: results are deterministic.
+
+With a normalizer, `reassemble` normalises inside the launch if one product takes the
+whole band (`depth`): it multiplies by exponentials, and scales the sums by their
+totals, which take one more product. The band is loaded once for all blocks of channels.
+Otherwise plain JAX normalises before the launch, and always for the gradient of the
+features, in which several tiles read the same logits. `grad_kernels` always pulls the
+gradient back to the logits, along the rows of its band.
 
 Memory of a block of `reassemble` at x2, k = 5, C = 256, bfloat16 with the default
 configuration (R = 64): in shared memory the band, 64 x 64 (8 KiB), and the pixels,
 64 x 128, of two blocks of channels (32 KiB); in registers the float32 sums, 64 x 128
 (32 for each of 256 threads).
 
-Kernels that are normalised already come by output pixel, logits by anchor.
+Normalised kernels are by output pixel, logits by anchor.
 
-Float32 has no tensor cores here (TensorFloat-32 would round): products of zeros cost
-time there, about half of it at x2. Entries outside the band are multiplied all the
-same: a NaN or an infinity in a pixel spreads over the results of the tiles that load
-it. Pixels outside the map and kernels of phases that do not exist are never loaded.
+Float32 products do not use tensor cores, which would round to TensorFloat-32: there the
+zeros of the band cost time, about half of it at x2. The zeros are multiplied by pixels,
+so a NaN or an infinity in a pixel spreads over the tiles that load it. Pixels outside
+the map, and kernels of phases past it, are never loaded.
 """
 
 import functools
@@ -100,8 +101,8 @@ def grad_kernels(
     config: TuningConfig | None = None,
     interpret: bool = False,
 ) -> Float[Array, "n ah aw channels"] | Float[Array, "n oh ow g taps"]:
-    """Return the gradient of the kernels, of the logits where there is a normalizer."""
-    # The factors of its products are the features and the cotangent.
+    """Return the gradient of the kernels, or of the logits if there is a normalizer."""
+    # The factors of the products are the features and the cotangent, not the kernels.
     call = Call.of(features, cotangent.dtype, geometry=geometry, normalizer=normalizer)
     plan = _plan(call, "grad_kernels", config)
     by_pixel = normalizer is None
@@ -118,7 +119,7 @@ def _plan(call: Call, launch: Launch, config: TuningConfig | None) -> Plan:
 def _normalized(
     kernels: Array, geometry: Geometry, normalizer: Normalizer | None
 ) -> Array:
-    """Normalise before a launch: where one would do so again in many tiles."""
+    """Return kernels that are normalised in plain JAX, before a launch."""
     if normalizer is None:
         return kernels
     pixels = geometry.phases * geometry.groups

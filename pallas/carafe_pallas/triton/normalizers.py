@@ -1,4 +1,4 @@
-"""Normalizers over the rows of a band: the taps of a kernel, and entries outside."""
+"""Normalizers over the rows of a band, of which the entries `inside` are taps."""
 
 import math
 
@@ -10,7 +10,7 @@ from carafe_pallas.call import Normalizer
 
 
 def normalize(logits: Array, inside: Array, normalizer: Normalizer) -> Array:
-    """Normalise each row over what is inside, in float32."""
+    """Normalise each row over its taps, in float32."""
     values = exponentials(logits, inside, normalizer)
     if normalizer == "sigmoid":
         return values
@@ -18,22 +18,22 @@ def normalize(logits: Array, inside: Array, normalizer: Normalizer) -> Array:
 
 
 def exponentials(logits: Array, inside: Array, normalizer: Normalizer | None) -> Array:
-    """Return what a normalizer divides by the total of each row; sigmoids as such."""
+    """Return what a normalizer divides by the total of each row, or the sigmoids."""
     logits = logits.astype(jnp.float32)
     if normalizer == "sigmoid":
         return jnp.where(inside, sigmoid(logits), 0)
     if normalizer == "normalized_sigmoid":
         logits = jnp.minimum(logits, 0) - jnp.log1p(_exp(-jnp.abs(logits)))
-    # Entries outside would be zeros, perhaps the highest of their row.
+    # Entries that are no taps are loaded as zeros, which could be the row's maximum.
     logits = jnp.where(inside, logits, -jnp.inf)
     return jnp.where(inside, _exp(logits - _highest(logits)), 0)
 
 
 def _highest(logits: Array) -> Array:
-    """Return the largest of each row.
+    """Return the maximum of each row.
 
-    As integers, of which a warp finds the largest in one instruction: the bits of a
-    float lie in the order of the numbers, but for the negative ones, which are flipped.
+    Floats are compared as integers, whose maximum a warp reduces in one instruction.
+    The bits have the order of the numbers once those of negative numbers are flipped.
     """
     bits = _flipped(lax.bitcast_convert_type(logits, jnp.int32))
     highest = jnp.max(bits, axis=1, keepdims=True)
@@ -50,5 +50,5 @@ def sigmoid(logits: Array) -> Array:
 
 
 def _exp(x: Array) -> Array:
-    # A fifth of the instructions of `jnp.exp`, which lowers to a call of libdevice.
+    # A fifth of the instructions of `jnp.exp`, which calls libdevice.
     return jnp.exp2(x * math.log2(math.e))

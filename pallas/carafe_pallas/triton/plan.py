@@ -1,4 +1,4 @@
-"""The tiles of a launch, and all that is static in it."""
+"""The static values of a launch: its tiles, its products and its grid."""
 
 import dataclasses
 from typing import Any
@@ -12,17 +12,24 @@ from jaxtyping import Array
 from carafe_pallas.call import Call, Launch, Normalizer
 from carafe_pallas.geometry import Axis, Geometry
 
-SMALLEST = 16  # Along each side of a product: that of the tensor cores.
+SMALLEST = 16  # Least size of each dimension of a product on tensor cores.
 
 
 @dataclasses.dataclass(frozen=True)
 class TuningConfig:
-    """Anchors and channels of a block, pixels of a product, warps, stages.
+    """Sizes of a tile and of its products.
 
-    num_stages: with one, `reassemble` itself requests each block of channels while the
-    one before is multiplied; with more, Triton does for the blocks after the first.
-    programs: that share the blocks of channels of a tile; those of the gradient of the
-    kernels are one, which sums over all channels.
+    Attributes:
+      rows: Rows of anchors of a tile.
+      columns: Columns of anchors of a tile.
+      channels: Channels of a block.
+      depth: Pixels over which one product sums.
+      num_warps: Warps of a program.
+      num_stages: Stages of Triton's pipelined loops. With one, `reassemble` itself
+        prefetches each block of channels during the product of the previous one; with
+        more, Triton prefetches all blocks after the first.
+      programs: Programs that share the blocks of channels of a tile. Unused by the
+        gradient of the kernels, in which one program sums over all channels.
     """
 
     rows: int
@@ -36,7 +43,7 @@ class TuningConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Pixels of a tile along an axis; the first is `anchor * stride + shift`."""
+    """`count` pixels of a tile along an axis, from `anchor * stride + shift` on."""
 
     stride: int
     shift: int
@@ -57,27 +64,27 @@ def _own_sources(axis: Axis, anchors: int) -> Run:
 
 
 def _reading_outputs(axis: Axis, anchors: int) -> Run:
-    # Output o reads around o * down // up: those that reach from radius before the
-    # first source to radius after the last.
+    # The window of output o is centred on source o * down // up. Those that reach the
+    # tile are centred from a radius before its first source to a radius after its last.
     reach = (anchors * axis.down + 2 * axis.radius) * axis.up
     before = axis.radius * axis.up // axis.down
     return Run(axis.up, -before, -(-reach // axis.down), axis.output_size)
 
 
 def power_of_two(number: int) -> int:
-    """Return the first power of two that is not smaller."""
+    """Return `number`, rounded up to a power of two."""
     return 1 << (number - 1).bit_length()
 
 
 def padded(runs: tuple[Run, Run]) -> int:
-    """Return the pixels of a tile as the side of a product."""
-    # Triton knows blocks of powers of two only.
+    """Return the number of pixels of a tile, rounded up to a dimension of a product."""
+    # Triton's blocks are powers of two.
     return max(SMALLEST, power_of_two(runs[0].count * runs[1].count))
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The static part of a launch."""
+    """The static values of a launch."""
 
     geometry: Geometry
     channels: int
@@ -119,7 +126,7 @@ class Plan:
 
     @property
     def whole(self) -> bool:
-        """Whether one product of `reassemble` takes in all the pixels of a tile."""
+        """Whether one product of `reassemble` sums over all source pixels of a tile."""
         return self.config.depth >= padded(self.sources)
 
     def dot(
@@ -130,7 +137,7 @@ class Plan:
         transpose_a: bool = False,
         transpose_b: bool = False,
     ) -> Array:
-        # A float32 product without a precision would be one of TensorFloat-32.
+        # The default for float32 is TensorFloat-32.
         precision = lax.Precision.HIGHEST if self.dtype == jnp.float32 else None
         a, b = a.astype(self.dtype), b.astype(self.dtype)
         return pltriton.dot(
@@ -139,14 +146,14 @@ class Plan:
 
 
 def plan_of(call: Call, launch: Launch, config: TuningConfig) -> Plan:
-    """Plan a launch."""
+    """Return the plan of a launch."""
     rows, columns = call.geometry.rows, call.geometry.columns
     of_outputs, of_sources = _own_outputs, _read_sources
     if launch == "grad_features":
         of_outputs, of_sources = _reading_outputs, _own_sources
     same = call.features_dtype == call.kernels_dtype
     sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
-    # A row of a band must be whole to be normalised; else it is before the launch.
+    # Only whole rows of a band can be normalised; others are before the launch.
     whole = launch == "grad_kernels" or config.depth >= padded(sources)
     inside = whole and launch != "grad_features"
     return Plan(

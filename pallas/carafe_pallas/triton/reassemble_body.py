@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from carafe_pallas.triton.kernels import lay_band, lay_exponentials
+from carafe_pallas.triton.kernels import load_band, load_exponentials
 from carafe_pallas.triton.plan import Plan, padded
 from carafe_pallas.triton.tiles import Pixels, Tile, sum_pixels
 
@@ -27,12 +27,12 @@ def reassemble_body(
 def _sum_parts_of_band(
     tile: Tile, features_ref: Any, kernels_ref: Any, out_ref: Any, outputs: Pixels
 ) -> None:
-    """Lay a part of the band for each product: it is too large to be held."""
+    """Load a part of the band for each product: the whole band would not fit."""
     plan = tile.plan
 
     def add(block: Array | int, index: Array, total: Array) -> Array:
         sources = tile.pixels(plan.sources, index)
-        band = lay_band(tile, kernels_ref, outputs.column(), sources.row())
+        band = load_band(tile, kernels_ref, outputs.column(), sources.row())
         return total + plan.dot(band, tile.load(features_ref, sources, block))
 
     @tile.each_block(first=0)
@@ -45,26 +45,26 @@ def _sum_parts_of_band(
 def _multiply_whole_band(
     tile: Tile, features_ref: Any, kernels_ref: Any, out_ref: Any, outputs: Pixels
 ) -> None:
-    """Lay the band once for all blocks of channels."""
+    """Load the band once for all blocks of channels."""
     plan = tile.plan
     sources = tile.pixels(plan.sources, jnp.arange(padded(plan.sources)))
-    # Requested first: the band is laid while they are on their way.
+    # Requested first, so that the load overlaps with the making of the band.
     features = tile.load(features_ref, sources, tile.block(0))
     scale: Array | None = None
     if plan.normalizer is None:
-        band = lay_band(tile, kernels_ref, outputs.column(), sources.row())
+        band = load_band(tile, kernels_ref, outputs.column(), sources.row())
     else:
-        band, scale = lay_exponentials(
+        band, scale = load_exponentials(
             tile, kernels_ref, outputs.column(), sources.row()
         )
 
-    # Rows are scaled after the product: exponentials need not wait for their total.
+    # Rows are scaled after the product, which then need not wait for their totals.
     def multiply(block: Array | int, features: Array) -> None:
         sums = plan.dot(band, features)
         tile.store(out_ref, outputs, sums if scale is None else sums * scale, block)
 
     if plan.config.num_stages > 1:
-        # Triton itself requests the blocks of a loop ahead of their use.
+        # Triton prefetches the loads of this loop.
         multiply(tile.block(0), features)
 
         @tile.each_block(first=1)
@@ -73,7 +73,7 @@ def _multiply_whole_band(
 
         return
 
-    # Triton would request nothing ahead: each turn loads what the next one multiplies.
+    # With one stage Triton prefetches nothing: each iteration loads the next block.
     def step(index: Array, features: Array) -> Array:
         following = tile.load(features_ref, sources, tile.block(index + 1))
         multiply(tile.block(index), features)

@@ -1,4 +1,4 @@
-"""Tiles: the pixels of a program, its blocks of channels, loads and stores of them."""
+"""The tile of a program: its pixels, its blocks of channels, their loads and stores."""
 
 import dataclasses
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from carafe_pallas.triton.plan import Plan, Run, padded
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-    """Coordinates of pixels as an array, and which of them exist."""
+    """Coordinates of pixels of a tile, and whether each is a pixel of the map."""
 
     y: Array
     x: Array
@@ -30,7 +30,7 @@ class Pixels:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """The place at which a program works."""
+    """The position of a program: image, first anchor, group and share of channels."""
 
     plan: Plan
     n: Array
@@ -41,7 +41,7 @@ class Tile:
 
     @classmethod
     def of_program(cls, plan: Plan) -> "Tile":
-        # Programs of one tile are neighbours: they share what is in the caches.
+        # Programs of a tile have neighbouring indices, so that they share the L2 cache.
         rest, program = divide(pl.program_id(0), plan.programs)
         column, group = divide(rest, plan.geometry.groups)
         config = plan.config
@@ -50,11 +50,11 @@ class Tile:
         return cls(plan, n, row, column * config.columns, group, program)
 
     def block(self, index: Array | int) -> Array:
-        """Return the number of a block of channels of this program."""
+        """Return the index, in the group, of a block of channels of this program."""
         return index * self.plan.programs + self.program
 
     def each_block(self, first: int) -> Callable[[Callable[[Array], None]], None]:
-        """Decorate what is to be done for blocks of this program from `first` on."""
+        """Return a decorator that runs a function for each block from `first` on."""
 
         def do(body: Callable[[Array], None]) -> None:
             def step(index: Array, _: None) -> None:
@@ -71,12 +71,12 @@ class Tile:
         i, j = divide(index, columns.count)
         y = self.row * rows.stride + rows.shift + i
         x = self.column * columns.stride + columns.shift + j
-        # Indices go on to a power of two, past the last row.
+        # Indices are padded to a power of two, past the last row.
         exist = (i < rows.count) & (y >= 0) & (y < rows.size)
         return Pixels(y, x, exist & (x >= 0) & (x < columns.size))
 
     def load(self, ref: Any, pixels: Pixels, block: Array | int) -> Array:
-        """Load a block of channels of pixels; what does not exist is zero."""
+        """Load a block of channels of pixels; zero outside the map and the group."""
         at, inside = self._channels(block)
         pixels = pixels.column()
         ref = ref.at[self.n, pixels.y, pixels.x, at]
@@ -91,21 +91,21 @@ class Tile:
         pltriton.store(ref, values.astype(ref.dtype), mask=pixels.exist & inside)
 
     def _channels(self, block: Array | int) -> tuple[Array, Array]:
-        # The last block, or the last program, may reach into the next group.
+        # The last block, or a block past it, may reach into the next group.
         size, width = self.plan.config.channels, self.plan.group_channels
         at = (block * size + jnp.arange(size))[None]
         return self.group * width + at, at < width
 
 
 def divide(number: Array, by: int) -> tuple[Array, Array]:
-    """Return quotient and remainder of a number that is not negative."""
-    # `//` and `%` would correct for signs, as they could not know.
+    """Return quotient and remainder of numbers that are not negative."""
+    # `//` and `%` would add corrections for negative numbers.
     return lax.div(number, by), lax.rem(number, by)
 
 
 def sum_pixels(plan: Plan, runs: tuple[Run, Run], add: Any, own: int) -> Array:
-    """Sum over the pixels of a tile, a number of them at a time."""
-    # Shared memory holds both factors of a product.
+    """Call `add` for the pixels of a tile, `depth` of them at a time."""
+    # Shared memory holds both factors of a product, which limits `depth`.
     depth = min(plan.config.depth, padded(runs))
     chunks = pl.cdiv(runs[0].count * runs[1].count, depth)
     total = jnp.zeros((own, plan.config.channels), jnp.float32)

@@ -1,4 +1,4 @@
-"""The backend for Hopper GPUs, see `launches.py`."""
+"""The backend for NVIDIA GPUs of the Hopper generation, see `launches.py`."""
 
 from carafe_pallas.mosaic_gpu.heuristics import heuristic as heuristic
 from carafe_pallas.mosaic_gpu.heuristics import refusal as refusal

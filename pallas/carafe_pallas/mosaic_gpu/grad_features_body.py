@@ -1,7 +1,8 @@
-"""The body of `grad_features`: collects from the windows that cover a source pixel.
+"""The body of `grad_features`: a gather from the windows that cover a source pixel.
 
-It walks the rows of anchors whose windows reach a block, and brings the next row's
-cotangent and kernels while it sums. No atomics, so runs repeat bit for bit.
+It iterates over the rows of anchors whose windows reach the block, and prefetches the
+cotangent and the kernels of the next row while it sums. There are no atomics: results
+are deterministic.
 """
 
 import functools
@@ -12,19 +13,19 @@ from jax import lax
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
-from carafe_pallas.mosaic_gpu.layouts import Stride, full
+from carafe_pallas.mosaic_gpu.layouts import Stride, zeros
 from carafe_pallas.mosaic_gpu.plan import Plan
 from carafe_pallas.mosaic_gpu.tiles import (
     channels_of,
     kernels_start,
+    load_kernels,
+    load_pixels,
     pixels_of,
-    put,
-    read_kernels,
-    read_pixels,
     send_row,
+    store_tile,
 )
 
-# By row and residue, column residue and tile of the source pixels.
+# By the source pixels' row of anchors, row residue, column residue and tile.
 _Sums = dict[tuple[int, int, int, int], Array]
 
 
@@ -41,14 +42,14 @@ def grad_features_body(
     *,
     plan: Plan,
 ) -> None:
-    """Write the source pixels of a block of anchors and of channels."""
+    """Write the gradient of the source pixels of a block of anchors and channels."""
     run, channels = plan.reader_kernels, channels_of(plan)
     low, high = plan.call.geometry.rows.reader_shifts
     group = lax.div(channels.start, plan.group_channels)
     row = lax.axis_index("rows") * plan.config.rows + low
     column = lax.axis_index("columns") * plan.anchors + low
 
-    # Two slots: one is filled while the other one is read.
+    # Double buffering: one slot is filled while the other is read.
     def fetch(step: int) -> None:
         slot = step % 2
         start = kernels_start(plan, run, row + step, column)
@@ -70,45 +71,46 @@ def grad_features_body(
     steps = plan.config.rows + high - low
     for step in range(steps):
         slot = step % 2
-        # Every thread is done with the row before: its kernels, its slot.
+        # All threads must have read the slot that is filled next, and the kernels of
+        # the previous row, which are overwritten.
         plgpu.commit_smem()
         if step + 1 < steps:
             fetch(step + 1)
-        # The cotangent is still on its way while the kernels are normalised.
+        # The cotangent may still be in flight while the kernels are normalised.
         plgpu.barrier_wait(raw_barrier.at[slot])
-        # In memory, kernels of other rows lie beside those of a row of the map.
-        mask = run.exists(row + step, column)
+        # The array is flat: what was copied beyond a row of the map is of other rows.
+        valid = run.exists(row + step, column)
         start = kernels_start(plan, run, row + step, column)
-        run.normalize(raw_smem, slot, group, start, kernels_smem, mask)
+        run.normalize(raw_smem, slot, group, start, kernels_smem, valid)
         plgpu.barrier_wait(cotangent_barrier.at[slot])
-        # A thread reads kernels that others have normalised.
+        # Threads read kernels that other threads have normalised.
         plgpu.commit_smem()
         sums = _add_readers(plan, cotangent_smem.at[slot], kernels_smem, step, sums)
     _send(plan, sums, out_smem, out_gmem)
 
 
 def _zeros(plan: Plan) -> _Sums:
-    # In registers from the first row of anchors to the last.
+    # Sums stay in registers from the first row of anchors to the last.
     shape = plan.tile.pixels, plan.config.channels
-    zeros = full(shape, plan.tile.layout, interpret=plan.interpret)
+    nothing = zeros(shape, plan.tile.layout, interpret=plan.interpret)
     residues = range(plan.down)
     keys = itertools.product(
         range(plan.config.rows), residues, residues, range(plan.config.tiles)
     )
-    return dict.fromkeys(keys, zeros)
+    return dict.fromkeys(keys, nothing)
 
 
 def _add_readers(
     plan: Plan, cotangent_smem: Any, kernels_smem: Any, step: int, sums: _Sums
 ) -> _Sums:
-    """Add what the windows of one row of anchors give to the source pixels."""
+    """Add the products of the windows of one row of anchors to the sums."""
     add = functools.partial(_add_phases, plan, cotangent_smem, kernels_smem, step)
     if plan.down == 1:
-        # All rows of phases read the same source rows: a loop, for shorter code.
+        # All rows of phases read the same source rows: a loop keeps the code short.
         return lax.fori_loop(0, plan.up, functools.partial(add, like=0), sums)
     for p in range(plan.up):
         sums = add(p, sums, like=p)
-        # Left alone, the sums wait until all rows of anchors are loaded.
+        # Without this, the compiler loads all rows of anchors before it sums any.
         kept = lax.optimization_barrier(list(sums.values()))
         sums = dict(zip(sums, kept, strict=True))
     return sums
@@ -124,7 +126,10 @@ def _add_phases(
     *,
     like: int,
 ) -> _Sums:
-    """Add what one row of phases gives, which reads the rows that `like` reads."""
+    """Add the products of phase row `p`, which reads the same rows as `like` does.
+
+    `p` may be traced; `like` is static.
+    """
     low, high = plan.call.geometry.columns.reader_shifts
     rows, k, sums = (
         _read_rows(plan, step, like),
@@ -138,10 +143,10 @@ def _add_phases(
                 continue
             anchor = tile * plan.tile.pixels + shift - low
             stride = Stride(plan.tile.pixels, plan.up, anchor, q)
-            cotangent = read_pixels(plan, cotangent_smem, p, stride)
+            cotangent = load_pixels(plan, cotangent_smem, p, stride)
             for row, y, dy in rows:
                 for x, dx in columns:
-                    kernels = read_kernels(
+                    kernels = load_kernels(
                         plan, kernels_smem, dy * k + dx, anchor, p * plan.up + q
                     )
                     key = row, y, x, tile
@@ -174,17 +179,17 @@ def _read_columns(plan: Plan, shift: int, phase: int) -> list[tuple[int, int]]:
 
 
 def _send(plan: Plan, sums: _Sums, out_smem: Any, out_gmem: Any) -> None:
-    """Copy the sums out, a row of source pixels at a time."""
+    """Copy the sums to device memory, a row of source pixels at a time."""
     down = plan.down
     for row in range(plan.config.rows):
         for y in range(down):
-            # The copy of the row before reads what is written next.
+            # The copy of the previous row must have read what is overwritten next.
             if row + y > 0:
                 plgpu.wait_smem_to_gmem(0, wait_read_only=True)
             for tile in range(plan.config.tiles):
                 for x in range(down):
-                    put(plan, out_smem, tile, down, x, sums[row, y, x, tile])
-            # The copy engine reads what all threads have written.
+                    store_tile(plan, out_smem, tile, down, x, sums[row, y, x, tile])
+            # TMA reads what all threads have written.
             plgpu.commit_smem()
             at = (lax.axis_index("rows") * plan.config.rows + row) * down + y
             send_row(plan, out_smem, out_gmem, plan.source, at)

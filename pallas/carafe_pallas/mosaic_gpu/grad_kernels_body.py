@@ -1,7 +1,7 @@
-"""The body of `grad_kernels`: dot products of cotangents with the pixels they read.
+"""The body of `grad_kernels`: dot products of cotangents with their windows' pixels.
 
-Windows are walked a row of taps at a time, so that little of them waits in registers.
-A block goes over all channels, so that no other one adds to its sums.
+It loops over the rows of taps, which keeps few loaded pixels in registers. A block
+loops over all channels, so that no other block adds to its sums.
 """
 
 from typing import Any
@@ -17,31 +17,32 @@ from carafe_pallas.mosaic_gpu.normalizers import pull_back
 from carafe_pallas.mosaic_gpu.plan import Plan
 from carafe_pallas.mosaic_gpu.tiles import (
     fetch_own_kernels,
+    load_pixels,
     own_start,
     pixels_of,
-    read_pixels,
     window_columns,
 )
 
 
 def grad_kernels_body(*refs: Any, plan: Plan) -> None:
     """Write the gradient of the kernels of a block of anchors, or of their logits."""
-    # Without a normalizer no logits come; the rest is the same.
+    # Without a normalizer there are no logits.
     features_gmem, cotangent_gmem, *logits_gmem = refs[:-8]
     out_gmem, patch_smem, cotangent_smem, raw_smem, sums_smem, out_smem = refs[-8:-2]
     box_barrier, raw_barrier = refs[-2:]
-    # Asked for first, needed last.
+    # Requested first, because they are needed last.
     if logits_gmem:
         fetch_own_kernels(plan, logits_gmem[0], raw_smem, raw_barrier)
     for group in range(plan.call.geometry.groups):
 
         @pl.loop(0, plan.group_channels // plan.config.channels)
         def _(block, group=group):
-            # Every thread is done with the boxes, and with the sums so far.
+            # All threads must have read the boxes, which are overwritten next, and be
+            # done with the sums so far.
             plgpu.commit_smem()
             first = group * plan.group_channels + block * plan.config.channels
             channels = pl.ds(first, plan.config.channels)
-            # Both boxes arrive at one barrier: neither is of use alone.
+            # One barrier for both boxes: neither is of use alone.
             for gmem, boxes, smem in (
                 (features_gmem, plan.patch, patch_smem),
                 (cotangent_gmem, plan.output, cotangent_smem),
@@ -51,17 +52,17 @@ def grad_kernels_body(*refs: Any, plan: Plan) -> None:
             plgpu.barrier_wait(box_barrier)
             _dot_block(plan, patch_smem, cotangent_smem, sums_smem, block)
 
-        # A thread pulls back sums that others have written.
+        # Threads read sums that other threads have written.
         plgpu.commit_smem()
 
         @pl.loop(0, plan.config.rows)
         def _(row, group=group):
-            # The logits of all groups came together; a barrier is waited for once.
+            # One copy has brought the logits of all groups: wait for it once.
             if logits_gmem and group == 0:
                 plgpu.barrier_wait(raw_barrier.at[row])
             _finish_row(plan, raw_smem, sums_smem, out_smem, row, group)
 
-    # The copy engine reads what all threads have written.
+    # TMA reads what all threads have written.
     plgpu.commit_smem()
     _send_kernels(plan, out_smem, out_gmem)
     # Shared memory must outlive the copies from it.
@@ -71,7 +72,7 @@ def grad_kernels_body(*refs: Any, plan: Plan) -> None:
 def _dot_block(
     plan: Plan, patch_smem: Any, cotangent_smem: Any, sums_smem: Any, block: Any
 ) -> None:
-    """Add what a block of channels gives to all the sums of the anchors."""
+    """Add the products over a block of channels to the sums of all anchors."""
 
     @pl.loop(0, plan.config.rows)
     def _(row):
@@ -96,14 +97,14 @@ def _dot_windows(
     *,
     block: Any,
 ) -> None:
-    """Add what a block of channels gives to the sums of a row of phases."""
+    """Add the products over a block of channels to the sums of a row of phases."""
     row, p, tile = place
     rows, k = plan.call.geometry.rows, plan.call.geometry.kernel_size
     anchor, pixels = tile * plan.tile.pixels, plan.tile.pixels
     whole = plan.group_channels == plan.config.channels
-    # In registers for all the taps.
+    # Loaded once, and kept in registers for all taps.
     cotangents = [
-        read_pixels(
+        load_pixels(
             plan, cotangent_smem, row * plan.up + p, Stride(pixels, plan.up, anchor, q)
         )
         for q in range(plan.up)
@@ -114,38 +115,38 @@ def _dot_windows(
         at = row * plan.down + rows.offsets[p] + dy
         found = []
         for dx, qs, stride in window_columns(plan, anchor):
-            patch = read_pixels(plan, patch_smem, at, stride)
+            patch = load_pixels(plan, patch_smem, at, stride)
             for q in qs:
                 value = jnp.sum(patch * cotangents[q], axis=1)
                 phase = p * plan.up + q
                 where = Stride(pixels, plan.phases, anchor, phase)
                 found.append(((row, dy * k + dx), where, value))
-        # One block of channels finds no sums of others to add to.
+        # A group of a single block of channels has no earlier sums to add.
         if not whole:
             found = [
                 (lead, where, value + _before(plan, sums_smem, lead, where, block))
                 for lead, where, value in found
             ]
-            # All lanes of a pixel hold its sums and write them: each must have read.
+            # All lanes of a pixel store its sum: first, all must have loaded it.
             plgpu.commit_smem()
         for lead, where, value in found:
             store(sums_smem, lead, where, value, interpret=plan.interpret)
 
 
 def _before(plan: Plan, sums_smem: Any, lead: Any, where: Stride, block: Any) -> Array:
-    """Return the sums over the blocks of channels before this one."""
+    """Return the sums over the previous blocks of channels of the group."""
     layout = plan.tile.pixel_layout
     before = load(sums_smem, lead, where, layout=layout, interpret=plan.interpret)
-    # The first block reads what the group, or the launch, before has left.
+    # For the first block, memory still holds the sums of another group or launch.
     return jnp.where(block > 0, before, 0.0)
 
 
 def _finish_row(
     plan: Plan, raw_smem: Any, sums_smem: Any, out_smem: Any, row: Any, group: int
 ) -> None:
-    """Turn the sums of a row of anchors and a group into its gradient."""
+    """Write the gradient of a row of anchors and a group from its sums."""
     run = plan.own_kernels
-    # A thread holds all the taps of its kernels, so that it reduces over them alone.
+    # A thread holds all taps of its kernels: it reduces over them without the others.
     gradient = [
         load(
             sums_smem,
@@ -160,23 +161,23 @@ def _finish_row(
         logits = run.logits(raw_smem, row, group, own_start(plan, row))
         gradient = pull_back(gradient, logits, plan.call.normalizer)
     anchor_row = lax.axis_index("rows") * plan.config.rows + row
-    mask = run.exists(anchor_row, lax.axis_index("columns") * plan.anchors)
+    valid = run.exists(anchor_row, lax.axis_index("columns") * plan.anchors)
     for tap, value in enumerate(gradient):
-        # Phases that do not exist: whatever their logits are.
-        value = jnp.where(mask, value, 0.0).astype(out_smem.dtype)
+        # Phases past the map get zero, whatever their logits are.
+        value = jnp.where(valid, value, 0.0).astype(out_smem.dtype)
         where = Stride(run.rows, run.row_stride, 0, group * run.taps + tap)
         store(out_smem, (row,), where, value, interpret=plan.interpret)
 
 
 def _send_kernels(plan: Plan, out_smem: Any, out_gmem: Any) -> None:
-    """Start to copy the gradient to rows of whole blocks."""
+    """Start the copies of the gradient to rows that are padded to whole blocks."""
     run, anchors = plan.own_kernels, plan.call.geometry.rows.anchors
 
     @pl.loop(0, plan.config.rows)
     def _(row):
         anchor_row = lax.axis_index("rows") * plan.config.rows + row
 
-        # Below the map there is no padding, as there is on its right.
+        # The array is padded on the right of the map, but not below it.
         @pl.when(anchor_row < anchors)
         def _():
             line = lax.axis_index("images") * anchors + anchor_row

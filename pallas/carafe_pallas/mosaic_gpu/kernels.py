@@ -1,9 +1,9 @@
 """The kernels of a run of neighbouring anchors in shared memory.
 
-They lie in device memory as one long array: rows of 50 or 200 bytes are none that the
-copy engine could address. It starts at whole units of 16 bytes, so that what is
-requested may begin a few values later in shared memory (`shift`). A *row* here is one
-phase of one anchor; a thread normalises a whole row, its taps in registers.
+In device memory they are a flat array, because TMA needs strides of whole 16 bytes and
+the kernels of a phase may have, say, 50. A copy starts at a multiple of 16 bytes, so
+the requested elements begin up to a few elements into the slot (`shift`). A *row* here
+is one phase of one anchor. A thread normalises a whole row, with its taps in registers.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
 from carafe_pallas.mosaic_gpu.layouts import (
     Stride,
-    cast,
+    layout_cast,
     load,
     round_up,
     rows_layout,
@@ -28,13 +28,13 @@ from carafe_pallas.mosaic_gpu.layouts import (
 )
 from carafe_pallas.mosaic_gpu.normalizers import normalize
 
-CHUNK = 256  # Values that one copy may bring.
-UNIT = 8  # Values of 16 bytes or 32, at a multiple of which a copy starts.
+CHUNK = 256  # Elements of one copy, the limit of TMA.
+UNIT = 8  # Elements: copies start at a multiple, of 16 bytes or (float32) of 32.
 
 
 @dataclasses.dataclass(frozen=True)
 class AnchorRun:
-    """Sizes and moves of the kernels of `anchors` neighbours in one anchor row."""
+    """Sizes and copies of the kernels of `anchors` neighbours in a row of anchors."""
 
     geometry: Geometry
     anchors: int
@@ -51,7 +51,7 @@ class AnchorRun:
 
     @property
     def row_stride(self) -> int:
-        """Values from one phase of a group to its next."""
+        """Elements between the kernels of two phases of the same group."""
         return self.geometry.groups * self.taps
 
     @property
@@ -60,7 +60,7 @@ class AnchorRun:
 
     @property
     def rows(self) -> int:
-        """Phases of all anchors of one group, rounded up to whole threads."""
+        """Rows of a group, rounded up to a number that `rows_layout` supports."""
         return rows_of(self.anchors * self.phases)
 
     @property
@@ -69,25 +69,25 @@ class AnchorRun:
 
     @property
     def length(self) -> int:
-        """Values of a slot of raw kernels, rows that no anchor has included."""
+        """Elements of a slot of kernels as they are copied, for the rounded rows."""
         return round_up(self.rows * self.row_stride + UNIT, CHUNK)
 
     @property
     def chunks(self) -> int:
-        """Copies of a fetch, which may begin up to a unit early."""
+        """Copies of a fetch, which starts up to `UNIT - 1` elements early."""
         return -(-(self.anchors * self.anchor_stride + UNIT - 1) // CHUNK)
 
     @staticmethod
     def shift(start: Any) -> Any:
-        """Return the place in shared memory of the value at `start`."""
+        """Return the index in the slot of the element that is at `start` in memory."""
         return start & (UNIT - 1)
 
     def fetch(self, kernels_gmem: Any, raw_smem: Any, barrier: Any, start: Any) -> None:
-        """Start to copy the unit of `start` and on; `chunks` arrivals are counted."""
+        """Start the copies of the kernels from `start` on, with `chunks` arrivals."""
         aligned = start - self.shift(start)
 
-        # What lies past the end of the array arrives as zeros; the interpreter cannot
-        # do that, and the array has a margin there.
+        # TMA fills in zeros for elements outside the array. The interpreter does not:
+        # there the array is padded (`Plan.kernels_margin`).
         @pl.loop(0, self.chunks)
         def _(chunk):
             first = pl.multiple_of(chunk * CHUNK, CHUNK)
@@ -98,8 +98,8 @@ class AnchorRun:
             )
 
     def send(self, smem: Any, gmem: Any, start: Any) -> None:
-        """Start to copy the kernels to `start` and on."""
-        # Here the last copy must not be a whole one: it would write into what follows.
+        """Start the copies of the kernels back to device memory, from `start` on."""
+        # The last copy is shorter: a whole chunk would overwrite the next kernels.
         total = self.anchors * self.anchor_stride
         for first in range(0, total, CHUNK):
             size = min(CHUNK, total - first)
@@ -108,7 +108,7 @@ class AnchorRun:
             )
 
     def logits(self, raw_smem: Any, slot: Any, group: Any, start: Any) -> list[Array]:
-        """Read the taps of each row, in float32; `start` as they were fetched."""
+        """Load the taps of each row in float32; `start` is that of the fetch."""
         read = functools.partial(load, layout=self.layout, interpret=self.interpret)
         return [
             read(
@@ -131,22 +131,22 @@ class AnchorRun:
         group: Any,
         start: Any,
         kernels_smem: Any,
-        mask: Any = None,
+        valid: Any = None,
     ) -> None:
-        """Write the kernels (taps, rows); zero where the mask says no."""
+        """Store the normalised kernels, (taps, rows), or zeros in rows not `valid`."""
         taps = normalize(self.logits(raw_smem, slot, group, start), self.normalizer)
         for tap, value in enumerate(taps):
-            # Rounded to the dtype of the kernels, as every backend does.
+            # Rounded to the dtype of the kernels, as in every backend.
             value = value.astype(raw_smem.dtype).astype(jnp.float32)
-            if mask is not None:
-                value = jnp.where(mask, value, 0.0)
+            if valid is not None:
+                value = jnp.where(valid, value, 0.0)
             kernels_smem[tap] = value
 
     def exists(self, row: Any, column: Any) -> Array:
-        """Return which rows are output pixels, from the first anchor (row, column)."""
+        """Return whether each row is an output pixel, from anchor (row, column) on."""
         rows, columns = self.geometry.rows, self.geometry.columns
         index = lax.broadcasted_iota(jnp.int32, (self.rows,), 0)
-        index = cast(index, self.layout, interpret=self.interpret)
+        index = layout_cast(index, self.layout, interpret=self.interpret)
         anchor = lax.div(index, self.phases)
         phase = lax.rem(index, self.phases)
         y = lax.div(phase, columns.up) + row * rows.up

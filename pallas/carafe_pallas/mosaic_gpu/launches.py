@@ -1,15 +1,19 @@
-"""Reassembly and its two gradients on Hopper GPUs and later (Pallas, Mosaic GPU).
+"""Reassembly and its two gradients on Hopper GPUs (Pallas, Mosaic GPU).
 
-A block is a warpgroup of 128 threads, over a few rows of anchors, a run of anchors
-along the columns and a block of channels of one group; the gradient of the kernels runs
-over the blocks of channels of all groups instead. The copy engine brings the patch of
-source pixels (zeros outside the map) and the kernels into shared memory; threads
-normalise the kernels, a row of taps each; then every thread holds eight channels of a
-few neighbouring pixels and sums float32 products over the taps. A feature that it loads
-serves all the phases and, with `run` > 1, its neighbours' windows.
+    reassemble, grad_features   grid (N, blocks of rows, of columns, of channels)
+    grad_kernels                grid (N, blocks of rows, of columns)
 
-Several blocks share a processor, so that one copies while another computes. Shared
-memory of a block: `Plan.shared`.
+A thread block is one warpgroup of 128 threads. It has `rows` x `Plan.anchors` anchors
+and `channels` channels of one group. In `grad_kernels` it loops over the channels of
+all groups, so that no other block adds to its sums.
+
+TMA copies the patch of source pixels (zeros outside the map) and the kernels to shared
+memory. Each thread normalises whole kernels; then it holds eight channels of `run`
+neighbouring pixels and sums float32 products over the taps. A loaded feature serves all
+phases and, with `run` > 1, the windows of the neighbours.
+
+Several blocks share an SM, so that one computes while another waits for its copies.
+Shared memory of a block: `Plan.shared`.
 """
 
 import functools
@@ -28,10 +32,10 @@ from carafe_pallas.mosaic_gpu.grad_features_body import grad_features_body
 from carafe_pallas.mosaic_gpu.grad_kernels_body import grad_kernels_body
 from carafe_pallas.mosaic_gpu.heuristics import heuristic
 from carafe_pallas.mosaic_gpu.layouts import interpreter
-from carafe_pallas.mosaic_gpu.plan import WORD, Box, Plan, TuningConfig, widen
+from carafe_pallas.mosaic_gpu.plan import WORD, Box, Plan, TuningConfig, pad_map
 from carafe_pallas.mosaic_gpu.reassemble_body import reassemble_body
 
-# A call outside `jax.jit` is compiled once as well.
+# Calls outside of `jax.jit` are compiled as well, and once.
 _compiled = functools.partial(
     jax.jit,
     static_argnames=("geometry", "normalizer", "dtype", "config", "interpret"),
@@ -45,7 +49,7 @@ def _launch(
     out_type: jax.ShapeDtypeStruct,
     **dtypes: Any,
 ) -> Callable[..., Array]:
-    """Make the launch; `dtypes` of shared arrays where they differ from the plan's."""
+    """Return the launch; `dtypes` of arrays in shared memory override the plan's."""
     scratch = [
         plgpu.SMEM(shape, dtypes.get(name, dtype))
         for name, (shape, dtype) in plan.shared(launch).items()
@@ -63,10 +67,10 @@ def _launch(
         scratch_types=[*scratch, *barriers],
         grid=grid,
         grid_names=names,
-        # Barriers are placed by hand: one for all taps instead of two for each.
         compiler_params=plgpu.CompilerParams(
-            # Layouts are set by hand; JAX 0.12 would infer them by default.
+            # Layouts are explicit; JAX 0.12 would infer them by default.
             lowering_semantics=plgpu.LoweringSemantics.Lane,
+            # Barriers are explicit: one for all taps instead of two for each.
             unsafe_no_auto_barriers=True,
         ),
         kernel_name=f"carafe_{launch}",
@@ -90,7 +94,7 @@ def reassemble(
     plan = _plan(call, "reassemble", config, interpret=interpret)
     out = jax.ShapeDtypeStruct(call.output_shape, jnp.dtype(dtype))
     launch = _launch(reassemble_body, plan, "reassemble", out, out_smem=dtype)
-    return launch(_maps(features, plan, plan.patch), _flat_kernels(kernels, plan))
+    return launch(_padded(features, plan, plan.patch), _flat_kernels(kernels, plan))
 
 
 @_compiled
@@ -109,7 +113,7 @@ def grad_features(
     plan = _plan(call, "grad_features", config, interpret=interpret)
     out = jax.ShapeDtypeStruct(call.features_shape, jnp.dtype(dtype))
     launch = _launch(grad_features_body, plan, "grad_features", out, out_smem=dtype)
-    return launch(_flat_kernels(kernels, plan), _maps(cotangent, plan, plan.readers))
+    return launch(_flat_kernels(kernels, plan), _padded(cotangent, plan, plan.readers))
 
 
 @_compiled
@@ -124,12 +128,12 @@ def grad_kernels(
     config: TuningConfig | None = None,
     interpret: bool = False,
 ) -> Float[Array, "n ah aw phases_groups_taps"]:
-    """Return the gradient of the kernels, of the logits where there is a normalizer."""
+    """Return the gradient of the kernels, or of the logits if there is a normalizer."""
     kernels_dtype = dtype if logits is None else logits.dtype
     call = Call.of(features, kernels_dtype, geometry=geometry, normalizer=normalizer)
     plan = _plan(call, "grad_kernels", config, interpret=interpret)
     n, rows, columns, channels = call.anchor_kernels_shape
-    # Rows of whole blocks: a block writes all of its anchors.
+    # Rows are padded to whole blocks, because a block writes all of its anchors.
     padded = n, rows, plan.padded_anchors, channels
     out = jax.ShapeDtypeStruct((math.prod(padded),), jnp.dtype(dtype))
     # A block's kernels begin where those of the block before end.
@@ -147,8 +151,8 @@ def grad_kernels(
         cotangent_smem=cotangent.dtype,
     )
     operands = [
-        _maps(features, plan, plan.patch),
-        _maps(cotangent, plan, plan.output),
+        _padded(features, plan, plan.patch),
+        _padded(cotangent, plan, plan.output),
         *([] if logits is None else [_flat_kernels(logits, plan)]),
     ]
     return launch(*operands).reshape(padded)[:, :, :columns]
@@ -160,11 +164,11 @@ def _plan(
     return Plan(call, config or heuristic(call, launch), interpret)
 
 
-def _maps(array: Array, plan: Plan, boxes: tuple[Box, Box]) -> Array:
-    return widen(array, *boxes) if plan.interpret else array
+def _padded(array: Array, plan: Plan, boxes: tuple[Box, Box]) -> Array:
+    return pad_map(array, *boxes) if plan.interpret else array
 
 
 def _flat_kernels(kernels: Array, plan: Plan) -> Array:
-    """One long array; the copy engine needs no rows of whole 16 bytes then."""
+    """Return kernels as a flat array, which TMA copies whatever their number is."""
     flat = kernels.reshape(-1)
     return jnp.pad(flat, plan.kernels_margin) if plan.interpret else flat

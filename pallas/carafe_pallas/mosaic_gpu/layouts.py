@@ -1,7 +1,7 @@
-"""Layouts of tiles over the 128 threads of a warpgroup, and in shared memory.
+"""Layouts of arrays over the threads of a warpgroup, and strided loads and stores.
 
-The interpreter of Mosaic GPU knows neither layouts nor reshaped references: with
-`interpret` the same reads are slices of values.
+Mosaic GPU's interpreter supports neither layouts nor reshaped references: with
+`interpret`, the same loads and stores are slices of values.
 """
 
 import dataclasses
@@ -40,12 +40,12 @@ def tiled(
 
 
 def rows_of(count: int) -> int:
-    """Round up to a number of rows that a warp, two or four can hold."""
+    """Round up to 32, 64 or a multiple of 128 rows, for `rows_layout`."""
     return round_up(count, WARP) if count <= 2 * WARP else round_up(count, THREADS)
 
 
 def rows_layout(rows: int) -> Any:
-    """Give each thread whole rows; few rows are held by several warps alike."""
+    """Return a layout of whole rows to threads; less than 128 rows are replicated."""
     if rows % THREADS == 0:
         return tiled(((THREADS,), (WARP,), (1,)), warps=(-3,), lanes=(-2,))
     if rows == 2 * WARP:
@@ -56,10 +56,10 @@ def rows_layout(rows: int) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """A (pixels, channels) tile: lanes lie along the channels, then along pixels.
+    """A (pixels, channels) tile, with the lanes along the channels, then the pixels.
 
-    A thread holds `run` neighbouring pixels, so that the windows of neighbours, which
-    overlap, are read once.
+    A thread holds `run` neighbouring pixels, so that what their windows share is loaded
+    once.
     """
 
     lanes: int
@@ -102,15 +102,15 @@ class Stride:
         return self.start + self.block * self.step + self.offset
 
 
-# Where JAX has this, an assignment must be free of bank conflicts; JAX 0.10 has it not.
+# JAX 0.10 has no `plgpu.store`; with it, plain assignments may have no bank conflicts.
 _STORE: Any = getattr(plgpu, "store", None)
-# JAX 0.10 asks for an index; JAX 0.12 has dropped it.
+# JAX 0.10 requires an index; JAX 0.12 takes none.
 _INDEX = inspect.signature(plgpu.load).parameters.get("idx")
 _WHOLE = (...,) if _INDEX is not None and _INDEX.default is _INDEX.empty else ()
 
 
 def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> Any:
-    """Split the axis after `lead` by the step; return the view that is requested."""
+    """Return a view of the entries: the axis after `lead`, reshaped by the step."""
     _, *rest = ref.shape[len(lead) :]
     whole = tuple(slice(None) for _ in rest)
     if stride.step == 1:
@@ -124,7 +124,7 @@ def _view(ref: Any, lead: tuple[Any, ...], stride: Stride) -> Any:
 def load(
     ref: Any, lead: tuple[Any, ...], stride: Stride, *, layout: Any, interpret: bool
 ) -> Array:
-    """Read every `step`-th entry of the axis that follows the indices `lead`."""
+    """Load the entries of `stride` from the axis that follows the indices `lead`."""
     if interpret:
         value = ref[(*lead, ...)] if lead else ref[...]
         length = (stride.count - 1) * stride.step + 1
@@ -136,7 +136,7 @@ def load(
 def store(
     ref: Any, lead: tuple[Any, ...], stride: Stride, value: Array, *, interpret: bool
 ) -> None:
-    """Write every `step`-th entry of the axis that follows the indices `lead`."""
+    """Store the entries of `stride` to the axis that follows the indices `lead`."""
     if interpret:
         stop = stride.first + (stride.count - 1) * stride.step + 1
         ref[(*lead, slice(stride.first, stop, stride.step))] = value
@@ -148,21 +148,23 @@ def store(
         _STORE(view, value, optimized=False)
 
 
-def cast(value: Array, layout: Any, *, interpret: bool) -> Array:
-    """Fix the layout of a value."""
+def layout_cast(value: Array, layout: Any, *, interpret: bool) -> Array:
+    """Return a value in a layout; in the interpreter it has none."""
     return value if interpret else plgpu.layout_cast(value, layout)
 
 
-def full(shape: tuple[int, ...], layout: Any, *, interpret: bool) -> Array:
-    """Return zeros."""
-    return cast(jnp.zeros(shape, jnp.float32), layout, interpret=interpret)
+def zeros(shape: tuple[int, ...], layout: Any, *, interpret: bool) -> Array:
+    """Return float32 zeros in a layout."""
+    return layout_cast(jnp.zeros(shape, jnp.float32), layout, interpret=interpret)
 
 
-def across(pixels: Array, tile: Tile, channels: int, *, interpret: bool) -> Array:
+def repeat_over_channels(
+    pixels: Array, tile: Tile, channels: int, *, interpret: bool
+) -> Array:
     """Repeat a value of each pixel over the channels."""
     shape = (pixels.shape[0], channels)
     repeated = lax.broadcast_in_dim(pixels, shape, (0,))
-    return cast(repeated, tile.layout, interpret=interpret)
+    return layout_cast(repeated, tile.layout, interpret=interpret)
 
 
 def interpreter() -> Any:
@@ -170,7 +172,7 @@ def interpreter() -> Any:
     public = getattr(plgpu, "InterpretGPUParams", None)
     if public is not None:
         return public()
-    # JAX 0.10 has it in its own modules only.
+    # In JAX 0.10 it is private.
     from jax._src.pallas.mosaic_gpu.interpret import params
 
     return params.InterpretGPUParams()

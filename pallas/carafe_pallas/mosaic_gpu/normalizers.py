@@ -1,6 +1,6 @@
-"""Normalizers over the taps of a kernel, of which a thread holds all.
+"""Normalizers over the taps of kernels, given as a list of one array for each tap.
 
-So nothing is reduced across threads: a list has an array of rows for each tap.
+A thread holds all taps of its kernels, so that nothing is reduced across threads.
 """
 
 import functools
@@ -27,7 +27,7 @@ def normalize(logits: list[Array], normalizer: Normalizer | None) -> list[Array]
 def pull_back(
     gradient: list[Array], logits: list[Array], normalizer: Normalizer | None
 ) -> list[Array]:
-    """Turn gradients of the kernels into gradients of the logits."""
+    """Convert the gradient of the normalised kernels to that of the logits."""
     kernels = normalize(logits, normalizer)
     if normalizer == "sigmoid":
         pairs = zip(gradient, kernels, strict=True)

@@ -1,4 +1,4 @@
-"""The blocks of a launch, and the resources of a processor that one needs."""
+"""The static values of a launch: its blocks, their shared memory and barriers."""
 
 import dataclasses
 import functools
@@ -12,16 +12,18 @@ from carafe_pallas.call import Call, Launch
 from carafe_pallas.mosaic_gpu.kernels import CHUNK, AnchorRun
 from carafe_pallas.mosaic_gpu.layouts import Tile
 
-WORD = 16  # Bytes that a thread loads at once, and the unit of the copy engine.
+WORD = 16  # Bytes of a vector load of a thread, and the alignment of TMA copies.
 
 
 @dataclasses.dataclass(frozen=True)
 class TuningConfig:
-    """The blocks of a launch.
+    """Sizes of a thread block.
 
-    rows, tiles: anchors of a block; along the columns in tiles of the warpgroup.
-    channels: of a block, at a time.
-    run: neighbouring anchors of a thread in one tile.
+    Attributes:
+      rows: Rows of anchors.
+      tiles: Tiles along the columns; a tile is the anchors of the warpgroup at a time.
+      channels: Channels at a time.
+      run: Neighbouring anchors of one thread in a tile.
     """
 
     rows: int
@@ -32,10 +34,10 @@ class TuningConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Box:
-    """Block b covers `[b * stride + first, ... + size)` of an axis of `extent`.
+    """`size` pixels of an axis of `extent`, for block b from `b * stride + first` on.
 
-    The copy engine reads zeros outside the axis and writes nothing there. The
-    interpreter cannot: it gets arrays that are wider by `low` and `high`.
+    TMA reads zeros outside the axis. The interpreter does not: its arrays are padded by
+    `low` and `high`.
     """
 
     extent: int
@@ -59,7 +61,7 @@ class Box:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that is static in a launch."""
+    """The static values of a launch."""
 
     call: Call
     config: TuningConfig
@@ -79,7 +81,10 @@ class Plan:
 
     @property
     def tile(self) -> Tile:
-        """Eight channels a thread, loaded in words of 16 bytes, if there are enough."""
+        """A tile with eight channels of each thread, in loads of 16 bytes, if it can.
+
+        A block of few channels has fewer of each thread.
+        """
         channels = self.config.channels
         lanes = max(8, min(32, channels // 8))
         itemsize = jnp.dtype(self.call.features_dtype).itemsize
@@ -88,7 +93,7 @@ class Plan:
 
     @property
     def anchors(self) -> int:
-        """Of a block, along the columns."""
+        """Anchors of a block along the columns."""
         return self.config.tiles * self.tile.pixels
 
     @property
@@ -101,7 +106,7 @@ class Plan:
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """Blocks: of images, of rows, of columns."""
+        """Number of blocks along the batch, the rows and the columns."""
         rows, columns = self.call.geometry.rows, self.call.geometry.columns
         return (
             self.call.batch,
@@ -115,7 +120,7 @@ class Plan:
         rows, columns = self.call.geometry.rows, self.call.geometry.columns
         _, row_blocks, column_blocks = self.grid
         per_row, per_column = self.config.rows * self.down, self.anchors * self.down
-        # Whole anchors: the body splits the columns into anchors and remainders.
+        # Whole anchors, because bodies reshape the columns to (anchors, down).
         width = per_column + (columns.reach - 1) // self.down * self.down
         span = rows.span(self.config.rows)
         first = -rows.radius
@@ -171,12 +176,12 @@ class Plan:
 
     @property
     def padded_anchors(self) -> int:
-        """Anchors of a row, in whole blocks."""
+        """Anchors of a row, rounded up to whole blocks."""
         return self.grid[2] * self.anchors
 
     @property
     def kernels_margin(self) -> int:
-        """More values than any copy of kernels reaches beyond them."""
+        """Elements of padding for the interpreter; no copy of kernels exceeds it."""
         low, high = self.call.geometry.rows.reader_shifts
         rows, run = self.config.rows + high - low, self.reader_kernels
         anchors = rows * self.call.geometry.columns.anchors + 2 * run.anchors
@@ -198,7 +203,7 @@ class Plan:
                     "out_smem": ((up, output[1], channels), features),
                 }
             case "grad_features":
-                # Two slots: one is filled while the other one is read.
+                # Double buffering: one slot is filled while the other is read.
                 box = 2, up, self.readers[1].size, channels
                 return {
                     "cotangent_smem": (box, features),
@@ -207,7 +212,7 @@ class Plan:
                     "out_smem": ((self.source[1].size, channels), features),
                 }
             case "grad_kernels":
-                # Without a normalizer nothing is fetched, but a slot must be there.
+                # Without a normalizer nothing is fetched, but the array must exist.
                 raw = CHUNK if self.call.normalizer is None else own.length
                 return {
                     "patch_smem": ((*patch, channels), features),
@@ -218,7 +223,7 @@ class Plan:
                 }
 
     def barriers(self, launch: Launch) -> list[tuple[int, int]]:
-        """Arrivals and number of the barriers: for pixels, for kernels."""
+        """Return (arrivals, count) of the barriers of the pixels and of the kernels."""
         own, rows = self.own_kernels.chunks, self.config.rows
         match launch:
             case "reassemble":
@@ -235,7 +240,7 @@ class Plan:
         return 1024 + sum(sizes)
 
 
-def widen(array: Array, rows: Box, columns: Box) -> Array:
-    """Lay zeros around a map, for the interpreter."""
+def pad_map(array: Array, rows: Box, columns: Box) -> Array:
+    """Pad a map with the zeros that TMA would read, for the interpreter."""
     sides = ((0, 0), (rows.low, rows.high), (columns.low, columns.high), (0, 0))
     return jnp.pad(array, sides)

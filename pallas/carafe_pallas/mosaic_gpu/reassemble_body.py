@@ -1,6 +1,6 @@
 """The body of `reassemble`: each thread sums the windows of its pixels over the taps.
 
-Windows are walked a row of taps at a time, so that little of them waits in registers.
+It loops over the rows of taps, which keeps few loaded pixels in registers.
 """
 
 from typing import Any
@@ -10,21 +10,21 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
-from carafe_pallas.mosaic_gpu.layouts import full
+from carafe_pallas.mosaic_gpu.layouts import zeros
 from carafe_pallas.mosaic_gpu.plan import Plan
 from carafe_pallas.mosaic_gpu.tiles import (
     channels_of,
     fetch_own_kernels,
+    load_kernels,
+    load_pixels,
     own_start,
     pixels_of,
-    put,
-    read_kernels,
-    read_pixels,
     send_row,
+    store_tile,
     window_columns,
 )
 
-_SUMS = 64  # Registers of a thread for sums, of 255.
+_SUMS = 64  # Registers for sums, of the 255 that a thread may have.
 
 
 def reassemble_body(
@@ -42,7 +42,7 @@ def reassemble_body(
 ) -> None:
     """Write the output pixels of a block of anchors and of channels."""
     channels, run = channels_of(plan), plan.own_kernels
-    # All copies start before any is waited for.
+    # All copies start before the first wait, so that they overlap.
     fetch_own_kernels(plan, kernels_gmem, raw_smem, raw_barrier)
     patch_gmem = pixels_of(plan, features_gmem, plan.patch, channels)
     plgpu.copy_gmem_to_smem(patch_gmem, patch_smem, patch_barrier)
@@ -51,13 +51,13 @@ def reassemble_body(
 
     @pl.loop(0, plan.config.rows)
     def _(row):
-        # The kernels of each row of anchors have a barrier of their own: the first row
-        # does not wait for the last.
+        # Each row of anchors has its own barrier: the first row need not wait for the
+        # kernels of the last.
         plgpu.barrier_wait(raw_barrier.at[row])
-        # Every thread is done with the kernels of the row before.
+        # All threads must have read the kernels of the previous row.
         plgpu.commit_smem()
         run.normalize(raw_smem, row, group, own_start(plan, row), kernels_smem)
-        # A thread reads kernels that others have normalised.
+        # Threads read kernels that other threads have normalised.
         plgpu.commit_smem()
         _write_row(plan, patch_smem, kernels_smem, out_smem, out_gmem, row)
 
@@ -73,26 +73,26 @@ def _write_row(
     out_gmem: Any,
     row: Any,
 ) -> None:
-    """Sum the windows of a row of anchors, and start to copy the sums out."""
+    """Sum the windows of a row of anchors, and start the copies of the sums."""
     first = (lax.axis_index("rows") * plan.config.rows + row) * plan.up
     for phase_rows in _phase_row_groups(plan):
         for tile in range(plan.config.tiles):
             sums = _sum_windows(plan, patch_smem, kernels_smem, row, tile, phase_rows)
-            # Copies of the rows before read what is written next; they had the time of
-            # the sums to do so.
+            # The previous copies must have read what is overwritten next; they ran
+            # while the windows were summed.
             if tile == 0:
                 plgpu.wait_smem_to_gmem(0, wait_read_only=True)
             for p, row_sums in zip(phase_rows, sums, strict=True):
                 for q, value in enumerate(row_sums):
-                    put(plan, out_smem.at[p], tile, plan.up, q, value)
-        # The copy engine reads what all threads have written.
+                    store_tile(plan, out_smem.at[p], tile, plan.up, q, value)
+        # TMA reads what all threads have written.
         plgpu.commit_smem()
         for p in phase_rows:
             send_row(plan, out_smem.at[p], out_gmem, plan.output, first + p)
 
 
 def _phase_row_groups(plan: Plan) -> list[range]:
-    """Rows of phases whose sums fit the registers together."""
+    """Return runs of rows of phases whose sums fit in registers together."""
     each = plan.up * plan.config.run * plan.config.channels // plan.tile.lanes
     together = max(1, _SUMS // each)
     starts = range(0, plan.up, together)
@@ -107,7 +107,7 @@ def _sum_windows(
     tile: int,
     phase_rows: range,
 ) -> list[list[Array]]:
-    """Sum the windows of a tile of anchors; by row and column of the phase."""
+    """Return the sums of the windows of a tile, by row and column of the phase."""
     rows, k = plan.call.geometry.rows, plan.call.geometry.kernel_size
     anchor = tile * plan.tile.pixels
 
@@ -119,11 +119,11 @@ def _sum_windows(
                 continue
             at = row * plan.down + offset + dy
             for dx, qs, stride in window_columns(plan, anchor):
-                # Read once for all the phases whose windows begin at this pixel.
-                pixels = read_pixels(plan, patch_smem, at, stride)
+                # Loaded once for all phases that read this pixel at this tap.
+                pixels = load_pixels(plan, patch_smem, at, stride)
                 for p in here:
                     for q in qs:
-                        kernels = read_kernels(
+                        kernels = load_kernels(
                             plan, kernels_smem, dy * k + dx, anchor, p * plan.up + q
                         )
                         i = p - phase_rows.start
@@ -131,5 +131,5 @@ def _sum_windows(
         return sums
 
     shape = plan.tile.pixels, plan.config.channels
-    zeros = full(shape, plan.tile.layout, interpret=plan.interpret)
-    return lax.fori_loop(0, k, add_taps, [[zeros] * plan.up for _ in phase_rows])
+    nothing = zeros(shape, plan.tile.layout, interpret=plan.interpret)
+    return lax.fori_loop(0, k, add_taps, [[nothing] * plan.up for _ in phase_rows])

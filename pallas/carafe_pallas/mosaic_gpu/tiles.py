@@ -1,4 +1,4 @@
-"""Pixels and kernels of a block: found, fetched, read by tile, sent back."""
+"""Pixels and kernels of a block: their addresses, copies, loads and stores."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array
 
 from carafe_pallas.mosaic_gpu.kernels import AnchorRun
-from carafe_pallas.mosaic_gpu.layouts import Stride, across, load, store
+from carafe_pallas.mosaic_gpu.layouts import Stride, load, repeat_over_channels, store
 from carafe_pallas.mosaic_gpu.plan import Box, Plan
 
 
@@ -30,7 +30,7 @@ def pixels_of(
     height: int | None = None,
 ) -> Any:
     """Return the pixels of this block in device memory; `height` rows after `skip`."""
-    # A box may begin and end outside the map: the copy engine fills in zeros.
+    # A box may begin and end outside the map, where TMA fills in zeros.
     rows, columns = boxes
     row = rows.start(lax.axis_index("rows"), interpret=plan.interpret) + skip
     column = columns.start(lax.axis_index("columns"), interpret=plan.interpret)
@@ -57,7 +57,7 @@ def own_start(plan: Plan, row: Any) -> Any:
 def fetch_own_kernels(
     plan: Plan, kernels_gmem: Any, raw_smem: Any, barrier: Any
 ) -> None:
-    """Start to copy the kernels of all anchors of this block."""
+    """Start the copies of the kernels of all anchors of this block."""
 
     @pl.loop(0, plan.config.rows)
     def _(row):
@@ -66,7 +66,7 @@ def fetch_own_kernels(
 
 
 def window_columns(plan: Plan, anchor: int) -> list[tuple[int, range, Stride]]:
-    """(tap, phases, where) of the columns that the windows of a tile read."""
+    """Return (tap, phases, stride) of each column of the windows of a tile."""
     columns = plan.call.geometry.columns
     found = []
     for offset, phases in columns.phase_runs:
@@ -77,24 +77,28 @@ def window_columns(plan: Plan, anchor: int) -> list[tuple[int, range, Stride]]:
     return found
 
 
-def read_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
-    """Read a tile from a row of pixels, as float32."""
+def load_pixels(plan: Plan, smem: Any, row: Any, stride: Stride) -> Array:
+    """Load a tile of a row of pixels, in float32."""
     tile = load(smem, (row,), stride, layout=plan.tile.layout, interpret=plan.interpret)
     return tile.astype(jnp.float32)
 
 
-def read_kernels(
+def load_kernels(
     plan: Plan, kernels_smem: Any, tap: Any, anchor: int, phase: Any
 ) -> Array:
-    """Read one tap for each pixel of a tile, repeated over the channels."""
+    """Load one tap for each pixel of a tile, repeated over the channels."""
     stride = Stride(plan.tile.pixels, plan.phases, anchor, phase)
     layout = plan.tile.pixel_layout
     values = load(kernels_smem, (tap,), stride, layout=layout, interpret=plan.interpret)
-    return across(values, plan.tile, plan.config.channels, interpret=plan.interpret)
+    return repeat_over_channels(
+        values, plan.tile, plan.config.channels, interpret=plan.interpret
+    )
 
 
-def put(plan: Plan, smem: Any, tile: int, step: int, at: int, value: Array) -> None:
-    """Round a tile into every `step`-th pixel of a row."""
+def store_tile(
+    plan: Plan, smem: Any, tile: int, step: int, at: int, value: Array
+) -> None:
+    """Round a tile, and store it to every `step`-th pixel of a row, from `at` on."""
     stride = Stride(plan.tile.pixels, step, tile * plan.tile.pixels, at)
     store(smem, (), stride, value.astype(smem.dtype), interpret=plan.interpret)
 
@@ -102,10 +106,10 @@ def put(plan: Plan, smem: Any, tile: int, step: int, at: int, value: Array) -> N
 def send_row(
     plan: Plan, smem: Any, gmem: Any, boxes: tuple[Box, Box], row: Any
 ) -> None:
-    """Start to copy a row of pixels out, what there is of it.
+    """Start the copy of a row of pixels to device memory, cropped to the map.
 
-    The copy engine is not left to skip what is outside the map: it would, unless a
-    block has all the channels; what it writes is one piece then.
+    TMA itself crops to the array, but not if a block has all the channels: its row is
+    then copied as one contiguous piece.
     """
     rows, columns = boxes
     block = lax.axis_index("columns")

@@ -1,9 +1,10 @@
-"""Reassembly as banded matrix products on a TPU: the sizes of the products.
+"""Sizes of the banded matrix products that a reassembly is on a TPU.
 
-A strip of neighbouring anchors of a row, or of `lines` rows, reads a patch of source
-pixels, `reach` rows of `columns` pixels. Pixel (i, j) of the patch is entry
-`i * columns + j` of the product. The band holds one row for each line, phase and
-anchor: the taps of its kernel at the pixels that they belong to, zero elsewhere.
+A strip is a run of neighbouring anchors of one row, or of `lines` rows. Its windows
+cover its patch, `reach` rows of `columns` source pixels. The band is a matrix with a
+row for each line, phase and anchor, and a column for each pixel of the patch:
+`i * columns + j` for pixel (i, j). An entry is the tap of the anchor's kernel at that
+pixel, or zero outside the window.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ LANES = 128
 
 
 def round_up(size: int, multiple: int) -> int:
-    """Return the first multiple that is not smaller."""
+    """Return `size`, rounded up to a multiple."""
     return -(-size // multiple) * multiple
 
 
@@ -23,10 +24,10 @@ class Bands:
     """The strips of a row of anchors, static and hashable.
 
     Attributes:
-      geometry: Of the reassembly.
-      strip: Anchors of a strip.
-      inside: Whether patches are moved and narrowed to lie inside the map. Others
-        begin and end at whole registers, counted from the first patch.
+      geometry: Geometry of the reassembly.
+      strip: Anchors of a strip, in each of its rows.
+      inside: Whether patches are shifted and cropped to be inside the map. Otherwise
+        they begin and end at whole registers, counted from the first patch.
       lines: Neighbouring rows of anchors of a strip.
     """
 
@@ -58,7 +59,7 @@ class Bands:
 
     @property
     def few_lanes(self) -> bool:
-        """Whether a matrix product may sum the taps of each phase and group."""
+        """Whether lanes are few enough to sum taps by a product of lanes x lanes."""
         return self.lanes <= 4 * LANES
 
     @property
@@ -67,7 +68,7 @@ class Bands:
 
     @property
     def anchors(self) -> int:
-        """Anchors of a row, in whole strips."""
+        """Anchors of a row, rounded up to whole strips."""
         return self.strips * self.strip
 
     @property
@@ -81,7 +82,7 @@ class Bands:
         axis = self.geometry.columns
         span = axis.span(self.strip)
         if not self.inside:
-            # Pixels of the strip's own that no window reads are summed too, to zero.
+            # Includes the strip's own pixels that no window reads: their sum is zero.
             return round_up(max(span, self.strip * self.down + axis.radius), 8)
         wide = round_up(span, 8)
         if round_up(self.reach * wide, LANES) == round_up(self.reach * span, LANES):
@@ -90,16 +91,16 @@ class Bands:
 
     @property
     def pixels(self) -> int:
-        """Pixels of a patch, in whole registers."""
+        """Pixels of a patch, rounded up to whole registers."""
         return round_up(self.reach * self.columns, LANES)
 
     @property
     def span(self) -> int:
-        """Columns of all patches of a row, where they are not moved."""
+        """Columns of all patches of a row together, if they are not shifted."""
         return (self.strips - 1) * self.strip * self.down + self.columns
 
     def first_column(self, strip: int) -> int:
-        """First source column of a strip's patch."""
+        """Return the first source column of a strip's patch."""
         axis = self.geometry.columns
         first = strip * self.strip * self.down - axis.radius
         if not self.inside:
@@ -107,12 +108,12 @@ class Bands:
         return min(max(first, 0), axis.size - self.columns)
 
     def holds(self, line: int, pixel: slice) -> bool:
-        """Whether a row of anchors reads any of these pixels of a patch."""
+        """Return whether a row of anchors reads any of these pixels of a patch."""
         rows = self.geometry.rows
         first = line * rows.down * self.columns
         return pixel.start < first + rows.reach * self.columns and first < pixel.stop
 
     def tap_tiles(self, phase: int) -> tuple[int, ...]:
-        """Registers that hold the taps of a phase of the first group."""
+        """Return the registers that hold the taps of a phase of the first group."""
         first = phase * self.geometry.groups * self.taps
         return tuple(range(first // LANES, (first + self.taps - 1) // LANES + 1))

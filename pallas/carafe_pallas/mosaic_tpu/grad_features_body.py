@@ -1,9 +1,9 @@
-"""The body of `grad_features`: patches of band^T @ cotangent, added up.
+"""The body of `grad_features`: the sum of overlapping patches band^T @ cotangent.
 
 Patches of neighbouring strips and rows overlap, so they are added to rows of sums in
-VMEM, which no other core sees: there are no atomics. A row of sums leaves when no
-anchor is left that adds to it. The rows are a ring (`Plan.ring_row`): blocks write over
-what has left.
+VMEM. This is private to a core: there are no atomics. A row of sums is written to the
+output when no later anchor adds to it. The rows are a ring buffer (`Plan.ring_row`), in
+which later rows replace those that are written.
 """
 
 import dataclasses
@@ -37,17 +37,17 @@ def grad_features_body(
     *,
     plan: Plan,
 ) -> None:
-    """Add what a block of anchors gives; write the source rows that are complete."""
+    """Add the patches of a block of anchors; write source rows that are complete."""
     step = pl.program_id(2)
     sums = _Sums(plan, step, sums_ref)
 
-    # What products add to before anything was stored there.
+    # The first products add to rows to which nothing has been stored.
     @pl.when(step == 0)
     def _start() -> None:
         for row in range(sums.old):
             sums.clear(row - plan.geometry.rows.radius)
 
-    # The last step of several has no anchors: it writes what the one before it added.
+    # The last step of several has no anchors: it writes what the previous one added.
     @pl.when(step < plan.blocks)
     def _add() -> None:
         normalize_block(
@@ -64,16 +64,16 @@ def grad_features_body(
             at_once=at_once,
         )
 
-    # The first step of several has nothing that is complete.
+    # In the first step of several, no row is complete.
     @pl.when(step >= plan.delay)
-    def _emit() -> None:
+    def _write() -> None:
         own_rows = plan.config.rows * plan.bands.down
-        plan.repeat(own_rows, functools.partial(sums.emit, out_ref), at_once=4)
+        plan.repeat(own_rows, functools.partial(sums.write, out_ref), at_once=4)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Sums:
-    """Rows of sums in VMEM; they count from the first anchor of a step."""
+    """The ring of sums in VMEM; rows count from the first source row of a step."""
 
     plan: Plan
     step: Any
@@ -86,35 +86,35 @@ class _Sums:
 
     @property
     def old(self) -> int:
-        """Rows of a patch that products before it have added to."""
+        """Rows of a patch to which earlier products have added."""
         return max(self.plan.bands.reach - self.product_rows, 0)
 
     @property
     def unread(self) -> int:
-        """Rows of a product's own that only products after it may read, or none."""
+        """Source rows of a product below its patch: only later products add to them."""
         below = self.plan.bands.reach - self.plan.geometry.rows.radius
         return max(self.product_rows - below, 0)
 
     def clear(self, row: Any) -> None:
-        kept = self.plan.ring_row(self.step, row)
-        self.ref[kept] = jnp.zeros_like(self.ref[kept])
+        place = self.plan.ring_row(self.step, row)
+        self.ref[place] = jnp.zeros_like(self.ref[place])
 
     def add(self, rows: list[Any], columns: slice, parts: list[Any]) -> None:
-        """Add parts to rows of the ring; what is not `old` has nothing yet."""
-        # All loads come first: the compiler cannot know that the rows differ.
+        """Add parts to the first `old` rows; store the others, which have no sums."""
+        # All loads come first, since the compiler cannot prove that the rows differ.
         sums = [self.ref[row, columns, :] for row in rows[: self.old]]
         parts = [*map(jnp.add, sums, parts), *parts[self.old :]]
         for row, part in zip(rows, parts, strict=True):
             self.ref[row, columns, :] = part
 
-    def emit(self, out_ref: Any, row: Any) -> None:
+    def write(self, out_ref: Any, row: Any) -> None:
         """Write a source row of the block that is complete in this step."""
         plan = self.plan
         block_rows = plan.config.rows * plan.bands.down
-        kept = plan.ring_row(self.step, row - plan.delay * block_rows)
-        # Patches begin a radius left of the map.
+        place = plan.ring_row(self.step, row - plan.delay * block_rows)
+        # Patches begin a radius to the left of the map.
         radius, width = plan.geometry.columns.radius, plan.geometry.columns.size
-        sums = self.ref[kept, radius : radius + width, :]
+        sums = self.ref[place, radius : radius + width, :]
         out_ref[0, row] = sums.astype(out_ref.dtype)
 
 
@@ -134,7 +134,7 @@ def _multiply(
     anchor = step * plan.config.rows
     cotangent = jnp.concatenate([load(row=r, anchor=anchor + r) for r in rows])
 
-    # The patches of the groups are summed: each is zero in the channels of others.
+    # The patches of the groups are summed: each is zero in the others' channels.
     def run_group(group: Any) -> Any:
         own = [rotate_lanes(plan, line, group, back=False) for line in kernels]
         mine = cotangent
@@ -148,14 +148,15 @@ def _multiply(
 def _add_lines(sums: _Sums, multiply: Callable[[Any, int], Any], row: Any) -> None:
     """Add the patches of all strips of the rows of anchors from `row` on."""
     bands, radius = sums.plan.bands, sums.plan.geometry.rows.radius
-    # Each product starts before the sums that the last one waits for.
+    # Pipelined by hand: each product is issued before the previous one is added.
     pixels, tails = multiply(row, 0), [None] * bands.reach
     for strip in range(bands.strips):
         last = pixels
         if strip + 1 < bands.strips:
             pixels = multiply(row, strip + 1)
         tails = _add_strip(sums, row, strip, last, tails)
-    # Rows that no product has stored to when the next one adds, or when they leave.
+    # No product stores to these rows before a later one adds to them, or before they
+    # are written.
     for i in range(sums.unread):
         sums.clear(row * bands.down + bands.reach - radius + i)
 
@@ -163,7 +164,7 @@ def _add_lines(sums: _Sums, multiply: Callable[[Any, int], Any], row: Any) -> No
 def _add_strip(
     sums: _Sums, row: Any, strip: int, pixels: Any, tails: list[Any]
 ) -> list[Any]:
-    """Add what no later strip adds to; return the rest of each row of the patch."""
+    """Add the columns that are complete; return the other columns of each patch row."""
     plan, bands = sums.plan, sums.plan.bands
     radius, own = plan.geometry.rows.radius, plan.config.strip * bands.down
     width = bands.columns
@@ -172,8 +173,8 @@ def _add_strip(
         for i in range(bands.reach)
     ]
     parts = [pixels[i * width : (i + 1) * width] for i in range(bands.reach)]
-    # The rest of the strip before stays in registers until it is added here: sums are
-    # loaded and stored once for each of their columns.
+    # The columns that the previous strip returned have stayed in registers, so that
+    # each column of sums is loaded and stored once.
     heads = [
         _add_top(part[:own], tail) for part, tail in zip(parts, tails, strict=True)
     ]

@@ -1,7 +1,7 @@
-"""The body of `grad_kernels`: cotangent @ patch^T, of which taps are collected.
+"""The body of `grad_kernels`: cotangent @ patch^T, from which the taps are gathered.
 
-Each block of channels adds to sums in VMEM; the last one writes them, pulled back
-through the normalizer.
+Each block of channels adds to sums in VMEM. The last one pulls them back through the
+normalizer, and writes them.
 """
 
 import functools
@@ -37,7 +37,7 @@ def grad_kernels_body(
     *logits_ref, out_ref, sums_ref = refs
     block = pl.program_id(1)
 
-    # VMEM holds what the block before has left.
+    # VMEM still holds the sums of the previous block.
     @pl.when(pl.program_id(2) == 0)
     def _start() -> None:
         sums_ref[...] = jnp.zeros_like(sums_ref)
@@ -63,7 +63,7 @@ def grad_kernels_body(
 
     by_strip(plan, run_strip)
 
-    # A normalizer needs the gradients of all taps, over all channels.
+    # The normalizer's VJP needs complete sums, over all channels.
     @pl.when(pl.program_id(2) == pl.num_programs(2) - 1)
     def _finish() -> None:
         logits = logits_ref[0] if logits_ref else None
@@ -84,7 +84,7 @@ def _finish_block(
 ) -> None:
     def finish_row(row: Any) -> None:
         anchor = block * plan.config.rows + row
-        # The patch has other rows of the map in the place of those outside of it.
+        # For rows outside the map, the patch has had other rows of the map.
         gradient = jnp.where(reads(plan, rows_ref, anchor), sums_ref[row], 0)
         if plan.normalizer is not None:
             logits = load_logits(plan, logits_ref, rows_ref, segments, row, anchor)

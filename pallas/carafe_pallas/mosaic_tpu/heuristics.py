@@ -1,4 +1,4 @@
-"""Block sizes that are chosen by arithmetic, and the reasons to refuse a call."""
+"""Default block sizes, and the reasons why a call cannot run."""
 
 import functools
 import math
@@ -13,12 +13,12 @@ from carafe_pallas.mosaic_tpu.plan import (
 )
 
 _DTYPES = ("float32", "bfloat16")
-_VMEM_TARGET = 12 * 2**20  # Bytes that a heuristic block takes at most, if it can.
-_VMEM_LIMIT = 48 * 2**20  # Bytes of a block; the VMEM of v5 and v6 is larger.
+_VMEM_TARGET = 12 * 2**20  # Bytes of VMEM of a default block, if any is that small.
+_VMEM_LIMIT = 48 * 2**20  # Bytes of VMEM of any block; v5 and v6 have more.
 
 
 def refusal(call: Call) -> str | None:
-    """Return why these launches cannot run the call; None where they can."""
+    """Return why these launches cannot run the call; None if they can."""
     for name in ("features_dtype", "kernels_dtype"):
         if (dtype := getattr(call, name)) not in _DTYPES:
             return f"`{name}` must be one of {', '.join(_DTYPES)}, got {dtype}"
@@ -28,14 +28,15 @@ def refusal(call: Call) -> str | None:
         need = vmem_bytes(call, launch, heuristic(call, launch))
         if need > _VMEM_LIMIT:
             return (
-                f"`W` and `C` must fit rows of {_VMEM_LIMIT} bytes into VMEM, got "
-                f"{call.geometry.columns.size} and {call.channels}, which take {need}"
+                f"`W` and `C` must give blocks of at most {_VMEM_LIMIT} bytes of VMEM, "
+                f"got {call.geometry.columns.size} and {call.channels}, which need "
+                f"{need}"
             )
     return None
 
 
 def heuristic(call: Call, launch: Launch) -> TuningConfig:
-    """Choose blocks by arithmetic alone; nothing here was measured."""
+    """Choose blocks by VMEM and a model of their cost; nothing here was measured."""
     lines = _lines(call, launch)
     strip = _strip(call, launch)
     configs = [
@@ -50,7 +51,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
 
 def _lines(call: Call, launch: Launch) -> int:
     rows = call.geometry.rows
-    # Sums of the same source rows are added once with two.
+    # Two rows of anchors share source rows, which one product of both sums once.
     return 2 if launch == "grad_features" and rows.up < rows.down else 1
 
 
@@ -63,27 +64,27 @@ def _strip(call: Call, launch: Launch) -> int:
 
 
 def _row_counts(call: Call, launch: Launch, lines: int) -> list[int]:
-    """Rows of anchors of a block, the best first."""
+    """Return possible rows of anchors of a block, the cheapest first."""
     rows, least, most = call.geometry.rows, 1, 16
     if launch == "grad_features":
         least = least_rows(rows)
-        # A block that is all of a map leaves in the step that it came in.
+        # A block that covers the map is written without an extra step.
         most = round_up(rows.anchors, lines)
 
     def cost(count: int) -> float:
-        # Rows that are computed; a block costs about a third of a row by itself, one
-        # that leaves a step late another for each row. The first of all blocks is
-        # waited for.
+        # In units of a computed row of anchors. Each block has an overhead of about 0.3
+        # rows. The extra step of the gradient of the features costs a third of a block.
+        # Nothing hides the copies of the very first block.
         blocks = -(-rows.anchors // count)
-        late = count / 3 if launch == "grad_features" and blocks > 1 else 0
-        return count + call.batch * (blocks * (count + 0.3) + late)
+        extra = count / 3 if launch == "grad_features" and blocks > 1 else 0
+        return count + call.batch * (blocks * (count + 0.3) + extra)
 
     least = round_up(least, lines)
     return sorted(range(least, max(most, least) + 1, lines), key=cost)
 
 
 def _channel_blocks(call: Call) -> list[int]:
-    """Channels of a block, the widest first."""
+    """Return possible channels of a block, the widest first."""
     own = call.channels // call.geometry.groups
     if own % LANES:
         return [call.channels]
@@ -91,13 +92,13 @@ def _channel_blocks(call: Call) -> list[int]:
 
 
 def _largest(call: Call) -> int:
-    """Elements of the largest array."""
+    """Return the number of elements of the largest array."""
     shapes = call.features_shape, call.output_shape, call.anchor_kernels_shape
     return max(map(math.prod, shapes))
 
 
 def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
-    """Return the bytes of a block: what the pipeline moves, twice, and the scratch."""
+    """Return the VMEM of a block in bytes: double-buffered operands, and scratch."""
     bands = bands_of(call.geometry, launch, config)
     rows, columns = call.geometry.rows, call.geometry.columns
     channels = round_up(config.channels, LANES)
@@ -112,9 +113,8 @@ def vmem_bytes(call: Call, launch: Launch, config: TuningConfig) -> int:
             span = min(rows.span(config.rows), rows.size)
             return 2 * (span * source + out + kernels + spread) + scratch
         case "grad_features":
-            kept = ring_rows(rows, config.rows) * bands.span
             own = config.rows * bands.down * source
-            sums = kept * channels * 4
+            sums = ring_rows(rows, config.rows) * bands.span * channels * 4
             return 2 * (own + out + kernels + spread) + scratch + sums
         case "grad_kernels":
             span = min(rows.span(config.rows), rows.size)

@@ -1,7 +1,7 @@
-"""The kernels of a block of anchors: read, normalised, masked where they read nothing.
+"""The kernels of a block of anchors: loaded, normalised, and masked at the edges.
 
-What arrives, `kernels_ref`, are logits where the launch has a normalizer. The edges of
-the map are handled here and nowhere else: a tap that would read outside of it is zero.
+`kernels_ref` holds logits if the launch has a normalizer. Taps above and below the map
+are masked here; the lane tables (`tables.py`) have none to the left and right of it.
 """
 
 import dataclasses
@@ -15,12 +15,12 @@ from jax.experimental import pallas as pl
 from carafe_pallas.mosaic_tpu.plan import Plan
 from carafe_pallas.mosaic_tpu.segments import Segments, log_sigmoid, normalize
 
-# Between logits that differ by less, no exponential underflows.
+# The largest range of logits that share one bound: exp(-64) does not underflow.
 _CLOSE = 64.0
 
 
 def _row_exists(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
-    """Return which lanes of a row of anchors are taps of real output rows."""
+    """Return whether each lane of a row of anchors is a tap of an output row."""
     exists = rows_ref[4:5] > 0
     if plan.ragged_rows:
         size = plan.geometry.rows.output_size
@@ -29,7 +29,7 @@ def _row_exists(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
 
 
 def _exists(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
-    """Return which lanes of a row of anchors are taps of real output pixels."""
+    """Return whether each lane of a row of anchors is a tap of an output pixel."""
     real = _row_exists(plan, rows_ref, anchor)
     if plan.ragged_columns:
         shape = (plan.bands.anchors, plan.bands.lanes)
@@ -40,7 +40,7 @@ def _exists(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
 
 
 def reads(plan: Plan, rows_ref: Any, anchor: Any) -> Any:
-    """Return which taps of a row of anchors read a row of the map."""
+    """Return whether each tap of a row of anchors reads a row of the map."""
     rows = plan.geometry.rows
     y = rows_ref[0:1] + anchor * rows.down
     return _row_exists(plan, rows_ref, anchor) & (y >= 0) & (y < rows.size)
@@ -54,9 +54,9 @@ def load_logits(
     row: Any,
     anchor: Any,
 ) -> Any:
-    """Load a row of logits in float32, filled up where there is none."""
+    """Load a row of logits in float32, with the filler in lanes without a logit."""
     logits = logits_ref[0, row].astype(jnp.float32)
-    # What lies outside the array may be NaN.
+    # A block may exceed the array, where its values are undefined, and may be NaN.
     return jnp.where(_exists(plan, rows_ref, anchor), logits, segments.filler)
 
 
@@ -69,7 +69,7 @@ def normalize_block(
     *,
     block: Any,
 ) -> None:
-    """Write the normalised kernels of a block; zero where they read above or below."""
+    """Store the normalised kernels of a block; zero for taps above or below the map."""
 
     def run(segments: Segments) -> None:
         def run_row(row: Any) -> None:
@@ -79,7 +79,7 @@ def normalize_block(
             else:
                 logits = load_logits(plan, kernels_ref, rows_ref, segments, row, anchor)
                 kernels = normalize(logits, segments)
-                # Rounded as kernels that were normalised outside would be.
+                # Rounded like kernels that are normalised before the launch.
                 kernels = kernels.astype(plan.kernels_dtype).astype(jnp.float32)
             normalized_ref[row] = jnp.where(reads(plan, rows_ref, anchor), kernels, 0)
 
@@ -97,7 +97,7 @@ def by_range(
     block: Any,
     run: Callable[[Segments], None],
 ) -> None:
-    """Run with cheap reductions where the logits of the block are close together."""
+    """Call `run`, with cheap reductions if the block's logits are close together."""
     segments = Segments(plan, rows_ref[2:3])
     if not plan.sums_by_product:
         run(segments)
@@ -106,8 +106,8 @@ def by_range(
     bound = log_sigmoid(high) if plan.normalizer == "normalized_sigmoid" else high
     close = high - low < _CLOSE
 
-    # One bound for the block in the place of a maximum for each segment, and sums on
-    # the matrix unit: neither reduces over the lanes of each segment in turn.
+    # One bound for the block instead of a maximum for each segment, and sums on the
+    # MXU: neither has to reduce over the lanes of one segment after the other.
     @pl.when(close)
     def _by_products() -> None:
         run(
@@ -122,18 +122,19 @@ def by_range(
 def _range(
     plan: Plan, logits_ref: Any, rows_ref: Any, *, block: Any
 ) -> tuple[Any, Any]:
-    """Return the lowest and the highest logit of a block; infinite if one is NaN."""
+    """Return the minimum and maximum of a block's logits, not finite if any is NaN."""
 
     def add_row(row: Any, found: tuple[Any, Any]) -> tuple[Any, Any]:
         logits = logits_ref[0, row].astype(jnp.float32)
-        # A NaN compares as false with everything: the block would seem to be close.
+        # Comparisons with NaN are false, so that the maximum could miss it, and the
+        # logits would seem to be close.
         high = jnp.where(logits == logits, logits, jnp.inf)
         low = logits
         if plan.ragged_rows or plan.ragged_columns:
             real = _exists(plan, rows_ref, block * plan.config.rows + row)
             low = jnp.where(real, low, jnp.inf)
             high = jnp.where(real, high, -jnp.inf)
-        # To one register first: a reduction over all of it comes once, at the end.
+        # Elementwise over registers here; across sublanes and lanes once, at the end.
         shape = (-1, 8, plan.bands.lanes)
         return (
             jnp.minimum(found[0], jnp.min(low.reshape(shape), axis=0)),

@@ -1,7 +1,7 @@
-"""Taps moved between lanes: spread over the pixels of a band, and collected from one.
+"""Gathers along the lanes: of taps to the pixels of a band, and back.
 
-A gather along the lanes reads one register of 128, so both directions go over pairs of
-registers and select; registers that no tap of a phase is in are left out.
+A gather reads one register of 128 lanes, so both directions loop over pairs of source
+and destination registers, and select. Registers without a tap of the phase are skipped.
 """
 
 import itertools
@@ -19,8 +19,8 @@ _REGISTER, _LANE = LANES.bit_length() - 1, LANES - 1
 
 
 def rotate_lanes(plan: Plan, x: Any, group: Any, *, back: bool) -> Any:
-    """Move the lanes of a group to those of the first group, or back."""
-    # So that the lane tables of the first group serve all.
+    """Rotate the lanes of a group to those of the first group, or back."""
+    # The lane tables are those of the first group.
     if plan.geometry.groups == 1:
         return x
     shift = group * plan.bands.taps
@@ -28,9 +28,9 @@ def rotate_lanes(plan: Plan, x: Any, group: Any, *, back: bool) -> Any:
 
 
 def spread(plan: Plan, lines: Sequence[Any], spread_ref: Any, *, strip: int) -> Any:
-    """Lay the taps of group 0 over the pixels: (lines * phases * strip, pixels).
+    """Return the band of group 0: (lines * phases * strip, pixels).
 
-    Each line is the kernels of one row of anchors, (strip, lanes).
+    Each of `lines` is the kernels of one row of anchors, (strip, lanes).
     """
     bands, kind, rows = plan.bands, plan.kinds[strip], []
     for (line, kernels), phase in itertools.product(
@@ -44,7 +44,7 @@ def spread(plan: Plan, lines: Sequence[Any], spread_ref: Any, *, strip: int) -> 
                 index = spread_ref[kind, line * bands.phases + phase, :, pixels]
                 for tile in bands.tap_tiles(phase):
                     source = kernels[:, tile * LANES : (tile + 1) * LANES]
-                    # Arithmetic shift: OUTSIDE belongs to no tile.
+                    # The shift is arithmetic: OUTSIDE, which is -1, is in no tile.
                     here = index >> _REGISTER == tile
                     chunk = jnp.where(here, _gather(source, index & _LANE), chunk)
             chunks.append(chunk)
@@ -53,7 +53,7 @@ def spread(plan: Plan, lines: Sequence[Any], spread_ref: Any, *, strip: int) -> 
 
 
 def collect(plan: Plan, band: Any, collect_ref: Any, *, strip: int) -> Any:
-    """Collect the taps of group 0 from a band: (strip, lanes)."""
+    """Return the taps of group 0, gathered from a band: (strip, lanes)."""
     kind, bands = plan.kinds[strip], plan.bands
     chunks = bands.pixels // LANES
     tiles = []
@@ -73,5 +73,5 @@ def collect(plan: Plan, band: Any, collect_ref: Any, *, strip: int) -> Any:
 
 
 def _gather(x: Any, index: Any) -> Any:
-    # OUTSIDE, masked to a lane, is in bounds too; what it reads is not selected.
+    # OUTSIDE, masked to a lane, is in bounds too; its result is not selected.
     return jnp.take_along_axis(x, index, axis=1, mode="promise_in_bounds")

@@ -1,22 +1,24 @@
 """Reassembly and its two gradients on TPUs, v4 and later (Pallas, Mosaic TPU).
 
 All three launches are banded matrix products, see `bands.py`. A block is a few rows of
-anchors, all columns, and a block of channels: full rows of features, kernels and
-outputs, so that no block has a halo of columns. A halo of rows comes from overlapping
-blocks of features that are moved inwards at the edges; what a window would read outside
-the map has weight zero instead, so that no block leaves its array.
+anchors with all their columns, so that there is no halo of columns, and a block of
+channels. The halo of rows comes from overlapping blocks of features. Blocks are shifted
+inwards at the edges of the map, so that none exceeds it; taps outside the map have
+weight zero.
 
     reassemble     grid (N, blocks of rows, blocks of channels)
                    out (phases * strip, C) = band @ patch
-    grad_kernels   grid (N, blocks of rows, blocks of channels), the last accumulates
-                   band = cotangent (phases * strip, C) @ patch^T, lanes gathered back
+    grad_kernels   grid (N, blocks of rows, blocks of channels)
+                   band = cotangent (phases * strip, C) @ patch^T, summed over the
+                   blocks of channels, and its taps gathered
     grad_features  grid (N, blocks of channels, blocks of rows + 1)
-                   patch = band^T @ cotangent, added to rows in VMEM; a block of source
-                   rows leaves one step after the anchors of the same rows came, in
-                   the same step where it is all of a map: no step more then
+                   patch = band^T @ cotangent, added to rows of sums in VMEM; the next
+                   block of anchors adds to the last rows of a block, so this is written
+                   a step later. A single block is written at once, without the extra
+                   step.
 
-Memory of a block: the rows of features, kernels and outputs, twice (the pipeline), see
-`vmem_bytes`.
+VMEM of a block (`vmem_bytes`): its rows of features, kernels and output, twice for the
+pipeline, and float32 scratch for the kernels or their sums, and for rows of sums.
 """
 
 import dataclasses
@@ -85,8 +87,8 @@ def grad_features(
     blocks, channels = plan.blocks, plan.config.channels
     block_rows, width = plan.config.rows * plan.bands.down, geometry.columns.size
 
-    # The step after the last block reads nothing new: its index stays, so that the
-    # pipeline copies no block.
+    # The extra step has no anchors: with the index of the step before, the pipeline
+    # copies nothing for it.
     def anchors(n: Any, c: Any, s: Any) -> tuple[Any, ...]:
         return n, jnp.minimum(s, blocks - 1), 0, 0
 
@@ -128,7 +130,7 @@ def grad_kernels(
     """Return the gradient of the kernels, or of the logits if there is a normalizer."""
     kernels_dtype = dtype if logits is None else logits.dtype
     call = Call.of(features, kernels_dtype, geometry=geometry, normalizer=normalizer)
-    # The factors of its products are the features and the cotangent, not the kernels.
+    # The factors of the products are the features and the cotangent, not the kernels.
     wide = common_dtype(features.dtype, cotangent.dtype)
     call = dataclasses.replace(call, features_dtype=wide)
     plan, lookup = _plan(call, "grad_kernels", config, interpret=interpret)
@@ -181,8 +183,7 @@ def _features_spec(plan: Plan) -> pl.BlockSpec:
     sizes = (1, plan.source_rows, plan.geometry.columns.size, plan.config.channels)
 
     def index(n: Any, block: Any, c: Any) -> tuple[Any, ...]:
-        # `c * channels` would be 0 as well, but the compiler could not prove that this
-        # offset is aligned.
+        # `c` is 0 then, but the compiler cannot prove that `c * channels` is aligned.
         first = 0 if plan.channel_blocks == 1 else c * plan.config.channels
         return n, plan.first_source_row(block), 0, first
 

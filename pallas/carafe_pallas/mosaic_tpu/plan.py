@@ -1,4 +1,4 @@
-"""The blocks of a launch, and all that is static in it."""
+"""The static values of a launch: its blocks, strips, dtypes and options."""
 
 import dataclasses
 from collections.abc import Callable
@@ -20,9 +20,9 @@ class TuningConfig:
     Attributes:
       rows: Rows of anchors.
       strip: Neighbouring anchors of one product, a multiple of 16.
-      channels: Channels; all of them, or a multiple of 128 that divides a group.
-      lines: Rows of anchors of one product, which divide `rows`; more than one for the
-        gradient of the features alone.
+      channels: Channels: all of them, or a multiple of 128 that divides a group.
+      lines: Rows of anchors of one product, a divisor of `rows`; 1 except for the
+        gradient of the features.
     """
 
     rows: int
@@ -33,27 +33,27 @@ class TuningConfig:
 
 def bands_of(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
     """Return the sizes of the products of a launch."""
-    # Sums of patches that were moved inwards could not be added to each other.
+    # Rows of sums are aligned with patches that are not shifted.
     inside = launch != "grad_features"
     return Bands(geometry, config.strip, inside, config.lines)
 
 
 def least_rows(rows: Axis) -> int:
-    """Return how many rows of anchors a block of the gradient of the features needs.
+    """Return the fewest rows of anchors of a block of the gradient of the features.
 
-    The block after it must complete its sums.
+    With fewer, a block would not be complete after the next one.
     """
     return max(-(-rows.radius // rows.down), 1)
 
 
 def common_dtype(dtype: jnp.dtype, other: jnp.dtype) -> jnp.dtype:
-    """Return the dtype of products of the two, which have at most 32 bits."""
-    # `jnp.promote_types` refuses to mix dtypes where JAX's setting is strict.
+    """Return the dtype of products of two dtypes of at most 32 bits."""
+    # `jnp.promote_types` would raise under `jax_numpy_dtype_promotion="strict"`.
     return dtype if dtype == other else jnp.dtype(jnp.float32)
 
 
 def ring_rows(axis: Axis, rows: int) -> int:
-    """Count the rows of sums that live while a block of anchors adds to them."""
+    """Return the number of rows of sums that are live while a block adds to them."""
     own = rows * axis.down
     before = axis.radius if rows >= axis.anchors else own
     return before + max(axis.span(rows) - axis.radius, own)
@@ -64,14 +64,14 @@ class Plan:
     """Sizes, dtypes and options of one launch.
 
     Attributes:
-      bands: The strips.
-      kinds: Which lane tables each strip uses.
+      bands: Sizes of the strips and their products.
+      kinds: Index of the lane tables of each strip.
       config: Sizes of a block.
-      channels: Of the features.
-      normalizer: What the launch applies to the kernels.
-      product_dtype: Of the factors of the banded products.
-      kernels_dtype: What normalised kernels are rounded to.
-      interpret: Whether an interpreter runs the launch.
+      channels: Channels of the features.
+      normalizer: Normalizer that the launch applies to the kernels, if any.
+      product_dtype: Dtype of the factors of the banded products.
+      kernels_dtype: Dtype to which normalised kernels are rounded.
+      interpret: Whether the launch is interpreted.
     """
 
     bands: Bands
@@ -89,7 +89,7 @@ class Plan:
 
     @property
     def blocks(self) -> int:
-        """Blocks of rows of anchors."""
+        """Number of blocks of rows of anchors."""
         return -(-self.geometry.rows.anchors // self.config.rows)
 
     @property
@@ -108,7 +108,7 @@ class Plan:
 
     @property
     def sums_by_product(self) -> bool:
-        """Whether a matrix product sums the taps of each phase and group."""
+        """Whether the MXU may sum the taps of each phase and group."""
         return self.bands.few_lanes and self.normalizer in (
             "softmax",
             "normalized_sigmoid",
@@ -121,20 +121,20 @@ class Plan:
         return min(rows.span(self.config.rows), rows.size)
 
     def first_source_row(self, block: Any) -> Any:
-        """First source row of a block of features, moved inwards at the edges."""
+        """Return the first source row of a block, shifted inwards at the edges."""
         rows = self.geometry.rows
         first = block * (self.config.rows * rows.down) - rows.radius
         return jnp.clip(first, 0, rows.size - self.source_rows)
 
     @property
     def ragged_rows(self) -> bool:
-        """Whether blocks hold output rows that do not exist."""
+        """Whether the last block exceeds the output rows."""
         rows = self.geometry.rows
         return self.blocks * self.config.rows * rows.up != rows.output_size
 
     @property
     def ragged_columns(self) -> bool:
-        """Whether blocks hold output columns that do not exist."""
+        """Whether blocks exceed the output columns."""
         columns = self.geometry.columns
         return self.bands.anchors * columns.up != columns.output_size
 
@@ -149,20 +149,20 @@ class Plan:
 
     @property
     def ring_rows(self) -> int:
-        """Rows of sums that the gradient of the features keeps."""
+        """Rows of sums of the gradient of the features, a ring buffer."""
         return ring_rows(self.geometry.rows, self.config.rows)
 
     def ring_row(self, step: Any, row: Any) -> Any:
-        """Return the place of a row's sums; rows count from a step's first anchor."""
+        """Return the index of a row in the ring; rows count from those of the step."""
         first = step * (self.config.rows * self.bands.down) + self.ring_rows
         return lax.rem(first + row, self.ring_rows)
 
     def each_row(self, run: Callable[[Any], None]) -> None:
-        """Run for each row of a block, short rows a few at once."""
+        """Call `run` for each row of a block, in a loop that is unrolled if short."""
         self.repeat(self.config.rows, run, at_once=max(1, 8 // self.bands.strips))
 
     def repeat(self, count: int, run: Callable[[Any], None], *, at_once: int) -> None:
-        """Run for 0 .. count - 1, up to `at_once` in one turn of a loop."""
+        """Call `run` for 0 to count - 1, in a loop unrolled by up to `at_once`."""
         most = 1 if self.interpret else at_once
         own = next(n for n in range(most, 0, -1) if count % n == 0)
 
@@ -173,7 +173,7 @@ class Plan:
         lax.fori_loop(0, count // own, turn, None)
 
     def dot(self, a: Any, b: Any, contracted: tuple[int, int]) -> Any:
-        """Multiply with float32 sums; float32 factors stay float32."""
+        """Return a product with float32 sums, of float32 factors in full precision."""
         exact = self.product_dtype == jnp.float32
         return lax.dot_general(
             a.astype(self.product_dtype),
@@ -187,7 +187,7 @@ class Plan:
 def plan_of(
     call: Call, launch: Launch, config: TuningConfig, *, interpret: bool
 ) -> tuple[Plan, Tables]:
-    """Plan a launch, or refuse a configuration that would lose rows of it."""
+    """Return the plan and the lane tables of a launch; raise if `config` is invalid."""
     _check(call, launch, config)
     bands = bands_of(call.geometry, launch, config)
     lookup = tables(bands)

@@ -31,8 +31,8 @@ def reassemble_body(
     """Write the output pixels of a block of anchors and of channels."""
     block = pl.program_id(1)
 
-    # The blocks of channels of the same rows follow each other on one core: the first
-    # normalises for all of them.
+    # The blocks of channels of the same rows run in sequence on one core: the first
+    # normalises the kernels for all of them.
     @pl.when(pl.program_id(2) == 0)
     def _normalize() -> None:
         normalize_block(
@@ -44,8 +44,8 @@ def reassemble_body(
         kernels = normalized_ref[row, strip_of(plan, strip), :]
         pixels = patch(plan, features_ref, anchor=anchor, block=block, strip=strip)
 
-        # The patch is the same for all groups: each multiplies all channels, and the
-        # channels of the other groups are dropped.
+        # The patch has the channels of all groups: each group's band multiplies all of
+        # them, and the other groups' channels of the result are dropped.
         def run_group(group: Any) -> Any:
             own = rotate_lanes(plan, kernels, group, back=False)
             band = spread(plan, [own], spread_ref, strip=strip)

@@ -1,7 +1,7 @@
-"""Normalizers over the taps of each phase and group, which lie along the lanes.
+"""Normalizers over the taps of each phase and group, along the lanes.
 
-Rows of kernels are (anchors, lanes): all phases, groups and taps of an anchor side by
-side. A segment is the taps of one phase and group.
+A row of kernels is (anchors, lanes), with all phases, groups and taps of an anchor in
+the lanes. A segment is the taps of one phase and group.
 """
 
 import dataclasses
@@ -17,17 +17,17 @@ from carafe_pallas.mosaic_tpu.plan import Plan
 
 @dataclasses.dataclass(frozen=True)
 class Segments:
-    """Reduction of lanes by segment; every lane receives its segment's result.
+    """Reductions over the lanes of each segment, broadcast to these lanes.
 
     Attributes:
-      plan: Of the launch.
-      segment: (1, lanes), which segment a lane belongs to.
+      plan: Plan of the launch.
+      segment: (1, lanes), the segment of each lane.
       same_segment: (lanes, lanes), one where two lanes share a segment; None: unused.
-      bound: What to subtract from all logits of the block (their logarithmic sigmoids
-        for a normalized sigmoid): none is higher, and none so much lower that its
-        exponential underflows; None: not known.
-      filler: Stands where there is no logit. Its exponential must not overflow: a
-        product with `same_segment` would make NaN of infinity in every segment.
+      bound: Upper bound of the logits of the block (of their log-sigmoids, for
+        "normalized_sigmoid"), so close that no exponential of a difference underflows.
+        None: each segment subtracts its maximum.
+      filler: Value of lanes without a logit. Its exponential must not overflow, because
+        infinity times a zero of `same_segment` is NaN in every segment.
     """
 
     plan: Plan
@@ -41,11 +41,11 @@ class Segments:
         return self.plan.geometry.phases * self.plan.geometry.groups
 
     def total(self, x: Any) -> Any:
-        """Sum."""
+        """Return the sum over each segment."""
         if self.same_segment is None:
             return self._reduce(x, functools.partial(jnp.sum, keepdims=True), 0.0)
-        # The matrix unit multiplies bfloat16. Two such terms keep 16 bits of the sum,
-        # plenty for results of 8; three keep all.
+        # The MXU multiplies bfloat16. A sum of two such terms has 16 of the 24 bits of
+        # a float32, enough for kernels of 8; one of three has all.
         terms = 3 if self.plan.kernels_dtype == jnp.float32 else 2
         multiply = functools.partial(jnp.dot, preferred_element_type=jnp.float32)
         total = jnp.zeros_like(x)
@@ -56,7 +56,7 @@ class Segments:
         return total
 
     def highest(self, x: Any) -> Any:
-        """Return what to subtract before exponentials: the maximum or a bound."""
+        """Return the maximum of each segment, or the bound, to subtract from logits."""
         if self.bound is not None:
             return self.bound
         return self._reduce(x, functools.partial(jnp.max, keepdims=True), -jnp.inf)
@@ -68,7 +68,7 @@ class Segments:
             return jnp.where(mine, one, result)
 
         result = jnp.zeros_like(x)
-        if self.count > 16:  # Unrolled, the program would grow with the groups.
+        if self.count > 16:  # Not unrolled: the program would grow with the groups.
             return lax.fori_loop(0, self.count, step, result)
         for s in range(self.count):
             result = step(s, result)
@@ -87,7 +87,7 @@ def normalize(logits: Any, segments: Segments) -> Any:
 
 
 def pull_back(gradient: Any, logits: Any, segments: Segments) -> Any:
-    """Turn a gradient of the normalised kernels into one of the logits."""
+    """Convert the gradient of the normalised kernels to that of the logits."""
     normalizer = segments.plan.normalizer
     kernels = normalize(logits, segments)
     if normalizer == "sigmoid":
@@ -99,10 +99,10 @@ def pull_back(gradient: Any, logits: Any, segments: Segments) -> Any:
 
 
 def log_sigmoid(x: Any) -> Any:
-    """Return the logarithm of the sigmoid, of large negative numbers too."""
+    """Return the logarithm of the sigmoid, finite for large negative numbers too."""
     return jnp.minimum(x, 0) - jnp.log1p(jnp.exp(-jnp.abs(x)))
 
 
 def _sigmoid(x: Any) -> Any:
-    exponential = jnp.exp(-jnp.abs(x))  # Of what is negative: it never overflows.
+    exponential = jnp.exp(-jnp.abs(x))  # Of a negative number: it never overflows.
     return jnp.where(x >= 0, 1.0, exponential) / (1 + exponential)

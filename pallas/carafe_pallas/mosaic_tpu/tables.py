@@ -1,7 +1,7 @@
-"""Lane tables: from the taps of a strip's kernels to the pixels of its patch, and back.
+"""Lane tables: the indices of the gathers between taps of a strip and its patch.
 
-A TPU has no scatter: lanes are gathered by tables that are made here, in NumPy, and
-that a launch reads like any other operand.
+A TPU has no scatter along the lanes, so both directions are gathers. Their indices are
+computed here in NumPy, and are operands of a launch.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 
 from carafe_pallas.mosaic_tpu.bands import LANES, Bands
 
-OUTSIDE = -1  # The tap reads no pixel of the map, or the pixel is no tap's.
+OUTSIDE = -1  # The index of a tap that reads no pixel, or of a pixel without a tap.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,15 +21,15 @@ class Tables:
     """Lane tables of the strips; strips with equal tables share one.
 
     Attributes:
-      kinds: Which table each strip uses.
-      spread: (kinds, lines * phases, strip, pixels); the lane of the kernels, for
-        group 0.
-      collect: (kinds, strip, lanes); `phase * pixels + pixel`, for group 0 and the
-        first line.
+      kinds: Index of the table of each strip.
+      spread: (kinds, lines * phases, strip, pixels); the lane of the tap of each pixel,
+        for group 0.
+      collect: (kinds, strip, lanes); `phase * pixels + pixel` of each tap, for group 0
+        and the first line.
       same_segment: (lanes, lanes); one where two lanes belong to the same segment. With
         many lanes it is not used, and has its first rows alone.
       rows: (8, lanes); source row relative to the anchor's first, row of the phase,
-        segment, column of the phase, one where the lane is a tap at all.
+        segment, column of the phase, one if the lane is a tap; the rest is unused.
     """
 
     kinds: tuple[int, ...]
@@ -85,7 +85,7 @@ def _row_table(bands: Bands) -> Any:
     lane = np.arange(bands.lanes)
     segment = lane // bands.taps
     phase = segment // bands.geometry.groups
-    # Lanes that are no taps belong to the last phase, and to segments of their own.
+    # Lanes that are no taps count to the last phase, and form segments of their own.
     phase_row = np.minimum(phase // bands.up, bands.up - 1)
     offset = np.asarray(rows.offsets)[phase_row]
     table = np.zeros((8, bands.lanes), np.int32)

@@ -1,4 +1,4 @@
-"""Pixels in a block: patches of features, phases of outputs, strips and groups."""
+"""Pixels of a block: patches of features, phases of outputs, strips and groups."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,10 @@ from carafe_pallas.mosaic_tpu.plan import Plan
 
 
 def by_strip(plan: Plan, run: Callable[[Any, int], None]) -> None:
-    """Run for each row of a block and each strip of it."""
+    """Call `run` for each row of a block and each of its strips."""
 
     def run_row(row: Any) -> None:
-        # Not a loop: the places of a strip's lanes and pixels must be static.
+        # Unrolled, because the slices of a strip must be static.
         for strip in range(plan.bands.strips):
             run(row, strip)
 
@@ -30,7 +30,7 @@ def strip_of(plan: Plan, strip: int) -> slice:
 def each_group(
     plan: Plan, axis: int, run: Callable[[Any], Any], join: Callable[..., Any]
 ) -> Any:
-    """Run for the groups of this block of channels and join the results."""
+    """Call `run` for each group of this block of channels, and join the results."""
     result = run(_first_group(plan, axis))
     if plan.block_groups == 1:
         return result
@@ -50,23 +50,23 @@ def _first_group(plan: Plan, axis: int) -> Any:
 
 
 def select_group(plan: Plan, x: Any, group: Any, other: Any) -> Any:
-    """Take the channels of a group from x, the rest from `other`."""
+    """Return the channels of a group from x, the rest from `other`."""
     first, count = group * plan.group_channels, plan.group_channels
     lane = lax.broadcasted_iota(jnp.int32, x.shape, 1)
     return jnp.where((lane >= first) & (lane < first + count), x, other)
 
 
 def patch(plan: Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int) -> Any:
-    """Stack the pixels of a strip: (pixels, channels)."""
+    """Return the patch of a strip: (pixels, channels)."""
     bands, rows = plan.bands, plan.geometry.rows
     first = bands.first_column(strip)
     columns = slice(first, first + bands.columns)
     parts = []
     for i in range(bands.reach):
-        # A row outside the map has weight zero: any other does in its place.
+        # Taps outside the map have weight zero, so that any row of the map will do.
         y = jnp.clip(anchor * rows.down - rows.radius + i, 0, rows.size - 1)
         parts.append(features_ref[0, y - plan.first_source_row(block), columns, :])
-    # The band is zero there; times a NaN that would be NaN.
+    # Zeros, because the zeros of the band times undefined pixels could be NaN.
     unused = bands.pixels - bands.reach * bands.columns
     if unused:
         parts.append(jnp.zeros((unused, parts[0].shape[-1]), parts[0].dtype))
@@ -74,7 +74,7 @@ def patch(plan: Plan, features_ref: Any, *, anchor: Any, block: Any, strip: int)
 
 
 def interleave(plan: Plan, parts: list[Any], dtype: Any) -> Any:
-    """Interleave the rows of the column phases."""
+    """Interleave the column phases to output columns."""
     if len(parts) == 1:
         return parts[0].astype(dtype)
     if len(parts) == 2 and dtype == jnp.bfloat16 and not plan.interpret:
@@ -99,7 +99,7 @@ def load_cotangent(
             column = (strip * plan.config.strip + anchors) * up + px
             exists = column < columns.output_size
             exists = exists & (anchor * up + py < rows.output_size)
-            # What lies outside the array may be NaN.
+            # A block may exceed the array, where its values may be NaN.
             phases.append(jnp.where(exists, phase, 0).astype(plan.product_dtype))
     return jnp.concatenate(phases)
 
@@ -109,7 +109,7 @@ def _deinterleave(plan: Plan, x: Any) -> list[Any]:
     if up == 1:
         return [x.astype(jnp.float32)]
     if up == 2 and x.dtype == jnp.bfloat16 and not plan.interpret:
-        # A bfloat16 is the upper half of a float32: no conversion is left to do.
+        # A bfloat16 is the upper half of a float32: a shift or a mask converts it.
         pairs = pltpu.bitcast(x, jnp.uint32)
         halves = pairs << 16, pairs & jnp.uint32(0xFFFF0000)
         return [lax.bitcast_convert_type(half, jnp.float32) for half in halves]

@@ -15,7 +15,7 @@ def best_first(platform: str, call: Call) -> tuple[Backend, ...]:
     """Return the backends of a platform in the order in which to try them.
 
     Measured on an H200: for 16-bit dtypes Triton, on tensor cores, is faster than
-    Mosaic GPU, on ordinary cores; for float32 it is slower.
+    Mosaic GPU, on CUDA cores; for float32 it is slower.
     """
     backends = PLATFORMS.get(platform, ())
     narrow = max(call.features_dtype.itemsize, call.kernels_dtype.itemsize) < 4

@@ -147,7 +147,7 @@ def _sum_readers(
 ) -> Float[Array, "n m mx g c"]:
     """Return the weighted sum over the windows that cover each source pixel.
 
-    Of the pixels in rows `m * d + residue_y` and columns `mx * d + residue_x`.
+    The pixels are those in rows `m * d + residue_y` and columns `mx * d + residue_x`.
     """
     (low_y, high_y), (low_x, _) = rows.reader_shifts, columns.reader_shifts
     down, across = cotangent.shape[1] - high_y + low_y, columns.anchors

@@ -51,7 +51,7 @@ def choose_split(
 
 
 def reach(geometry: Geometry) -> int:
-    """Return the halo in anchors: the farthest whose windows share source pixels."""
+    """Return the halo: the number of anchors above, or below, that windows reach."""
     low, high = geometry.rows.reader_shifts
     return max(-low, high)
 

@@ -25,7 +25,7 @@ from carafe_pallas.mosaic_gpu.tiles import (
     store_tile,
 )
 
-# By the source pixels' row of anchors, row residue, column residue and tile.
+# Keyed by row of anchors, row residue, column residue and tile of the source pixels.
 _Sums = dict[tuple[int, int, int, int], Array]
 
 
@@ -78,7 +78,7 @@ def grad_features_body(
             fetch(step + 1)
         # The cotangent may still be in flight while the kernels are normalised.
         plgpu.barrier_wait(raw_barrier.at[slot])
-        # The array is flat: what was copied beyond a row of the map is of other rows.
+        # The array is flat: past a row of the map, the copy has kernels of other rows.
         valid = run.exists(row + step, column)
         start = kernels_start(plan, run, row + step, column)
         run.normalize(raw_smem, slot, group, start, kernels_smem, valid)
@@ -155,7 +155,7 @@ def _add_phases(
 
 
 def _read_rows(plan: Plan, step: int, phase: int) -> list[tuple[int, int, int]]:
-    """(row, residue, tap) of the source rows that a phase of a row of anchors reads."""
+    """Return (row, residue, tap) of the source rows that a row of phases reads."""
     rows = plan.call.geometry.rows
     low, _ = rows.reader_shifts
     return [
@@ -168,7 +168,7 @@ def _read_rows(plan: Plan, step: int, phase: int) -> list[tuple[int, int, int]]:
 
 
 def _read_columns(plan: Plan, shift: int, phase: int) -> list[tuple[int, int]]:
-    """(residue, tap) of the source columns that a phase of shifted anchors reads."""
+    """Return (residue, tap) of the source columns that shifted anchors' phase reads."""
     columns = plan.call.geometry.columns
     return [
         (residue, tap)

@@ -1,7 +1,7 @@
-"""The body of `grad_kernels`: dot products of cotangents with their windows' pixels.
+"""The body of `grad_kernels`: dot products of output pixels with their windows.
 
-It loops over the rows of taps, which keeps few loaded pixels in registers. A block
-loops over all channels, so that no other block adds to its sums.
+It loops over the rows of taps, so that few loaded pixels are in registers at once. A
+block loops over all channels, so that no other block adds to its sums.
 """
 
 from typing import Any
@@ -57,7 +57,7 @@ def grad_kernels_body(*refs: Any, plan: Plan) -> None:
 
         @pl.loop(0, plan.config.rows)
         def _(row, group=group):
-            # One copy has brought the logits of all groups: wait for it once.
+            # The logits of all groups are fetched together: wait for them once.
             if logits_gmem and group == 0:
                 plgpu.barrier_wait(raw_barrier.at[row])
             _finish_row(plan, raw_smem, sums_smem, out_smem, row, group)
@@ -146,7 +146,7 @@ def _finish_row(
 ) -> None:
     """Write the gradient of a row of anchors and a group from its sums."""
     run = plan.own_kernels
-    # A thread holds all taps of its kernels: it reduces over them without the others.
+    # A thread holds all taps of its kernels, so that no reduction crosses threads.
     gradient = [
         load(
             sums_smem,

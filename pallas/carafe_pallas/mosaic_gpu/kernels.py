@@ -1,9 +1,11 @@
 """The kernels of a run of neighbouring anchors in shared memory.
 
-In device memory they are a flat array, because TMA needs strides of whole 16 bytes and
-the kernels of a phase may have, say, 50. A copy starts at a multiple of 16 bytes, so
-the requested elements begin up to a few elements into the slot (`shift`). A *row* here
-is one phase of one anchor. A thread normalises a whole row, with its taps in registers.
+In device memory they are a flat array: TMA needs strides that are multiples of 16
+bytes, and the kernel of a phase may have, say, 50 bytes. A copy starts at a multiple of
+16 bytes, so the requested elements may begin a few elements into the slot (`shift`).
+
+A *row* here is one phase of one anchor. A thread normalises a whole row, with its taps
+in registers.
 """
 
 import dataclasses
@@ -29,7 +31,7 @@ from carafe_pallas.mosaic_gpu.layouts import (
 from carafe_pallas.mosaic_gpu.normalizers import normalize
 
 CHUNK = 256  # Elements of one copy, the limit of TMA.
-UNIT = 8  # Elements: copies start at a multiple, of 16 bytes or (float32) of 32.
+UNIT = 8  # Elements. Copies start at multiples of it: 16 bytes, or 32 in float32.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +53,7 @@ class AnchorRun:
 
     @property
     def row_stride(self) -> int:
-        """Elements between the kernels of two phases of the same group."""
+        """Elements between neighbouring phases of a group."""
         return self.geometry.groups * self.taps
 
     @property
@@ -69,7 +71,7 @@ class AnchorRun:
 
     @property
     def length(self) -> int:
-        """Elements of a slot of kernels as they are copied, for the rounded rows."""
+        """Elements of a slot of raw kernels: all `rows`, and room for the shift."""
         return round_up(self.rows * self.row_stride + UNIT, CHUNK)
 
     @property

@@ -3,9 +3,9 @@
     reassemble, grad_features   grid (N, blocks of rows, of columns, of channels)
     grad_kernels                grid (N, blocks of rows, of columns)
 
-A thread block is one warpgroup of 128 threads. It has `rows` x `Plan.anchors` anchors
-and `channels` channels of one group. In `grad_kernels` it loops over the channels of
-all groups, so that no other block adds to its sums.
+A thread block is one warpgroup of 128 threads. It computes `rows` x `Plan.anchors`
+anchors and `channels` channels of one group. In `grad_kernels` it loops over the
+channels of all groups, so that no other block adds to its sums.
 
 TMA copies the patch of source pixels (zeros outside the map) and the kernels to shared
 memory. Each thread normalises whole kernels; then it holds eight channels of `run`
@@ -169,6 +169,6 @@ def _padded(array: Array, plan: Plan, boxes: tuple[Box, Box]) -> Array:
 
 
 def _flat_kernels(kernels: Array, plan: Plan) -> Array:
-    """Return kernels as a flat array, which TMA copies whatever their number is."""
+    """Return kernels as a flat array, since TMA needs rows of whole 16 bytes."""
     flat = kernels.reshape(-1)
     return jnp.pad(flat, plan.kernels_margin) if plan.interpret else flat

@@ -45,7 +45,7 @@ def rows_of(count: int) -> int:
 
 
 def rows_layout(rows: int) -> Any:
-    """Return a layout of whole rows to threads; less than 128 rows are replicated."""
+    """Return a layout with whole rows in a thread; it replicates fewer than 128."""
     if rows % THREADS == 0:
         return tiled(((THREADS,), (WARP,), (1,)), warps=(-3,), lanes=(-2,))
     if rows == 2 * WARP:
@@ -102,7 +102,8 @@ class Stride:
         return self.start + self.block * self.step + self.offset
 
 
-# JAX 0.10 has no `plgpu.store`; with it, plain assignments may have no bank conflicts.
+# JAX 0.10 has no `plgpu.store`. In versions that do, assignment raises for layouts with
+# bank conflicts.
 _STORE: Any = getattr(plgpu, "store", None)
 # JAX 0.10 requires an index; JAX 0.12 takes none.
 _INDEX = inspect.signature(plgpu.load).parameters.get("idx")

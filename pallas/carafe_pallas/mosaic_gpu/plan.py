@@ -21,8 +21,8 @@ class TuningConfig:
 
     Attributes:
       rows: Rows of anchors.
-      tiles: Tiles along the columns; a tile is the anchors of the warpgroup at a time.
-      channels: Channels at a time.
+      tiles: Tiles along the columns; a tile is what the warpgroup holds at once.
+      channels: Channels of the block, or of a step of its loop over channels.
       run: Neighbouring anchors of one thread in a tile.
     """
 
@@ -81,10 +81,7 @@ class Plan:
 
     @property
     def tile(self) -> Tile:
-        """A tile with eight channels of each thread, in loads of 16 bytes, if it can.
-
-        A block of few channels has fewer of each thread.
-        """
+        """Eight channels per thread, in loads of 16 bytes; fewer in narrow blocks."""
         channels = self.config.channels
         lanes = max(8, min(32, channels // 8))
         itemsize = jnp.dtype(self.call.features_dtype).itemsize
@@ -181,7 +178,7 @@ class Plan:
 
     @property
     def kernels_margin(self) -> int:
-        """Elements of padding for the interpreter; no copy of kernels exceeds it."""
+        """Elements of padding around the kernels, for copies by the interpreter."""
         low, high = self.call.geometry.rows.reader_shifts
         rows, run = self.config.rows + high - low, self.reader_kernels
         anchors = rows * self.call.geometry.columns.anchors + 2 * run.anchors

@@ -1,6 +1,6 @@
 """The body of `reassemble`: each thread sums the windows of its pixels over the taps.
 
-It loops over the rows of taps, which keeps few loaded pixels in registers.
+It loops over the rows of taps, so that few loaded pixels are in registers at once.
 """
 
 from typing import Any

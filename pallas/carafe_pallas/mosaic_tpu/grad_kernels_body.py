@@ -84,7 +84,7 @@ def _finish_block(
 ) -> None:
     def finish_row(row: Any) -> None:
         anchor = block * plan.config.rows + row
-        # For rows outside the map, the patch has had other rows of the map.
+        # For rows outside the map, the patch has other rows (`tiles.patch`): drop them.
         gradient = jnp.where(reads(plan, rows_ref, anchor), sums_ref[row], 0)
         if plan.normalizer is not None:
             logits = load_logits(plan, logits_ref, rows_ref, segments, row, anchor)

@@ -51,7 +51,7 @@ def heuristic(call: Call, launch: Launch) -> TuningConfig:
 
 def _lines(call: Call, launch: Launch) -> int:
     rows = call.geometry.rows
-    # Two rows of anchors share source rows, which one product of both sums once.
+    # Neighbouring rows of anchors share source rows: a product of two sums them once.
     return 2 if launch == "grad_features" and rows.up < rows.down else 1
 
 

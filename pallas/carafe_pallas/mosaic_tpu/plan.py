@@ -33,7 +33,7 @@ class TuningConfig:
 
 def bands_of(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
     """Return the sizes of the products of a launch."""
-    # Rows of sums are aligned with patches that are not shifted.
+    # The sums of `grad_features` are aligned with its patches: these are not shifted.
     inside = launch != "grad_features"
     return Bands(geometry, config.strip, inside, config.lines)
 
@@ -41,7 +41,7 @@ def bands_of(geometry: Geometry, launch: Launch, config: TuningConfig) -> Bands:
 def least_rows(rows: Axis) -> int:
     """Return the fewest rows of anchors of a block of the gradient of the features.
 
-    With fewer, a block would not be complete after the next one.
+    With fewer, the next block alone could not complete the sums of a block.
     """
     return max(-(-rows.radius // rows.down), 1)
 
@@ -102,7 +102,7 @@ class Plan:
 
     @property
     def block_groups(self) -> int:
-        """Groups of a block of channels: all of them, or one that several share."""
+        """Number of groups in a block of channels: one, or all."""
         rest = self.group_channels % self.config.channels
         return self.geometry.groups if rest else 1
 
@@ -153,12 +153,12 @@ class Plan:
         return ring_rows(self.geometry.rows, self.config.rows)
 
     def ring_row(self, step: Any, row: Any) -> Any:
-        """Return the index of a row in the ring; rows count from those of the step."""
+        """Return the index in the ring of a row, counted from the step's first row."""
         first = step * (self.config.rows * self.bands.down) + self.ring_rows
         return lax.rem(first + row, self.ring_rows)
 
     def each_row(self, run: Callable[[Any], None]) -> None:
-        """Call `run` for each row of a block, in a loop that is unrolled if short."""
+        """Call `run` for each row of a block, unrolled if rows have few strips."""
         self.repeat(self.config.rows, run, at_once=max(1, 8 // self.bands.strips))
 
     def repeat(self, count: int, run: Callable[[Any], None], *, at_once: int) -> None:

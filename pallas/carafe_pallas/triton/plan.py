@@ -88,11 +88,11 @@ class Plan:
 
     geometry: Geometry
     channels: int
-    normalizer: Normalizer | None  # What the launch itself applies.
+    normalizer: Normalizer | None  # Applied inside the launch.
     config: TuningConfig
     outputs: tuple[Run, Run]
     sources: tuple[Run, Run]
-    dtype: Any  # Of the factors of the products.
+    dtype: Any  # Dtype of the factors of the products.
     launch: Launch
 
     @property
@@ -153,7 +153,7 @@ def plan_of(call: Call, launch: Launch, config: TuningConfig) -> Plan:
         of_outputs, of_sources = _reading_outputs, _own_sources
     same = call.features_dtype == call.kernels_dtype
     sources = (of_sources(rows, config.rows), of_sources(columns, config.columns))
-    # Only whole rows of a band can be normalised; others are before the launch.
+    # Only whole rows of a band can be normalised inside the launch.
     whole = launch == "grad_kernels" or config.depth >= padded(sources)
     inside = whole and launch != "grad_features"
     return Plan(

@@ -21,22 +21,22 @@ JOBS = tuple(make_jobs(Config(quick=not FULL).effective))
 
 
 @functools.cache
-def results_of(target, backend):
+def results_of(chip, backend):
     """Compile all jobs of a chip in one process: it takes longer to start than most."""
-    jobs = [job for job in JOBS if (job.target, job.backend) == (target, backend)]
+    jobs = [job for job in JOBS if (job.chip, job.backend) == (chip, backend)]
     return {result.job: result for result in compile_jobs(jobs)}
 
 
 def in_group(job):
     """Keep the jobs of a chip in one process of pytest-xdist too."""
-    group = pytest.mark.xdist_group(f"{job.target}-{job.backend}")
+    group = pytest.mark.xdist_group(f"{job.chip}-{job.backend}")
     return pytest.param(job, marks=group, id=str(job))
 
 
 @pytest.mark.parametrize("job", [in_group(job) for job in JOBS])
 def test_compiles_and_keeps_the_rules(job):
-    need_compilers(job.target)
-    result = results_of(job.target, job.backend)[job]
+    need_compilers(job.chip)
+    result = results_of(job.chip, job.backend)[job]
     if result.status == "refused":
         pytest.skip(result.reason)
     assert result.status == "compiled", result.reason

@@ -42,7 +42,7 @@ def compile_jobs(
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for chip, own in itertools.groupby(jobs, key=lambda job: CHIPS[job.target]):
+        for chip, own in itertools.groupby(jobs, key=lambda job: CHIPS[job.chip]):
             yield from _compile_for(
                 chip, list(own), limit, folder, keep_dumps=keep_dumps
             )

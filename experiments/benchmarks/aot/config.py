@@ -25,7 +25,7 @@ class Config:
     backend does not support counts as refused, not as failed.
     """
 
-    targets: tuple[ChipName, ...] = get_args(ChipName)
+    chips: tuple[ChipName, ...] = get_args(ChipName)
     """Chips to compile for."""
 
     backends: tuple[Backend, ...] = BACKENDS
@@ -72,7 +72,7 @@ class Config:
         if self.workers < 1:
             raise RefusedError(f"`workers` must be at least 1, got {self.workers}.")
         for name in (
-            "targets",
+            "chips",
             "backends",
             "launches",
             "shapes",

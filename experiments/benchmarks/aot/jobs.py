@@ -22,7 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 class Job:
     """One compilation."""
 
-    target: ChipName
+    chip: ChipName
     backend: Backend
     launch: Launch
     shape: ShapeName
@@ -109,8 +109,8 @@ def _size(shape: tuple[int, ...]) -> int:
 
 def make_jobs(config: Config) -> Iterator[Job]:
     """Yield all combinations, grouped by chip."""
-    for target in config.targets:
-        own = CHIPS[target].backends
+    for chip in config.chips:
+        own = CHIPS[chip].backends
         backends: list[Backend] = [
             backend for backend in config.backends if backend in own
         ]
@@ -118,7 +118,7 @@ def make_jobs(config: Config) -> Iterator[Job]:
             backends, config.launches, config.shapes, config.dtypes, config.normalizers
         ):
             yield Job(
-                target=target,
+                chip=chip,
                 backend=backend,
                 launch=launch,
                 shape=shape,

@@ -115,7 +115,7 @@ def _metrics(result: Result) -> tuple[Metric, ...]:
                 ("estimated_schedule_time", "us", seconds and 1e6 * seconds),
                 ("matrix_products", "1", code.products),
                 ("float32_split", "1", int(code.split)),
-                ("clock", "Hz", CHIPS[result.job.target].clock),
+                ("clock", "Hz", CHIPS[result.job.chip].clock),
             )
 
 

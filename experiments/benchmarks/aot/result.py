@@ -33,12 +33,12 @@ class Result:
     @property
     def memory_seconds(self) -> float:
         """Estimated memory time: the minimum traffic at the chip's bandwidth."""
-        return self.job.fewest_bytes / CHIPS[self.job.target].bandwidth
+        return self.job.fewest_bytes / CHIPS[self.job.chip].bandwidth
 
     @property
     def schedule_seconds(self) -> float | None:
         """Estimated time of the static schedule, XLA's other instructions included."""
-        clock = CHIPS[self.job.target].clock
+        clock = CHIPS[self.job.chip].clock
         if clock is None or not isinstance(self.code, TpuCode):
             return None
         return (self.code.cycles + self.code.other_cycles) / clock
@@ -46,7 +46,7 @@ class Result:
     @property
     def problems(self) -> list[str]:
         """Rules that the compiled code breaks."""
-        chip = CHIPS[self.job.target]
+        chip = CHIPS[self.job.chip]
         float32 = self.job.dtype == "float32"
         found = []
         match self.code:
@@ -85,7 +85,7 @@ def parse_result(line: str) -> Result:
     """Return the result that `to_json` wrote."""
     fields: dict[str, Any] = json.loads(line)
     job, code = Job(**fields.pop("job")), fields.pop("code")
-    if code is not None and CHIPS[job.target].platform == "cuda":
+    if code is not None and CHIPS[job.chip].platform == "cuda":
         code = GpuCode(**code | {"products": tuple(code["products"])})
     elif code is not None:
         code = TpuCode(**code)

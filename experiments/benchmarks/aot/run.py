@@ -27,7 +27,7 @@ from experiments.benchmarks.aot.table import LEGENDS, make_table
 def run(config: Config, console: Console) -> bool:
     """Compile and report; return whether all compiled and broke no rule."""
     missing = _report_missing(config, console)
-    jobs = [job for job in make_jobs(config) if job.target not in missing]
+    jobs = [job for job in make_jobs(config) if job.chip not in missing]
     config.output.mkdir(parents=True, exist_ok=True)
     path = config.output / "aot.csv"
     path.unlink(missing_ok=True)
@@ -42,7 +42,7 @@ def run(config: Config, console: Console) -> bool:
     if not results:
         console.print("Nothing was compiled.")
         return False
-    platforms = (CHIPS[result.job.target].platform for result in results)
+    platforms = (CHIPS[result.job.chip].platform for result in results)
     for platform in dict.fromkeys(platforms):
         console.print(LEGENDS[platform], highlight=False)
     console.print(f"Numbers: {path}", markup=False, highlight=False)
@@ -51,7 +51,7 @@ def run(config: Config, console: Console) -> bool:
 
 
 def _report_missing(config: Config, console: Console) -> set[str]:
-    missing = {name: CHIPS[name].missing() for name in config.targets}
+    missing = {name: CHIPS[name].missing() for name in config.chips}
     for reason in missing.values():
         if reason is not None:
             console.print(reason, markup=False, highlight=False)
@@ -85,7 +85,7 @@ def _compile_all(
             return results
 
         groups = itertools.groupby(
-            jobs, key=lambda job: f"{job.target}-{job.backend}-{job.launch}"
+            jobs, key=lambda job: f"{job.chip}-{job.backend}-{job.launch}"
         )
         try:
             yield from executor.map(
@@ -104,7 +104,7 @@ def _report_problems(
         lines = [f"{result.status}: {result.reason}"] if result.reason else []
         for line in lines + [f"broken rule: {problem}" for problem in result.problems]:
             # A backend gives the same reason for all dtypes and normalizers.
-            message = f"{result.job.target} {result.job.backend} {line}"
+            message = f"{result.job.chip} {result.job.backend} {line}"
             if message not in reported:
                 reported.add(message)
                 console.print(f"{result.job}: {line}", markup=False, highlight=False)

@@ -36,7 +36,7 @@ def make_table(results: Sequence[Result]) -> Table:
     """Return the table of one launch of a backend for one chip, a row for each job."""
     job = results[0].job
     table = Table(
-        title=f"{job.target}, {job.backend}, {job.launch}",
+        title=f"{job.chip}, {job.backend}, {job.launch}",
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -45,7 +45,7 @@ def make_table(results: Sequence[Result]) -> Table:
     )
     for column in ("map", ""):
         table.add_column(column, no_wrap=True)
-    for column in _GPU if CHIPS[job.target].platform == "cuda" else _TPU:
+    for column in _GPU if CHIPS[job.chip].platform == "cuda" else _TPU:
         table.add_column(column, justify="right", no_wrap=True)
     for result in results:
         job = result.job

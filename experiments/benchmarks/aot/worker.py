@@ -52,7 +52,7 @@ def main() -> None:
 
 def compile_job(job: Job, dumps: Path) -> Result:
     """Compile a job; refusals and failures are returned, not raised."""
-    device = _device(job.target)
+    device = _device(job.chip)
     reason = support.refusal(job.backend, job.call, device_kind=device.device_kind)
     if reason is not None:
         return Result(job=job, status="refused", reason=reason)
@@ -103,7 +103,7 @@ def _compile(job: Job, dumps: Path, device: Any, start: float) -> Result:
 
 def _read(job: Job, dumps: Path, compiled: Any) -> llo.TpuCode | ptx.GpuCode:
     kernel = f"carafe_{job.launch}"
-    if CHIPS[job.target].platform == "tpu":
+    if CHIPS[job.chip].platform == "tpu":
         return llo.read_dumps(dumps, kernel=kernel, hlo=compiled.as_text())
     ptxas = find_tool("ptxas")
     assert ptxas is not None, "the parent has checked for it"

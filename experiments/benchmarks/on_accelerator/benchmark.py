@@ -14,7 +14,13 @@ from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES
 from experiments.benchmarks.reassembly.summary import Summary, summarise
 
 # Without stacked patches: they compile slowly, and need many times the memory.
-_JAX: tuple[ProviderName, ...] = ("carafe", "fused", "unfused", "nearest", "copy")
+_JAX: tuple[ProviderName, ...] = (
+    "carafe",
+    "fused_softmax",
+    "unfused_softmax",
+    "nearest",
+    "copy",
+)
 _TORCH: tuple[ProviderName, ...] = ("carafe", "torch_unfold", "torch_bilinear")
 
 Part = Literal["bfloat16", "float32", "torch"]

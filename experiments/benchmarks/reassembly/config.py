@@ -11,9 +11,9 @@ from experiments.benchmarks.reassembly.shapes import LARGE, ShapeName
 Mode = Literal["forward", "grad_features", "grad_kernels", "forward_backward"]
 ProviderName = Literal[
     "carafe",
-    "fused",
-    "unfused",
-    "stacked",
+    "fused_softmax",
+    "unfused_softmax",
+    "im2col",
     "torch_unfold",
     "torch_bilinear",
     "nearest",
@@ -28,9 +28,9 @@ MODE_TITLES: dict[Mode, str] = {
 }
 PROVIDER_TITLES: dict[str, str] = {
     "carafe": "operator",
-    "fused": "operator with fused softmax",
-    "unfused": "softmax, then operator",
-    "stacked": "stacked patches and einsum",
+    "fused_softmax": "operator with fused softmax",
+    "unfused_softmax": "softmax, then operator",
+    "im2col": "stacked patches and einsum",
     "torch_unfold": "PyTorch: F.unfold and einsum",
     "torch_bilinear": "PyTorch: bilinear",
     "nearest": "nearest neighbour",
@@ -62,9 +62,10 @@ class Config:
     providers: tuple[ProviderName, ...] = get_args(ProviderName)
     """Programs to time.
     carafe: the operator on normalised kernels (on accelerators by each implementation);
-    fused: the operator on the content encoder's logits, with the softmax in the launch;
-    unfused: softmax of the logits, then the operator;
-    stacked: stacked k*k patches and einsum (im2col), differentiated by JAX;
+    fused_softmax: the operator on the content encoder's logits, with the softmax in the
+    launch;
+    unfused_softmax: softmax of the logits, then the operator;
+    im2col: stacked k*k patches and einsum, differentiated by JAX;
     torch_unfold: nearest neighbours, F.unfold and einsum in PyTorch;
     torch_bilinear: F.interpolate, without kernels;
     nearest: nearest neighbours by repeat, gather or stride, without kernels;

@@ -118,22 +118,24 @@ def computations(
                 )
                 for name in _implementations()
             ]
-        case "fused":
+        case "fused_softmax":
             return [
                 _from_logits(
-                    _named("fused", name),
-                    functools.partial(_fused, implementation=name),
+                    _named("fused_softmax", name),
+                    functools.partial(_fused_softmax, implementation=name),
                     operands,
                     scale,
                     mode,
                 )
                 for name in _implementations()
             ]
-        case "unfused":
-            return [_from_logits("unfused", _unfused, operands, scale, mode)]
-        case "stacked":
-            function = functools.partial(reassemble_stacked, scale=scale)
-            return [_with_kernels("stacked", function, operands, mode)]
+        case "unfused_softmax":
+            return [
+                _from_logits("unfused_softmax", _unfused_softmax, operands, scale, mode)
+            ]
+        case "im2col":
+            function = functools.partial(reassemble_im2col, scale=scale)
+            return [_with_kernels("im2col", function, operands, mode)]
         case "nearest":
             return _nearest(operands, scale, mode)
         case "copy":
@@ -142,7 +144,7 @@ def computations(
             return []
 
 
-def reassemble_stacked(
+def reassemble_im2col(
     features: Float[Array, "n h w c"],
     kernels: Float[Array, "n oh ow g taps"],
     *,
@@ -186,7 +188,7 @@ def _sources(size: int, scale: Fraction) -> np.ndarray:
     return np.arange(math.ceil(size * scale)) * scale.denominator // scale.numerator
 
 
-def _fused(
+def _fused_softmax(
     features: Array,
     logits: Array,
     *,
@@ -204,7 +206,7 @@ def _fused(
     )
 
 
-def _unfused(
+def _unfused_softmax(
     features: Array, logits: Array, *, sizes: dict[str, int], scale: Fraction
 ) -> Array:
     size = features.shape[1:3]

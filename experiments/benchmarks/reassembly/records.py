@@ -63,7 +63,7 @@ def _metrics(s: Summary) -> tuple[tuple[str, str, int | float | None], ...]:
         ("floor_reached", "1", s.floor_reached),
         ("ratio_to_copy", "1", s.ratio_to_copy),
         ("ratio_to_nearest", "1", s.ratio_to_nearest),
-        ("speedup_over_stacked", "1", s.speedup_over_stacked),
+        ("speedup_over_im2col", "1", s.speedup_over_im2col),
         ("speedup_over_xla", "1", s.speedup_over_xla),
         ("temporaries", "B", s.temporaries),
         ("relative_temporaries", "1", s.relative_temporaries),

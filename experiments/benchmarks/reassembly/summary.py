@@ -35,7 +35,7 @@ class Summary:
     floor_reached: float
     ratio_to_copy: float | None
     ratio_to_nearest: float | None
-    speedup_over_stacked: float | None
+    speedup_over_im2col: float | None
     speedup_over_xla: float | None
     temporaries: int | None
     relative_temporaries: float | None
@@ -75,7 +75,7 @@ def _summarise(
         floor_reached=m.bytes_moved / copy_bandwidth / own,
         ratio_to_copy=_ratio(own, medians.get("copy")),
         ratio_to_nearest=_ratio(own, medians.get("nearest")),
-        speedup_over_stacked=_ratio(medians.get("stacked"), own),
+        speedup_over_im2col=_ratio(medians.get("im2col"), own),
         speedup_over_xla=_ratio(medians.get("carafe:xla"), own),
         temporaries=m.temporaries,
         relative_temporaries=_ratio(m.temporaries, m.arguments_and_outputs),

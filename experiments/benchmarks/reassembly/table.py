@@ -26,7 +26,7 @@ LEGEND = (
     "output pixel and channel, and as much for each gradient; GB/s: MB over ms; peak: "
     "GB/s as a fraction of a large copy's; x copy: time over that of a copy that moves "
     "as many bytes; temp: temporaries of the compiled program, also over its inputs "
-    "and outputs; speed-up: over stacked."
+    "and outputs; speed-up: over im2col."
 )
 
 
@@ -61,7 +61,7 @@ def _cells(s: Summary) -> tuple[str, ...]:
         _number(s.ratio_to_copy),
         _number(None if s.temporaries is None else s.temporaries / 1e6),
         _number(s.relative_temporaries),
-        _number(s.speedup_over_stacked),
+        _number(s.speedup_over_im2col),
     )
 
 

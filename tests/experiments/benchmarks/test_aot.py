@@ -25,14 +25,14 @@ from experiments.benchmarks.aot.run import run
 from experiments.benchmarks.aot.table import make_table
 
 TPU_JOB = Job(
-    target="v5e",
+    chip="v5e",
     backend="mosaic_tpu",
     launch="reassemble",
     shape="fpn_p3_up",
     dtype="float32",
     normalizer="softmax",
 )
-GPU_JOB = dataclasses.replace(TPU_JOB, target="h200", backend="triton")
+GPU_JOB = dataclasses.replace(TPU_JOB, chip="h200", backend="triton")
 TPU_CODE = TpuCode(
     bundles=12,
     cycles=1_500_000,
@@ -328,7 +328,7 @@ def test_results_survive_the_way_between_processes(result):
 
 def test_each_chip_takes_the_kernels_of_its_platform():
     jobs = list(make_jobs(Config(quick=True).effective))
-    assert {(job.target, job.backend) for job in jobs} == {
+    assert {(job.chip, job.backend) for job in jobs} == {
         ("v5e", "mosaic_tpu"),
         ("v5p", "mosaic_tpu"),
         ("v6e", "mosaic_tpu"),
@@ -371,7 +371,7 @@ def test_the_csv_has_a_line_for_each_number(tmp_path):
     write_csv(tmp_path / "aot.csv", results, describe_versions())
     with (tmp_path / "aot.csv").open() as file:
         rows = list(csv.DictReader(file))
-    found = {(row["target"], row["status"], row["metric"]): row for row in rows}
+    found = {(row["chip"], row["status"], row["metric"]): row for row in rows}
     assert found["v5e", "compiled", "estimated_cycles"]["value"] == "1500000"
     assert found["h200", "compiled", "registers"]["value"] == "96"
     assert found["h200", "refused", "compiled"]["reason"] == refused.reason
@@ -461,7 +461,7 @@ def refuse_all(monkeypatch):
 def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatch):
     refuse_all(monkeypatch)
     config = Config(
-        targets=("h200",),
+        chips=("h200",),
         backends=("triton",),
         quick=True,
         workers=workers,
@@ -489,7 +489,7 @@ def test_what_is_done_is_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
         return make(results)
 
     monkeypatch.setattr(aot_run, "make_table", make_one_table)
-    config = Config(targets=("h200",), quick=True, output=tmp_path).effective
+    config = Config(chips=("h200",), quick=True, output=tmp_path).effective
     with pytest.raises(KeyboardInterrupt):
         run(config, Console(file=io.StringIO()))
     with (tmp_path / "aot.csv").open() as file:

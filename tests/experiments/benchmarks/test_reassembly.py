@@ -25,7 +25,7 @@ from experiments.benchmarks.reassembly.shapes import LARGE, SHAPES, Shape, Shape
 from experiments.benchmarks.reassembly.summary import Summary, summarise
 from experiments.benchmarks.reassembly.table import make_table
 
-OWN = ("carafe", "fused", "unfused", "stacked", "nearest", "copy")
+OWN = ("carafe", "fused_softmax", "unfused_softmax", "im2col", "nearest", "copy")
 TINY = tuple(
     Shape(name=f"tiny_{index}", features=(2, 5, 7, 4), scale=Fraction(scale))
     for index, scale in enumerate(("2", "1/2", "3/2"))
@@ -153,7 +153,7 @@ def test_tables_fit_on_the_console():
         floor_reached=1.0,
         ratio_to_copy=0.123,
         ratio_to_nearest=None,
-        speedup_over_stacked=12.34,
+        speedup_over_im2col=12.34,
         speedup_over_xla=3.0,
         temporaries=123456789012,
         relative_temporaries=0.00123,
@@ -167,7 +167,7 @@ def test_programs_that_do_not_fit_are_skipped_with_a_reason(tmp_path, monkeypatc
     monkeypatch.setattr(programs, "available_bytes", lambda: 0)
     summaries, text = run_tiny(tmp_path, modes=("forward",))
     assert not summaries
-    assert "skipped stacked: needs" in text
+    assert "skipped im2col: needs" in text
     assert "Nothing was measured" in text
 
 
@@ -180,12 +180,16 @@ def test_large_copy_is_bounded_by_memory(monkeypatch):
     ("provider", "function", "told"),
     [
         (
-            "stacked",
-            "reassemble_stacked",
+            "im2col",
+            "reassemble_im2col",
             "its output must agree with that of `carafe`",
         ),
         ("nearest", "_resample_nearest", "its nearest output must agree"),
-        ("unfused", "_unfused", "its output must agree with that of `carafe`"),
+        (
+            "unfused_softmax",
+            "_unfused_softmax",
+            "its output must agree with that of `carafe`",
+        ),
     ],
 )
 def test_disagreement_is_an_error(tmp_path, monkeypatch, provider, function, told):
@@ -200,12 +204,12 @@ def test_disagreement_is_an_error(tmp_path, monkeypatch, provider, function, tol
 
 def test_implementations_of_the_platform_are_measured_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(providers, "backends", lambda: ("triton",))
-    asked = ("carafe", "fused")
+    asked = ("carafe", "fused_softmax")
     summaries, text = run_tiny(tmp_path, providers=asked, modes=("forward",))
-    measured = ["carafe", "carafe:xla", "fused", "fused:xla"]
+    measured = ["carafe", "carafe:xla", "fused_softmax", "fused_softmax:xla"]
     assert [s.provider for s in summaries] == measured
     assert "skipped carafe:triton: `implementation='triton'` cannot run" in text
-    assert "skipped fused:triton: `implementation='triton'` cannot run" in text
+    assert "skipped fused_softmax:triton: `implementation='triton'` cannot run" in text
 
 
 @pytest.mark.parametrize("step", ["compile", "run"])
@@ -213,15 +217,15 @@ def test_a_program_that_fails_is_told_and_others_are_timed(tmp_path, monkeypatch
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: broken\ndetails")
 
-    def stacked(features, *_, **__):
+    def im2col(features, *_, **__):
         if step == "compile":
             fail()
         return jax.pure_callback(fail, features, features)
 
-    monkeypatch.setattr(providers, "reassemble_stacked", stacked)
+    monkeypatch.setattr(providers, "reassemble_im2col", im2col)
     summaries, text = run_tiny(tmp_path, modes=("forward",))
-    assert [s.provider for s in summaries] == [p for p in OWN if p != "stacked"]
-    assert f"skipped stacked: does not {step}: " in text
+    assert [s.provider for s in summaries] == [p for p in OWN if p != "im2col"]
+    assert f"skipped im2col: does not {step}: " in text
 
 
 def test_missing_pytorch_is_told(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 import carafe_jax
-from carafe_jax.cli.commands import _VERBS
+from carafe_jax.cli.commands import _SUBCOMMANDS
 from carafe_jax.models import Classifier, ResNet50
 from carafe_jax.tasks.registry import TASKS
 from tests.subprocesses import ROOT, run_python
@@ -36,7 +36,9 @@ FOLDERS = {"CONTRIBUTING.md": "carafe_jax", "experiments/README.md": "experiment
 PATH = re.compile(r"`([\w.]+/[^`\s]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"python3? -m\s+((?:carafe_jax|experiments|tests)[\w.]*)")
-VERB = re.compile(r"(?:^|[`:(])\s*carafe-jax ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+SUBCOMMAND = re.compile(
+    r"(?:^|[`:(])\s*carafe-jax ([a-z]+)(?: ([a-z]+))?", re.MULTILINE
+)
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>.+?) -->\s+)?^```python\n(?P<code>.*?)^```",
     re.DOTALL | re.MULTILINE,
@@ -76,13 +78,16 @@ def test_commands_name_modules_that_can_be_run():
     assert [(name, module) for name, module in named if not is_command(module)] == []
 
 
-def test_commands_name_verbs_and_tasks_of_the_command():
-    named = [(name, *words) for name, text in texts() for words in VERB.findall(text)]
+def test_commands_name_existing_subcommands_and_tasks():
+    named = [
+        (name, *words) for name, text in texts() for words in SUBCOMMAND.findall(text)
+    ]
     assert len(named) > 15
     assert [
-        (name, verb, word)
-        for name, verb, word in named
-        if verb not in _VERBS or (verb == "train" and word and word not in TASKS)
+        (name, subcommand, word)
+        for name, subcommand, word in named
+        if subcommand not in _SUBCOMMANDS
+        or (subcommand == "train" and word and word not in TASKS)
     ] == []
 
 

@@ -1,4 +1,4 @@
-"""Choices on the command line: verbs, and tasks to train."""
+"""Choices on the command line: subcommands, and tasks to train."""
 
 from collections.abc import Callable
 from typing import NoReturn

@@ -20,7 +20,7 @@ from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.data import UnreadableImageError, list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_new, is_same_file, write_whole
+from carafe_jax.files import check_new, is_same_file, write_atomically
 from carafe_jax.tasks.classification import load
 from carafe_jax.tasks.classification.prediction import Prediction, TrainedClassifier
 from carafe_jax.tasks.lines import loading, print_line
@@ -61,8 +61,8 @@ class Classify:
             raise RefusedError("`images` must name at least one file or folder.")
 
 
-def run_verb(args: list[str]) -> NoReturn:
-    """Run the verb with its arguments, and exit."""
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
     run(main, Classify, doc=__doc__, program="carafe-jax classify", args=args)
 
 
@@ -107,7 +107,7 @@ def _classify(
         batch_size=config.batch_size,
     )
     with (
-        write_whole(config.output) as partial,
+        write_atomically(config.output) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.writer(file)

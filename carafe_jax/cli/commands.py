@@ -1,4 +1,4 @@
-"""Dispatch of a command line to its verb; imports only what that verb needs."""
+"""Dispatch of a command line to its subcommand, the only one that is imported."""
 
 import importlib
 import importlib.metadata
@@ -9,7 +9,7 @@ from rich.console import Console
 
 from carafe_jax.cli.choices import PROGRAM, choose
 
-_VERBS = {
+_SUBCOMMANDS = {
     "train": "Train a network, or resume a run: carafe-jax train TASK.",
     "evaluate": "Evaluate a trained network on test images.",
     "fill": "Fill holes in photographs.",
@@ -19,26 +19,26 @@ _VERBS = {
 
 _DESCRIPTION = """CARAFE++, content-aware reassembly of features, in JAX.
 
-A run is a folder with a configuration, checkpoints and records. `train` makes one; the
-other verbs take it as --model. `carafe-jax VERB --help` lists the options of a verb.
+A run is a folder with a configuration, checkpoints and records. `train` creates it; the
+other subcommands load it with --model. `carafe-jax SUBCOMMAND --help` lists options.
 """
 
 
 def run_command(args: list[str]) -> NoReturn:
-    """Run the verb that the arguments begin with, and exit with its status."""
+    """Run the subcommand that is the first argument, and exit with its status."""
     if args == ["--version"]:
         sys.stdout.write(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}\n")
         sys.exit(0)
-    verb, *rest = args or ["--help"]
-    if verb in _VERBS:
-        _import(verb).run_verb(rest)
-    choose(_VERBS, args or ["--help"], program=PROGRAM, description=_DESCRIPTION)
+    subcommand, *rest = args or ["--help"]
+    if subcommand in _SUBCOMMANDS:
+        _import(subcommand).run_subcommand(rest)
+    choose(_SUBCOMMANDS, args or ["--help"], program=PROGRAM, description=_DESCRIPTION)
 
 
-def _import(verb: str) -> Any:
-    """Import the module of a verb; JAX and its dependencies take a second or more."""
+def _import(subcommand: str) -> Any:
+    """Import a subcommand's module; JAX and its dependencies take a second or more."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        return importlib.import_module(f"carafe_jax.cli.{verb}")
+        return importlib.import_module(f"carafe_jax.cli.{subcommand}")
     with console.status("importing JAX"):
-        return importlib.import_module(f"carafe_jax.cli.{verb}")
+        return importlib.import_module(f"carafe_jax.cli.{subcommand}")

@@ -32,8 +32,9 @@ class Evaluate:
     which: CheckpointChoice = "best"
     """Checkpoint of the run: the best or the last."""
     source: str | None = None
-    """Source of the test images, as `data.source` of a run. Its test split is used: a
-    tenth of a folder without `train` and `val`. None: the source of the run."""
+    """Source of the test images, as `data.source` of a run; only its test split is
+    used. A folder without the sub-folders `train` and `val` is split by the
+    `data.test_fraction` of the run. None: the source of the run."""
     batch_size: int = 16
     """Images per batch."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
@@ -52,8 +53,8 @@ class Evaluate:
             )
 
 
-def run_verb(args: list[str]) -> NoReturn:
-    """Run the verb with its arguments, and exit."""
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
     run(main, Evaluate, doc=__doc__, program="carafe-jax evaluate", args=args)
 
 

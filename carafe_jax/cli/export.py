@@ -42,8 +42,8 @@ class Export:
     the run's test images."""
 
 
-def run_verb(args: list[str]) -> NoReturn:
-    """Run the verb with its arguments, and exit."""
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
     run(main, Export, doc=__doc__, program="carafe-jax export", args=args)
 
 

@@ -1,10 +1,11 @@
 """Fill holes in photographs with a trained network, or by a classic method.
 
-Shows: each photograph as a PNG with its hole filled; all other pixels are unchanged.
+Shows: the number of filled photographs. Each is written as a PNG that differs from the
+photograph in the hole only.
 One photograph: carafe-jax fill photo.jpg mask.png --model RUN -o out.png
 Folders: carafe-jax fill photos/ masks/ --model RUN -o filled/
-Training a network: carafe-jax train inpainting, in minutes, to runs/inpainting
 Without a network: carafe-jax fill photo.jpg mask.png --method spline -o out.png
+To train a network: carafe-jax train inpainting (minutes; writes runs/inpainting)
 """
 
 import dataclasses
@@ -54,13 +55,12 @@ class FillOptions:
     """PNG file to write, with the channels, bit depth and colour profile of the
     photograph; or a folder, if PHOTO is a folder."""
     method: ClassicMethod | Literal["network"] = "network"
-    """Trained network, or a classic method, which needs no `model`: the mean colour of
-    the given pixels, a harmonic fill or a spline in tension, which take seconds; the
-    biharmonic fill of scikit-image, which takes minutes for large holes; or the Telea
-    or Navier-Stokes fill of OpenCV."""
+    """Trained network, or a classic method, which needs no `model`. The mean colour of
+    the given pixels, the harmonic fill and the spline in tension take seconds; so do
+    the Telea and Navier-Stokes fills of OpenCV. The biharmonic fill of scikit-image
+    takes minutes for large holes."""
     model: pathlib.Path | None = None
-    """Folder of the run that trained the network. `carafe-jax train inpainting` trains
-    one in minutes, in runs/inpainting."""
+    """Folder of the run that trained the network; required by the method `network`."""
     which: CheckpointChoice | None = None
     """Checkpoint of the run: the best by PSNR in the hole, or the last. None: the
     best."""
@@ -70,16 +70,16 @@ class FillOptions:
     grow: int = 0
     """Pixels by which holes are dilated on each side, for masks that leave a seam."""
     reach: int | None = None
-    """Depth in pixels from the border of a hole that the network fills in one pass;
-    deeper holes are filled at half the size first, and so on. None: a sixth of the side
-    of its training crops."""
+    """Distance from the border of a hole, in pixels, up to which the network fills it
+    in one pass; a deeper hole is first filled at half the size, or a quarter, and so
+    on. None: a sixth of the side of the training crops."""
     longest_side: int | None = None
-    """Longest side to fill at, in pixels, at least 64. Larger photographs are halved
-    until no side is longer, filled, and the fill up-sampled: faster, but softer. None:
-    the full size."""
+    """Longest side at which photographs are filled, in pixels, at least 64. A larger
+    photograph is halved until it fits, and its fill is up-sampled: faster, but softer.
+    None: the full size."""
     overwrite: bool = False
-    """Overwrite existing files. Otherwise an existing file is an error, or is skipped
-    if folders are filled."""
+    """Overwrite existing files. Otherwise an existing file is an error; in folders, its
+    photograph is skipped."""
 
     def __post_init__(self) -> None:
         check_not_negative("grow", self.grow)
@@ -96,8 +96,8 @@ class FillOptions:
                 )
 
 
-def run_verb(args: list[str]) -> NoReturn:
-    """Run the verb with its arguments, and exit."""
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
     run(main, FillOptions, doc=__doc__, program="carafe-jax fill", args=args)
 
 

@@ -19,8 +19,8 @@ Resuming: the same command again
 """
 
 
-def run_verb(args: list[str]) -> NoReturn:
-    """Run the verb with a task and its options, and exit."""
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with a task and its options, and exit."""
     task, *args = args or ["--help"]
     task = task.replace("_", "-")  # As tyro reads names.
     if task not in TASKS:

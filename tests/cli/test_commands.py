@@ -31,8 +31,8 @@ def test_help_lists_the_verbs(capsys):
     status, text = run(["--help"], capsys)
     assert status == 0
     assert "usage: carafe-jax" in text
-    for verb in ("train", "evaluate", "fill", "classify", "export"):
-        assert verb in text
+    for subcommand in ("train", "evaluate", "fill", "classify", "export"):
+        assert subcommand in text
     assert run([], capsys) == (0, text)
 
 
@@ -48,11 +48,13 @@ def test_train_lists_the_tasks(capsys):
     assert all(task in text for task in TASKS)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "fill", "classify", "export"])
-def test_help_of_a_verb_shows_its_command_and_the_options_of_all(verb, capsys):
-    status, text = run([verb, "--help"], capsys)
+@pytest.mark.parametrize("subcommand", ["evaluate", "fill", "classify", "export"])
+def test_help_of_a_subcommand_shows_its_command_and_the_options_of_all(
+    subcommand, capsys
+):
+    status, text = run([subcommand, "--help"], capsys)
     assert status == 0
-    assert f"usage: carafe-jax {verb}" in text
+    assert f"usage: carafe-jax {subcommand}" in text
     for option in ("--model", "--which", "--output", "-o"):
         assert option in text
     # A line of the docstring stays a line.

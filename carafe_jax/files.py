@@ -57,7 +57,7 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def write_whole(path: pathlib.Path) -> Iterator[pathlib.Path]:
+def write_atomically(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yield a temporary path to write to, then move that file to `path` atomically.
 
     If writing raises, or the process ends before the move, `path` is unchanged. Its
@@ -155,7 +155,7 @@ def check_new(name: str, path: pathlib.Path, *, overwrite: bool) -> None:
         raise RefusedError(
             f"`{name}` must not exist, got {str(path)!r}; --overwrite writes over it."
         )
-    # `write_whole` could replace it, but the file is write-protected.
+    # `write_atomically` could replace it, but the file is write-protected.
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise RefusedError(
             f"`{name}` must be a file that may be written to, got {str(path)!r}."

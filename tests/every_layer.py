@@ -126,10 +126,10 @@ def _makes_layers(value: object) -> bool:
 
 def made(name: str, lifted=lambda layer: layer, **fields: Any) -> linen.Module:
     """Make a layer small; `lifted` transforms its class."""
-    maker = public_layers()[name]
-    if isinstance(maker, functools.partial):
-        return lifted(maker.func)(**maker.keywords | FIELDS[name] | fields)
-    return lifted(maker)(**FIELDS[name] | fields)
+    layer_class = public_layers()[name]
+    if isinstance(layer_class, functools.partial):
+        return lifted(layer_class.func)(**layer_class.keywords | FIELDS[name] | fields)
+    return lifted(layer_class)(**FIELDS[name] | fields)
 
 
 def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:

@@ -7,13 +7,19 @@ import re
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_folder, check_local, check_new, locked, write_whole
+from carafe_jax.files import (
+    check_folder,
+    check_local,
+    check_new,
+    locked,
+    write_atomically,
+)
 
 
 def test_file_is_replaced_when_it_is_whole(tmp_path):
     path = tmp_path / "folder" / "table.csv"
     for text in ("first", "second"):
-        with write_whole(path) as partial:
+        with write_atomically(path) as partial:
             partial.write_text(text)
         assert path.read_text() == text
     assert list(path.parent.iterdir()) == [path]
@@ -24,7 +30,7 @@ def test_file_stays_as_it_was_where_writing_raises(tmp_path):
     path.write_text("first")
 
     def write():
-        with write_whole(path) as partial:
+        with write_atomically(path) as partial:
             partial.write_text("sec")
             raise OSError("disk")
 
@@ -46,7 +52,7 @@ def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplo
 
 def test_names_as_long_as_they_may_be_are_written(tmp_path):
     path = tmp_path / f"{'x' * 251}.png"
-    with write_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text("whole")
     assert path.read_text() == "whole"
 
@@ -114,7 +120,7 @@ def test_a_protected_file_is_not_overwritten(tmp_path, monkeypatch):
 
 def test_errors_of_writing_name_the_file_that_was_meant(tmp_path):
     def write():
-        with write_whole(tmp_path / "folder" / "out.png") as partial:
+        with write_atomically(tmp_path / "folder" / "out.png") as partial:
             partial.parent.rmdir()
             partial.write_text("nowhere")
 

@@ -140,11 +140,11 @@ def check_shape(
       reason: Origin of the sizes, added to the shape in the error.
 
     Raises:
-      RefusedError: The number of axes or a size differs.
+      RefusedError: The rank or a size differs.
     """
     if array.ndim != len(shape):
         raise RefusedError(
-            f"`state_dict[{name!r}]` must have {len(shape)} axes, got {array.shape}."
+            f"`state_dict[{name!r}]` must have rank {len(shape)}, got {array.shape}."
         )
     if any(size not in (None, n) for size, n in zip(shape, array.shape, strict=True)):
         shown = ", ".join("any" if size is None else str(size) for size in shape)

@@ -106,7 +106,7 @@ def patch_weights(
       RefusedError: `mask` is not of rank 4, or `size` is not positive.
     """
     if mask.ndim != 4:
-        raise RefusedError(f"`mask` must have 4 axes, got shape {mask.shape}.")
+        raise RefusedError(f"`mask` must have rank 4, got shape {mask.shape}.")
     if min(size) < 1:
         raise RefusedError(f"`size` must be positive, got {tuple(size)}.")
     mask = _wide(mask)

@@ -167,7 +167,7 @@ def _check_shapes(
     predictions: tuple[int, ...], targets: tuple[int, ...], masks: tuple[int, ...]
 ) -> None:
     if len(targets) != 4:
-        raise RefusedError(f"`targets` must have 4 dimensions, got shape {targets}.")
+        raise RefusedError(f"`targets` must have rank 4, got shape {targets}.")
     if predictions != targets:
         raise RefusedError(
             f"`predictions` must have the shape of `targets`, {targets}, "

@@ -28,7 +28,7 @@ from carafe_jax.nn import (
     MaxPoolDownsample,
 )
 from carafe_jax.nn.dtypes import checked_dtype
-from carafe_jax.nn.makers import call_layer
+from carafe_jax.nn.factories import call_layer
 from carafe_jax.ops import wide_dtype
 
 
@@ -80,7 +80,9 @@ class Classifier(nn.Module):
         )(last.astype(dtype).mean((1, 2)))
 
 
-Downsampler = Literal["conv", "max", "average", "dpp", "lip", "lip_own", "carafe"]
+Downsampler = Literal[
+    "conv", "max", "average", "dpp", "lip", "lip_bottleneck", "carafe"
+]
 Depth = Literal[18, 34, 50, 101, 152]
 
 _RESNETS: dict[Depth, Callable[..., nn.Module]] = {
@@ -101,7 +103,8 @@ class ClassifierConfig:
     downsampler: Downsampler = "carafe"
     """Down-sampler in the seven places of the paper's section 4.1. "conv": strided
     convolutions, and max pooling in the stem; the others of table III precede
-    convolutions without stride. "lip_own" is LIP in the blocks of its own paper."""
+    convolutions without stride. "lip_bottleneck": LIP in the bottleneck blocks of its
+    own paper."""
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
     compressed_channels: int = 16
@@ -126,16 +129,16 @@ class ClassifierConfig:
                 raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
-        if self.downsampler == "lip_own" and self.depth < 50:
+        if self.downsampler == "lip_bottleneck" and self.depth < 50:
             raise RefusedError(
-                "`downsampler` 'lip_own' has bottleneck blocks: `depth` must be at "
-                f"least 50, got {self.depth}."
+                "`depth` must be at least 50 with the `downsampler` 'lip_bottleneck', "
+                f"got {self.depth}: a smaller ResNet has no bottleneck blocks."
             )
 
     def make(self, classes: int) -> Classifier:
         """Return the network."""
         norm = functools.partial(BatchNorm, groups=self.norm_groups)
-        block = {"block": LIPBlock} if self.downsampler == "lip_own" else {}
+        block = {"block": LIPBlock} if self.downsampler == "lip_bottleneck" else {}
         backbone = _RESNETS[self.depth](
             **block,
             width=self.width,
@@ -147,10 +150,10 @@ class ClassifierConfig:
         return Classifier(backbone, classes=classes)
 
 
-_Maker = Callable[..., nn.Module] | None
+_Factory = Callable[..., nn.Module] | None
 
 
-def _carafe(config: ClassifierConfig, norm: Callable[..., nn.Module]) -> _Maker:
+def _carafe(config: ClassifierConfig, norm: Callable[..., nn.Module]) -> _Factory:
     return functools.partial(
         CARAFEDownsample,
         compressed_channels=config.compressed_channels,
@@ -160,17 +163,17 @@ def _carafe(config: ClassifierConfig, norm: Callable[..., nn.Module]) -> _Maker:
 
 
 def _always(
-    maker: _Maker,
-) -> Callable[[ClassifierConfig, Callable[..., nn.Module]], _Maker]:
-    return lambda config, norm: maker
+    factory: _Factory,
+) -> Callable[[ClassifierConfig, Callable[..., nn.Module]], _Factory]:
+    return lambda config, norm: factory
 
 
-_DOWNSAMPLERS: dict[Downsampler, Callable[..., _Maker]] = {
+_DOWNSAMPLERS: dict[Downsampler, Callable[..., _Factory]] = {
     "conv": _always(None),
     "max": _always(MaxPoolDownsample),
     "average": _always(AveragePoolDownsample),
     "dpp": _always(DPPDownsample),
     "lip": _always(LIPDownsample),
-    "lip_own": _always(LIPDownsample),
+    "lip_bottleneck": _always(LIPDownsample),
     "carafe": _carafe,
 }

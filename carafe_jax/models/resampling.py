@@ -7,10 +7,10 @@ from typing import Any, Literal
 import jax
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.nn.makers import (
-    Maker,
+from carafe_jax.nn.factories import (
+    LayerFactory,
     call_layer,
-    check_maker,
+    check_factory,
     make_layer,
     name_of,
     names,
@@ -32,25 +32,26 @@ _DTYPES = {"dtype", "param_dtype"}
 @no_type_check
 def resample(
     argument: Argument,
-    maker: Maker,
+    factory: LayerFactory,
     x: Any,
     train: bool,
     *,
     name: str,
     features: int | None = None,
-    block: Maker | None = None,
+    block: LayerFactory | None = None,
     **offered: Any,
 ) -> Any:
     """Return a map, halved or doubled by a resampler that is an argument of a network.
 
-    The resampler can be any of `carafe_jax.nn`, or any other maker
-    (`carafe_jax.nn.makers`). If the number of channels changes and the resampler cannot
-    change it, `block` adds a convolution, as after CARAFE++ (arXiv:2012.04733, section
-    4.3), and applies the `offered` arguments that the resampler does not accept.
+    The resampler can be any of `carafe_jax.nn`, or any other factory
+    (`carafe_jax.nn.factories`). If the number of channels changes and the resampler
+    cannot change it, `block` adds a convolution, as after CARAFE++ (arXiv:2012.04733,
+    section 4.3), and applies the `offered` arguments that the resampler does not
+    accept.
 
     Args:
       argument: Name of the argument: "downsample" halves, "upsample" doubles.
-      maker: Value of the argument.
+      factory: Value of the argument.
       x: Feature map, or a pytree of maps (n, h, w, c) of one size.
       train: Passed to the resampler.
       name: Name of the layer.
@@ -62,27 +63,27 @@ def resample(
         are accepted.
 
     Raises:
-      RefusedError: `maker` makes no layer that halves or doubles the map.
+      RefusedError: `factory` makes no layer that halves or doubles the map.
     """
-    check_maker(argument, maker)
+    check_factory(argument, factory)
     if features is None:
         # Only by that name, not through `**fields`: the channels need not change.
-        if names(maker, "features"):
+        if names(factory, "features"):
             offered["features"] = x.shape[-1]
-        layer = make_layer(argument, maker, name=name, **offered)
+        layer = make_layer(argument, factory, name=name, **offered)
     else:
         dtypes = {key: offered.pop(key) for key in _DTYPES & offered.keys()}
         required = {"features": features, **offered}
-        layer = _make(argument, maker, block, name=name, required=required, **dtypes)
-    resampled = call_layer(argument, maker, layer, x, train)
-    _check_size(argument, maker, x, resampled)
+        layer = _make(argument, factory, block, name=name, required=required, **dtypes)
+    resampled = call_layer(argument, factory, layer, x, train)
+    _check_size(argument, factory, x, resampled)
     return resampled
 
 
 def _make(
     argument: Argument,
-    maker: Maker,
-    block: Maker | None,
+    factory: LayerFactory,
+    block: LayerFactory | None,
     *,
     name: str,
     required: Mapping[str, Any],
@@ -92,18 +93,20 @@ def _make(
     make = functools.partial(
         make_layer, argument, name=name, required=required, **dtypes
     )
-    if block is None or all(names(maker, key) for key in required):
-        return make(maker)
-    around = functools.partial(block, resample=maker)
-    if not all(takes(maker, key) for key in required):
+    if block is None or all(names(factory, key) for key in required):
+        return make(factory)
+    around = functools.partial(block, resample=factory)
+    if not all(takes(factory, key) for key in required):
         return make(around)
     try:
-        return make(maker)
+        return make(factory)
     except RefusedError:  # It accepts any keyword; the layer that it makes does not.
         return make(around)
 
 
-def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> None:
+def _check_size(
+    argument: Argument, factory: LayerFactory, x: Any, resampled: Any
+) -> None:
     before, after = (jax.tree.leaves(tree)[0].shape[1:3] for tree in (x, resampled))
     if not all(isinstance(size, int) for size in (*before, *after)):
         return  # Symbolic sizes that are equal may compare as unequal.
@@ -112,5 +115,5 @@ def _check_size(argument: Argument, maker: Maker, x: Any, resampled: Any) -> Non
     if after != {"downsample": halved, "upsample": doubled}[argument]:
         raise RefusedError(
             f"`{argument}` must make a layer that {_HINTS[argument]}, got "
-            f"{name_of(maker)}, which makes {after} of {before} pixels."
+            f"{name_of(factory)}, which makes {after} of {before} pixels."
         )

@@ -20,7 +20,7 @@ def checked_features(
     features = as_map(features)
     if features.ndim != 4:
         raise RefusedError(
-            f"`features` must have rank 4, (n, h, w, c), got shape {features.shape}."
+            f"`features` must have rank 4, (N, H, W, C), got shape {features.shape}."
         )
     if not jnp.issubdtype(features.dtype, jnp.floating):
         raise RefusedError(f"`features` must be floating, got dtype {features.dtype}.")

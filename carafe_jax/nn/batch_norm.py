@@ -10,7 +10,7 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import along_channels
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import checked_switch
+from carafe_jax.nn.factories import checked_switch
 from carafe_jax.ops import wide_dtype
 
 Initializer = Callable[..., Array]

@@ -19,7 +19,7 @@ from carafe_jax.nn._arguments import (
 )
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.nn.dtypes import Dtypes, checked_dtype
-from carafe_jax.nn.makers import Maker, make_norm
+from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.ops import (
     Implementation,
     Normalizer,
@@ -75,8 +75,8 @@ class CARAFE(nn.Module):
         or "normalized_sigmoid" of table XIV (default: "softmax").
       norm: Factory of the norm between the compressor and a ReLU, as in the paper's
         classification backbones: `BatchNorm`, any norm of flax, or a
-        `functools.partial` of one (`carafe_jax.nn.makers`). None: neither norm nor ReLU
-        (default: None).
+        `functools.partial` of one (`carafe_jax.nn.factories`). None: neither norm nor
+        ReLU (default: None).
       dtype: Dtype of the computation (default: that of the input).
       param_dtype: Dtype of the parameters (default: float32).
       compressor_kernel_init: Initializer of the compressor (default: Xavier uniform, as
@@ -98,7 +98,7 @@ class CARAFE(nn.Module):
     compressed_channels: int | None = 64
     groups: int = 1
     normalizer: Normalizer = "softmax"
-    norm: Maker | None = None
+    norm: LayerFactory | None = None
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
     compressor_kernel_init: Initializer = nn.initializers.xavier_uniform()
@@ -283,7 +283,7 @@ def _check_features(features: Array, groups: int) -> None:
     shape, dtype = features.shape, features.dtype
     if len(shape) != 4:
         raise RefusedError(
-            f"`features` must have 4 axes, (N, H, W, C), got shape {shape}."
+            f"`features` must have rank 4, (N, H, W, C), got shape {shape}."
         )
     if not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize < 2:
         raise RefusedError(

@@ -25,7 +25,7 @@ def crop(
     """
     if features.ndim != 4:
         raise RefusedError(
-            f"`features` must have 4 axes, (N, H, W, C), got shape {features.shape}."
+            f"`features` must have rank 4, (N, H, W, C), got shape {features.shape}."
         )
     if len(size) != 2:
         raise RefusedError(f"`size` must be two numbers, got {tuple(size)}.")

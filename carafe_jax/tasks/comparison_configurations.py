@@ -8,7 +8,8 @@ from typing import Any
 
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
+from carafe_jax.tasks.renamed_fields import with_current_names
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train.fields import defaults_of, flatten
 
@@ -41,7 +42,7 @@ def differences(stored: Configuration, run: RunConfig) -> dict[str, str]:
     """
     now = configuration_of(run)
     defaults = {k: v for k, v in defaults_of(run).items() if k in now}
-    before = {**defaults, **stored}
+    before = {**defaults, **with_current_names(stored)}
     return {
         name: f"`{name}` is {_shown(now, name)} but was {_shown(before, name)}"
         for name in sorted({*now, *before})
@@ -80,7 +81,7 @@ def add_configuration(path: pathlib.Path, configuration: Configuration) -> None:
     if name in stored:
         return
     text = json.dumps({**stored, name: configuration}, indent=2) + "\n"
-    with write_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from carafe_jax.arguments import check_not_negative, check_seed
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.tasks.comparison_configurations import configuration_of, hash_of
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.tables import read_steps, read_table
@@ -139,7 +139,7 @@ def write_rows(path: pathlib.Path, rows: Sequence[Row]) -> None:
     """
     names = list(dict.fromkeys(name for row in rows for name in row.numbers))
     with (
-        write_whole(path) as partial,
+        write_atomically(path) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, [*_BEFORE, *names, *_AFTER])

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.machine import describe_machine
 
 
@@ -26,5 +26,5 @@ def write_evaluation_provenance(
         **options,
         **dataclasses.asdict(describe_machine()),
     }
-    with write_whole(output / "provenance.json") as partial:
+    with write_atomically(output / "provenance.json") as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

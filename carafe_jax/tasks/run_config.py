@@ -15,7 +15,7 @@ from carafe_jax.train import (
     Optimizer,
     Task,
     TrainState,
-    changes_no_number,
+    unstored_field,
 )
 
 
@@ -62,7 +62,7 @@ class RunConfig:
     columns: ClassVar[Mapping[str, Column]]
     """Columns of the final table."""
 
-    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop
     """Length of the run, and intervals of logging, evaluation and saving."""
@@ -72,7 +72,7 @@ class RunConfig:
     """Optimizer and schedule."""
     start: Start = Start()
     """Initial weights."""
-    distributed: bool = changes_no_number(False)
+    distributed: bool = unstored_field(False)
     """Whether several processes run this command together, preferably one per host.
     They are detected on Slurm, under Open MPI, on Kubernetes and on TPU pods; elsewhere
     set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_local
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
+from carafe_jax.tasks.renamed_fields import with_current_names
 from carafe_jax.tasks.run_config import RunConfig, Start
 from carafe_jax.train import (
     StoredConfig,
@@ -96,10 +97,14 @@ def upgrade(stored: StoredConfig) -> StoredConfig:
     """Convert the fields that a run of an earlier version stored.
 
     Format 1 did not name its task, called the network `model` and kept the length of
-    classification runs outside of `loop`.
+    classification runs outside of `loop`. Later versions renamed some fields.
     """
-    if stored.format != 1:
-        return stored
+    if stored.format == 1:
+        stored = _upgrade_format_1(stored)
+    return dataclasses.replace(stored, fields=with_current_names(stored.fields))
+
+
+def _upgrade_format_1(stored: StoredConfig) -> StoredConfig:
     fields = dict(stored.fields)
     if "generator.width" in fields:
         return StoredConfig(format=2, task="adversarial-inpainting", fields=fields)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.texts import percent, printable
 
 _STEPS = "steps"
@@ -96,7 +96,7 @@ def write_table(
         results = {method: {**row, _STEPS: steps} for method, row in results.items()}
     names = list(dict.fromkeys(name for row in results.values() for name in row))
     with (
-        write_whole(path) as partial,
+        write_atomically(path) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
         writer = csv.DictWriter(file, ["method", *names])

@@ -5,9 +5,9 @@ from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.checkpoints import restore_trained as restore_trained
 from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
 from carafe_jax.train.evaluators import mean_over_examples as mean_over_examples
-from carafe_jax.train.fields import changes_no_number as changes_no_number
-from carafe_jax.train.fields import may_grow as may_grow
+from carafe_jax.train.fields import growable_field as growable_field
 from carafe_jax.train.fields import restore as restore
+from carafe_jax.train.fields import unstored_field as unstored_field
 from carafe_jax.train.log import NotFiniteError as NotFiniteError
 from carafe_jax.train.loop import Outcome as Outcome
 from carafe_jax.train.loop import train as train
@@ -63,9 +63,9 @@ __all__ = [
     "Task",
     "TrainState",
     "Variables",
-    "changes_no_number",
     "check_config",
     "freeze_parameters",
+    "growable_field",
     "has_checkpoints",
     "hold_workdir",
     "is_first",
@@ -73,7 +73,6 @@ __all__ = [
     "joint_learning_rates",
     "load_weights",
     "make_mesh",
-    "may_grow",
     "mean_over_examples",
     "partition_parameters",
     "put_batch",
@@ -82,4 +81,5 @@ __all__ = [
     "restore",
     "restore_trained",
     "train",
+    "unstored_field",
 ]

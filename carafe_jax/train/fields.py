@@ -13,28 +13,28 @@ from carafe_jax.errors import RefusedError, no_type_check
 
 T = TypeVar("T")
 
-_CHANGES_NO_NUMBER = "changes_no_number"
-_MAY_GROW = "may_grow"
+_UNSTORED = "unstored_field"
+_GROWABLE = "growable_field"
 
 
 # Typed as their default, as `dataclasses.field` is.
 @overload
-def changes_no_number() -> Any: ...
+def unstored_field() -> Any: ...
 @overload
-def changes_no_number(default: T) -> T: ...
-def changes_no_number(default: Any = dataclasses.MISSING) -> Any:
-    """Return a dataclass field that has no effect on the numbers of a training.
+def unstored_field(default: T) -> T: ...
+def unstored_field(default: Any = dataclasses.MISSING) -> Any:
+    """Return a dataclass field that does not affect the results of a run.
 
-    It is not stored in `config.json`, and may differ when a run is resumed.
+    It is not stored in `config.json`, and may differ when the run is resumed.
 
     Args:
       default: Default of the field; without one, the field is required.
     """
-    return dataclasses.field(default=default, metadata={_CHANGES_NO_NUMBER: True})
+    return dataclasses.field(default=default, metadata={_UNSTORED: True})
 
 
 @no_type_check
-def may_grow(default: T) -> T:
+def growable_field(default: T) -> T:
     """Return a dataclass field that may grow when a run is resumed.
 
     It may also shrink, but training raises if the run has already passed the new value.
@@ -42,7 +42,7 @@ def may_grow(default: T) -> T:
     Args:
       default: Default of the field.
     """
-    field: Any = dataclasses.field(default=default, metadata={_MAY_GROW: True})
+    field: Any = dataclasses.field(default=default, metadata={_GROWABLE: True})
     return field
 
 
@@ -60,17 +60,17 @@ def defaults_of(config: Any) -> dict[str, Any]:
     }
 
 
-def growing_fields(config: Any) -> set[str]:
-    """Return the paths of the fields made by `may_grow`."""
+def growable_fields(config: Any) -> set[str]:
+    """Return the paths of the fields made by `growable_field`."""
     return {
         name
         for name, _, field in _leaves(config)
-        if field.metadata.get(_MAY_GROW, False)
+        if field.metadata.get(_GROWABLE, False)
     }
 
 
 def unstored_fields(config: Any) -> set[str]:
-    """Return the paths of the fields made by `changes_no_number`."""
+    """Return the paths of the fields made by `unstored_field`."""
     return {name for name, _, _ in _leaves(config, stored=False)}
 
 
@@ -81,7 +81,7 @@ def _leaves(
     found = []
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
-        if field.metadata.get(_CHANGES_NO_NUMBER, False):
+        if field.metadata.get(_UNSTORED, False):
             # A nested dataclass is unstored as a whole.
             parts = [] if stored else _parts(name, value, field)
         elif dataclasses.is_dataclass(value):

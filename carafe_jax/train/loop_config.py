@@ -4,18 +4,18 @@ import dataclasses
 
 from carafe_jax.arguments import check_below_1, check_positive, check_seed
 from carafe_jax.errors import RefusedError
-from carafe_jax.train.fields import changes_no_number, may_grow
+from carafe_jax.train.fields import growable_field, unstored_field
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loop:
     """Length of a run, and how often it logs, evaluates and saves."""
 
-    steps: int | None = may_grow(None)
+    steps: int | None = growable_field(None)
     """Optimizer steps; None if the length is in epochs."""
-    epochs: int | None = may_grow(None)
+    epochs: int | None = growable_field(None)
     """Passes over the training examples; None if the length is in steps."""
-    log_every: int = changes_no_number(10)
+    log_every: int = unstored_field(10)
     """Steps between logs of scalars in the progress bar, the CSV and TensorBoard."""
     evaluate_every: int = 250
     """Steps between evaluations, each with a checkpoint; epochs if the length is in
@@ -31,7 +31,7 @@ class Loop:
     average_decay: float = 0.0
     """Decay of an exponential moving average of the parameters, which is evaluated in
     their place; 0 keeps no average."""
-    fully_sharded: bool = changes_no_number(False)
+    fully_sharded: bool = unstored_field(False)
     """Shard the parameters and the optimizer's state over the devices, which gather
     the parameters in each step; otherwise each device holds all of them."""
 

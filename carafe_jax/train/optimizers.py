@@ -21,7 +21,7 @@ from carafe_jax.train.parameter_groups import ParameterGroups, scaled
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """A maker of an optax transformation for a run of a given length."""
+    """A factory of the optax transformation for a run of a given length."""
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.machine import describe_machine
 from carafe_jax.train.processes import is_first
 
@@ -145,5 +145,5 @@ def _sessions(content: dict[str, Any], *, step: int) -> list[dict[str, Any]]:
 def _write(path: pathlib.Path, content: dict[str, Any]) -> None:
     if not is_first():
         return
-    with write_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.train.event_file import EventFile
 
 _COLUMNS: list[str] = ["step", "split", "name", "value"]
@@ -45,7 +45,7 @@ class Records:
             return
         path = self._path = workdir / "scalars.csv"
         rows = _rows_until(step, path)
-        with write_whole(path) as partial, partial.open("w", newline="") as file:
+        with write_atomically(path) as partial, partial.open("w", newline="") as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
         self._file = path.open("ab", buffering=0)
         self._board = EventFile(workdir / "tensorboard", step=step + 1)

@@ -32,11 +32,11 @@ class StartReport:
 
     loaded: tuple[str, ...]
     """Arrays of the network that have the values of the weights."""
-    new: tuple[str, ...]
+    missing: tuple[str, ...]
     """Arrays of the network that the weights lack; they have initial values."""
     reshaped: tuple[str, ...]
     """Arrays whose shapes differ, each with both shapes; they have initial values."""
-    left_over: tuple[str, ...]
+    unexpected: tuple[str, ...]
     """Arrays of the weights that the network lacks."""
 
     def names(self) -> dict[str, tuple[str, ...]]:
@@ -45,12 +45,12 @@ class StartReport:
 
     def lines(self) -> list[str]:
         """Return the report in a few lines: counts and the first names."""
-        total = len(self.loaded) + len(self.new) + len(self.reshaped)
+        total = len(self.loaded) + len(self.missing) + len(self.reshaped)
         lines = [f"Started from weights: {len(self.loaded)} of {total} arrays loaded."]
         for description, names in (
-            ("missing in the weights, initialised", self.new),
+            ("missing in the weights, initialised", self.missing),
             ("of another shape in the weights, initialised", self.reshaped),
-            ("in the weights alone, not used", self.left_over),
+            ("unexpected in the weights, not used", self.unexpected),
         ):
             if names:
                 lines.append(f"{len(names)} {description}: {_first_of(names)}.")
@@ -138,14 +138,14 @@ def load_weights(
     loaded = {name for name in common if np.shape(given[name]) == own[name].shape}
     report = StartReport(
         loaded=tuple(name for name in common if name in loaded),
-        new=tuple(name for name in own if name not in given),
+        missing=tuple(name for name in own if name not in given),
         reshaped=tuple(
             f"{name} {np.shape(given[name])} in the weights, {own[name].shape} in the "
             "network"
             for name in common
             if name not in loaded
         ),
-        left_over=tuple(name for name in given if name not in own),
+        unexpected=tuple(name for name in given if name not in own),
     )
     if not loaded:
         raise RefusedError(

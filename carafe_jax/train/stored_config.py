@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_local, write_whole
+from carafe_jax.files import check_local, write_atomically
 from carafe_jax.train.fields import (
     check_known,
     defaults_of,
     flatten,
-    growing_fields,
+    growable_fields,
     unstored_fields,
 )
 from carafe_jax.train.processes import is_first
@@ -30,8 +30,8 @@ class StoredConfig:
     task: str | None
     """Name of the task that was trained; None in format 1, which does not hold it."""
     fields: Mapping[str, Any]
-    """Values by the field's path, such as "loop.steps"; without the fields of
-    `changes_no_number`."""
+    """Values by the field's path, such as "loop.steps", without those of fields made by
+    `unstored_field`."""
 
 
 def read_config(workdir: pathlib.Path) -> StoredConfig:
@@ -100,11 +100,11 @@ def check_config(
     """Raise if a run is resumed with another configuration than it was started with.
 
     The first call writes `config.json` into the folder. A folder without a checkpoint
-    holds nothing to resume, and accepts any configuration. Fields of
-    `changes_no_number` may differ, even if an older version stored them. Those of
-    `may_grow` may grow; they may shrink, but training raises if the run has already
-    passed the new value. `config.json` is rewritten with the new values. A field that
-    was not stored counts as its default.
+    holds nothing to resume, and accepts any configuration. Fields made by
+    `unstored_field` may differ, even if an older version stored them. Those made by
+    `growable_field` may grow; they may also shrink, but training raises if the run has
+    already passed the new value. `config.json` is rewritten with the new values. A
+    field that was not stored counts as its default.
 
     Args:
       config: A dataclass.
@@ -143,7 +143,7 @@ def check_config(
     check_known(sorted({*stored.fields} - {*flat} - unstored_fields(config)))
     # A field that did not exist yet had the effect of its default.
     before = {**defaults_of(config), **stored.fields}
-    _check_same(before, flat, growing=growing_fields(config), workdir=workdir)
+    _check_same(before, flat, growing=growable_fields(config), workdir=workdir)
     if found != new:
         _write(path, new)
 
@@ -178,5 +178,5 @@ def _write(path: pathlib.Path, config: StoredConfig) -> None:
     if not is_first():
         return
     content = {"format": config.format, "task": config.task, "config": config.fields}
-    with write_whole(path) as partial:
+    with write_atomically(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")

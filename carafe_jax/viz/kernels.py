@@ -26,13 +26,13 @@ def tile_kernels(
       between the tiles.
 
     Raises:
-      RefusedError: `kernels` does not have three axes or k*k taps, or `gap` is
+      RefusedError: `kernels` is not of rank 3 or does not have k*k taps, or `gap` is
         negative.
     """
     kernels = np.asarray(kernels)
     if kernels.ndim != 3 or 0 in kernels.shape:
         raise RefusedError(
-            "`kernels` must have 3 axes, (H, W, k*k), none of them empty, "
+            "`kernels` must have rank 3, (H, W, k*k), and no empty axis, "
             f"got shape {kernels.shape}."
         )
     h, w, taps = kernels.shape

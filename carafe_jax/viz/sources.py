@@ -109,8 +109,8 @@ def _check_kernels(levels: Sequence[Level]) -> None:
         shape = level.kernels.shape
         if len(shape) != 5 or 0 in shape[1:]:
             raise RefusedError(
-                f"`levels[{index}].kernels` must have 5 axes, (N, H_out, W_out, G, "
-                f"k*k), none of them empty, got shape {shape}."
+                f"`levels[{index}].kernels` must have rank 5, (N, H_out, W_out, G, "
+                f"k*k), and no empty axis but N, got shape {shape}."
             )
         if shape[0] != levels[0].kernels.shape[0]:
             raise RefusedError(

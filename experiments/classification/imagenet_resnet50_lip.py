@@ -19,7 +19,7 @@ from carafe_jax.tasks.classification import ClassificationRun
 if __name__ == "__main__":
     config = ClassificationRun(
         network=ClassifierConfig(
-            depth=50, downsampler="lip_own", dtype="bfloat16", norm_groups=16
+            depth=50, downsampler="lip_bottleneck", dtype="bfloat16", norm_groups=16
         ),
         workdir=pathlib.Path("runs/classification/imagenet_resnet50_lip"),
     )

@@ -98,7 +98,7 @@ def test_unknown_weights_are_refused():
 @pytest.mark.parametrize("layer", ["channel_compressor", "content_encoder"])
 def test_weights_of_no_convolution_are_refused(layer):
     weights = state_dict() | {f"{layer}.weight": np.zeros((100, 4))}
-    with pytest.raises(ValueError, match=rf"{layer}.weight'\]` must have 4 axes"):
+    with pytest.raises(ValueError, match=rf"{layer}.weight'\]` must have rank 4"):
         mmcv_carafe_to_flax(weights)
 
 

@@ -140,7 +140,7 @@ def without(weights, name):
         (
             mmediting_global_local_to_flax,
             global_local(norms=False) | {"encoder.enc1.conv.weight": np.zeros(2)},
-            r"'encoder.enc1.conv.weight'\]` must have 4 axes, got \(2,\)",
+            r"'encoder.enc1.conv.weight'\]` must have rank 4, got \(2,\)",
         ),
         (
             mmediting_patch_gan_to_flax,

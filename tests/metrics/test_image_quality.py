@@ -223,7 +223,7 @@ def test_unit_range_maps_and_clips():
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((4, 4, 3), (4, 4, 3), (4, 4, 1)), "`targets` must have 4 dimensions"),
+        (((4, 4, 3), (4, 4, 3), (4, 4, 1)), "`targets` must have rank 4"),
         (((1, 4, 5, 3), (1, 4, 4, 3), (1, 4, 4, 1)), r"`predictions` .*\(1, 4, 5, 3\)"),
         (((1, 4, 4, 3), (1, 4, 4, 3), (1, 4, 4, 3)), r"`masks` .* got \(1, 4, 4, 3\)"),
         (((2, 4, 4, 3), (2, 4, 4, 3), (1, 4, 4, 1)), r"`masks` .* got \(1, 4, 4, 1\)"),

@@ -594,7 +594,7 @@ def test_upsampled_level_is_cropped_to_an_odd_lateral():
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("shape", [(4, 6, 8), (1, 1, 4, 6, 8)])
 def test_wrong_rank_is_refused(layer, shape):
-    with pytest.raises(ValueError, match=r"`features` must have 4 axes.*got shape \("):
+    with pytest.raises(ValueError, match=r"`features` must have rank 4.*got shape \("):
         layer().init(jax.random.key(0), jnp.zeros(shape))
 
 

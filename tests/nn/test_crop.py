@@ -24,7 +24,7 @@ def test_size_that_is_not_inside_the_map_is_refused(size):
 
 @pytest.mark.parametrize("shape", [(4, 5, 3), (1, 2, 4, 5, 3)])
 def test_another_rank_is_refused(shape):
-    with pytest.raises(ValueError, match=r"`features` must have 4 axes.*got shape \("):
+    with pytest.raises(ValueError, match=r"`features` must have rank 4.*got shape \("):
         crop(jnp.zeros(shape), size=(1, 1))
 
 

@@ -136,6 +136,15 @@ def test_rows_that_do_not_belong_together_are_refused(file, rows, line, rule):
     assert str(refused.value).startswith(f"{file.path}, line {line}: ")
 
 
+def test_rows_stored_under_the_old_name_of_a_field_are_kept(file):
+    path = file.path.with_suffix(".json")
+    (fields,) = json.loads(path.read_text()).values()
+    fields["data.masks.hole_share"] = fields.pop("data.masks.hole_fraction")
+    path.write_text(json.dumps({hash_of(fields): fields}))
+    write_rows(file.path, [row(hash_of(fields), seed=0)])
+    assert len(file.read()) == 1
+
+
 def test_untrained_rows_of_other_data_are_refused(file, tmp_path):
     other = inpainting(tmp_path / "runs", resampler="carafe", steps=9)
     # Nothing but the data matters to a classic fill.

@@ -1,4 +1,4 @@
-"""Runs from their first step to the table at the end, and what may come between."""
+"""Whole runs, from the first step to the table, with interruptions and resumption."""
 
 import dataclasses
 import json
@@ -14,9 +14,9 @@ from rich.console import Console
 from carafe_jax.tasks.inpainting import InpaintingTask, load
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import Start
-from carafe_jax.tasks.run_folder import starting_weights
+from carafe_jax.tasks.run_folder import starting_weights, upgrade
 from carafe_jax.tasks.tables import read_table
-from carafe_jax.train import Checkpoints
+from carafe_jax.train import Checkpoints, StoredConfig
 from tests.tasks.runs import Stopping, call, classification, inpainting, labelled_folder
 
 
@@ -217,3 +217,22 @@ def test_run_of_version_01_is_loaded_resumed_and_made_longer(tmp_path):
     assert call(train_and_report, lengthen(config, 3))[0] == 0
     stored = json.loads((tmp_path / "config.json").read_text())
     assert (stored["format"], stored["config"]["loop.steps"]) == (2, 3)
+
+
+def test_run_that_stored_the_old_name_of_a_field_is_loaded_and_resumed(tmp_path):
+    config = inpainting(tmp_path, steps=2)
+    assert call(train_and_report, config)[0] == 0
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace("masks.hole_fraction", "masks.hole_share"))
+    assert load(tmp_path, which="last").data.masks == config.data.masks
+    assert call(train_and_report, config)[0] == 0
+    assert "hole_share" not in path.read_text()
+
+
+def test_old_names_of_fields_and_values_are_upgraded():
+    old = {"data.masks.hole_share": [0.1, 0.2], "network.downsampler": "lip_own"}
+    stored = StoredConfig(format=2, task="classification", fields=old)
+    assert upgrade(stored).fields == {
+        "data.masks.hole_fraction": [0.1, 0.2],
+        "network.downsampler": "lip_bottleneck",
+    }

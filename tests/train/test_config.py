@@ -10,11 +10,11 @@ from carafe_jax.train import (
     Adam,
     Loop,
     StoredConfig,
-    changes_no_number,
     check_config,
-    may_grow,
+    growable_field,
     read_config,
     restore,
+    unstored_field,
 )
 
 
@@ -22,7 +22,7 @@ from carafe_jax.train import (
 class Layers:
     widths: tuple[tuple[int, ...], ...] = ((1,),)
     name: str | None = None
-    verbose: bool = changes_no_number(False)
+    verbose: bool = unstored_field(False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Run:
     optimizer: Adam = dataclasses.field(default_factory=Adam)
     widths: tuple[int, ...] = (1, 2)
     network: Network = Network()
-    steps: int | None = may_grow(10)
-    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs"))
+    steps: int | None = growable_field(10)
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Given:
     size: int
-    workdir: pathlib.Path = changes_no_number()
+    workdir: pathlib.Path = unstored_field()
 
 
 def check(config, workdir, task="toy", **options):
@@ -100,7 +100,7 @@ def test_fields_that_change_no_number_may_differ(tmp_path):
     check(Run(workdir=pathlib.Path("elsewhere")), tmp_path)
 
 
-def test_field_that_changes_no_number_can_lack_a_default(tmp_path):
+def test_unstored_field_can_lack_a_default(tmp_path):
     check(Given(size=1, workdir=tmp_path), tmp_path)
     assert dict(read_config(tmp_path).fields) == {"size": 1}
     with pytest.raises(TypeError, match="workdir"):
@@ -225,7 +225,7 @@ def test_parts_come_back_as_they_were(tmp_path, network):
     assert restore(Run, fields) == Run(network=network)
 
 
-def test_what_changes_no_number_comes_back_with_its_default(tmp_path):
+def test_unstored_field_is_restored_with_its_default(tmp_path):
     check(Run(network=Network(Layers(verbose=True))), tmp_path)
     assert restore(Run, read_config(tmp_path).fields) == Run()
 
@@ -249,7 +249,7 @@ def test_fields_that_change_no_number_may_have_been_stored(tmp_path, name):
 def test_parts_that_change_no_number_may_have_been_stored(tmp_path):
     @dataclasses.dataclass(frozen=True)
     class Watched(Run):
-        shown: Layers = changes_no_number(Layers())
+        shown: Layers = unstored_field(Layers())
 
     started(Watched(), tmp_path)
     rewrite(tmp_path, {"shown.name": "a", "shown.verbose": True})

@@ -101,8 +101,8 @@ def test_weights_of_the_start_are_named_and_later_sessions_keep_them(tmp_path):
     assert spans(tmp_path) == [(0, 3), (3, 12)]
     assert read_provenance(tmp_path)["weights"] == {
         "loaded": ["params/w"],
-        "new": ["params/b", "statistics/seen"],
-        "left_over": ["params/other"],
+        "missing": ["params/b", "statistics/seen"],
+        "unexpected": ["params/other"],
     }
 
 

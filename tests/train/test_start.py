@@ -63,11 +63,11 @@ def test_weights_are_loaded_by_name_and_the_rest_is_reported():
         "params/backbone/kernel",
         "batch_stats/backbone/mean",
     }
-    assert report.new == ("params/backbone/bias",)
+    assert report.missing == ("params/backbone/bias",)
     assert report.reshaped == (
         "params/head/kernel (3, 1000) in the weights, (3, 4) in the network",
     )
-    assert report.left_over == ("params/neck/kernel",)
+    assert report.unexpected == ("params/neck/kernel",)
 
 
 def test_report_has_few_lines_with_counts_and_first_names():
@@ -78,8 +78,8 @@ def test_report_has_few_lines_with_counts_and_first_names():
         "Started from weights: 1 of 4 arrays loaded.",
         "3 missing in the weights, initialised: batch_stats/backbone/mean, "
         "params/backbone/kernel, params/head/kernel.",
-        "9 in the weights alone, not used: params/layer0, params/layer1, params/layer2 "
-        "and 6 more.",
+        "9 unexpected in the weights, not used: params/layer0, params/layer1, "
+        "params/layer2 and 6 more.",
     ]
 
 

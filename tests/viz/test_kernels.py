@@ -25,8 +25,8 @@ def test_tiles_without_a_gap_touch():
 @pytest.mark.parametrize(
     ("shape", "gap", "words"),
     [
-        ((2, 9), 1, r"`kernels` must have 3 axes.* got shape \(2, 9\)"),
-        ((2, 0, 9), 1, r"`kernels` must have 3 axes.* got shape \(2, 0, 9\)"),
+        ((2, 9), 1, r"`kernels` must have rank 3.* got shape \(2, 9\)"),
+        ((2, 0, 9), 1, r"`kernels` must have rank 3.* got shape \(2, 0, 9\)"),
         ((2, 3, 8), 1, r"`kernels` must have k\*k taps .* got 8"),
         ((2, 3, 9), -1, r"`gap` must not be negative, got -1"),
     ],

@@ -44,9 +44,9 @@ class FreeFormHoles:
     side."""
     rectangle_width: tuple[float, float] | None = None
     """Width of a rectangle, if its distribution differs. None: `rectangle_side`."""
-    hole_share: tuple[float, float] = (0.05, 0.4)
-    """Fraction of the image that is hole, above 0 and below 1; holes outside this range
-    are drawn again."""
+    hole_fraction: tuple[float, float] = (0.05, 0.4)
+    """Smallest and largest fraction of the image that is hole, above 0 and below 1;
+    holes outside this range are drawn again."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -60,9 +60,9 @@ class FreeFormHoles:
         rule = "be at least 1 in each stroke"
         holds = self.strokes[1] == 0 or self.vertices[0] >= 1
         check("vertices", self.vertices, rule, holds=holds)
-        low, high = self.hole_share
+        low, high = self.hole_fraction
         rule = "be two increasing numbers between 0 and 1"
-        check("hole_share", self.hole_share, rule, holds=0.0 < low < high < 1.0)
+        check("hole_fraction", self.hole_fraction, rule, holds=0.0 < low < high < 1.0)
 
 
 def free_form_hole(
@@ -75,9 +75,9 @@ def free_form_hole(
     """Draw one hole by the method of Algorithm 1 of arXiv:1806.03589.
 
     The hole depends only on the state of `rng` and on the arguments. At least one pixel
-    is hole and at least one is not. The fraction of hole is in `holes.hole_share`; if
-    fifty draws miss that range, the hole is one rectangle whose fraction is as near to
-    the middle of the range as whole pixels allow.
+    is hole and at least one is not. The fraction of the image that is hole is in
+    `holes.hole_fraction`; if fifty draws miss that range, the hole is one rectangle
+    whose fraction is as near to the middle of the range as whole pixels allow.
 
     Args:
       rng: Generator of every random choice.
@@ -96,7 +96,7 @@ def free_form_hole(
         rule = f"be at least {MINIMUM_SIDE}"
         check(name, side, rule, holds=side >= MINIMUM_SIDE)
     holes = FreeFormHoles() if holes is None else holes
-    low, high = holes.hole_share
+    low, high = holes.hole_fraction
     for _ in range(_DRAWS_BEFORE_FALLBACK):
         hole = _draw_hole(rng, (width, height), holes)
         if low <= hole.mean() <= high and 0 < hole.sum() < hole.size:

@@ -12,7 +12,7 @@ from carafe_jax.errors import no_type_check
 from carafe_jax.models.backbones.resnet import Layers
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker, make_norm
+from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.nn.resamplers.base import cast
 from carafe_jax.nn.resamplers.lip import LIPHead, LIPTrunk
 from carafe_jax.ops import Scale, parse_scale
@@ -47,7 +47,7 @@ class LIPBottleneck(nn.Module):
       scale: Output pixels per source pixel along each side, 1/n for a whole n
         (default: 1/2).
       trunk_features: Channels of the trunk (default: 128).
-      norm: Factory of all norms but those of LIP (`carafe_jax.nn.makers`)
+      norm: Factory of all norms but those of LIP (`carafe_jax.nn.factories`)
         (default: `BatchNorm`).
       dtype: The dtype of the computation and the result (default: the input's).
       param_dtype: The dtype passed to parameter initializers (default: float32).
@@ -56,7 +56,7 @@ class LIPBottleneck(nn.Module):
     features: int
     scale: Scale = fractions.Fraction(1, 2)
     trunk_features: int = 128
-    norm: Maker = BatchNorm
+    norm: LayerFactory = BatchNorm
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
 

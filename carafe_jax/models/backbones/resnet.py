@@ -12,7 +12,7 @@ from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
-from carafe_jax.nn.makers import Maker, bind, check_maker, make_norm
+from carafe_jax.nn.factories import LayerFactory, bind, check_factory, make_norm
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
 # As in torchvision, and in He et al. 2015 for ReLU networks.
@@ -31,10 +31,10 @@ class Stages(NamedTuple):
 class Layers(NamedTuple):
     """Layer factories of a block, with the dtypes bound."""
 
-    conv: Maker
-    norm: Maker
-    last_norm: Maker
-    downsample: Maker | None
+    conv: LayerFactory
+    norm: LayerFactory
+    last_norm: LayerFactory
+    downsample: LayerFactory | None
     param_dtype: DTypeLike = jnp.float32
 
 
@@ -51,7 +51,7 @@ class Stem(nn.Module):
 
     features: int
     layers: Layers
-    pool: Maker
+    pool: LayerFactory
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
@@ -76,7 +76,7 @@ class DeepStem(nn.Module):
 
     features: int
     layers: Layers
-    pool: Maker
+    pool: LayerFactory
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
@@ -185,10 +185,11 @@ class ResNet(nn.Module):
       stem: Stem, `Stem` or `DeepStem` (default: `Stem`).
       downsample: Factory of the down-samplers: `CARAFEDownsample`, in the paper with
         `norm=BatchNorm`, any other down-sampler of `carafe_jax.nn`, a
-        `functools.partial` of one, or another maker (`carafe_jax.nn.makers`). None is
-        the original: strided convolutions, and max pooling in the stem (default: None).
+        `functools.partial` of one, or another factory (`carafe_jax.nn.factories`). None
+        is the original: strided convolutions, and max pooling in the stem (default:
+        None).
       norm: Factory of the norms: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
-        `functools.partial` of one, or another maker (default: `BatchNorm`).
+        `functools.partial` of one, or another factory (default: `BatchNorm`).
       last_scale_init: Initializer of the scale of the last norm of each block. With
         zeros, blocks start as their shortcuts (Goyal et al. 2017) (default: zeros).
       rematerialize: "blocks" stores only the input of each block for the backward pass
@@ -198,11 +199,11 @@ class ResNet(nn.Module):
     """
 
     stage_sizes: Sequence[int]
-    block: Maker
+    block: LayerFactory
     width: int = 64
     stem: type[Stem] | type[DeepStem] = Stem
-    downsample: Maker | None = None
-    norm: Maker = BatchNorm
+    downsample: LayerFactory | None = None
+    norm: LayerFactory = BatchNorm
     last_scale_init: Callable[..., Array] = nn.initializers.zeros
     rematerialize: Literal["nothing", "blocks"] = "nothing"
     dtype: DTypeLike | None = None
@@ -275,11 +276,11 @@ def _halved(
 
 
 def _downsample(
-    layers: Layers, maker: Maker, x: Array, name: str, *, train: bool
+    layers: Layers, factory: LayerFactory, x: Array, name: str, *, train: bool
 ) -> Array:
     return resample(
         "downsample",
-        maker,
+        factory,
         x,
         train,
         name=name,
@@ -288,7 +289,7 @@ def _downsample(
     )
 
 
-def _norms(norm: Maker, *, train: bool) -> Maker:
+def _norms(norm: LayerFactory, *, train: bool) -> LayerFactory:
     return functools.partial(make_norm, norm, train=train)
 
 
@@ -304,10 +305,10 @@ def _shortcut(
 
 
 def _check_fields(network: ResNet) -> None:
-    check_maker("block", network.block)
-    check_maker("stem", network.stem)
+    check_factory("block", network.block)
+    check_factory("stem", network.stem)
     if network.downsample is not None:
-        check_maker("downsample", network.downsample)
+        check_factory("downsample", network.downsample)
     sizes = tuple(network.stage_sizes)
     if len(sizes) != 4 or min(sizes) < 1:
         raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")
@@ -323,7 +324,7 @@ def _check_fields(network: ResNet) -> None:
 def _check_image(image: Array) -> None:
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise RefusedError(
-            "`image` must be floating with 4 axes, (N, H, W, C), "
+            "`image` must be floating and of rank 4, (N, H, W, C), "
             f"got {image.dtype} of shape {image.shape}."
         )
     if 0 in image.shape[1:]:

@@ -10,8 +10,8 @@ from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.carafe import CARAFEDownsample
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
-from carafe_jax.nn.makers import (
-    Maker,
+from carafe_jax.nn.factories import (
+    LayerFactory,
     call_layer,
     checked_switch,
     make_layer,
@@ -41,8 +41,8 @@ class ConvBlock(nn.Module):
       kernel_size: Side of the window (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
       dilation: Distance between neighbouring taps in pixels (default: 1).
-      norm: Factory of the norm (`carafe_jax.nn.makers`), with which the convolution has
-        no bias. None: no norm (default: None).
+      norm: Factory of the norm (`carafe_jax.nn.factories`), with which the convolution
+        has no bias. None: no norm (default: None).
       activation: Activation, applied last. None: no activation (default: ReLU).
       weight_norm: Factory of a wrapper that normalises the convolution's kernel:
         `nn.SpectralNorm` or a partial of it, called with the convolution, `param_dtype`
@@ -56,9 +56,9 @@ class ConvBlock(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     dilation: int = 1
-    norm: Maker | None = None
+    norm: LayerFactory | None = None
     activation: Activation | None = nn.relu
-    weight_norm: Maker | None = None
+    weight_norm: LayerFactory | None = None
     kernel_init: Initializer = relu_init
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -114,7 +114,7 @@ class DeconvBlock(nn.Module):
     """
 
     features: int
-    norm: Maker | None = None
+    norm: LayerFactory | None = None
     activation: Activation | None = nn.relu
     kernel_init: Initializer = _deconv_init
     dtype: DTypeLike | None = None
@@ -159,8 +159,8 @@ class ResampleConv(nn.Module):
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's kernel (default: 3).
-      resample: Factory of the resampler (`carafe_jax.nn.makers`), whose parameters have
-        the name "resample" (default: `CARAFEDownsample`).
+      resample: Factory of the resampler (`carafe_jax.nn.factories`), whose parameters
+        have the name "resample" (default: `CARAFEDownsample`).
       norm: Factory of the norm, as for `ConvBlock` (default: None).
       activation: Activation, applied last. None: no activation (default: ReLU).
       kernel_init: Initializer of the convolution's kernel (default: He normal).
@@ -170,8 +170,8 @@ class ResampleConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    resample: Maker = CARAFEDownsample
-    norm: Maker | None = None
+    resample: LayerFactory = CARAFEDownsample
+    norm: LayerFactory | None = None
     activation: Activation | None = nn.relu
     kernel_init: Initializer = relu_init
     dtype: DTypeLike | None = None
@@ -217,8 +217,8 @@ class CARAFEConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    reassembly: Maker = CARAFEDownsample
-    norm: Maker | None = None
+    reassembly: LayerFactory = CARAFEDownsample
+    norm: LayerFactory | None = None
     activation: Activation | None = None
     kernel_init: Initializer = nn.initializers.lecun_normal()
     dtype: DTypeLike | None = None

@@ -30,7 +30,7 @@ from carafe_jax.models.resampling import Argument, resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker, call_layer, check_maker
+from carafe_jax.nn.factories import LayerFactory, call_layer, check_factory
 from carafe_jax.nn.masked import Masked
 from carafe_jax.nn.partial.partial_block import PartialConvBlock, PartialResampleConv
 from carafe_jax.nn.partial.partial_carafe import PartialCARAFE
@@ -81,8 +81,8 @@ class GlobalLocal(nn.Module):
       block: Factory of the layers that keep the size of the map, also called with
         `kernel_size` and `dilation` (default: `ConvBlock`).
       downsample: Factory of the layers that halve the map, to ceil(H / 2) rows: any
-        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
-        (`carafe_jax.nn.makers`) (default: `ConvBlock` with stride 2).
+        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another
+        factory (`carafe_jax.nn.factories`) (default: `ConvBlock` with stride 2).
       upsample: Factory of the layers that double the map, likewise (default:
         `DeconvBlock`).
       resample_block: Factory of the layer around a resampler that does not accept
@@ -103,14 +103,14 @@ class GlobalLocal(nn.Module):
 
     width: int = 64
     middle_dilations: Sequence[int] = (2, 4, 8, 16)
-    block: Maker = ConvBlock
-    downsample: Maker = functools.partial(ConvBlock, stride=2)
-    upsample: Maker = DeconvBlock
-    resample_block: Maker = ResampleConv
+    block: LayerFactory = ConvBlock
+    downsample: LayerFactory = functools.partial(ConvBlock, stride=2)
+    upsample: LayerFactory = DeconvBlock
+    resample_block: LayerFactory = ResampleConv
     enter: Callable[[Array, Array], object] = concatenate
     leave: Callable[[Any], Array] = identity
     starting_fill: StartingFill | None = None
-    norm: Maker | None = None
+    norm: LayerFactory | None = None
     activation: Activation | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -208,7 +208,7 @@ class GlobalLocal(nn.Module):
         **fields: Any,
     ) -> object:
         """Return the output of a new block."""
-        check_maker("block", self.block)
+        check_factory("block", self.block)
         layer = self.block(features=features, name=name, **{**shared, **fields})
         return call_layer("block", self.block, layer, x, train)
 

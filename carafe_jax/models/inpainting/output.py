@@ -54,7 +54,7 @@ def check_image_and_mask(image: Array, mask: Array) -> None:
     """Raise if the shapes or dtypes of an image and its mask are invalid."""
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise RefusedError(
-            "`image` must be floating with 4 axes, (N, H, W, C), "
+            "`image` must be floating and of rank 4, (N, H, W, C), "
             f"got {image.dtype} of shape {image.shape}."
         )
     if mask.shape != (*image.shape[:3], 1):

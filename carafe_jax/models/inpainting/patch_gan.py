@@ -14,7 +14,7 @@ from carafe_jax.models.inpainting.conv_blocks import ConvBlock
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker
+from carafe_jax.nn.factories import LayerFactory
 
 # As in DCGAN (Radford et al. 2016), for adversarial training.
 _kernel_init = nn.initializers.normal(0.02)
@@ -83,8 +83,8 @@ class PatchGAN(nn.Module):
     strides: Sequence[int] = (2, 2, 2, 1)
     kernel_size: int = 4
     logits: int | None = 1
-    norm: Maker | None = functools.partial(BatchNorm, scale_init=_scale_init)
-    weight_norm: Maker | None = None
+    norm: LayerFactory | None = functools.partial(BatchNorm, scale_init=_scale_init)
+    weight_norm: LayerFactory | None = None
     activation: Callable[[Array], Array] = _leaky_relu
     kernel_init: Callable[..., Array] = _kernel_init
     dtype: DTypeLike | None = None
@@ -140,7 +140,7 @@ class PatchGAN(nn.Module):
             x = layer(x, train=train)
         return x
 
-    def _norms(self) -> list[Maker | None]:
+    def _norms(self) -> list[LayerFactory | None]:
         return [None, *[self.norm] * len(self.features)][: len(self.features)]
 
 

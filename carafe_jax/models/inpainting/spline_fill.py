@@ -82,8 +82,8 @@ def spline_fill(
       without given pixels becomes zero.
 
     Raises:
-      RefusedError: The image is not floating with 4 axes, the mask does not have its
-        shape with one channel, or the tension is out of range.
+      RefusedError: The image is not floating or not of rank 4, the mask does not have
+        its shape with one channel, or the tension is out of range.
     """
     image, mask = jnp.asarray(image), jnp.asarray(mask)
     check_image_and_mask(image, mask)

@@ -22,7 +22,7 @@ from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker
+from carafe_jax.nn.factories import LayerFactory
 from carafe_jax.ops import wide_dtype
 
 # The network applies the activation.
@@ -60,9 +60,9 @@ class UNet(nn.Module):
       middle_dilations: Dilation of each convolution at the smallest size
         (default: 1, 2, 4).
       downsample: Factory of the layers that halve a map and change its channels: any
-        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another maker
-        (`carafe_jax.nn.makers`). Without a field `features` it becomes the resampler of
-        a `ResampleConv`, which adds a convolution (default: `CARAFEConv`).
+        down-sampler of `carafe_jax.nn`, a `functools.partial` of one, or another
+        factory (`carafe_jax.nn.factories`). Without a field `features` it becomes the
+        resampler of a `ResampleConv`, which adds a convolution (default: `CARAFEConv`).
       upsample: Factory of the layers that double a map and keep its channels, likewise
         (default: `CARAFEUpsample`).
       starting_fill: Function that fills the holes of the network's input, such as
@@ -75,8 +75,8 @@ class UNet(nn.Module):
 
     stage_features: Sequence[int] = (32, 64, 128, 128)
     middle_dilations: Sequence[int] = (1, 2, 4)
-    downsample: Maker = CARAFEConv
-    upsample: Maker = CARAFEUpsample
+    downsample: LayerFactory = CARAFEConv
+    upsample: LayerFactory = CARAFEUpsample
     starting_fill: StartingFill | None = None
     activation: Callable[[Array], Array] = nn.elu
     dtype: DTypeLike | None = None

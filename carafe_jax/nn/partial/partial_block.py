@@ -9,8 +9,8 @@ from jaxtyping import Array, DTypeLike
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._validity import checked_masked, zero_holes
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import (
-    Maker,
+from carafe_jax.nn.factories import (
+    LayerFactory,
     call_layer,
     make_layer,
     make_norm,
@@ -34,8 +34,8 @@ class PartialConvBlock(nn.Module):
       kernel_size: Side of the window, odd (default: 3).
       stride: Source pixels per output pixel along each side (default: 1).
       dilation: Dilation of the convolution (default: 1).
-      norm: Factory of the norm (`carafe_jax.nn.makers`), with which the convolution has
-        no bias. None: no norm (default: None).
+      norm: Factory of the norm (`carafe_jax.nn.factories`), with which the convolution
+        has no bias. None: no norm (default: None).
       activation: Activation, applied last. None: no activation (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
       param_dtype: Dtype of the parameters (default: float32).
@@ -45,7 +45,7 @@ class PartialConvBlock(nn.Module):
     kernel_size: int = 3
     stride: int = 1
     dilation: int = 1
-    norm: Maker | None = None
+    norm: LayerFactory | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
@@ -69,8 +69,8 @@ class PartialResampleConv(nn.Module):
     Attributes:
       features: Channels of the output.
       kernel_size: Side of the convolution's window, odd (default: 3).
-      resample: Factory of the resampler (`carafe_jax.nn.makers`): `PartialCARAFE`, or
-        `PartialNearestUpsample` (default: `PartialCARAFE`).
+      resample: Factory of the resampler (`carafe_jax.nn.factories`): `PartialCARAFE`
+        or `PartialNearestUpsample` (default: `PartialCARAFE`).
       norm: Factory of the norm, as for `PartialConvBlock` (default: None).
       activation: Activation, as for `PartialConvBlock` (default: ReLU).
       dtype: Dtype of the computation (default: that of the features).
@@ -79,8 +79,8 @@ class PartialResampleConv(nn.Module):
 
     features: int
     kernel_size: int = 3
-    resample: Maker = PartialCARAFE
-    norm: Maker | None = None
+    resample: LayerFactory = PartialCARAFE
+    norm: LayerFactory | None = None
     activation: Callable[[Array], Array] | None = nn.relu
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32

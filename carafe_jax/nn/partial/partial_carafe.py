@@ -8,7 +8,7 @@ from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._validity import checked_masked, valid_windows
 from carafe_jax.nn.carafe import CARAFE, CARAFEDownsample
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.makers import Maker, make_layer, name_of
+from carafe_jax.nn.factories import LayerFactory, make_layer, name_of
 from carafe_jax.nn.masked import Masked
 
 
@@ -49,7 +49,7 @@ class PartialCARAFE(nn.Module):
       param_dtype: Dtype of the parameters (default: float32).
     """
 
-    reassembly: Maker = CARAFEDownsample
+    reassembly: LayerFactory = CARAFEDownsample
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
 

@@ -10,7 +10,7 @@ from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.classification.quality import COLUMNS
 from carafe_jax.tasks.classification.task import ClassificationTask
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.train import SGD, Loop, changes_no_number
+from carafe_jax.train import SGD, Loop, unstored_field
 
 _REFERENCE_BATCH_SIZE = 256  # Goyal et al. 2017, section 2.1.
 
@@ -23,7 +23,7 @@ class ClassificationRun(RunConfig):
     best = ClassificationTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/classification"))
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/classification"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(epochs=90, evaluate_every=1, save_every=1000)
     """Length of the run, and intervals of logging, evaluation and saving."""

@@ -25,7 +25,7 @@ from carafe_jax.tasks.data_fields import (
     evaluation_iterator,
     training_iterator,
 )
-from carafe_jax.train import changes_no_number
+from carafe_jax.train import unstored_field
 
 
 class ClassificationBatch(TypedDict):
@@ -68,13 +68,13 @@ class ClassificationData:
     test_fraction: float = 0.1
     """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
     `train` and `val`, `validation` or `test` split it."""
-    unreadable_limit: int = changes_no_number(100)
+    unreadable_limit: int = unstored_field(100)
     """Number of unreadable images allowed in each split and each process that reads."""
-    worker_processes: int = changes_no_number(0)
+    worker_processes: int = unstored_field(0)
     """Worker processes that load batches. 0: threads of the main process load them."""
-    read_threads: int = changes_no_number(16)
+    read_threads: int = unstored_field(16)
     """Threads that load crops ahead, in each process. 0: crops are loaded on demand."""
-    prefetch_batches: int = changes_no_number(4)
+    prefetch_batches: int = unstored_field(4)
     """Batches to prefetch, in each process."""
 
     def __post_init__(self) -> None:

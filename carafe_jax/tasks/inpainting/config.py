@@ -20,8 +20,8 @@ from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import (
     Adam,
     Loop,
-    changes_no_number,
     joint_learning_rates,
+    unstored_field,
 )
 
 
@@ -33,7 +33,7 @@ class InpaintingRun(RunConfig):
     best = InpaintingTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = changes_no_number(pathlib.Path("runs/inpainting"))
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/inpainting"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=250, evaluate_every=125, save_every=125)
     """Length of the run, and intervals of logging, evaluation and saving."""
@@ -51,7 +51,7 @@ class InpaintingRun(RunConfig):
     )
     """Optimizer and schedule. Without weight decay the kernels that Muon trains keep
     growing, and a long run gains nothing over a short one."""
-    sample_rows: int = changes_no_number(6)
+    sample_rows: int = unstored_field(6)
     """Rows of samples.png, one test image each."""
 
     def __post_init__(self) -> None:
@@ -112,9 +112,7 @@ class AdversarialInpaintingRun(RunConfig):
     best = AdversarialInpaintingTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = changes_no_number(
-        pathlib.Path("runs/adversarial-inpainting")
-    )
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/adversarial-inpainting"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=300_000, evaluate_every=10_000, save_every=2_000)
     """Length of the run, and intervals of logging, evaluation and saving."""
@@ -138,7 +136,7 @@ class AdversarialInpaintingRun(RunConfig):
     """Adversarial losses of generator and discriminator."""
     optimizer: AdversarialOptimizers = AdversarialOptimizers()
     """Optimizers and schedules."""
-    sample_rows: int = changes_no_number(6)
+    sample_rows: int = unstored_field(6)
     """Rows of samples.png, one test image each."""
 
     def __post_init__(self) -> None:

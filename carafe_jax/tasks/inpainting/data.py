@@ -34,7 +34,7 @@ from carafe_jax.tasks.data_fields import (
     evaluation_iterator,
     training_iterator,
 )
-from carafe_jax.train import changes_no_number
+from carafe_jax.train import unstored_field
 
 # Shorter epochs are extended: grain takes milliseconds for each index of a short
 # shuffle (it draws from a range of fixed size until the index is small enough).
@@ -92,17 +92,17 @@ class InpaintingData:
     test_fraction: float = 0.1
     """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
     `train` and `val`, `validation` or `test` split it."""
-    unreadable_limit: int = changes_no_number(100)
+    unreadable_limit: int = unstored_field(100)
     """Number of unreadable photographs allowed in each split and each process that
     reads."""
-    cache_mebibytes: int = changes_no_number(2048)
+    cache_mebibytes: int = unstored_field(2048)
     """Memory in MiB for the decoded photographs of each split, in each process that
     reads. A photograph that fits is decoded only once."""
-    worker_processes: int = changes_no_number(0)
+    worker_processes: int = unstored_field(0)
     """Worker processes that load batches. 0: threads of the main process load them."""
-    read_threads: int = changes_no_number(2)
+    read_threads: int = unstored_field(2)
     """Threads that load crops ahead, in each process. 0: crops are loaded on demand."""
-    prefetch_batches: int = changes_no_number(8)
+    prefetch_batches: int = unstored_field(8)
     """Batches to prefetch, in each process."""
 
     def __post_init__(self) -> None:

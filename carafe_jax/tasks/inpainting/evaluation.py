@@ -79,7 +79,7 @@ class EvaluationOptions:
     stroke_width: float = 0.04
     """Width of the thin strokes, as a fraction of the crop's side."""
     classic: tuple[ClassicMethod, ...] = get_args(ClassicMethod)
-    """Classic fills to compare with; the last two need OpenCV."""
+    """Classic fills to compare with; telea and navier-stokes need OpenCV."""
     radius: float = 5.0
     """Radius of the neighbourhood that OpenCV's fills use, in pixels."""
     sample_rows: int = 3

@@ -86,13 +86,13 @@ def readable_samples(examples: HeldOutExamples, *, count: int) -> InpaintingTest
     """Return readable examples spread evenly over a test set.
 
     Raises:
-      RefusedError: None of them can be read.
+      RefusedError: None of them is readable.
     """
     rows = np.linspace(0, len(examples) - 1, min(count, len(examples))).astype(int)
     read = [x for row in rows.tolist() if (x := examples[row])["valid"]]
     if not read:
         raise RefusedError(
-            f"`source` must hold test images that can be read, got "
-            f"{examples.data.source!r}, where none of {len(rows)} can."
+            f"`source` must have readable test images, got none among {len(rows)} of "
+            f"{examples.data.source!r}."
         )
     return stack_examples(read)

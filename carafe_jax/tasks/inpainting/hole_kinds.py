@@ -15,8 +15,8 @@ TITLES: dict[HoleKind, str] = {
     "strokes": "thin strokes",
 }
 
-# The size of the holes is set directly, so every share of the image is accepted.
-_ANY_SHARE = (1e-6, 1 - 1e-6)
+# The size of the holes is set directly, so any fraction of the image is accepted.
+_ANY_FRACTION = (1e-6, 1 - 1e-6)
 
 
 def boxes(*, height: tuple[float, float], width: tuple[float, float]) -> FreeFormHoles:
@@ -31,7 +31,7 @@ def boxes(*, height: tuple[float, float], width: tuple[float, float]) -> FreeFor
         rectangles=(1, 1),
         rectangle_side=height,
         rectangle_width=width,
-        hole_share=_ANY_SHARE,
+        hole_fraction=_ANY_FRACTION,
     )
 
 
@@ -45,7 +45,7 @@ def thin_strokes(*, width: float) -> FreeFormHoles:
         strokes=(1, 2),
         rectangles=(0, 0),
         brush_width=(width, width),
-        hole_share=_ANY_SHARE,
+        hole_fraction=_ANY_FRACTION,
     )
 
 

@@ -37,7 +37,7 @@ def measure_fills(
       console: Console for the progress bar.
 
     Raises:
-      RefusedError: None of the images can be read.
+      RefusedError: None of the images is readable.
     """
     pieces: list[Measured] = []
     for batch in readable_batches(examples, batch_size=batch_size, console=console):
@@ -65,7 +65,7 @@ def readable_batches(
       console: Console for the progress bar.
 
     Raises:
-      RefusedError: None of the images can be read.
+      RefusedError: None of the images is readable.
     """
     found = False
     starts = range(0, len(examples), batch_size)
@@ -76,8 +76,8 @@ def readable_batches(
             yield stack_examples(read)
     if not found:
         raise RefusedError(
-            "`source` must hold test images that can be read, got "
-            f"{examples.data.source!r}."
+            f"`source` must have readable test images, got none among {len(examples)} "
+            f"of {examples.data.source!r}."
         )
 
 

@@ -11,7 +11,7 @@ from carafe_jax.data import open_image, upright
 from carafe_jax.data.decoding import decoder_errors
 from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_whole
+from carafe_jax.files import write_atomically
 from carafe_jax.tasks.inpainting.deep_colours import (
     DEEP_COLOURS,
     SAVE_AS_PNG,
@@ -96,7 +96,7 @@ def write_photograph(path: pathlib.Path, photograph: PhotographFile) -> None:
     """
     pixels, profile = photograph.pixels, photograph.colour_profile
     chunks, channels = photograph.colour_chunks, pixels.shape[-1]
-    with write_whole(path) as partial:
+    with write_atomically(path) as partial:
         if pixels.dtype == np.uint8 or channels == 1:
             array = pixels[..., 0] if channels == 1 else pixels
             image, info = Image.fromarray(array), PngInfo()

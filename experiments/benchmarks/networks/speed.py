@@ -46,7 +46,7 @@ class Speed:
         "max",
         "average",
         "dpp",
-        "lip_own",
+        "lip_bottleneck",
         "carafe",
     )
     """Down-samplers of the network."""

@@ -61,12 +61,12 @@ def test_share_hardly_depends_on_the_resolution():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_one_stroke_is_one_connected_hole(seed):
-    hole = draw(seed, strokes=(1, 1), rectangles=(0, 0), hole_share=(1e-6, 0.99))
+    hole = draw(seed, strokes=(1, 1), rectangles=(0, 0), hole_fraction=(1e-6, 0.99))
     assert components(hole[..., 0] > 0) == 1
 
 
 def test_wider_brush_makes_a_larger_hole():
-    stroke = {"strokes": (1, 1), "rectangles": (0, 0), "hole_share": (1e-6, 0.999)}
+    stroke = {"strokes": (1, 1), "rectangles": (0, 0), "hole_fraction": (1e-6, 0.999)}
     shares = [
         draw(0, brush_width=(width, width), **stroke).mean()
         for width in (0.02, 0.06, 0.12)
@@ -84,7 +84,7 @@ def test_rectangle_has_the_given_sides(seed):
         strokes=(0, 0),
         rectangles=(1, 1),
         rectangle_side=(0.2, 0.2),
-        hole_share=(1e-6, 0.99),
+        hole_fraction=(1e-6, 0.99),
     )
     rows, columns = np.nonzero(hole[..., 0])
     assert np.ptp(rows) == 9
@@ -101,14 +101,16 @@ def test_width_of_a_rectangle_can_differ_from_its_height():
         rectangles=(1, 1),
         rectangle_side=(0.3125, 0.3125),
         rectangle_width=(0.365, 0.365),
-        hole_share=(1e-6, 0.99),
+        hole_fraction=(1e-6, 0.99),
     )
     rows, columns = np.nonzero(hole[..., 0])
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (60, 70)
 
 
 def test_unreachable_share_gives_one_rectangle_of_that_share():
-    hole = draw(0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_share=(0.6, 0.7))
+    hole = draw(
+        0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_fraction=(0.6, 0.7)
+    )
     assert 0.6 <= hole.mean() <= 0.7
     rows, columns = np.nonzero(hole[..., 0])
     assert hole.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
@@ -116,7 +118,7 @@ def test_unreachable_share_gives_one_rectangle_of_that_share():
 
 @pytest.mark.parametrize("share", [(1e-9, 2e-9), (1 - 2e-9, 1 - 1e-9)])
 def test_hole_has_pixels_of_both_kinds_whatever_the_share(share):
-    hole = draw(0, height=8, width=8, hole_share=share)
+    hole = draw(0, height=8, width=8, hole_fraction=share)
     assert 0 < hole.sum() < 64
 
 
@@ -129,8 +131,8 @@ def test_hole_has_pixels_of_both_kinds_whatever_the_share(share):
         ({"rectangle_side": (0.1, float("inf"))}, "`rectangle_side` must be .* inf"),
         ({"rectangle_width": (0.3, 0.1)}, r"`rectangle_width` must .* \(0.3, 0.1\)"),
         ({"vertices": (0, 4)}, r"`vertices` must be at least 1 .* got \(0, 4\)"),
-        ({"hole_share": (0.0, 0.5)}, r"`hole_share` must be .* got \(0.0, 0.5\)"),
-        ({"hole_share": (0.5, 1.0)}, r"`hole_share` must be .* got \(0.5, 1.0\)"),
+        ({"hole_fraction": (0.0, 0.5)}, r"`hole_fraction` must be .* got \(0.0, 0.5\)"),
+        ({"hole_fraction": (0.5, 1.0)}, r"`hole_fraction` must be .* got \(0.5, 1.0\)"),
         ({"strokes": (0, 0), "rectangles": (0, 0)}, "`strokes` and `rectangles`"),
     ],
 )

@@ -33,7 +33,7 @@ def examples():
         strokes=(0, 0),
         rectangles=(1, 1),
         rectangle_side=(0.75, 0.75),
-        hole_share=(1e-6, 0.9),
+        hole_fraction=(1e-6, 0.9),
     )
     return InpaintingDataset(
         InpaintingData(crop_size=32, masks=holes, test_crops=1)
@@ -100,9 +100,9 @@ def test_table_and_file_have_every_number(tmp_path):
     assert list(columns) == ["rms_2", "decibels_2", "rms_4", "decibels_4"]
 
 
-def test_pictures_that_cannot_be_read_are_refused(examples, monkeypatch):
+def test_source_without_readable_test_images_is_refused(examples, monkeypatch):
     monkeypatch.setattr(HeldOutExamples, "__getitem__", lambda *_: {"valid": False})
-    with pytest.raises(RefusedError, match="`source` must hold test images"):
+    with pytest.raises(RefusedError, match="`source` must have readable test images"):
         measure(examples)
 
 

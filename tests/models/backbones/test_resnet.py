@@ -281,7 +281,7 @@ def test_stages_have_the_dtype_and_logits_are_float32(dtype):
 @pytest.mark.parametrize(
     ("fields", "image", "message"),
     [
-        ({}, np.zeros((1, 8, 8)), "`image` must be floating with 4 axes"),
+        ({}, np.zeros((1, 8, 8)), "`image` must be floating and of rank 4"),
         ({}, np.zeros((1, 8, 8, 3), np.uint8), "`image` must be floating"),
         ({}, np.zeros((1, 0, 8, 3)), "`image` must have at least one pixel"),
         ({"width": 0}, np.zeros((1, 8, 8, 3)), "`width` must be positive, got 0"),

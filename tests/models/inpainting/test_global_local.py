@@ -346,7 +346,7 @@ def test_activation_is_passed_to_the_layers():
 @pytest.mark.parametrize(
     ("image", "mask", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 1)), "`image`.*4 axes"),
+        (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 1)), "`image`.*rank 4"),
         (np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4, 1)), "`image`.*uint8"),
         (np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 4, 5, 1)), "`mask`.*4, 5"),
     ],

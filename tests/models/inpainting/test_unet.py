@@ -161,7 +161,7 @@ def test_every_parameter_gets_a_gradient():
 @pytest.mark.parametrize(
     ("image", "mask", "message"),
     [
-        (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 1)), "`image`.*4 axes"),
+        (np.zeros((4, 4, 3), np.float32), np.zeros((4, 4, 1)), "`image`.*rank 4"),
         (np.zeros((1, 4, 4, 3), np.uint8), np.zeros((1, 4, 4, 1)), "`image`.*uint8"),
         (np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 4, 5, 1)), "`mask`.*4, 5"),
         (np.zeros((1, 4, 4, 3), np.float32), np.zeros((1, 4, 4, 3)), "`mask`.*shape"),

@@ -1,8 +1,8 @@
 """Layer factories, the arguments of layers and networks that make their sublayers.
 
-An argument such as `norm`, `downsample` or `upsample` is a maker, a layer factory: a
-class of layers, a `functools.partial` of one, or another callable that returns a layer.
-A maker is called with `name`. Of the other keyword arguments on offer it receives
+An argument such as `norm`, `downsample` or `upsample` is a layer factory: a class of
+layers, a `functools.partial` of one, or another callable that returns a layer. A
+factory is called with `name`. Of the other keyword arguments on offer it receives
 
 - those that its signature names and that no partial has bound, so that a partial has
   precedence;
@@ -27,7 +27,7 @@ from flax import linen as nn
 from carafe_jax.errors import RefusedError, no_type_check
 
 # Any: the layer is called with whatever arguments it accepts.
-Maker = Callable[..., Any]
+LayerFactory = Callable[..., Any]
 
 _BY_POSITION = (
     inspect.Parameter.POSITIONAL_ONLY,
@@ -46,39 +46,39 @@ _EXAMPLES = {
 @no_type_check
 def make_layer(
     argument: str,
-    maker: Maker,
+    factory: LayerFactory,
     *inputs: object,
     name: str,
     required: Mapping[str, object] | None = None,
     **offered: object,
 ) -> Any:
-    """Return the layer that a maker makes.
+    """Return the layer that a factory makes.
 
     Args:
       argument: Name of the argument, for errors.
-      maker: Value of the argument.
-      *inputs: Positional arguments of `maker`.
+      factory: Value of the argument.
+      *inputs: Positional arguments of `factory`.
       name: Name of the layer.
-      required: Keyword arguments that take precedence over a partial, passed if `maker`
-        accepts them.
-      **offered: Keyword arguments, passed if `maker` accepts them.
+      required: Keyword arguments that take precedence over a partial, passed if
+        `factory` accepts them.
+      **offered: Keyword arguments, passed if `factory` accepts them.
 
     Raises:
-      RefusedError: `maker` makes no layers, or a required argument of it is missing.
+      RefusedError: `factory` makes no layers, or a required argument of it is missing.
     """
-    bound = bind(argument, maker, required=required, **offered)
-    _check_call(argument, maker, bound, *inputs, name=name)
+    bound = bind(argument, factory, required=required, **offered)
+    _check_call(argument, factory, bound, *inputs, name=name)
     try:
         layer = bound(*inputs, name=name)
     except TypeError as error:  # From a callable that `**fields` are passed on to.
         given = ", ".join(f"`{keyword}`" for keyword in (*_bound(bound), "name"))
         raise RefusedError(
             f"`{argument}` must make layers from the keywords that it accepts, "
-            f"{given}, got {name_of(maker)}: {error}."
+            f"{given}, got {name_of(factory)}: {error}."
         ) from error
     if not callable(layer):
         raise RefusedError(
-            f"`{argument}` must make layers, got {name_of(maker)}, which makes "
+            f"`{argument}` must make layers, got {name_of(factory)}, which makes "
             f"{layer!r}."
         )
     return layer
@@ -87,36 +87,36 @@ def make_layer(
 @no_type_check
 def bind(
     argument: str,
-    maker: Maker,
+    factory: LayerFactory,
     *,
     required: Mapping[str, object] | None = None,
     **offered: object,
-) -> Maker:
-    """Return a maker with the offered keywords bound, by the rules of `make_layer`.
+) -> LayerFactory:
+    """Return a factory with the offered keywords bound, by the rules of `make_layer`.
 
     Args:
       argument: Name of the argument, for errors.
-      maker: Value of the argument.
+      factory: Value of the argument.
       required: Keyword arguments that take precedence, as for `make_layer`.
       **offered: Keyword arguments, as for `make_layer`.
 
     Raises:
-      RefusedError: `maker` makes no layers.
+      RefusedError: `factory` makes no layers.
     """
-    check_maker(argument, maker)
-    bound = _bound(maker)
+    check_factory(argument, factory)
+    bound = _bound(factory)
     fields = {key: value for key, value in offered.items() if key not in bound}
     fields |= required or {}
-    taken = {key: value for key, value in fields.items() if takes(maker, key)}
-    return functools.partial(maker, **taken)
+    taken = {key: value for key, value in fields.items() if takes(factory, key)}
+    return functools.partial(factory, **taken)
 
 
 @no_type_check
-def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
+def make_norm(norm: LayerFactory, *, train: bool, name: str, **fields: Any) -> Any:
     """Return a norm that uses the statistics of the batch if `train`.
 
     Args:
-      norm: Maker of the norm.
+      norm: Factory of the norm.
       train: `train` of the surrounding layer.
       name: Name of the layer.
       **fields: Keyword arguments, passed if `norm` accepts them.
@@ -129,16 +129,18 @@ def make_norm(norm: Maker, *, train: bool, name: str, **fields: Any) -> Any:
 
 
 @no_type_check
-def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -> Any:
-    """Return the output of a layer that a maker made.
+def call_layer(
+    argument: str, factory: LayerFactory, layer: LayerFactory, x: Any, train: bool
+) -> Any:
+    """Return the output of a layer that a factory made.
 
     `train` is passed if the layer accepts it, by position if possible, so that a lifted
     transform can keep it static.
 
     Args:
-      argument: Name of the argument that holds the maker, for errors.
-      maker: Value of the argument.
-      layer: Layer that the maker made.
+      argument: Name of the argument that holds the factory, for errors.
+      factory: Value of the argument.
+      layer: Layer that the factory made.
       x: Feature map, or a pytree of feature maps.
       train: `train` of the surrounding layer.
 
@@ -150,7 +152,7 @@ def call_layer(argument: str, maker: Maker, layer: Maker, x: Any, train: bool) -
     if second and second[0].name == "train" and second[0].kind in _BY_POSITION:
         return layer(x, train)
     keywords = {"train": train} if takes(call, "train") else {}
-    _check_call(argument, maker, call, x, **keywords)
+    _check_call(argument, factory, call, x, **keywords)
     return layer(x, **keywords)
 
 
@@ -177,12 +179,12 @@ def checked_switch(argument: str, value: Any) -> bool:
 
 
 @no_type_check
-def check_maker(argument: str, maker: Any) -> None:
-    """Raise unless the value is a maker; the error shows the right form.
+def check_factory(argument: str, factory: Any) -> None:
+    """Raise unless the value is a factory; the error shows the right form.
 
     Args:
       argument: Name of the argument.
-      maker: Value of the argument.
+      factory: Value of the argument.
 
     Raises:
       RefusedError: The value is a layer, or cannot be called.
@@ -192,7 +194,7 @@ def check_maker(argument: str, maker: Any) -> None:
         f"`{argument}` must be a class of layers, or a functools.partial of one, so "
         "that a layer can be made at each place"
     )
-    inner = _inner(maker)
+    inner = _inner(factory)
     if isinstance(inner, nn.Module):
         kind = type(inner).__name__
         raise RefusedError(
@@ -200,7 +202,7 @@ def check_maker(argument: str, maker: Any) -> None:
             f"not {kind}(...)."
         )
     if _has_signature(inner):
-        _check_partial(argument, maker)
+        _check_partial(argument, factory)
     else:
         raise RefusedError(
             f"{rule}, got {inner!r}: pass {example} or "
@@ -209,18 +211,18 @@ def check_maker(argument: str, maker: Any) -> None:
 
 
 @no_type_check
-def takes(maker: Maker, keyword: str) -> bool:
+def takes(factory: LayerFactory, keyword: str) -> bool:
     """Return whether a callable accepts a keyword, by name or through `**fields`."""
-    return names(maker, keyword) or any(
+    return names(factory, keyword) or any(
         parameter.kind is parameter.VAR_KEYWORD
-        for parameter in _parameters(maker).values()
+        for parameter in _parameters(factory).values()
     )
 
 
 @no_type_check
-def names(maker: Maker, keyword: str) -> bool:
+def names(factory: LayerFactory, keyword: str) -> bool:
     """Return whether the signature of a callable names a keyword."""
-    parameter = _parameters(maker).get(keyword)
+    parameter = _parameters(factory).get(keyword)
     return parameter is not None and parameter.kind in (
         parameter.POSITIONAL_OR_KEYWORD,
         parameter.KEYWORD_ONLY,
@@ -228,49 +230,53 @@ def names(maker: Maker, keyword: str) -> bool:
 
 
 @no_type_check
-def name_of(maker: Maker) -> str:
+def name_of(factory: LayerFactory) -> str:
     """Return the name of the class or function that makes layers."""
-    inner = _inner(maker)
+    inner = _inner(factory)
     return getattr(inner, "__name__", type(inner).__name__)
 
 
-def _inner(maker: Any) -> Any:
-    return maker.func if isinstance(maker, functools.partial) else maker
+def _inner(factory: Any) -> Any:
+    return factory.func if isinstance(factory, functools.partial) else factory
 
 
-def _call_of(layer: Any) -> Maker:
-    return cast(Maker, layer.__call__) if isinstance(layer, nn.Module) else layer
+def _call_of(layer: Any) -> LayerFactory:
+    return cast(LayerFactory, layer.__call__) if isinstance(layer, nn.Module) else layer
 
 
-def _bound(maker: Any) -> Mapping[str, object]:
-    return maker.keywords if isinstance(maker, functools.partial) else {}
+def _bound(factory: Any) -> Mapping[str, object]:
+    return factory.keywords if isinstance(factory, functools.partial) else {}
 
 
-def _has_signature(maker: Any) -> bool:
+def _has_signature(factory: Any) -> bool:
     try:
-        return callable(maker) and bool(inspect.signature(maker))
+        return callable(factory) and bool(inspect.signature(factory))
     except (TypeError, ValueError):  # Some builtins have no signature.
         return False
 
 
-def _check_partial(argument: str, maker: Any) -> None:
-    name = name_of(maker)
-    if not isinstance(maker, functools.partial):
+def _check_partial(argument: str, factory: Any) -> None:
+    name = name_of(factory)
+    if not isinstance(factory, functools.partial):
         return
     try:
-        inspect.signature(maker.func).bind_partial(*maker.args, **maker.keywords)
+        inspect.signature(factory.func).bind_partial(*factory.args, **factory.keywords)
     except TypeError as error:
         raise RefusedError(
-            f"`{argument}` must bind fields that {name} has, got {maker!r}: {error}."
+            f"`{argument}` must bind fields that {name} has, got {factory!r}: {error}."
         ) from error
 
 
-def _parameters(function: Maker) -> Mapping[str, inspect.Parameter]:
+def _parameters(function: LayerFactory) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(function).parameters
 
 
 def _check_call(
-    argument: str, maker: Maker, function: Maker, *inputs: object, **keywords: object
+    argument: str,
+    factory: LayerFactory,
+    function: LayerFactory,
+    *inputs: object,
+    **keywords: object,
 ) -> None:
     try:
         inspect.signature(function).bind(*inputs, **keywords)
@@ -278,5 +284,5 @@ def _check_call(
         given = ", ".join(f"`{keyword}`" for keyword in keywords) or "a map"
         raise RefusedError(
             f"`{argument}` must accept {given} and require no other arguments, got "
-            f"{name_of(maker)}: {error}."
+            f"{name_of(factory)}: {error}."
         ) from error

@@ -1,0 +1,20 @@
+"""Names and values in stored configurations that later versions renamed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_NAMES = {"data.masks.hole_share": "data.masks.hole_fraction"}
+_VALUES = {("network.downsampler", "lip_own"): "lip_bottleneck"}
+
+
+def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored fields under their current names, with their current values.
+
+    Args:
+      fields: Values by the path of their field, such as "loop.steps".
+    """
+    current = {_NAMES.get(name, name): value for name, value in fields.items()}
+    for (name, old), new in _VALUES.items():
+        if current.get(name) == old:
+            current[name] = new
+    return current

@@ -1,4 +1,4 @@
-"""What tests need that compile for chips which are not there."""
+"""Compilers for chips that are not attached, as tests need them."""
 
 import os
 
@@ -8,7 +8,7 @@ from experiments.benchmarks.aot.chips import CHIPS, ChipName
 
 
 def need_compilers(chip: ChipName) -> None:
-    """Skip where a compiler is missing; fail where it is meant to be, under CI."""
+    """Skip the test if the compiler for a chip is missing; fail it under CI."""
     missing = CHIPS[chip].missing()
     if missing is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)

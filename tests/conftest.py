@@ -8,26 +8,26 @@ import subprocess
 import jax
 import pytest
 
-# Compiling takes most of the time, and half of it with these.
+# Most of the time is spent on compiling, which these flags make twice as fast.
 FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
-if jax.__version_info__ < (0, 11):  # XLA ends the process at a flag it does not know.
+if jax.__version_info__ < (0, 11):  # XLA aborts the process at an unknown flag.
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ["XLA_FLAGS"] = " ".join(
     dict.fromkeys((*os.environ.get("XLA_FLAGS", "").split(), *FLAGS))
 )
 
-# Initializers compile four times faster with this generator. No test asks for the
-# numbers of a generator.
+# Initializers compile four times faster with this generator. No test depends on the
+# values that a generator returns.
 os.environ.setdefault("JAX_DEFAULT_PRNG_IMPL", "rbg")
 jax.config.update("jax_default_prng_impl", os.environ["JAX_DEFAULT_PRNG_IMPL"])
 
 
 @pytest.fixture(scope="session", autouse=True)
 def compile_fast(tmp_path_factory):
-    """Compile for CPUs without what costs more than it saves, the same program once.
+    """Compile for CPUs with few optimizations, and each program once per session.
 
-    Programs of tests run for milliseconds. What is compiled is kept for the session, in
-    a folder that its processes share.
+    The programs of tests run for milliseconds, so that optimizing them does not pay.
+    All processes of the session share a compilation cache.
     """
     if jax.default_backend() != "cpu":
         return
@@ -44,7 +44,10 @@ def compile_fast(tmp_path_factory):
 
 @pytest.fixture(scope="session", autouse=True)
 def handle_signals_as_in_a_terminal():
-    """Undo what `nohup` and jobs in the background ignore, for child processes too."""
+    """Restore the handlers of signals that `nohup` and background jobs ignore.
+
+    Child processes inherit them.
+    """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
@@ -53,7 +56,7 @@ def handle_signals_as_in_a_terminal():
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` looks at the markers.
 def pytest_collection_modifyitems(items):
-    """Mark as slow what compiles ahead of time: `-m "not slow"` leaves it out, too."""
+    """Mark tests that compile ahead of time as slow, so that `-m "not slow"` works."""
     for item in items:
         if item.get_closest_marker("aot"):
             item.add_marker("slow")
@@ -61,7 +64,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
-    """Let no test, nor its fixtures, start a process unless it is marked as slow."""
+    """Fail a test that starts a process, or whose fixtures do, unless it is `slow`."""
     with pytest.MonkeyPatch.context() as patch:
         if not item.get_closest_marker("slow"):
             patch.setattr(subprocess.Popen, "__init__", _refuse_process)
@@ -77,7 +80,7 @@ def _refuse_process(self: object, args: object, *_: object, **__: object) -> Non
 
 @pytest.fixture(autouse=True)
 def close_log_handlers():
-    """Remove the handlers of a command, whose console ends with its test."""
+    """Remove the log handlers of a command, whose console is closed after its test."""
     yield
     root = logging.getLogger()
     for handler in root.handlers[:]:

@@ -84,7 +84,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "DeepStem": _STEM,
     "Stem": _STEM,
 }
-# Their dtype is that of the layers which they are given.
+# They have no field `dtype`: they compute in that of the layers passed to them.
 BLOCKS_OF_RESNET = ("BasicBlock", "Bottleneck", "LIPBlock", "DeepStem", "Stem")
 NETWORKS = {
     name
@@ -95,7 +95,7 @@ NETWORKS = {
 
 
 def classes() -> list[str]:
-    """Return the names of classes, and of the partial whose layers differ most."""
+    """Return the names of all classes, and of the partial that differs most."""
     layers = public_layers()
     return [
         name
@@ -105,14 +105,14 @@ def classes() -> list[str]:
 
 
 def with_slow_networks(names: Iterable[str]) -> list[Any]:
-    """Return names as parameters of a test; those of networks but one are slow ones."""
+    """Return names as parameters of a test, networks but one marked as slow."""
     slow = NETWORKS - {"UNet"}
     marks = pytest.mark.slow
     return [pytest.param(x, marks=marks) if x in slow else x for x in names]
 
 
 def public_layers() -> dict[str, Any]:
-    """Return what the packages export and makes layers, by its name."""
+    """Return the exported classes and partials that make layers, by name."""
     exported = {
         name: getattr(package, name) for package in PACKAGES for name in package.__all__
     }
@@ -125,7 +125,7 @@ def _makes_layers(value: object) -> bool:
 
 
 def made(name: str, lifted=lambda layer: layer, **fields: Any) -> linen.Module:
-    """Make a layer small; `lifted` transforms its class."""
+    """Return a small layer; `lifted` transforms its class first."""
     layer_class = public_layers()[name]
     if isinstance(layer_class, functools.partial):
         return lifted(layer_class.func)(**layer_class.keywords | FIELDS[name] | fields)
@@ -133,7 +133,7 @@ def made(name: str, lifted=lambda layer: layer, **fields: Any) -> linen.Module:
 
 
 def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:
-    """Draw what the layer is called with, but for `train`."""
+    """Draw the arguments of a call of the layer, without `train`."""
     rng = np.random.default_rng(0)
     features = jnp.asarray(rng.normal(size=(2, 12, 11, 4)), dtype)
     hole = np.ones((2, 12, 11, 1))
@@ -149,7 +149,7 @@ def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:
 
 
 def switch_of(name: str, *, train: bool) -> bool:
-    """Return the last argument of a call: `train`, of all layers but one."""
+    """Return the last argument of a call: `train`, or its inverse for `BatchNorm`."""
     return not train if name == "BatchNorm" else train
 
 
@@ -166,7 +166,7 @@ def variables_of(layer: linen.Module, name: str, dtype: Any = jnp.float32) -> An
 
 
 def primitives(jaxpr: Any) -> Counter[str]:
-    """Count the primitives of a program, those of its inner programs too."""
+    """Count the primitives of a jaxpr, including those of nested jaxprs."""
     return Counter(_walk(jaxpr))
 
 

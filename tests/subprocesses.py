@@ -1,4 +1,4 @@
-"""Processes that tests start, with a limit and a message when they exceed it."""
+"""Subprocesses of tests, with a timeout and error messages that show their output."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ _TAIL = 40  # Lines of output in a message.
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Running:
-    """A process, and the files that its output goes to."""
+    """A running process, and the files with its output."""
 
     process: subprocess.Popen[bytes]
     folder: pathlib.Path
@@ -40,12 +40,12 @@ class Running:
     def wait_for(
         self, condition: Callable[[], bool], what: str, *, limit: float = LIMIT
     ) -> None:
-        """Return once a condition holds; fail at the limit, or if the process ends.
+        """Return once a condition holds; fail at the timeout, or if the process ends.
 
         Args:
-          condition: Called several times a second.
-          what: It in words, for the message.
-          limit: In seconds.
+          condition: Function that is called several times a second.
+          what: Description of the condition, for the error message.
+          limit: Timeout in seconds.
         """
         end = time.monotonic() + limit
         while not condition():
@@ -57,7 +57,7 @@ class Running:
             time.sleep(0.05)
 
     def finish(self, *, status: int = 0, limit: float = LIMIT) -> str:
-        """Wait for the end; fail at another exit status, or at the limit.
+        """Wait for the end; fail at another exit status, or at the timeout.
 
         Returns:
           The standard output, then the standard error.
@@ -72,7 +72,7 @@ class Running:
         return self.stdout + self.stderr
 
     def kill(self) -> None:
-        """End the process, and those that it has started."""
+        """Kill the process and those that it has started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -95,13 +95,13 @@ def start_python(
     environment: Mapping[str, str] | None = None,
     cwd: pathlib.Path = ROOT,
 ) -> Iterator[Running]:
-    """Start this Python with arguments; kill it where the block leaves it running.
+    """Start this Python with arguments; kill it at the end of the block.
 
     Args:
-      *arguments: `"-m", "tests.ops.sharding.meshes"`, say.
-      stdin: Its standard input.
-      environment: Beside the variables of this process.
-      cwd: Its working directory; that of the repository, to import from it.
+      *arguments: Arguments, such as `"-m", "tests.ops.sharding.meshes"`.
+      stdin: Standard input.
+      environment: Variables in addition to those of this process.
+      cwd: Working directory; by default the repository, to import from it.
     """
     command = [sys.executable, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as name:
@@ -136,7 +136,7 @@ def run_python(
     status: int = 0,
     limit: float = LIMIT,
 ) -> str:
-    """Run this Python to its end; return its standard output."""
+    """Run this Python until it exits; return its standard output."""
     with start_python(
         *arguments, stdin=stdin, environment=environment, cwd=cwd
     ) as running:
@@ -147,11 +147,11 @@ def run_python(
 def finish_all(
     processes: Sequence[Running], *, status: int = 0, limit: float = LIMIT
 ) -> list[str]:
-    """Wait for processes that wait for each other; return what each wrote."""
+    """Wait for processes that depend on each other; return the output of each."""
     try:
         return [process.finish(status=status, limit=limit) for process in processes]
     except pytest.fail.Exception as failure:
-        # The one that fails first is not always the one with the fault.
+        # The first process to fail is not always the one with the bug.
         outputs = (process.describe() for process in processes)
         others = [output for output in outputs if output not in str(failure)]
         pytest.fail("\n\n".join([str(failure), *others]))

@@ -31,7 +31,7 @@ SOURCES = sorted(
     for folder in ("carafe_jax", "pallas", "experiments", "tests")
     for path in (ROOT / folder).rglob("*.py")
 )
-# Paths in backticks are relative to the repository; in these pages to this folder, too.
+# Paths in backticks are relative to the repository, or in these pages to this folder.
 FOLDERS = {"CONTRIBUTING.md": "carafe_jax", "experiments/README.md": "experiments"}
 PATH = re.compile(r"`([\w.]+/[^`\s]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -99,7 +99,7 @@ def test_paths_in_backticks_exist(page):
         path
         for path in PATH.findall(page.read_text())
         if (root := tops.get(path.partition("/")[0]))
-        # NAME stands for any.
+        # NAME is a placeholder.
         and not [*root.glob(path.replace("NAME", "*").rstrip("/"))]
     ]
     assert missing == []
@@ -129,7 +129,7 @@ def test_every_public_package_has_a_page_of_the_reference():
 
 
 def is_there(page: pathlib.Path, path: str, heading: str = "") -> bool:
-    """Look for what a link of a page leads to, a heading of another page perhaps."""
+    """Return whether the target of a link exists, which may be a heading of a page."""
     target = page.parent / path if path else page
     if not heading or not target.exists():
         return target.exists()
@@ -146,7 +146,7 @@ class Example:
     code: str
     line: int
     reason: str | None
-    """Why it is not run."""
+    """Reason why it is not run, if it is not."""
 
 
 def examples_of(page: pathlib.Path) -> list[Example]:
@@ -162,7 +162,7 @@ def examples_of(page: pathlib.Path) -> list[Example]:
 
 
 def source_of(page: str) -> str:
-    """Return the blocks of a page that run, each at its line."""
+    """Return the blocks of a page that are run, at their original line numbers."""
     lines: list[str] = []
     for example in examples_of(ROOT / page):
         if example.reason is None:
@@ -172,7 +172,7 @@ def source_of(page: str) -> str:
 
 
 def name_with_reasons(page: pathlib.Path) -> str:
-    """Return the name of a page, and which of its blocks are not run, with reasons."""
+    """Return the name of a page, with the blocks that are not run and the reasons."""
     notes = [
         f"line {example.line} not run: {example.reason}"
         for example in examples_of(page)
@@ -181,10 +181,10 @@ def name_with_reasons(page: pathlib.Path) -> str:
     return "; ".join([name_of(page), *notes])
 
 
-# What takes more than seconds.
+# Pages and docstrings whose examples take more than seconds.
 SLOW_PAGES = {"docs/inpainting.md", "docs/layers.md", "docs/weights.md"}
 SLOW_DOCSTRINGS = ("carafe_jax.models.",)
-# Run by a test of its own: it needs several devices.
+# Has a separate test, as it needs several devices.
 SHARDING = "docs/sharding.md"
 PAGES_WITH_EXAMPLES = [
     pytest.param(
@@ -207,7 +207,7 @@ def test_examples_of_a_page_run(page, monkeypatch):
         monkeypatch.setitem(sys.modules, "safetensors.numpy", files)
         names["state_dict"] = made_up_carafe_pack()
     for example in examples_of(ROOT / page):
-        compile(example.code, page, "exec")  # Those too that are not run.
+        compile(example.code, page, "exec")  # Includes those that are not run.
     exec(compile(source_of(page), page, "exec"), names)
 
 

@@ -12,10 +12,10 @@ from carafe_jax.errors import MissingExtraError, RefusedError, no_type_check
 
 
 def exceptions() -> list[type[Exception]]:
-    """Return those that take a message alone; others are tested where they are."""
+    """Return the exceptions whose only argument is a message."""
     found: set[type[Exception]] = set()
     for module in pkgutil.walk_packages(carafe_jax.__path__, "carafe_jax."):
-        if module.name.endswith("__main__"):  # It would run.
+        if module.name.endswith("__main__"):  # Importing it runs the command.
             continue
         members = vars(importlib.import_module(module.name)).values()
         found.update(

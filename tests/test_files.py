@@ -16,7 +16,7 @@ from carafe_jax.files import (
 )
 
 
-def test_file_is_replaced_when_it_is_whole(tmp_path):
+def test_file_is_replaced_once_it_is_complete(tmp_path):
     path = tmp_path / "folder" / "table.csv"
     for text in ("first", "second"):
         with write_atomically(path) as partial:
@@ -25,7 +25,7 @@ def test_file_is_replaced_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_file_stays_as_it_was_where_writing_raises(tmp_path):
+def test_file_is_unchanged_if_writing_raises(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("first")
 
@@ -50,14 +50,14 @@ def test_a_file_system_without_locks_gets_a_warning(tmp_path, monkeypatch, caplo
         assert "make sure that no other process writes to" in caplog.text
 
 
-def test_names_as_long_as_they_may_be_are_written(tmp_path):
+def test_names_of_maximal_length_are_written(tmp_path):
     path = tmp_path / f"{'x' * 251}.png"
     with write_atomically(path) as partial:
         partial.write_text("whole")
     assert path.read_text() == "whole"
 
 
-def test_outputs_are_overwritten_where_it_is_asked_for(tmp_path):
+def test_outputs_are_overwritten_only_on_request(tmp_path):
     path = tmp_path / "out"
     check_new("output", path, overwrite=False)
     path.touch()
@@ -88,11 +88,11 @@ def test_url_is_refused_with_what_to_do(path, shown, advice):
 @pytest.mark.parametrize(
     "path", ["runs/mine", "/a:/b", "./gs:/a", "gs:", "a:b/c", "C:/a", "tfds:mnist", ""]
 )
-def test_path_of_the_file_system_is_taken(path):
+def test_local_path_is_accepted(path):
     check_local("model", path)
 
 
-def test_what_cannot_be_written_is_refused_by_its_own_name(tmp_path, monkeypatch):
+def test_unwritable_path_is_refused_by_the_name_of_its_argument(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with pytest.raises(RefusedError, match=r"must be in a folder, got .*/file'"):
         check_new("output", tmp_path / "file" / "deep" / "out.png", overwrite=True)
@@ -118,7 +118,7 @@ def test_a_protected_file_is_not_overwritten(tmp_path, monkeypatch):
         check_new("output", path, overwrite=True)
 
 
-def test_errors_of_writing_name_the_file_that_was_meant(tmp_path):
+def test_errors_of_writing_name_the_final_path(tmp_path):
     def write():
         with write_atomically(tmp_path / "folder" / "out.png") as partial:
             partial.parent.rmdir()

@@ -33,7 +33,7 @@ def test_a_missing_extra_is_explained(monkeypatch):
         import_or_explain("tyro")
 
 
-def test_another_missing_module_stays_what_it_is():
+def test_other_missing_modules_raise_their_own_error():
     with pytest.raises(ModuleNotFoundError, match=r"carafe_jax\.nothing"):
         import_or_explain("carafe_jax.nothing")
 

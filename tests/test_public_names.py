@@ -1,4 +1,4 @@
-"""What public packages export."""
+"""Names that public packages export."""
 
 import importlib
 

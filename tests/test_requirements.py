@@ -1,4 +1,4 @@
-"""Every import has a declared requirement."""
+"""Imports and declared requirements agree."""
 
 import ast
 import functools
@@ -15,7 +15,7 @@ from carafe_jax.extras import TRAIN_MODULES
 ROOT = pathlib.Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OWN = {"carafe_jax", "carafe_pallas", "experiments", "tests"}
-# What needs the dependencies alone, without the extra `train`.
+# These need the core dependencies only, without the extra `train`.
 LAYERS = (
     "carafe_jax/__init__.py",
     "carafe_jax/errors.py",
@@ -40,7 +40,7 @@ MODULES = {
 
 
 def modules_of(requirements: list[str]) -> set[str]:
-    """Return the top-level modules of requirements, those of own extras with them."""
+    """Return the top-level modules of requirements, including those of our extras."""
     found: set[str] = set()
     for requirement in requirements:
         name, _, rest = re.split(r"[<>=;]", requirement)[0].strip().partition("[")
@@ -62,7 +62,7 @@ CORE = modules_of(PROJECT["dependencies"])
 
 
 def imports(path: pathlib.Path) -> Iterator[str]:
-    """Yield the modules that a file imports, without those for type checkers alone."""
+    """Yield the modules that a file imports, except under `TYPE_CHECKING`."""
     for node in _statements(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -99,7 +99,7 @@ def undeclared(paths: list[pathlib.Path], allowed: set[str]) -> list[str]:
 
 
 def reachable(paths: list[pathlib.Path]) -> list[pathlib.Path]:
-    """Return files, and those of ours that they import, directly or not."""
+    """Return files and all files of this repository that they import, transitively."""
     found: set[pathlib.Path] = set()
     left = [*paths]
     while left:
@@ -112,7 +112,7 @@ def reachable(paths: list[pathlib.Path]) -> list[pathlib.Path]:
 
 
 def own_files(name: str) -> list[pathlib.Path]:
-    """Return our files that importing a dotted name runs."""
+    """Return the files of this repository that importing a dotted name executes."""
     if name.partition(".")[0] not in OWN:
         return []
     root = ROOT / "pallas" if name.startswith("carafe_pallas") else ROOT
@@ -138,7 +138,7 @@ def test_imports_are_declared(folders, allowed):
 
 
 @pytest.mark.parametrize("start", [LAYERS, ("experiments/benchmarks/on_accelerator",)])
-def test_what_needs_no_extra_imports_nothing_that_does(start):
+def test_modules_without_the_extra_import_none_that_need_it(start):
     assert undeclared(reachable(files(*start)), CORE) == []
 
 

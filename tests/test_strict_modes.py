@@ -1,4 +1,4 @@
-"""Everything public under the modes of JAX that catch careless programs."""
+"""All public layers, losses and metrics under the strict modes of JAX."""
 
 import contextlib
 import functools
@@ -183,7 +183,7 @@ def test_loss_or_metric_traces_under_strict_promotion(name, dtype):
         "PartialConv",
     ],
 )
-def test_no_step_of_a_layer_makes_nan(name):
+def test_no_operation_of_a_layer_makes_nan(name):
     layer, loss = loss_of_layer(name, jnp.float32, train=True)
     variables = variables_of(layer, name)
     with jax.debug_nans(True):
@@ -216,7 +216,7 @@ def test_no_loss_or_metric_makes_nan(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURES)
-def test_no_measure_makes_nan(name):
+def test_no_metric_makes_nan(name):
     function, arguments = FUNCTIONS[name]
     with jax.debug_nans(True):
         value = jax.jit(lambda *x: sum_of(function(*x)))(*map(jnp.asarray, arguments))

@@ -48,5 +48,5 @@ def test_fractions_are_shown_in_percent():
         (1.0, 2, "100.00 %"),
     ],
 )
-def test_only_nothing_and_the_whole_are_shown_as_such(fraction, digits, shown):
+def test_only_exact_values_are_shown_as_0_and_100_percent(fraction, digits, shown):
     assert percent(fraction, digits=digits) == shown

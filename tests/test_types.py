@@ -1,4 +1,4 @@
-"""Static types that a user sees, by pyright on a file of theirs."""
+"""Static types that a user sees: pyright checks a user's program."""
 
 import json
 import pathlib
@@ -56,7 +56,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pyright")]
 
 @pytest.fixture(scope="module")
 def messages(tmp_path_factory) -> dict[str, tuple[str, str]]:
-    """Return severity and message of what pyright says of each line of the program."""
+    """Return severity and message of pyright's diagnostics by line of the program."""
     pytest.importorskip("pyright", reason="pyright is in the extra `dev`")
     folder = tmp_path_factory.mktemp("user")
     lines = [f"reveal_type({result})" for result in RESULTS] + list(REFUSED)

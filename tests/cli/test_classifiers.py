@@ -1,4 +1,4 @@
-"""What is done with a trained classifier: evaluate, classify, export."""
+"""The subcommands for a trained classifier: evaluate, classify, export."""
 
 import csv
 import dataclasses
@@ -104,7 +104,7 @@ def test_prediction_names_the_likeliest_classes(folder, run, tmp_path):
         images=(folder / "val" / "light", tmp_path / "broken[old].jpg"),
         output=tmp_path / "new" / "predictions.csv",
     )
-    # Not all is well: a file cannot be read.
+    # Status 1, as a file cannot be read.
     status, text = call(classify.main, config)
     assert status == 1
     assert "Unreadable: " in text
@@ -198,7 +198,7 @@ def test_long_tables_are_shown_in_part(run, tmp_path, monkeypatch):
     assert output.read_text().count("2.png") == 2
 
 
-def test_predictions_are_not_overwritten_unasked(folder, run, tmp_path):
+def test_predictions_are_not_overwritten_by_default(folder, run, tmp_path):
     output = tmp_path / "predictions.csv"
     output.write_text("mine")
     config = classify.Classify(model=run, images=(folder / "val",), output=output)
@@ -210,7 +210,7 @@ def test_predictions_are_not_overwritten_unasked(folder, run, tmp_path):
     assert output.read_text() != "mine"
 
 
-def test_a_folder_is_no_output(folder, run, tmp_path):
+def test_folder_as_the_output_is_refused(folder, run, tmp_path):
     config = classify.Classify(model=run, images=(folder / "val",), output=tmp_path)
     with pytest.raises(ValueError, match="`output` must be a file, got the folder"):
         call(classify.main, config)
@@ -237,7 +237,7 @@ def test_top_5_is_left_out_where_it_means_nothing(run):
     assert set(row) == {"top1", "loss"}
 
 
-def test_prediction_refuses_what_is_not_there(run, tmp_path):
+def test_prediction_refuses_missing_paths(run, tmp_path):
     config = classify.Classify(
         model=run, images=(tmp_path / "nothing",), output=tmp_path / "p.csv"
     )
@@ -256,7 +256,7 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     program = jax.export.deserialize(bytearray((tmp_path / "model.jax").read_bytes()))
     images = np.random.default_rng(0).integers(0, 255, (3, 16, 16, 3), dtype=np.uint8)
     expected = load(run).logits(images)
-    # The same sums, fused otherwise.
+    # The same sums, fused differently.
     np.testing.assert_allclose(program.call(images), expected, atol=1e-4)
     names = json.loads((tmp_path / "model.jax.classes.json").read_text())
     assert names == ["dark", "light"]
@@ -276,7 +276,7 @@ def test_exported_program_takes_images_of_any_size(run, tmp_path):
     for shape in ((2, 33, 47, 3), (1, 1, 20, 3)):
         images = draw(0, 255, shape, dtype=np.uint8)
         expected = logits(images)
-        # The same sums, fused otherwise.
+        # The same sums, fused differently.
         np.testing.assert_allclose(program.call(images), expected, atol=1e-4)
 
 

@@ -27,7 +27,7 @@ def run(args, capsys):
     return ended.value.code or 0, printed.out + printed.err
 
 
-def test_help_lists_the_verbs(capsys):
+def test_help_lists_the_subcommands(capsys):
     status, text = run(["--help"], capsys)
     assert status == 0
     assert "usage: carafe-jax" in text
@@ -70,7 +70,7 @@ def test_help_of_a_task_shows_the_options_of_every_run(task, capsys):
         assert option in text
 
 
-def test_names_of_tasks_are_taken_with_underscores_too(capsys):
+def test_names_of_tasks_may_have_underscores(capsys):
     status, text = run(["train", "adversarial_inpainting", "--help"], capsys)
     assert status == 0
     assert "usage: carafe-jax train adversarial-inpainting" in text
@@ -136,7 +136,7 @@ def test_refusals_end_in_one_line_without_a_traceback(
         (ImportError("a library's"), False),
     ],
 )
-def test_the_class_of_an_error_says_who_fixes_it(error, fixable):
+def test_class_of_an_error_decides_how_it_is_printed(error, fixable):
     assert is_user_error(error) == fixable
 
 

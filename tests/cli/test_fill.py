@@ -282,7 +282,7 @@ def test_paths_that_do_not_belong_together_are_refused(tmp_path, values, message
     ("field", "value"),
     [("grow", -1), ("longest_side", 0), ("longest_side", 63), ("reach", 0)],
 )
-def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
+def test_invalid_numbers_are_refused(tmp_path, field, value):
     paths = dict.fromkeys(("photo", "mask", "output", "model"), tmp_path)
     with pytest.raises(ValueError, match=f"`{field}` must"):
         FillOptions(**paths, **{field: value})
@@ -304,7 +304,9 @@ def test_numbers_that_make_no_sense_are_refused(tmp_path, field, value):
         ({"method": "spline", "longest_side": 64}, "`longest_side` must be left out"),
     ],
 )
-def test_a_network_has_a_run_and_a_classic_method_has_none(tmp_path, fields, message):
+def test_network_requires_a_run_and_classic_method_refuses_one(
+    tmp_path, fields, message
+):
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), tmp_path)
     with pytest.raises(ValueError, match=message):
         FillOptions(**paths, **fields)
@@ -318,7 +320,7 @@ def test_bars_show_the_photographs_and_the_tiles_of_one():
         with bars.photograph() as report:
             report(0, 7)
             report(4, 7)
-            # By themselves they are drawn ten times a second.
+            # By default they are drawn ten times a second.
             bars._bars.refresh()
             text = console.export_text()
     assert "photographs" in text

@@ -1,4 +1,4 @@
-"""Commands print every name, whatever their streams take."""
+"""Standard streams that lack an encoding for a name, are closed or are broken."""
 
 import io
 import os
@@ -30,7 +30,7 @@ run(fill.main, fill.FillOptions, doc="")
 """
 
 
-def test_streams_write_escapes_for_what_their_encoding_lacks(monkeypatch):
+def test_streams_escape_characters_that_their_encoding_lacks(monkeypatch):
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding="ascii", errors="strict")
     monkeypatch.setattr(sys, "stdout", stream)
@@ -92,7 +92,7 @@ with exit_on_broken_pipe():
 @pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("kind", ["lines", "help"])
-def test_a_command_ends_in_silence_with_its_reader(kind, unbuffered):
+def test_command_ends_silently_when_its_reader_does(kind, unbuffered):
     assert _without_reader(kind, unbuffered) == (128 + signal.SIGPIPE, "")
 
 
@@ -107,7 +107,7 @@ def _without_reader(kind, unbuffered):
     read, write = os.pipe()
     os.close(read)
     stdout = subprocess.DEVNULL if kind == "other" else write
-    # Not by `start_python`, which reads all that is written.
+    # Not by `start_python`, whose files accept all output.
     ended = subprocess.run(
         [sys.executable, "-c", _PIPED, kind],
         stdout=stdout,

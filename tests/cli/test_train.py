@@ -1,4 +1,4 @@
-"""The command with paths that are none of the file system."""
+"""The command with URLs instead of local paths."""
 
 import pytest
 
@@ -38,7 +38,7 @@ MODEL = ["--model", "gs://bucket/run"]
         (["export", "-o", "model", *MODEL], "model", "gs://bucket/run"),
     ],
 )
-def test_url_is_refused_and_becomes_no_folder(
+def test_url_is_refused_and_creates_no_folder(
     tmp_path, monkeypatch, capsys, args, name, url
 ):
     monkeypatch.chdir(tmp_path)

@@ -40,7 +40,7 @@ def compare() -> None:
         options = BatchOptions(threads=1, prefetch_batches=1, processes=processes)
         made = endless_batches(noisy, count=9, seed=0, shard=shard, options=options)
         if processes:
-            made.set_state(state)  # Of the one without workers.
+            made.set_state(state)  # That of the iterator without workers.
         else:
             next(made)
             state = made.get_state()

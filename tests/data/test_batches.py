@@ -101,7 +101,7 @@ def test_position_fits_any_number_of_processes(taken):
     assert halves[0].get_state() == halves[1].get_state() == whole.get_state()
 
 
-def test_position_that_counts_the_examples_of_a_process_is_taken():
+def test_position_that_counts_the_examples_of_a_process_is_accepted():
     (batches,) = alone = _batches()
     expected = _take(alone, 5)[3:]
     batches.set_state({"next_index": 12})
@@ -124,13 +124,13 @@ def test_position_that_counts_the_examples_of_a_process_is_taken():
         {"next_index": 6},  # Within a batch of four.
     ],
 )
-def test_position_that_is_none_is_refused(state):
+def test_invalid_position_is_refused(state):
     with pytest.raises(RefusedError, match=r"`state` must be a position such as .*got"):
         _batches()[0].set_state(state)
 
 
 @pytest.mark.slow
-def test_workers_change_no_batch():
+def test_batches_do_not_depend_on_the_workers():
     run_python("-m", "tests.data.batches_by_workers", "compare")
 
 
@@ -140,7 +140,7 @@ def test_library_does_not_load_grain_before_it_is_needed():
     run_python("-c", program)
 
 
-def test_one_module_knows_grain():
+def test_only_one_module_imports_grain():
     package = pathlib.Path(sys.modules["carafe_jax.data"].__path__[0])
     users = [
         path.name for path in package.rglob("*.py") if "grain." in path.read_text()

@@ -1,4 +1,4 @@
-"""Files come out as they mean, where Pillow alone reads other pixels."""
+"""Files that Pillow alone would read with wrong pixels."""
 
 import struct
 import zlib

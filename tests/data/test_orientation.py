@@ -85,7 +85,7 @@ def test_orientation_is_undone(tmp_path, name, value):
     }.items(),
     ids=lambda entry: entry[0].replace(" ", "_"),
 )
-def test_odd_metadata_do_no_harm(tmp_path, name, entry):
+def test_image_with_unusual_metadata_is_read_upright(tmp_path, name, entry):
     stored = STORED[6](picture())
     path = save(stored, tmp_path / name, exif(orientation(6), entry[1]))
     assert decode_photograph(path).shape == (HEIGHT, WIDTH, 3)
@@ -115,7 +115,7 @@ def test_damaged_orientation_counts_as_upright(tmp_path, name, metadata):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_no_damaged_byte_of_the_metadata_harms_the_pixels():
+def test_damaged_metadata_do_not_affect_the_pixels():
     metadata = exif(
         orientation(6), (0x11A, 5, 1, b"\0\0\0\x32"), (0x8825, 4, 1, b"\0" * 4)
     )

@@ -1,4 +1,4 @@
-"""Files that no decoder reads: each is one `UnreadableImageError`."""
+"""Damaged files: every failure of a decoder is an `UnreadableImageError`."""
 
 import io
 import os
@@ -31,7 +31,7 @@ def encoded(kind: str, side: int = 8, **options) -> bytes:
 
 
 def read(content: bytes) -> str:
-    """Return what becomes of a file: "image" or "unreadable", and nothing else."""
+    """Return "image" or "unreadable"; any other outcome raises."""
     made = []
     for decode in (
         lambda image: decode_image(image, sufficient_side=4),
@@ -51,7 +51,7 @@ def read(content: bytes) -> str:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", FORMATS)
 def test_any_damaged_byte_gives_an_image_or_is_unreadable(kind, monkeypatch):
-    # Headers that lie about the size would take seconds.
+    # Decoding an image whose damaged header has a huge size would take seconds.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
     content = encoded(kind)
     found = set()
@@ -138,7 +138,9 @@ def dangling(path: pathlib.Path) -> None:
         (dangling, "No such file or directory"),
     ],
 )
-def test_reason_and_name_of_what_is_no_image(tmp_path, make, reason):
+def test_error_of_an_unreadable_file_has_its_name_and_the_reason(
+    tmp_path, make, reason
+):
     path = tmp_path / "a.png"
     make(path)
     with pytest.raises(UnreadableImageError) as caught:
@@ -156,7 +158,7 @@ def test_damage_of_the_pixels_names_the_file(tmp_path):
     str(caught.value).encode()  # It can be printed.
 
 
-def test_error_survives_pickling_with_its_words():
+def test_error_survives_pickling_with_its_message():
     error = UnreadableImageError("cut", "a.png")
     error.add_note("in a worker")
     copy = pickle.loads(pickle.dumps(error))

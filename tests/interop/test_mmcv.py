@@ -26,7 +26,7 @@ def state_dict(*, scale=2, groups=1, kernel_size=5, channels=6, compressed=4):
 
 
 def to_mmcv(params, *, scale):
-    """The way back: (phase, group and tap) to (group and tap, phase)."""
+    """Return weights in mmcv's layout: the inverse of the conversion."""
 
     def tap_major(x):
         return x.reshape(*x.shape[:-1], scale**2, -1).swapaxes(-1, -2).reshape(x.shape)
@@ -42,7 +42,7 @@ def to_mmcv(params, *, scale):
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 @pytest.mark.parametrize(("groups", "kernel_size"), [(1, 5), (2, 3), (4, 1)])
-def test_way_back_restores_the_weights(groups, kernel_size, scale):
+def test_inverse_conversion_restores_the_weights(groups, kernel_size, scale):
     weights = state_dict(scale=scale, groups=groups, kernel_size=kernel_size)
     params = mmcv_carafe_to_flax(weights, scale=scale)["params"]
     restored = to_mmcv(params, scale=scale)
@@ -127,7 +127,7 @@ def test_scale_that_does_not_fit_the_channels_is_refused(scale):
 
 
 @pytest.mark.parametrize(("scale", "kernel_size"), [(3, 3), (1, 3), (1, 7)])
-def test_scale_must_be_given_where_the_channels_do_not_tell(scale, kernel_size):
+def test_scale_is_required_where_channels_do_not_determine_it(scale, kernel_size):
     weights = state_dict(scale=scale, kernel_size=kernel_size)
     with pytest.raises(ValueError, match="`scale` must be given: the encoder's"):
         mmcv_carafe_to_flax(weights)
@@ -143,6 +143,6 @@ def test_weights_of_a_down_sampler_keep_their_order(scale):
 
 
 @pytest.mark.parametrize("scale", [0, -2, 0.3])
-def test_what_is_no_scale_is_refused(scale):
+def test_invalid_scale_is_refused(scale):
     with pytest.raises(RefusedError, match="`scale` must be"):
         mmcv_carafe_to_flax(state_dict(), scale=scale)

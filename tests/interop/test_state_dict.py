@@ -1,4 +1,4 @@
-"""State dicts as users have them: wrapped, of several devices, of any order."""
+"""State dicts as users save them: wrapped, of parallel modules, in any order."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from tests.interop.test_mmcv import state_dict
 
 
 class Tensor:
-    """What this package uses of a tensor of torch that is learned, on a GPU."""
+    """Stand-in for a parameter of PyTorch on a GPU: the methods that we use."""
 
     def __init__(self, array, dtype="torch.float32", state="learned") -> None:
         self.array, self.dtype, self.state = array, dtype, state
@@ -52,7 +52,7 @@ def assert_same(converted, expected):
     }.items(),
     ids=lambda pair: pair[0],
 )
-def test_what_stands_around_the_weights_is_taken_off(wrap):
+def test_wrappers_of_the_weights_are_removed(wrap):
     weights = state_dict()
     expected = mmcv_carafe_to_flax(weights)["params"]
     assert_same(mmcv_carafe_to_flax(wrap[1](weights))["params"], expected)
@@ -74,7 +74,7 @@ def test_arrays_keep_their_type(dtype):
 
 
 @pytest.mark.parametrize("value", [np.zeros(4, int), np.array([None] * 4), "abcd", 1j])
-def test_what_is_no_floating_point_array_is_refused(value):
+def test_array_that_is_not_floating_is_refused(value):
     weights = {**state_dict(), "channel_compressor.bias": value}
     with pytest.raises(
         RefusedError,

@@ -65,7 +65,7 @@ def test_loss_of_the_generator_is_that_of_pytorch(golden, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_discriminator_wants_high_logits_of_real_and_low_of_fake(kind):
+def test_discriminator_loss_falls_with_high_real_and_low_fake_logits(kind):
     unsure = jnp.full((1, 1, 1, 1), 0.5)
     loss = functools.partial(discriminator_loss, kind=kind)
     for_real, for_fake = jax.grad(loss, argnums=(0, 1))(unsure, unsure)
@@ -73,7 +73,7 @@ def test_discriminator_wants_high_logits_of_real_and_low_of_fake(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_generator_wants_high_logits(kind):
+def test_generator_loss_falls_with_high_logits(kind):
     gradient = jax.grad(functools.partial(generator_loss, kind=kind))
     assert gradient(jnp.full((1, 1, 1, 1), -3.0)).item() < 0
 
@@ -107,7 +107,7 @@ def test_weighted_mean_is_that_of_a_loop():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_weight_at_all_is_no_loss_and_no_gradient(kind):
+def test_zero_weights_give_zero_loss_and_gradient(kind):
     weights = np.zeros((2, 3, 4, 1))
 
     def loss(real, fake):

@@ -34,7 +34,7 @@ def test_loss_and_gradient_are_those_of_pytorch(name):
         )
 
 
-def test_no_pixel_is_no_loss():
+def test_empty_mask_gives_zero_loss():
     images = np.ones((1, 2, 2, 3), np.float32)
     assert masked_l1(images, -images, mask=np.zeros((1, 2, 2, 1))) == 0
 

@@ -47,7 +47,7 @@ def everywhere(images: jax.Array) -> jax.Array:
 
 
 def reference_ssim_map(images: ArrayLike, targets: ArrayLike) -> np.ndarray:
-    """Let scikit-image compute the map of Wang et al. 2004 in float64."""
+    """Return scikit-image's map of Wang et al. 2004, in float64."""
     result: Any = skimage.metrics.structural_similarity(
         np.asarray(images, np.float64),
         np.asarray(targets, np.float64),
@@ -151,7 +151,7 @@ def test_hand_made_numbers():
     np.testing.assert_allclose(quality.whole.psnr, [whole] * 3, rtol=1e-6)
 
 
-def test_what_lies_outside_the_hole_does_not_count():
+def test_pixels_outside_the_hole_do_not_count():
     predictions, targets, masks = batch()
     spoilt = jnp.where(masks > 0, predictions, 0.0)
     first, second = (
@@ -210,7 +210,7 @@ def test_numpy_arrays_and_jit_give_the_same_numbers():
     plain = inpainting_quality(predictions, targets, masks=masks)
     jitted = jax.jit(lambda p, t, m: inpainting_quality(p, t, masks=m))(*arrays)
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(jitted), strict=True):
-        # Compiled together, sums are ordered otherwise.
+        # Compiled together, sums are in another order.
         np.testing.assert_allclose(one, other, rtol=1e-4)
 
 

@@ -9,7 +9,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig, Downsampler
 
-MARKS = {  # A part of a parameter's path that a down-sampler alone has.
+MARKS = {  # Part of a parameter's path that is unique to a down-sampler.
     "carafe": "content_encoder",
     "dpp": "lambda",
     "lip": "downsample/norm",

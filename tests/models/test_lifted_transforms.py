@@ -50,14 +50,14 @@ def shapes_of(name):
 
 
 def outputs(layer, name, variables, *, train):
-    """Return what a layer returns, and the statistics that it leaves."""
+    """Return the output of a layer and, in training, its updated statistics."""
     mutable = ["batch_stats"] if train else False
     inputs: Any = (*inputs_of(name), switch_of(name, train=train))
     return layer.apply(variables, *inputs, mutable=mutable)
 
 
 def program(layer, name, *, train):
-    """Count the primitives of a layer, those of transforms left out."""
+    """Count the primitives of a layer, without those of the transforms."""
     return counted(functools.partial(outputs, layer, name, train=train), name)
 
 
@@ -83,7 +83,7 @@ def test_train_by_position_is_train_by_keyword_transformed_or_not(name):
 
 
 @small_layers
-def test_rematerialised_layer_does_not_train_unless_asked_to(name):
+def test_rematerialised_layer_is_in_inference_mode_by_default(name):
     expected = program(made(name), name, train=False)
     assert program(lifted(name, "remat"), name, train=False) == expected
 
@@ -206,7 +206,7 @@ def test_scanned_layers_are_layers_one_after_another(layer, train):
         chex.assert_trees_all_close(state["batch_stats"]["layer"], stacked, atol=1e-5)
 
 
-def test_traced_train_is_refused_in_words_that_show_the_form():
+def test_traced_train_is_refused_with_an_example():
     layer = linen.remat(CARAFEDownsample)(norm=BatchNorm)
     with pytest.raises(RefusedError, match=r"`train` .* static_argnums=\(2,\)"):
         layer.init(jax.random.key(0), jnp.ones((1, 4, 4, 3)), True)

@@ -1,4 +1,4 @@
-"""Any resampler of `carafe_jax.nn` in any network, and what is refused."""
+"""Every resampler of `carafe_jax.nn` in every network, and errors for invalid ones."""
 
 import functools
 import pickle
@@ -34,7 +34,7 @@ PARTIAL_UP = [
 
 
 class Halve(linen.Module):
-    """A user's own layer, with nothing but a name."""
+    """A custom layer without fields."""
 
     @linen.compact
     def __call__(self, features, *, train=False):
@@ -88,17 +88,17 @@ MASK = jnp.zeros((2, 37, 26, 1))
 def label(value):
     value = value.func if isinstance(value, functools.partial) else value
     if isinstance(value, linen.Module) or not callable(value):
-        return None  # Addresses in names would differ between processes.
+        return None  # A repr with an address would differ between processes.
     return getattr(value, "__name__", None)
 
 
 def wrong(**fields: Any) -> dict[str, Any]:
-    """Hide from the type checker what it would refuse as well."""
+    """Return the fields; their types are hidden from the type checker."""
     return fields
 
 
 def shapes(network, *inputs):
-    """Initialise a network in training; returns its output and its variables."""
+    """Return the shapes of the output and the variables of a network in training."""
     key = jax.random.key(0)
     return jax.eval_shape(lambda: network.init_with_output(key, *inputs, True))
 
@@ -167,7 +167,7 @@ def test_network_of_partial_layers_takes_any_partial_resampler(downsample, upsam
     assert shapes(network, IMAGE, MASK)[0].composed.shape == IMAGE.shape
 
 
-def test_maker_of_any_keywords_is_given_all_that_the_place_needs():
+def test_factory_of_any_keywords_receives_all_that_are_offered():
     given = {}
 
     def downsample(**fields):
@@ -181,7 +181,7 @@ def test_maker_of_any_keywords_is_given_all_that_the_place_needs():
 
 
 @pytest.mark.parametrize("make", [SMALL_UNET, SMALL_GLOBAL], ids=label)
-def test_maker_that_hands_any_keywords_on_may_make_what_cannot_change_channels(make):
+def test_factory_that_forwards_keywords_may_make_a_layer_without_features(make):
     _, named = shapes(make(downsample=nn.CARAFEDownsample), IMAGE, MASK)
     network = make(downsample=lambda **fields: nn.CARAFEDownsample(**fields))
     _, handed_on = shapes(network, IMAGE, MASK)
@@ -211,13 +211,13 @@ def test_convolution_follows_a_resampler_that_cannot_change_the_channels():
     assert down["conv"]["kernel"].shape == (3, 3, 4, 6)
 
 
-def test_resampler_with_features_is_given_them_and_nothing_follows():
+def test_resampler_with_features_receives_them_without_a_convolution():
     network = UNet(stage_features=(4, 6), downsample=nn.StridedConvDownsample)
     _, variables = shapes(network, IMAGE, MASK)
     assert set(variables["params"]["down_1"]) == {"conv"}
 
 
-def test_network_passes_its_dtypes_on_but_to_fields_that_a_partial_binds():
+def test_network_passes_its_dtypes_unless_a_partial_binds_them():
     params = {}
     for own in ({}, {"param_dtype": jnp.float32}):
         network = ResNet18(
@@ -282,7 +282,7 @@ MAKES = "must be a class of layers, or a functools.partial of one, .* got "
     ],
     ids=label,
 )
-def test_what_makes_no_resampler_is_refused(make, argument, wrong, words):
+def test_value_that_makes_no_resampler_is_refused(make, argument, wrong, words):
     if make is SMALL_RESNET and argument == "upsample":
         return
     inputs = (IMAGE,) if make is SMALL_RESNET else (IMAGE, MASK)
@@ -307,7 +307,7 @@ def test_what_makes_no_resampler_is_refused(make, argument, wrong, words):
     ],
     ids=label,
 )
-def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
+def test_resampler_that_does_not_fit_a_network_is_refused(make, argument, wrong, words):
     with pytest.raises(RefusedError, match=words):
         shapes(make(**{argument: wrong}), IMAGE, MASK)
 
@@ -333,7 +333,7 @@ def test_what_does_not_fit_a_network_is_refused(make, argument, wrong, words):
     ],
     ids=label,
 )
-def test_what_does_not_fit_resnet_is_refused(fields, words):
+def test_argument_that_does_not_fit_resnet_is_refused(fields, words):
     network = SMALL_RESNET(**fields)
     if words is None:
         shapes(network, IMAGE)
@@ -363,7 +363,7 @@ def test_what_does_not_fit_resnet_is_refused(fields, words):
     ],
     ids=label,
 )
-def test_layers_refuse_what_makes_no_layers_and_what_is_no_dtype(layer, words):
+def test_layers_refuse_invalid_factories_and_dtypes(layer, words):
     with pytest.raises(RefusedError, match=words):
         layer.init(jax.random.key(0), IMAGE)
 
@@ -381,6 +381,6 @@ def test_layers_refuse_what_makes_no_layers_and_what_is_no_dtype(layer, words):
     ],
     ids=label,
 )
-def test_partial_layers_refuse_what_does_not_fit_them(layer, words):
+def test_partial_layers_refuse_invalid_factories(layer, words):
     with pytest.raises(RefusedError, match=words):
         layer.init(jax.random.key(0), nn.Masked(IMAGE, 1 - MASK))

@@ -1,6 +1,6 @@
-"""Compile a training step for a TPU topology and print what is in it, as JSON.
+"""Compile a training step for a TPU topology; print its contents as JSON.
 
-A program of its own: compilers for TPUs are loaded once in a process.
+This is a separate program, as a process can load the TPU compiler only once.
 """
 
 import json
@@ -23,7 +23,7 @@ EXAMPLES_PER_CHIP, SIDE, CHANNELS = 2, 32, 128
 
 
 class Block(nn.Module):
-    """Down and up again between convolutions, with a batch norm."""
+    """Convolutions around a down- and an up-sampling, with a batch norm."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -36,7 +36,7 @@ class Block(nn.Module):
 
 
 def compile_step(topology: str) -> tuple[str, Any]:
-    """Return the program of a step and the shapes of the parameters."""
+    """Return the compiled program of a step, as text, and the parameters' shapes."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     mesh = Mesh(
         np.array(devices.devices).reshape(4, -1),
@@ -78,7 +78,7 @@ def compile_step(topology: str) -> tuple[str, Any]:
 
 
 def main(topology: str) -> None:
-    """Compile and look."""
+    """Print the numbers of kernels and gathers, and the sizes of reductions."""
     text, params = compile_step(topology)
     reduced = re.findall(r"= (.*?) all-reduce(?:-start)?\(", text)
     sizes = [

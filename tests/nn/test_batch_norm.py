@@ -111,7 +111,7 @@ print(sorted(set(re.findall("all-gather|all-to-all|all-reduce|permute", text))))
 """
 
 
-# One group: sums over all devices. A group a device, or more: each device by itself.
+# One group needs sums over all devices; one or more per device need none.
 @pytest.mark.parametrize(
     ("groups", "collectives"), [(1, ["all-reduce"]), (4, []), (8, [])]
 )

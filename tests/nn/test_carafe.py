@@ -1,4 +1,4 @@
-"""CARAFE layers: kernels that are predicted, and maps reassembled with them."""
+"""CARAFE layers: predicted kernels, and maps reassembled with them."""
 
 import functools
 import math
@@ -51,19 +51,19 @@ def apply(layer: nn.Module, params, features) -> Any:
 
 
 def predict(layer: nn.Module, params, features) -> Any:
-    """Return the map and the kernels it was made with."""
+    """Return the output and the kernels of a layer."""
     out, state = layer.apply({"params": params}, features, mutable="intermediates")
     (kernels,) = state["intermediates"]["kernels"]  # pyright: ignore
     return out, kernels
 
 
 def predict_kernels(layer: nn.Module, params, features) -> Any:
-    """Return the kernels; what only the map needs is not compiled."""
+    """Return the kernels alone, so that the reassembly is not compiled."""
     return jax.jit(lambda params, x: predict(layer, params, x)[1])(params, features)
 
 
 def with_encoder_bias(layer, features, bias):
-    """Return parameters by which the bias alone decides on the kernels."""
+    """Return parameters with which the kernels depend on the encoder's bias alone."""
     params = drawn_params(layer, features)
     encoder = params["content_encoder"]
     encoder = {
@@ -73,7 +73,7 @@ def with_encoder_bias(layer, features, bias):
     return params | {"content_encoder": encoder}
 
 
-# Numbers of other people's modules
+# Results of the original modules
 
 
 PACKS = {
@@ -184,7 +184,7 @@ def test_output_is_the_map_reassembled_with_the_sown_kernels(scale):
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
-def test_kernels_are_not_kept_unless_asked_for():
+def test_kernels_are_sown_only_on_request():
     layer = small()
     variables = jax.eval_shape(layer.init, jax.random.key(0), FEATURES)
     assert set(variables) == {"params"}
@@ -396,7 +396,7 @@ def norm_variables(features, layer):
 
 
 @pytest.mark.parametrize("train", [True, False])
-def test_norm_and_relu_stand_between_compressor_and_encoder(train):
+def test_norm_and_relu_are_between_compressor_and_encoder(train):
     features = normal(0, 2, 3, 4, 6)
     layer = small(norm=BATCH_NORM, scale=1, encoder_kernel_size=1)
     variables: Any = norm_variables(features, layer)

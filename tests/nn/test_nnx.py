@@ -26,7 +26,7 @@ class Model(nnx.Module):
         self.output = nnx.Conv(3, 2, (1, 1), rngs=rngs)
 
     def __call__(self, image: jax.Array, *, train: bool = False) -> jax.Array:
-        # Without it, what the layer changes is refused.
+        # Without `mutable`, Flax refuses the update of the statistics.
         mutable = ["batch_stats"] if train else False
         return self.output(self.layer(image, train=train, mutable=mutable))
 

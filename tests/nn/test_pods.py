@@ -1,4 +1,4 @@
-"""The training step of a CARAFE++ block, compiled for TPU pods that are not there."""
+"""The training step of a CARAFE++ block, compiled ahead of time for TPU pods."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ def compile_step(topology):
             "JAX_PLATFORMS": "cpu",
             "TPU_SKIP_MDS_QUERY": "1",
             "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-            # Of a program as it runs, not of one that compiles fast.
+            # The default options, instead of those of tests that make compiling fast.
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "false",
         },
         limit=900,

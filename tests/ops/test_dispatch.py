@@ -39,7 +39,7 @@ def test_a_program_for_a_cpu_holds_no_kernel():
     assert "custom_call" not in text
 
 
-# Triton of JAX 0.12 asks for a device, or a mesh of abstract ones.
+# Triton of JAX 0.12 requires a device, or a mesh of abstract ones.
 @pytest.mark.parametrize(
     "platform", ["tpu", "cuda"] if jax.__version_info__ < (0, 11) else ["tpu"]
 )
@@ -107,7 +107,7 @@ def test_an_operator_that_a_backend_cannot_run_is_refused_with_the_reason():
 
 
 def test_equal_calls_are_equal_programs():
-    # Else each would be lowered, and its kernel compiled, on its own.
+    # Otherwise each call would be lowered, and its kernel compiled, separately.
     def twice(features, kernels):
         return [reassemble(features, kernels) for _ in range(2)]
 

@@ -1,4 +1,4 @@
-"""What a launch must return: the float64 loop, in the layout of the launches."""
+"""Expected results of a launch: a float64 loop, in the layout of the launches."""
 
 import dataclasses
 import functools
@@ -17,9 +17,9 @@ from tests.ops.reassembly.cases import Case
 
 @dataclasses.dataclass(frozen=True)
 class LaunchCase:
-    """One reassembly as a launch sees it: kernels by anchor, perhaps still logits.
+    """Arguments of a launch: kernels, or logits if there is a normalizer, by anchor.
 
-    They are drawn about `mean`.
+    They are drawn from a normal distribution around `mean`.
     """
 
     case: Case
@@ -75,7 +75,7 @@ class LaunchCase:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """Of the three launches."""
+    """Results of the three launches."""
 
     out: Any
     grad_features: Any
@@ -94,7 +94,7 @@ def to_pixels(kernels: Any, case: LaunchCase) -> Any:
 
 
 def to_anchors(kernels: Any, case: LaunchCase) -> Any:
-    """Turn `to_pixels` around; phases that do not exist become zero."""
+    """Return the inverse of `to_pixels`; phases outside of the map are zero."""
     n, ah, aw, channels = case.kernels_shape
     up = case.geometry.rows.up
     missing = (ah * up - kernels.shape[1], aw * up - kernels.shape[2])
@@ -122,7 +122,7 @@ def normalize(kernels: Any, case: LaunchCase) -> Any:
 
 
 def pull_back(gradient: Any, kernels: Any, case: LaunchCase) -> Any:
-    """Turn the gradient of the normalised kernels into that of the logits."""
+    """Return the gradient of the logits, from that of the normalised kernels."""
     if case.normalizer is None:
         return gradient
     taps = case.case.kernel_size**2
@@ -145,7 +145,7 @@ def _sigmoid(logits: Any) -> Any:
 
 @functools.cache
 def expected(case: LaunchCase) -> Results:
-    """Run the float64 loop."""
+    """Return the results of the float64 loop."""
     features, kernels, cotangent = case.draw()
     normalized = to_pixels(normalize(kernels, case), case)
     scale = case.case.scale
@@ -160,10 +160,10 @@ def expected(case: LaunchCase) -> Results:
 
 
 def tolerance(case: LaunchCase, result: str) -> float:
-    """How far rounding may move a number, as a multiple of the largest one expected.
+    """Return the largest rounding error, relative to the largest expected number.
 
-    Each sum of n products of float32 errs by n eps of the sum of their magnitudes; a
-    result is rounded once to its own dtype, and so are kernels that were normalised.
+    Float32 sums of n products have an error that grows with n. A result is rounded once
+    to its own dtype, and so are kernels that the launch normalises.
     """
     eps = [float(jnp.finfo(jnp.float32).eps) * 4 * math.sqrt(case.case.terms)]
     own = case.kernels_dtype if result == "grad_kernels" else case.features_dtype

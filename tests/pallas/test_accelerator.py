@@ -1,4 +1,4 @@
-"""The battery, compiled for the accelerator at hand and on bigger maps too."""
+"""The battery of launches and large maps, compiled for the accelerator at hand."""
 
 import functools
 
@@ -13,7 +13,7 @@ from carafe_jax import ops, reassemble
 from carafe_jax.ops.reassembly.layouts import to_pixels
 from tests.ops.reassembly.cases import Case
 from tests.pallas.reference import LaunchCase, expected, tolerance
-from tests.pallas.test_launches import CASES
+from tests.pallas.test_launches import LAUNCH_CASES
 
 pytestmark = pytest.mark.accelerator
 NAMES = "out", "grad_features", "grad_kernels"
@@ -62,7 +62,7 @@ def function(case, backend):
 
 
 def run(case, backend, features, kernels, cotangent):
-    """Return output and gradients; the kernels come by anchor."""
+    """Return output and gradients; kernels and their gradient are by anchor."""
     operator = function(case, backend)
 
     def call(features, kernels):
@@ -86,15 +86,15 @@ def skip_what_is_refused(case, backend):
 
 
 def poison(case):
-    """Fill freed memory with NaN: an output that is not written shows."""
+    """Fill memory with NaN and free it, so that an unwritten output is detected."""
     sizes = [np.prod(s) for s in (case.case.shape, case.kernels_shape)]
     block = jnp.full((8, int(max(sizes)) * 4), jnp.nan)
     block.block_until_ready()
     block.delete()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_compiled_launches_return_what_the_loop_does(case, backend):
+@pytest.mark.parametrize("case", LAUNCH_CASES, ids=str)
+def test_compiled_launches_agree_with_the_loop(case, backend):
     skip_what_is_refused(case, backend)
     poison(case)
     for name, got in zip(NAMES, run(case, backend, *case.draw()), strict=True):
@@ -107,7 +107,7 @@ def test_compiled_launches_return_what_the_loop_does(case, backend):
 def test_compiled_launches_agree_with_plain_jax_on_big_maps(case, backend):
     skip_what_is_refused(case, backend)
     arrays = case.draw()
-    # In float32, so that the comparison sees one rounding and not two.
+    # In float32, so that only one of the two results is rounded to the dtype.
     wants = run(case, "xla", *(np.float32(x) for x in arrays))
     poison(case)
     for name, got, want in zip(NAMES, run(case, backend, *arrays), wants, strict=True):
@@ -125,7 +125,7 @@ def test_the_best_implementation_is_a_kernel(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_more_than_two_to_the_31_elements_are_indexed_rightly(backend):
+def test_more_than_two_to_the_31_elements_are_indexed_correctly(backend):
     if platform_of(backend) != platform():
         pytest.skip(f"{backend} needs {platform_of(backend)}")
     case = LaunchCase(

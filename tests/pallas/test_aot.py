@@ -1,7 +1,7 @@
-"""The compilers of the chips, run without the chips, take the launches.
+"""Launches compiled ahead of time, for chips that are not attached.
 
-Left out of a plain `pytest`: run it with `-m aot`. `CARAFE_AOT=full` compiles all named
-maps, with and without the softmax in the launch, instead of one map.
+These tests run with `-m aot` only. `CARAFE_AOT=full` compiles all named maps, with and
+without the softmax in the launch, instead of one map.
 """
 
 import functools
@@ -22,19 +22,19 @@ JOBS = tuple(make_jobs(Config(quick=not FULL).effective))
 
 @functools.cache
 def results_of(chip, backend):
-    """Compile all jobs of a chip in one process: it takes longer to start than most."""
+    """Compile all jobs of a chip in one process, as starting one takes seconds."""
     jobs = [job for job in JOBS if (job.chip, job.backend) == (chip, backend)]
     return {result.job: result for result in compile_jobs(jobs)}
 
 
 def in_group(job):
-    """Keep the jobs of a chip in one process of pytest-xdist too."""
+    """Return a job as a parameter, in the same xdist worker as others of its chip."""
     group = pytest.mark.xdist_group(f"{job.chip}-{job.backend}")
     return pytest.param(job, marks=group, id=str(job))
 
 
 @pytest.mark.parametrize("job", [in_group(job) for job in JOBS])
-def test_compiles_and_keeps_the_rules(job):
+def test_launch_compiles_and_follows_the_rules(job):
     need_compilers(job.chip)
     result = results_of(job.chip, job.backend)[job]
     if result.status == "refused":

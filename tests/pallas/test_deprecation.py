@@ -49,7 +49,7 @@ def test_filters_are_restored_though_threads_overlap():
 
 
 def test_a_program_is_lowered_without_the_warning(monkeypatch):
-    # In the place of JAX 0.11 and later, which warn from there.
+    # Stands in for JAX 0.11 and later, where the launch emits this warning.
     def launch(features, kernels, **options):
         warn(MESSAGE)
         return jnp.zeros((1, 8, 10, 128))

@@ -1,6 +1,6 @@
-"""Launches of drawn sizes, windows, dtypes and normalizers against the float64 loop.
+"""Launches of random sizes, windows, dtypes and normalizers against the float64 loop.
 
-`CARAFE_BATTERY=full` draws fifty times as many.
+`CARAFE_BATTERY=full` draws fifty times as many cases.
 """
 
 import os
@@ -21,18 +21,19 @@ from hypothesis import strategies as st
 pytestmark = pytest.mark.slow
 
 FULL = os.environ.get("CARAFE_BATTERY") == "full"
-# The interpreter of Mosaic GPU takes half a minute for one.
+# The interpreter of Mosaic GPU takes half a minute per case.
 EXAMPLES = {"mosaic_tpu": 4, "mosaic_gpu": 2, "triton": 4}
 DTYPES = st.sampled_from(["float32", "bfloat16"])
 
 
 @st.composite
 def launch_cases(draw, multiple):
-    """Draw a case whose channels of a group are a multiple of `multiple`, or of 128."""
+    """Draw a case whose channels per group are a multiple of `multiple` or of 128."""
     normalizer = draw(
         st.sampled_from([None, "softmax", "sigmoid", "normalized_sigmoid"])
     )
-    # With one tap the normalised kernel is 1 and its gradient zero: nothing to compare.
+    # With one tap, a normalised kernel is 1 and its gradient 0: there is no scale for
+    # the tolerance.
     constant = normalizer in ("softmax", "normalized_sigmoid")
     kernel_size = draw(st.sampled_from([3, 5, 7] if constant else [1, 3, 5, 7]))
     # A stride may be wider than the window.
@@ -58,7 +59,7 @@ def launch_cases(draw, multiple):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_launch_of_any_sizes_returns_what_the_loop_does(backend):
+def test_launch_of_any_sizes_agrees_with_the_loop(backend):
     module = module_of(backend)
     multiple = 8 if backend == "mosaic_gpu" else 1
 

@@ -1,4 +1,4 @@
-"""What is special to the launches on Hopper GPUs: sizes, and what must not leak.
+"""Launches on Hopper GPUs: channels in groups of eight, missing phases, refusals.
 
 `CARAFE_BATTERY=full` runs all cases.
 """
@@ -43,7 +43,7 @@ NAMES = ["out", "grad_features", "grad_kernels"]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", RUN, ids=str)
 @pytest.mark.slow
-def test_a_launch_returns_what_the_loop_does(case, name):
+def test_launch_agrees_with_the_loop(case, name):
     assert mosaic_gpu.refusal(case.call) is None
     got = launch("mosaic_gpu", case, name)
     want = getattr(expected(case), name)
@@ -54,7 +54,7 @@ def test_a_launch_returns_what_the_loop_does(case, name):
 
 
 @pytest.mark.slow
-def test_kernels_of_phases_that_do_not_exist_leak_nowhere():
+def test_kernels_of_missing_phases_have_no_effect():
     case = LaunchCase(Case("3/2", 3, 1, (1, 3, 5, 8)), normalizer="softmax")
     features, kernels, cotangent = case.draw()
     phases = kernels.reshape(*kernels.shape[:3], 3, 3, -1)

@@ -1,4 +1,4 @@
-"""What is special to the launches on a TPU."""
+"""Launches on a TPU: missing phases, bounds of logits, precision, refusals."""
 
 import functools
 
@@ -29,7 +29,7 @@ def options(case):
 
 
 def missing(case):
-    """Which kernels belong to phases that do not exist."""
+    """Return a mask of the kernels of phases that are outside of the map."""
     geometry = case.geometry
     up, taps = geometry.rows.up, geometry.groups * geometry.kernel_size**2
     _, ah, aw, channels = case.kernels_shape
@@ -42,7 +42,7 @@ def missing(case):
 
 
 @pytest.mark.slow
-def test_kernels_of_missing_phases_do_not_leak():
+def test_kernels_of_missing_phases_have_no_effect():
     features, kernels, cotangent = map(jnp.asarray, ODD.draw())
     gone = missing(ODD)
     dirty = jnp.where(gone, jnp.nan, kernels)
@@ -57,15 +57,15 @@ def test_kernels_of_missing_phases_do_not_leak():
     assert (got[gone] == 0).all()
 
 
-def test_phases_with_logits_far_apart_are_normalised_each():
+def test_phases_with_logits_far_apart_are_normalised_separately():
     case = LaunchCase(
         Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 3, 2)),
         normalizer="softmax",
     )
     features, logits, _ = map(jnp.asarray, case.draw())
     kernels = jnp.asarray(normalize(logits, case), jnp.float32)
-    # No kernel changes; one bound for all phases would take every power of three of
-    # the four to zero.
+    # A constant per phase changes no kernel. With one bound for all phases, the
+    # exponentials of three of the four phases would be zero.
     logits = logits + np.float32(300 * (np.arange(36) // 9))
     plain = LaunchCase(case.case)
     run = functools.partial(mosaic_tpu.reassemble, features, dtype="float32")
@@ -76,7 +76,7 @@ def test_phases_with_logits_far_apart_are_normalised_each():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_float32_products_ask_for_the_highest_precision(dtype):
+def test_float32_products_have_the_highest_precision(dtype):
     case = LaunchCase(
         Case(scale=2, kernel_size=5, groups=1, shape=(1, 4, 20, 128)), dtype, dtype
     )

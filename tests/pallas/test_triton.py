@@ -1,4 +1,4 @@
-"""What is special to the launches that go through Triton."""
+"""Launches through Triton: precision, missing phases, pipelining, refusals."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ CROPPED = Case(scale="3/2", kernel_size=3, groups=1, shape=(1, 3, 5, 4))
 
 
 def launches(case, **options):
-    """Return the three launches of a case and what they take."""
+    """Return the three launches of a case and their operands, by name."""
     features, kernels, cotangent = case.draw()
     if case.normalizer is None:
         kernels = to_pixels(kernels, case)
@@ -41,7 +41,7 @@ def launches(case, **options):
 
 
 def products(jaxpr):
-    """Yield every product of matrices, those inside of launches and loops too."""
+    """Yield every matrix product of a jaxpr, including those in launches and loops."""
     for equation in jaxpr.eqns:
         if equation.primitive is lax.dot_general_p:
             yield equation
@@ -74,7 +74,7 @@ def test_bfloat16_is_multiplied_as_it_is_and_summed_in_float32(name):
 
 @pytest.mark.parametrize("name", ["out", "grad_features", "grad_kernels"])
 @pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
-def test_kernels_of_phases_that_do_not_exist_are_not_read(normalizer, name):
+def test_kernels_of_missing_phases_are_not_read(normalizer, name):
     case = LaunchCase(CROPPED, normalizer=normalizer)
     launch, operands = launches(case, interpret=True)[name]
     want = np.asarray(launch(*operands))
@@ -99,7 +99,7 @@ def test_kernels_of_phases_that_do_not_exist_are_not_read(normalizer, name):
 @pytest.mark.parametrize("case", [UP, DOWN], ids=str)
 @pytest.mark.parametrize("depth", [16, 128])
 @pytest.mark.parametrize("normalizer", ["softmax", "sigmoid", "normalized_sigmoid"])
-def test_kernels_are_normalised_before_or_inside_of_a_launch(normalizer, depth, case):
+def test_kernels_are_normalised_before_or_inside_a_launch(normalizer, depth, case):
     case = LaunchCase(case, normalizer=normalizer)
     config = triton.TuningConfig(rows=2, columns=4, channels=16, depth=depth)
     launch, operands = launches(case, config=config, interpret=True)["out"]
@@ -111,7 +111,9 @@ def test_kernels_are_normalised_before_or_inside_of_a_launch(normalizer, depth, 
 @pytest.mark.parametrize("num_stages", [1, 2])
 @pytest.mark.parametrize("programs", [1, 2])
 @pytest.mark.parametrize("name", ["out", "grad_features"])
-def test_blocks_of_channels_are_asked_for_ahead_or_not(name, programs, num_stages):
+def test_blocks_of_channels_are_summed_with_and_without_pipelining(
+    name, programs, num_stages
+):
     shape = (1, 3, 5, 70)  # Five blocks, of which the last is ragged.
     case = LaunchCase(Case(scale=2, kernel_size=3, groups=1, shape=shape))
     config = triton.TuningConfig(
@@ -128,7 +130,7 @@ def test_blocks_of_channels_are_asked_for_ahead_or_not(name, programs, num_stage
     np.testing.assert_allclose(launch(*operands), want, rtol=0, atol=atol)
 
 
-def test_a_call_that_cannot_run_is_refused_in_words():
+def test_call_that_cannot_run_is_refused_with_the_reason():
     call = LaunchCase(UP).call
     assert triton.refusal(call) is None
     wide = dataclasses.replace(call, kernels_dtype=jnp.dtype("float64"))

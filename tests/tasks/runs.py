@@ -1,4 +1,4 @@
-"""Runs of a few steps of tiny networks, and consoles that remember."""
+"""Runs of a few steps of tiny networks, and consoles that record their output."""
 
 import signal
 

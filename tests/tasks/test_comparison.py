@@ -46,7 +46,7 @@ def resamplers(folder, *, steps=2, conv_time_factor=1.5, **fields):
 
 
 def end_run(run, *, fill=FILL):
-    """Write what a run leaves behind; its numbers depend on its seed."""
+    """Write the files of a finished run; its results depend on its seed."""
     numbers = {"hole_psnr": 21.0 + run.loop.seed, "hole_ssim": 0.5}
     write_table(
         run.workdir / "table.csv",
@@ -69,7 +69,7 @@ def table_of(text):
 
 @pytest.fixture
 def made(monkeypatch):
-    """Names of the folders of runs, none of which trains."""
+    """Names of the folders of runs that were made, without training."""
     names = []
 
     def end(run, console):
@@ -182,7 +182,7 @@ def test_runs_are_added_on_another_machine(tmp_path, made):
     made.clear()
     _, text = call(compare_resamplers.main, there)
     assert made == ["carafe-1", "conv-1", "conv_time-1"]
-    # The other machine's seeds are shown where they are not asked for, too.
+    # The seeds of the other machine are shown even if they are not requested.
     only = dataclasses.replace(there, seeds=(1,), methods=("conv",))
     assert table_of(call(compare_resamplers.main, only)[1]) == table_of(text)
 
@@ -273,7 +273,7 @@ def test_runs_on_other_images_are_not_mixed(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", [128 + 15, NotFiniteError("The loss is nan.")])
-def test_rows_stay_whatever_ends_a_later_run(tmp_path, monkeypatch, ending):
+def test_rows_are_kept_however_a_later_run_ends(tmp_path, monkeypatch, ending):
     config = resamplers(tmp_path, seeds=(0,))
     count = itertools.count()
 
@@ -359,7 +359,7 @@ def test_interrupted_comparison_resumes(tmp_path, monkeypatch):
     assert not (tmp_path / "runs" / "conv-0").exists()
 
 
-def test_table_can_be_had_as_markdown(tmp_path, made):
+def test_table_can_be_printed_as_markdown(tmp_path, made):
     config = resamplers(tmp_path, seeds=(0, 1), methods=("conv",), table="markdown")
     _, text = call(compare_resamplers.main, config, width=20)
     deviation = f"{2**-0.5:.2f}"
@@ -390,7 +390,7 @@ def test_networks_of_one_name_have_a_row_each(tmp_path, made):
     assert "U-Net (wide)" in text
 
 
-def test_comparison_of_several_processes_is_refused(tmp_path):
+def test_distributed_comparison_is_refused(tmp_path):
     config = resamplers(tmp_path)
     base = dataclasses.replace(config.base, distributed=True)
     with pytest.raises(ValueError, match=r"`base\.distributed` must be False"):
@@ -406,7 +406,7 @@ def test_comparison_of_several_processes_is_refused(tmp_path):
     ],
 )
 @pytest.mark.parametrize("field", ["methods", "seeds"])
-def test_nothing_to_compare_is_refused(comparison_class, field):
+def test_empty_comparison_is_refused(comparison_class, field):
     with pytest.raises(ValueError, match=f"`{field}` must be one or more"):
         comparison_class(**{field: ()})
 
@@ -426,6 +426,6 @@ def test_fields_that_fit_no_method_are_refused(tmp_path, fields, rule):
         call(compare_resamplers.main, resamplers(tmp_path, **fields))
 
 
-def test_results_have_to_be_a_csv(tmp_path):
+def test_results_must_be_a_csv(tmp_path):
     with pytest.raises(ValueError, match=r"`results` must be the path of a CSV"):
         compare_resamplers.Comparison(results=tmp_path / "results")

@@ -52,7 +52,7 @@ def classic(configuration):
 
 @pytest.fixture
 def file(tmp_path):
-    """A file that holds a row of an untrained method, and no other yet."""
+    """A file whose only row is that of an untrained method."""
     run = inpainting(tmp_path / "runs")
     configuration = configuration_of(run)
     add_configuration(tmp_path / "rows.json", configuration)
@@ -147,7 +147,7 @@ def test_rows_stored_under_the_old_name_of_a_field_are_kept(file):
 
 def test_untrained_rows_of_other_data_are_refused(file, tmp_path):
     other = inpainting(tmp_path / "runs", resampler="carafe", steps=9)
-    # Nothing but the data matters to a classic fill.
+    # The result of a classic fill depends on the data only.
     assert ComparisonFile(file.path, {"carafe": other}).read() == file.read()
     data = classification("elsewhere", tmp_path / "runs")
     with pytest.raises(RefusedError, match=r"`data\.source` is 'elsewhere' but was"):

@@ -169,7 +169,7 @@ def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):
         for line in (tmp_path / "scalars.csv").read_text().splitlines()
         if ",train,loss," in line
     ]
-    # Compiled otherwise: float32 rounding.
+    # Float32 rounding of a program that is compiled differently.
     assert losses[0] == pytest.approx(float(expected), rel=1e-5)
 
 

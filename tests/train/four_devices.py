@@ -1,6 +1,6 @@
-"""Checks on four devices; prints a line for each check that passes.
+"""Run checks on four devices; print a line for each check that passes.
 
-A program of its own, because the number of devices is set when JAX starts.
+This is a separate program, as a process cannot change its number of devices.
 """
 
 import pathlib
@@ -28,7 +28,7 @@ from tests.train.toy import Regression
 
 
 class Wide(Regression):
-    """Regression with parameters that four devices can share."""
+    """Regression with parameters that can be sharded over four devices."""
 
     def init(self, key):
         wide = 0.1 * jax.random.truncated_normal(key, -2.0, 2.0, (3, 8))
@@ -96,7 +96,7 @@ def trains_resumes_and_stays_sharded(folder: pathlib.Path) -> None:
     wide: Any = shards.state.params["wide"]
     assert wide.addressable_shards[0].data.shape == (3, 2)
     assert int(shards.state.step) == 4
-    # Sums are taken in another order.
+    # The order of sums differs.
     chex.assert_trees_all_close(
         jax.device_get(shards.state.opt_state),
         jax.device_get(whole.state.opt_state),

@@ -1,4 +1,4 @@
-"""Folders of checkpoints that are damaged, or that nothing could be loaded from."""
+"""Folders of checkpoints that are damaged or cannot be loaded."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from tests.train.toy import Regression
 
 @dataclasses.dataclass
 class Wide(Regression):
-    """A network of other shapes than that of `Regression`."""
+    """Task whose parameters have other shapes than those of `Regression`."""
 
     def init(self, key):
         params = {"v": jax.random.normal(key, (5,)), "b": jnp.zeros(())}
@@ -120,7 +120,7 @@ def test_damaged_checkpoint_is_named_with_the_one_to_use_instead(
     error = rf"of step 12.* {folder}.* damaged, delete {folder} to use that of step 4\."
     with pytest.raises(RefusedError, match=error):
         run(tmp_path)
-    # As the message says.
+    # Follows the advice of the message.
     shutil.rmtree(folder)
     assert int(run(tmp_path).state.step) == 12
 
@@ -160,7 +160,7 @@ def test_damaged_description_of_a_checkpoint_is_named(tmp_path):
     assert found(tmp_path) == (12, 12)
 
 
-def test_folder_without_a_state_is_deleted_with_a_word(tmp_path, caplog):
+def test_folder_without_a_state_is_deleted_with_a_log_line(tmp_path, caplog):
     run(tmp_path, Regression(scores=(9.0, 1.0, 3.0)))
     shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")
     run(tmp_path)
@@ -168,7 +168,7 @@ def test_folder_without_a_state_is_deleted_with_a_word(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("fails", ["save", "wait_until_finished"])
-def test_save_that_fails_says_what_is_left(tmp_path, monkeypatch, fails):
+def test_failed_save_reports_free_space_and_how_to_resume(tmp_path, monkeypatch, fails):
     def fail(*_, **__):
         raise ValueError("RESOURCE_EXHAUSTED: No space left on device\nspec")
 
@@ -196,7 +196,7 @@ def test_position_of_the_data_that_does_not_fit_is_no_damage_of_the_state(
         run(tmp_path)
 
 
-def test_position_of_version_01_is_taken(tmp_path):
+def test_position_of_version_01_is_accepted(tmp_path):
     run(tmp_path, Killed(5, signal.SIGTERM))
     path = tmp_path / "checkpoints" / "6" / "batches" / "metadata"
     path.write_text('{"taken": 6}')

@@ -56,7 +56,7 @@ def check(config, workdir, task="toy", **options):
 
 
 def started(config, workdir):
-    """Make the folder of a run that has a checkpoint."""
+    """Create the folder of a run with a checkpoint."""
     check(config, workdir)
     (workdir / "checkpoints" / "4").mkdir(parents=True)
 
@@ -95,7 +95,7 @@ def test_folder_without_a_checkpoint_takes_any_configuration(tmp_path):
     check(Run(), tmp_path, task="other")
 
 
-def test_fields_that_change_no_number_may_differ(tmp_path):
+def test_unstored_fields_may_differ(tmp_path):
     started(Run(), tmp_path)
     check(Run(workdir=pathlib.Path("elsewhere")), tmp_path)
 
@@ -113,7 +113,7 @@ def test_run_of_another_task_is_refused_with_both_names(tmp_path):
         check(Run(), tmp_path, task="other")
 
 
-def test_growing_field_is_stored_with_its_new_value(tmp_path):
+def test_growable_field_is_stored_with_its_new_value(tmp_path):
     started(Run(steps=10), tmp_path)
     check(Run(steps=15), tmp_path)
     assert read_config(tmp_path).fields["steps"] == 15
@@ -127,7 +127,7 @@ def test_growth_can_be_taken_back(tmp_path):
 
 
 @pytest.mark.parametrize("steps", [None, True])
-def test_growing_field_stays_a_number(tmp_path, steps):
+def test_growable_field_stays_a_number(tmp_path, steps):
     started(Run(steps=10), tmp_path)
     with pytest.raises(RefusedError, match=rf"`steps` is {steps} but was 10"):
         check(Run(steps=steps), tmp_path)
@@ -155,7 +155,7 @@ def test_file_that_is_no_configuration_is_refused_by_name(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(RefusedError, match=r"config\.json is damaged: .* Delete it"):
         check(Run(), tmp_path)
-    # As the message says.
+    # Follows the advice of the message.
     path.unlink()
     check(Run(), tmp_path)
     assert read_config(tmp_path).task == "toy"
@@ -218,7 +218,7 @@ FULL = Network(
 
 
 @pytest.mark.parametrize("network", [Network(), FULL])
-def test_parts_come_back_as_they_were(tmp_path, network):
+def test_parts_are_restored(tmp_path, network):
     check(Run(network=network), tmp_path)
     fields = read_config(tmp_path).fields
     assert restore(Network, fields, "network") == network
@@ -239,14 +239,14 @@ def rewrite(folder, changes):
 
 
 @pytest.mark.parametrize("name", ["workdir", "network.layers.verbose"])
-def test_fields_that_change_no_number_may_have_been_stored(tmp_path, name):
+def test_unstored_fields_may_have_been_stored(tmp_path, name):
     started(Run(), tmp_path)
     rewrite(tmp_path, {name: "another"})
     check(Run(), tmp_path)
     assert name not in read_config(tmp_path).fields
 
 
-def test_parts_that_change_no_number_may_have_been_stored(tmp_path):
+def test_unstored_dataclasses_may_have_been_stored(tmp_path):
     @dataclasses.dataclass(frozen=True)
     class Watched(Run):
         shown: Layers = unstored_field(Layers())
@@ -265,7 +265,7 @@ def test_stored_field_that_is_not_known_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["network.gone", "network.layers.gone"])
-def test_dataclass_is_not_restored_without_what_is_not_known(tmp_path, name):
+def test_dataclass_is_not_restored_if_it_lacks_a_stored_field(tmp_path, name):
     check(Run(), tmp_path)
     fields = {**read_config(tmp_path).fields, name: 1}
     error = rf"has `{name}`, which this version does not know\."
@@ -307,7 +307,7 @@ def test_field_without_a_default_that_was_not_stored_is_refused():
         ("seed", 2**32),
     ],
 )
-def test_values_that_make_no_sense_are_refused(field, value):
+def test_invalid_values_are_refused(field, value):
     with pytest.raises(RefusedError, match=f"`{field}` must"):
         Loop(**{"steps": 1, field: value})
 
@@ -338,14 +338,14 @@ def test_steps_of_a_loop_in_epochs_are_not_known():
 
 
 @pytest.mark.parametrize("value", [0, 1, None, "2", True, 2.0])
-def test_format_that_is_none_is_refused_as_damage(tmp_path, value):
+def test_invalid_format_is_refused_as_damage(tmp_path, value):
     content = {"format": value, "task": "toy", "config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(RefusedError, match=r"config\.json is damaged: it must "):
         read_config(tmp_path)
 
 
-def test_task_that_is_no_name_is_refused_as_damage(tmp_path):
+def test_task_that_is_not_a_string_is_refused_as_damage(tmp_path):
     content = {"format": 2, "task": 5, "config": {}}
     (tmp_path / "config.json").write_text(json.dumps(content))
     with pytest.raises(RefusedError, match=r"config\.json is damaged: .* 5\."):

@@ -1,4 +1,4 @@
-"""When evaluators are due, and the prediction that they share."""
+"""Cadences of evaluators, and the prediction that they share."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def test_evaluators_of_the_same_name_are_refused(names):
         check_evaluators([Scores(name=name) for name in names])
 
 
-def test_cadence_that_makes_no_sense_is_refused():
+def test_invalid_cadence_is_refused():
     with pytest.raises(RefusedError, match=r"`every` of .* 'test' must .* got 0"):
         check_evaluators([Scores(every=0)])
 

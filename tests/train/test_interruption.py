@@ -1,4 +1,4 @@
-"""Runs that are stopped by a signal or by an error, whenever it comes."""
+"""Runs that are stopped by a signal or an error, in each of their phases."""
 
 import dataclasses
 import gc
@@ -20,11 +20,11 @@ from tests.train.toy import Regression, Scores, SeenBatches
 
 
 def nothing() -> None:
-    """Stand in for what is to happen."""
+    """Default action: do nothing."""
 
 
 class ActingBatches(SeenBatches):
-    """Batches that call a function once the one `at` is counted, not yet there."""
+    """Batches that call a function after batch `at` is counted, before it is made."""
 
     def __init__(self, size: int, at: int, act: Callable[[], object]) -> None:
         super().__init__(size)
@@ -39,7 +39,7 @@ class ActingBatches(SeenBatches):
 
 @dataclasses.dataclass
 class Failing(Regression):
-    """Calls a function in the place of making its batch `at`."""
+    """Task that calls a function when it makes batch `at`."""
 
     at: int = 7
     act: Callable[[], object] = nothing
@@ -82,7 +82,7 @@ def evaluations(workdir):
 
 
 def assert_resumed_as_whole(workdir, whole):
-    """Resume a run; it ends with the bits and the records of one that was whole."""
+    """Check that a resumed run equals an uninterrupted one, with its records."""
     resumed = run(workdir)
     chex.assert_trees_all_equal(resumed.state.params, whole[1].state.params)
     chex.assert_trees_all_equal(resumed.state.opt_state, whole[1].state.opt_state)
@@ -317,7 +317,7 @@ def test_signal_while_the_last_save_is_waited_for_does_not_cut_it_off(
     chex.assert_trees_all_equal(ended.state.params, whole[1].state.params)
 
 
-def test_end_of_batches_that_hang_is_not_waited_for(tmp_path, monkeypatch):
+def test_batches_that_hang_at_their_end_are_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr("carafe_jax.train.interruption.GRACE_SECONDS", 0.2)
     ended = []
 

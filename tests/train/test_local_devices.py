@@ -1,4 +1,4 @@
-"""The GPUs that each process of a node takes."""
+"""The GPUs that each process of a node uses."""
 
 import re
 from typing import Any
@@ -172,14 +172,14 @@ def test_tasks_of_slurm_may_be_the_same_on_each_node(tmp_path):
         ({"SLURM_LOCALID": "9"}, "rank of a process on its node"),
     ],
 )
-def test_variables_that_say_nothing_are_refused_by_name(changes, named, tmp_path):
+def test_invalid_variables_are_refused_by_name(changes, named, tmp_path):
     with pytest.raises(RefusedError, match=re.escape(named)):
         read_node(slurm(tasks="2(x4)", nodeid=2) | changes, root=tmp_path)
 
 
 @pytest.mark.parametrize("name", ["SLURM_GPUS_ON_NODE", "SLURM_GPUS_PER_TASK"])
 @pytest.mark.parametrize("text", ["", "²", "many", "9" * 5000, "-1"])
-def test_number_of_gpus_that_says_nothing_is_not_known(name, text, tmp_path):
+def test_invalid_number_of_gpus_counts_as_unknown(name, text, tmp_path):
     environment = slurm(localid=1, tasks="2", **visible(4), **{name: text})
     assert chosen(environment, tmp_path) == (2, 3)
 

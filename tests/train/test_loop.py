@@ -211,7 +211,7 @@ def test_trained_variables_are_restored(tmp_path):
     assert step == 8
 
 
-def test_checkpoint_that_is_not_there_is_refused(tmp_path):
+def test_missing_checkpoint_is_refused(tmp_path):
     with pytest.raises(
         RefusedError, match=r"`workdir` must have a last checkpoint, .* has none\."
     ):
@@ -225,7 +225,7 @@ def test_checkpoint_that_is_not_there_is_refused(tmp_path):
         restore_trained(tmp_path / "b", best="score", which="best", argument="model")
 
 
-def test_restoring_leaves_a_save_that_is_running_alone(tmp_path):
+def test_restoring_does_not_disturb_a_running_save(tmp_path):
     run(tmp_path)
     # As orbax names the folder of a save until it is finished.
     saving = tmp_path / "checkpoints" / "13.orbax-checkpoint-tmp"
@@ -448,7 +448,7 @@ class Sheets(Scores):
         ("a", np.zeros((2, 3, 4), np.uint8)),
     ],
 )
-def test_picture_that_is_none_is_refused_by_name(tmp_path, name, picture):
+def test_invalid_picture_is_refused_by_name(tmp_path, name, picture):
     evaluator = Sheets()
     evaluator.pictures = {name: picture}
     error = f"The picture '{name}' of the evaluator 'test' must"
@@ -463,7 +463,7 @@ def test_picture_may_be_an_array_of_jax(tmp_path):
     assert (tmp_path / "pictures" / "test_a_0000012.png").exists()
 
 
-def test_run_off_the_main_thread_notes_no_signal(tmp_path):
+def test_run_outside_the_main_thread_handles_no_signal(tmp_path):
     with concurrent.futures.ThreadPoolExecutor() as pool:
         outcome = pool.submit(run, tmp_path).result()
     assert int(outcome.state.step) == loop.steps

@@ -1,4 +1,4 @@
-"""The line that says what a run trains on."""
+"""The log line with the processes and devices of a run."""
 
 import types
 

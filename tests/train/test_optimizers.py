@@ -36,7 +36,7 @@ from carafe_jax.train import SGD, Adam
         (SGD, "milestones", (0.5, float("nan"))),
     ],
 )
-def test_values_that_make_no_sense_are_refused(kind, field, value):
+def test_invalid_values_are_refused(kind, field, value):
     with pytest.raises(ValueError, match=f"`{field}` must"):
         kind(**{field: value})
 

@@ -143,7 +143,7 @@ def test_pattern_of_frozen_parameters_alone_is_no_error():
         ("weight_decays", (("head", float("nan")),)),
     ],
 )
-def test_groups_that_make_no_sense_are_refused(kind, field, value):
+def test_invalid_groups_are_refused(kind, field, value):
     with pytest.raises(RefusedError, match=f"`{field}` must"):
         kind(**{field: value})
 

@@ -1,4 +1,4 @@
-"""How a process joins the others of its run."""
+"""Joining the processes of a run."""
 
 import ctypes
 import signal
@@ -26,13 +26,13 @@ WHOLE = {
 
 @pytest.fixture
 def joined(monkeypatch):
-    """Return a function that joins with variables, and the arguments that JAX gets."""
+    """Return a function that joins, and returns the arguments that JAX receives."""
     calls = []
 
     def join(variables):
         for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
-        # What a test's own machine may say, or this process.
+        # May be set by the machine or by this test session.
         monkeypatch.delenv("JAX_PLATFORMS", raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
@@ -75,7 +75,7 @@ def test_processes_that_the_environment_names_are_given_all_devices(joined):
 @pytest.mark.parametrize(
     "address", ["node01:1", "10.0.0.1:65535", "[::1]:1234", "[fe80::1%eth0]:1234"]
 )
-def test_address_of_any_form_is_taken(joined, address):
+def test_addresses_of_every_form_are_accepted(joined, address):
     joined(WHOLE | {"JAX_COORDINATOR_ADDRESS": address})
 
 

@@ -46,7 +46,7 @@ def run(task, console, workdir, **fields):
 
 @dataclasses.dataclass
 class Watched(Regression):
-    """Notes which phases are shown when each part of it is called."""
+    """Task that notes the phase shown when each of its methods is called."""
 
     console: Console = dataclasses.field(default_factory=terminal)
     seen: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -146,7 +146,7 @@ def test_console_that_is_quiet_stays_empty(tmp_path):
     assert shown(console) == ""
 
 
-def test_log_lines_stand_above_the_bar(tmp_path):
+def test_log_lines_are_printed_above_the_bar(tmp_path):
     console = terminal()
     logger = logging.getLogger("tests.train.toy")
     handler = RichHandler(console=console, show_path=False, show_time=False)

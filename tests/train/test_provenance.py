@@ -88,7 +88,7 @@ def test_length_is_that_of_the_session_before(tmp_path):
     assert session(tmp_path, start=8, end=None).length == 100
 
 
-def test_weights_of_the_start_are_named_and_later_sessions_keep_them(tmp_path):
+def test_starting_weights_are_recorded_and_kept_by_later_sessions(tmp_path):
     weights = {"params": {"w": np.ones(3, np.float32), "other": np.ones(1)}}
     train(
         Killed(2, signal.SIGTERM),
@@ -106,7 +106,7 @@ def test_weights_of_the_start_are_named_and_later_sessions_keep_them(tmp_path):
     }
 
 
-def test_run_from_the_initializers_names_no_weights(tmp_path):
+def test_run_from_the_initializers_records_no_weights(tmp_path):
     run(tmp_path)
     assert "weights" not in read_provenance(tmp_path)
 

@@ -1,4 +1,4 @@
-"""Records of a run: what is read back, and what of it is damaged."""
+"""Records of a run: reading them back, and damaged lines."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ def reopened(workdir, *, step=10):
         (b"4,train,loss,1\r\n\0\0\0\0,train,loss,1\r\n", 3),
         (b"4,train,loss,1\r\n\0\0\0\0\0\0", 3),
         (b"4,train,loss,0.5\r\n5,train,lo", 3),
-        # The rest of the number is lost: 0.51, say.
+        # The number is cut off; it may have been 0.51.
         (b"4,train,loss,0.5\r\n5,train,loss,0.", 3),
         (b'4,train,"loss,1\r\n', 2),
         (b"4,\xff,loss,1\r\n", 2),
@@ -57,7 +57,7 @@ def test_file_that_a_spreadsheet_saved_is_continued_without_its_mark(tmp_path):
     assert reopened(tmp_path) == HEADER + rows
 
 
-def test_file_of_zero_bytes_is_begun_again(tmp_path):
+def test_empty_file_is_started_again(tmp_path):
     (tmp_path / "scalars.csv").touch()
     assert reopened(tmp_path) == HEADER
 
@@ -74,7 +74,7 @@ def test_records_of_later_steps_are_deleted_and_others_stay_as_they_were(tmp_pat
 
 
 class FullAfter:
-    """A file on a disk that has space for some bytes more."""
+    """File on a disk that is full after some bytes."""
 
     def __init__(self, file, space):
         self._file, self._space = file, space

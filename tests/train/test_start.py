@@ -1,4 +1,4 @@
-"""Initial state of a run: resumed, from weights, or afresh."""
+"""Initial state of a run: from a checkpoint, given weights or the initializers."""
 
 import logging
 import shutil
@@ -24,7 +24,7 @@ GIVEN = np.array([3.0, 4.0, 5.0], np.float32)
 
 
 def network():
-    """Variables as those of a network with a backbone and a head."""
+    """Return variables like those of a network with a backbone and a head."""
     return {
         "params": {
             "backbone": {"kernel": jnp.zeros((2, 3)), "bias": jnp.zeros(3)},
@@ -35,7 +35,7 @@ def network():
 
 
 def start(workdir, weights, task=None, **fields):
-    """A run that is stopped after its first step."""
+    """Start a run, and stop it after its first step."""
     return train(
         task or Killed(0, signal.SIGTERM),
         optimizer=optimizer,

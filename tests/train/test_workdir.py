@@ -30,7 +30,7 @@ with hold_workdir(pathlib.Path(sys.argv[1])):
 
 
 class Nested(Regression):
-    """Trains another run in the same folder when it is asked for its batches."""
+    """Trains another run in the same folder when its batches are requested."""
 
     def __init__(self, workdir):
         super().__init__()
@@ -102,7 +102,7 @@ def test_file_system_without_locks_is_trained_on_with_a_warning(
 
 
 @pytest.mark.parametrize("url", ["gs://bucket/run", "s3://b/run", "memory://run"])
-def test_bucket_is_refused_and_becomes_no_folder(tmp_path, monkeypatch, url):
+def test_bucket_is_refused_and_creates_no_folder(tmp_path, monkeypatch, url):
     monkeypatch.chdir(tmp_path)
     error = f"`workdir` must be a path of the file system, got '{url}'"
     for path in (url, pathlib.Path(url)):

@@ -36,7 +36,7 @@ class CountedBatches:
 
 @dataclasses.dataclass
 class Scores:
-    """Evaluates to given scores, one after another, then to the distance from ones."""
+    """Evaluator that returns the given scores in turn, then the distance from ones."""
 
     name: str = "test"
     every: int | None = None
@@ -55,7 +55,7 @@ class Scores:
 
 @dataclasses.dataclass
 class Regression:
-    """Linear regression with noise in each step, so that keys matter as well."""
+    """Linear regression with random noise in each step, which depends on the keys."""
 
     size: int = 4
     nan_after: int | None = None
@@ -91,7 +91,7 @@ class Regression:
 
 
 class SeenBatches(CountedBatches):
-    """Batches that carry how many came before them."""
+    """Batches that include the number of batches before them."""
 
     def __next__(self):
         seen = np.full(self.size, self.taken, np.float32)
@@ -99,4 +99,4 @@ class SeenBatches(CountedBatches):
 
 
 class PowerCut(BaseException):
-    """Ends a run as the end of its process would."""
+    """Ends a run like a killed process, without any cleanup."""

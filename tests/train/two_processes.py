@@ -1,7 +1,7 @@
-"""A process of two, with two devices each; prints a line where all checks pass.
+"""One of two processes with two devices each; prints a line if all checks pass.
 
-It takes a folder that both share, and one that another run trains in. Who the other is
-stands in the environment.
+Its arguments are a folder that both processes use, and one that another run trains in.
+Environment variables identify the two processes to each other.
 """
 
 import logging
@@ -20,7 +20,7 @@ from tests.train.test_evaluators import WEIGHTS, batches, product
 
 
 class Predicting:
-    """Evaluates by a prediction for the examples of both processes."""
+    """Evaluator that predicts the examples of both processes."""
 
     name, every = "test", 2
 
@@ -35,7 +35,7 @@ class Predicting:
 
 
 class Evaluated(Wide):
-    """Is measured by the predictions of both processes."""
+    """Task that is evaluated by the predictions of both processes."""
 
     def evaluators(self):
         return (Predicting(),)

@@ -7,7 +7,7 @@ import pytest
 from carafe_jax.viz import effective_taps, tile_kernels
 
 
-def test_tiles_stand_at_the_places_of_their_pixels():
+def test_tiles_are_at_the_positions_of_their_pixels():
     kernels = np.arange(2 * 3 * 9, dtype=np.float32).reshape(2, 3, 9)
     picture = tile_kernels(kernels, gap=2)
     assert picture.shape == (2 * 5 - 2, 3 * 5 - 2)

@@ -40,12 +40,12 @@ def test_kernels_are_those_that_the_layer_used():
     chex.assert_trees_all_close(
         reassemble(features, level.kernels, scale=level.scale),
         layer.apply(variables, features),
-        atol=1e-6,  # Float32; kernels are normalised apart from the sums.
+        atol=1e-6,  # Float32 rounding of kernels that are normalised separately.
     )
 
 
 class Shared(nn.Module):
-    """Doubles a map twice with one layer."""
+    """Up-samples a map twice with one layer."""
 
     @nn.compact
     def __call__(self, x):

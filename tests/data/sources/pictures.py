@@ -9,7 +9,7 @@ from carafe_jax.data import Photographs
 
 
 def touch(folder: pathlib.Path, *names: str) -> pathlib.Path:
-    """Make empty files: listing opens none."""
+    """Create empty files, which suffice to list a folder."""
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
@@ -19,7 +19,7 @@ def touch(folder: pathlib.Path, *names: str) -> pathlib.Path:
 def write(
     folder: pathlib.Path, names: Iterable[str], *, side: int = 16
 ) -> pathlib.Path:
-    """Write images whose red values are their places in the list."""
+    """Write images whose red value is their index in the list."""
     for value, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (side, side), (value, 0, 0)).save(folder / name)

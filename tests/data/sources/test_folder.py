@@ -43,7 +43,7 @@ def test_one_file_cannot_be_split(tmp_path, split, fraction):
         open_image_files(tmp_path, split=split, test_fraction=fraction)
 
 
-def test_folder_without_files_for_a_part_is_refused(tmp_path):
+def test_folder_without_files_for_a_split_is_refused(tmp_path):
     touch(tmp_path, "train/0.png", "test/notes.txt")
     with pytest.raises(RefusedError, match="`source` must hold image files for 'test'"):
         open_image_files(tmp_path, split="test", test_fraction=0.001)

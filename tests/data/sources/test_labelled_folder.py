@@ -45,7 +45,7 @@ def test_classes_and_files_are_walked_alike(tmp_path):
     assert list(labels(train).values()) == [0, 1]
 
 
-def test_files_without_a_class_are_passed_over(tmp_path):
+def test_files_without_a_class_are_skipped(tmp_path):
     write(tmp_path, ["train/0.png", "train/a/1.png", "val/a/2.png"])
     assert len(open_labelled_images(str(tmp_path), split="train")) == 1
 
@@ -73,7 +73,7 @@ def test_refuses_no_source():
         open_labelled_images("", split="train")
 
 
-def test_link_to_another_class_is_no_class_and_said_so(tmp_path, caplog):
+def test_link_to_another_class_is_no_class_and_is_logged(tmp_path, caplog):
     write(tmp_path, ["train/cat/0.png", "train/owl/1.png", "val/cat/2.png"])
     (tmp_path / "train" / "a").symlink_to(tmp_path / "train" / "owl")
     (tmp_path / "train" / "empty").mkdir()
@@ -83,7 +83,7 @@ def test_link_to_another_class_is_no_class_and_said_so(tmp_path, caplog):
     assert "not classes: 'a', 'empty'." in caplog.text
 
 
-def test_number_of_images_without_a_class_is_said(tmp_path, caplog):
+def test_number_of_images_without_a_class_is_logged(tmp_path, caplog):
     write(tmp_path, ["train/0.png", "train/1.png", "train/a/1.png", "val/a/2.png"])
     open_labelled_images(str(tmp_path), split="train")
     assert "are skipped: 2." in caplog.text

@@ -107,5 +107,5 @@ def test_error_of_small_photographs_survives_pickling():
         ("../x/../landscapes", "landscapes"),
     ],
 )
-def test_name_of_a_folder_is_the_same_wherever_it_lies(source, name):
+def test_name_of_a_folder_does_not_depend_on_its_parent(source, name):
     assert name_of_source(source) == name

@@ -51,28 +51,28 @@ def test_photographs_of_train_without_a_test_are_split_by_a_hash(tmp_path):
     assert sorted(reds(opened[0]) + reds(opened[1])) == [0, 1, 2, 3]
 
 
-def test_hashed_parts_share_nothing_and_leave_nothing_out():
+def test_hashed_splits_are_disjoint_and_complete():
     train, test = parts(NAMES)
     assert sorted(train + test) == sorted(NAMES)
     # Ten expected; a binomial of 100 draws leaves this range once in 10,000 folders.
     assert 1 <= len(test) <= 24
 
 
-def test_hashed_parts_are_the_same_on_every_machine():
-    # SHA-256 of these names begins with 0.06, 0.20, 0.03, 0.18 of its range, as
-    # computed apart from the package; those of the others with 0.58 or more.
+def test_hashed_splits_are_the_same_on_every_machine():
+    # The SHA-256 of these names, as a fraction of its range, begins with 0.06, 0.20,
+    # 0.03 and 0.18, and those of the others with 0.58 or more (computed independently).
     _, test = parts([f"{i}.png" for i in range(8)], 0.3)
     assert test == ["0.png", "2.png", "6.png", "7.png"]
 
 
-def test_hashed_part_of_a_file_outlasts_new_files():
+def test_split_of_a_file_does_not_depend_on_other_files():
     _, before = parts(NAMES)
     _, after = parts([*NAMES, *(f"new/{i}.png" for i in range(20))])
     assert [name for name in after if not name.startswith("new")] == before
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.999])
-def test_no_hashed_part_of_two_files_is_empty(fraction):
+def test_no_hashed_split_of_two_files_is_empty(fraction):
     assert [len(part) for part in parts(["a.png", "b.png"], fraction)] == [1, 1]
 
 
@@ -85,7 +85,7 @@ def test_validation_comes_before_the_test_of_tfds():
 
 
 @pytest.mark.parametrize("names", [photographs, labelled])
-def test_parts_and_fractions_that_make_no_sense_are_refused(tmp_path, names):
+def test_invalid_splits_and_fractions_are_refused(tmp_path, names):
     with pytest.raises(
         ValueError, match="`split` must be 'train' or 'test', got 'val'"
     ):

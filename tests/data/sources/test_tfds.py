@@ -1,4 +1,4 @@
-"""Data sets of TFDS, by a module in its place."""
+"""Data sets of TFDS, with a stand-in for its module."""
 
 import io
 import sys

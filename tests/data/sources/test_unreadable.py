@@ -118,7 +118,7 @@ def test_errors_of_other_code_are_no_unreadable_images(error):
         UnreadableImages(Names(2), limit=9).read_or_next(0, read)
 
 
-def test_error_survives_pickling_with_its_words():
+def test_error_survives_pickling_with_its_message():
     error = TooManyUnreadableImagesError({"a.png": "too small", "b.png": "cut"}, 1)
     error.add_note("in a worker")
     copy = pickle.loads(pickle.dumps(error))

@@ -25,14 +25,14 @@ def test_links_to_folders_are_followed(tmp_path):
     assert image_names(tmp_path / "root") == ["link/deep/0.png"]
 
 
-def test_circles_of_links_come_to_an_end(tmp_path):
+def test_cycles_of_links_end(tmp_path):
     touch(tmp_path, "a/0.png")
     (tmp_path / "a" / "up").symlink_to(tmp_path)
     (tmp_path / "a" / "itself").symlink_to(tmp_path / "a")
     assert image_names(tmp_path) == ["a/0.png"]
 
 
-def test_links_that_lead_up_are_passed_over(tmp_path):
+def test_links_to_parent_folders_are_skipped(tmp_path):
     root = touch(tmp_path, "0.png", "set/1.png", "photos/a/2.png") / "photos"
     (root / "loop").symlink_to("..")
     (root / "a" / "far").symlink_to(tmp_path.parent)
@@ -41,7 +41,7 @@ def test_links_that_lead_up_are_passed_over(tmp_path):
     assert image_names(tmp_path / "alias") == ["a/2.png"]
 
 
-def test_linked_folder_does_not_lead_up_either(tmp_path):
+def test_link_to_the_parent_of_a_linked_folder_is_skipped(tmp_path):
     touch(tmp_path, "other/0.png", "other/set/1.png", "root/2.png")
     (tmp_path / "root" / "link").symlink_to(tmp_path / "other" / "set")
     (tmp_path / "other" / "set" / "up").symlink_to("..")
@@ -56,7 +56,7 @@ def test_folder_that_is_linked_keeps_its_own_name(tmp_path):
     assert image_names(tmp_path) == ["z/0.png"]
 
 
-def test_litter_is_passed_over_and_counted_in_one_line(tmp_path, caplog):
+def test_hidden_and_system_files_are_skipped_and_counted_in_one_line(tmp_path, caplog):
     touch(
         tmp_path,
         *("a/0.png", "a/.1.png", "a/._0.png", ".DS_Store", "a/Thumbs.db"),
@@ -77,7 +77,7 @@ def test_litter_is_passed_over_and_counted_in_one_line(tmp_path, caplog):
     assert caplog.records[0].levelno == logging.INFO
 
 
-def test_nothing_is_said_where_nothing_was_passed_over(tmp_path, caplog):
+def test_no_line_is_logged_where_nothing_is_skipped(tmp_path, caplog):
     touch(tmp_path, "a/0.png")
     with caplog.at_level(logging.INFO):
         image_names(tmp_path)
@@ -85,7 +85,7 @@ def test_nothing_is_said_where_nothing_was_passed_over(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("target", ["nowhere.png", "link.png"])
-def test_links_that_lead_nowhere_are_a_warning(tmp_path, target, caplog):
+def test_broken_links_are_a_warning(tmp_path, target, caplog):
     touch(tmp_path, "0.png")
     (tmp_path / "link.png").symlink_to(target)
     assert image_names(tmp_path) == ["0.png"]

@@ -7,7 +7,7 @@ from carafe_jax.data import ColourJitter
 FULL = ColourJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
 
 
-def test_jitter_of_nothing_changes_nothing():
+def test_zero_jitter_changes_nothing():
     image = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
     np.testing.assert_array_equal(ColourJitter()(jax.random.key(0), image), image)
 
@@ -35,6 +35,6 @@ def test_grey_images_have_no_colour_to_change():
         ({"brightness": -0.1}, r"`brightness` must lie in \[0, 1\), got -0.1"),
     ],
 )
-def test_jitter_that_makes_no_sense_is_refused(fields, message):
+def test_invalid_jitter_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         ColourJitter(**fields)

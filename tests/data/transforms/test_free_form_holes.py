@@ -44,13 +44,13 @@ def test_successive_holes_of_one_generator_differ():
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 200), (64, 64), (256, 256)])
-def test_share_of_the_hole_lies_in_the_range(size):
+def test_fraction_of_the_hole_is_in_the_range(size):
     shares = [draw(seed, height=size[0], width=size[1]).mean() for seed in range(20)]
     assert min(shares) >= 0.05
     assert max(shares) <= 0.4
 
 
-def test_share_hardly_depends_on_the_resolution():
+def test_fraction_hardly_depends_on_the_resolution():
     small, large = (
         np.mean([draw(seed, height=side, width=side).mean() for seed in range(150)])
         for side in (64, 256)
@@ -107,7 +107,7 @@ def test_width_of_a_rectangle_can_differ_from_its_height():
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (60, 70)
 
 
-def test_unreachable_share_gives_one_rectangle_of_that_share():
+def test_unreachable_fraction_gives_one_rectangle_of_that_fraction():
     hole = draw(
         0, brush_width=(0.01, 0.02), rectangles=(0, 0), hole_fraction=(0.6, 0.7)
     )
@@ -117,7 +117,7 @@ def test_unreachable_share_gives_one_rectangle_of_that_share():
 
 
 @pytest.mark.parametrize("share", [(1e-9, 2e-9), (1 - 2e-9, 1 - 1e-9)])
-def test_hole_has_pixels_of_both_kinds_whatever_the_share(share):
+def test_hole_has_pixels_of_both_kinds_for_every_fraction(share):
     hole = draw(0, height=8, width=8, hole_fraction=share)
     assert 0 < hole.sum() < 64
 

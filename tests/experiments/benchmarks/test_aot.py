@@ -76,7 +76,7 @@ LB: loop body
 """
 
 
-def test_bundles_count_as_often_as_their_loops_go_round():
+def test_bundles_are_counted_once_per_iteration():
     schedule = llo.read_schedule(BUNDLES.splitlines())
     # Outside: 0, 9 and a. In the outer loop: 1, 2, 3, 7 and 8. In the inner: 4, 5, 6.
     assert schedule == llo.Schedule(
@@ -84,7 +84,7 @@ def test_bundles_count_as_often_as_their_loops_go_round():
     )
 
 
-def test_an_instruction_from_outside_of_a_loop_does_not_end_it():
+def test_instruction_outside_a_loop_does_not_end_it():
     text = BUNDLES.replace(
         "   0x5   : >> { %p1", "   0x5   : > { %s8_s8 = smov 0 }\n   0x5   : >> { %p1"
     )
@@ -95,7 +95,7 @@ def test_an_instruction_from_outside_of_a_loop_does_not_end_it():
 
 
 @pytest.mark.parametrize("end", ["%s9_s3", "8 /* no test */"])
-def test_a_loop_without_a_constant_end_is_told(end):
+def test_loop_without_a_constant_end_is_reported(end):
     text = BUNDLES.replace("%s7_s2, 8", f"%s7_s2, {end}")
     schedule = llo.read_schedule(text.splitlines())
     assert schedule == llo.Schedule(
@@ -104,7 +104,7 @@ def test_a_loop_without_a_constant_end_is_told(end):
 
 
 @pytest.mark.parametrize(("stored", "unknown"), [("%s3_s1", 0), ("%s6_s2", 1)])
-def test_a_counter_may_wait_in_memory(stored, unknown):
+def test_loop_counter_may_be_in_memory(stored, unknown):
     text = BUNDLES.replace(
         "sadd.s32 1, %s3_s1",
         "sadd.s32 1, %s8_s1 ;; %9 = sst [smem:[#allocation2_spill]] %s3_s1 ;; "
@@ -114,7 +114,7 @@ def test_a_counter_may_wait_in_memory(stored, unknown):
     assert llo.read_schedule(text.splitlines()).unknown_loops == unknown
 
 
-def test_a_loop_that_starts_nowhere_is_told():
+def test_loop_without_a_start_is_reported():
     text = BUNDLES.replace(
         "%s5_s2 = smov (!%p3_p3), 1", "%s5_s2 = sld [smem:[#allocation0]]"
     )
@@ -141,7 +141,7 @@ BRANCHES = """\
     ("predicate", "cycles"),
     [("(%p1_p1)", 3 + 2 + 2), ("(!%p1_p1)", 3 + 2 + 16 + 2), ("(%p3_p3)", 23)],
 )
-def test_of_two_sides_of_a_branch_the_shorter_counts(predicate, cycles):
+def test_shorter_side_of_a_branch_is_counted(predicate, cycles):
     text = BRANCHES.replace(
         "(%p1_p1) target = $region3", f"{predicate} target = $region3"
     )
@@ -288,7 +288,7 @@ def test_shared_memory_is_read_from_either_compiler():
         (compiled(TPU_JOB, TPU_CODE, vmem=2**28), ["VMEM must be at most"]),
     ],
 )
-def test_broken_rules_are_told(result, words):
+def test_broken_rules_are_reported(result, words):
     assert len(result.problems) == len(words)
     assert all(word in said for word, said in zip(words, result.problems, strict=True))
 
@@ -315,13 +315,13 @@ def test_estimates_are_bytes_over_bandwidth_and_cycles_over_clock():
         ("grad_kernels", "softmax", "features cotangent logits"),
     ],
 )
-def test_launches_read_what_they_need(launch, normalizer, arrays):
+def test_job_lists_the_arrays_that_its_launch_reads(launch, normalizer, arrays):
     job = dataclasses.replace(TPU_JOB, launch=launch, normalizer=normalizer)
     assert list(job.arguments) == arrays.split()
 
 
 @pytest.mark.parametrize("result", [(TPU_JOB, TPU_CODE), (GPU_JOB, GPU_CODE)])
-def test_results_survive_the_way_between_processes(result):
+def test_results_survive_conversion_to_json(result):
     made = compiled(*result)
     assert parse_result(made.to_json()) == made
 
@@ -342,7 +342,7 @@ def test_each_chip_takes_the_kernels_of_its_platform():
 
 
 @pytest.mark.parametrize("name", CHIPS)
-def test_a_missing_compiler_is_told_with_what_brings_it(name, monkeypatch):
+def test_missing_compiler_is_reported_with_its_package(name, monkeypatch):
     monkeypatch.setattr(chips, "version", lambda package: None)
     reason = CHIPS[name].missing()
     assert reason is not None
@@ -355,7 +355,7 @@ def test_a_missing_compiler_is_told_with_what_brings_it(name, monkeypatch):
 
 
 @pytest.mark.slow
-def test_missing_compilers_end_the_run_in_words(tmp_path, monkeypatch):
+def test_missing_compilers_end_the_run_with_a_message(tmp_path, monkeypatch):
     monkeypatch.setattr(chips, "version", lambda package: None)
     console = Console(file=io.StringIO(), width=300)
     assert not run(Config(quick=True, output=tmp_path).effective, console)
@@ -399,7 +399,7 @@ def test_tables_fit_a_narrow_console(results):
 
 
 def fake_worker(monkeypatch, body):
-    """Let a few lines of Python stand for the process that compiles."""
+    """Replace the process that compiles by a few lines of Python."""
     script = "import json, os, sys, time\n" + textwrap.dedent(body)
     start = compilation.subprocess.Popen
 
@@ -410,7 +410,7 @@ def fake_worker(monkeypatch, body):
 
 
 @pytest.mark.slow
-def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
+def test_crash_of_a_compiler_does_not_stop_the_others(monkeypatch):
     fake_worker(
         monkeypatch,
         """
@@ -434,7 +434,7 @@ def test_a_compiler_that_crashes_does_not_take_the_others_along(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_compiler_that_hangs_is_stopped(monkeypatch):
+def test_hanging_compiler_is_stopped(monkeypatch):
     fake_worker(monkeypatch, "time.sleep(60)")
     [result] = compile_jobs([TPU_JOB], limit=0.2)
     assert result.status == "failed"
@@ -442,7 +442,7 @@ def test_a_compiler_that_hangs_is_stopped(monkeypatch):
 
 
 def refuse_all(monkeypatch):
-    """Let a process that needs no compiler refuse every job, by its launch."""
+    """Replace the compiler by a process that refuses every job, naming its launch."""
     monkeypatch.setattr(chips, "version", lambda package: "1")
     fake_worker(
         monkeypatch,
@@ -458,7 +458,7 @@ def refuse_all(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
-def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatch):
+def test_tables_are_in_order_with_any_number_of_workers(workers, tmp_path, monkeypatch):
     refuse_all(monkeypatch)
     config = Config(
         chips=("h200",),
@@ -478,7 +478,7 @@ def test_tables_come_in_order_however_many_compile(workers, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-def test_what_is_done_is_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
+def test_finished_results_are_kept_when_a_run_is_interrupted(tmp_path, monkeypatch):
     refuse_all(monkeypatch)
     tables = iter([make_table, None])
 
@@ -514,12 +514,12 @@ def test_values_that_break_a_rule_are_refused(field, value):
         Config(**{field: value})
 
 
-def test_the_command_line_explains_itself(monkeypatch, capsys):
+def test_help_lists_the_options(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["aot", "--help"])
     with pytest.raises(SystemExit):
         main()
     assert "--keep-dumps" in capsys.readouterr().out
 
 
-def test_jobs_are_plain_enough_for_a_pipe():
+def test_jobs_survive_conversion_to_json():
     assert Job(**json.loads(json.dumps(dataclasses.asdict(TPU_JOB)))) == TPU_JOB

@@ -47,7 +47,7 @@ class Profiler:
 
 
 @pytest.mark.parametrize(("milliseconds", "seconds"), [(2.0, 0.002), (None, None)])
-def test_a_gpu_tells_how_long_kernels_take(monkeypatch, milliseconds, seconds):
+def test_kernels_on_a_gpu_are_timed_by_the_device(monkeypatch, milliseconds, seconds):
     from jax.experimental.mosaic.gpu import profiler
 
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -24,7 +24,7 @@ def data(tmp_path):
     )
 
 
-def test_speed_is_told_for_each_core(data, tmp_path):
+def test_speed_is_reported_per_core(data, tmp_path):
     console = Console(record=True, width=120)
     config = InputPipeline(
         data=data,
@@ -41,9 +41,7 @@ def test_speed_is_told_for_each_core(data, tmp_path):
     assert "cores for 2500 images/s" in console.export_text()
 
 
-def test_images_are_read_from_jpegs_of_the_size_that_is_asked_for(
-    data, tmp_path, monkeypatch
-):
+def test_images_are_read_from_jpegs_of_the_requested_size(data, tmp_path, monkeypatch):
     shapes = []
 
     def read(data, batches, repetitions):
@@ -65,7 +63,7 @@ def test_images_are_read_from_jpegs_of_the_size_that_is_asked_for(
         assert next(csv.DictReader(file))["jpeg_size"] == "20x15"
 
 
-def test_values_that_make_no_sense_are_refused(data):
+def test_invalid_values_are_refused(data):
     with pytest.raises(ValueError, match="`batches` must be positive, got 0"):
         InputPipeline(data=data, batches=0)
     with pytest.raises(ValueError, match=r"`jpeg_size` must be positive, got \(0, 5\)"):

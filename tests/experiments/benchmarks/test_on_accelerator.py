@@ -17,7 +17,7 @@ def python(name, code, seconds=60.0):
 
 
 @pytest.mark.slow
-def test_steps_go_on_after_one_that_fails_or_hangs(tmp_path):
+def test_other_steps_run_after_one_fails_or_hangs(tmp_path):
     said = []
     start = time.monotonic()
     steps = [
@@ -42,7 +42,7 @@ def test_steps_share_the_time(tmp_path):
 
 
 @pytest.mark.slow
-def test_report_says_how_each_step_ended(tmp_path, monkeypatch):
+def test_report_lists_the_outcome_of_each_step(tmp_path, monkeypatch):
     steps = [python("good", ""), python("bad", "raise SystemExit(3)")]
     monkeypatch.setattr(command, "all_steps", lambda output, seconds: steps)
     monkeypatch.setattr(sys, "argv", ["on_accelerator", "--output", str(tmp_path)])
@@ -53,7 +53,7 @@ def test_report_says_how_each_step_ended(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_benchmark_is_told_in_plain_lines(tmp_path, monkeypatch):
+def test_benchmark_is_reported_in_plain_lines(tmp_path, monkeypatch):
     tiny = Shape(name="fpn_p3_up_16", features=(1, 3, 4, 4), scale=SHAPES["unet"].scale)
     monkeypatch.setitem(SHAPES, "fpn_p3_up_16", tiny)
     monkeypatch.setattr(benchmark_module, "LARGE", ("fpn_p3_up_16",))

@@ -177,7 +177,7 @@ def test_large_copy_is_bounded_by_memory(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("provider", "function", "told"),
+    ("provider", "function", "message"),
     [
         (
             "im2col",
@@ -192,20 +192,20 @@ def test_large_copy_is_bounded_by_memory(monkeypatch):
         ),
     ],
 )
-def test_disagreement_is_an_error(tmp_path, monkeypatch, provider, function, told):
+def test_disagreement_is_an_error(tmp_path, monkeypatch, provider, function, message):
     right = getattr(providers, function)
     monkeypatch.setattr(
         providers, function, lambda *args, **kwargs: 2 * right(*args, **kwargs)
     )
-    with pytest.raises(ValueError, match=f"`{provider}`: {told}"):
+    with pytest.raises(ValueError, match=f"`{provider}`: {message}"):
         run_tiny(tmp_path, modes=("forward",))
     assert (tmp_path / "reassembly.csv").exists()
 
 
 def test_implementations_of_the_platform_are_measured_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(providers, "backends", lambda: ("triton",))
-    asked = ("carafe", "fused_softmax")
-    summaries, text = run_tiny(tmp_path, providers=asked, modes=("forward",))
+    selected = ("carafe", "fused_softmax")
+    summaries, text = run_tiny(tmp_path, providers=selected, modes=("forward",))
     measured = ["carafe", "carafe:xla", "fused_softmax", "fused_softmax:xla"]
     assert [s.provider for s in summaries] == measured
     assert "skipped carafe:triton: `implementation='triton'` cannot run" in text
@@ -213,7 +213,7 @@ def test_implementations_of_the_platform_are_measured_by_name(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("step", ["compile", "run"])
-def test_a_program_that_fails_is_told_and_others_are_timed(tmp_path, monkeypatch, step):
+def test_failing_program_is_reported_and_others_are_timed(tmp_path, monkeypatch, step):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: broken\ndetails")
 
@@ -228,10 +228,10 @@ def test_a_program_that_fails_is_told_and_others_are_timed(tmp_path, monkeypatch
     assert f"skipped im2col: does not {step}: " in text
 
 
-def test_missing_pytorch_is_told(tmp_path, monkeypatch):
+def test_missing_pytorch_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    asked = ("carafe", "torch_unfold", "torch_bilinear")
-    summaries, text = run_tiny(tmp_path, providers=asked, modes=("forward",))
+    selected = ("carafe", "torch_unfold", "torch_bilinear")
+    summaries, text = run_tiny(tmp_path, providers=selected, modes=("forward",))
     assert [s.provider for s in summaries] == ["carafe"]
     assert "skipped torch_unfold: PyTorch is missing" in text
     assert "skipped torch_bilinear: PyTorch is missing" in text
@@ -246,11 +246,11 @@ needs_torch = pytest.mark.skipif(
 @pytest.mark.parametrize("mode", get_args(Mode))
 @pytest.mark.parametrize("shape", TINY[:2], ids=lambda shape: str(shape.scale))
 def test_pytorch_agrees(tmp_path, shape, mode):
-    asked = ("carafe", "torch_unfold", "torch_bilinear")
+    selected = ("carafe", "torch_unfold", "torch_bilinear")
     summaries, _ = run_tiny(
-        tmp_path, [shape], providers=asked, modes=(mode,), groups=2, dtype="bfloat16"
+        tmp_path, [shape], providers=selected, modes=(mode,), groups=2, dtype="bfloat16"
     )
-    measured = [p for p in asked if p != "torch_bilinear" or mode != "grad_kernels"]
+    measured = [p for p in selected if p != "torch_bilinear" or mode != "grad_kernels"]
     assert [s.provider for s in summaries] == measured
 
 
@@ -275,7 +275,7 @@ def test_pytorch_that_disagrees_is_an_error(tmp_path, monkeypatch):
         run_tiny(tmp_path, providers=("carafe", "torch_unfold"), modes=("forward",))
 
 
-def test_missing_matplotlib_is_told(tmp_path, monkeypatch):
+def test_missing_matplotlib_is_reported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     _, text = run_tiny(tmp_path, modes=("forward",))
     assert "carafe-jax[train]" in text
@@ -297,7 +297,7 @@ def test_every_shape_has_its_name():
     assert all(name == shape.name for name, shape in SHAPES.items())
 
 
-def test_command_line_explains_itself(monkeypatch, capsys):
+def test_help_lists_the_options(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["reassembly", "--help"])
     with pytest.raises(SystemExit):
         main()

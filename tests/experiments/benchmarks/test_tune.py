@@ -142,13 +142,13 @@ def test_a_launch_that_never_runs_leaves_no_entry(backend, folder, monkeypatch):
     assert not list(folder.iterdir())
 
 
-def test_a_refusal_is_told(backend, folder, monkeypatch):
+def test_refusal_is_reported(backend, folder, monkeypatch):
     monkeypatch.setattr(backend, "refusal", lambda call: "`C` must be even")
     (result,) = tune(tiny_config(launches=("reassemble",)))
     assert "refused: `C` must be even" in str(result)
 
 
-def test_time_that_is_spent_ends_the_search(backend, folder):
+def test_search_ends_when_its_time_is_spent(backend, folder):
     (result,) = tune(tiny_config(launches=("reassemble",), seconds=0.0))
     assert list(result.seconds) == [TuningConfig()]
 
@@ -159,7 +159,7 @@ def test_neighbours_differ_in_one_number():
     assert {c.order for c in neighbours(TuningConfig())} == {"rows"}
 
 
-def test_the_search_walks_on_from_the_best(backend, folder, monkeypatch):
+def test_search_continues_from_the_best(backend, folder, monkeypatch):
     def compile_config(job, config, arrays):
         return lambda *arrays: config
 
@@ -188,7 +188,7 @@ def test_entries_merge_into_the_file_of_the_device(tmp_path):
     }
 
 
-def test_a_run_that_is_stopped_keeps_its_work(backend, folder, monkeypatch):
+def test_stopped_run_keeps_its_results(backend, folder, monkeypatch):
     searched = []
 
     def stop_at_the_second(job, config):
@@ -209,7 +209,7 @@ def test_backends_of_other_platforms_are_refused(backend):
         jobs_of(tiny_config(backends=("mosaic_tpu",)))
 
 
-def test_a_cpu_is_refused_in_words(monkeypatch):
+def test_cpu_is_refused_with_a_message(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tune"])
     with pytest.raises(SystemExit, match="it needs a GPU or a TPU"):
         main()
@@ -224,7 +224,7 @@ def test_shipped_files_fit_the_kernels():
             module_of(key.partition(" ")[0]).TuningConfig(**fields)
 
 
-def test_command_line_explains_itself(monkeypatch, capsys):
+def test_help_lists_the_options(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tune", "--help"])
     with pytest.raises(SystemExit):
         main()

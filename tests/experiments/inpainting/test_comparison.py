@@ -36,7 +36,7 @@ def test_best_fill_is_that_over_all_kinds_of_holes():
     )
 
     def good_in(kind, noise):
-        """A fill with errors in the holes of the other kind alone."""
+        """Return a fill with errors in the holes of the other kind only."""
         large = [kind == "boxes"]
 
         def fill(batch):

@@ -10,7 +10,7 @@ from carafe_jax.models import Classifier, LIPBlock, LIPBottleneck, ResNet50
 from carafe_jax.nn import LIPDownsample
 from tests.nn.torch_goldens import load, nhwc, value_and_gradients
 
-# Name of the file: inner channels, blocks.
+# File name: number of inner channels and of blocks.
 STAGES = {"lip_stage_eval": (4, 2), "lip_stage_train_odd": (6, 1)}
 TRAIN = {"lip_stage_eval": False, "lip_stage_train_odd": True}
 
@@ -37,7 +37,7 @@ STATISTICS = {"running_mean": "mean", "running_var": "var"}
 
 
 def read(golden, prefix):
-    """Return parameters and statistics by collection and path, as flax has them."""
+    """Return parameters and statistics as Flax variables."""
     arrays = {"params": {}, "batch_stats": {}}
     for key in golden.files:
         if not key.startswith(f"{prefix}/") or key.endswith("num_batches_tracked"):

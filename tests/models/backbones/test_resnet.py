@@ -183,7 +183,7 @@ def test_parameters_are_as_many_as_torchvision_counts(make, count):
     assert sum(x.size for x in jax.tree.leaves(params)) == count
 
 
-def test_carafe_stands_in_seven_places():
+def test_carafe_is_in_the_seven_places_of_the_paper():
     image = jnp.zeros((1, 32, 32, 3))
     variables = jax.eval_shape(
         ResNet50(downsample=CARAFE_BN).init, jax.random.key(0), image
@@ -262,7 +262,7 @@ def test_rematerialised_blocks_have_the_same_gradients():
     with jax.enable_x64(True):
         kept, anew = flat(gradients("nothing")), flat(gradients("blocks"))
     for path, reference in kept.items():
-        # The same sums, fused otherwise.
+        # The same sums, fused differently.
         agree(anew[path], reference, 1e-9)
 
 

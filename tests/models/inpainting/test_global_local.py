@@ -26,7 +26,7 @@ from carafe_jax.nn import (
 )
 from tests.models.inpainting import mmediting_goldens
 
-# The reassemblies take most of the time to compile: the fewest channels.
+# Few channels, as compiling the reassemblies takes most of the time.
 carafe = functools.partial(CARAFEUpsample, compressed_channels=4)
 small_carafe = functools.partial(
     GlobalLocalCARAFE,
@@ -59,10 +59,10 @@ def random_batch(n, h, w, dtype=np.float32):
 
 
 def full_width(state_dict):
-    """Give the recorded decoder the channels of the network.
+    """Pad the weights of the recorded decoder to the channels of the network.
 
-    Its first two layers have 4 channels in one case, 32 in the network. The others are
-    zeros in all weights: they add nothing, and no gradient reaches them.
+    In one golden its first two layers have 4 channels, in the network 32. The weights
+    of the other channels are zero, so they add nothing and receive no gradient.
     """
     width = state_dict["encoder.enc1.conv.weight"].shape[0]
     wide, half = 4 * width, 2 * width
@@ -171,7 +171,7 @@ def test_hole_is_filled_with_the_prediction(example):
     assert np.any(np.asarray(output.predicted)[hole] != 0)
 
 
-def test_what_the_hole_hides_does_not_matter(example):
+def test_pixels_in_the_hole_have_no_effect(example):
     output = example.fill(example.variables, example.image, example.mask)
     other = np.where(example.mask > 0, np.nan, example.image)
     again = example.fill(example.variables, other, example.mask)
@@ -196,7 +196,7 @@ def test_prediction_is_clipped_and_passes_no_gradient_outside():
     assert gradient[2] > 0
 
 
-def test_carafe_stands_in_two_places_of_each_direction():
+def test_carafe_is_in_two_places_of_each_direction():
     image, mask = random_batch(1, 16, 16)
     network = GlobalLocalCARAFE(norm=BatchNorm)
     params = jax.eval_shape(network.init, jax.random.key(0), image, mask)["params"]

@@ -14,10 +14,10 @@ from carafe_jax.models import spline_fill
 
 
 def laplacian(height, width):
-    """Return the matrix of the negative laplacian of a map that ends in mirrors."""
+    """Return the matrix of the negative Laplacian with mirrored borders."""
 
     def along(size):
-        make: Any = sparse.diags  # Its types know a single offset alone.
+        make: Any = sparse.diags  # Its type stub allows only one offset.
         differences = make([-1.0, 1.0], [0, 1], shape=(size - 1, size))
         return differences.T @ differences
 
@@ -26,7 +26,7 @@ def laplacian(height, width):
 
 
 def exact_fill(image, mask, *, tension):
-    """Minimise the energy by a direct solver, in float64."""
+    """Return the fill of least energy, from a direct solver in float64."""
     filled = image.astype(np.float64)
     for picture, hole in zip(filled, mask[..., 0] != 0, strict=True):
         matrix = laplacian(*hole.shape)
@@ -60,7 +60,7 @@ def test_fill_minimises_the_energy(tension, size):
     image, mask = smooth_batch(*size)
     filled = fill(image, mask, tension=tension)
     exact = exact_fill(image, mask, tension=tension)
-    # The sweeps are finite: of a range of 2, nowhere further away than 3 %.
+    # The number of sweeps is finite: the error is at most 3 % of the range, 2.
     chex.assert_trees_all_close(filled, exact.astype(np.float32), atol=0.06)
     assert np.sqrt(np.mean((filled - exact) ** 2)) < 0.004
 

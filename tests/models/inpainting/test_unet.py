@@ -88,7 +88,7 @@ def test_hole_is_filled_with_the_prediction(example):
     )
 
 
-def test_what_the_hole_hides_does_not_matter(example):
+def test_pixels_in_the_hole_have_no_effect(example):
     output = example.fill(example.variables, example.image, example.mask)
     other = np.where(example.mask > 0, -example.image, example.image)
     again = example.fill(example.variables, other, example.mask)
@@ -196,7 +196,7 @@ def test_network_with_a_starting_fill_starts_from_it(make):
         (lambda image, mask: image.astype(int), r"got int32 of shape \(1, 9, 9, 3\)"),
     ],
 )
-def test_what_is_no_starting_fill_is_refused(starting_fill, message):
+def test_invalid_starting_fill_is_refused(starting_fill, message):
     image, mask = random_batch(1, 9, 9)
     network = small_conv(starting_fill=starting_fill)
     with pytest.raises(RefusedError, match=f"`starting_fill` .*{message}"):

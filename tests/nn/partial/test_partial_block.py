@@ -1,4 +1,4 @@
-"""Blocks on maps with holes: a whole U-Net's numbers, and what blocks are made of."""
+"""Blocks on maps with holes: a U-Net against PyTorch, and the parts of the blocks."""
 
 import functools
 from typing import Any
@@ -39,19 +39,19 @@ BLOCKS = {
 blocks = pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 
 
-# Numbers of other people's network
+# The U-Net of Liu et al.
 
 
 def per_channel(masked: Masked) -> Masked:
-    """Give each channel a validity of its own, as the original has it.
+    """Return the map with one validity per channel, as in the original.
 
-    Its ratios differ by the share that 1e-8 has in a count.
+    The ratio |N| / (n + 1e-8) then differs slightly, as n counts the channels too.
     """
     return masked._replace(valid=jnp.broadcast_to(masked.valid, masked.features.shape))
 
 
 def join(low: Masked, skip: Masked) -> Masked:
-    """Double a map and append a skip."""
+    """Up-sample a map by 2, and concatenate it with a skip connection."""
     size = skip.features.shape[1:3]
     low = Masked(*(resize_nearest(x, size=size) for x in low))
     return Masked(*(jnp.concatenate(x, axis=-1) for x in zip(low, skip, strict=True)))
@@ -90,7 +90,7 @@ def _leaky_relu(x):
 
 
 def golden_variables(golden, prefix):
-    """Collect what a golden has of our collections, by our names."""
+    """Return the arrays of a golden as Flax variables."""
     places = {
         "conv.weight": ("params", "conv", "kernel"),
         "conv.bias": ("params", "conv", "bias"),
@@ -159,7 +159,7 @@ def test_output_gradients_and_statistics_of_a_unet_are_those_of_pytorch():
     np.testing.assert_array_equal(new_valid, nhwc(golden["ref64_output/1"]))
 
 
-# What blocks are made of
+# Parts of the blocks
 
 
 @blocks

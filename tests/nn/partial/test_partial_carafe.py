@@ -1,4 +1,4 @@
-"""CARAFE++ of maps with holes: a loop over the formula, and what holes may do."""
+"""CARAFE++ on maps with holes: a loop over the formula, and the effect of holes."""
 
 import functools
 import math
@@ -137,7 +137,7 @@ def test_gradients_match_finite_differences():
         for name in BACKENDS
     ],
 )
-def test_kernels_of_every_backend_give_what_plain_jax_does(backend):
+def test_launches_of_every_backend_agree_with_plain_jax(backend):
     masked = random_masked(0, 1, 6, 6, 8)
 
     def value_and_gradients(implementation):
@@ -204,7 +204,7 @@ def test_constant_map_stays_constant_in_and_around_holes(normalizer):
 
 
 @pytest.mark.parametrize("filling", [1e6, np.nan, np.inf])
-def test_what_a_hole_holds_does_not_matter(filling):
+def test_values_in_a_hole_have_no_effect(filling):
     layer = partial(scale="3/2")
     masked = random_masked(0, 1, 7, 6, 4)
     variables = drawn_variables(layer, masked)
@@ -235,7 +235,7 @@ def test_no_gradient_flows_through_validity():
     assert not np.any(jax.jit(jax.grad(total))(masked.valid))
 
 
-def test_share_of_holes_only_shrinks():
+def test_fraction_of_holes_only_shrinks():
     masked = random_masked(0, 1, 16, 14, 4)
     shares = [hole_count(masked) / masked.valid.size]
     for scale in (1, "1/2", 2, 1):

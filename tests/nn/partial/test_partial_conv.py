@@ -1,4 +1,4 @@
-"""Partial convolution: the numbers of its authors, a loop, and what holes may do."""
+"""Partial convolution: its authors' results, a loop, and the effect of holes."""
 
 from typing import Any
 
@@ -175,7 +175,7 @@ def test_window_without_a_valid_pixel_is_exactly_zero_and_stays_a_hole():
 
 
 @pytest.mark.parametrize("filling", [1e6, np.nan, np.inf])
-def test_what_a_hole_holds_does_not_matter(filling):
+def test_values_in_a_hole_have_no_effect(filling):
     layer = PartialConv(3, stride=2)
     masked = random_masked(0, 1, 7, 6, 4)
     variables = drawn_variables(layer, masked)

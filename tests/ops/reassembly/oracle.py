@@ -1,7 +1,7 @@
 """The reassembly as a loop over output pixels and taps, in NumPy's float64.
 
-The reference of every implementation. It is written from the formula alone and nobody
-optimises it.
+It is the reference for all implementations, written from the formula alone and not
+optimised.
 """
 
 import math

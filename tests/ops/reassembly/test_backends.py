@@ -49,7 +49,7 @@ def close(got, want, digits=5):
 
 @costly_backends
 @pytest.mark.parametrize("case", [UP, DOWN], ids=str)
-def test_kernels_by_pixel_give_what_plain_jax_does(case, backend):
+def test_kernels_by_pixel_agree_with_plain_jax(case, backend):
     arrays = case.draw(np.float32, np.float32)
     run = functools.partial(value_and_gradients, *arrays, scale=case.scale)
     # Float32 sums of up to 140 products, in another order.
@@ -58,7 +58,7 @@ def test_kernels_by_pixel_give_what_plain_jax_does(case, backend):
 
 @costly_backends
 @pytest.mark.parametrize("case", [UP, DOWN], ids=str)
-def test_logits_give_what_the_loop_does(case, backend):
+def test_logits_agree_with_the_loop(case, backend):
     launch_case = LaunchCase(case, normalizer="softmax")
     features, logits, cotangent = map(jnp.asarray, launch_case.draw())
     out, pull_back = jax.vjp(by_logits(case, backend), features, logits)
@@ -122,7 +122,7 @@ def test_an_empty_batch_runs(backend):
 
 
 @backends
-def test_a_backend_refuses_float64_in_words(backend):
+def test_backend_refuses_float64_with_a_message(backend):
     with jax.enable_x64(True):
         features = jax.ShapeDtypeStruct((1, 3, 4, 128), jnp.float64)
         kernels = jax.ShapeDtypeStruct((1, 6, 8, 1, 9), jnp.float64)

@@ -35,7 +35,7 @@ def draw(shape):
 
 
 def exported(run, *shapes, platforms=("cpu",)):
-    """Write a program for arrays whose shapes may hold symbols, and read it again."""
+    """Export a program for shapes that may be symbolic, and deserialize it."""
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
     program = export.export(jax.jit(run), platforms=platforms)(*arrays)
     return export.deserialize(program.serialize())
@@ -51,7 +51,7 @@ def assert_close(actual, expected):
 
 
 def check_sizes(run, shapes_of, sizes=SIZES, **options):
-    """Export for any batch, height and width; compare with the direct call at some."""
+    """Export for symbolic sizes; compare with the direct call at several sizes."""
     program = exported(run, *shapes_of(*export.symbolic_shape("n, h, w")), **options)
     for size in sizes:
         arrays = [draw(shape) for shape in shapes_of(*size)]
@@ -87,7 +87,7 @@ def with_gradients(run):
 
 @pytest.mark.parametrize("scale", slow_but_some)
 @pytest.mark.parametrize("make", [by_pixel, by_logits])
-def test_maps_of_any_size_give_what_the_operator_gives(make, scale):
+def test_exported_program_agrees_with_the_operator_at_any_size(make, scale):
     check_sizes(*make(scale))
 
 
@@ -96,13 +96,13 @@ def test_maps_of_any_size_give_what_the_operator_gives(make, scale):
     ("make", "scale"),
     [(by_pixel, "2/3"), (by_pixel, "1/3"), (by_logits, "2"), (by_logits, "1/2")],
 )
-def test_gradients_of_maps_of_any_size_are_those_of_the_operator(make, scale):
+def test_exported_gradients_agree_with_the_operator_at_any_size(make, scale):
     run, shapes_of = make(scale)
     check_sizes(with_gradients(run), shapes_of)
 
 
 @pytest.mark.parametrize("scale", ["2", "1/2"])
-def test_batch_of_any_size_gives_what_the_operator_gives(scale):
+def test_exported_program_agrees_with_the_operator_at_any_batch(scale):
     run, shapes_of = by_pixel(scale)
     (n,) = export.symbolic_shape("n")
     program = exported(run, *shapes_of(n, 6, 6))

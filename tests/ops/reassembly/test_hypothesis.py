@@ -1,4 +1,4 @@
-"""Drawn shapes, scales, windows and groups against the oracle.
+"""Random shapes, scales, windows and groups against the oracle.
 
 Strides may be wider than the window: pixels that no window reads have a gradient of
 zero.
@@ -48,7 +48,7 @@ CASES = st.builds(
     up=PARTS,
     down=st.integers(min_value=1, max_value=4) | st.integers(min_value=5, max_value=16),
 )
-# Interpreters are slow, that of Mosaic GPU most.
+# Interpreters are slow, and that of Mosaic GPU is the slowest.
 EXAMPLES = {"xla": 16, "triton": 4, "mosaic_tpu": 3, "mosaic_gpu": 1}
 
 
@@ -59,7 +59,7 @@ def drawn(examples):
 
 
 def is_small(case, pixels=600):
-    """Whether the loop of the oracle, and an interpreter, are soon done."""
+    """Return whether the oracle and an interpreter finish a case in a short time."""
     return np.prod(case.output_shape[:3]) * case.kernel_size**2 <= 25 * pixels
 
 

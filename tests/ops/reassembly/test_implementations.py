@@ -12,6 +12,7 @@ from carafe_jax import reassemble
 from carafe_jax.ops.reassembly import blocks
 from tests.ops.reassembly import oracle
 from tests.ops.reassembly.cases import (
+    CASES,
     Case,
     assert_equal_up_to_rounding,
     expected,
@@ -19,35 +20,10 @@ from tests.ops.reassembly.cases import (
 )
 
 IMPLEMENTATIONS = ["xla"]
-ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Bytes of a block.
+ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Largest size of a block, in bytes.
 
-CASES = [
-    Case(scale=2, kernel_size=5, groups=1, shape=(2, 5, 7, 6)),
-    Case(scale=2, kernel_size=3, groups=2, shape=(1, 2, 11, 4)),
-    Case(scale=2, kernel_size=3, groups=3, shape=(1, 1, 1, 3)),
-    Case(scale=2, kernel_size=1, groups=1, shape=(1, 3, 2, 2)),
-    Case(scale=3, kernel_size=3, groups=4, shape=(1, 3, 2, 4)),
-    Case(scale=1, kernel_size=5, groups=2, shape=(2, 4, 9, 4)),
-    Case(scale=1, kernel_size=7, groups=1, shape=(1, 2, 3, 1)),
-    Case(scale="1/2", kernel_size=5, groups=1, shape=(2, 7, 6, 4)),
-    Case(scale="1/2", kernel_size=3, groups=2, shape=(1, 8, 19, 4)),
-    Case(scale="1/2", kernel_size=7, groups=1, shape=(1, 1, 1, 2)),
-    Case(scale="1/3", kernel_size=5, groups=1, shape=(1, 7, 5, 2)),
-    Case(scale="1/3", kernel_size=1, groups=2, shape=(1, 6, 4, 2)),
-    Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 9, 10, 2)),
-    # Strides at or above the window: some pixels are read by no window.
-    Case(scale="1/3", kernel_size=3, groups=1, shape=(1, 24, 24, 2)),
-    Case(scale="1/4", kernel_size=3, groups=1, shape=(1, 4, 32, 2)),
-    Case(scale="1/5", kernel_size=5, groups=2, shape=(1, 10, 15, 4)),
-    Case(scale="2/5", kernel_size=3, groups=1, shape=(1, 10, 11, 2)),
-    Case(scale="1/16", kernel_size=3, groups=1, shape=(2, 5, 48, 2)),
-    Case(scale="3/2", kernel_size=1, groups=2, shape=(2, 5, 4, 4)),
-    Case(scale="3/2", kernel_size=5, groups=1, shape=(1, 1, 2, 1)),
-    Case(scale="2/3", kernel_size=3, groups=1, shape=(1, 7, 8, 3)),
-    Case(scale="4/3", kernel_size=1, groups=1, shape=(1, 5, 7, 2)),
-    Case(scale="4/3", kernel_size=3, groups=1, shape=(1, 4, 4, 1)),
-]
-# A loop needs two rows of anchors; without a stride only the gradients have one.
+# Two rows of anchors or more, so that there is a loop over blocks: in the gradients,
+# and with a stride also in the forward.
 LOOPED_CASES = [
     Case(scale=2, kernel_size=3, groups=2, shape=(2, 3, 4, 4)),
     Case(scale=1, kernel_size=5, groups=1, shape=(1, 4, 3, 2)),
@@ -58,7 +34,7 @@ LOOPED_CASES = [
     Case(scale="3/2", kernel_size=3, groups=1, shape=(2, 5, 4, 2)),
     Case(scale="2/3", kernel_size=3, groups=2, shape=(1, 7, 8, 2)),
 ]
-# Of few taps: what a dtype changes does not depend on the window.
+# Few taps, as the effect of a dtype does not depend on the window.
 DTYPE_CASES = [
     Case(scale=2, kernel_size=3, groups=2, shape=(1, 3, 4, 4)),
     Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 5, 4, 6)),
@@ -83,8 +59,8 @@ def check_against_oracle(case, implementation, features_dtype, kernels_dtype):
             scale=case.scale,
             implementation=implementation,
         )
-        # Each in the wider of float32 and its two factors; the cotangent has the dtype
-        # of the features.
+        # A result is summed in the wider of float32 and the dtypes of its two factors.
+        # The cotangent has the dtype of the features.
         either = jnp.promote_types(
             jnp.promote_types(features_dtype, kernels_dtype), jnp.float32
         )
@@ -103,7 +79,7 @@ def check_against_oracle(case, implementation, features_dtype, kernels_dtype):
 
 @pytest.fixture
 def set_block_bytes(monkeypatch):
-    """Sets the size of a block, for programs that are not compiled yet."""
+    """Function that sets the size of blocks, and clears the compiled programs."""
 
     def set_to(size: int) -> None:
         jax.clear_caches()
@@ -114,7 +90,7 @@ def set_block_bytes(monkeypatch):
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_output_and_gradients_are_those_of_the_oracle(case, implementation):
     check_against_oracle(case, implementation, "float32", "float32")
 
@@ -127,7 +103,8 @@ def test_blocks_of_one_anchor_row_change_nothing(case, set_block_bytes):
 
 @pytest.mark.parametrize("scale", [2, "1/2"])
 def test_last_block_may_overlap_the_one_before(scale, set_block_bytes):
-    # Five rows of anchors in blocks of two: the gradient of the kernels reads most.
+    # Five rows of anchors in blocks of two, whose size is that of the gradient of the
+    # kernels, which reads most.
     case = Case(scale=scale, kernel_size=3, groups=1, shape=(1, 5, 4, 2))
     if scale == "1/2":
         case = dataclasses.replace(case, shape=(1, 9, 4, 2))
@@ -152,8 +129,10 @@ def test_blocks_of_one_anchor_row_keep_the_dtypes(dtypes, set_block_bytes):
 @pytest.mark.parametrize(
     ("block_bytes", "loops"), [(ONE_ANCHOR_ROW, 3), (ONE_BLOCK, 0)]
 )
-def test_the_size_of_a_block_decides_on_the_loop(block_bytes, loops, set_block_bytes):
-    # Else the tests of blocks above would test nothing.
+def test_size_of_blocks_determines_the_number_of_loops(
+    block_bytes, loops, set_block_bytes
+):
+    # Checks that the tests of blocks above test a loop.
     set_block_bytes(block_bytes)
     case = Case(scale="1/2", kernel_size=3, groups=1, shape=(1, 8, 6, 2))
     lowered = jax.jit(
@@ -171,10 +150,8 @@ def test_the_size_of_a_block_decides_on_the_loop(block_bytes, loops, set_block_b
         ("3/2", ONE_ANCHOR_ROW),
     ],
 )
-def test_a_pixel_reaches_no_further_than_its_windows(
-    scale, block_bytes, set_block_bytes
-):
-    # A NaN shows wherever it is read, with a weight of zero too.
+def test_pixel_is_read_by_its_windows_only(scale, block_bytes, set_block_bytes):
+    # A NaN propagates wherever it is read, even with a weight of zero.
     set_block_bytes(block_bytes)
     case = Case(scale=scale, kernel_size=3, groups=1, shape=(1, 6, 9, 2))
     features, kernels, _ = case.draw("float32", "float32")

@@ -1,4 +1,4 @@
-"""What the operator is lowered to, for maps that no test could hold in memory."""
+"""The lowered operator, also for maps that are too large for memory."""
 
 import math
 import re
@@ -26,7 +26,7 @@ def lower(case, dtype=jnp.float32):
 
 
 def tensor_shapes(text):
-    """Sizes of every tensor type, such as tensor<1x5x7xf32>."""
+    """Yield the shape of every tensor type, such as tensor<1x5x7xf32>."""
     for sizes in re.findall(r"tensor<([-\dx]+)x[a-z]\w*>", text):
         yield tuple(int(size) for size in sizes.split("x"))
 
@@ -52,13 +52,13 @@ def test_axes_and_indices_fit_int32_where_the_number_of_elements_does_not(
     text = lowered.as_text()
     shapes = list(tensor_shapes(text))
     assert case.kernels_shape in shapes
-    # An axis that joined two large ones would need wider indices than int32.
+    # An axis that merged two large ones would need indices wider than int32.
     assert all(0 < size <= LARGEST_INT32 for shape in shapes for size in shape)
     assert all(abs(value) <= LARGEST_INT32 for value in integer_constants(text))
 
 
-def test_the_reader_of_shapes_finds_wrapped_ones():
-    # Else the test above would test nothing.
+def test_shapes_that_overflowed_are_found():
+    # Checks the parser that the test above depends on.
     text = "%0 = f : tensor<1x-5x7xf32>, tensor<i32>, tensor<3x4294967296xbf16>"
     assert list(tensor_shapes(text)) == [(1, -5, 7), (3, 2**32)]
     assert list(integer_constants("dense<[1, -7]> : tensor<2xi32>")) == [1, -7]
@@ -66,7 +66,7 @@ def test_the_reader_of_shapes_finds_wrapped_ones():
 
 @pytest.mark.parametrize("shape", [(1, 2000, 1, 1), (1, 1, 2000, 1)])
 def test_the_program_does_not_grow_with_the_map(shape):
-    # Compilation does: one slice a row of a block took minutes for a thousand rows.
+    # With a slice for each row of a block, compiling a thousand rows took minutes.
     _, h, w, _ = shape
     small = (1, min(h, 40), min(w, 40), 1)
     lines = [
@@ -77,7 +77,7 @@ def test_the_program_does_not_grow_with_the_map(shape):
 
 
 def test_temporaries_of_the_backward_stay_small():
-    # Kernels of 25 taps outweigh all else; patches of 25 pixels would be 25 maps.
+    # Patches of 25 pixels would take as much memory as 25 maps.
     case = Case("1/2", kernel_size=5, groups=1, shape=(1, 200, 200, 32))
     compiled = lower(case).compile()
     analysis = compiled.memory_analysis()

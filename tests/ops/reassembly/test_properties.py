@@ -1,4 +1,4 @@
-"""What any reassembly must satisfy, whatever its numbers."""
+"""Properties that every reassembly must have."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""What the operator refuses, and in which words."""
+"""Errors of the operator for invalid arguments."""
 
 from fractions import Fraction
 from typing import Any
@@ -99,7 +99,7 @@ def test_unknown_implementation_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["mosaic_tpu", "mosaic_gpu", "triton"])
-def test_implementation_that_cannot_run_says_why(name):
+def test_implementation_that_cannot_run_raises_with_the_reason(name):
     message = (
         f"`implementation='{name}'` cannot run: `features` must be of at most 32 bits, "
         "got float64"

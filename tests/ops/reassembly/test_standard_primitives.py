@@ -1,4 +1,4 @@
-"""Plain JAX is made of standard primitives alone, and runs without compilation."""
+"""Plain JAX consists of standard primitives only, and runs without compilation."""
 
 import functools
 from typing import Any
@@ -19,7 +19,7 @@ SCALES = [2, "1/2", "3/2"]
 
 
 def primitives(jaxpr):
-    """Collect the names of all primitives of a program and of those inside it."""
+    """Return the names of all primitives of a jaxpr and of its nested jaxprs."""
     names = set()
     for equation in jaxpr.eqns:
         names.add(equation.primitive.name)
@@ -33,7 +33,7 @@ def primitives(jaxpr):
 
 
 def standard_primitives():
-    """Collect the names that JAX itself binds."""
+    """Return the names of the primitives of JAX."""
     return {
         value.name
         for module in (jax.lax, core_primitives)
@@ -93,13 +93,13 @@ CALLS = [by_pixel, by_logits]
 def test_plain_jax_binds_no_primitive_of_its_own(scale, call, derive):
     run, operands = call(scale, "xla")
     found = primitives(jax.make_jaxpr(derive(run))(*operands).jaxpr)
-    assert {"custom_vjp_call", "dot_general"} & found  # Else nothing was looked at.
+    assert {"custom_vjp_call", "dot_general"} & found  # The jaxpr is not empty.
     assert "carafe_launch" not in found
     assert found <= standard_primitives()
 
 
-def test_the_reader_of_programs_finds_the_choice_of_a_platform():
-    # Else the test above would test nothing.
+def test_primitives_are_found_in_nested_jaxprs():
+    # Checks the search that the test above depends on.
     run, operands = by_pixel(2, None)
     found = primitives(jax.make_jaxpr(with_gradients(run))(*operands).jaxpr)
     assert "carafe_launch" in found

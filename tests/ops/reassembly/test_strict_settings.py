@@ -1,4 +1,4 @@
-"""JAX's strict settings, under which people look for faults of their own."""
+"""The operator under JAX's strict settings, which users enable for debugging."""
 
 import contextlib
 import functools

@@ -22,7 +22,7 @@ def small_case(scale):
 
 
 def draw(scale, copies=None):
-    """Draw float32 arguments of a small case, with a leading axis if asked for."""
+    """Draw float32 arguments of a small case, with a leading axis if `copies` > 0."""
     case = small_case(scale)
     arrays = [case.draw(np.float32, np.float32) for _ in range(copies or 1)]
     arrays = [[x * (index + 1) for x in entry] for index, entry in enumerate(arrays)]

@@ -1,6 +1,7 @@
-"""Run the operator on meshes of four virtual CPU devices; print findings as JSON.
+"""Run the operator on meshes of four virtual CPU devices; print results as JSON.
 
-A program of its own: the number of devices is fixed once a process has used JAX.
+This is a separate program, as a process cannot change its number of devices after it
+has used JAX.
 """
 
 import contextlib
@@ -32,30 +33,31 @@ LARGEST_BLOCK = blocks._BLOCK_BYTES
 
 @dataclasses.dataclass(frozen=True)
 class Situation:
-    """A mesh, what is split over it, and how the operator is called."""
+    """A mesh, the sharding of the arrays, and the call of the operator."""
 
     shape: tuple[int, ...] = (4,)
     axis_type: str = "Auto"
     within: bool = True
     """Whether the call is inside `jax.set_mesh`."""
     call: str = "jit"
-    """"jit", "vmap" or "shard_map" (the user's own)."""
+    """"jit", "vmap", or "shard_map" for a call inside the user's `shard_map`."""
     scale: int | str = 2
     block_bytes: int | None = None
-    """Of the blocks of plain JAX; None leaves their size alone."""
+    """Size of the blocks of plain JAX. None: the default."""
     batch: int = 8
     height: int = 4
     width: int = 5
     groups: int = GROUPS
-    fused: bool = False
+    logits: bool = False
+    """Whether the operator takes logits instead of kernels."""
     implementation: ops.Implementation | None = "xla"
     shared: bool = False
-    """Whether each device has the same kernels, inside the user's own `shard_map`."""
+    """Whether all devices have the same kernels, inside the user's `shard_map`."""
     batch_axes: tuple[str, ...] | None = None
     row_axes: tuple[str, ...] = ()
     channel_axes: tuple[str, ...] = ()
     split: tuple[str | tuple[str, ...] | None, ...] = ("a",)
-    """How features and cotangent are split."""
+    """Partition spec of features and cotangent."""
 
     @property
     def case(self) -> Case:
@@ -68,10 +70,10 @@ class Situation:
 
 
 def function(s: Situation) -> Callable[..., tuple[Any, ...]]:
-    """Return output and both gradients as a function of the arrays."""
+    """Return a function of the arrays that returns output and both gradients."""
 
     def reassemble(features: Any, kernels: Any) -> Any:
-        if not s.fused:
+        if not s.logits:
             return carafe_jax.reassemble(
                 features, kernels, scale=s.scale, implementation=s.implementation
             )
@@ -100,18 +102,21 @@ def function(s: Situation) -> Callable[..., tuple[Any, ...]]:
 
 def draw(s: Situation) -> tuple[Any, Any, Any]:
     """Draw features, kernels or logits, and a cotangent."""
-    if s.fused:
+    if s.logits:
         return LaunchCase(s.case, normalizer="softmax").draw()
     return s.case.draw(np.float32, np.float32)
 
 
 def specs(s: Situation) -> tuple[PartitionSpec, ...]:
-    """Say how the arrays are split: kernels as the features are, but for channels."""
+    """Return the partition specs of the arrays.
+
+    Kernels are split as the features, over channels only if there are groups.
+    """
     maps = PartitionSpec(*s.split)
     if s.shared:
         return maps, PartitionSpec(), maps
     rest: tuple[Any, ...] = ()
-    if len(s.split) == 4 and s.groups > 1 and not s.fused:
+    if len(s.split) == 4 and s.groups > 1 and not s.logits:
         rest = (None, None, s.split[3])
     return maps, PartitionSpec(*(s.split[:1] if rest else s.split[:2]), *rest), maps
 
@@ -119,7 +124,7 @@ def specs(s: Situation) -> tuple[PartitionSpec, ...]:
 def share_kernels(
     run: Callable[..., tuple[Any, ...]], arrays: tuple[Any, ...], *, devices: int
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Give all devices the kernels of the first; return the results that are right."""
+    """Return arrays with one set of kernels for all devices, and expected results."""
     features, kernels, cotangent = arrays
     kernels = kernels[: len(kernels) // devices]
     repeated = np.concatenate([kernels] * devices)
@@ -129,7 +134,7 @@ def share_kernels(
 
 
 def examine(s: Situation) -> dict[str, Any]:
-    """Compare with one device; look for communication."""
+    """Return the error against one device, and the collectives of the program."""
     blocks._BLOCK_BYTES = s.block_bytes or LARGEST_BLOCK
     names = ("a", "b")[: len(s.shape)]
     axis_type = getattr(AxisType, s.axis_type)
@@ -171,7 +176,7 @@ def examine(s: Situation) -> dict[str, Any]:
 
 
 def attempt(s: Situation) -> dict[str, Any]:
-    """Examine, or say what was refused."""
+    """Return the results of `examine`, or the error that it raised."""
     try:
         return examine(s)
     except (NotImplementedError, ValueError) as error:
@@ -179,7 +184,7 @@ def attempt(s: Situation) -> dict[str, Any]:
 
 
 def read(options: dict[str, Any]) -> Situation:
-    """Make a situation of JSON, which has no tuples."""
+    """Return a situation from JSON, which has no tuples."""
     return Situation(**{name: _tuples(value) for name, value in options.items()})
 
 

@@ -8,13 +8,13 @@ from tests.subprocesses import run_python
 
 pytestmark = pytest.mark.slow
 
-ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Bytes of a block.
+ONE_ANCHOR_ROW, ONE_BLOCK = 1, 2**40  # Largest size of a block, in bytes.
 PAIR = {"shape": (2, 2), "split": (("a", "b"),)}
 BATCH_AND_CHANNELS = {"shape": (2, 2), "split": ("a", None, None, "b")}
 
 BEST = {"implementation": None}
 
-# Each device has examples of its own.
+# Each device has its own examples.
 SPLIT = {
     "auto axes": {},
     "auto axes, no mesh in force": {"within": False},
@@ -29,8 +29,8 @@ SPLIT = {
     "vmap, explicit axes": {"call": "vmap", "axis_type": "Explicit"},
     "shard_map": {"call": "shard_map"},
     "shard_map, explicit axes": {"call": "shard_map", "axis_type": "Explicit"},
-    "logits": {"fused": True},
-    "logits, explicit axes": {"fused": True, "axis_type": "Explicit"},
+    "logits": {"logits": True},
+    "logits, explicit axes": {"logits": True, "axis_type": "Explicit"},
     "one block": {"block_bytes": ONE_BLOCK},
     "blocks of a row": {"block_bytes": ONE_ANCHOR_ROW},
     "blocks of a row, 1/2": {"block_bytes": ONE_ANCHOR_ROW, "scale": "1/2"},
@@ -43,7 +43,7 @@ SPLIT = {
     "best, explicit axes": {**BEST, "axis_type": "Explicit"},
     "best, vmap": {**BEST, "call": "vmap"},
     "best, shard_map": {**BEST, "call": "shard_map", "scale": "1/2"},
-    "best, logits": {**BEST, "fused": True},
+    "best, logits": {**BEST, "logits": True},
     "groups": {**BATCH_AND_CHANNELS, "channel_axes": ("b",)},
     "groups, explicit axes": {**BATCH_AND_CHANNELS, "axis_type": "Explicit"},
 }
@@ -59,17 +59,17 @@ SUMMED = {
         **BATCH_AND_CHANNELS,
         "channel_axes": ("b",),
         "groups": 1,
-        "fused": True,
+        "logits": True,
     },
 }
-# Rows: a device needs those of its neighbours that its windows reach.
+# Split rows: a device needs those rows of its neighbours that its windows reach.
 ROWS = {"shape": (2, 2), "split": ("a", "b"), "row_axes": ("b",), "height": 12}
 EXCHANGED = {
     "rows": ROWS,
     "rows, 1/2": {**ROWS, "scale": "1/2"},
     "rows, 3/2": {**ROWS, "scale": "3/2"},
-    "rows, logits": {**ROWS, "fused": True},
-    "rows, logits, 2/3": {**ROWS, "fused": True, "scale": "2/3"},
+    "rows, logits": {**ROWS, "logits": True},
+    "rows, logits, 2/3": {**ROWS, "logits": True, "scale": "2/3"},
     "rows over four devices": {**ROWS, "shape": (1, 4)},
     "rows, explicit axes": {**ROWS, "row_axes": (), "axis_type": "Explicit"},
     "rows over both axes": {
@@ -78,8 +78,8 @@ EXCHANGED = {
         "row_axes": ("a", "b"),
     },
 }
-# Inside the user's own `shard_map`, where features vary and kernels do not.
-SHARED = {"call": "shard_map", "shared": True, "fused": True}
+# Inside the user's `shard_map`: the features are split, the kernels are replicated.
+SHARED = {"call": "shard_map", "shared": True, "logits": True}
 SHARING = {
     "shared": SHARED,
     "shared, best": {**SHARED, **BEST},
@@ -96,7 +96,7 @@ WHOLE = {
     "a batch of one": {"batch": 1, "split": ()},
     "a batch of six": {"batch": 6, "split": ()},
     "no examples": {"batch": 0, "split": ()},
-    "no examples, logits": {"batch": 0, "split": (), "fused": True},
+    "no examples, logits": {"batch": 0, "split": (), "logits": True},
     "one device, explicit axes": {
         "shape": (1,),
         "axis_type": "Explicit",
@@ -124,7 +124,7 @@ def found():
 
 
 @pytest.mark.parametrize("name", SPLIT | SUMMED | EXCHANGED | SHARING | WHOLE)
-def test_a_mesh_gives_the_numbers_of_one_device(name, found):
+def test_results_on_a_mesh_are_those_of_one_device(name, found):
     # Float32 sums of up to 36 products of about 1, perhaps in another order.
     assert found[name]["error"] < 1e-5
 
@@ -156,7 +156,7 @@ def test_gradient_of_kernels_shared_in_a_shard_map_is_summed_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_a_batch_that_no_axis_divides_runs_whole(name, found):
+def test_batch_that_no_axis_divides_is_replicated(name, found):
     assert found[name]["split"] == [False, False, False]
     assert found[name]["collectives"] == []
 
@@ -168,7 +168,7 @@ def test_an_unknown_axis_is_refused(found):
     )
 
 
-def test_split_columns_are_refused_in_words(found):
+def test_split_columns_are_refused_with_a_message(found):
     refused = found["columns"]["refused"]
     assert refused.startswith("NotImplementedError: A reassembly cannot split columns")
 

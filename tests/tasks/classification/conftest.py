@@ -1,4 +1,4 @@
-"""What holds for the tests of classification."""
+"""Fixtures of the tests of classification."""
 
 import pytest
 

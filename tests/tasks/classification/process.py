@@ -1,7 +1,7 @@
 """A process of a tiny run: `python -m tests.tasks.classification.process`.
 
-It takes a folder of images, a folder for the run, and perhaps what else is asked of it:
-"distributed", "fully_sharded", "stopped" (a signal comes before the fourth step).
+Its arguments are a folder of images, the folder of the run, and any of the options
+"distributed", "fully_sharded" and "stopped" (by a signal before the fourth step).
 """
 
 import os
@@ -26,7 +26,7 @@ from tests.tasks.classification.small import use_small_resnet
 
 def main() -> None:
     use_small_resnet()
-    folder, workdir, *asked = sys.argv[1:]
+    folder, workdir, *options = sys.argv[1:]
     config = ClassificationRun(
         data=ClassificationData(
             source=folder, image_size=16, resize_size=16, batch_size=8, read_threads=1
@@ -36,24 +36,24 @@ def main() -> None:
         ),
         optimizer=SGD(learning_rate=0.3),
         loop=Loop(
-            epochs=6,  # Each of one step.
+            epochs=6,  # An epoch is one step.
             evaluate_every=3,
             log_every=1,
-            fully_sharded="fully_sharded" in asked,
+            fully_sharded="fully_sharded" in options,
         ),
         workdir=pathlib.Path(workdir),
-        distributed="distributed" in asked,
+        distributed="distributed" in options,
     )
-    if "stopped" in asked:
+    if "stopped" in options:
         stop_before(4)
     status = train_and_report(config, Console())
-    if "fully_sharded" in asked:
+    if "fully_sharded" in options:
         check_that_states_are_sharded(config)
     sys.exit(status)
 
 
 def stop_before(step: int) -> None:
-    """Send a signal to the last process, when it takes the batch of a step."""
+    """Send a signal to the last process when it requests the batch of a step."""
     batches_of = ClassificationTask.batches
 
     def batches(self: ClassificationTask):

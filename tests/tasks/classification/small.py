@@ -8,7 +8,7 @@ from carafe_jax.models import ResNet18, classifier
 
 
 def use_small_resnet(patch: pytest.MonkeyPatch | None = None) -> None:
-    """Let `depth=18` make a ResNet-18 with half of its blocks."""
+    """Make `depth=18` a ResNet-18 with half of its blocks."""
     small = functools.partial(ResNet18, stage_sizes=(1, 1, 1, 1))
     (patch or pytest.MonkeyPatch()).setitem(classifier._RESNETS, 18, small)
 

@@ -16,7 +16,7 @@ from carafe_jax.tasks.classification.data import (
     training_batches,
 )
 
-# Images of one class have one colour, far from the others even after JPEG.
+# One colour per class, which stays distinct after JPEG compression.
 COLOURS = {"apple": (200, 20, 20), "leaf": (20, 200, 20), "sea": (20, 20, 200)}
 
 
@@ -24,7 +24,7 @@ def write_images(root, counts, *, size=(40, 30)):
     for name, count in counts.items():
         (root / name).mkdir(parents=True)
         for number in range(count):
-            # The number, as a shade, tells the images of a class apart.
+            # The images of a class differ in their shade.
             colour = [min(255, c + 2 * number) for c in COLOURS[name]]
             path = root / name / f"{number}.JPEG"
             Image.new("RGB", size, tuple(colour)).save(path, quality=95)
@@ -194,7 +194,7 @@ def test_too_many_unreadable_images_are_an_error(folder):
         ({"worker_processes": -1}, "`worker_processes` must not be negative"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(folder, fields, message):
+def test_invalid_values_are_refused(folder, fields, message):
     with pytest.raises(ValueError, match=message):
         make(folder, **fields)
 

@@ -18,7 +18,7 @@ STEPS = 6
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Nine noisy images to train on, five to test: devices cannot share them."""
+    """Nine noisy training and five test images, not a multiple of the devices."""
     root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for split, counts in (("train", (5, 4)), ("val", (3, 2))):
@@ -30,9 +30,9 @@ def folder(tmp_path_factory):
     return root
 
 
-def program(folder, workdir, *asked):
+def program(folder, workdir, *options):
     module = "tests.tasks.classification.process"
-    return "-m", module, str(folder), str(workdir), *asked
+    return "-m", module, str(folder), str(workdir), *options
 
 
 def environment(*, devices=4, **variables):
@@ -43,11 +43,11 @@ def environment(*, devices=4, **variables):
     }
 
 
-def one_process(folder, workdir, *asked):
-    run_python(*program(folder, workdir, *asked), environment=environment())
+def one_process(folder, workdir, *options):
+    run_python(*program(folder, workdir, *options), environment=environment())
 
 
-def two_processes(folder, workdir, *asked, status=0):
+def two_processes(folder, workdir, *options, status=0):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -55,7 +55,7 @@ def two_processes(folder, workdir, *asked, status=0):
         processes = [
             stack.enter_context(
                 start_python(
-                    *program(folder, workdir, "distributed", *asked),
+                    *program(folder, workdir, "distributed", *options),
                     environment=environment(
                         devices=2,
                         JAX_COORDINATOR_ADDRESS=address,
@@ -82,7 +82,7 @@ def on_one(folder, tmp_path_factory):
 
 
 def assert_same_run(workdir, other):
-    # Sums are taken in another order.
+    # The order of sums differs.
     chex.assert_trees_all_close(
         variables_of(workdir), variables_of(other), rtol=1e-3, atol=1e-4
     )
@@ -95,10 +95,10 @@ def assert_same_run(workdir, other):
     np.testing.assert_allclose(*tables, rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_stop_together_go_on_and_match_one(folder, on_one, tmp_path):
+def test_two_processes_stop_together_resume_and_match_one(folder, on_one, tmp_path):
     stopped = two_processes(folder, tmp_path, "stopped", status=128 + 15)
     assert "after step 4 of 6" in stopped[0]
-    assert "Stopped by" not in stopped[1]  # The first speaks for both.
+    assert "Stopped by" not in stopped[1]  # Only the first process reports.
     two_processes(folder, tmp_path)
     assert_same_run(tmp_path, on_one)
 
@@ -108,7 +108,7 @@ def test_sharded_states_give_the_same_numbers(folder, on_one, tmp_path):
     assert_same_run(tmp_path, on_one)
 
 
-def test_unknown_processes_are_an_error_in_words(folder, tmp_path):
+def test_unknown_processes_are_an_error_with_a_message(folder, tmp_path):
     with start_python(
         *program(folder, tmp_path, "distributed"), environment=environment()
     ) as process:

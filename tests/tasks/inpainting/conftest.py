@@ -1,4 +1,4 @@
-"""What several tests of inpainting share."""
+"""Fixtures of the tests of inpainting."""
 
 import pytest
 from rich.console import Console

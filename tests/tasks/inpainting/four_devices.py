@@ -1,6 +1,6 @@
-"""Three adversarial steps on four devices and on one; prints what they exchanged.
+"""Compare three adversarial steps on four devices and on one; print the collectives.
 
-A program of its own, because the number of devices is set when JAX starts.
+This is a separate program, as a process cannot change its number of devices.
 """
 
 import dataclasses
@@ -21,10 +21,10 @@ COLLECTIVES = r"(all-gather|all-to-all|all-reduce|collective-permute|reduce-scat
 
 
 def in_float64(tree: Any) -> Any:
-    """Return a tree whose floating arrays are in float64.
+    """Return a tree with its float32 arrays in float64.
 
-    At a kink of a loss or of ReLU rounding chooses between two gradients. In float32
-    some value of a batch is often so near to one, on some processor.
+    At a kink of ReLU or of a loss, rounding decides between two gradients. In float32 a
+    batch often has a value that close to a kink; in float64 it has none.
     """
     return jax.tree.map(
         lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, tree
@@ -38,7 +38,7 @@ def compare() -> set[str]:
     config = dataclasses.replace(config, data=data)
     task = config.make_task()
     batch = in_float64(next(task.batches()))
-    # Adam would make large steps of gradients that are nothing but rounding.
+    # Adam would turn gradients that are only rounding errors into large steps.
     optimizer = SGD(learning_rate=0.1)
 
     def params_and_program(mesh: Mesh):
@@ -55,7 +55,7 @@ def compare() -> set[str]:
     assert four.size == 4
     expected, _ = params_and_program(one)
     params, program = params_and_program(four)
-    # Sums are taken in another order.
+    # The order of sums differs.
     chex.assert_trees_all_close(params, expected, atol=1e-9)
     return set(re.findall(COLLECTIVES, program))
 

@@ -81,7 +81,7 @@ def test_each_network_has_the_gradient_of_its_own_loss(example):
     assert all(np.abs(x).max() > 0 for x in jax.tree.leaves(deceit["generator"]))
 
 
-def test_discriminator_is_asked_about_the_hole_alone(example):
+def test_discriminator_is_evaluated_on_the_hole_alone(example):
     _, task, variables, batch = example
     nothing = {**batch, "mask": jnp.zeros_like(batch["mask"])}
     gradient = gradients(task, variables, nothing)

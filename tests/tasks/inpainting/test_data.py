@@ -228,7 +228,7 @@ def test_test_examples_do_not_depend_on_the_training_seed():
     assert_same(whole_test(other), whole_test(SMALL))
 
 
-def test_another_test_seed_gives_other_whole_test():
+def test_another_test_seed_gives_another_test_set():
     other = whole_test(dataclasses.replace(SMALL, test_seed=1))
     assert not np.array_equal(other["image"], whole_test(SMALL)["image"])
     assert not np.array_equal(other["mask"], whole_test(SMALL)["mask"])

@@ -141,7 +141,7 @@ def test_quality_of_the_truth_is_perfect():
 
 
 @pytest.mark.parametrize("options", [{"radius": 0.0}, {"sample_rows": 0}])
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any]):
+def test_invalid_options_are_refused(options: dict[str, Any]):
     ((field, value),) = options.items()
     with pytest.raises(ValueError, match=f"`{field}` must be positive, got {value}"):
         EvaluationOptions(**options)
@@ -164,6 +164,6 @@ def test_every_classic_fill_is_measured_unless_some_are_chosen():
         ({"stroke_width": 1.0}, "`stroke_width` must lie between 0 and 1, got 1.0"),
     ],
 )
-def test_holes_that_make_no_sense_are_refused(options: dict[str, Any], message):
+def test_invalid_holes_are_refused(options: dict[str, Any], message):
     with pytest.raises(ValueError, match=message):
         EvaluationOptions(**options)

@@ -29,7 +29,7 @@ def test_every_method_continues_a_constant(method, shape):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_the_hole_hides_does_not_matter(method):
+def test_pixels_in_the_hole_have_no_effect(method):
     photo, hole = random_photo(40, 50), square_hole(40, 50)
     other = np.where(hole[..., None], np.uint8(0), photo)
     first, second = (fill_classic(x, hole, method=method) for x in (photo, other))
@@ -114,7 +114,7 @@ def test_a_photograph_without_a_hole_stays_as_it_is():
         ({"photograph": np.zeros((20, 30))}, "`photograph` must have shape"),
     ],
 )
-def test_what_cannot_be_filled_is_refused(values, message):
+def test_invalid_arguments_of_a_fill_are_refused(values, message):
     arguments: dict[str, Any] = {
         "photograph": random_photo(20, 30),
         "hole": square_hole(20, 30),

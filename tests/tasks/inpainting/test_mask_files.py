@@ -168,7 +168,7 @@ def test_a_hole_of_all_but_a_pixel_is_not_called_the_whole(tmp_path, caplog):
 
 @pytest.mark.parametrize("corner", [0, 254])
 @pytest.mark.parametrize(("colour", "other"), [("white", "black"), ("black", "white")])
-def test_a_mask_that_is_clear_in_a_corner_names_the_other_paint(
+def test_mask_with_a_transparent_corner_names_the_other_colour(
     tmp_path, caplog, corner, colour, other
 ):
     mask = strokes(width=3)
@@ -183,7 +183,7 @@ def test_a_mask_that_is_clear_in_a_corner_names_the_other_paint(
 
 
 @pytest.mark.parametrize("grow", [40, 10**6])
-def test_hole_grows_as_far_as_it_is_told(tmp_path, grow):
+def test_hole_grows_by_the_given_width(tmp_path, grow):
     hole = np.zeros((4, 60), bool)
     hole[1, 2] = True
     path = save(tmp_path / "mask.png", (255 * hole).astype(np.uint8))

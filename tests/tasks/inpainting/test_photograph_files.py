@@ -1,4 +1,4 @@
-"""Photographs in files of every kind come out as they were, or are refused by name."""
+"""Photograph files of every kind are written back unchanged, or refused by name."""
 
 import io
 import struct
@@ -215,7 +215,7 @@ def planes_of_16_bits():
         (planes_of_16_bits, "16 bits a channel in separate planes"),
     ],
 )
-def test_what_cannot_be_kept_is_refused_by_name(tmp_path, make, message):
+def test_photograph_that_a_png_cannot_hold_is_refused(tmp_path, make, message):
     with pytest.raises(RefusedError, match=message):
         read_bytes(tmp_path, make(), "photo.tif")
 
@@ -296,7 +296,7 @@ def test_gamma_and_primaries_of_a_png_are_kept(tmp_path, dtype, channels):
     np.testing.assert_array_equal(again.pixels, pixels)
 
 
-def test_text_of_a_png_is_left_behind(tmp_path):
+def test_text_of_a_png_is_dropped(tmp_path):
     text = PngImagePlugin.PngInfo()
     text.add_text("Comment", "mine")
     Image.fromarray(drawn(np.uint8, 3)).save(tmp_path / "photo.png", pnginfo=text)

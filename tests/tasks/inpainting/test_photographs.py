@@ -1,4 +1,4 @@
-"""What a network sees of photographs of every kind, and what it may change in them."""
+"""Photographs of every kind: the input of a network, and the pixels it may change."""
 
 import numpy as np
 import pytest
@@ -75,6 +75,6 @@ def test_networks_see_8_bit_rgb_on_white():
         ([[0]], "must be a NumPy array .* got list"),
     ],
 )
-def test_other_arrays_are_refused_in_words(run, photograph, message):
+def test_other_arrays_are_refused_with_the_rule(run, photograph, message):
     with pytest.raises(RefusedError, match=message):
         load(run).fill(photograph, square_hole(20, 30))

@@ -11,6 +11,6 @@ def test_pixels_come_back_to_the_bit():
     np.testing.assert_array_equal(to_pixels(image), pixels)
 
 
-def test_what_lies_outside_is_clipped():
+def test_values_outside_the_range_are_clipped():
     image = np.array([[-1.5, 0.0, 2.0]], np.float32)
     np.testing.assert_array_equal(to_pixels(image), [[0, 128, 255]])

@@ -52,7 +52,7 @@ def test_run_of_another_task_is_refused(tmp_path):
         ({"photograph": np.zeros((20, 30, 3))}, "`photograph` must be uint8"),
     ],
 )
-def test_what_cannot_be_filled_is_refused(run, values, message):
+def test_invalid_arguments_of_a_fill_are_refused(run, values, message):
     arguments: dict[str, Any] = {
         "photograph": random_photo(20, 30),
         "hole": square_hole(20, 30),
@@ -63,7 +63,7 @@ def test_what_cannot_be_filled_is_refused(run, values, message):
 
 
 @pytest.mark.parametrize(("reach", "longest_side"), [(30, 64), (30, 200), (1, None)])
-def test_what_the_hole_hides_does_not_matter(run, reach, longest_side):
+def test_pixels_in_the_hole_have_no_effect(run, reach, longest_side):
     trained = load(run, which="last")
     photo, hole = random_photo(20, 130), square_hole(20, 130)
     other = np.where(hole[..., None], np.uint8(0), photo)
@@ -204,9 +204,9 @@ def _plain(height, width):
 
 
 def _constants(*values):
-    """Return what fills one batch after another with values, and what it has seen.
+    """Return a fill of each batch with the next value, and the list of its batches.
 
-    The last value is used from then on.
+    The last value is used for all further batches.
     """
     seen = []
 

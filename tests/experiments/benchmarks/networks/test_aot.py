@@ -1,4 +1,4 @@
-"""What is read off compiled training steps; compiling them takes minutes."""
+"""Numbers read from compiled training steps; compiling them takes minutes."""
 
 import jax
 import jax.numpy as jnp

@@ -45,7 +45,7 @@ class Comparison(ComparisonConfig):
 
 
 def main(config: Comparison, console: Console) -> int:
-    """Train every run whose row is missing, then compare."""
+    """Train every run that has no row yet, then compare."""
     runs = {
         x: with_fields(config.base, "network", downsampler=x) for x in _DOWNSAMPLERS
     }

@@ -3,7 +3,7 @@
 Paper: the backbone pretrained for table III of CARAFE++ (arXiv:2012.04733), by the
 recipe of table II (Goyal et al. 2017).
 Cost: 90 epochs of batches of 1024; not run yet.
-Expected: the paper gives results of detection alone.
+Expected: the paper reports detection results only.
 Reached: not run.
 Command: python -m experiments.classification.imagenet_resnet50_dpp
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)

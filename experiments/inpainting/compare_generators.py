@@ -1,7 +1,7 @@
 """Train the four networks of table X, small, over several seeds, and compare.
 
 Paper: table X of CARAFE++ (arXiv:2012.04733), scaled down to two cores.
-Cost: 12 runs; of 500 steps each about four minutes on two cores of an Intel Xeon.
+Cost: 12 runs of 500 steps, about four minutes each on two cores of an Intel Xeon.
 Expected: CARAFE++ gains 1.35 dB in Global&Local, 0.27 dB in partial convolutions.
 Reached: 0.55 and 0.36 dB in the hole (2026-11-26, 500 steps on 2,009 landscapes).
 Command: python -m experiments.inpainting.compare_generators --base.data.source FOLDER
@@ -49,7 +49,7 @@ class Comparison(ComparisonConfig):
 
 
 def main(config: Comparison, console: Console) -> int:
-    """Make every run whose row is missing, then compare."""
+    """Train every run that has no row yet, then compare."""
     runs = {k: with_fields(config.base, "generator", **v) for k, v in _NETWORKS.items()}
     return repeat_over_seeds(config, runs, console=console)
 

@@ -1,8 +1,8 @@
 """Draw fills by CARAFE++ beside those by plain layers and by a classic method.
 
-Paper: the question of table X of CARAFE++ (arXiv:2012.04733), in pictures.
+Paper: table X of CARAFE++ (arXiv:2012.04733), in pictures, against plain layers.
 Cost: as long as an evaluation with the classic fills.
-Expected: nothing to reach; the picture shows what two networks have learned.
+Expected: no number; the picture shows what two networks have learned.
 Reached: docs/images/comparison.jpg, of networks of `compare_resamplers` (2026-11-30).
 Command: python -m experiments.inpainting.draw_comparison --carafe RUN --plain RUN
 For a web page: add -o comparison.jpg --test.holes boxes strokes --test.sample-rows 3
@@ -33,15 +33,15 @@ class DrawComparison:
     which: CheckpointChoice = "best"
     """Checkpoint of both: the best or the last."""
     source: str | None = None
-    """Where photographs come from. None: those of the run with CARAFE++."""
+    """Source of the photographs. None: that of the run with CARAFE++."""
     scale: int | None = None
     """Pixels drawn per pixel of a picture. None: enough for readable titles."""
     batch_size: int = 16
-    """Pictures at a time."""
+    """Pictures per batch."""
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """File of the picture, a PNG or a JPEG."""
     test: EvaluationOptions = EvaluationOptions(holes=("free-form",), sample_rows=6)
-    """Test pictures, their holes, and the fills of which the best is drawn."""
+    """Test pictures and their holes, and the classic fills; the best fill is drawn."""
 
     def __post_init__(self) -> None:
         holds = self.scale is None or self.scale >= 1

@@ -1,9 +1,9 @@
 """Measure the patterns of 2, 4 and 8 pixels that up-sampling leaves in fills.
 
-Paper: none; CARAFE++ (arXiv:2012.04733) predicts a kernel for each pixel of a doubled
-map, and even and odd pixels get theirs from different weights.
+Paper: none. CARAFE++ (arXiv:2012.04733) predicts the kernels of even and odd pixels of
+an up-sampled map with different weights, which can leave a lattice.
 Cost: as long as an evaluation with one classic fill.
-Expected: a spline fill far below the truth at every period; a network not above it.
+Expected: the spline far below the truth at every period, a network not above the truth.
 Reached: quickstart, boxes: -24 and -14 dB at 2 and 4 px, spline -28, -14 (2026-11-30).
 Command: python -m experiments.inpainting.measure_lattice --model runs/inpainting
 Holes of other sizes: add --test.crop-size 192 --test.holes boxes
@@ -28,20 +28,20 @@ class MeasureLattice:
     model: pathlib.Path
     """Folder of the run that trained the network."""
     which: CheckpointChoice = "best"
-    """Its checkpoint: the best or the last."""
+    """Checkpoint of the run: the best or the last."""
     source: str | None = None
-    """Where photographs come from. None: those of the run."""
+    """Source of the photographs. None: that of the run."""
     periods: tuple[int, ...] = (2, 4, 8)
-    """Of the patterns, in pixels. Doubling makes no pattern of period 3, which serves
-    as a control."""
+    """Periods of the patterns, in pixels. Up-sampling by 2 makes no pattern of period
+    3, which serves as a control."""
     batch_size: int = 16
-    """Pictures at a time."""
+    """Pictures per batch."""
     output: pathlib.Path | None = None
     """Folder of lattice.csv and lattice.png. None: `lattice` in that of the run."""
     test: EvaluationOptions = EvaluationOptions(
         holes=("free-form", "boxes"), classic=("spline",)
     )
-    """Test pictures, their holes, and fills to measure beside the network."""
+    """Test pictures and their holes, and fills to compare the network with."""
 
     def __post_init__(self) -> None:
         given, rule = self.periods, "be one or more different numbers of at least 2"
@@ -51,7 +51,7 @@ class MeasureLattice:
 
 
 def main(config: MeasureLattice, console: Console) -> int:
-    """Print and write what was measured, and draw it."""
+    """Print, write and draw the measured lattices."""
     report_lattices(**vars(config), console=console)
     return 0
 

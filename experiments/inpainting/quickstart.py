@@ -3,8 +3,8 @@
 Paper: the inpainting set-up of CARAFE++ (arXiv:2012.04733, section 4.3), scaled down: a
 small U-Net, no discriminator, free-form holes after Yu et al. (arXiv:1806.03589).
 Cost: 98 to 128 s on two cores of an AMD EPYC.
-Expected: nothing in the paper; above the biharmonic fill, whose PSNR is 23.97 dB.
-Reached: 24.53 dB in the hole, its starting fill 24.50 dB (2026-11-30).
+Expected: no number in the paper; a PSNR above the biharmonic fill's, 23.97 dB.
+Reached: 24.53 dB in the hole; its starting fill has 24.50 dB (2026-11-30).
 Command: python -m experiments.inpainting.quickstart
 Other pictures: add --data.source FOLDER --workdir runs/inpainting/FOLDER
 Without CARAFE++: add --network.resampler conv --workdir runs/inpainting/conv

@@ -90,8 +90,8 @@ class Chip:
             "MOSAIC_GPU_DUMP_TO": str(dumps),
             "MOSAIC_GPU_DUMP_PTX": "1",
             "MOSAIC_GPU_DUMP_MLIR_PASSES": "1",
-            # Else `llvm-symbolizer`, if it is installed, is called again and again:
-            # five sixths of the compile time for Triton.
+            # Otherwise `llvm-symbolizer`, if it is installed, is called again and
+            # again, which takes five sixths of the compile time for Triton.
             "LLVM_DISABLE_SYMBOLIZATION": "1",
             "PATH": os.pathsep.join((*path, os.environ.get("PATH", ""))),
         }

@@ -90,7 +90,7 @@ def main(config: Speed, console: Console) -> int:
         for index in order.permutation(len(networks)):
             network = networks[index]
             for mode, step in (("train", network.train), ("infer", network.infer)):
-                step()  # Warm-up: the caches hold data of the network before.
+                step()  # Warm-up: caches hold the previous network.
                 began = time.perf_counter()
                 step()
                 network.seconds[mode].append(time.perf_counter() - began)

@@ -99,7 +99,7 @@ def _time_in_turn(
     seconds: list[list[float]] = [[] for _ in programs]
     order = np.random.default_rng(0)
     for _ in range(repetitions):
-        # In a fixed order each program would always follow the same one.
+        # In a fixed order, each program would always run after the same one.
         for index in order.permutation(len(programs)):
             _, timer = timers[index]
             seconds[index].append(timer(calls[index]))

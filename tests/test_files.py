@@ -79,7 +79,7 @@ def test_outputs_are_overwritten_only_on_request(tmp_path):
         ("abfs+x.1://a", "abfs+x.1://a", "Mount or copy"),
     ],
 )
-def test_url_is_refused_with_what_to_do(path, shown, advice):
+def test_url_is_refused_with_advice(path, shown, advice):
     error = f"`model` must be a path of the file system, got {shown!r}. "
     with pytest.raises(RefusedError, match=re.escape(error) + f".*{advice}"):
         check_local("model", path)

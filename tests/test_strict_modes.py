@@ -28,7 +28,7 @@ from tests.every_layer import (
     variables_of,
 )
 
-# Networks in bfloat16 alone: parameters in float32 are beside it.
+# Networks are tried in bfloat16 only, which mixes with their float32 parameters.
 LAYERS_AND_DTYPES = [
     pytest.param(
         name, dtype, marks=[pytest.mark.slow] if name in NETWORKS - {"UNet"} else []

@@ -55,7 +55,7 @@ def run(folder, tmp_path_factory):
 
 
 @pytest.mark.parametrize("source", [None, "given"])
-def test_evaluation_gives_the_numbers_of_the_run(folder, run, tmp_path, source):
+def test_evaluation_agrees_with_the_table_of_the_run(folder, run, tmp_path, source):
     config = evaluate.Evaluate(
         model=run,
         source=source and str(folder),
@@ -160,7 +160,7 @@ def test_no_more_than_a_batch_of_images_is_held(run):
     assert len(list(found)) == 9
 
 
-def test_names_come_out_as_they_are(folder, run, tmp_path):
+def test_names_are_written_unchanged(folder, run, tmp_path):
     """Brackets, which rich takes for markup, and bytes that are no UTF-8."""
     workdir = tmp_path / "run"
     shutil.copytree(run, workdir)
@@ -265,7 +265,7 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     assert call(export.main, dataclasses.replace(config, overwrite=True))[0] == 0
 
 
-def test_exported_program_takes_images_of_any_size(run, tmp_path):
+def test_exported_program_accepts_images_of_any_size(run, tmp_path):
     config = export.Export(model=run, output=tmp_path / "model.jax", size="any")
     status, text = call(export.main, config)
     assert status == 0

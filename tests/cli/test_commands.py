@@ -96,7 +96,7 @@ def test_mistyped_words_are_refused(args, capsys):
     assert args[-1] in text.replace("-", "_") or args[-1] in text
 
 
-def test_missing_extra_is_one_line_that_says_how_to_install_it(capsys, monkeypatch):
+def test_missing_extra_is_reported_in_one_line_with_the_remedy(capsys, monkeypatch):
     monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None)
     status, text = run(["--help"], capsys)
     assert status == 2
@@ -142,7 +142,7 @@ def test_class_of_an_error_decides_how_it_is_printed(error, fixable):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signalled_command_saves_and_says_how_to_resume(tmp_path, number):
+def test_signalled_command_saves_and_reports_how_to_resume(tmp_path, number):
     scalars = tmp_path / "run" / "scalars.csv"
     with start_python(
         *("-m", "carafe_jax", "train", "inpainting"),

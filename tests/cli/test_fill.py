@@ -47,7 +47,7 @@ def test_given_pixels_of_any_size_are_kept_to_the_bit(run, tmp_path):
     assert main(again, Console(quiet=True)) == 0
 
 
-def test_photographs_of_other_kinds_keep_their_channels_and_bits(run, tmp_path):
+def test_photographs_keep_their_channels_and_bit_depth(run, tmp_path):
     rng, hole = np.random.default_rng(0), square_hole(20, 30)
     photos = {
         "alpha.png": rng.integers(0, 256, (20, 30, 4), dtype=np.uint8),
@@ -111,7 +111,7 @@ def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
         main(FillOptions(**paths, method="telea"), Console(quiet=True))
 
 
-def test_transparent_part_of_a_photograph_is_filled_and_opaque(run, tmp_path):
+def test_transparent_hole_of_a_photograph_is_filled_and_made_opaque(run, tmp_path):
     hole = square_hole(20, 30)
     photo = np.dstack([random_photo(20, 30), np.where(hole, 0, 255).astype(np.uint8)])
     path = save(tmp_path / "photo.png", photo)

@@ -34,7 +34,7 @@ def test_endless_batches_visit_each_index_equally_often():
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_blank_takes_the_place_of_what_is_missing(count):
+def test_missing_examples_are_replaced_by_blanks(count):
     shards = [
         list(
             batches_of_all(

@@ -60,7 +60,7 @@ def test_turned_tiffs_keep_their_pixels(tmp_path, mode, orientation):
     np.testing.assert_array_equal(read, shown)
 
 
-def test_zero_is_white_where_a_tiff_says_so(tmp_path):
+def test_tiff_whose_zero_is_white_is_read_correctly(tmp_path):
     grey = smooth(1, deep=True)[..., 0]
     Image.fromarray(65535 - grey).save(tmp_path / "a.tif")
     content = (tmp_path / "a.tif").read_bytes()

@@ -1,4 +1,4 @@
-"""Photographs come out upright, whatever their metadata hold."""
+"""Photographs are read upright, also with unusual or damaged metadata."""
 
 import io
 import pathlib

@@ -50,7 +50,7 @@ def read(content: bytes) -> str:
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("kind", FORMATS)
-def test_any_damaged_byte_gives_an_image_or_is_unreadable(kind, monkeypatch):
+def test_image_with_a_damaged_byte_is_read_or_unreadable(kind, monkeypatch):
     # Decoding an image whose damaged header has a huge size would take seconds.
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
     content = encoded(kind)

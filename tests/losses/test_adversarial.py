@@ -1,4 +1,4 @@
-"""Adversarial losses against numbers of PyTorch and by hand."""
+"""Adversarial losses against PyTorch and hand-made values."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""Masked L1 against numbers of PyTorch."""
+"""Masked L1 against PyTorch."""
 
 import pathlib
 

@@ -46,7 +46,7 @@ def test_one_bright_pixel_of_four_has_the_energy_of_three_waves():
     ],
     ids=["constant", "ramp", "diagonal ramp"],
 )
-def test_constants_and_ramps_have_none(period, picture):
+def test_constants_and_ramps_have_no_lattice_energy(period, picture):
     assert energy(picture, period=period) < 1e-10
 
 

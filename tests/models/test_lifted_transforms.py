@@ -89,7 +89,7 @@ def test_rematerialised_layer_is_in_inference_mode_by_default(name):
 
 
 @pytest.mark.parametrize("name", with_slow_networks(sorted(LARGE & set(classes()))))
-def test_gradient_through_rematerialisation_traces_and_statistics_come_out(name):
+def test_rematerialised_layer_has_a_gradient_and_updates_its_statistics(name):
     layer = lifted(name, "remat")
 
     def loss(variables):

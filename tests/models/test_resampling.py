@@ -122,14 +122,14 @@ def test_every_resampler_of_the_package_is_tried():
     ],
     ids=["basic", "bottleneck"],
 )
-def test_resnet_takes_any_down_sampler(resnet, downsample):
+def test_resnet_accepts_every_down_sampler(resnet, downsample):
     maps, _ = shapes(resnet(downsample=downsample), IMAGE)
     sizes = [stage.shape[1:3] for stage in maps]
     assert sizes == [(10, 7), (5, 4), (3, 2), (2, 1)]
 
 
 @pytest.mark.parametrize(("downsample", "upsample"), BOTH, ids=label)
-def test_unet_takes_any_resampler(downsample, upsample):
+def test_unet_accepts_every_resampler(downsample, upsample):
     network = UNet(
         stage_features=(4, 6, 8),
         middle_dilations=(1,),
@@ -143,7 +143,7 @@ def test_unet_takes_any_resampler(downsample, upsample):
 
 
 @pytest.mark.parametrize(("downsample", "upsample"), BOTH, ids=label)
-def test_global_local_takes_any_resampler(downsample, upsample):
+def test_global_local_accepts_every_resampler(downsample, upsample):
     network = GlobalLocal(
         width=4,
         middle_dilations=(2,),
@@ -160,7 +160,7 @@ def test_global_local_takes_any_resampler(downsample, upsample):
 
 @pytest.mark.parametrize("downsample", PARTIAL_DOWN, ids=label)
 @pytest.mark.parametrize("upsample", PARTIAL_UP, ids=label)
-def test_network_of_partial_layers_takes_any_partial_resampler(downsample, upsample):
+def test_partial_network_accepts_every_partial_resampler(downsample, upsample):
     network = PartialGlobalLocal(
         width=2, middle_dilations=(2,), downsample=downsample, upsample=upsample
     )

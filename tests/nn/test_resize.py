@@ -1,4 +1,4 @@
-"""Resizing to a given size, against PyTorch's numbers."""
+"""Resizing to a given size, against PyTorch."""
 
 import chex
 import jax

@@ -1,4 +1,4 @@
-"""Reference numbers of PyTorch: modules, their gradients and parameters."""
+"""Goldens of PyTorch modules: outputs, gradients and parameters."""
 
 import pathlib
 

@@ -114,7 +114,7 @@ def test_configuration_names_its_task_and_format(finished):
     assert "workdir" not in stored["config"]
 
 
-def test_interrupted_run_says_how_to_resume_and_ends_with_the_same_bits(
+def test_interrupted_run_reports_how_to_resume_and_resumes_bit_for_bit(
     tmp_path, monkeypatch
 ):
     config = inpainting(tmp_path / "parts", steps=5)

@@ -13,7 +13,7 @@ RESULTS = {"U-Net, CARAFE++": {"psnr": 20.25}, "mean colour": {"psnr": 19.5}}
 
 
 @pytest.mark.parametrize("steps", [None, 600])
-def test_table_comes_back_with_the_steps_of_its_network(tmp_path, steps):
+def test_table_is_read_back_with_the_steps_of_its_network(tmp_path, steps):
     path = tmp_path / "table.csv"
     write_table(path, RESULTS, steps=steps)
     assert read_table(path) == RESULTS

@@ -85,7 +85,7 @@ def test_changed_field_is_named_with_both_values(tmp_path):
         check(changed, tmp_path)
 
 
-def test_folder_without_a_checkpoint_takes_any_configuration(tmp_path):
+def test_folder_without_a_checkpoint_accepts_any_configuration(tmp_path):
     started(Run(widths=(3,)), tmp_path)
     check(Run(widths=(3,)), tmp_path)
     (tmp_path / "checkpoints" / "4").rmdir()
@@ -188,7 +188,7 @@ def test_configuration_of_format_one_names_no_task(old_run):
     assert (stored.format, stored.task, stored.fields["length"]) == (1, None, 10)
 
 
-def test_run_of_format_one_is_refused_and_says_what_to_do(old_run):
+def test_run_of_format_one_is_refused_with_advice(old_run):
     with pytest.raises(RefusedError, match=r"older version .* another `workdir`"):
         check(Run(), old_run)
 
@@ -318,12 +318,12 @@ def test_length_is_in_steps_or_in_epochs(steps, epochs):
         Loop(steps=steps, epochs=epochs)
 
 
-def test_epochs_become_steps_and_so_do_their_evaluations():
+def test_epochs_and_their_evaluations_are_converted_to_steps():
     loop = Loop(epochs=3, evaluate_every=2, save_every=5).in_steps(10)
     assert loop == Loop(steps=30, evaluate_every=20, save_every=5)
 
 
-def test_loop_in_steps_stays_as_it_is():
+def test_loop_in_steps_is_unchanged():
     assert Loop(steps=7).in_steps(10) == Loop(steps=7)
 
 

@@ -1,4 +1,4 @@
-"""Cadences of evaluators, and the prediction that they share."""
+"""Cadences of evaluators, and sharded prediction."""
 
 from typing import Any
 

@@ -118,7 +118,7 @@ def test_error_after_a_signal_ends_the_run_as_interrupted(tmp_path, whole):
 
 
 @pytest.mark.parametrize("at", [0, 7])
-def test_batch_that_does_not_come_after_a_signal_is_not_waited_for(
+def test_missing_batch_is_not_waited_for_after_a_signal(
     tmp_path, whole, monkeypatch, at
 ):
     monkeypatch.setattr("carafe_jax.train.interruption.GRACE_SECONDS", 0.2)
@@ -131,7 +131,7 @@ def test_batch_that_does_not_come_after_a_signal_is_not_waited_for(
     assert_resumed_as_whole(tmp_path, whole)
 
 
-def test_batch_that_comes_soon_after_a_signal_is_trained_on(tmp_path):
+def test_batch_that_arrives_soon_after_a_signal_is_trained_on(tmp_path):
     def act():
         signal.raise_signal(signal.SIGTERM)
 
@@ -278,7 +278,7 @@ def test_second_signal_has_the_effect_that_it_had_before(tmp_path, monkeypatch, 
         (signal.SIGTERM, signal.SIGHUP),
     ],
 )
-def test_signal_that_comes_again_at_once_or_after_a_notice_changes_nothing(
+def test_repeated_signal_at_once_or_after_a_notice_changes_nothing(
     tmp_path, first, second
 ):
     outcome = run(tmp_path, Failing(at=7, act=lambda: send_twice(first, second)))

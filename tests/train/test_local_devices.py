@@ -45,7 +45,7 @@ def chosen(environment, root):
 
 
 @pytest.mark.parametrize("launched", [slurm, open_mpi])
-def test_only_process_of_a_node_takes_all(launched, tmp_path):
+def test_only_process_of_a_node_uses_all_gpus(launched, tmp_path):
     assert chosen(launched(**visible(8)), tmp_path) == ALL
     assert chosen(launched(**visible(1)), tmp_path) == ALL
     assert chosen(launched(), tmp_path) == ALL
@@ -87,7 +87,7 @@ def test_processes_of_a_node_share_its_gpus_evenly(processes, rank, expected, tm
         {"CUDA_VISIBLE_DEVICES": "0,1", "SLURM_STEP_GPUS": "0,1,2,3,4,5,6,7"},
     ],
 )
-def test_process_that_sees_its_own_gpus_takes_them(bound, tmp_path):
+def test_process_uses_the_gpus_that_only_it_sees(bound, tmp_path):
     assert chosen(slurm(localid=3, tasks="4", **bound), tmp_path) == ALL
 
 
@@ -189,7 +189,7 @@ def test_mpirun_within_slurm_counts_as_open_mpi(tmp_path):
     assert chosen(environment, tmp_path) == (2, 3)
 
 
-def test_other_launchers_are_none():
+def test_other_launchers_are_not_recognised():
     assert read_node({}) is None
     # A batch script of Slurm without srun.
     assert read_node({"SLURM_JOB_ID": "1", "SLURM_LOCALID": "0"}) is None

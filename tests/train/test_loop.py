@@ -283,7 +283,8 @@ def test_evaluators_have_their_own_names_and_cadences(tmp_path):
 
 
 def test_best_checkpoint_is_that_of_the_evaluator_that_measures_it(tmp_path):
-    # Steps 3, 6, 9 and 12 save without a score, whatever the other evaluator returns.
+    # The checkpoints of steps 3, 6, 9 and 12 have no score, even though the other
+    # evaluator returns one.
     measures = (
         Scores("small", every=3, scalar="quick", scores=(0.0, 99.0, 0.0, 0.0)),
         Scores("test", scores=(5.0, 1.0, 3.0)),

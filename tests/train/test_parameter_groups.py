@@ -103,7 +103,7 @@ def test_first_pattern_that_matches_counts():
 
 
 @pytest.mark.parametrize("make", [plain, adam])
-def test_weight_decay_of_a_group_takes_the_place_of_the_others(make):
+def test_weight_decay_of_a_group_replaces_the_default(make):
     optimizer = make(weight_decay=0.25, weight_decays=(("head", 0.125),))
     moved = updates(optimizer, ZEROS)
     np.testing.assert_allclose(moved["backbone"]["stem"]["kernel"], -0.25, rtol=1e-6)

@@ -137,7 +137,7 @@ def test_variable_that_is_missing_is_named(joined, monkeypatch, missing):
         joined(variables)
 
 
-def test_processes_that_do_not_arrive_are_waited_for_no_longer(joined, monkeypatch):
+def test_processes_that_do_not_arrive_time_out(joined, monkeypatch):
     ended = threading.Event()
     monkeypatch.setattr(jax.distributed, "initialize", lambda **_: ended.wait(60))
     for name, value in WHOLE.items():
@@ -150,7 +150,7 @@ def test_processes_that_do_not_arrive_are_waited_for_no_longer(joined, monkeypat
         ended.set()
 
 
-def test_process_that_has_joined_stays_as_it_is(monkeypatch):
+def test_process_that_has_joined_does_not_join_again(monkeypatch):
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(jax.distributed, "initialize", lambda **_: pytest.fail("again"))
     join_processes()

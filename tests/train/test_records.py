@@ -35,7 +35,7 @@ def reopened(workdir, *, step=10):
         (b"4,train,loss,1\r\n\r\n5,train,loss,1\r\n", 3),
     ],
 )
-def test_damaged_line_is_named_with_what_to_do(tmp_path, rows, line):
+def test_damaged_line_is_named_with_advice(tmp_path, rows, line):
     path = tmp_path / "scalars.csv"
     path.write_bytes(HEADER + rows)
     error = rf"scalars\.csv is damaged in line {line}: .* Delete that line"
@@ -62,7 +62,7 @@ def test_empty_file_is_started_again(tmp_path):
     assert reopened(tmp_path) == HEADER
 
 
-def test_records_of_later_steps_are_deleted_and_others_stay_as_they_were(tmp_path):
+def test_records_of_later_steps_are_deleted_and_others_unchanged(tmp_path):
     early = b'4,"a ""b""",loss,0.1\r\n9,train,loss,nan\r\n'
     path = tmp_path / "scalars.csv"
     path.write_bytes(HEADER + early + b"11,train,loss,1\r\n")

@@ -117,7 +117,7 @@ def test_given_weights_outlive_the_run(tmp_path):
     np.testing.assert_array_equal(weights["params"]["w"], GIVEN)
 
 
-def test_run_with_a_checkpoint_is_resumed_whatever_the_weights(tmp_path):
+def test_run_with_a_checkpoint_is_resumed_and_ignores_weights(tmp_path):
     start(tmp_path / "a", None)
     whole = start(tmp_path / "a", None, task=Regression())
     start(tmp_path / "b", None)

@@ -12,7 +12,7 @@ def axes():
     return Figure().subplots()
 
 
-def test_sources_lie_on_the_image_where_their_pixels_are(axes):
+def test_sources_are_drawn_at_the_positions_of_their_pixels(axes):
     weights = np.zeros((2, 4))
     weights[1, 0], weights[0, 3] = 0.75, 0.25
     draw_sources(

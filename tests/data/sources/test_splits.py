@@ -27,14 +27,14 @@ def labelled(folder, split, **kwargs):
 @pytest.mark.parametrize(
     "present", [("val", "validation", "test"), ("validation", "test"), ("test",)]
 )
-def test_first_of_the_sub_folders_is_the_test(tmp_path, names, present):
+def test_first_existing_sub_folder_is_the_test_set(tmp_path, names, present):
     write(tmp_path, ["train/x/0.png", *(f"{name}/x/0.png" for name in present)])
     assert names(tmp_path, "train") == [str(tmp_path / "train/x/0.png")]
     assert names(tmp_path, "test") == [str(tmp_path / f"{present[0]}/x/0.png")]
 
 
 @pytest.mark.parametrize("names", [photographs, labelled])
-def test_both_kinds_hold_the_same_files_of_other_folders_out(tmp_path, names):
+def test_photographs_and_labelled_images_hold_out_the_same_files(tmp_path, names):
     write(tmp_path, [f"{name}/{i}.png" for name in "xyz" for i in range(4)])
     train, test = (names(tmp_path, s, test_fraction=0.5) for s in ("train", "test"))
     assert sorted(train + test) == sorted(map(str, tmp_path.rglob("*.png")))
@@ -76,7 +76,7 @@ def test_no_hashed_split_of_two_files_is_empty(fraction):
     assert [len(part) for part in parts(["a.png", "b.png"], fraction)] == [1, 1]
 
 
-def test_validation_comes_before_the_test_of_tfds():
+def test_tfds_validation_split_is_preferred_to_test():
     every = {"train": 1, "test": 2, "validation": 3, "other": 4}
     assert split_of_tfds(every, "train") == 1
     assert split_of_tfds(every, "test") == 3

@@ -34,13 +34,13 @@ def reader(*unreadable: int):
     return read
 
 
-def test_next_readable_image_takes_the_place():
+def test_unreadable_image_is_replaced_by_the_next_readable_one():
     images = UnreadableImages(Names(4), limit=3)
     read = reader(1, 2, 3)
     assert [images.read_or_next(index, read) for index in range(4)] == [0, 0, 0, 0]
 
 
-def test_image_without_an_example_is_none():
+def test_unreadable_image_is_read_as_none():
     images = UnreadableImages(Names(3), limit=3)
     assert [images.read_or_none(i, reader(1)) for i in range(3)] == [0, None, 2]
 
@@ -83,7 +83,7 @@ def test_more_than_the_limit_are_an_error(method):
 
 
 @pytest.mark.parametrize("limit", [0, 1])
-def test_image_over_the_limit_is_named_as_such(limit, caplog):
+def test_image_over_the_limit_is_logged_as_over_the_limit(limit, caplog):
     images, read = UnreadableImages(Names(3), limit=limit), reader(0, 1)
     assert images.read_or_none(2, read) == 2
     for index in range(limit):

@@ -24,7 +24,7 @@ def as_jpeg(image, **options):
 
 
 @pytest.mark.parametrize("size", [(500, 375), (64, 64), (3, 200), (1, 1)])
-def test_random_boxes_lie_in_the_image_and_keep_their_rules(size):
+def test_random_boxes_are_in_the_image_and_follow_their_rules(size):
     rng = np.random.default_rng(0)
     boxes = [random_box(rng, size, **IMAGENET) for _ in range(500)]
     for box in boxes:

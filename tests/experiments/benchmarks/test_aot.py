@@ -326,7 +326,7 @@ def test_results_survive_conversion_to_json(result):
     assert parse_result(made.to_json()) == made
 
 
-def test_each_chip_takes_the_kernels_of_its_platform():
+def test_each_chip_has_the_backends_of_its_platform():
     jobs = list(make_jobs(Config(quick=True).effective))
     assert {(job.chip, job.backend) for job in jobs} == {
         ("v5e", "mosaic_tpu"),

@@ -1,4 +1,4 @@
-"""The block of LIP's ResNet against its authors' numbers."""
+"""The block of LIP's ResNet against its authors' code."""
 
 import chex
 import jax

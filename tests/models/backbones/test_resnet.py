@@ -1,4 +1,4 @@
-"""ResNet against numbers recorded with PyTorch, and its down-samplers."""
+"""ResNet against goldens of PyTorch, and its down-samplers."""
 
 import functools
 import pathlib
@@ -362,7 +362,7 @@ class CarafedStage(nn.Module):
         pytest.param("float32", 1e-4, marks=pytest.mark.slow),
     ],
 )
-def test_stage_with_carafe_gives_the_numbers_of_pytorch(dtype, tolerance):
+def test_stage_with_carafe_agrees_with_pytorch(dtype, tolerance):
     golden = np.load(GOLDENS.parent / "resnet_stage_carafed.npz")
     with jax.enable_x64(dtype == "float64"):
         variables = cast(stage_variables(golden, "state_dict/"), dtype)

@@ -30,7 +30,7 @@ def test_relu_of_a_fresh_block_keeps_the_mean_square(make):
 
 
 @pytest.mark.parametrize("make", BLOCKS)
-def test_norm_takes_the_place_of_the_bias(make):
+def test_convolution_with_a_norm_has_no_bias(make):
     block = make(features=4, norm=BatchNorm)
     variables = jax.eval_shape(block.init, jax.random.key(0), jnp.zeros((1, 6, 6, 3)))
     params = variables["params"]

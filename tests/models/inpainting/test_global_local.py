@@ -1,4 +1,4 @@
-"""Global&Local against numbers recorded with PyTorch, and its layers as arguments."""
+"""Global&Local against goldens of PyTorch, and its layers as arguments."""
 
 import functools
 from collections.abc import Callable

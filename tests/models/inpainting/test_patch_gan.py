@@ -1,4 +1,4 @@
-"""PatchGAN against numbers recorded with PyTorch."""
+"""PatchGAN against goldens of PyTorch."""
 
 import functools
 from typing import Any
@@ -126,7 +126,7 @@ def test_spectral_norm_bounds_every_kernel():
         kernel = np.asarray(layer["conv"]["kernel"])
         largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]))[1][0]
         sigma: Any = variables["batch_stats"][name]["weight_norm"]["conv/kernel/sigma"]
-        # Power iteration from below, slow where singular values lie close together.
+        # Power iteration converges from below, slowly if singular values are close.
         assert 0.99 * largest < sigma < 1.0001 * largest
 
 

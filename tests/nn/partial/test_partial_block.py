@@ -163,7 +163,7 @@ def test_output_gradients_and_statistics_of_a_unet_are_those_of_pytorch():
 
 
 @blocks
-def test_norm_takes_the_place_of_the_bias(block):
+def test_convolution_with_a_norm_has_no_bias(block):
     masked = random_masked(0, 1, 6, 7, 2)
     plain = drawn_variables(block(3), masked)["params"]
     assert set(plain["conv"]) == {"kernel", "bias"}
@@ -266,7 +266,7 @@ def test_nearest_upsampling_repeats_pixels_and_validity(scale):
     chex.assert_trees_all_equal(out, expected)
 
 
-def test_nearest_upsampling_takes_and_keeps_a_dtype():
+def test_nearest_upsampling_has_the_given_dtype_or_that_of_its_input():
     masked = random_masked(0, 1, 3, 4, 2)
     for dtype, expected in ((None, jnp.float32), (jnp.bfloat16, jnp.bfloat16)):
         out: Any = PartialNearestUpsample(dtype=dtype).apply({}, masked)

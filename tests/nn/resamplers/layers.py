@@ -1,4 +1,4 @@
-"""Every plain and learned resampler, and what their tests share."""
+"""Every plain and learned resampler, for the tests that they have in common."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Resamplers with a convolution against PyTorch's numbers, loops and rules."""
+"""Resamplers with a convolution against PyTorch, loops and rules."""
 
 import fractions
 import math

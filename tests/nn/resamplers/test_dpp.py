@@ -1,4 +1,4 @@
-"""Detail-preserving pooling against its authors' numbers and a brute-force loop."""
+"""Detail-preserving pooling against its authors' code and a brute-force loop."""
 
 import math
 from fractions import Fraction
@@ -111,6 +111,6 @@ def test_parameters_start_at_zero_and_are_named_as_in_the_paper():
 
 
 def test_constant_inside_stays_constant():
-    # Weighted means of one value, whatever the weights: rounding of float32.
+    # Weighted means of equal values differ from them by float32 rounding only.
     out = run(DPPDownsample(), jnp.full((1, 7, 6, 3), 2.5))
     np.testing.assert_allclose(out, 2.5, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Interpolation against PyTorch's numbers and loops."""
+"""Interpolation against PyTorch and loops."""
 
 import fractions
 import math

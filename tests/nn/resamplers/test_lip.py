@@ -1,4 +1,4 @@
-"""Local importance-based pooling against its authors' numbers and brute-force loops."""
+"""Local importance-based pooling against its authors' code and brute-force loops."""
 
 from fractions import Fraction
 from typing import Any
@@ -96,7 +96,7 @@ def test_adding_to_all_logits_changes_nothing(shift):
     np.testing.assert_allclose(out, expected, atol=2e-5)
 
 
-def test_largest_logit_takes_the_window():
+def test_largest_logit_dominates_the_window():
     features = normal(0, 1, 4, 4, 1)
     logits = np.zeros((1, 4, 4, 1), np.float32)
     logits[:, 2, 3] = 40

@@ -1,4 +1,4 @@
-"""Pools against PyTorch's numbers, loops and their own rules."""
+"""Pools against PyTorch, loops and their own rules."""
 
 import fractions
 

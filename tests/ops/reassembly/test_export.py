@@ -112,7 +112,7 @@ def test_exported_program_agrees_with_the_operator_at_any_batch(scale):
 
 
 @pytest.mark.parametrize("scale", slow_but_some)
-def test_a_layer_takes_maps_of_any_size(scale):
+def test_exported_layer_accepts_maps_of_any_size(scale):
     layer = carafe_jax.CARAFE(
         scale=scale, kernel_size=3, compressed_channels=4, groups=2
     )
@@ -122,7 +122,7 @@ def test_a_layer_takes_maps_of_any_size(scale):
 
 
 @pytest.mark.parametrize("scale", ["1/2", pytest.param("3/2", marks=pytest.mark.slow)])
-def test_a_partial_layer_takes_maps_of_any_size(scale):
+def test_exported_partial_layer_accepts_maps_of_any_size(scale):
     layer = PartialCARAFE(
         functools.partial(
             carafe_jax.CARAFE, scale=scale, kernel_size=3, compressed_channels=4

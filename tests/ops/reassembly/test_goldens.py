@@ -1,4 +1,4 @@
-"""The operator against numbers of mmcv's kernels, recorded with PyTorch."""
+"""The operator against goldens of mmcv's kernels, recorded with PyTorch."""
 
 import pathlib
 from fractions import Fraction
@@ -87,7 +87,7 @@ def test_output_and_gradients_are_those_of_mmcv_in_float64(name):
 
 @pytest.mark.parametrize("name", ["up_08", "down_04"])
 def test_output_and_gradients_are_those_of_mmcv_in_float32(name):
-    # The README of the numbers: both round within 1e-6 of the output's scale.
+    # From the README of the goldens: both round within 1e-6 of the output's scale.
     check(name, "ref64_", dtype=jnp.float32, tolerance=1e-6)
 
 

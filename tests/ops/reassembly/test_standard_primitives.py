@@ -144,7 +144,7 @@ def test_a_layer_runs_without_compilation(implementation):
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_block_of_a_network_passes_the_implementation_on():
+def test_block_of_a_network_passes_the_implementation_to_its_layer():
     block = CARAFEConv(
         4,
         reassembly=functools.partial(CARAFEDownsample, compressed_channels=4),

@@ -53,7 +53,7 @@ def test_empty_batch_gives_empty_results(scale):
 @pytest.mark.parametrize("implementation", [None, "xla", "triton"])
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("sizes", [(0,), (0, 2), (2, 0)])
-def test_vmap_over_nothing_gives_nothing(sizes, scale, implementation):
+def test_vmap_over_an_empty_axis_is_empty(sizes, scale, implementation):
     case = small_case(scale)
 
     def run(features, kernels, cotangent):
@@ -76,7 +76,7 @@ def test_vmap_over_nothing_gives_nothing(sizes, scale, implementation):
     assert [x.shape for x in results] == [(*sizes, *shape) for shape in shapes]
 
 
-def test_vmap_of_a_layer_over_nothing_gives_nothing():
+def test_vmap_of_a_layer_over_an_empty_axis_is_empty():
     layer = CARAFE(kernel_size=3, compressed_channels=4)
     variables = layer.init(jax.random.key(0), jnp.zeros((1, 2, 3, 4)))
 

@@ -47,7 +47,7 @@ SPLIT = {
     "groups": {**BATCH_AND_CHANNELS, "channel_axes": ("b",)},
     "groups, explicit axes": {**BATCH_AND_CHANNELS, "axis_type": "Explicit"},
 }
-# Kernels that all channels share: their gradient is a sum over the devices.
+# Channels are split, and share one kernel: its gradient is a sum over the devices.
 SUMMED = {
     "channels": {**BATCH_AND_CHANNELS, "channel_axes": ("b",), "groups": 1},
     "channels, explicit axes": {

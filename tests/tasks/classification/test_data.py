@@ -152,7 +152,7 @@ def damage(folder, *names):
         (folder / name).write_bytes(b"\xff\xd8 no image")
 
 
-def test_image_after_an_unreadable_one_takes_its_place(folder, caplog):
+def test_unreadable_image_is_replaced_by_the_next_one(folder, caplog):
     damage(folder, "train/leaf/0.JPEG")
     with caplog.at_level(logging.WARNING):
         batches = take(training_batches(make(folder)), 3)
@@ -283,7 +283,7 @@ def test_unreadable_images_are_reported_and_counted_once(folder, caplog):
     assert "sea/0.JPEG" in held_out
 
 
-def test_held_out_examples_come_by_index(folder):
+def test_held_out_examples_are_accessed_by_index(folder):
     examples = ClassificationDataset(make(folder)).held_out
     (batch,) = ClassificationDataset(make(folder)).evaluation_batches(batch_size=8)
     assert len(list(examples)) == len(examples) == 7

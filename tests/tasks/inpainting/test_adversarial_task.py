@@ -69,7 +69,7 @@ def test_each_network_has_the_gradient_of_its_own_loss(example):
     ).make_task()
     reconstruction = gradients(alone, variables, batch)
     chex.assert_trees_all_equal(both["discriminator"], reconstruction["discriminator"])
-    # Without a reconstruction loss, what is left is what the discriminator says.
+    # Without a reconstruction loss, only the adversarial loss is left.
     nothing = dataclasses.replace(
         config, loss=ReconstructionLoss(hole=0.0, given=0.0)
     ).make_task()

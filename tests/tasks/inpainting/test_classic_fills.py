@@ -55,7 +55,7 @@ def test_smooth_fills_continue_a_ramp_and_keep_what_is_given(fill_by):
 
 
 def test_spline_follows_the_slope_of_a_border_that_the_harmonic_fill_forgets():
-    # A roof: the hole lies on its ridge.
+    # The shape of a roof, with the hole on its ridge.
     roof = 0.9 - np.abs(np.linspace(-1.6, 1.6, 33, dtype=np.float32))
     image = np.broadcast_to(roof[None, None, :, None], (1, 33, 33, 3))
     mask = np.zeros((1, 33, 33, 1), np.float32)

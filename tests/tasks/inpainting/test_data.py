@@ -98,7 +98,7 @@ def test_half_of_the_crops_are_flipped(tmp_path):
     assert abs(flipped - 0.5) < 0.15
 
 
-def test_shuffled_colours_come_in_every_order(tmp_path):
+def test_shuffled_colours_have_every_order(tmp_path):
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
         Image.new("RGB", (20, 20), (10, 20, 30)).save(tmp_path / split / "a.png")
@@ -213,7 +213,7 @@ def test_fewer_test_photographs_are_some_of_all(greys):
     assert_same(some, jax.tree.map(lambda x: x[:crops], every))
 
 
-def test_test_examples_come_by_index(greys):
+def test_test_examples_are_accessed_by_index(greys):
     examples = open_held_out_examples(greys)
     assert len(examples) == 6
     whole = whole_test(greys)
@@ -322,7 +322,7 @@ def damage(data: InpaintingData, *names: str) -> None:
         pathlib.Path(data.source, name).write_bytes(b"no image")
 
 
-def test_photograph_after_an_unreadable_one_takes_its_place(greys, caplog):
+def test_unreadable_photograph_is_replaced_by_the_next_one(greys, caplog):
     damage(greys, "train/03.png")
     (batch,) = take(dataclasses.replace(greys, batch_size=1030), 1)
     assert np.bincount(which(batch)).tolist() == [103, 103, 103, 0, 206, *[103] * 5]

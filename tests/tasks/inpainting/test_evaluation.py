@@ -1,4 +1,4 @@
-"""Trained networks measured beside classic fills."""
+"""Evaluation of trained networks and classic fills."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ KINDS = ("free-form", "boxes", "strokes")
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
-def test_evaluation_gives_the_numbers_of_the_run(run, tmp_path, batch_size):
+def test_evaluation_agrees_with_the_table_of_the_run(run, tmp_path, batch_size):
     config = Evaluate(model=run, which="last", batch_size=batch_size, output=tmp_path)
     status, text = call(main, config)
     assert status == 0
@@ -59,7 +59,7 @@ def _rows(path, **where):
     return {row["method"]: row for row in chosen}
 
 
-def test_evaluation_of_other_holes_gives_other_numbers(run, tmp_path):
+def test_evaluation_of_other_holes_has_other_results(run, tmp_path):
     config = Evaluate(
         model=run,
         output=tmp_path,

@@ -95,7 +95,7 @@ def test_mean_colour_is_that_of_the_whole_photograph():
     np.testing.assert_array_equal(filled[hole], round(mean))
 
 
-def test_a_photograph_without_a_hole_stays_as_it_is():
+def test_photograph_without_a_hole_is_unchanged():
     photo = random_photo(20, 30)
     filled = fill_classic(photo, np.zeros((20, 30), bool))
     np.testing.assert_array_equal(filled, photo)

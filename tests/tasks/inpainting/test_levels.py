@@ -67,7 +67,8 @@ def test_doubling_keeps_constants_and_ramps():
     ramp = np.broadcast_to(np.arange(5, dtype=np.float32)[:, None, None], (5, 4, 3))
     large = doubled(ramp, (9, 8))
     assert large.shape == (9, 8, 3)
-    # New pixels lie a quarter of an old one beside it; the ends repeat the last ones.
+    # New pixels are at a quarter and three quarters of an old one; at the ends, the
+    # last old pixels are repeated.
     inner = np.arange(1, 9) / 2 - 0.25
     np.testing.assert_allclose(large[1:, 3, 0], inner, atol=1e-6)
     np.testing.assert_array_equal(doubled(np.ones((2, 3, 1), np.float32), (4, 5)), 1)

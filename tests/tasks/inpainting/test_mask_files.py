@@ -63,7 +63,7 @@ def test_half_brightness_is_white_and_what_is_below_is_black(tmp_path):
 
 @pytest.mark.parametrize("radius", [1, 2, 3])
 @pytest.mark.parametrize("colour", ["white", "black"])
-def test_soft_edges_part_in_their_middle(tmp_path, radius, colour):
+def test_soft_edges_are_split_at_half_brightness(tmp_path, radius, colour):
     mask = strokes(width=12)
     soft = mask.filter(ImageFilter.GaussianBlur(radius))
     if colour == "black":
@@ -101,7 +101,7 @@ def test_paint_on_a_transparent_layer_is_the_hole(tmp_path, paint, colour, radiu
 @pytest.mark.parametrize(
     ("paint", "colour"), [((0, 0, 0), "white"), ((255, 255, 255), "black")]
 )
-def test_paint_of_another_colour_leads_to_what_is_painted(tmp_path, paint, colour):
+def test_paint_of_another_colour_names_the_right_option(tmp_path, paint, colour):
     with pytest.raises(RefusedError, match="--hole opaque") as refused:
         read(layer(paint, strokes()), tmp_path, colour)
     assert "--hole transparent" not in str(refused.value)
@@ -158,7 +158,7 @@ def test_hole_of_nearly_everything_names_the_opposite(tmp_path, caplog):
     assert "If it should be the rest, use --hole black." in caplog.text
 
 
-def test_a_hole_of_all_but_a_pixel_is_not_called_the_whole(tmp_path, caplog):
+def test_hole_of_all_but_one_pixel_is_not_reported_as_the_whole(tmp_path, caplog):
     pixels = np.full((60, 60), 255, np.uint8)
     pixels[30, 30] = 0
     with caplog.at_level(logging.WARNING):

@@ -68,9 +68,7 @@ def read_bytes(tmp_path, content, name="photo.png"):
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_every_pixel_and_the_profile_of_a_png_come_out_as_they_were(
-    tmp_path, dtype, channels
-):
+def test_pixels_and_profile_of_a_png_are_unchanged(tmp_path, dtype, channels):
     pixels, given = drawn(dtype, channels), tmp_path / "given.png"
     if dtype == np.uint8:
         array = pixels[..., 0] if channels == 1 else pixels
@@ -134,7 +132,7 @@ def test_colours_of_a_palette_and_their_transparency_are_kept(tmp_path):
     np.testing.assert_array_equal(pixels[..., 3].ravel(), np.arange(0, 160, 10))
 
 
-def test_a_colour_that_stands_for_transparency_becomes_alpha(tmp_path):
+def test_transparent_colour_becomes_alpha(tmp_path):
     pixels = drawn(np.uint16, 3)
     key = (b"tRNS", pixels[2, 3].astype(">u2").tobytes())
     photo = read_bytes(tmp_path, deep_png(pixels, key)).pixels

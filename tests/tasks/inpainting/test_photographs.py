@@ -26,7 +26,7 @@ def test_only_the_hole_changes_in_a_photograph_of_any_kind(run, dtype, channels)
     assert np.any(filled[hole] != photo[hole])
 
 
-def test_given_arrays_stay_as_they_were():
+def test_given_arrays_are_not_modified():
     photo = drawn(np.uint8, 4)
     before = photo.copy()
     put_back(photo, np.zeros((20, 30, 3), np.uint8), square_hole(20, 30))

@@ -3,7 +3,7 @@ import numpy as np
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 
 
-def test_pixels_come_back_to_the_bit():
+def test_pixels_are_restored_bit_for_bit():
     pixels = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
     image = from_pixels(pixels)
     assert image.dtype == np.float32

@@ -136,7 +136,7 @@ def test_no_border_between_the_sizes_can_be_seen():
     assert abs(np.diff(inside)).max() < 6
 
 
-def test_a_hole_without_end_is_filled_once_nothing_is_left_of_the_photograph():
+def test_nearly_whole_hole_is_halved_a_limited_number_of_times():
     hole = np.ones((40, 40), bool)
     hole[0, 0] = False
     fill, seen = _constants(0, 0, 0, 0, 0)
@@ -190,7 +190,7 @@ def test_tiles_show_a_network_all_that_is_given_around_a_hole():
             assert np.all(image[mask[..., 0] == 0] != 0.5)
 
 
-def test_a_photograph_without_a_hole_stays_as_it_is(run):
+def test_photograph_without_a_hole_is_unchanged(run):
     photo, reports = random_photo(20, 30), []
     filled = load(run).fill(
         photo, np.zeros((20, 30), bool), progress=lambda *x: reports.append(x)

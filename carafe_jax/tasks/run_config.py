@@ -25,8 +25,8 @@ class Start:
 
     model: pathlib.Path | None = None
     """Folder of the run that trained them. Arrays that match in name and shape are
-    loaded; the log lists the loaded, the newly initialised and the unused ones. None:
-    the initializers."""
+    loaded; the log lists missing, reshaped and unexpected ones. None: the
+    initializers."""
     which: CheckpointChoice = "best"
     """Checkpoint of that run: the best or the last."""
 

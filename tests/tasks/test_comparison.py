@@ -213,7 +213,7 @@ def test_rows_of_another_configuration_are_refused(tmp_path, made, changed, diff
     assert difference in str(refused.value)
     assert made == []
     assert config.results.read_bytes() == before
-    # With a file of its own it is made.
+    # With a separate results file it is trained.
     results = tmp_path / "other.csv"
     call(compare_resamplers.main, dataclasses.replace(other, results=results))
     assert len(read_rows(results)) == 4

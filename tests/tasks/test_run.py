@@ -110,7 +110,7 @@ def test_configuration_names_its_task_and_format(finished):
     stored = json.loads((finished / "config.json").read_text())
     assert (stored["format"], stored["task"]) == (2, "inpainting")
     assert stored["config"]["network.stage_features"] == [4, 8]
-    # Where a run is changes no number.
+    # The folder of a run does not affect its results.
     assert "workdir" not in stored["config"]
 
 

@@ -73,7 +73,7 @@ def test_run_is_resumed_from_the_last_checkpoint_with_a_state(tmp_path):
     assert (tmp_path / "checkpoints" / "12" / "state").exists()
 
 
-# Without its manifest orbax fails as well, but leaves threads behind that warn later.
+# A missing manifest is not tried: orbax then leaves threads behind that warn later.
 @pytest.mark.parametrize("part", ["state/_METADATA", "batches"])
 def test_damaged_checkpoint_is_refused_by_its_step(tmp_path, part):
     run(tmp_path)

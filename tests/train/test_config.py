@@ -89,7 +89,9 @@ def test_folder_without_a_checkpoint_accepts_any_configuration(tmp_path):
     started(Run(widths=(3,)), tmp_path)
     check(Run(widths=(3,)), tmp_path)
     (tmp_path / "checkpoints" / "4").rmdir()
-    (tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp").mkdir()  # Was cut off.
+    (
+        tmp_path / "checkpoints" / "4.orbax-checkpoint-tmp"
+    ).mkdir()  # An interrupted save.
     check(Run(), tmp_path, task="other")
     (tmp_path / "checkpoints" / "4").mkdir()
     check(Run(), tmp_path, task="other")

@@ -10,7 +10,7 @@ from tensorboardX.proto import event_pb2
 
 from carafe_jax.train.event_file import EventFile
 
-EVENTS: Any = event_pb2  # Its types are made when it is imported.
+EVENTS: Any = event_pb2  # Protobuf creates its types at import.
 
 
 def read_events(folder):
@@ -18,7 +18,7 @@ def read_events(folder):
     content = path.read_bytes()
     while content:
         (length,) = struct.unpack("<Q", content[:8])
-        # After the length and its checksum; another one follows.
+        # The record follows its length and a checksum, and is followed by another.
         yield EVENTS.Event.FromString(content[12 : 12 + length])
         content = content[16 + length :]
 

@@ -1,4 +1,4 @@
-"""Four devices: of one process, and of two."""
+"""Training on four devices, of one process and of two."""
 
 import contextlib
 import json
@@ -63,7 +63,7 @@ def test_two_tasks_of_slurm_with_two_devices_each_predict_and_train(tmp_path):
         first, second = finish_all(processes)
     assert "first passed" in first, first
     assert "second passed" in second, second
-    # By the first alone.
+    # Only the first process logs this line.
     line = "Training on 2 processes x 2 CPU devices ("
     assert (line in first, line in second) == (True, False), first
     assert ") = 4 devices." in first

@@ -141,7 +141,7 @@ def test_batch_that_arrives_soon_after_a_signal_is_trained_on(tmp_path):
 
 
 def test_state_that_is_not_finite_is_not_saved_after_an_error(tmp_path):
-    # Found when scalars are fetched, which the error comes before.
+    # The loss is normally checked when scalars are fetched, after the error.
     with pytest.raises(NotFiniteError, match="at step 7"):
         run(tmp_path, Failing(nan_after=6, at=7, act=fail))
     assert last_step(tmp_path) == 4
@@ -270,10 +270,10 @@ def test_second_signal_has_the_effect_that_it_had_before(tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        # By `timeout`, which signals its child and then its group.
+        # `timeout` signals its child and then its process group.
         (signal.SIGTERM, signal.SIGTERM),
         (signal.SIGINT, signal.SIGINT),
-        # By Slurm, a notice and then the limit; by systemd, and by a terminal.
+        # Slurm sends a notice before the limit; systemd and terminals send SIGHUP too.
         (signal.SIGUSR1, signal.SIGTERM),
         (signal.SIGTERM, signal.SIGHUP),
     ],

@@ -383,7 +383,7 @@ def test_images_per_second_leave_compiling_out(tmp_path, monkeypatch):
     monkeypatch.setattr(CompiledStep, "compile", slow)
     run(tmp_path, loop=Loop(steps=4, log_every=2, evaluate_every=4))
     speeds = read_values(tmp_path, "images_per_second")
-    # Eight examples between two looks at the clock.
+    # Eight examples between two readings of the clock.
     assert speeds == {2: 8, 4: 8}
 
 

@@ -98,7 +98,7 @@ def test_decay_of_kernels_is_part_of_the_gradient_and_scales_have_none():
     zeros = {"kernel": jnp.zeros((2, 2)), "scale": jnp.zeros((2,))}
     updates: Any
     updates, _ = transformation.update(zeros, transformation.init(params), params)
-    # Nesterov looks a step ahead: 1 + momentum times the gradient.
+    # Nesterov momentum: the first update is 1 + momentum times the gradient.
     np.testing.assert_allclose(updates["kernel"], -0.25 * 1.5, rtol=1e-6)
     np.testing.assert_array_equal(updates["scale"], 0)
 
@@ -107,7 +107,7 @@ def test_muon_turns_every_direction_of_a_kernel_alike_and_leaves_biases_to_adam(
     rng = np.random.default_rng(0)
     params = {"kernel": jnp.ones((3, 3, 4, 8)), "bias": jnp.ones((8,))}
     gradients = {
-        # Directions of strengths from 1 to 1000.
+        # Singular values from 1 to 1000.
         "kernel": jnp.asarray(rng.normal(size=(3, 3, 4, 8)) * np.logspace(0, 3, 8)),
         "bias": jnp.ones((8,)),
     }
@@ -117,10 +117,10 @@ def test_muon_turns_every_direction_of_a_kernel_alike_and_leaves_biases_to_adam(
     updates, _ = update_once(muon, params, gradients)
     matrix = np.asarray(updates["kernel"]).reshape(36, 8)
     strengths = np.linalg.svd(matrix, compute_uv=False) / 0.5
-    # Five Newton-Schulz steps bring a spread of 1000 to this.
+    # Five Newton-Schulz steps reduce a spread of 1000 to this range.
     assert strengths.max() < 1.3
     assert strengths.min() > 0.2
-    # Adam that looks a step ahead, as Muon does.
+    # Adam with Nesterov momentum, like Muon.
     nadam = optax.nadam(0.1, b1=adam.beta1, b2=adam.beta2)
     expected: Any
     expected, _ = nadam.update(gradients, nadam.init(params))

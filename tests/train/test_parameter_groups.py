@@ -80,13 +80,13 @@ def test_frozen_parameters_stay_and_have_no_decay(make):
 
 
 def test_frozen_parameters_do_not_count_in_the_norm_that_is_clipped():
-    # With epsilon of Adam in the way, its moments show what it received.
+    # The moments of Adam show the gradients that it received, unlike its updates.
     gradients = {**ONES, "backbone": jax.tree.map(lambda x: 1e6 * x, ONES["backbone"])}
     transformation = adam(frozen=("backbone",), clip_norm=2.0).transformation(10)
     state: Any
     _, state = transformation.update(gradients, transformation.init(PARAMS), PARAMS)
     means = [x for x in jax.tree.leaves(state) if x.shape == (2, 2)]
-    # The norm of four ones is 2: nothing is clipped. The mean of Adam takes a tenth.
+    # The norm of four ones is 2, so nothing is clipped. The first moment is a tenth.
     np.testing.assert_allclose(means[0], 0.1, rtol=1e-6)
 
 

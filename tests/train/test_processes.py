@@ -48,7 +48,7 @@ def joined(monkeypatch):
 
 @pytest.mark.parametrize("launched", [slurm, open_mpi])
 def test_one_process_a_node_is_given_all_devices(joined, launched):
-    # JAX takes None for the one of the process's rank.
+    # With None, JAX would use only the device of the local rank.
     assert joined(launched(**visible(8)))["local_device_ids"] == ()
 
 

@@ -117,7 +117,7 @@ def test_console_that_is_no_terminal_has_a_line_for_each_phase(tmp_path):
 def test_console_that_is_no_terminal_has_a_line_every_half_minute(
     tmp_path, monkeypatch
 ):
-    # A clock that is read once when training begins, and once at each report.
+    # The clock is read once when training begins, and once per report.
     clock = types.SimpleNamespace(perf_counter=itertools.count(step=10).__next__)
     monkeypatch.setattr("carafe_jax.train.progress.time", clock)
     console = no_terminal()

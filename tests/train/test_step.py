@@ -120,7 +120,7 @@ def test_frozen_parameters_have_no_gradient(accumulate):
     _, whole = after_a_step()
     state, scalars = after_a_step(frozen=("fixed",))
     np.testing.assert_array_equal(state.params["fixed"], 1)
-    # Both have the same gradient, and the norm of two of them is longer by sqrt(2).
+    # Both parameters have equal gradients, whose joint norm is sqrt(2) times as large.
     np.testing.assert_allclose(
         scalars["gradient_norm"] * np.sqrt(2), whole["gradient_norm"], rtol=1e-5
     )

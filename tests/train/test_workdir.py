@@ -191,7 +191,7 @@ def test_lock_of_another_process_ends_with_it_however_it_ends(tmp_path):
             run(tmp_path)
         holder.process.send_signal(signal.SIGKILL)
         holder.process.wait()
-        # The process that it forked lives, and has not kept the lock.
+        # The forked process is still alive, but does not hold the lock.
         forked = int((tmp_path / "forked").read_text())
         os.kill(forked, 0)
         assert int(run(tmp_path).state.step) == 12

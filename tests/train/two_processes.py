@@ -74,7 +74,7 @@ def trains_from_weights_and_evaluates(folder: pathlib.Path) -> None:
 
 
 def is_refused_a_folder_in_use(folder: pathlib.Path) -> None:
-    # Of the first process, on both.
+    # Both processes raise the error of the first.
     error = r"that no other run trains in, got .* which process \d+ on .* trains in"
     with pytest.raises(RefusedError, match=error):
         train(

@@ -39,7 +39,7 @@ def test_run_ends_with_a_table_of_the_whole_test_set(folder, tmp_path):
     row = read_table(tmp_path / "table.csv")["ResNet-18, conv"]
     # Sevenths: each test image counts once.
     assert row["top1"] * 7 == pytest.approx(round(row["top1"] * 7), abs=1e-5)
-    assert "top5" not in row  # Of two classes it would always hold.
+    assert "top5" not in row  # It would always be 100 % for two classes.
     again, text = call(train_and_report, classification(folder, tmp_path))
     assert again == 0
     assert "This run is finished" in text

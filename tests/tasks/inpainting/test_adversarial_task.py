@@ -43,7 +43,7 @@ def gradients(task, variables, batch):
     return gradient(params)
 
 
-# The comparison below has those without CARAFE++.
+# Networks without CARAFE++ run in another test of this file.
 @pytest.mark.parametrize("convolution", ["plain", "partial"])
 def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
     config = adversarial(tmp_path, convolution=convolution)

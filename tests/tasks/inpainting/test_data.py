@@ -161,7 +161,7 @@ def test_iterator_resumes_bit_for_bit_from_its_state():
     iterator = training_batches(SMALL)
     for _ in range(5):
         next(iterator)
-    # Through JSON: what a checkpoint may do to it.
+    # Through JSON, as in a checkpoint.
     state = json.loads(json.dumps(iterator.get_state()))
     expected = [next(iterator) for _ in range(3)]
     resumed = training_batches(SMALL)

@@ -82,7 +82,7 @@ def test_a_fill_from_the_surroundings_is_about_that_of_the_whole_photograph():
     mask = hole[None, ..., None].astype(np.float32)
     whole = to_pixels(spline({"image": from_pixels(photo)[None], "mask": mask})[0])
     filled = fill_classic(photo, hole)
-    # Blocks of pixels, whose means it starts from, begin at another pixel.
+    # The blocks of the pyramid begin at other pixels than for the whole photograph.
     np.testing.assert_allclose(filled.astype(int), whole.astype(int), atol=2)
 
 

@@ -83,7 +83,8 @@ def test_pixels_and_profile_of_a_png_are_unchanged(tmp_path, dtype, channels):
     again = read_photograph(tmp_path / "out.png")
     assert photo.colour_profile == again.colour_profile == profile()
     if (dtype, channels) == (np.uint16, 2):
-        # No writer at hand has it: three equal channels hold the same numbers.
+        # No installed writer supports grey with alpha in 16 bits: RGBA with three equal
+        # channels has the same values.
         np.testing.assert_array_equal(again.pixels, pixels[..., [0, 0, 0, 1]])
     else:
         np.testing.assert_array_equal(again.pixels, pixels)
@@ -253,10 +254,10 @@ def test_colours_of_16_bits_name_the_package_that_reads_them(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(MissingExtraError, match=r"carafe-jax\[opencv\]"):
         read_bytes(tmp_path, deep_png(drawn(np.uint16, 3)))
-    # Grey does not need it.
+    # Grey does not need OpenCV.
     grey = drawn(np.uint16, 1)
     read_bytes(tmp_path, deep_png(grey))
-    # It does to be written with alpha, which is found out before it is filled.
+    # Grey with alpha needs OpenCV to be written, which is checked on reading.
     key = (b"tRNS", grey[2, 3].astype(">u2").tobytes())
     with pytest.raises(MissingExtraError, match=r"carafe-jax\[opencv\]"):
         read_bytes(tmp_path, deep_png(grey, key))
@@ -318,6 +319,8 @@ def test_damage_behind_the_first_picture_makes_a_file_unreadable(tmp_path):
     first = struct.unpack_from("<I", content, 4)[0]
     entries = struct.unpack_from("<H", content, first)[0]
     second = struct.unpack_from("<I", content, first + 2 + 12 * entries)[0]
-    content[second + 2 : second + 14] = bytes(12)  # The width of the second page.
+    content[second + 2 : second + 14] = bytes(
+        12
+    )  # Deletes the width of the second page.
     with pytest.raises(UnreadableImageError, match="Missing dimensions"):
         read_bytes(tmp_path, bytes(content), "photo.tif")

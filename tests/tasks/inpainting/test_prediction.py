@@ -132,7 +132,7 @@ def test_no_border_between_the_sizes_can_be_seen():
     inside = filled[130, 30:240, 0].astype(int)
     assert inside.min() < 70
     assert inside.max() > 180
-    # The steps of 64 are spread over the reach, in the photograph and at half its size.
+    # The fills of two sizes differ by 64, which is blended over the reach.
     assert abs(np.diff(inside)).max() < 6
 
 

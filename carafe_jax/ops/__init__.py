@@ -1,5 +1,9 @@
-"""Arrays in, arrays out: the operator, and the boxes of detectors."""
+"""Operators, arrays in, arrays out: reassembly, and the boxes of detectors."""
 
+from carafe_jax.ops.anchors import anchor_grid as anchor_grid
+from carafe_jax.ops.anchors import anchor_validity as anchor_validity
+from carafe_jax.ops.box_coder import decode_boxes as decode_boxes
+from carafe_jax.ops.box_coder import encode_boxes as encode_boxes
 from carafe_jax.ops.boxes import Boxes as Boxes
 from carafe_jax.ops.boxes import box_areas as box_areas
 from carafe_jax.ops.boxes import clip_boxes as clip_boxes
@@ -7,12 +11,20 @@ from carafe_jax.ops.boxes import pairwise_iou as pairwise_iou
 from carafe_jax.ops.dispatch import Implementation as Implementation
 from carafe_jax.ops.dispatch import interpret_kernels as interpret_kernels
 from carafe_jax.ops.dtypes import wide_dtype as wide_dtype
+from carafe_jax.ops.matching import Matches as Matches
+from carafe_jax.ops.matching import match_boxes as match_boxes
+from carafe_jax.ops.matching import prepend_targets as prepend_targets
 from carafe_jax.ops.reassembly import Normalizer as Normalizer
 from carafe_jax.ops.reassembly import Scale as Scale
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly import parse_scale as parse_scale
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits
+from carafe_jax.ops.sampling import Sampler as Sampler
+from carafe_jax.ops.sampling import Samples as Samples
+from carafe_jax.ops.sampling import random_sampler as random_sampler
+from carafe_jax.ops.sampling import sample_boxes as sample_boxes
+from carafe_jax.ops.sampling import strided_sampler as strided_sampler
 from carafe_jax.ops.sharding import batch_axes as batch_axes
 from carafe_jax.ops.sharding import channel_axes as channel_axes
 from carafe_jax.ops.sharding import row_axes as row_axes
@@ -20,18 +32,30 @@ from carafe_jax.ops.sharding import row_axes as row_axes
 __all__ = [
     "Boxes",
     "Implementation",
+    "Matches",
     "Normalizer",
+    "Sampler",
+    "Samples",
     "Scale",
+    "anchor_grid",
+    "anchor_validity",
     "batch_axes",
     "box_areas",
     "channel_axes",
     "clip_boxes",
+    "decode_boxes",
+    "encode_boxes",
     "interpret_kernels",
     "kernels_of_logits",
+    "match_boxes",
     "pairwise_iou",
     "parse_scale",
+    "prepend_targets",
+    "random_sampler",
     "reassemble",
     "reassemble_logits",
     "row_axes",
+    "sample_boxes",
+    "strided_sampler",
     "wide_dtype",
 ]

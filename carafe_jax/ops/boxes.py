@@ -23,15 +23,12 @@ _SMALLEST_UNION = 1e-6
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Boxes:
-    """Boxes of an image, or of several, in a fixed number of slots.
-
-    Attributes:
-      coordinates: Boxes x1, y1, x2, y2 in pixels; padding is zeros, after all boxes.
-      valid: True for boxes, False for padding.
-    """
+    """Boxes of an image, or of each of several, in a fixed number of slots."""
 
     coordinates: Float[Array | np.ndarray, "*b n 4"]
+    """Boxes x1, y1, x2, y2 in pixels; padding is zeros, after all boxes."""
     valid: Bool[Array | np.ndarray, "*b n"]
+    """True for boxes, False for padding."""
 
 
 @no_type_check
@@ -47,8 +44,11 @@ def box_areas(boxes: Float[Array | np.ndarray, "*b n 4"]) -> Float[Array, "*b n"
     Raises:
       RefusedError: The boxes are not floating, or their last axis is not 4.
 
-    >>> print(box_areas(jnp.array([[1.0, 2.0, 4.0, 4.0]])))
-    [6.]
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from carafe_jax.ops import box_areas
+      >>> print(box_areas(jnp.array([[1.0, 2.0, 4.0, 4.0]])))
+      [6.]
     """
     boxes = checked_boxes("boxes", boxes)
     width_and_height = boxes[..., 2:] - boxes[..., :2]
@@ -75,10 +75,12 @@ def pairwise_iou(
     Raises:
       RefusedError: Boxes are not floating, or their last axis is not 4.
 
-    >>> unit = jnp.array([[0.0, 0.0, 2.0, 1.0]])
-    >>> others = jnp.array([[0.0, 0.0, 2.0, 1.0], [1.0, 0.0, 2.0, 2.0]])
-    >>> print(pairwise_iou(unit, others))
-    [[1.         0.33333334]]
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from carafe_jax.ops import pairwise_iou
+      >>> boxes = jnp.array([[0.0, 0.0, 2.0, 2.0], [1.0, 0.0, 2.0, 2.0]])
+      >>> print(pairwise_iou(boxes[:1], boxes))
+      [[1.  0.5]]
     """
     boxes, others = checked_boxes("boxes", boxes), checked_boxes("others", others)
     dtype = wide_dtype(boxes.dtype, others.dtype)
@@ -111,8 +113,11 @@ def clip_boxes(
       RefusedError: The boxes are not floating, their last axis is not 4, or that of
         `sizes` is not 2.
 
-    >>> print(clip_boxes(jnp.array([[-3.0, 4.0, 50.0, 90.0]]), (60, 40)))
-    [[ 0.  4. 40. 60.]]
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from carafe_jax.ops import clip_boxes
+      >>> print(clip_boxes(jnp.array([[-3.0, 4.0, 50.0, 90.0]]), (60, 40)))
+      [[ 0.  4. 40. 60.]]
     """
     boxes = checked_boxes("boxes", boxes)
     limits = jnp.asarray(sizes).astype(boxes.dtype)

@@ -79,7 +79,7 @@ def test_order_is_row_then_column_then_ratio():
         for x in range(width)
         for w, h in ((32, 8), (8, 32))
     ]
-    np.testing.assert_array_equal(anchors, np.float32(expected))
+    np.testing.assert_array_equal(anchors, expected)
 
 
 def test_validity_follows_the_order_of_anchors():

@@ -58,7 +58,7 @@ def test_each_class_has_its_own_deltas(kind):
 
 @pytest.mark.parametrize("kind", STDS)
 def test_float64_agrees_with_a_loop_and_decoding_inverts_it(kind):
-    boxes, anchors = np.float64(GOLDEN["gt"]), np.float64(GOLDEN["proposals"])
+    boxes, anchors = (GOLDEN[x].astype(np.float64) for x in ("gt", "proposals"))
     with jax.enable_x64(True):
         deltas = np.asarray(encode_boxes(boxes, anchors, stds=STDS[kind]))
         back = np.asarray(decode_boxes(deltas, anchors, stds=STDS[kind]))
@@ -76,7 +76,9 @@ def test_sides_are_clipped_both_ways_and_shifts_are_not():
     expected = np.array([[402 - 125, -398 - 0.032, 402 + 125, -398 + 0.032]])
     chex.assert_trees_all_close(np.float64(box), expected, rtol=1e-6)
     narrow = decode_boxes(deltas, ANCHOR, max_log_ratio=math.log(2))
-    chex.assert_trees_all_close(narrow, np.float32([[398, -399, 406, -397]]), rtol=1e-6)
+    chex.assert_trees_all_close(
+        narrow, np.array([[398, -399, 406, -397]], np.float32), rtol=1e-6
+    )
 
 
 def test_padding_has_deltas_of_zero_and_finite_gradients():
@@ -97,14 +99,14 @@ def test_padding_has_deltas_of_zero_and_finite_gradients():
 def test_gradients_of_a_box_are_those_of_the_formula():
     gradient = jax.grad(lambda box: encode_boxes(box, ANCHOR)[0, 2])(BOX)
     # d log(w) / dx2 = 1 / w.
-    chex.assert_trees_all_close(gradient, np.float32([[-0.25, 0, 0.25, 0]]))
+    chex.assert_trees_all_close(gradient, np.array([[-0.25, 0, 0.25, 0]], np.float32))
 
 
 def test_bfloat16_deltas_are_decoded_in_float32():
     deltas = jnp.asarray(GOLDEN["deltas"], jnp.bfloat16)
     boxes = decode_boxes(deltas, GOLDEN["proposals"])
     assert boxes.dtype == jnp.float32
-    assert_close(boxes, decode_boxes(np.float32(deltas), GOLDEN["proposals"]))
+    assert_close(boxes, decode_boxes(deltas.astype(jnp.float32), GOLDEN["proposals"]))
 
 
 @pytest.mark.parametrize("stds", [(1.0, 1.0), (1.0, 0.0, 1.0, 1.0)])

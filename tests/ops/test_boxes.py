@@ -22,8 +22,8 @@ def drawn_boxes(*shape, seed=0):
 def iou_of_loop(boxes, others):
     """Return the IoU of each pair, in float64."""
     iou = np.zeros((len(boxes), len(others)))
-    for i, (x1, y1, x2, y2) in enumerate(np.float64(boxes)):
-        for j, (u1, v1, u2, v2) in enumerate(np.float64(others)):
+    for i, (x1, y1, x2, y2) in enumerate(np.asarray(boxes, np.float64)):
+        for j, (u1, v1, u2, v2) in enumerate(np.asarray(others, np.float64)):
             width = max(min(x2, u2) - max(x1, u1), 0)
             height = max(min(y2, v2) - max(y1, v1), 0)
             union = (x2 - x1) * (y2 - y1) + (u2 - u1) * (v2 - v1) - width * height

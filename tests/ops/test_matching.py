@@ -207,7 +207,7 @@ def test_later_targets_take_low_quality_matches_of_earlier_ones():
     matches = jitted("rpn")(boxes_of(boxes), boxes_of(targets))
     np.testing.assert_array_equal(matches.targets, [1, 0])
     np.testing.assert_array_equal(matches.positive, [True, False])
-    chex.assert_trees_all_close(matches.overlaps, np.float32([1, 4 / 9]))
+    chex.assert_trees_all_close(matches.overlaps, np.array([1, 4 / 9], np.float32))
 
 
 @pytest.mark.parametrize("slots", [0, 3])

@@ -1,6 +1,7 @@
 """Sampling of positives and negatives, against mmdetection's and a direct rule."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -69,7 +70,9 @@ def matches_of(inds):
     """Return matches of mmdetection's indices; those below 0 are ignored."""
     inds = np.asarray(inds, np.int32)
     overlaps = np.zeros(inds.shape, np.float32)
-    return Matches(np.maximum(inds - 1, 0), inds > 0, inds == 0, overlaps)
+    # Any: arrays of JAX in use; those of NumPy compile nothing.
+    arrays: Any = np.maximum(inds - 1, 0), inds > 0, inds == 0, overlaps
+    return Matches(*arrays)
 
 
 def check_samples(samples, positives, negatives):

@@ -14,6 +14,10 @@ from carafe_jax.ops.dtypes import wide_dtype as wide_dtype
 from carafe_jax.ops.matching import Matches as Matches
 from carafe_jax.ops.matching import match_boxes as match_boxes
 from carafe_jax.ops.matching import prepend_targets as prepend_targets
+from carafe_jax.ops.multiclass_nms import ClassDetections as ClassDetections
+from carafe_jax.ops.multiclass_nms import multiclass_nms as multiclass_nms
+from carafe_jax.ops.nms import Kept as Kept
+from carafe_jax.ops.nms import nms as nms
 from carafe_jax.ops.reassembly import Normalizer as Normalizer
 from carafe_jax.ops.reassembly import Scale as Scale
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
@@ -31,7 +35,9 @@ from carafe_jax.ops.sharding import row_axes as row_axes
 
 __all__ = [
     "Boxes",
+    "ClassDetections",
     "Implementation",
+    "Kept",
     "Matches",
     "Normalizer",
     "Sampler",
@@ -48,6 +54,8 @@ __all__ = [
     "interpret_kernels",
     "kernels_of_logits",
     "match_boxes",
+    "multiclass_nms",
+    "nms",
     "pairwise_iou",
     "parse_scale",
     "prepend_targets",

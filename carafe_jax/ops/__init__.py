@@ -11,6 +11,7 @@ from carafe_jax.ops.boxes import pairwise_iou as pairwise_iou
 from carafe_jax.ops.dispatch import Implementation as Implementation
 from carafe_jax.ops.dispatch import interpret_kernels as interpret_kernels
 from carafe_jax.ops.dtypes import wide_dtype as wide_dtype
+from carafe_jax.ops.mask_paste import paste_masks as paste_masks
 from carafe_jax.ops.matching import Matches as Matches
 from carafe_jax.ops.matching import match_boxes as match_boxes
 from carafe_jax.ops.matching import prepend_targets as prepend_targets
@@ -58,6 +59,7 @@ __all__ = [
     "nms",
     "pairwise_iou",
     "parse_scale",
+    "paste_masks",
     "prepend_targets",
     "random_sampler",
     "reassemble",

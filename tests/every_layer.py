@@ -59,13 +59,27 @@ FIELDS: dict[str, dict[str, Any]] = {
     "Classifier": {"backbone": models.ResNet18(**_RESNET), "classes": 3},
     "ConvBlock": _WITH_NORM | {"weight_norm": linen.SpectralNorm},
     "DeconvBlock": _WITH_NORM,
+    "BoxHead": {"classes": 3, "hidden": 4},
+    "FPN": {
+        "features": 4,
+        "upsample": functools.partial(nn.CARAFEUpsample, compressed_channels=2),
+        "extra_level": "lateral",
+        "norm": BatchNorm,
+    },
     "GlobalLocal": _GLOBAL_LOCAL,
     "GlobalLocalCARAFE": _GLOBAL_LOCAL,
     "LIPBlock": _BLOCK,
     "LIPBottleneck": {"features": 2, "trunk_features": 4},
+    "MaskHead": {
+        "classes": 3,
+        "features": 4,
+        "convs": 1,
+        "upsample": functools.partial(nn.CARAFEUpsample, **_CARAFE),
+    },
     "PartialGlobalLocal": _GLOBAL_LOCAL,
     "PartialGlobalLocalCARAFE": _GLOBAL_LOCAL,
     "PatchGAN": {"features": (2, 2), "strides": (2, 1)},
+    "RPNHead": {"features": 4},
     "ResNet": _RESNET | {"block": backbones.Bottleneck},
     "ResNet18": _RESNET | {"downsample": nn.CARAFEDownsample},
     "ResNet34": _RESNET | {"stem": backbones.DeepStem},
@@ -143,6 +157,8 @@ def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:
         return (features, features[..., :3])
     if name.startswith("Partial") and name not in NETWORKS:
         return (nn.Masked(features, valid),)
+    if name == "FPN":
+        return ((features[:, :4, :4], features[:, :2, :2]),)
     if name == "UNet" or "GlobalLocal" in name:
         return (features[..., :3], 1 - valid)
     return (features,)

@@ -14,6 +14,7 @@ PACKAGES = [
     "carafe_jax.metrics",
     "carafe_jax.models",
     "carafe_jax.models.backbones",
+    "carafe_jax.models.detection",
     "carafe_jax.models.inpainting",
     "carafe_jax.nn",
     "carafe_jax.nn.partial",

@@ -13,6 +13,12 @@ from carafe_jax.models.classifier import Classifier as Classifier
 from carafe_jax.models.classifier import ClassifierConfig as ClassifierConfig
 from carafe_jax.models.classifier import Depth as Depth
 from carafe_jax.models.classifier import Downsampler as Downsampler
+from carafe_jax.models.detection import FPN as FPN
+from carafe_jax.models.detection import BoxHead as BoxHead
+from carafe_jax.models.detection import BoxOutputs as BoxOutputs
+from carafe_jax.models.detection import MaskHead as MaskHead
+from carafe_jax.models.detection import RPNHead as RPNHead
+from carafe_jax.models.detection import RPNOutputs as RPNOutputs
 from carafe_jax.models.inpainting import CARAFEConv as CARAFEConv
 from carafe_jax.models.inpainting import ConvBlock as ConvBlock
 from carafe_jax.models.inpainting import DeconvBlock as DeconvBlock
@@ -35,6 +41,9 @@ from carafe_jax.models.inpainting import instance_norm as instance_norm
 from carafe_jax.models.inpainting import spline_fill as spline_fill
 
 __all__ = [
+    "FPN",
+    "BoxHead",
+    "BoxOutputs",
     "CARAFEConv",
     "Classifier",
     "ClassifierConfig",
@@ -48,10 +57,13 @@ __all__ = [
     "Inpainting",
     "LIPBlock",
     "LIPBottleneck",
+    "MaskHead",
     "PartialGlobalLocal",
     "PartialGlobalLocalCARAFE",
     "PatchGAN",
     "PatchGANConfig",
+    "RPNHead",
+    "RPNOutputs",
     "ResNet",
     "ResNet18",
     "ResNet34",

@@ -12,15 +12,18 @@ from flax import linen
 from carafe_jax import nn
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import (
+    FPN,
     CARAFEConv,
     Classifier,
     ConvBlock,
     GlobalLocal,
+    MaskHead,
     PartialGlobalLocal,
     PatchGAN,
     ResNet,
     ResNet18,
     ResNet50,
+    Stages,
     UNet,
 )
 from carafe_jax.models.backbones import BasicBlock, DeepStem
@@ -156,6 +159,22 @@ def test_global_local_accepts_every_resampler(downsample, upsample):
     # Whatever it is, a norm follows: that of the network.
     assert {"down_1", "down_2", "up_0", "up_1"} <= variables["batch_stats"].keys()
     assert variables["batch_stats"]["down_1"]["norm"]["mean"].shape == (8,)
+
+
+@pytest.mark.parametrize("upsample", [None, *UP], ids=label)
+def test_feature_pyramid_takes_any_up_sampler(upsample):
+    stages = [jnp.zeros((2, *size, 3)) for size in ((9, 11), (5, 6), (3, 3), (2, 2))]
+    network = FPN(features=4, upsample=upsample, extra_level="lateral")
+    levels, _ = shapes(network, Stages(*stages))
+    expected = [(2, *size, 4) for size in ((9, 11), (5, 6), (3, 3), (2, 2), (1, 1))]
+    assert [level.shape for level in levels] == expected
+
+
+@pytest.mark.parametrize("upsample", [None, *UP], ids=label)
+def test_mask_head_takes_any_up_sampler(upsample):
+    network = MaskHead(classes=3, features=4, convs=1, upsample=upsample)
+    logits, _ = shapes(network, jnp.zeros((2, 7, 7, 5)))
+    assert logits.shape == (2, 14, 14, 3)
 
 
 @pytest.mark.parametrize("downsample", PARTIAL_DOWN, ids=label)

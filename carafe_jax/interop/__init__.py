@@ -1,6 +1,7 @@
 """Weights from PyTorch checkpoints, as NumPy arrays."""
 
 from carafe_jax.interop.mmcv import mmcv_carafe_to_flax as mmcv_carafe_to_flax
+from carafe_jax.interop.mmdetection import mmdetection_to_flax as mmdetection_to_flax
 from carafe_jax.interop.mmediting import (
     mmediting_global_local_to_flax as mmediting_global_local_to_flax,
 )
@@ -16,6 +17,7 @@ from carafe_jax.interop.torchvision import (
 
 __all__ = [
     "mmcv_carafe_to_flax",
+    "mmdetection_to_flax",
     "mmediting_global_local_to_flax",
     "mmediting_patch_gan_to_flax",
     "mmediting_sn_patch_gan_to_flax",

@@ -12,6 +12,7 @@ from carafe_jax.interop.state_dict import (
     array_of,
     check_names,
     check_shape,
+    deconvolution_kernel,
     read_state_dict,
 )
 
@@ -224,7 +225,7 @@ def _output_axis(path: tuple[str, ...] | None) -> int:
 
 def _as_ours(array: np.ndarray, path: tuple[str, ...]) -> np.ndarray:
     if _output_axis(path):
-        return array[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+        return deconvolution_kernel(array)
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
 
 

@@ -154,6 +154,14 @@ def check_shape(
         )
 
 
+def deconvolution_kernel(weight: np.ndarray) -> np.ndarray:
+    """Return the kernel (kh, kw, in, out) of torch's ConvTranspose2d weight.
+
+    torch's layout is (in, out, kh, kw), and its window is flipped.
+    """
+    return weight[:, :, ::-1, ::-1].transpose(2, 3, 0, 1)
+
+
 def _checked_absent(absent: Iterable[str]) -> list[str]:
     if isinstance(absent, str):
         raise RefusedError(

@@ -9,6 +9,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from carafe_jax.errors import no_type_check
+from carafe_jax.interop.layout import NORM_NAMES
 from carafe_jax.interop.state_dict import (
     array_of,
     check_names,
@@ -17,12 +18,6 @@ from carafe_jax.interop.state_dict import (
 )
 
 _BLOCK = re.compile(r"layer([1-4])\.(\d+)\.")
-_NORM_NAMES = {
-    "weight": ("params", "scale"),
-    "bias": ("params", "bias"),
-    "running_mean": ("batch_stats", "mean"),
-    "running_var": ("batch_stats", "var"),
-}
 _FC = {
     "fc.weight": ("params", "classifier", "kernel"),
     "fc.bias": ("params", "classifier", "bias"),
@@ -62,7 +57,7 @@ def torchvision_resnet_to_flax(
         has a wrong shape or is not floating-point.
     """
     state = read_state_dict(state_dict)
-    layout = _layout(state)
+    layout = resnet_layout(state)
     names = check_names(
         state, layout.places, network="a torchvision ResNet", absent=absent, hint=_HINT
     )
@@ -77,7 +72,7 @@ def torchvision_resnet_to_flax(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Layout:
+class ResNetLayout:
     """Arrays of a ResNet by torchvision's name, and how they are connected."""
 
     places: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
@@ -86,6 +81,8 @@ class _Layout:
     """For each array, the kernel whose output channels it shares."""
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
     """For each kernel, the kernel whose output channels are its inputs."""
+    stages: list[str] = dataclasses.field(default_factory=list)
+    """For each stage, the kernel whose output channels are those of its map."""
 
     def add(self, conv: str, norm: str, ours: tuple[str, ...], *, after: str) -> str:
         """Add a convolution and its norm; return the name of the kernel."""
@@ -94,7 +91,7 @@ class _Layout:
         self.places[kernel] = ("params", *path, number.format("conv"), "kernel")
         if after:
             self.inputs[kernel] = after
-        for part, (collection, leaf) in _NORM_NAMES.items():
+        for part, (collection, leaf) in NORM_NAMES.items():
             name = f"{norm}.{part}"
             self.places[name] = (collection, *path, number.format("norm"), leaf)
             self.outputs[name] = kernel
@@ -116,8 +113,9 @@ class _Layout:
         return (out, channels(self.inputs.get(name)), *taps)
 
 
-def _layout(state: Mapping[str, Any]) -> _Layout:
-    layout, last = _Layout(), ""
+def resnet_layout(state: Mapping[str, Any]) -> ResNetLayout:
+    """Return the arrays that a ResNet must have, given the weights that there are."""
+    layout, last = ResNetLayout(), ""
     deep = any(re.match(r"(conv|bn)[23]\.", name) for name in state)
     for i in range(1, 4 if deep else 2):
         last = layout.add(f"conv{i}", f"bn{i}", ("stem", f"{{}}{i}"), after=last)
@@ -133,6 +131,7 @@ def _layout(state: Mapping[str, Any]) -> _Layout:
                 names = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
                 kernel = layout.add(*names, (ours, "shortcut_{}"), after=before)
                 layout.outputs[kernel] = last
+        layout.stages.append(last)
     layout.places.update(_FC)
     layout.inputs["fc.weight"] = last
     layout.outputs["fc.bias"] = "fc.weight"

@@ -26,7 +26,7 @@ _FIRST_LEVEL = 2
 class FPN(nn.Module):
     """Feature pyramid on the maps of a backbone.
 
-    From the coarsest level to the finest,
+    From the coarsest level to the finest::
 
         top_down[l] = lateral[l](stages[l]) + upsample(top_down[l + 1])
         output[l] = output_conv[l](top_down[l])

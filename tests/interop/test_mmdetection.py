@@ -1,0 +1,249 @@
+"""Weights of mmdetection's detectors, converted."""
+
+import functools
+import json
+import math
+import pathlib
+import re
+from typing import Any
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from carafe_jax import nn
+from carafe_jax.errors import RefusedError
+from carafe_jax.interop import mmdetection_to_flax
+from carafe_jax.models import FPN, BoxHead, MaskHead, ResNet50, ResNet101, RPNHead
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "detection"
+FULL_SIZE = json.loads((GOLDENS / "full_size_state_dicts.json").read_text())
+NAMES = [
+    pytest.param(
+        name,
+        marks=[
+            *([pytest.mark.slow] if "_r101_" in name else []),
+            pytest.mark.skipif(
+                "mdconv" in name and not hasattr(nn, "DeformableConv"),
+                reason="needs deformable convolutions",
+            ),
+        ],
+    )
+    for name in FULL_SIZE
+]
+# It has every part.
+WHOLE = "mask_rcnn_r50_fpn_carafe_1x_coco"
+
+
+@functools.cache
+def shapes_of_backbone(make) -> Any:
+    image = jnp.zeros((1, 32, 32, 3))
+    return jax.eval_shape(make().init, jax.random.key(0), image)
+
+
+def expected_shapes(name) -> Any:
+    """Return the variables of the networks, abstract."""
+    backbone = shapes_of_backbone(ResNet101 if "_r101_" in name else ResNet50)
+    carafe: dict[str, Any] = {}
+    if "_carafe_" in name:
+        carafe = {"upsample": nn.CARAFEUpsample}
+    neck = FPN(extra_level="lateral" if carafe else "pool", **carafe)
+    maps = [jnp.zeros((1, size, size, 2048 // size)) for size in (8, 4, 2, 1)]
+    parts: dict[str, Any] = {
+        "fpn": (neck, maps),
+        "rpn": (RPNHead(), jnp.zeros((1, 1, 1, 256))),
+        "box_head": (BoxHead(classes=80), jnp.zeros((1, 7, 7, 256))),
+    }
+    if name.startswith("mask"):
+        head = MaskHead(classes=80, **carafe)
+        parts["mask_head"] = (head, jnp.zeros((1, 14, 14, 256)))
+    params = {
+        part: jax.eval_shape(network.init, jax.random.key(0), x)["params"]
+        for part, (network, x) in parts.items()
+    }
+    return {
+        "params": {"backbone": backbone["params"], **params},
+        "batch_stats": {"backbone": backbone["batch_stats"]},
+    }
+
+
+def zeros(name):
+    """Weights of zeros by mmdetection's names, which take no memory."""
+    zero = np.zeros((), np.float32)
+    shapes = FULL_SIZE[name]["state_dict"]
+    return {key: np.broadcast_to(zero, shape) for key, shape in shapes.items()}
+
+
+def weights():
+    """Small weights of a Mask R-CNN with CARAFE++, in mmdetection's names."""
+    with np.load(GOLDENS / "mask_rcnn_fpn_carafe.npz") as golden:
+        prefix = "state_dict/"
+        return {
+            name.removeprefix(prefix): golden[name]
+            for name in golden
+            if name.startswith(prefix)
+        }
+
+
+def without(weights, *modules):
+    """Leave out arrays and modules, by their names."""
+    return {
+        name: x
+        for name, x in weights.items()
+        if not any(name == own or name.startswith(f"{own}.") for own in modules)
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_of_each_detector_are_those_of_the_networks(name):
+    converted = mmdetection_to_flax(zeros(name))
+    shapes: dict[str, Any] = flatten_dict(jax.tree.map(np.shape, converted), sep="/")
+    # Predict offsets and modulation of 9 taps.
+    offsets = {path: shapes.pop(path) for path in [*shapes] if "offset_conv" in path}
+    expected = flatten_dict(jax.tree.map(jnp.shape, expected_shapes(name)), sep="/")
+    assert shapes == expected
+    blocks = {"_r50_": 4 + 6 + 3, "_r101_": 4 + 23 + 3}
+    count = next(count for depth, count in blocks.items() if depth in name)
+    assert len(offsets) == (2 * count if "mdconv" in name else 0)
+    assert {shape[-1] for shape in offsets.values()} <= {27}
+    sizes = [math.prod(np.shape(x)) for x in jax.tree.leaves(converted["params"])]
+    assert sum(sizes) == FULL_SIZE[name]["parameters"]
+
+
+def test_checkpoint_is_its_weights():
+    expected = mmdetection_to_flax(weights())
+    checkpoint = {
+        "meta": {"epoch": 12},
+        "state_dict": {
+            "data_preprocessor.mean": np.zeros((3, 1, 1)),
+            "data_preprocessor.std": np.ones((3, 1, 1)),
+            **weights(),
+        },
+        "optimizer": {},
+    }
+    chex.assert_trees_all_equal(mmdetection_to_flax(checkpoint), expected)
+
+
+def test_first_layer_of_the_box_head_reads_maps_with_channels_last():
+    state = weights()
+    params = mmdetection_to_flax(state)["params"]["box_head"]["fc1"]
+    theirs = state["roi_head.bbox_head.shared_fcs.0.weight"]
+    channels = theirs.shape[1] // 49
+    features = np.random.default_rng(0).normal(size=(channels, 7, 7))
+    np.testing.assert_allclose(
+        features.transpose(1, 2, 0).ravel() @ params["kernel"],
+        theirs @ features.ravel(),
+        rtol=1e-4,
+    )
+
+
+def test_parts_that_are_meant_to_be_absent_are_left_out():
+    state = without(weights(), "backbone", "roi_head.bbox_head")
+    with pytest.raises(RefusedError, match=r"missing backbone\.conv1\..*absent=\("):
+        mmdetection_to_flax(state)
+    absent = ["backbone", "roi_head.bbox_head"]
+    converted = mmdetection_to_flax(state, absent=absent)
+    assert set(converted) == {"params"}
+    assert set(converted["params"]) == {"fpn", "rpn", "mask_head"}
+
+
+def test_mask_head_may_up_sample_without_weights():
+    module = "roi_head.mask_head.upsample"
+    state = without(weights(), module)
+    with pytest.raises(RefusedError, match=rf"missing {module}\.weight, {module}\.bi"):
+        mmdetection_to_flax(state)
+    converted = mmdetection_to_flax(state, absent=[module])
+    assert "upsample" not in converted["params"]["mask_head"]
+
+
+def test_each_missing_array_is_named():
+    state = weights()
+    for name in state:
+        if "num_batches_tracked" not in name and not name.startswith("backbone.layer"):
+            with pytest.raises(RefusedError, match=f"missing {re.escape(name)}"):
+                mmdetection_to_flax(without(state, name))
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("faster_rcnn_r50_fpn_1x_coco", "neck.lateral_convs.3"),
+        ("faster_rcnn_r50_fpn_1x_coco", "neck.fpn_convs"),
+        (WHOLE, "neck.upsample_modules.3"),
+        (WHOLE, "roi_head.mask_head.convs.1"),
+        (WHOLE, "backbone.layer2"),
+        (WHOLE, "rpn_head"),
+    ],
+)
+def test_each_missing_module_is_named(name, module):
+    with pytest.raises(RefusedError, match=f"missing {re.escape(module)}"):
+        mmdetection_to_flax(without(zeros(name), module))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "backbone.fc.weight",
+        "bbox_head.fc_cls.weight",
+        "ema_backbone_conv1_weight",
+        "neck.lateral_convs.5.conv.weight",
+        "neck.fpn_convs.0.conv.scale",
+        "roi_head.bbox_head.shared_fcs.2.weight",
+        "roi_head.mask_head.convs.0.bn.weight",
+        "rpn_head.rpn_conv.0.conv.weight",
+    ],
+)
+def test_each_unexpected_array_is_named(name):
+    state = {**weights(), name: np.zeros(3, np.float32)}
+    with pytest.raises(RefusedError, match=rf"unexpected {re.escape(name)}\.$"):
+        mmdetection_to_flax(state)
+
+
+def test_each_array_of_another_size_is_named():
+    state = without(weights(), "backbone")
+    convert = functools.partial(mmdetection_to_flax, absent=["backbone"])
+    for name, array in state.items():
+        wrong = np.concatenate([array, array])
+        with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
+            convert({**state, name: wrong})
+        message = rf"{re.escape(name)}'\]` must have . axe"
+        with pytest.raises(RefusedError, match=message):
+            convert({**state, name: array[None]})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("neck.lateral_convs.1.conv.weight", (16, 33, 1, 1), "(16, 32, 1, 1)"),
+        ("neck.lateral_convs.4.conv.weight", (16, 128, 1, 1), "(16, 128, 3, 3)"),
+        ("rpn_head.rpn_reg.weight", (13, 16, 1, 1), "(12, 16, 1, 1)"),
+        ("roi_head.bbox_head.shared_fcs.0.weight", (32, 785), "(any, 784)"),
+        ("roi_head.bbox_head.fc_reg.weight", (4, 32), "(12, 32)"),
+        ("roi_head.mask_head.conv_logits.weight", (1, 16, 1, 1), "(3, 16, 1, 1)"),
+    ],
+)
+def test_shapes_that_do_not_fit_their_neighbours_are_refused(name, shape, words):
+    state = {**weights(), name: np.zeros(shape, np.float32)}
+    message = rf"{re.escape(name)}'\]` must have shape {re.escape(words)}, to match"
+    with pytest.raises(RefusedError, match=message):
+        mmdetection_to_flax(state)
+
+
+def test_box_head_alone_must_have_features_of_seven_by_seven_pixels():
+    name = "roi_head.bbox_head.shared_fcs.0.weight"
+    state = {name: np.zeros((4, 48), np.float32)}
+    with pytest.raises(RefusedError, match=r"a multiple of 7x7 inputs, got \(4, 48\)"):
+        mmdetection_to_flax(state, absent=None)
+
+
+def test_weights_that_are_no_detector_are_refused():
+    with pytest.raises(RefusedError, match="names of a detector of mmdetection: miss"):
+        mmdetection_to_flax({})
+    with pytest.raises(RefusedError, match="`state_dict` must map names to arrays"):
+        mmdetection_to_flax([])  # pyright: ignore[reportArgumentType]
+    integers = {"rpn_head.rpn_cls.bias": np.zeros(3, np.int32)}
+    with pytest.raises(RefusedError, match="must hold floating-point numbers"):
+        mmdetection_to_flax(integers, absent=None)

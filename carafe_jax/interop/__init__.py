@@ -14,8 +14,10 @@ from carafe_jax.interop.mmediting import (
 from carafe_jax.interop.torchvision import (
     torchvision_resnet_to_flax as torchvision_resnet_to_flax,
 )
+from carafe_jax.interop.weights_file import load_state_dict as load_state_dict
 
 __all__ = [
+    "load_state_dict",
     "mmcv_carafe_to_flax",
     "mmdetection_to_flax",
     "mmediting_global_local_to_flax",

@@ -74,6 +74,8 @@ def _checked_size(size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+# A length may be symbolic, which is no int at run time.
+@no_type_check
 def _repeat_or_gather(
     features: Float[Array, "n h w c"], axis: int, length: int
 ) -> Float[Array, "n sh sw c"]:

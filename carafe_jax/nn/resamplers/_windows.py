@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from carafe_jax.errors import no_type_check
+
 Padding = Sequence[tuple[int, int]]
 
 
@@ -22,6 +24,8 @@ def max_pool(
     return cast(Array, nn.max_pool(features, window, (stride, stride), padding))
 
 
+# Paddings may be symbolic, which is no int at run time.
+@no_type_check
 def average_pool(
     features: Float[Array, "n h w c"],
     *,

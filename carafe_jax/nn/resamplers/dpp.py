@@ -100,6 +100,8 @@ def _pool(
     return (weights * blocks).sum((2, 4)) / weights.sum((2, 4))
 
 
+# A size may be symbolic, which is no int at run time.
+@no_type_check
 def _after(size: int, stride: int) -> int:
     """Return the number of rows, or columns, of the last block beyond the map."""
     return ((size - 1) // stride + 1) * stride - size

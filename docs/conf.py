@@ -6,7 +6,7 @@ and to the notebooks as they do in the repository.
 
 import dataclasses
 import fractions
-from typing import Any
+from typing import Any, Literal
 
 import sphinx.application
 
@@ -50,6 +50,7 @@ nb_execution_mode = "off"  # The notebooks hold their outputs.
 def setup(app: sphinx.application.Sphinx) -> None:
     """Register what the configuration adds to Sphinx."""
     app.connect("autodoc-process-signature", _signature_of_fields)
+    app.connect("autodoc-skip-member", _skip_default_that_is_a_class)
 
 
 def _signature_of_fields(
@@ -67,6 +68,15 @@ def _signature_of_fields(
         if field.init and field.name not in ("parent", "name")
     ]
     return f"({', '.join(['*', *shown] if shown else [])})", None
+
+
+def _skip_default_that_is_a_class(
+    _app: object, what: str, name: str, member: object, *_rest: object
+) -> Literal[True] | None:
+    """Skip fields such as `param_dtype`: autodoc lists a class as an alias."""
+    if what == "class" and isinstance(member, type) and member.__name__ != name:
+        return True
+    return None
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

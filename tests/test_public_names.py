@@ -4,6 +4,9 @@ import importlib
 
 import pytest
 
+from carafe_jax import nn
+from carafe_jax.nn import partial, resamplers
+
 PACKAGES = [
     "carafe_jax.cli",
     "carafe_jax.data",
@@ -48,3 +51,11 @@ def test_public_package_lists_all_that_it_re_exports(package):
         and getattr(value, "__module__", "").startswith(prefix)
     }
     assert exported <= set(module.__all__)
+
+
+@pytest.mark.parametrize(
+    "package", [partial, resamplers], ids=lambda package: package.__name__
+)
+def test_nn_exports_the_layers_of_its_packages(package):
+    missing = set(package.__all__) - set(nn.__all__)
+    assert not missing, f"Export {sorted(missing)} from carafe_jax/nn/__init__.py, too."

@@ -1,5 +1,6 @@
 """Every plain and learned resampler, for the tests that they have in common."""
 
+import dataclasses
 import itertools
 from typing import Any
 
@@ -20,30 +21,54 @@ from carafe_jax.nn import (
     PixelShuffleUpsample,
     StridedConvDownsample,
 )
+from carafe_jax.nn.resamplers.convolutional import ConvResampler
 
+# Up-samplers that take any scale of at least 1.
 ANY_UPSAMPLERS = [
     NearestUpsample,
     BilinearUpsample,
     NearestConvUpsample,
     BilinearConvUpsample,
 ]
+# Up-samplers that take whole scales alone.
 WHOLE_UPSAMPLERS = [DeconvUpsample, PixelShuffleUpsample]
 UPSAMPLERS = ANY_UPSAMPLERS + WHOLE_UPSAMPLERS
-POOLS = [MaxPoolDownsample, AveragePoolDownsample]
-LEARNED_POOLS = [LIPDownsample, DPPDownsample]
-DOWNSAMPLERS = [StridedConvDownsample, *POOLS, *LEARNED_POOLS]
-CONVOLUTIONS = [
-    NearestConvUpsample,
-    BilinearConvUpsample,
-    PixelShuffleUpsample,
+# Down-samplers, which take the scales 1/n.
+DOWNSAMPLERS = [
     StridedConvDownsample,
+    MaxPoolDownsample,
+    AveragePoolDownsample,
+    LIPDownsample,
+    DPPDownsample,
 ]
 LAYERS = UPSAMPLERS + DOWNSAMPLERS
+# Layers without parameters; all others have some.
+WITHOUT_PARAMETERS = [
+    NearestUpsample,
+    BilinearUpsample,
+    MaxPoolDownsample,
+    AveragePoolDownsample,
+]
+# Layers whose parameters are those of one convolution `conv`, with an odd window.
+CONVOLUTIONS = [
+    layer
+    for layer in LAYERS
+    if issubclass(layer, ConvResampler) and layer is not DeconvUpsample
+]
 LAYERS_AND_SCALES = [
     *itertools.product(ANY_UPSAMPLERS, [1, 2, 3, "3/2", "7/3"]),
     *itertools.product(WHOLE_UPSAMPLERS, [1, 2, 3]),
     *itertools.product(DOWNSAMPLERS, [1, "1/2", "1/3"]),
 ]
+
+
+def with_field(name: str) -> list[Any]:
+    """Return the layers that have a field."""
+    return [
+        layer
+        for layer in LAYERS
+        if name in {field.name for field in dataclasses.fields(layer)}
+    ]
 
 
 def normal(seed, *shape):

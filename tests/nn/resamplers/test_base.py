@@ -1,6 +1,7 @@
 """Rules that every resampler follows."""
 
 import fractions
+import functools
 import math
 
 import chex
@@ -8,27 +9,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 
 from carafe_jax.nn import (
     AveragePoolDownsample,
     BilinearUpsample,
-    DeconvUpsample,
-    LIPDownsample,
     PixelShuffleUpsample,
+    resamplers,
 )
+from carafe_jax.nn.resamplers.base import ResamplingLayer
 from tests.nn.resamplers.layers import (
-    ANY_UPSAMPLERS,
     CONVOLUTIONS,
     DOWNSAMPLERS,
     LAYERS,
     LAYERS_AND_SCALES,
-    LEARNED_POOLS,
-    POOLS,
     UPSAMPLERS,
+    WITHOUT_PARAMETERS,
     drawn_variables,
     normal,
     run,
+    with_field,
 )
+
+
+def test_every_resampler_is_in_the_lists():
+    exported = [getattr(resamplers, name) for name in resamplers.__all__]
+    missing = {
+        value.__name__
+        for value in exported
+        if isinstance(value, type) and issubclass(value, ResamplingLayer)
+    } - {layer.__name__ for layer in LAYERS}
+    assert not missing, (
+        f"Add {sorted(missing)} to the lists of tests/nn/resamplers/layers.py."
+    )
+
+
+@pytest.mark.parametrize(
+    ("layers", "suffix"), [(UPSAMPLERS, "Upsample"), (DOWNSAMPLERS, "Downsample")]
+)
+def test_name_ends_with_the_direction(layers, suffix):
+    names = [layer.__name__ for layer in layers]
+    misnamed = [name for name in names if not name.endswith(suffix)]
+    assert not misnamed, (
+        f"End the names {misnamed} with {suffix}: tests/models/test_resampling.py "
+        "selects the resamplers of networks by this suffix."
+    )
 
 
 @pytest.mark.parametrize(("layer", "scale"), LAYERS_AND_SCALES)
@@ -50,7 +75,7 @@ def test_empty_batch_gives_an_empty_batch(layer):
     assert gradient.shape == features.shape
 
 
-@pytest.mark.parametrize("layer", [*CONVOLUTIONS, DeconvUpsample])
+@pytest.mark.parametrize("layer", with_field("features"))
 @pytest.mark.parametrize(("features", "expected"), [(None, 3), (7, 7)])
 def test_features_sets_the_number_of_output_channels(layer, features, expected):
     out = jax.eval_shape(
@@ -84,12 +109,18 @@ def test_dtype_sets_the_dtype_of_the_output(layer):
     assert run(layer(dtype=jnp.bfloat16), normal(0, 1, 4, 6, 3)).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("layer", [*CONVOLUTIONS, DeconvUpsample, *LEARNED_POOLS])
+@pytest.mark.parametrize(
+    "layer", [layer for layer in LAYERS if layer not in WITHOUT_PARAMETERS]
+)
 def test_param_dtype_sets_the_dtype_of_the_parameters(layer):
     variables = drawn_variables(
         layer(param_dtype=jnp.bfloat16), jnp.zeros((1, 4, 4, 3))
     )
     dtypes = {leaf.dtype.name for leaf in jax.tree.leaves(variables)}
+    assert dtypes, (
+        f"{layer.__name__} has no parameters: add it to WITHOUT_PARAMETERS in "
+        "tests/nn/resamplers/layers.py."
+    )
     assert dtypes == {"bfloat16"}
 
 
@@ -123,12 +154,12 @@ def test_parameters_of_a_convolution_are_named_conv(layer, use_bias):
     assert jax.tree.map(jnp.shape, variables) == {"params": {"conv": expected}}
 
 
-@pytest.mark.parametrize("layer", [*ANY_UPSAMPLERS[:2], *POOLS])
+@pytest.mark.parametrize("layer", WITHOUT_PARAMETERS)
 def test_layer_without_weights_has_no_parameters(layer):
     assert layer().init(jax.random.key(0), jnp.zeros((1, 4, 4, 3))) == {}
 
 
-@pytest.mark.parametrize("layer", [*CONVOLUTIONS, DeconvUpsample])
+@pytest.mark.parametrize("layer", with_field("bias_init"))
 def test_initializers_reach_the_parameters(layer):
     initialised = layer(
         kernel_init=jax.nn.initializers.constant(2.0),
@@ -147,6 +178,27 @@ def test_vmap_is_the_same_as_a_loop(layer):
     expected = jnp.stack([layer().apply(variables, x) for x in features])
     # Batched convolutions may sum in another order.
     chex.assert_trees_all_close(out, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "scale"),
+    [
+        pytest.param(*case, marks=[] if case[1] in (2, "1/2") else pytest.mark.slow)
+        for case in LAYERS_AND_SCALES
+        if case[1] in (2, "3/2", "1/2", "1/3")
+    ],
+)
+def test_exported_program_takes_maps_of_any_size(layer, scale):
+    sizes = [(2, 5, 7, 3), (1, 8, 2, 3)]
+    layer = layer(scale=scale)
+    variables = drawn_variables(layer, jnp.zeros(sizes[0]))
+    apply = jax.jit(functools.partial(layer.apply, variables))
+    shape = export.symbolic_shape("n, h, w, 3")
+    program = export.export(apply)(jax.ShapeDtypeStruct(shape, jnp.float32))
+    for size in sizes:
+        features = normal(0, *size)
+        # Sums of up to 27 products of about 1, in another order.
+        chex.assert_trees_all_close(program.call(features), apply(features), atol=1e-5)
 
 
 # Refusals
@@ -188,9 +240,7 @@ def test_scale_that_is_not_positive_is_refused(layer, scale):
         run(layer(scale=scale), jnp.zeros((1, 4, 6, 3)))
 
 
-@pytest.mark.parametrize(
-    "layer", [*CONVOLUTIONS, DeconvUpsample, *POOLS, LIPDownsample]
-)
+@pytest.mark.parametrize("layer", with_field("kernel_size"))
 @pytest.mark.parametrize("kernel_size", [0, -1, 3.0, (3, 3)])
 def test_kernel_size_that_is_no_positive_int_is_refused(layer, kernel_size):
     with pytest.raises(
@@ -207,7 +257,7 @@ def test_convolution_refuses_an_even_window(layer):
         run(layer(kernel_size=4), jnp.zeros((1, 4, 6, 3)))
 
 
-@pytest.mark.parametrize("layer", [*CONVOLUTIONS, DeconvUpsample])
+@pytest.mark.parametrize("layer", with_field("features"))
 def test_no_output_channel_is_refused(layer):
     with pytest.raises(
         ValueError, match="`features` must be None or at least 1, got 0"

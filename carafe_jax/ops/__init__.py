@@ -8,6 +8,12 @@ from carafe_jax.ops.boxes import Boxes as Boxes
 from carafe_jax.ops.boxes import box_areas as box_areas
 from carafe_jax.ops.boxes import clip_boxes as clip_boxes
 from carafe_jax.ops.boxes import pairwise_iou as pairwise_iou
+"""Operators: arrays in, arrays out."""
+
+from carafe_jax.ops.bilinear_sampling import sample_bilinear as sample_bilinear
+from carafe_jax.ops.deformable_conv import (
+    modulated_deformable_conv as modulated_deformable_conv,
+)
 from carafe_jax.ops.dispatch import Implementation as Implementation
 from carafe_jax.ops.dispatch import interpret_kernels as interpret_kernels
 from carafe_jax.ops.dtypes import wide_dtype as wide_dtype
@@ -58,6 +64,7 @@ __all__ = [
     "multiclass_nms",
     "nms",
     "pairwise_iou",
+    "modulated_deformable_conv",
     "parse_scale",
     "paste_masks",
     "prepend_targets",
@@ -67,5 +74,6 @@ __all__ = [
     "row_axes",
     "sample_boxes",
     "strided_sampler",
+    "sample_bilinear",
     "wide_dtype",
 ]

@@ -42,6 +42,9 @@ FIELDS: dict[str, dict[str, Any]] = {
     "CARAFEUpsample": _CARAFE,
     "DPPDownsample": {},
     "DeconvUpsample": {},
+    "DeformableConv": {"features": 4, "kernel_size": (3, 3)},
+    "GUMUpsample": {"compressed_channels": 4},
+    "GuidedUpsampling": {"norm": BatchNorm},
     "LIPDownsample": {},
     "LIPHead": {},
     "LIPTrunk": {"features": 4},
@@ -54,6 +57,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "PartialNearestUpsample": {},
     "PartialResampleConv": _WITH_NORM,
     "PixelShuffleUpsample": {},
+    "SpatialAttentionUpsample": _CARAFE,
     "StridedConvDownsample": {},
     "CARAFEConv": _WITH_NORM,
     "Classifier": {"backbone": models.ResNet18(**_RESNET), "classes": 3},
@@ -153,6 +157,8 @@ def inputs_of(name: str, dtype: Any = jnp.float32) -> tuple[Any, ...]:
     hole = np.ones((2, 12, 11, 1))
     hole[:, 2:5, 1:4] = 0
     valid = jnp.asarray(hole, dtype)
+    if name == "GuidedUpsampling":
+        return (features[:, ::2, ::2], features)
     if name == "LIPHead":
         return (features, features[..., :3])
     if name.startswith("Partial") and name not in NETWORKS:

@@ -5,6 +5,8 @@ from carafe_jax.nn.carafe import CARAFE as CARAFE
 from carafe_jax.nn.carafe import CARAFEDownsample as CARAFEDownsample
 from carafe_jax.nn.carafe import CARAFEUpsample as CARAFEUpsample
 from carafe_jax.nn.crop import crop as crop
+from carafe_jax.nn.deformable_conv import DeformableConv as DeformableConv
+from carafe_jax.nn.guided_upsampling import GuidedUpsampling as GuidedUpsampling
 from carafe_jax.nn.initializers import gaussian_kernel_bias as gaussian_kernel_bias
 from carafe_jax.nn.masked import Masked as Masked
 from carafe_jax.nn.partial import PartialCARAFE as PartialCARAFE
@@ -17,6 +19,7 @@ from carafe_jax.nn.resamplers import BilinearConvUpsample as BilinearConvUpsampl
 from carafe_jax.nn.resamplers import BilinearUpsample as BilinearUpsample
 from carafe_jax.nn.resamplers import DeconvUpsample as DeconvUpsample
 from carafe_jax.nn.resamplers import DPPDownsample as DPPDownsample
+from carafe_jax.nn.resamplers import GUMUpsample as GUMUpsample
 from carafe_jax.nn.resamplers import LIPDownsample as LIPDownsample
 from carafe_jax.nn.resamplers import LIPHead as LIPHead
 from carafe_jax.nn.resamplers import LIPTrunk as LIPTrunk
@@ -24,6 +27,9 @@ from carafe_jax.nn.resamplers import MaxPoolDownsample as MaxPoolDownsample
 from carafe_jax.nn.resamplers import NearestConvUpsample as NearestConvUpsample
 from carafe_jax.nn.resamplers import NearestUpsample as NearestUpsample
 from carafe_jax.nn.resamplers import PixelShuffleUpsample as PixelShuffleUpsample
+from carafe_jax.nn.resamplers import (
+    SpatialAttentionUpsample as SpatialAttentionUpsample,
+)
 from carafe_jax.nn.resamplers import StridedConvDownsample as StridedConvDownsample
 from carafe_jax.nn.resamplers import pool_by_importance as pool_by_importance
 from carafe_jax.nn.resize import resize_bilinear as resize_bilinear
@@ -39,6 +45,9 @@ __all__ = [
     "CARAFEUpsample",
     "DPPDownsample",
     "DeconvUpsample",
+    "DeformableConv",
+    "GUMUpsample",
+    "GuidedUpsampling",
     "LIPDownsample",
     "LIPHead",
     "LIPTrunk",
@@ -52,6 +61,7 @@ __all__ = [
     "PartialNearestUpsample",
     "PartialResampleConv",
     "PixelShuffleUpsample",
+    "SpatialAttentionUpsample",
     "StridedConvDownsample",
     "crop",
     "gaussian_kernel_bias",

@@ -40,6 +40,7 @@ _EXAMPLES = {
     "resample": "PartialCARAFE",
     "block": "Bottleneck",
     "stem": "Stem",
+    "spatial_conv": "DeformableConv",
 }
 
 

@@ -1,16 +1,14 @@
-"""Operators, arrays in, arrays out: reassembly, and the boxes of detectors."""
+"""Operators, arrays in, arrays out: reassembly, and the operators of detectors."""
 
 from carafe_jax.ops.anchors import anchor_grid as anchor_grid
 from carafe_jax.ops.anchors import anchor_validity as anchor_validity
+from carafe_jax.ops.bilinear_sampling import sample_bilinear as sample_bilinear
 from carafe_jax.ops.box_coder import decode_boxes as decode_boxes
 from carafe_jax.ops.box_coder import encode_boxes as encode_boxes
 from carafe_jax.ops.boxes import Boxes as Boxes
 from carafe_jax.ops.boxes import box_areas as box_areas
 from carafe_jax.ops.boxes import clip_boxes as clip_boxes
 from carafe_jax.ops.boxes import pairwise_iou as pairwise_iou
-"""Operators: arrays in, arrays out."""
-
-from carafe_jax.ops.bilinear_sampling import sample_bilinear as sample_bilinear
 from carafe_jax.ops.deformable_conv import (
     modulated_deformable_conv as modulated_deformable_conv,
 )
@@ -61,10 +59,10 @@ __all__ = [
     "interpret_kernels",
     "kernels_of_logits",
     "match_boxes",
+    "modulated_deformable_conv",
     "multiclass_nms",
     "nms",
     "pairwise_iou",
-    "modulated_deformable_conv",
     "parse_scale",
     "paste_masks",
     "prepend_targets",
@@ -72,8 +70,8 @@ __all__ = [
     "reassemble",
     "reassemble_logits",
     "row_axes",
+    "sample_bilinear",
     "sample_boxes",
     "strided_sampler",
-    "sample_bilinear",
     "wide_dtype",
 ]

@@ -20,6 +20,7 @@ from carafe_jax.nn.resamplers.convolutional import (
     StridedConvDownsample as StridedConvDownsample,
 )
 from carafe_jax.nn.resamplers.dpp import DPPDownsample as DPPDownsample
+from carafe_jax.nn.resamplers.gum import GUMUpsample as GUMUpsample
 from carafe_jax.nn.resamplers.interpolation import BilinearUpsample as BilinearUpsample
 from carafe_jax.nn.resamplers.interpolation import NearestUpsample as NearestUpsample
 from carafe_jax.nn.resamplers.lip import LIPDownsample as LIPDownsample
@@ -30,6 +31,9 @@ from carafe_jax.nn.resamplers.pooling import (
     AveragePoolDownsample as AveragePoolDownsample,
 )
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample as MaxPoolDownsample
+from carafe_jax.nn.resamplers.spatial_attention import (
+    SpatialAttentionUpsample as SpatialAttentionUpsample,
+)
 
 __all__ = [
     "AveragePoolDownsample",
@@ -37,6 +41,7 @@ __all__ = [
     "BilinearUpsample",
     "DPPDownsample",
     "DeconvUpsample",
+    "GUMUpsample",
     "LIPDownsample",
     "LIPHead",
     "LIPTrunk",
@@ -44,6 +49,7 @@ __all__ = [
     "NearestConvUpsample",
     "NearestUpsample",
     "PixelShuffleUpsample",
+    "SpatialAttentionUpsample",
     "StridedConvDownsample",
     "pool_by_importance",
 ]

@@ -154,7 +154,7 @@ class PixelShuffleUpsample(ConvResampler):
         scale = whole_scale(self.scale)
         channels = output_channels(features, self.features) * scale**2
         conv = _conv(self, channels, features.dtype)
-        return _pixel_shuffle(conv(features), scale)
+        return pixel_shuffle(conv(features), scale)
 
 
 @no_type_check
@@ -277,7 +277,7 @@ def _conv(
     )
 
 
-def _pixel_shuffle(
+def pixel_shuffle(
     features: Float[Array, "n h w c"], scale: int
 ) -> Float[Array, "n sh sw f"]:
     n, h, w, c = features.shape

@@ -14,6 +14,7 @@ from carafe_jax.nn import (
     BilinearUpsample,
     DeconvUpsample,
     DPPDownsample,
+    GUMUpsample,
     LIPDownsample,
     MaxPoolDownsample,
     NearestConvUpsample,
@@ -31,7 +32,7 @@ ANY_UPSAMPLERS = [
     BilinearConvUpsample,
 ]
 # Up-samplers that take whole scales alone.
-WHOLE_UPSAMPLERS = [DeconvUpsample, PixelShuffleUpsample]
+WHOLE_UPSAMPLERS = [DeconvUpsample, PixelShuffleUpsample, GUMUpsample]
 UPSAMPLERS = ANY_UPSAMPLERS + WHOLE_UPSAMPLERS
 # Down-samplers, which take the scales 1/n.
 DOWNSAMPLERS = [

@@ -13,7 +13,7 @@ from flax import linen
 
 from carafe_jax import models, nn
 from carafe_jax.models import backbones
-from carafe_jax.models.backbones.resnet import Layers
+from carafe_jax.models.backbones.resnet_layers import Layers
 from carafe_jax.nn import BatchNorm
 
 PACKAGES = (nn, models, backbones)
@@ -84,7 +84,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "PartialGlobalLocalCARAFE": _GLOBAL_LOCAL,
     "PatchGAN": {"features": (2, 2), "strides": (2, 1)},
     "RPNHead": {"features": 4},
-    "ResNet": _RESNET | {"block": backbones.Bottleneck},
+    "ResNet": _RESNET
+    | {
+        "block": backbones.Bottleneck,
+        "spatial_conv": (None, None, None, nn.DeformableConv),
+        "frozen_stages": 1,
+    },
     "ResNet18": _RESNET | {"downsample": nn.CARAFEDownsample},
     "ResNet34": _RESNET | {"stem": backbones.DeepStem},
     "ResNet50": _RESNET | {"block": models.LIPBlock, "downsample": nn.LIPDownsample},

@@ -22,6 +22,9 @@ _FC = {
     "fc.weight": ("params", "classifier", "kernel"),
     "fc.bias": ("params", "classifier", "bias"),
 }
+# Convolutions that predict the offsets of a DCNv2; the second name is that of files
+# from before version 2 of mmcv's layer.
+_OFFSET_CONVS = ("conv2.conv_offset", "conv2_offset")
 _HINT = " If a module should be absent, pass its name: absent=('fc',) for a backbone."
 
 
@@ -33,8 +36,10 @@ def torchvision_resnet_to_flax(
 
     It accepts the weights of torchvision and of networks with the same names:
     mmdetection's, and the backbones of CSAIL's segmentation networks, whose stems have
-    three convolutions (`DeepStem`). The outputs are the same. For a network whose
-    down-samplers have weights too, `carafe_jax.train.load_weights` merges these weights
+    three convolutions (`DeepStem`). A 3x3 convolution with weights for its offsets
+    (`conv2.conv_offset`, in old files `conv2_offset`) becomes a `DeformableConv`, of
+    mmcv's DCNv2. The outputs are the same. For a network whose down-samplers have
+    weights too, `carafe_jax.train.load_weights` merges these weights
     into its variables.
 
     The depth and the type of the blocks follow from the names: four stages, each with
@@ -97,6 +102,14 @@ class ResNetLayout:
             self.outputs[name] = kernel
         return kernel
 
+    def add_offset_conv(self, name: str, ours: tuple[str, ...], *, after: str) -> None:
+        """Add the convolution that predicts the offsets of a `DeformableConv`."""
+        kernel, path = f"{name}.weight", ("params", "backbone", *ours, "offset_conv")
+        self.places[kernel] = (*path, "kernel")
+        self.places[f"{name}.bias"] = (*path, "bias")
+        self.outputs[f"{name}.bias"] = kernel
+        self.inputs[kernel] = after
+
     def sizes(
         self, name: str, arrays: Mapping[str, np.ndarray]
     ) -> tuple[int | None, ...]:
@@ -126,6 +139,8 @@ def resnet_layout(state: Mapping[str, Any]) -> ResNetLayout:
             before = last
             for i in range(1, convs + 1):
                 names = f"{theirs}.conv{i}", f"{theirs}.bn{i}"
+                if i == 2 and (offset_conv := _offset_conv(state, theirs)):
+                    layout.add_offset_conv(offset_conv, (ours, "conv2"), after=last)
                 last = layout.add(*names, (ours, f"{{}}{i}"), after=last)
             if index == 0 and (stage > 1 or _widens(state, before, last)):
                 names = f"{theirs}.downsample.0", f"{theirs}.downsample.1"
@@ -136,6 +151,16 @@ def resnet_layout(state: Mapping[str, Any]) -> ResNetLayout:
     layout.inputs["fc.weight"] = last
     layout.outputs["fc.bias"] = "fc.weight"
     return layout
+
+
+def _offset_conv(names: Collection[str], block: str) -> str | None:
+    """Return the name of the convolution that predicts a block's offsets, if any."""
+    found = (f"{block}.{conv}" for conv in _OFFSET_CONVS)
+    parts = ("weight", "bias")
+    return next(
+        (name for name in found if any(f"{name}.{part}" in names for part in parts)),
+        None,
+    )
 
 
 def _blocks(names: Collection[str]) -> dict[int, int]:

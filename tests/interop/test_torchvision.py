@@ -9,8 +9,9 @@ import pytest
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.interop import torchvision_resnet_to_flax
-from carafe_jax.models import Classifier, ResNet18, ResNet50
-from carafe_jax.models.backbones.resnet import DeepStem
+from carafe_jax.models import Classifier, ResNet, ResNet18, ResNet50, ResNet101
+from carafe_jax.models.backbones import Bottleneck, DeepStem
+from carafe_jax.nn import DeformableConv
 
 
 def norm(name, channels=4):
@@ -48,8 +49,27 @@ def resnet(*, sizes=(1, 1, 1, 1), bottleneck=False, deep=False, width=4):
     return weights
 
 
+DEFORMABLE = ResNet(
+    (1, 1, 1, 1),
+    Bottleneck,
+    width=4,
+    spatial_conv=(None, DeformableConv, DeformableConv, DeformableConv),
+)
+
+
 def without(weights, *names):
     return {name: x for name, x in weights.items() if name not in names}
+
+
+def deformable(weights, *, name="conv2.conv_offset"):
+    """Weights of a ResNet of bottlenecks whose stages from the second on are DCNv2."""
+    offsets = {}
+    for key, kernel in weights.items():
+        if re.fullmatch(r"layer[2-4]\.\d+\.conv2\.weight", key):
+            conv = key.replace("conv2.weight", name)
+            offsets[f"{conv}.weight"] = np.zeros((27, kernel.shape[1], 3, 3), "f4")
+            offsets[f"{conv}.bias"] = np.zeros(27, np.float32)
+    return weights | offsets
 
 
 def test_each_weight_finds_its_place():
@@ -96,8 +116,10 @@ def test_each_weight_finds_its_place():
             ResNet50(width=4, stem=DeepStem),
             resnet(sizes=(3, 4, 6, 3), bottleneck=True, deep=True),
         ),
+        (DEFORMABLE, deformable(resnet(bottleneck=True))),
+        (DEFORMABLE, deformable(resnet(bottleneck=True), name="conv2_offset")),
     ],
-    ids=["basic", "bottleneck", "deep stem"],
+    ids=["basic", "bottleneck", "deep stem", "deformable", "old deformable"],
 )
 def test_converted_weights_are_those_of_the_network(network, weights):
     network = Classifier(network, classes=3)
@@ -106,17 +128,28 @@ def test_converted_weights_are_those_of_the_network(network, weights):
     assert jax.tree.structure(converted) == jax.tree.structure(dict(expected))
 
 
-@pytest.mark.parametrize("bottleneck", [False, True])
-def test_each_missing_array_is_named(bottleneck):
-    weights = resnet(sizes=(2, 1, 1, 1), bottleneck=bottleneck)
+@pytest.mark.parametrize(
+    "weights",
+    [
+        resnet(sizes=(2, 1, 1, 1)),
+        resnet(sizes=(2, 1, 1, 1), bottleneck=True),
+        deformable(resnet(bottleneck=True)),
+    ],
+    ids=["basic", "bottleneck", "deformable"],
+)
+def test_each_missing_array_is_named(weights):
     for name in weights:
         with pytest.raises(RefusedError, match=rf"missing {re.escape(name)}\..*absent"):
             torchvision_resnet_to_flax(without(weights, name))
 
 
-def test_each_array_of_another_size_is_named():
-    weights = resnet(bottleneck=True)
-    for name, array in weights.items():
+@pytest.mark.parametrize("kind", ["plain", "offsets"])
+def test_each_array_of_another_size_is_named(kind):
+    plain = resnet(bottleneck=True)
+    weights = plain if kind == "plain" else deformable(plain)
+    names = weights if kind == "plain" else weights.keys() - plain.keys()
+    for name in names:
+        array = weights[name]
         wrong = np.concatenate([array, array])
         with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
             torchvision_resnet_to_flax({**weights, name: wrong})
@@ -181,3 +214,25 @@ def test_absent_modules_that_do_not_fit_are_refused(absent, message):
 def test_wrong_weights_are_refused(weights, message):
     with pytest.raises(RefusedError, match=message):
         torchvision_resnet_to_flax(weights)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "make"), [("resnet18", ResNet18), ("resnet101", ResNet101)]
+)
+def test_outputs_are_those_of_torchvision_at_random_weights(name, make):
+    torch = pytest.importorskip("torch", reason="torchvision needs torch")
+    torchvision = pytest.importorskip(
+        "torchvision", reason="the reference is torchvision's own network"
+    )
+    torch.manual_seed(0)
+    network = torchvision.models.get_model(name).eval()
+    image = torch.randn(2, 3, 65, 47)
+    with torch.no_grad():
+        expected = network(image).numpy()
+    variables = torchvision_resnet_to_flax(network.state_dict())
+    ours = jax.jit(Classifier(make(), classes=1000).apply)(
+        variables, image.numpy().transpose(0, 2, 3, 1)
+    )
+    # Float32 through up to 101 layers, whose sums are in another order.
+    np.testing.assert_allclose(ours, expected, atol=1e-4 * np.abs(expected).max())

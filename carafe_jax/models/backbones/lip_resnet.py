@@ -9,7 +9,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.backbones.resnet import Layers
+from carafe_jax.models.backbones.resnet_layers import Layers, refuse_spatial_conv
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
@@ -131,6 +131,7 @@ class LIPBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
         """Apply the block."""
+        refuse_spatial_conv("LIPBlock", self.layers)
         bottleneck = LIPBottleneck(
             self.features,
             scale=fractions.Fraction(1, self.stride),

@@ -2,21 +2,30 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.models.resampling import resample
+from carafe_jax.models.backbones.resnet_blocks import BasicBlock, Bottleneck
+from carafe_jax.models.backbones.resnet_layers import Layers
+from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
-from carafe_jax.nn.factories import LayerFactory, bind, check_factory, make_norm
+from carafe_jax.nn.factories import LayerFactory, bind, check_factory
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
 # As in torchvision, and in He et al. 2015 for ReLU networks.
 _conv_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_CHOICES = {
+    "conv_after_downsample": ("plain", "spatial"),
+    "stem_reassembly": ("frozen", "trained"),
+    "rematerialize": ("nothing", "blocks"),
+}
 
 
 class Stages(NamedTuple):
@@ -26,133 +35,6 @@ class Stages(NamedTuple):
     c3: Float[Array, "n h3 w3 f3"]
     c4: Float[Array, "n h4 w4 f4"]
     c5: Float[Array, "n h5 w5 f5"]
-
-
-class Layers(NamedTuple):
-    """Layer factories of a block, with the dtypes bound."""
-
-    conv: LayerFactory
-    norm: LayerFactory
-    last_norm: LayerFactory
-    downsample: LayerFactory | None
-    param_dtype: DTypeLike = jnp.float32
-
-
-# `ResNet` checks the fields of these four classes, with clearer errors.
-@no_type_check
-class Stem(nn.Module):
-    """Res-1: a 7x7 convolution with stride 2, then the stem's down-sampling.
-
-    Attributes:
-      features: Channels of the convolution.
-      layers: Layer factories.
-      pool: Factory of the last layer, which halves the map.
-    """
-
-    features: int
-    layers: Layers
-    pool: LayerFactory
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Return a map at a quarter of the image's size."""
-        conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
-        x = conv(self.features, (7, 7), strides=2, padding=3, name="conv1")(x)
-        x = nn.relu(norm(name="norm1")(x))
-        return _downsample(self.layers, self.pool, x, "downsample", train=train)
-
-
-@no_type_check
-class DeepStem(nn.Module):
-    """Res-1 of the segmentation baselines: three 3x3 convolutions, the first strided.
-
-    The last one has twice the channels.
-
-    Attributes:
-      features: Channels of the first two convolutions.
-      layers: Layer factories.
-      pool: Factory of the last layer, which halves the map.
-    """
-
-    features: int
-    layers: Layers
-    pool: LayerFactory
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Return a map at a quarter of the image's size."""
-        conv, norm = self.layers.conv, _norms(self.layers.norm, train=train)
-        widths = (self.features, self.features, 2 * self.features)
-        for index, (width, stride) in enumerate(zip(widths, (2, 1, 1), strict=True), 1):
-            x = conv(width, (3, 3), strides=stride, padding=1, name=f"conv{index}")(x)
-            x = nn.relu(norm(name=f"norm{index}")(x))
-        return _downsample(self.layers, self.pool, x, "downsample", train=train)
-
-
-@no_type_check
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut, the block of ResNet-18 and ResNet-34.
-
-    Attributes:
-      features: Channels of the output.
-      stride: Stride of the block, 2 to halve the map.
-      layers: Layer factories.
-    """
-
-    expansion = 1
-
-    features: int
-    stride: int
-    layers: Layers
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Apply the block."""
-        conv = self.layers.conv
-        norm = _norms(self.layers.norm, train=train)
-        last = _norms(self.layers.last_norm, train=train)
-        y, stride = _halved(self, x, "downsample", train=train)
-        y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv1")(y)
-        y = nn.relu(norm(name="norm1")(y))
-        y = conv(self.features, (3, 3), padding=1, name="conv2")(y)
-        y = last(name="norm2")(y)
-        return nn.relu(y + _shortcut(self, x, self.features, train=train))
-
-
-@no_type_check
-class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions with a shortcut, for ResNet-50 and deeper.
-
-    The 3x3 convolution has the stride ("v1.5"), as in torchvision. A down-sampler is
-    placed before it and before the shortcut's convolution, which then have no stride
-    (figure 4 of CARAFE++).
-
-    Attributes:
-      features: Channels of the inner convolutions; the output has four times as many.
-      stride: Stride of the block, 2 to halve the map.
-      layers: Layer factories.
-    """
-
-    expansion = 4
-
-    features: int
-    stride: int
-    layers: Layers
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
-        """Apply the block."""
-        conv = self.layers.conv
-        norm = _norms(self.layers.norm, train=train)
-        last = _norms(self.layers.last_norm, train=train)
-        y = conv(self.features, (1, 1), name="conv1")(x)
-        y = nn.relu(norm(name="norm1")(y))
-        y, stride = _halved(self, y, "downsample", train=train)
-        y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv2")(y)
-        y = nn.relu(norm(name="norm2")(y))
-        y = conv(4 * self.features, (1, 1), name="conv3")(y)
-        y = last(name="norm3")(y)
-        return nn.relu(y + _shortcut(self, x, 4 * self.features, train=train))
 
 
 # Our own errors for wrong fields and images are clearer.
@@ -188,6 +70,21 @@ class ResNet(nn.Module):
         `functools.partial` of one, or another factory (`carafe_jax.nn.factories`). None
         is the original: strided convolutions, and max pooling in the stem (default:
         None).
+      spatial_conv: For Res-2 to Res-5, the factory of the 3x3 convolutions of
+        `Bottleneck`, made as `nn.Conv` is; None: `nn.Conv`. The paper's DCNv2 backbones
+        have `(None, DeformableConv, DeformableConv, DeformableConv)`: its text names
+        one stage earlier, by its own count, and we follow mmdetection (default: None
+        in each stage).
+      conv_after_downsample: 3x3 convolution that follows a down-sampler. "plain":
+        `nn.Conv`, as section 5.1 says of deformable convolutions; "spatial": that of
+        `spatial_conv`, without stride (default: "plain").
+      frozen_stages: As in mmdetection, 0 freezes the stem, 1 to 4 Res-2 up to Res-5
+        also: no gradient reaches their parameters, and their norms never use the
+        statistics of the batch. -1 freezes nothing. `frozen_patterns` are for the
+        optimiser, whose weight decay needs no gradient (default: -1).
+      stem_reassembly: Whether the stem's down-sampler is frozen with the stem. If it is
+        "trained", the backward pass goes through the frozen stages after it (default:
+        "frozen").
       norm: Factory of the norms: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
         `functools.partial` of one, or another factory (default: `BatchNorm`).
       last_scale_init: Initializer of the scale of the last norm of each block. With
@@ -203,6 +100,10 @@ class ResNet(nn.Module):
     width: int = 64
     stem: type[Stem] | type[DeepStem] = Stem
     downsample: LayerFactory | None = None
+    spatial_conv: Sequence[LayerFactory | None] = (None, None, None, None)
+    conv_after_downsample: Literal["plain", "spatial"] = "plain"
+    frozen_stages: int = -1
+    stem_reassembly: Literal["frozen", "trained"] = "frozen"
     norm: LayerFactory = BatchNorm
     last_scale_init: Callable[..., Array] = nn.initializers.zeros
     rematerialize: Literal["nothing", "blocks"] = "nothing"
@@ -225,38 +126,76 @@ class ResNet(nn.Module):
         _check_fields(self)
         _check_image(image)
         dtypes = dtypes_of(self, image)
-        layers = self._layers(dtypes)
-        pool = MaxPoolDownsample if self.downsample is None else self.downsample
-        stem = self.stem(
-            features=self.width,
-            layers=layers,
-            pool=pool,
-            name="stem",
-        )
-        x = stem(image.astype(dtypes["dtype"]), train)
-        block = self.block
+        stem, frozen = self._stem(dtypes), self.frozen_stages >= 0
+        x = stem(image.astype(dtypes["dtype"]), False if frozen else train)
+        if frozen and self.stem_reassembly == "frozen":
+            x = jax.lax.stop_gradient(x)
         maps: list[Array] = []
-        if self.rematerialize == "blocks":
-            block = nn.remat(block, static_argnums=(2,))
-        for stage, blocks in enumerate(self.stage_sizes):
-            for index in range(blocks):
-                x = block(
-                    features=self.width * 2**stage,
-                    stride=2 if stage > 0 and index == 0 else 1,
-                    layers=layers,
-                    name=f"res{stage + 2}_{index}",
-                )(x, train)
+        for stage in range(4):
+            x = self._stage(x, stage, dtypes, train=train)
             maps.append(x)
         return Stages(*maps)
 
-    def _layers(self, dtypes: Dtypes) -> Layers:
-        conv = functools.partial(
-            nn.Conv, use_bias=False, kernel_init=_conv_init, **dtypes
+    @property
+    def frozen_patterns(self) -> tuple[str, ...]:
+        """Regular expressions for the paths of frozen parameters.
+
+        They match in "res2_0/conv1/kernel" and "backbone/res2_0/conv1/kernel", as
+        `carafe_jax.train.ParameterGroups` searches.
+        """
+        if self.frozen_stages < 0:
+            return ()
+        layers = r"(conv|norm)\d" if self.stem_reassembly == "trained" else r"\w+"
+        stages = (rf"(^|/)res{2 + stage}_\d+/" for stage in range(self.frozen_stages))
+        return (rf"(^|/)stem/{layers}/", *stages)
+
+    def _stem(self, dtypes: Dtypes) -> Stem | DeepStem:
+        return self.stem(
+            features=self.width,
+            layers=self._layers(dtypes),
+            pool=MaxPoolDownsample if self.downsample is None else self.downsample,
+            frozen=self.frozen_stages >= 0,
+            name="stem",
         )
+
+    def _stage(self, x: Array, stage: int, dtypes: Dtypes, *, train: bool) -> Array:
+        """Apply Res-2 (`stage` 0), Res-3, Res-4 or Res-5."""
+        frozen, block = stage < self.frozen_stages, self.block
+        passes_through = frozen and self.stem_reassembly == "trained"
+        if passes_through:
+            block = _with_constant_parameters(block, init=self.is_initializing())
+        if self.rematerialize == "blocks":
+            block = nn.remat(block, static_argnums=(2,))
+        for index in range(self.stage_sizes[stage]):
+            stride = 2 if stage > 0 and index == 0 else 1
+            x = block(
+                features=self.width * 2**stage,
+                stride=stride,
+                layers=self._layers(dtypes, self._spatial_conv(stage, stride)),
+                name=f"res{stage + 2}_{index}",
+            )(x, False if frozen else train)
+        return jax.lax.stop_gradient(x) if frozen and not passes_through else x
+
+    def _spatial_conv(self, stage: int, stride: int) -> LayerFactory | None:
+        """Return the factory of a block's 3x3 convolution; None: `nn.Conv`."""
+        follows = stride == 2 and self.downsample is not None
+        if follows and self.conv_after_downsample == "plain":
+            return None
+        return self.spatial_conv[stage]
+
+    def _layers(
+        self, dtypes: Dtypes, spatial_conv: LayerFactory | None = None
+    ) -> Layers:
+        fields: dict[str, Any] = {"use_bias": False, "kernel_init": _conv_init}
+        conv = functools.partial(nn.Conv, **fields, **dtypes)
+        if spatial_conv is not None:
+            spatial_conv = bind("spatial_conv", spatial_conv, **fields, **dtypes)
         norm = bind("norm", self.norm, **dtypes)
         starts = {"scale_init": self.last_scale_init}
         last = bind("norm", norm, required=starts)
-        return Layers(conv, norm, last, self.downsample, dtypes["param_dtype"])
+        return Layers(
+            conv, norm, last, self.downsample, dtypes["param_dtype"], spatial_conv
+        )
 
 
 ResNet18 = functools.partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock)
@@ -266,42 +205,9 @@ ResNet101 = functools.partial(ResNet, stage_sizes=(3, 4, 23, 3), block=Bottlenec
 ResNet152 = functools.partial(ResNet, stage_sizes=(3, 8, 36, 3), block=Bottleneck)
 
 
-def _halved(
-    block: BasicBlock | Bottleneck, x: Array, name: str, *, train: bool
-) -> tuple[Array, int]:
-    """Down-sample before a convolution; return the map and the convolution's stride."""
-    if block.stride == 1 or block.layers.downsample is None:
-        return x, block.stride
-    return _downsample(block.layers, block.layers.downsample, x, name, train=train), 1
-
-
-def _downsample(
-    layers: Layers, factory: LayerFactory, x: Array, name: str, *, train: bool
-) -> Array:
-    return resample(
-        "downsample",
-        factory,
-        x,
-        train,
-        name=name,
-        dtype=x.dtype,
-        param_dtype=layers.param_dtype,
-    )
-
-
-def _norms(norm: LayerFactory, *, train: bool) -> LayerFactory:
-    return functools.partial(make_norm, norm, train=train)
-
-
-def _shortcut(
-    block: BasicBlock | Bottleneck, x: Array, features: int, *, train: bool
-) -> Array:
-    if block.stride == 1 and x.shape[-1] == features:
-        return x
-    x, stride = _halved(block, x, "shortcut_downsample", train=train)
-    conv, norm = block.layers.conv, _norms(block.layers.norm, train=train)
-    x = conv(features, (1, 1), strides=stride, name="shortcut_conv")(x)
-    return norm(name="shortcut_norm")(x)
+def _with_constant_parameters(block: LayerFactory, *, init: bool) -> LayerFactory:
+    """Return a block whose parameters have no gradient, unlike its input."""
+    return nn.map_variables(block, "params", jax.lax.stop_gradient, init=init)
 
 
 def _check_fields(network: ResNet) -> None:
@@ -314,11 +220,18 @@ def _check_fields(network: ResNet) -> None:
         raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")
     if network.width < 1:
         raise RefusedError(f"`width` must be positive, got {network.width}.")
-    if network.rematerialize not in ("nothing", "blocks"):
-        raise RefusedError(
-            "`rematerialize` must be 'nothing' or 'blocks', "
-            f"got {network.rematerialize!r}."
-        )
+    for name, choices in _CHOICES.items():
+        value = getattr(network, name)
+        rule = f"be {' or '.join(map(repr, choices))}"
+        check(name, value, rule, holds=value in choices)
+    stages, rule = network.frozen_stages, "be an int from -1 to 4"
+    check("frozen_stages", stages, rule, holds=stages in range(-1, 5))
+    convs, rule = network.spatial_conv, "have four items, of Res-2 to Res-5"
+    holds = isinstance(convs, Sequence) and len(convs) == 4
+    check("spatial_conv", convs, rule, holds=holds)
+    for factory in convs:
+        if factory is not None:
+            check_factory("spatial_conv", factory)
 
 
 def _check_image(image: Array) -> None:

@@ -90,8 +90,8 @@ class MaskHead(nn.Module):
 
     def _upsampled(self, x: Array, dtypes: Dtypes, *, train: bool) -> Array:
         if self.upsample is not None:
-            maker = self.upsample
-            return resample("upsample", maker, x, train, name="upsample", **dtypes)
+            factory = self.upsample
+            return resample("upsample", factory, x, train, name="upsample", **dtypes)
         deconv = DeconvUpsample(
             scale=2,
             features=self.features,

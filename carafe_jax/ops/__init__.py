@@ -3,6 +3,7 @@
 from carafe_jax.ops.anchors import anchor_grid as anchor_grid
 from carafe_jax.ops.anchors import anchor_validity as anchor_validity
 from carafe_jax.ops.bilinear_sampling import sample_bilinear as sample_bilinear
+from carafe_jax.ops.bitmap_crop import crop_bitmaps as crop_bitmaps
 from carafe_jax.ops.box_coder import decode_boxes as decode_boxes
 from carafe_jax.ops.box_coder import encode_boxes as encode_boxes
 from carafe_jax.ops.boxes import Boxes as Boxes
@@ -29,6 +30,9 @@ from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly import parse_scale as parse_scale
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits
+from carafe_jax.ops.roi_align import RoIFeatures as RoIFeatures
+from carafe_jax.ops.roi_align import roi_align as roi_align
+from carafe_jax.ops.roi_align import roi_levels as roi_levels
 from carafe_jax.ops.sampling import Sampler as Sampler
 from carafe_jax.ops.sampling import Samples as Samples
 from carafe_jax.ops.sampling import random_sampler as random_sampler
@@ -45,6 +49,7 @@ __all__ = [
     "Kept",
     "Matches",
     "Normalizer",
+    "RoIFeatures",
     "Sampler",
     "Samples",
     "Scale",
@@ -54,6 +59,7 @@ __all__ = [
     "box_areas",
     "channel_axes",
     "clip_boxes",
+    "crop_bitmaps",
     "decode_boxes",
     "encode_boxes",
     "interpret_kernels",
@@ -69,6 +75,8 @@ __all__ = [
     "random_sampler",
     "reassemble",
     "reassemble_logits",
+    "roi_align",
+    "roi_levels",
     "row_axes",
     "sample_bilinear",
     "sample_boxes",

@@ -1,0 +1,387 @@
+"""Properties of RoIAlign, and agreement with a loop in float64."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import test_util
+from jax.sharding import PartitionSpec as P
+from jaxtyping import DTypeLike
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.ops import Boxes, roi_align, roi_levels
+from carafe_jax.ops.roi_align import pooling
+from carafe_jax.ops.roi_align.regions import Spec, join_levels, locate
+from tests.ops.roi_align import reference
+
+# Levels of 56 x 80 pixels; the last has less cells than bins.
+SIZES, STRIDES = [(14, 20), (7, 10), (4, 5)], [4, 8, 16]
+OPTIONS = {"strides": tuple(STRIDES), "output_size": 3, "finest_scale": 12.0}
+RNG = np.random.default_rng(0)
+BOXES = np.array(
+    [
+        [3.2, 4.1, 17.5, 14.9],
+        [0, 0, 80, 56],  # The whole image.
+        [2, 20, 78, 24],  # Elongated, along either axis.
+        [40, 1, 43.5, 55],
+        [70, 50, 95, 70],  # Partly outside.
+        [-60, -50, -40, -30],  # Wholly outside, before and after.
+        [100, 10, 120, 30],
+        [12.5, 9.25, 12.5, 9.25],  # Empty, along both axes or one.
+        [20, 20, 20, 50],
+        [-200, -100, 300, 200],  # Far larger than the image.
+    ]
+)
+
+
+def make_pyramid(images: int = 1, channels: int = 2, dtype: DTypeLike = np.float32):
+    return [
+        jnp.asarray(RNG.normal(size=(images, h, w, channels)), dtype) for h, w in SIZES
+    ]
+
+
+def make_boxes(boxes, valid=None, dtype: DTypeLike = np.float32):
+    boxes = jnp.asarray(boxes, dtype)
+    valid = jnp.ones(boxes.shape[:-1], bool) if valid is None else jnp.asarray(valid)
+    return Boxes(boxes, valid)
+
+
+NAMES = "strides", "output_size", "sampling_ratio", "max_samples", "finest_scale"
+compiled = jax.jit(roi_align, static_argnames=NAMES)
+
+
+def run(pyramid, boxes, **options):
+    return compiled(pyramid, boxes, **{**OPTIONS, **options})
+
+
+@jax.jit
+def features_and_gradient(pyramid, boxes):
+    """Return the features and the gradient of the sum of their sines."""
+    features, pull = jax.vjp(
+        lambda pyramid: roi_align(pyramid, boxes, **OPTIONS).features, pyramid
+    )
+    return features, pull(jnp.cos(features))[0]
+
+
+def expected_features(pyramid, boxes, *, output_size=(3, 3), sampling_ratio=None):
+    """Return the features of regions of one image, by the loop."""
+    levels = roi_levels(jnp.asarray(boxes), levels=3, finest_scale=12.0)
+    return np.stack(
+        [
+            reference.pool(
+                np.asarray(pyramid[level][0], np.float64),
+                box,
+                stride=STRIDES[level],
+                output_size=output_size,
+                sampling_ratio=sampling_ratio,
+            )
+            for box, level in zip(boxes, np.asarray(levels), strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("sampling_ratio", "output_size"), [(None, 3), (None, (2, 5)), (1, 3), (3, (2, 5))]
+)
+def test_features_are_those_of_the_loop(sampling_ratio, output_size):
+    with jax.enable_x64(True):
+        pyramid = make_pyramid(dtype=np.float64)
+        found = run(
+            pyramid,
+            make_boxes(BOXES[None], dtype=np.float64),
+            output_size=output_size,
+            sampling_ratio=sampling_ratio,
+        )
+    expected = expected_features(
+        pyramid,
+        BOXES,
+        output_size=output_size if isinstance(output_size, tuple) else (3, 3),
+        sampling_ratio=sampling_ratio,
+    )
+    chex.assert_trees_all_close(found.features[0], expected, rtol=0, atol=1e-12)
+    assert found.exceeded == 0
+
+
+def test_gradient_is_that_of_the_loop():
+    with jax.enable_x64(True):
+        pyramid = make_pyramid(dtype=np.float64)
+        boxes = make_boxes(BOXES[None], dtype=np.float64)
+        features, found = features_and_gradient(pyramid, boxes)
+        cotangent = np.cos(features)
+        levels = np.asarray(roi_levels(BOXES, levels=3, finest_scale=12.0))
+    for level, (size, stride) in enumerate(zip(SIZES, STRIDES, strict=True)):
+        expected = sum(
+            reference.spread(
+                cotangent[0, i], size, BOXES[i], stride=stride, output_size=(3, 3)
+            )
+            for i in np.flatnonzero(levels == level)
+        )
+        chex.assert_trees_all_close(found[level][0], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_gradients_of_every_order_are_those_of_finite_differences():
+    with jax.enable_x64(True):
+        pyramid = make_pyramid(dtype=np.float64)
+        boxes = make_boxes(BOXES[None, :5], dtype=np.float64)
+
+        def nonlinear(pyramid):
+            return jnp.sin(run(pyramid, boxes).features).sum()
+
+        test_util.check_grads(nonlinear, (pyramid,), order=2, modes=["rev"])
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(st.floats(-30, 90), st.floats(-30, 70)),
+    st.tuples(st.floats(0, 130), st.floats(0, 130)),
+)
+def test_any_box_has_the_features_of_the_loop(corner, size):
+    box = np.array([*corner, *np.add(corner, size)])
+    with jax.enable_x64(True):
+        pyramid = make_pyramid(dtype=np.float64, channels=1)
+        boxes = make_boxes(box[None, None], dtype=np.float64)
+        found = run(pyramid, boxes)
+    expected = expected_features(pyramid, box[None])
+    chex.assert_trees_all_close(found.features[0], expected, rtol=0, atol=1e-6)
+
+
+def test_region_of_many_windows_is_whole():
+    # 70 x 100 cells are 3 x 4 windows. Fewer, and rows or columns would be missing.
+    with jax.enable_x64(True):
+        features = jnp.asarray(RNG.normal(size=(1, 70, 100, 1)))
+        box = np.array([1.0, 0.0, 99.0, 70.0])
+        boxes = make_boxes(box[None, None], dtype=np.float64)
+        found = compiled([features], boxes, strides=(1,), output_size=2)
+    expected = reference.pool(
+        np.asarray(features[0]), box, stride=1, output_size=(2, 2)
+    )
+    chex.assert_trees_all_close(found.features[0, 0], expected, rtol=0, atol=1e-12)
+
+
+def test_number_of_samples_is_that_of_the_ratio_in_float32():
+    # The bins are longer than one cell by 1e-9: one sample, as in float32.
+    ramp = jnp.arange(8.0)[None, :, None, None] ** 2 * jnp.ones((1, 8, 8, 1))
+    with jax.enable_x64(True):
+        boxes = make_boxes([[[2, 2, 4 + 2e-9, 4 + 2e-9]]], dtype=np.float64)
+        ramp = ramp.astype(np.float64)
+        found = compiled([ramp], boxes, strides=(1,), output_size=2).features
+        # At two samples a bin, 0.25 more.
+        expected = jnp.array([4.0, 9.0])
+        chex.assert_trees_all_close(found[0, 0, :, 0, 0], expected, rtol=0, atol=1e-7)
+
+
+def test_ramp_has_the_centres_of_the_bins():
+    ramp = jnp.broadcast_to(jnp.arange(16.0)[None, None, :, None], (1, 16, 16, 1))
+    boxes = make_boxes([[[2, 2, 14, 14]]])
+    found = compiled([ramp], boxes, strides=(1,), output_size=3).features
+    # Pixel k is centred at k + 0.5.
+    expected = jnp.array([3.5, 7.5, 11.5])
+    chex.assert_trees_all_close(found[0, 0, 1, :, 0], expected, atol=1e-6)
+
+
+def test_constant_map_stays_constant():
+    pyramid = [jnp.full((1, h, w, 1), 3.0) for h, w in SIZES]
+    found = run(pyramid, make_boxes(BOXES[None, :4])).features
+    # The weights of a bin have a sum of 1 up to rounding.
+    chex.assert_trees_all_close(found, jnp.full_like(found, 3.0), rtol=1e-6)
+
+
+def test_slots_that_are_not_valid_have_no_features_and_no_gradient():
+    pyramid = make_pyramid()
+    valid = np.arange(len(BOXES)) < 4
+    features, grad = features_and_gradient(
+        pyramid, make_boxes(BOXES[None], valid[None])
+    )
+    assert not features[0, 4:].any()
+    zeros = np.where(valid[:, None], BOXES, 0)[None]
+    expected = features_and_gradient(pyramid, make_boxes(zeros, valid[None]))
+    chex.assert_trees_all_equal((features, grad), expected)
+
+
+def test_boxes_have_no_gradient():
+    pyramid = make_pyramid()
+
+    @jax.jit
+    @jax.grad
+    def gradient(coordinates):
+        return run(pyramid, make_boxes(coordinates)).features.sum()
+
+    assert not gradient(jnp.asarray(BOXES[None], np.float32)).any()
+
+
+def test_nan_boxes_change_no_other_region():
+    pyramid = make_pyramid()
+    broken = BOXES.copy()
+    broken[-2:] = [[np.nan], [np.inf]]
+    expected = run(pyramid, make_boxes(BOXES[None])).features
+    found = run(pyramid, make_boxes(broken[None])).features
+    chex.assert_trees_all_equal(found[:, :-2], expected[:, :-2])
+
+
+def test_bins_with_too_many_samples_are_counted():
+    pyramid = make_pyramid(images=2)
+    boxes = np.stack([BOXES, np.zeros_like(BOXES)])
+    valid = np.ones((2, len(BOXES)), bool)
+    valid[0, -1] = False
+    levels = np.asarray(roi_levels(BOXES[:-1], levels=3, finest_scale=12.0))
+    sides = BOXES[:-1, 2:] - BOXES[:-1, :2]
+    bins = sides / np.take(STRIDES, levels)[:, None] / 3
+    for bound in (1, 2):
+        found = run(pyramid, make_boxes(boxes, valid), max_samples=bound)
+        expected = (np.ceil(bins) > bound).any(axis=1).sum()
+        np.testing.assert_array_equal(found.exceeded, [expected, 0])
+
+
+def test_bound_changes_nothing_where_it_is_not_exceeded():
+    pyramid, boxes = make_pyramid(), make_boxes(BOXES[None])
+    bounded = run(pyramid, boxes, max_samples=2).features
+    free = run(pyramid, boxes).features
+    chex.assert_trees_all_equal(bounded[:, :1], free[:, :1])
+
+
+def test_bound_is_the_sampling_ratio_where_it_is_exceeded():
+    pyramid, boxes = make_pyramid(images=2), make_boxes(np.stack([BOXES] * 2))
+    bounded = run(pyramid, boxes, max_samples=1).features
+    fixed = run(pyramid, boxes, sampling_ratio=1).features
+    whole = jnp.s_[:, 1]  # The box of the whole image.
+    chex.assert_trees_all_close(bounded[whole], fixed[whole], atol=1e-6)
+
+
+def test_batch_has_the_bits_of_images_one_by_one():
+    images = 3
+    pyramid = make_pyramid(images)
+    boxes = RNG.permuted(np.stack([BOXES] * images), axis=1)
+    valid = RNG.uniform(size=boxes.shape[:2]) < 0.8
+    together = features_and_gradient(pyramid, make_boxes(boxes, valid))
+    for i in range(images):
+        alone = features_and_gradient(
+            [level[i : i + 1] for level in pyramid],
+            make_boxes(boxes[i : i + 1], valid[i : i + 1]),
+        )
+        own = jax.tree.map(lambda x, i=i: x[i : i + 1], together)
+        chex.assert_trees_all_equal(own, alone)
+
+
+@pytest.mark.parametrize("padding", [1, pytest.param(90, marks=pytest.mark.slow)])
+def test_padding_changes_no_bit(padding):
+    pyramid = make_pyramid()
+    padded = np.concatenate([BOXES, np.zeros((padding, 4))])
+    valid = np.arange(len(padded)) < len(BOXES)
+    features, grad = features_and_gradient(
+        pyramid, make_boxes(padded[None], valid[None])
+    )
+    expected = features_and_gradient(pyramid, make_boxes(BOXES[None]))
+    chex.assert_trees_all_equal((features[:, : len(BOXES)], grad), expected)
+
+
+def test_order_of_regions_changes_no_bit_of_their_features():
+    pyramid = make_pyramid()
+    order = RNG.permutation(len(BOXES))
+    found = run(pyramid, make_boxes(BOXES[None, order])).features
+    expected = run(pyramid, make_boxes(BOXES[None])).features[:, order]
+    chex.assert_trees_all_equal(found, expected)
+
+
+def test_bfloat16_features_are_summed_in_float32():
+    pyramid = make_pyramid(dtype=jnp.bfloat16)
+    boxes = make_boxes(BOXES[None])
+
+    @jax.jit
+    def align_and_pull_back(pyramid):
+        features, pull = jax.vjp(lambda pyramid: run(pyramid, boxes).features, pyramid)
+        return features, pull(jnp.ones_like(features))[0]
+
+    found = align_and_pull_back(pyramid)
+    wide = align_and_pull_back([level.astype(np.float32) for level in pyramid])
+    rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), wide)
+    chex.assert_trees_all_equal_dtypes(found, rounded)
+    chex.assert_trees_all_equal(found, rounded)
+
+
+def test_vmap_adds_an_axis():
+    pyramid = make_pyramid(images=3)
+    boxes = make_boxes(np.stack([BOXES, BOXES[::-1], BOXES]))
+    added = jax.tree.map(lambda x: x[:, None], (pyramid, boxes))
+    found = jax.jit(jax.vmap(features_and_gradient))(*added)
+    expected = features_and_gradient(pyramid, boxes)
+    chex.assert_trees_all_close(
+        jax.tree.map(lambda x: x[:, 0], found), expected, atol=1e-5
+    )
+
+
+def test_shard_map_has_the_features_and_gradient_of_the_whole():
+    pyramid, boxes = make_pyramid(), make_boxes(BOXES[None])
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    mapped = jax.shard_map(
+        features_and_gradient, mesh=mesh, in_specs=P("data"), out_specs=P("data")
+    )
+    chex.assert_trees_all_close(
+        jax.jit(mapped)(pyramid, boxes),
+        features_and_gradient(pyramid, boxes),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(("images", "slots"), [(0, 2), (2, 0)])
+def test_empty_batches_and_no_slots_are_empty(images, slots):
+    pyramid = make_pyramid(images)
+    found = run(pyramid, make_boxes(np.zeros((images, slots, 4))))
+    assert found.features.shape == (images, slots, 3, 3, 2)
+    assert found.exceeded.shape == (images,)
+
+
+@pytest.mark.slow
+def test_blocks_and_windows_change_nothing_but_rounding():
+    pyramid = make_pyramid(images=2)
+    boxes = make_boxes(np.stack([BOXES, BOXES[::-1]]))
+    expected = run(pyramid, boxes).features
+    for window, block in ((3, 2), (40, 64)):
+        spec = Spec((3, 3), window=window, block=block)
+        regions = locate(
+            jnp.asarray(boxes.coordinates),
+            jnp.asarray(boxes.valid),
+            roi_levels(boxes.coordinates, levels=3, finest_scale=12.0),
+            sizes=SIZES,
+            strides=STRIDES,
+            spec=spec,
+        )
+        cells = join_levels(pyramid, window=window)
+        found = jax.jit(pooling.pool, static_argnums=0)(spec, cells, regions)
+        chex.assert_trees_all_close(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pyramid": []}, "`pyramid` must be one or more maps"),
+        ({"pyramid": [np.zeros((1, 0, 3, 2), np.float32)] * 3}, "at least one cell"),
+        ({"pyramid": [np.zeros((1, 2, 2, c)) for c in (1, 2, 2)]}, "same images and"),
+        ({"pyramid": [np.zeros((1, 2, 2, 1), int)] * 3}, "one floating dtype"),
+        ({"strides": [4, 8]}, "`strides` must be 3 positive numbers"),
+        ({"strides": [4, 8, 0]}, "`strides` must be 3 positive numbers"),
+        ({"output_size": 0}, "`output_size` must be a positive int or two"),
+        ({"output_size": (3, 3, 3)}, "`output_size` must be a positive int or two"),
+        ({"sampling_ratio": 0}, "`sampling_ratio` must be None or at least 1, got 0"),
+        ({"max_samples": 0}, "`max_samples` must be None or at least 1, got 0"),
+        ({"boxes": make_boxes(BOXES)}, r"`boxes` must have shape \(n, r, 4\)"),
+        ({"boxes": make_boxes(BOXES[None].repeat(2, 0))}, "for the 1 images"),
+    ],
+)
+def test_wrong_arguments_are_refused(change, message):
+    call = {"pyramid": make_pyramid(), "boxes": make_boxes(BOXES[None]), **OPTIONS}
+    call.update(change)
+    with pytest.raises(RefusedError, match=message):
+        roi_align(call.pop("pyramid"), call.pop("boxes"), **call)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_everything_traces_under_strict_promotion(dtype):
+    pyramid, boxes = make_pyramid(dtype=dtype), make_boxes(BOXES[None], dtype=dtype)
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        features, _ = jax.eval_shape(features_and_gradient, pyramid, boxes)
+        assert features.dtype == dtype
+        jax.eval_shape(lambda boxes: roi_levels(boxes, levels=4), boxes.coordinates)

@@ -1,6 +1,6 @@
 """Sampling of positive and negative boxes for the losses of a detector."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from carafe_jax.errors import no_type_check
 from carafe_jax.ops.matching import Matches
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Chooses `count` candidates, or all if there are fewer.
 

@@ -16,6 +16,7 @@ from carafe_jax.ops.sharding.layout import OUTPUT as OUTPUT
 from carafe_jax.ops.sharding.layout import Layout as Layout
 from carafe_jax.ops.sharding.layout import Operand as Operand
 from carafe_jax.ops.sharding.mesh import device_kind as device_kind
+from carafe_jax.ops.sharding.per_example import run_per_device as run_per_device
 from carafe_jax.ops.sharding.shard import Partition as Partition
 from carafe_jax.ops.sharding.shard import partition as partition
 from carafe_jax.ops.sharding.shard import run_on_shards as run_on_shards

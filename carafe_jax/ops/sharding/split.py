@@ -26,7 +26,7 @@ def choose_split(
 
     Explicit axes are read from the operands' types; Auto axes are those of `axes`.
     """
-    _check_names(axes, mesh)
+    check_names(axes, mesh)
     auto = [name for name in free_axes(mesh) if name in mesh.auto_axes]
     explicit = [_explicit_axes(array, layout) for array, layout in operands]
     batch, rows, channels = (
@@ -41,11 +41,9 @@ def choose_split(
     groups = geometry.groups
     grouped = groups > 1  # No group is divided.
     return Split(
-        batch=_dividing(batch, examples_of(operands), mesh),
+        batch=dividing(batch, examples_of(operands), mesh),
         rows=_fitting(rows, geometry, mesh),
-        channels=_dividing(
-            channels, groups if grouped else channels_of(operands), mesh
-        ),
+        channels=dividing(channels, groups if grouped else channels_of(operands), mesh),
         grouped=grouped,
     )
 
@@ -56,7 +54,8 @@ def reach(geometry: Geometry) -> int:
     return max(-low, high)
 
 
-def _check_names(axes: Axes, mesh: Any) -> None:
+def check_names(axes: Axes, mesh: Any) -> None:
+    """Raise unless the mesh has the axes."""
     for name in (*(axes.batch or ()), *axes.rows, *axes.channels):
         if name not in mesh.axis_names:
             raise RefusedError(
@@ -94,7 +93,7 @@ def _fitting(names: Iterable[str], geometry: Geometry, mesh: Any) -> Names:
     return names
 
 
-def _dividing(names: Iterable[str], size: int, mesh: Any) -> Names:
+def dividing(names: Iterable[str], size: int, mesh: Any) -> Names:
     """Keep, in order, the axes whose sizes together divide `size`."""
     kept: list[str] = []
     for name in dict.fromkeys(names):

@@ -1,0 +1,155 @@
+"""Losses of two-stage detectors, as sums over boxes divided by a given count."""
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.ops import wide_dtype
+
+# mmdetection adds it to every count that a loss is divided by.
+_EPSILON = float(np.finfo(np.float32).eps)
+
+
+@no_type_check
+def objectness_loss(
+    logits: Float[Array, "*b"],
+    positive: Array,
+    *,
+    weights: Float[Array, "*b"],
+    count: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Return the binary cross-entropy of anchors with the presence of an object.
+
+    It equals ``sum(weights * BCE(logits, positive)) / (count + eps)`` with the eps of
+    float32 (Ren et al. 2015, equation 1; mmdetection's `RPNHead`).
+
+    Args:
+      logits: Logits of the anchors.
+      positive: Whether each anchor is matched with an object.
+      weights: 1 for sampled anchors, 0 for the others.
+      count: Number to divide by.
+
+    Returns:
+      The loss in float32 or, if the logits have more precision, in theirs.
+
+    Raises:
+      RefusedError: The shapes do not match.
+    """
+    _check("positive", positive, logits.shape)
+    _check("weights", weights, logits.shape)
+    logits = _wide(logits)
+    labels = jnp.asarray(positive, logits.dtype)
+    losses = optax.sigmoid_binary_cross_entropy(logits, labels)
+    return _average(losses, weights, count)
+
+
+@no_type_check
+def box_loss(
+    deltas: Float[Array, "*b 4"],
+    targets: Float[Array, "*b 4"],
+    *,
+    weights: Float[Array, "*b"],
+    count: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Return the L1 distance of the deltas of boxes, summed over the four deltas.
+
+    It equals ``sum(weights * sum(|deltas - targets|, -1)) / (count + eps)`` with the
+    eps of float32 (mmdetection's `L1Loss`).
+
+    Args:
+      deltas: Predicted deltas.
+      targets: True deltas, from `carafe_jax.ops.encode_boxes`.
+      weights: 1 for positive boxes, 0 for the others.
+      count: Number to divide by.
+
+    Returns:
+      The loss in float32 or, if the deltas have more precision, in theirs.
+
+    Raises:
+      RefusedError: The shapes do not match.
+    """
+    _check("targets", targets, deltas.shape)
+    _check("weights", weights, deltas.shape[:-1])
+    deltas = _wide(deltas)
+    distances = jnp.abs(deltas - targets.astype(deltas.dtype)).sum(-1)
+    return _average(distances, weights, count)
+
+
+@no_type_check
+def classification_loss(
+    logits: Float[Array, "*b k"],
+    classes: Int[Array, "*b"],
+    *,
+    weights: Float[Array, "*b"],
+    count: Float[Array, ""],
+) -> Float[Array, ""]:
+    """Return the cross-entropy of boxes with their classes.
+
+    It equals ``sum(weights * CE(logits, classes)) / (count + eps)`` with the eps of
+    float32 (mmdetection's `Shared2FCBBoxHead`).
+
+    Args:
+      logits: Logits of the classes and, last, of the background.
+      classes: True classes.
+      weights: 1 for sampled boxes, 0 for the others.
+      count: Number to divide by.
+
+    Returns:
+      The loss in float32 or, if the logits have more precision, in theirs.
+
+    Raises:
+      RefusedError: The shapes do not match.
+    """
+    _check("classes", classes, logits.shape[:-1])
+    _check("weights", weights, logits.shape[:-1])
+    losses = optax.softmax_cross_entropy_with_integer_labels(_wide(logits), classes)
+    return _average(losses, weights, count)
+
+
+@no_type_check
+def mask_loss(
+    logits: Float[Array, "*b h w"],
+    targets: Array,
+    *,
+    weights: Float[Array, "*b"],
+) -> Float[Array, ""]:
+    """Return the mean binary cross-entropy of the pixels of the masks.
+
+    It equals ``sum(weights * mean(BCE(logits, targets))) / sum(weights)`` (He et al.
+    2017, section 3).
+
+    Args:
+      logits: Logits of the masks of the true classes.
+      targets: Whether each pixel belongs to the object.
+      weights: 1 for positive boxes, 0 for the others.
+
+    Returns:
+      The loss in float32 or, if the logits have more precision, in theirs; zero if all
+      weights are zero.
+
+    Raises:
+      RefusedError: The shapes do not match.
+    """
+    _check("targets", targets, logits.shape)
+    _check("weights", weights, logits.shape[:-2])
+    logits = _wide(logits)
+    labels = jnp.asarray(targets, logits.dtype)
+    losses = optax.sigmoid_binary_cross_entropy(logits, labels).mean((-2, -1))
+    weights = weights.astype(losses.dtype)
+    return (losses * weights).sum() / jnp.maximum(weights.sum(), 1)
+
+
+def _wide(x: Array) -> Array:
+    return x.astype(wide_dtype(x.dtype))
+
+
+def _average(losses: Array, weights: Array, count: Array) -> Array:
+    weights, count = weights.astype(losses.dtype), jnp.asarray(count, losses.dtype)
+    return (losses * weights).sum() / (count + _EPSILON)
+
+
+def _check(name: str, x: Array, shape: tuple[int, ...]) -> None:
+    if x.shape != shape:
+        raise RefusedError(f"`{name}` must have shape {shape}, got {x.shape}.")

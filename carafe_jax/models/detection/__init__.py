@@ -1,17 +1,45 @@
-"""Parts of two-stage detectors: the feature pyramid and the heads."""
+"""Two-stage detectors, their parts and settings."""
 
 from carafe_jax.models.detection.box_head import BoxHead as BoxHead
 from carafe_jax.models.detection.box_head import BoxOutputs as BoxOutputs
+from carafe_jax.models.detection.detections import BoxPredictions as BoxPredictions
+from carafe_jax.models.detection.detections import Detections as Detections
+from carafe_jax.models.detection.detections import detect as detect
+from carafe_jax.models.detection.faster_rcnn import FasterRCNN as FasterRCNN
 from carafe_jax.models.detection.fpn import FPN as FPN
 from carafe_jax.models.detection.mask_head import MaskHead as MaskHead
+from carafe_jax.models.detection.mask_rcnn import (
+    InstanceDetections as InstanceDetections,
+)
+from carafe_jax.models.detection.mask_rcnn import MaskRCNN as MaskRCNN
+from carafe_jax.models.detection.proposals import Proposals as Proposals
+from carafe_jax.models.detection.proposals import propose as propose
 from carafe_jax.models.detection.rpn import RPNHead as RPNHead
 from carafe_jax.models.detection.rpn import RPNOutputs as RPNOutputs
+from carafe_jax.models.detection.settings import AnchorSettings as AnchorSettings
+from carafe_jax.models.detection.settings import DetectionSettings as DetectionSettings
+from carafe_jax.models.detection.settings import ProposalSettings as ProposalSettings
+from carafe_jax.models.detection.settings import RoISettings as RoISettings
+from carafe_jax.models.detection.two_stage import TwoStageDetector as TwoStageDetector
 
 __all__ = [
     "FPN",
+    "AnchorSettings",
     "BoxHead",
     "BoxOutputs",
+    "BoxPredictions",
+    "DetectionSettings",
+    "Detections",
+    "FasterRCNN",
+    "InstanceDetections",
     "MaskHead",
+    "MaskRCNN",
+    "ProposalSettings",
+    "Proposals",
     "RPNHead",
     "RPNOutputs",
+    "RoISettings",
+    "TwoStageDetector",
+    "detect",
+    "propose",
 ]

@@ -17,9 +17,9 @@ from carafe_jax.ops import wide_dtype
 class RPNOutputs(NamedTuple):
     """Predictions of a level for each anchor, in the order row, column, anchor."""
 
-    logits: Float[Array, "n h*w*a"]
+    logits: Float[Array, "n _"]
     """Logit of an object, in float32 or wider."""
-    deltas: Float[Array, "n h*w*a 4"]
+    deltas: Float[Array, "n _ 4"]
     """Encoded box relative to the anchor: x, y, log width, log height."""
 
 

@@ -154,7 +154,7 @@ def test_each_array_of_another_size_is_named(kind):
         with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
             torchvision_resnet_to_flax({**weights, name: wrong})
         with pytest.raises(
-            RefusedError, match=rf"{re.escape(name)}'\]` must have . axe"
+            RefusedError, match=rf"{re.escape(name)}'\]` must have rank \d"
         ):
             torchvision_resnet_to_flax({**weights, name: array[None]})
 

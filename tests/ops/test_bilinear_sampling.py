@@ -82,7 +82,7 @@ def test_vmap_is_the_same_as_a_loop():
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [
-        (((4, 5, 6), (2, 3, 4, 1), (2, 3, 4, 1)), "`features` must have 4 axes"),
+        (((4, 5, 6), (2, 3, 4, 1), (2, 3, 4, 1)), "`features` must have rank 4"),
         (((2, 0, 5, 6), (2, 3, 4, 1), (2, 3, 4, 1)), "at least one pixel"),
         (((2, 4, 5, 6), (2, 3, 4, 1), (2, 3, 4, 2)), "`rows` and `columns` must have"),
         (((2, 4, 5, 6), (1, 3, 4, 1), (1, 3, 4, 1)), "`rows` must have the 2 examples"),

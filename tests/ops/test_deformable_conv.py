@@ -230,7 +230,7 @@ ZEROS = {
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"features": np.zeros((5, 4, 4))}, "`features` must have 4 axes"),
+        ({"features": np.zeros((5, 4, 4))}, "`features` must have rank 4"),
         ({"features": np.zeros((1, 5, 4, 4), int)}, "`features` must be of a floating"),
         ({"weights": np.zeros((3, 3, 3, 2))}, "`weights` must have a number of inputs"),
         ({"weights": np.zeros((3, 3, 1, 2))}, "`weights` must have a number of inputs"),

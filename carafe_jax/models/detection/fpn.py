@@ -169,7 +169,7 @@ def _check_stages(stages: Sequence[Array]) -> None:
     for index, stage in enumerate(stages):
         if stage.ndim != 4 or not jnp.issubdtype(stage.dtype, jnp.floating):
             raise RefusedError(
-                f"`stages[{index}]` must be floating with 4 axes, (N, H, W, C), got "
+                f"`stages[{index}]` must be floating and of rank 4, (N, H, W, C), got "
                 f"{stage.dtype} of shape {stage.shape}."
             )
     for index, (fine, coarse) in enumerate(itertools.pairwise(stages), 1):

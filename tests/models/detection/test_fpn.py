@@ -145,7 +145,7 @@ WRONG_SIZES = SMALL._replace(c4=jnp.ones((2, 4, 5, 3)))
         ({"dtype": "bf16"}, SMALL, "`dtype` must be a floating dtype"),
         ({}, SMALL.c2, "`stages` must be a sequence of maps, .* got a "),
         ({}, (), "`stages` must be a sequence of maps, .* got a tuple"),
-        ({}, (SMALL.c2[0],), r"`stages\[0\]` must be floating with 4 axes, .*17, 18"),
+        ({}, (SMALL.c2[0],), r"`stages\[0\]` must be floating and of rank 4, .*17, 18"),
         ({}, (SMALL.c2 > 0,), r"`stages\[0\]` must be floating .* got bool of"),
         (
             {},

@@ -28,13 +28,13 @@ def call(features: Any = FEATURES, kernels: Any = KERNELS, **options: Any):
 
 @pytest.mark.parametrize("shape", [(2, 3, 4), (1, 1, 2, 3, 4), ()])
 def test_features_of_another_rank_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`features` must have 4 axes.*got shape \("):
+    with pytest.raises(ValueError, match=r"`features` must have rank 4.*got shape \("):
         call(features=np.ones(shape))
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 6, 9), (1, 1, 4, 6, 2, 9)])
 def test_kernels_of_another_rank_are_refused(shape):
-    with pytest.raises(ValueError, match=r"`kernels` must have 5 axes.*got shape \("):
+    with pytest.raises(ValueError, match=r"`kernels` must have rank 5.*got shape \("):
         call(kernels=np.ones(shape))
 
 
@@ -177,7 +177,7 @@ def test_scale_is_two_unless_given():
         ({"normalizer": "max"}, "`normalizer` must be one of 'softmax', .* got 'max'"),
         ({"scale": 3}, r"`logits` must have shape .* \(1, 2, 3, 81\).*got \(1, 2"),
         ({"kernel_size": 5}, r"`logits` must have shape .* = \(1, 2, 3, 100\)"),
-        ({"logits": np.ones((2, 3, 36))}, r"`logits` must have 4 axes, \(N, AH, AW"),
+        ({"logits": np.ones((2, 3, 36))}, r"`logits` must have rank 4, \(N, AH, AW"),
     ],
 )
 def test_logits_that_break_a_rule_are_refused(options, message):

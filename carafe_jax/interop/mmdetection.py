@@ -48,8 +48,8 @@ def mmdetection_to_flax(
 
     The detectors are Faster R-CNN and Mask R-CNN on a ResNet, with FPN or FPN_CARAFE,
     and a mask head with a deconvolution or CARAFE. The outputs of the networks are the
-    same. Their parts follow from the names: the depth of the backbone, the levels and
-    up-samplers of the neck, and whether there is a mask head.
+    same. The names in the state dict determine their parts: the depth of the backbone,
+    the levels and up-samplers of the neck, and whether there is a mask head.
 
     Args:
       state_dict: Weights by mmdetection's names, in any order, as NumPy arrays or
@@ -60,9 +60,10 @@ def mmdetection_to_flax(
         weights. None allows any to be missing.
 
     Returns:
-      Variables with "params", of "backbone" (`ResNet`), "fpn" (`FPN`), "rpn"
-      (`RPNHead`), "box_head" (`BoxHead`) and "mask_head" (`MaskHead`), and
-      "batch_stats", of "backbone" and of norms in the neck.
+      Variables of `carafe_jax.models.detection.FasterRCNN` or `MaskRCNN`: "params" of
+      "backbone" (`ResNet`), "fpn" (`FPN`), "rpn" (`RPNHead`), "box_head" (`BoxHead`)
+      and "mask_head" (`MaskHead`), and "batch_stats" of "backbone" and of norms in the
+      neck.
 
     Raises:
       RefusedError: A name is missing or unexpected, `absent` does not fit, or an array

@@ -20,7 +20,7 @@ def load_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Return the weights of a file by name, for the converters of this package.
 
     Args:
-      path: File whose suffix tells its format: ".pth" or ".pt", which torch reads
+      path: File, whose suffix gives its format: ".pth" or ".pt", which torch reads
         without running code from it (`weights_only=True`); ".safetensors", which
         safetensors reads; or ".npz".
 

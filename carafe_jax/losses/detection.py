@@ -20,7 +20,7 @@ def objectness_loss(
     weights: Float[Array, "*b"],
     count: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Return the binary cross-entropy of anchors with the presence of an object.
+    """Return the objectness loss of an RPN, a binary cross-entropy over its anchors.
 
     It equals ``sum(weights * BCE(logits, positive)) / (count + eps)`` with the eps of
     float32 (Ren et al. 2015, equation 1; mmdetection's `RPNHead`).
@@ -53,7 +53,7 @@ def box_loss(
     weights: Float[Array, "*b"],
     count: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Return the L1 distance of the deltas of boxes, summed over the four deltas.
+    """Return the box regression loss, an L1 distance from predicted to true deltas.
 
     It equals ``sum(weights * sum(|deltas - targets|, -1)) / (count + eps)`` with the
     eps of float32 (mmdetection's `L1Loss`).
@@ -85,7 +85,7 @@ def classification_loss(
     weights: Float[Array, "*b"],
     count: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Return the cross-entropy of boxes with their classes.
+    """Return the classification loss of a box head, a cross-entropy over its boxes.
 
     It equals ``sum(weights * CE(logits, classes)) / (count + eps)`` with the eps of
     float32 (mmdetection's `Shared2FCBBoxHead`).
@@ -115,7 +115,7 @@ def mask_loss(
     *,
     weights: Float[Array, "*b"],
 ) -> Float[Array, ""]:
-    """Return the mean binary cross-entropy of the pixels of the masks.
+    """Return the loss of a mask head, a mean binary cross-entropy over pixels.
 
     It equals ``sum(weights * mean(BCE(logits, targets))) / sum(weights)`` (He et al.
     2017, section 3).

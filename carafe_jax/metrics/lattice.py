@@ -1,4 +1,4 @@
-"""Energy of checkerboard artifacts, periodic patterns that up-sampling can cause.
+"""Energy of checkerboard artefacts, periodic patterns that up-sampling can cause.
 
 A layer that doubles a map computes even and odd pixels with different weights. If the
 weights do not agree, the output has a pattern with a period of 2 pixels. Every later

@@ -21,12 +21,13 @@ class DeformableConv(nn.Module):
 
     A convolution, `offset_conv`, predicts two offsets and a modulation, a sigmoid, for
     each tap of each output pixel; `carafe_jax.ops.modulated_deformable_conv` samples
-    and sums. The layer is mmcv's `DCNv2` without a bias, and is made as `nn.Conv` is.
+    and sums. The layer is mmcv's `DCNv2` without a bias; the fields that it shares with
+    `nn.Conv` have the same names.
 
-    `offset_conv` starts at zero. The layer then starts as half of the convolution: its
-    offsets are zero and its modulation 0.5. The first two thirds of its channels are
-    the offsets, (dy, dx) for each tap and each deform group, and the last third the
-    logits of the modulation.
+    The first two thirds of the channels of `offset_conv` are the offsets, (dy, dx) for
+    each tap and each deform group, and the last third the logits of the modulation. The
+    convolution starts at zero, with offsets of zero and a modulation of 0.5: the layer
+    starts as a plain convolution times 0.5.
 
     Example:
       >>> import jax, jax.numpy as jnp

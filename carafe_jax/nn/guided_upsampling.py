@@ -23,12 +23,18 @@ class GuidedUpsampling(nn.Module):
     """Guided up-sampling of a map to the size of its guidance.
 
     The guided up-sampling module of Mazzini (arXiv:1807.07466), with the layers of its
-    public implementation in PyTorch. The map is enlarged to the guidance's size
-    (bilinear, pixel centres of the corners aligned); a 3x3 convolution of it, of
-    dilation 2, and a 1x1 convolution of the guidance are added; three 3x3 convolutions
-    predict (dx, dy), in output pixels, by which the positions of the enlargement are
-    displaced. Pixels outside the map count as zero. The last convolution starts at
-    zero, so that the layer starts as the bilinear enlargement.
+    public implementation in PyTorch:
+
+    1. The map is enlarged to the guidance's size (bilinear, `align_corners=True`).
+    2. A 3x3 convolution of the enlarged map, with dilation 2, and a 1x1 convolution of
+       the guidance are added.
+    3. From the sum, three 3x3 convolutions predict an offset (dx, dy), in output
+       pixels, for each output pixel.
+    4. The map is enlarged again, at positions displaced by the offsets. Pixels outside
+       the map count as zero.
+
+    The last convolution starts at zero, so that the layer starts as the bilinear
+    enlargement.
 
     If the collection "intermediates" is mutable, (dx, dy) are sown as "offsets".
 
@@ -126,9 +132,9 @@ class GuidedUpsampling(nn.Module):
 def _aligned(
     size: int, enlarged: int, dtype: DTypeLike
 ) -> tuple[Float[Array, " s"], Float[Array, ""]]:
-    """Return source positions, the first and last of which are those of the map.
+    """Return evenly spaced positions from the first pixel of an axis to the last.
 
-    The second result is the distance from one to the next.
+    The second result is the distance from one position to the next.
     """
     # Arrays, as sizes may be symbolic in a program for maps of any size.
     sizes = jnp.stack([jnp.asarray(x, dtype) - 1 for x in (size, enlarged)])

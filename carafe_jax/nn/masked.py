@@ -10,7 +10,7 @@ class Masked(NamedTuple):
 
     The polarity is that of partial convolution: 1 where a pixel is valid, 0 in the
     hole. It is the opposite of an inpainting mask M, which is 1 in the hole: an image
-    starts as `Masked(image, 1 - M)`. Both have no other values.
+    starts as `Masked(image, 1 - M)`. Both are 0 or 1, never between.
     """
 
     features: Float[Array, "n h w c"]

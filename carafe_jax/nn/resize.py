@@ -44,7 +44,7 @@ def resize_bilinear(
 ) -> Float[Array, "n sh sw c"]:
     """Resize a map to a given size by bilinear interpolation.
 
-    Pixel centres lie at half-integers (`align_corners=False` elsewhere), coordinates
+    Pixel centres are half-integers (PyTorch's `align_corners=False`), coordinates
     beyond the outermost centres are clamped, and there is no anti-aliasing before
     down-sampling. Equal to `jax.image.resize(..., "bilinear", antialias=False)`.
 

@@ -1,4 +1,4 @@
-"""Operators, arrays in, arrays out: reassembly, and the operators of detectors."""
+"""Operators on arrays: the reassembly of CARAFE++, and those of detectors."""
 
 from carafe_jax.ops.anchors import anchor_grid as anchor_grid
 from carafe_jax.ops.anchors import anchor_validity as anchor_validity

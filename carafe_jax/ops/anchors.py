@@ -68,17 +68,18 @@ def anchor_validity(
     padded_size: Sequence[int] | Int[Array | np.ndarray, " 2"],
     ratios: Sequence[float] = _RATIOS,
 ) -> Bool[Array, " anchors"]:
-    """Return which anchors of a feature map have their centre in the image.
+    """Return which anchors of a feature map have their centre in the padded image.
 
     Those of row y and column x are valid if y < ceil(height / stride) and
-    x < ceil(width / stride). Anchors beyond take no part in the training of a region
-    proposal network, where images of a batch differ in size.
+    x < ceil(width / stride). If the images of a batch differ in size, a region proposal
+    network is not trained on the other anchors.
 
     Args:
       size: Height and width of the map.
       stride: Image pixels per pixel of the map.
-      padded_size: Height and width in pixels of the image, padded to a multiple that
-        the network needs, but not to the largest of its batch; may be traced.
+      padded_size: Height and width of the image in pixels, with the padding to a
+        multiple that the network needs, without that to the largest image of its
+        batch; may be traced.
       ratios: Ratios of the anchors.
 
     Returns:
@@ -113,7 +114,7 @@ def _base_anchors(
     """Return the anchors around the origin, rounded as those of mmdetection are.
 
     Anchors of ratios 0.5 and 2 have irrational sides: the last bit can decide which of
-    two has the larger overlap with a target.
+    two anchors has the larger overlap with a target.
     """
     roots = np.sqrt(np.asarray(ratios, dtype))
     one, half = np.ones((), dtype), np.asarray(0.5, dtype)

@@ -28,12 +28,12 @@ def sample_bilinear(
     edge padding, clamp the positions to [0, h - 1] and [0, w - 1]. Groups are
     contiguous blocks of c / g channels.
 
-    Differentiable in all three arrays. At an integer position, the derivative with
-    respect to it is the one towards larger positions. It is zero at positions of at
-    most -1 and at least h (or w), as in mmcv.
+    Differentiable in all three arrays. The derivative with respect to an integer
+    position is the one-sided derivative towards larger positions. It is zero at
+    positions of at most -1, and of at least h (or w), as in mmcv.
 
-    It gathers the four pixels around each position: four times the output in memory
-    where the compiler does not fuse gathers with their sum, as on TPUs.
+    The four pixels around each position are gathered. Where the compiler does not fuse
+    gathers with their sum, as on TPUs, they need four times the memory of the output.
 
     Args:
       features: Feature map, floating.
@@ -61,7 +61,7 @@ def sample_bilinear(
     samples = (n, size[0] * size[1], groups)
     wide = wide_dtype(features.dtype, rows.dtype, columns.dtype)
     pixels = features.reshape(n, height * width, groups, channels // groups)
-    # One axis of samples, beside which `pixels` has its axis of pixels.
+    # Rows and columns of the output become one axis, as those of `pixels` did.
     rows, columns = (x.astype(wide).reshape(samples) for x in (rows, columns))
     top, row_weights = _neighbours(rows, height)
     left, column_weights = _neighbours(columns, width)
@@ -76,12 +76,12 @@ def sample_bilinear(
 def _neighbours(
     positions: Float[Array, "n s g"], size: int
 ) -> tuple[Int[Array, "n 2 s g"], Float[Array, "n 2 s g"]]:
-    """Return both whole positions around each one, and their weights.
+    """Return the integer positions below and above each one, and their weights.
 
     Those outside the map are replaced by the nearest inside, with a weight of zero.
     """
-    # At -1 a sample is zero; `where` keeps positions that int32 cannot hold, and the
-    # gradient, away from what follows.
+    # Samples far outside are zero, as at -1. Moved there, they fit int32, and have no
+    # gradient.
     reaches = (positions > -1) & (positions < size)
     positions = jnp.where(reaches, positions, -1)
     lower = jnp.floor(positions)

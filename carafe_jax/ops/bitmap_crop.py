@@ -31,12 +31,12 @@ def crop_bitmaps(
     """Crop a bitmap by each box and resize it, by RoIAlign at a scale of 1.
 
     Equal to `roi_align` of the map `bitmaps[targets[i]]` for box i, clipped to the
-    bitmap. The targets of Mask R-CNN are the crops >= 0.5. As in mmdetection, sums are
-    divided by the number of samples last: where samples are on pixels, a bin that is
-    half covered is exactly 0.5.
+    bitmap. The targets of Mask R-CNN are the crops >= 0.5. As in mmdetection, the
+    division by the number of samples comes last: where samples coincide with pixels, a
+    bin that is half covered is exactly 0.5.
 
-    Two products of matrices for each box, `rows @ bitmap @ columns.T / samples`, with
-    the weights of all rows and columns of the bitmap in each bin.
+    It computes two matrix products for each box, `rows @ bitmap @ columns.T / samples`.
+    Each bin has a weight for every row and every column of the bitmap.
 
     Args:
       bitmaps: Masks of objects, 1 inside and 0 outside, as large as the image.

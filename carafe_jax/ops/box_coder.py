@@ -74,7 +74,7 @@ def decode_boxes(
     stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
     max_log_ratio: float = _MAX_LOG_RATIO,
 ) -> Float[Array, "*b 4"]:
-    """Return the boxes of deltas relative to anchors, the inverse of `encode_boxes`.
+    """Return the boxes that deltas encode, the inverse of `encode_boxes`.
 
     With centres (x, y) and sides (w, h), the subscript a for the anchor, and the deltas
     already multiplied by `stds`::

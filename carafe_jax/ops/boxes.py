@@ -23,7 +23,7 @@ _SMALLEST_UNION = 1e-6
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Boxes:
-    """Boxes of an image, or of each of several, in a fixed number of slots."""
+    """Boxes of one image, or of each image of a batch, in a fixed number of slots."""
 
     coordinates: Float[Array | np.ndarray, "*b n 4"]
     """Boxes x1, y1, x2, y2 in pixels; padding is zeros, after all boxes."""
@@ -60,7 +60,7 @@ def pairwise_iou(
     boxes: Float[Array | np.ndarray, "*b n 4"],
     others: Float[Array | np.ndarray, "*b m 4"],
 ) -> Float[Array, "*b n m"]:
-    """Return the intersection over union of each box with each of the others.
+    """Return the intersection over union (IoU) of each box with each of the others.
 
     The union counts as at least 1e-6 square pixels, as in mmdetection's
     `bbox_overlaps`: two boxes without area have IoU 0.
@@ -70,7 +70,7 @@ def pairwise_iou(
       others: Likewise, with the same leading axes.
 
     Returns:
-      IoU in [0, 1], in float32 or wider. bfloat16 could not order overlaps.
+      IoU in [0, 1], in float32 or wider: bfloat16 is too coarse to order overlaps.
 
     Raises:
       RefusedError: Boxes are not floating, or their last axis is not 4.
@@ -100,7 +100,7 @@ def clip_boxes(
     boxes: Float[Array | np.ndarray, "*b n 4"],
     sizes: Sequence[int] | Num[Array | np.ndarray, "*b 2"],
 ) -> Float[Array, "*b n 4"]:
-    """Clip boxes to the images that they are in: x to [0, width], y to [0, height].
+    """Return boxes clipped to their images: x to [0, width], y to [0, height].
 
     Args:
       boxes: Boxes x1, y1, x2, y2 in pixels.

@@ -28,7 +28,7 @@ def modulated_deformable_conv(
     dilation: int = 1,
     deform_groups: int = 1,
 ) -> Float[Array, "n oh ow f"]:
-    r"""Convolve a map at positions that are displaced and weighted for each pixel.
+    r"""Convolve a map at positions displaced and weighted for each output pixel.
 
     Eq. 1 of DCNv2 (arXiv:1811.11168), with tap k = a * kw + b and d(c) the deform group
     of channel c::
@@ -41,17 +41,17 @@ def modulated_deformable_conv(
             * modulation[n, i, j].reshape(deform_groups, kh * kw)[d(c), k]
             * bilinear(features[n, :, :, c], y, x)
 
-    Pixels outside the map count as zero. Without offsets, and with a modulation of one,
-    it is the ordinary convolution. Channels are in contiguous blocks: the c of
-    `features` in `deform_groups` blocks, and in c / ci groups of the convolution, whose
-    outputs are contiguous blocks of f, as in `lax.conv_general_dilated`.
+    Pixels outside the map count as zero. With offsets of zero and a modulation of one,
+    it is the ordinary convolution. Groups of channels are contiguous blocks: the
+    `deform_groups` of the c input channels, and the c / ci groups of the convolution,
+    as in `lax.conv_general_dilated`.
 
-    It gathers the taps one after another, and again in the backward pass, so that
-    memory beside arguments and results does not grow with the window. On a CPU, where
-    gathers are not fused with their sums, it is 6 times the samples of a tap, n * oh *
-    ow * c numbers, and 23 times with gradients; all taps at once would take 4 * kh * kw
-    times. Gathers, and scatters in the backward pass, are slow on TPUs; the order of a
-    scatter's sums is not fixed on GPUs.
+    Temporary memory does not grow with the window, because the taps are gathered one
+    after another, and gathered again in the backward pass. The samples of a tap are
+    n * oh * ow * c numbers. On a CPU, where gathers are not fused with their sums, the
+    temporaries take 6 times as much, and 23 times with gradients; all taps at once
+    would take 4 * kh * kw times. Gathers, and scatters in the backward pass, are slow
+    on TPUs. On GPUs, the order in which a scatter sums is not fixed.
 
     Differentiable in all four arrays; `sample_bilinear` has the derivatives at integer
     positions.
@@ -172,9 +172,9 @@ def _check_channels(features: Array, weights: Array, deform_groups: int) -> None
         )
     if channels % ci or outputs % (channels // ci):
         raise RefusedError(
-            "`weights` must have a number of inputs that divides the channels of "
-            "`features`, and outputs for each of these groups, got shape "
-            f"{weights.shape} for {channels} channels."
+            "`weights` must have a number of inputs CI that divides the channels C of "
+            "`features`, and a number of outputs that is a multiple of the C / CI "
+            f"groups, got shape {weights.shape} for {channels} channels."
         )
     if channels % deform_groups:
         raise RefusedError(

@@ -162,7 +162,7 @@ def _kernel(
 
 def _best(launch: Launchable, platform: str, device_kind: str | None) -> Backend | None:
     """Return the fastest backend that can run a launch; None means plain JAX."""
-    # The device kind may be of another platform, and then says nothing about this one.
+    # The device kind may be that of another platform, and is then of no use here.
     is_tpu = device_kind is not None and device_kind.startswith("TPU")
     kind = device_kind if is_tpu == (platform == "tpu") else None
     for backend in launch.best_first(platform):

@@ -1,4 +1,4 @@
-"""Instance masks on the canvas of their image, on the host."""
+"""Pasting of instance masks into their image, on the host."""
 
 from collections.abc import Sequence
 
@@ -18,23 +18,23 @@ def paste_masks(
     size: Sequence[int],
     threshold: Number = 0.5,
 ) -> Bool[np.ndarray, "n h w"]:
-    """Paste the masks of boxes into an image, by bilinear interpolation.
+    """Return the masks of boxes at the size of their image, interpolated bilinearly.
 
-    As in mmdetection, the centre of pixel x of the image is at the mask's coordinate ::
+    As in mmdetection, the centre of column x of the image has the coordinate ::
 
         (x + 0.5 - x1) / (x2 - x1) * M - 0.5
 
-    where the mask's pixels are at whole numbers and zeros surround them; rows likewise.
-    The interpolation separates: `rows @ mask @ columns.T`, with weights
-    `max(0, 1 - |coordinate - pixel of the mask|)`. Runs in NumPy: the images of a data
-    set have many sizes, each of which would be compiled.
+    in the mask, whose pixels have integer coordinates and are surrounded by zeros; rows
+    likewise. The interpolation is separable: `rows @ mask @ columns.T`, with weights
+    `max(0, 1 - |coordinate - pixel of the mask|)`. It runs in NumPy, as JAX would
+    compile a program for each of the many sizes of the images of a data set.
 
     Args:
       masks: Probabilities, M x M for each box.
       boxes: x1, y1, x2, y2 in pixels of the image that is pasted into. The mask of a
         box without area, such as padding, is empty.
       size: Height and width of that image.
-      threshold: Least probability of a pixel of an object.
+      threshold: Smallest probability of a pixel that belongs to the object.
 
     Returns:
       The mask of each box. Interpolated in float32, or in float64 where an argument has
@@ -64,7 +64,7 @@ def paste_masks(
     pasted = np.zeros((len(masks), *size), bool)
     for canvas, mask, (x1, y1, x2, y2) in zip(pasted, masks, boxes, strict=True):
         if x2 > x1 and y2 > y1:
-            # Pixels without a weight are zero: they are left out.
+            # Pixels without a weight are zero, and are not computed.
             inside_y, rows = _weights(y1, y2, pixels=size[0], cells=len(mask))
             inside_x, columns = _weights(x1, x2, pixels=size[1], cells=len(mask))
             canvas[inside_y, inside_x] = rows @ mask @ columns.T >= threshold

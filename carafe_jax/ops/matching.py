@@ -38,12 +38,13 @@ def match_boxes(
 ) -> Matches:
     """Match each box of an image to the target that it overlaps most.
 
-    A box whose largest IoU is at least `positive_iou` is matched to that target, the
-    first of equals; below `negative_iou` it is negative, and ignored in between. With
-    `low_quality_iou`, each target whose largest IoU is at least that then takes every
-    box of exactly this IoU, target after target: later ones overwrite earlier ones, and
-    better matches (mmdetection's `MaxIoUAssigner`; Faster R-CNN, arXiv:1506.01497,
-    section 3.1.2). With the IoU of invalid pairs -1::
+    A box is matched to the target with which it has the largest IoU (to the first of
+    equals), if this IoU is at least `positive_iou`. It is negative if the IoU is below
+    `negative_iou`, and ignored in between. With `low_quality_iou`, each target is then
+    also matched to its best boxes, all those with its largest IoU, if that is at least
+    `low_quality_iou`. These matches replace better ones, and those of later targets
+    replace those of earlier ones (mmdetection's `MaxIoUAssigner`; Faster R-CNN,
+    arXiv:1506.01497, section 3.1.2). With an IoU of -1 for invalid pairs::
 
         overlaps = iou.max(1)
         taken = (iou == iou.max(0)) & (iou.max(0) >= low_quality_iou)
@@ -53,16 +54,16 @@ def match_boxes(
 
     The IoU of all pairs is stored: 112 MB in float32 for the 279,279 anchors of an
     image of 832 x 1344 pixels and 100 targets. (Programs for CPUs allocate twice that.)
-    For more images use `jax.vmap`, or `jax.lax.map` to store those of one at a time.
-    No gradient flows into the overlaps.
+    For more images use `jax.vmap`, or `jax.lax.map`, which stores the IoU of one image
+    at a time. No gradient flows into the overlaps.
 
     Args:
       boxes: Anchors or proposals, rank 2.
       targets: Objects, rank 2; there may be none.
       positive_iou: Smallest IoU of a match, above 0.
       negative_iou: IoU below which a box is negative, at most `positive_iou`.
-      low_quality_iou: Smallest IoU of a target's best boxes that are matched in any
-        case. None: no such matches.
+      low_quality_iou: Smallest IoU at which the best boxes of a target are matched in
+        any case. None: there are no such matches.
 
     Returns:
       Matches of the boxes of one image.
@@ -128,8 +129,8 @@ def _stored_iou(boxes: Boxes, targets: Boxes) -> Float[Array, "n m"]:
     iou = jnp.where(pairs, pairwise_iou(*coordinates), -1.0)
     if iou.shape[1] == 0:
         iou = jnp.full_like(iou, -1.0, shape=(iou.shape[0], 1))
-    # Each use could round its own recomputed numbers in another way, and the rule for
-    # low-quality matches compares them for equality.
+    # If each use recomputed the numbers, it could round them in another way, and the
+    # rule for low-quality matches compares them for equality.
     return jax.lax.optimization_barrier(iou)
 
 

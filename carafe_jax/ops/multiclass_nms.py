@@ -41,16 +41,15 @@ def multiclass_nms(
     """Return the best detections of an image after suppression within each class.
 
     Each pair of a row and a class is a candidate if its score exceeds the threshold.
-    As in mmdetection, `nms` of all candidates with the classes as groups, of which the
-    best are returned::
+    As in mmdetection, `nms` is applied to all candidates, with the classes as groups::
 
         row, k = (valid[:, None] & (scores > score_threshold)).nonzero()
         nms(boxes[row, k], scores[row, k], groups=k, ...)
 
-    Only the best `max_candidates` of the N * K pairs are compared. A candidate never
-    suppresses a better one, so those that are kept among the best are the first of
-    those kept among all. If there are more candidates, and fewer than `max_outputs` of
-    the best are kept, detections with lower scores may be missing: `complete` is False.
+    Only the best `max_candidates` of the candidates are compared. The others cannot
+    change which of these are kept, since a candidate never suppresses a better one. But
+    if fewer than `max_outputs` are kept, some of the others may be detections with
+    lower scores that are missing: `complete` is False.
 
     Args:
       boxes: Box of each of the K classes in each row: x1, y1, x2, y2 in pixels.

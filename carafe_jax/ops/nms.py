@@ -32,28 +32,29 @@ def nms(
     max_outputs: int,
     groups: Int[Array | np.ndarray, "n"] | None = None,
 ) -> Kept:
-    """Keep each box that no better box, which is itself kept, overlaps too much.
+    """Return the boxes that greedy non-maximum suppression keeps, best first.
 
-    Greedy non-maximum suppression, as mmcv computes it; on lists, best first::
+    A box is kept if it does not overlap too much with a better box that is kept, as in
+    mmcv. On lists::
 
         kept = []
         for box in by_descending_score:
             if all(iou(box, other) <= iou_threshold for other in kept):
                 kept.append(box)
 
-    Boxes are compared within their group alone. mmcv moves the groups apart instead,
+    Boxes are compared only within their group. mmcv moves the groups apart instead,
     which rounds the coordinates. Of equal scores, the box with the lower index comes
     first. No gradient flows through the choice.
 
-    For many images or levels, use `jax.vmap`; on a mesh inside `jax.shard_map`, without
-    which the devices would wait for each other at every step of a loop.
+    For many images or levels, use `jax.vmap`. On a mesh, call it inside
+    `jax.shard_map`; otherwise the devices wait for each other at every step of a loop.
 
     Args:
       boxes: Candidates: x1, y1, x2, y2 in pixels, in N slots.
       scores: Of the boxes; those of slots that are not valid are not read.
       iou_threshold: Largest overlap (intersection over union, in [0, 1]) of two boxes
         that are both kept.
-      max_outputs: Slots of the result. Of more boxes, the best are returned.
+      max_outputs: Slots of the result. If more boxes are kept, the best are returned.
       groups: Class or pyramid level of each box. None: all are in one group.
 
     Returns:
@@ -112,7 +113,7 @@ def _check_shapes(
 def _best_first(
     scores: Float[Array, "n"], valid: Bool[Array, "n"]
 ) -> Int32[Array, "n"]:
-    """Return the order of descending scores, what is not valid last."""
+    """Return the order of descending scores, with invalid boxes last."""
     ascending = -scores.astype(wide_dtype(scores.dtype))
     return jnp.lexsort((ascending, ~valid)).astype(np.int32)
 
@@ -129,7 +130,7 @@ def _suppresses(
 
 
 def _first(order: Int32[Array, "n"], kept: Bool[Array, "n"], max_outputs: int) -> Kept:
-    """Return the first of the boxes that are kept, padded to `max_outputs` slots."""
+    """Return the best of the boxes that are kept, padded to `max_outputs` slots."""
     ranks = jnp.argsort(~kept, stable=True)[:max_outputs]
     valid = kept[ranks]
     missing = (0, max_outputs - ranks.shape[0])

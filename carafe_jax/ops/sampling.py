@@ -40,8 +40,8 @@ def random_sampler(
 ) -> Bool[Array, " n"]:
     """Choose candidates at random, each with the same probability.
 
-    The choice depends on the candidates' order alone: with JAX's default generator,
-    "threefry2x32", entries that are no candidates change nothing, wherever they are.
+    The choice depends only on the order of the candidates. With JAX's default
+    generator, "threefry2x32", it does not depend on the entries between or after them.
 
     Args:
       key: Of this image and step.
@@ -179,8 +179,8 @@ def _index_of_rank(
 ) -> Int32[Array, " m"]:
     """Return the index of the r-th candidate; n where there are fewer.
 
-    A binary search in the running count: cheaper than to compact all n entries, where
-    few are sought among 200,000 anchors.
+    It searches the running count by bisection, which is cheaper than compacting all n
+    entries when few ranks are searched for among 200,000 anchors.
     """
     running = jnp.cumsum(candidates, dtype=jnp.int32)
     sought = ranks.astype(jnp.int32) + 1

@@ -1,8 +1,8 @@
 """Greedy suppression, in two ways with the same result.
 
 `suppresses[i, j]` means that box i, if it is kept, removes box j; it is False unless
-i < j. Greedy suppression goes down the list: a box is kept if no box that is kept
-before it suppresses it.
+i < j. Greedy suppression goes down the list of boxes, best first, and keeps each box
+that none of the boxes kept so far suppresses.
 """
 
 from typing import cast
@@ -15,11 +15,11 @@ from jaxtyping import Array, Bool, Int
 def suppress(
     suppresses: Bool[Array, "n n"], candidates: Bool[Array, "n"]
 ) -> Bool[Array, "n"]:
-    """Return which boxes greedy suppression keeps, the fastest way for the platform.
+    """Return which boxes greedy suppression keeps, by the platform's fastest algorithm.
 
     Args:
       suppresses: Strict upper triangle, the best box first.
-      candidates: Boxes that take part; the others are neither kept nor suppress.
+      candidates: Boxes that take part; the others are not kept and suppress none.
     """
     return cast(
         Array,
@@ -35,7 +35,7 @@ def suppress(
 def suppress_by_rows(
     suppresses: Bool[Array, "n n"], candidates: Bool[Array, "n"]
 ) -> Bool[Array, "n"]:
-    """Go down the list once: n dependent steps of n operations."""
+    """Return the same as `suppress`, in n dependent steps of n operations."""
 
     def settle(i: Array, kept: Array) -> Array:
         return kept & ~(_at(suppresses, i) & _at(kept, i))
@@ -47,11 +47,12 @@ def suppress_by_rows(
 def suppress_by_sweeps(
     suppresses: Bool[Array, "n n"], candidates: Bool[Array, "n"]
 ) -> Bool[Array, "n"]:
-    """Update all boxes at once until none changes: few steps of n * n operations.
+    """Return the same as `suppress`, in a few steps of n * n operations.
 
-    The first box is correct from the start, and a box is correct one sweep after all
-    boxes before it are: the result is the greedy one after n sweeps at most. Crowded
-    scenes take 5 to 9; under `vmap` all problems take as many as the slowest.
+    Each sweep updates all boxes at once, until none changes. The first box is correct
+    from the start, and a box is correct one sweep after all boxes before it are. So the
+    result is the greedy one after n sweeps at most. Crowded scenes take 5 to 9 sweeps;
+    under `vmap` all examples take as many as the slowest.
     """
 
     def sweep(kept: Array) -> Array:

@@ -39,7 +39,8 @@ def choose_devices(node: Node) -> tuple[int, ...]:
     """Return the ids of the GPUs that a process takes; empty means all visible GPUs.
 
     A single process on a node takes all. Several split the GPUs evenly, in the order of
-    their ranks, unless each sees only its own, as with `srun --gpus-per-task`.
+    their ranks, unless only its own are visible to each, as with
+    `srun --gpus-per-task`.
 
     Raises:
       RefusedError: The GPUs cannot be split evenly over the processes.

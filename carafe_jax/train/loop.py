@@ -88,10 +88,11 @@ def train(
     not. `defer_signals` lists the signals; only the main thread handles them.
 
     An error between two steps, for example in the input pipeline, is raised after the
-    state of the last step is saved, without the scalars of a failed evaluation. After a
-    signal, such an error, or a batch that does not arrive within seconds, ends the run
-    like any interruption. Of several processes, none can save without the others: they
-    resume from the last checkpoint.
+    state of the last step is saved, without the scalars of a failed evaluation. If a
+    signal has come before, the error is not raised: the run ends like any interruption,
+    as it does when the next batch does not arrive within seconds of a signal. One of
+    several processes cannot save without the others: they resume from the last
+    checkpoint.
 
     A run may be resumed with a greater length. From this step on, it follows the
     learning-rate schedule of the new length: a rate that had decayed to zero rises to

@@ -68,9 +68,9 @@ def begin(
     weights: Variables | Callable[[], Variables] | None,
     announce: Callable[[str], None],
 ) -> tuple[TrainState, StartReport | None]:
-    """Return the initial state of a run, and the report on the weights, if loaded.
+    """Return the initial state of a run, and a report on any weights it started from.
 
-    The first of these that applies:
+    The state is the first of these that applies:
 
     1. Resume: the folder of the run has a checkpoint. The state is that of the last
        one, and `batches` are set to its position. Weights have no effect.

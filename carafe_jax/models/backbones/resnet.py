@@ -70,21 +70,21 @@ class ResNet(nn.Module):
         `functools.partial` of one, or another factory (`carafe_jax.nn.factories`). None
         is the original: strided convolutions, and max pooling in the stem (default:
         None).
-      spatial_conv: For Res-2 to Res-5, the factory of the 3x3 convolutions of
-        `Bottleneck`, made as `nn.Conv` is; None: `nn.Conv`. The paper's DCNv2 backbones
-        have `(None, DeformableConv, DeformableConv, DeformableConv)`: its text names
-        one stage earlier, by its own count, and we follow mmdetection (default: None
-        in each stage).
+      spatial_conv: For each of Res-2 to Res-5, the factory of the 3x3 convolutions of
+        `Bottleneck`, called with the arguments of `nn.Conv`. None: `nn.Conv`. The
+        paper's DCNv2 backbones are `(None, DeformableConv, DeformableConv,
+        DeformableConv)` as in mmdetection; the paper's text counts the stages from one
+        earlier (default: None in each stage).
       conv_after_downsample: 3x3 convolution that follows a down-sampler. "plain":
-        `nn.Conv`, as section 5.1 says of deformable convolutions; "spatial": that of
-        `spatial_conv`, without stride (default: "plain").
-      frozen_stages: As in mmdetection, 0 freezes the stem, 1 to 4 Res-2 up to Res-5
-        also: no gradient reaches their parameters, and their norms never use the
-        statistics of the batch. -1 freezes nothing. `frozen_patterns` are for the
-        optimiser, whose weight decay needs no gradient (default: -1).
-      stem_reassembly: Whether the stem's down-sampler is frozen with the stem. If it is
-        "trained", the backward pass goes through the frozen stages after it (default:
-        "frozen").
+        `nn.Conv`, as section 5.1 describes for deformable convolutions; "spatial": that
+        of `spatial_conv`, without stride (default: "plain").
+      frozen_stages: Last frozen stage, as in mmdetection: -1 freezes nothing, 0 the
+        stem, 1 also Res-2, and so on, up to 4, also Res-5. Frozen parameters have no
+        gradient, and frozen norms never use the statistics of the batch. Weight decay
+        acts without a gradient: pass `frozen_patterns` to the optimiser (default: -1).
+      stem_reassembly: Whether the stem's down-sampler is "frozen" with the stem. If it
+        is "trained", the backward pass goes through the frozen stages after it
+        (default: "frozen").
       norm: Factory of the norms: `BatchNorm`, a norm of flax such as `nn.GroupNorm`, a
         `functools.partial` of one, or another factory (default: `BatchNorm`).
       last_scale_init: Initializer of the scale of the last norm of each block. With

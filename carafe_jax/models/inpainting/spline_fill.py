@@ -10,9 +10,9 @@ curvature splines in tension). As T approaches 0 it becomes the biharmonic fill,
 continues slopes but overshoots in large holes; T = 1 is the harmonic fill, which does
 not continue slopes.
 
-The given pixels are averaged into a pyramid. From the coarsest level on, each level
-starts from the previous one, up-sampled bilinearly, and is smoothed by gradient descent
-with the step sizes of Chebyshev iteration, which damp all frequencies that the coarser
+The given pixels are averaged into a pyramid. From coarse to fine, each level starts
+from the previous one, up-sampled bilinearly, and is smoothed by gradient descent. The
+step sizes are those of Chebyshev iteration, which damp all frequencies that the coarser
 level cannot represent.
 """
 
@@ -146,7 +146,7 @@ def _doubled(
 
 
 def _doubled_along(x: Array, axis: int) -> Array:
-    """Double an axis; new centres are a quarter of a pixel beside the old ones."""
+    """Double an axis; new centres are a quarter of a pixel from the old ones."""
     padded = _repeat_ends(x, axis)
     before, after = (
         (3 * x + lax.slice_in_dim(padded, start, start + x.shape[axis], axis=axis)) / 4

@@ -20,7 +20,7 @@ _EPSILON = 1e-3
 # Our own errors for wrong fields and features are clearer.
 @no_type_check
 class DPPDownsample(ResamplingLayer):
-    """Detail-preserving pooling: a mean of each block, weighted towards its details.
+    """Detail-preserving pooling: a mean over each block that favours its details.
 
     "DPP" of table III of CARAFE++ (Saeedan et al., arXiv:1804.04076), as in the
     authors' code for ImageNet. With I the pixels of a block and J a smoothed map, the

@@ -25,8 +25,8 @@ class GUMUpsample(ResamplingLayer):
     starts at zero, so that the layer starts as `BilinearUpsample`.
 
     The paper of CARAFE++ gives no details; the layers are our choice.
-    `carafe_jax.nn.GuidedUpsampling` has another map as guidance. Both gather pixels,
-    which is slow on TPUs.
+    `carafe_jax.nn.GuidedUpsampling` predicts the offsets from a second map as well.
+    Both layers gather pixels, which is slow on TPUs.
 
     Example usage::
 

@@ -46,8 +46,8 @@ class NearestUpsample(ResamplingLayer):
 class BilinearUpsample(ResamplingLayer):
     """Bilinear up-sampling.
 
-    "Bilinear" of tables IV and VI of CARAFE++. Pixel centres lie at half-integers
-    (`align_corners=False` elsewhere); sums are in float32 or wider.
+    "Bilinear" of tables IV and VI of CARAFE++. Pixel centres are half-integers
+    (PyTorch's `align_corners=False`); sums are in float32 or wider.
 
     Example usage::
 

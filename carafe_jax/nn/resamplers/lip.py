@@ -1,9 +1,9 @@
 """Local importance-based pooling, a baseline of CARAFE++ (table III of its paper).
 
 LIP (Gao et al., arXiv:1908.04156) is a mean over each window, weighted by the
-exponential of logits that a small network predicts from the map: one convolution in
-`LIPDownsample`, which fits any network; in the authors' ResNet a `LIPTrunk`, shared by
-a `LIPHead` for each of the two maps that a block pools.
+exponential of logits that a small network predicts from the map. In `LIPDownsample`,
+which fits any network, this network is one convolution. In the blocks of the authors'
+ResNet it is a `LIPTrunk`, and a `LIPHead` for each of the two maps that a block pools.
 """
 
 import fractions

@@ -25,7 +25,7 @@ def over_blocks(
     dtype: DTypeLike,
     varying: frozenset[str],
 ) -> Array:
-    """Write `block(first anchor, anchors)` along axis 1 of an array of `shape`.
+    """Return an array of `shape`, written along axis 1 by `block(first, anchors)`.
 
     `anchor_bytes` is the number of bytes that a block reads for each row of anchors, in
     float32; 0 requests a single block. Rows beyond `shape` are cropped. `varying` names

@@ -28,7 +28,7 @@ from carafe_jax.ops.reassembly.strips import (
 )
 from carafe_jax.ops.sharding import varying_axes, zeros
 
-_FUSED_TERMS = 25  # Terms of one fusion; XLA's loop over a hundred is far slower.
+_FUSED_TERMS = 25  # In one fusion; a fused loop over a hundred is far slower.
 
 # A window that covers a source pixel: (anchor shift, phase, tap) by row and by column.
 _Reader = tuple[tuple[int, int, int], tuple[int, int, int]]

@@ -18,9 +18,10 @@ def varying_axes(*arrays: jax.Array) -> frozenset[str]:
 
 
 def vary_alike(arrays: Sequence[Array]) -> tuple[Array, ...]:
-    """Make all arrays vary over the axes of a `shard_map` over which any of them does.
+    """Return the arrays, all marked as varying over the axes over which any varies.
 
-    `shard_map` is the surrounding one; outside of one, the arrays are unchanged.
+    The axes are those of the surrounding `shard_map`; outside of one, the arrays are
+    unchanged.
     """
     union = varying_axes(*arrays)
     missing = [tuple(union - varying_axes(x)) for x in arrays]
@@ -41,7 +42,7 @@ def zeros(
 
 
 def like(x: Array, other: Array) -> Array:
-    """Give the gradient `x` of `other` the sharding that `other` has in its type."""
+    """Return `x`, the gradient of `other`, with the sharding of the type of `other`."""
     own, wanted = jax.typeof(x), jax.typeof(other)
     # The gradient of an array that devices of a `shard_map` share is summed over them.
     varying = own.manual_axis_type.varying - wanted.manual_axis_type.varying

@@ -10,7 +10,7 @@ Names = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Axes:
-    """Names of mesh axes; `batch=None` means every axis of the mesh."""
+    """Names of mesh axes; `batch=None` means all that split no rows or channels."""
 
     batch: Names | None = None
     rows: Names = ()
@@ -24,11 +24,12 @@ _AXES = contextvars.ContextVar("axes", default=Axes())
 def batch_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their batch.
 
-    For axes of type Auto: with these, the sharding of an array is unknown at trace
-    time; with Explicit axes it is part of the array's type. By default, the batch is
-    split over every axis of the mesh, in order. An axis whose size does not divide the
-    batch is dropped, and the work is replicated along it. The context applies while a
-    function is traced: enter it inside the compiled function, or around its first call.
+    Needed for axes of type Auto, for which the sharding of an array is unknown at trace
+    time; for Explicit axes it is part of the array's type. By default, the batch is
+    split over every axis of the mesh that splits neither rows nor channels, in order.
+    An axis whose size does not divide the batch is dropped, and the work is replicated
+    along it. The context applies while a function is traced: enter it inside the
+    compiled function, or around its first call.
 
     Args:
       *names: Axes of the mesh in force, outermost first; with none, the batch is not
@@ -46,8 +47,8 @@ def row_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split the rows of their maps.
 
     Like `batch_axes`; by default, rows are not split. Each device receives a halo from
-    its neighbours: the rows that its windows reach. Each must have whole anchors
-    (blocks of d source rows), and at least as many as its halo.
+    its neighbours: the rows that its windows reach. Each device must have whole anchors
+    (blocks of d source rows), at least as many as its halo.
 
     Args:
       *names: Axes of the mesh in force, outermost first.
@@ -60,8 +61,8 @@ def row_axes(*names: str) -> Generator[None, None, None]:
 def channel_axes(*names: str) -> Generator[None, None, None]:
     """Name the mesh axes over which reassemblies split their channels.
 
-    Like `batch_axes`; by default, channels are not split. Groups are not divided: with
-    more than one, an axis whose size does not divide their number is dropped.
+    Like `batch_axes`; by default, channels are not split. With more than one group,
+    groups are kept whole: an axis whose size does not divide their number is dropped.
 
     Args:
       *names: Axes of the mesh in force, outermost first.

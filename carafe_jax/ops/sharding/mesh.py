@@ -34,7 +34,7 @@ def devices(mesh: Any, names: Iterable[str]) -> int:
 
 
 def device_kind(arrays: Sequence[Array]) -> str | None:
-    """Return the kind of the devices that are compiled for, if the mesh knows it."""
+    """Return the kind of the devices that are compiled for; None if not known."""
     mesh = mesh_of(arrays)
     device = None if mesh is None else mesh.abstract_device
     return None if device is None else device.device_kind

@@ -33,6 +33,6 @@ def logits_of(network: Classifier, *, dtype: str) -> Logits:
 
 
 def normalize(image: Num[Array | np.ndarray, "n h w 3"]) -> Float[Array, "n h w 3"]:
-    """Return RGB in [0, 255] normalised by ImageNet's mean and deviation; float32."""
+    """Return images normalised by ImageNet's statistics, in float32."""
     mean, std = jnp.array(IMAGENET_MEAN), jnp.array(IMAGENET_STD)
     return (jnp.asarray(image, jnp.float32) - mean) / std

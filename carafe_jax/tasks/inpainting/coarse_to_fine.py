@@ -1,10 +1,11 @@
 """Coarse-to-fine filling of large photographs by a network trained on small crops.
 
-A network fills pixels well that are as near to given pixels as in its training; deeper
-in the hole it does no better than its starting fill. So the photograph is halved until
-its hole is shallow, and filled. At each larger size the network fills the rim of the
-hole, guided by the up-sampled fill deeper inside. From the border of the hole inwards,
-its fill is blended smoothly into the up-sampled one, so that no seam is visible.
+A network fills a pixel well if it is as near to given pixels as those of its training;
+deeper in the hole it does no better than its starting fill. So the photograph is halved
+until its hole is shallow, and filled. At each larger size the network fills the rim of
+the hole, guided by the up-sampled fill deeper inside. From the border of the hole
+inwards, the network's fill is blended smoothly into the up-sampled one, so that no seam
+is visible.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,9 +1,9 @@
 """The body of `grad_features`: the sum of overlapping patches band^T @ cotangent.
 
 Patches of neighbouring strips and rows overlap, so they are added to rows of sums in
-VMEM. This is private to a core: there are no atomics. A row of sums is written to the
-output when no later anchor adds to it. The rows are a ring buffer (`Plan.ring_row`), in
-which later rows replace those that are written.
+VMEM, which is private to a core: no atomics are needed. A row of sums is written to the
+output once no later anchor adds to it. The rows are a ring buffer (`Plan.ring_row`), in
+which later rows replace those that have been written.
 """
 
 import dataclasses
@@ -47,7 +47,7 @@ def grad_features_body(
         for row in range(sums.old):
             sums.clear(row - plan.geometry.rows.radius)
 
-    # The last step of several has no anchors: it writes what the previous one added.
+    # If there are several steps, the last has no anchors: it writes the last sums.
     @pl.when(step < plan.blocks)
     def _add() -> None:
         normalize_block(
@@ -64,7 +64,7 @@ def grad_features_body(
             at_once=at_once,
         )
 
-    # In the first step of several, no row is complete.
+    # If there are several steps, no row is complete after the first.
     @pl.when(step >= plan.delay)
     def _write() -> None:
         own_rows = plan.config.rows * plan.bands.down

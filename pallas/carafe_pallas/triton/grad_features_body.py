@@ -27,7 +27,7 @@ def grad_features_body(
         cotangent = tile.load(cotangent_ref, outputs, block)
         return total + plan.dot(band, cotangent, transpose_a=True)
 
-    # Too many outputs read a tile for a band of all of them to fit.
+    # So many outputs read a tile that a band of all of them would not fit.
     @tile.each_block(first=0)
     def _(block: Array) -> None:
         sums = sum_pixels(plan, plan.outputs, functools.partial(add, block), own)

@@ -51,6 +51,8 @@ def setup(app: sphinx.application.Sphinx) -> None:
     """Register what the configuration adds to Sphinx."""
     app.connect("autodoc-process-signature", _signature_of_fields)
     app.connect("autodoc-skip-member", _skip_default_that_is_a_class)
+    # Before Napoleon's own handler, of priority 500.
+    app.connect("autodoc-process-docstring", _keep_first_line, priority=400)
 
 
 def _signature_of_fields(
@@ -77,6 +79,22 @@ def _skip_default_that_is_a_class(
     if what == "class" and isinstance(member, type) and member.__name__ != name:
         return True
     return None
+
+
+def _keep_first_line(
+    _app: object,
+    what: str,
+    _name: str,
+    _documented: object,
+    _options: object,
+    lines: list[str],
+) -> None:
+    """Put an empty comment of reStructuredText before the docstring of a field.
+
+    Napoleon would take the words before a colon in the first line as the field's type.
+    """
+    if what in ("attribute", "property"):
+        lines[:0] = ["..", ""]
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -64,9 +64,8 @@ def make_detector(name: str) -> FasterRCNN | MaskRCNN:
     if "mask" not in ctor:
         return FasterRCNN(*parts, **settings)
     upsample = CARAFE if ctor["mask"] == "carafe" else None
-    return MaskRCNN(
-        *parts, MaskHead(classes, channels, convs=2, upsample=upsample), **settings
-    )
+    mask_head = MaskHead(classes, channels, convs=2, upsample=upsample)
+    return MaskRCNN(*parts, mask_head=mask_head, **settings)
 
 
 def training_settings(name: str) -> DetectionTraining:

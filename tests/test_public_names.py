@@ -25,6 +25,7 @@ PACKAGES = [
     "carafe_jax.ops",
     "carafe_jax.tasks",
     "carafe_jax.tasks.classification",
+    "carafe_jax.tasks.detection",
     "carafe_jax.tasks.inpainting",
     "carafe_jax.train",
     "carafe_jax.viz",

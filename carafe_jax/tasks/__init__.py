@@ -1,6 +1,7 @@
 """Tasks, one package each, and their shared code."""
 
 from carafe_jax.tasks import classification as classification
+from carafe_jax.tasks import detection as detection
 from carafe_jax.tasks import inpainting as inpainting
 from carafe_jax.tasks.registry import TASKS as TASKS
 from carafe_jax.tasks.run import train_and_report as train_and_report
@@ -12,6 +13,7 @@ __all__ = [
     "RunConfig",
     "Start",
     "classification",
+    "detection",
     "inpainting",
     "train_and_report",
 ]

@@ -4,7 +4,11 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.detection.detections import Detections, detect
-from carafe_jax.models.detection.two_stage import TwoStageDetector, checked_sizes
+from carafe_jax.models.detection.two_stage import (
+    TwoStageDetector,
+    checked_factors,
+    checked_sizes,
+)
 
 
 @no_type_check
@@ -45,14 +49,18 @@ class FasterRCNN(TwoStageDetector):
 
         Returns:
           Detections with boxes in pixels of the files.
+
+        Raises:
+          RefusedError: An argument has a wrong shape, or the parts do not fit.
         """
         sizes = checked_sizes(images, image_sizes)
+        factors = checked_factors(images, scale_factors)
         pyramid = self.extract(images)
         proposals = self.propose(pyramid, sizes)
         return detect(
             self.classify(pyramid, proposals.boxes),
             proposals.boxes,
             image_sizes=sizes,
-            scale_factors=scale_factors,
+            scale_factors=factors,
             settings=self.detections,
         )

@@ -7,11 +7,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
-from carafe_jax.errors import no_type_check
-from carafe_jax.models.detection.detections import Detections, detect, divide_boxes
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.models.detection.detections import (
+    BoxPredictions,
+    Detections,
+    detect,
+    divide_boxes,
+)
 from carafe_jax.models.detection.two_stage import (
     Pyramid,
     TwoStageDetector,
+    checked_factors,
     checked_sizes,
     unflatten,
 )
@@ -70,21 +76,28 @@ class MaskRCNN(TwoStageDetector):
           image_sizes: (n, 2): height and width of each image without its padding.
           scale_factors: (n, 2): width and height of each image divided by those of its
             file (default: 1).
+
+        Raises:
+          RefusedError: An argument has a wrong shape, or the parts do not fit.
         """
         sizes = checked_sizes(images, image_sizes)
+        factors = checked_factors(images, scale_factors)
         pyramid = self.extract(images)
         proposals = self.propose(pyramid, sizes)
+        outputs = self.classify(pyramid, proposals.boxes)
         detections = detect(
-            self.classify(pyramid, proposals.boxes),
+            outputs,
             proposals.boxes,
             image_sizes=sizes,
             settings=self.detections,
         )
         logits = self.segment(pyramid, detections.boxes)
+        check_classes(logits, outputs)
         masks = jax.nn.sigmoid(masks_of_classes(logits, detections.classes))
-        if scale_factors is not None:
+        if factors is not None:
             boxes = detections.boxes
-            coordinates = divide_boxes(boxes.coordinates, scale_factors[:, None])
+            coordinates = jnp.asarray(boxes.coordinates)
+            coordinates = divide_boxes(coordinates, factors[:, None])
             detections = detections._replace(boxes=Boxes(coordinates, boxes.valid))
         return InstanceDetections(detections, masks)
 
@@ -92,6 +105,15 @@ class MaskRCNN(TwoStageDetector):
         """Return the logits of the mask of each class, for (n, r) boxes."""
         regions = self.pool(pyramid, boxes, size=self.rois.mask_size)
         return unflatten(self.mask_head(regions), boxes)
+
+
+def check_classes(masks: Float[Array, "n r h w k"], boxes: BoxPredictions) -> None:
+    """Raise unless both heads have the same classes."""
+    expected, actual = boxes.deltas.shape[2], masks.shape[-1]
+    if actual != expected:
+        raise RefusedError(
+            f"`mask_head` must have the {expected} classes of `box_head`, got {actual}."
+        )
 
 
 def masks_of_classes(

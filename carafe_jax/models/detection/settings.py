@@ -2,13 +2,20 @@
 
 import dataclasses
 
-from carafe_jax.arguments import check_between_0_and_1, check_count, check_positive
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import (
+    check,
+    check_below_1,
+    check_between_0_and_1,
+    check_positive,
+)
+from carafe_jax.errors import no_type_check
+from carafe_jax.nn._arguments import check_int
 
 STRIDES = (4, 8, 16, 32, 64)
 """Image pixels per pixel of the maps P2 to P6."""
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnchorSettings:
     """Shapes of the anchors of every map."""
@@ -20,12 +27,11 @@ class AnchorSettings:
 
     def __post_init__(self) -> None:
         check_positive("scale", self.scale)
-        if not self.ratios or min(self.ratios) <= 0:
-            raise RefusedError(
-                f"`ratios` must be one or more positive numbers, got {self.ratios}."
-            )
+        rule, positive = "be one or more positive numbers", min(self.ratios, default=0)
+        check("ratios", self.ratios, rule, holds=positive > 0)
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProposalSettings:
     """Selection of the proposals from the outputs of the RPN."""
@@ -39,11 +45,12 @@ class ProposalSettings:
     """IoU above which the proposal of the lower score is suppressed."""
 
     def __post_init__(self) -> None:
-        check_count("candidates", self.candidates)
-        check_count("count", self.count)
+        check_int("candidates", self.candidates)
+        check_int("count", self.count)
         check_between_0_and_1("iou_threshold", self.iou_threshold)
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RoISettings:
     """Pooling of the regions of interest."""
@@ -57,11 +64,12 @@ class RoISettings:
     further up, to P5."""
 
     def __post_init__(self) -> None:
-        check_count("box_size", self.box_size)
-        check_count("mask_size", self.mask_size)
+        check_int("box_size", self.box_size)
+        check_int("mask_size", self.mask_size)
         check_positive("finest_scale", self.finest_scale)
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DetectionSettings:
     """Selection of the detections from the outputs of the box head."""
@@ -76,7 +84,7 @@ class DetectionSettings:
     """Pairs of a box and a class that enter non-maximum suppression, by score."""
 
     def __post_init__(self) -> None:
-        check_between_0_and_1("score_threshold", self.score_threshold)
+        check_below_1("score_threshold", self.score_threshold)
         check_between_0_and_1("iou_threshold", self.iou_threshold)
-        check_count("count", self.count)
-        check_count("candidates", self.candidates)
+        check_int("count", self.count)
+        check_int("candidates", self.candidates)

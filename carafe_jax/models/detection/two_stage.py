@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.detection.detections import BoxPredictions
 from carafe_jax.models.detection.proposals import Proposals, propose
 from carafe_jax.models.detection.rpn import RPNOutputs
@@ -21,12 +21,15 @@ from carafe_jax.models.detection.settings import (
 )
 from carafe_jax.ops.anchors import anchor_grid
 from carafe_jax.ops.boxes import Boxes
+from carafe_jax.ops.dtypes import wide_dtype
 from carafe_jax.ops.roi_align import roi_align
 from carafe_jax.ops.sharding import run_per_device
 
 Pyramid = Sequence[Float[Array, "n _ _ c"]]
 
 
+# Our own errors for wrong parts and images are clearer.
+@no_type_check
 class TwoStageDetector(nn.Module):
     """Base of `FasterRCNN` and `MaskRCNN`, whose steps can be applied one by one.
 
@@ -48,22 +51,29 @@ class TwoStageDetector(nn.Module):
     fpn: nn.Module
     rpn: nn.Module
     box_head: nn.Module
-    anchors: AnchorSettings = dataclasses.field(default=AnchorSettings(), kw_only=True)
-    proposals: ProposalSettings = dataclasses.field(
-        default=ProposalSettings(), kw_only=True
-    )
-    rois: RoISettings = dataclasses.field(default=RoISettings(), kw_only=True)
-    detections: DetectionSettings = dataclasses.field(
-        default=DetectionSettings(), kw_only=True
-    )
+    _: dataclasses.KW_ONLY
+    anchors: AnchorSettings = AnchorSettings()
+    proposals: ProposalSettings = ProposalSettings()
+    rois: RoISettings = RoISettings()
+    detections: DetectionSettings = DetectionSettings()
 
     def extract(self, images: Float[Array, "n h w 3"]) -> tuple[Array, ...]:
         """Return the feature maps P2 to P6 of normalised images."""
-        return tuple(self.fpn(self.backbone(images, False), False))
+        if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+            raise RefusedError(
+                "`images` must be floating of shape (n, h, w, 3), got "
+                f"{images.dtype} of shape {images.shape}."
+            )
+        pyramid = tuple(self.fpn(self.backbone(images, False), False))
+        _check_pyramid(pyramid, images)
+        return pyramid
 
     def score_anchors(self, pyramid: Pyramid) -> list[RPNOutputs]:
         """Return the logit and the deltas of every anchor, for each map."""
-        return [self.rpn(x) for x in pyramid]
+        outputs = [self.rpn(x) for x in pyramid]
+        for x, level in zip(outputs, pyramid, strict=True):
+            _check_anchors(x, level, self.anchors)
+        return outputs
 
     def anchor_boxes(self, pyramid: Pyramid) -> list[Float[Array, "_ 4"]]:
         """Return the anchors of each map, in pixels of the images."""
@@ -112,12 +122,61 @@ def unflatten(x: Array, boxes: Boxes) -> Array:
     return x.reshape(*boxes.valid.shape, *x.shape[1:])
 
 
+@no_type_check
 def checked_sizes(images: Array, image_sizes: Array) -> Float[Array, "n 2"]:
     """Return the sizes of the images as floats; raise unless there is one for each."""
-    sizes = jnp.asarray(image_sizes)
-    if sizes.shape != (images.shape[0], 2):
+    return _checked_pairs("image_sizes", "(height, width)", image_sizes, images)
+
+
+@no_type_check
+def checked_factors(
+    images: Array, scale_factors: Array | None
+) -> Float[Array, "n 2"] | None:
+    """Return the scale factors as floats; raise unless there are some for each."""
+    if scale_factors is None:
+        return None
+    what = "the factors of width and height"
+    return _checked_pairs("scale_factors", what, scale_factors, images)
+
+
+@no_type_check
+def _checked_pairs(
+    name: str, what: str, pairs: Array, images: Array
+) -> Float[Array, "n 2"]:
+    pairs = jnp.asarray(pairs)
+    expected = (images.shape[0], 2)
+    if pairs.shape != expected:
         raise RefusedError(
-            "`image_sizes` must hold (height, width) of each image, of shape "
-            f"{(images.shape[0], 2)}, got {sizes.shape}."
+            f"`{name}` must hold {what} of each image, of shape {expected}, got "
+            f"{pairs.shape}."
         )
-    return sizes.astype(jnp.promote_types(images.dtype, jnp.float32))
+    return pairs.astype(wide_dtype(images.dtype))
+
+
+@no_type_check
+def _check_pyramid(pyramid: Pyramid, images: Array) -> None:
+    """Raise unless the maps are those of the strides of the anchors."""
+    _, height, width, _ = images.shape
+    expected = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
+    sizes = [tuple(x.shape[1:3]) for x in pyramid]
+    if len(sizes) == len(expected) and not all(
+        isinstance(size, int) for size in (height, width)
+    ):
+        return  # Symbolic sizes that are equal may compare as unequal.
+    if sizes != expected:
+        raise RefusedError(
+            "`fpn` must make five maps of the maps c2 to c5 of `backbone`, of sizes "
+            f"{expected} for images of {(height, width)} pixels, got {sizes}."
+        )
+
+
+@no_type_check
+def _check_anchors(outputs: RPNOutputs, level: Array, anchors: AnchorSettings) -> None:
+    ratios = len(anchors.ratios)
+    _, height, width, _ = level.shape
+    predicted = outputs.logits.shape[1]
+    if predicted != height * width * ratios:
+        raise RefusedError(
+            f"`rpn` must predict {ratios} anchors for each pixel, one for each of "
+            f"`anchors.ratios`, got {predicted} for a map of {height} x {width} pixels."
+        )

@@ -33,7 +33,7 @@ def run_per_device(function: Callable[..., Any], *operands: Any) -> Any:
     explicit = tuple(name for name in names if name in mesh.explicit_axes)
     if mesh.explicit_axes:
         wanted = NamedSharding(mesh, PartitionSpec(explicit or None))
-        operands = jax.tree.map(lambda x: jax.sharding.reshard(x, wanted), operands)
+        operands = jax.sharding.reshard(operands, wanted)
     return jax.shard_map(
         function,
         mesh=mesh,

@@ -3,11 +3,16 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int, UInt8
 
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes
 
 
+@no_type_check
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GroundTruth:
@@ -21,6 +26,7 @@ class GroundTruth:
     """Masks over the padded images, 0 or 1. None: boxes alone."""
 
 
+@no_type_check
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DetectionBatch:
@@ -36,3 +42,73 @@ class DetectionBatch:
     truth: GroundTruth
     weights: Float[Array, "n"]
     """1 for images, 0 for those that fill an incomplete batch."""
+
+
+@no_type_check
+def checked_batch(
+    batch: DetectionBatch, *, classes: int, masks: bool
+) -> DetectionBatch:
+    """Return a batch of JAX arrays, or refuse it.
+
+    Args:
+      batch: Images with their objects.
+      classes: Number of classes of the detector.
+      masks: Whether the detector has masks.
+    """
+    batch = jax.tree.map(_as_jax, batch)
+    images, truth = batch.images, batch.truth
+    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise RefusedError(
+            "`images` must be floating of shape (n, h, w, 3), got "
+            f"{images.dtype} of shape {images.shape}."
+        )
+    n, height, width, _ = images.shape
+    coordinates = jnp.asarray(truth.boxes.coordinates)
+    valid = jnp.asarray(truth.boxes.valid)
+    slots = valid.shape[-1:]
+    expected: dict[str, tuple[Array, tuple[int, ...], type]] = {
+        "image_sizes": (batch.image_sizes, (n, 2), jnp.integer),
+        "padded_sizes": (batch.padded_sizes, (n, 2), jnp.integer),
+        "weights": (batch.weights, (n,), jnp.floating),
+        "truth.boxes.valid": (valid, (n, *slots), jnp.bool_),
+        "truth.boxes.coordinates": (coordinates, (n, *slots, 4), jnp.floating),
+        "truth.classes": (truth.classes, (n, *slots), jnp.integer),
+    }
+    if masks:
+        if truth.masks is None:
+            raise RefusedError("`truth.masks` must be given to train masks, got None.")
+        shape = (n, *slots, height, width)
+        expected["truth.masks"] = (truth.masks, shape, jnp.uint8)
+    for name, (array, shape, dtype) in expected.items():
+        _check_array(name, array, shape, dtype)
+    if slots == (0,):
+        raise RefusedError("`truth` must have at least one slot for objects, got 0.")
+    _check_classes(truth, classes)
+    return batch
+
+
+def _as_jax(x: Array | np.ndarray) -> Array:
+    return jnp.asarray(x)
+
+
+@no_type_check
+def _check_array(name: str, x: Array, shape: tuple[int, ...], dtype: type) -> None:
+    if x.shape != shape or not jnp.issubdtype(x.dtype, dtype):
+        raise RefusedError(
+            f"`{name}` must be {dtype.__name__} of shape {shape}, to match `images`, "
+            f"got {x.dtype} of shape {x.shape}."
+        )
+
+
+@no_type_check
+def _check_classes(truth: GroundTruth, classes: int) -> None:
+    """Raise for classes that are out of range, if they are known: not in a program."""
+    if isinstance(truth.classes, Tracer):
+        return
+    wrong = (truth.classes < 0) | (truth.classes >= classes)
+    wrong &= jnp.asarray(truth.boxes.valid)
+    if wrong.any():
+        raise RefusedError(
+            f"`truth.classes` must be in [0, {classes}), the classes of `box_head`, "
+            f"got {np.unique(truth.classes[wrong]).tolist()}."
+        )

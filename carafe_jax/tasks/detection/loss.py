@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import no_type_check
 from carafe_jax.losses.detection import (
     box_loss,
     classification_loss,
@@ -17,7 +17,11 @@ from carafe_jax.losses.detection import (
 )
 from carafe_jax.models.detection.detections import BoxPredictions
 from carafe_jax.models.detection.faster_rcnn import FasterRCNN
-from carafe_jax.models.detection.mask_rcnn import MaskRCNN, masks_of_classes
+from carafe_jax.models.detection.mask_rcnn import (
+    MaskRCNN,
+    check_classes,
+    masks_of_classes,
+)
 from carafe_jax.models.detection.proposals import propose
 from carafe_jax.models.detection.settings import STRIDES
 from carafe_jax.ops.anchors import anchor_validity
@@ -25,7 +29,11 @@ from carafe_jax.ops.bitmap_crop import crop_bitmaps
 from carafe_jax.ops.boxes import Boxes
 from carafe_jax.ops.sampling import Sampler, random_sampler
 from carafe_jax.ops.sharding import run_per_device
-from carafe_jax.tasks.detection.batch import DetectionBatch, GroundTruth
+from carafe_jax.tasks.detection.batch import (
+    DetectionBatch,
+    GroundTruth,
+    checked_batch,
+)
 from carafe_jax.tasks.detection.targets import (
     AnchorTargets,
     RegionTargets,
@@ -35,6 +43,8 @@ from carafe_jax.tasks.detection.targets import (
 from carafe_jax.tasks.detection.training_settings import DetectionTraining
 
 
+# After `jax.device_get` the losses are NumPy's.
+@no_type_check
 class DetectionLosses(NamedTuple):
     """Losses of a batch, whose sum is minimised, and the accuracy of the box head."""
 
@@ -54,6 +64,7 @@ class DetectionLosses(NamedTuple):
         return sum(parts, start=self.masks)
 
 
+@no_type_check
 def detection_losses(
     detector: FasterRCNN | MaskRCNN,
     variables: Mapping[str, Any],
@@ -76,7 +87,14 @@ def detection_losses(
         that any number of devices samples the same boxes.
       settings: Matching and sampling.
       sampler: Rule by which boxes are chosen among the candidates.
+
+    Raises:
+      RefusedError: The batch does not fit the detector, or the parts of the detector
+        do not fit each other. Classes that are out of range are found outside of
+        compiled programs alone.
     """
+    classes, has_masks = _classes_of(detector), isinstance(detector, MaskRCNN)
+    batch = checked_batch(batch, classes=classes, masks=has_masks)
     apply: Any = functools.partial(detector.apply, variables)
     keys = _image_keys(key, len(batch.weights))
     pyramid = apply(batch.images, method="extract")
@@ -102,7 +120,7 @@ def detection_losses(
         keys[:, 1],
         batch.truth,
         proposals=proposals.boxes,
-        classes=_classes_of(detector),
+        classes=classes,
         matching=settings.proposal_matching,
         sampling=settings.proposal_sampling,
         sampler=sampler,
@@ -112,11 +130,12 @@ def detection_losses(
     losses = _anchor_losses(logits, deltas, trained, batch.weights)
     predictions = apply(pyramid, regions.boxes, method="classify")
     losses |= _region_losses(predictions, regions, batch.weights)
-    if isinstance(detector, MaskRCNN):
-        count = settings.proposal_sampling.positives
-        first = jax.tree.map(lambda x: x[:, :count], regions)
-        losses["masks"] = _mask_losses(apply, pyramid, first, batch)
-    losses.setdefault("masks", jnp.zeros(()))
+    losses["masks"] = jnp.zeros_like(losses["classes"])
+    if has_masks:
+        positives = _positives(regions, settings.proposal_sampling.positives)
+        logits = apply(pyramid, positives.boxes, method="segment")
+        check_classes(logits, predictions)
+        losses["masks"] = _mask_losses(logits, positives, batch)
     return DetectionLosses(**losses)
 
 
@@ -145,6 +164,17 @@ def _classes_of(detector: Any) -> int:
     return detector.box_head.classes
 
 
+def _positives(regions: RegionTargets, count: int) -> RegionTargets:
+    """Return the first regions, those that are positive as valid boxes."""
+
+    def first(x: Array) -> Array:
+        return x[:, :count]
+
+    regions = jax.tree.map(first, regions)
+    boxes = Boxes(regions.boxes.coordinates, regions.positive)
+    return regions._replace(boxes=boxes)
+
+
 def _anchor_losses(
     logits: Array, deltas: Array, targets: AnchorTargets, images: Array
 ) -> dict[str, Array]:
@@ -157,13 +187,16 @@ def _anchor_losses(
     negatives = (valid & ~positive).sum(1)
     # mmdetection counts one positive in an image that has none, and one negative.
     counts = jnp.maximum(positive.sum(1), 1) + jnp.maximum(negatives, 1)
-    count = (images * counts).sum()
+    count = (weights[:, 0] * counts.astype(logits.dtype)).sum()
     return {
         "rpn_objectness": objectness_loss(
-            chosen, positive, weights=valid * weights, count=count
+            chosen, positive, weights=jnp.where(valid, weights, 0), count=count
         ),
         "rpn_boxes": box_loss(
-            refined, targets.deltas, weights=positive * weights, count=count
+            refined,
+            targets.deltas,
+            weights=jnp.where(positive, weights, 0),
+            count=count,
         ),
     }
 
@@ -174,39 +207,36 @@ def _region_losses(
     """Return the losses of the box head over the sampled regions."""
     logits = predictions.logits
     classes = logits.shape[-1] - 1
-    weights = targets.boxes.valid * images[:, None].astype(logits.dtype)
-    count = jnp.maximum(weights.sum(), 1)
+    weights = images[:, None].astype(logits.dtype)
+    sampled = jnp.where(targets.boxes.valid, weights, 0)
+    positive = jnp.where(targets.positive, weights, 0)
+    count = jnp.maximum(sampled.sum(), 1)
     own = jnp.minimum(targets.classes, classes - 1)[..., None, None]
     refined = jnp.take_along_axis(predictions.deltas, own, axis=2)[..., 0, :]
-    correct = (logits.argmax(-1) == targets.classes) * weights
+    correct = jnp.where(logits.argmax(-1) == targets.classes, sampled, 0)
     return {
         "classes": classification_loss(
-            logits, targets.classes, weights=weights, count=count
+            logits, targets.classes, weights=sampled, count=count
         ),
-        "boxes": box_loss(
-            refined, targets.deltas, weights=targets.positive * weights, count=count
-        ),
+        "boxes": box_loss(refined, targets.deltas, weights=positive, count=count),
         "accuracy": jax.lax.stop_gradient(correct.sum() / count),
     }
 
 
 def _mask_losses(
-    apply: Any, pyramid: Any, positives: RegionTargets, batch: DetectionBatch
+    logits: Array, positives: RegionTargets, batch: DetectionBatch
 ) -> Array:
     """Return the loss of the mask head over the positive regions."""
-    boxes = Boxes(positives.boxes.coordinates, positives.positive)
-    logits = apply(pyramid, boxes, method="segment")
     classes = jnp.where(positives.positive, positives.classes, 0)
     logits = masks_of_classes(logits, classes)
     targets = _mask_targets(batch.truth, positives, size=logits.shape[-1])
-    weights = positives.positive * batch.weights[:, None]
+    weights = batch.weights[:, None].astype(logits.dtype)
+    weights = jnp.where(positives.positive, weights, 0)
     return mask_loss(logits, targets, weights=weights)
 
 
 def _mask_targets(truth: GroundTruth, positives: RegionTargets, *, size: int) -> Array:
     """Return the masks of the regions' objects over the regions, (n, r, size, size)."""
-    if truth.masks is None:
-        raise RefusedError("`truth.masks` must be given to train masks, got None.")
 
     def one(masks: Array, boxes: Array, objects: Array) -> Array:
         return crop_bitmaps(masks, boxes, targets=objects, output_size=size) >= 0.5

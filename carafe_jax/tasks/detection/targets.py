@@ -1,7 +1,6 @@
 """Targets of both stages: matching and sampling for each image."""
 
-import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -72,9 +71,14 @@ def anchor_targets(
         deltas = _deltas(anchors[samples.indices], objects, targets, samples.positive)
         return AnchorTargets(samples, deltas)
 
-    # One image at a time: the IoUs of all its anchors and objects are stored.
-    every = functools.partial(jax.lax.map, lambda operands: one(*operands))
-    return run_per_device(lambda *x: every(x), keys, valid, truth.boxes)
+    def of_image(operands: tuple[Array, Array, Boxes]) -> AnchorTargets:
+        return one(*operands)
+
+    def every(*operands: Any) -> AnchorTargets:
+        # One image at a time: the IoUs of all its anchors and objects are stored.
+        return cast(AnchorTargets, jax.lax.map(of_image, operands))
+
+    return run_per_device(every, keys, valid, truth.boxes)
 
 
 def region_targets(

@@ -2,11 +2,13 @@
 
 import dataclasses
 
-from carafe_jax.arguments import check_between_0_and_1, check_count
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check
+from carafe_jax.errors import no_type_check
 from carafe_jax.models.detection.settings import ProposalSettings
+from carafe_jax.nn._arguments import check_int
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MatchingSettings:
     """Thresholds of the IoU by which boxes are matched with objects."""
@@ -20,17 +22,16 @@ class MatchingSettings:
     are not."""
 
     def __post_init__(self) -> None:
-        check_between_0_and_1("positive_iou", self.positive_iou)
-        check_between_0_and_1("negative_iou", self.negative_iou)
-        if self.negative_iou > self.positive_iou:
-            raise RefusedError(
-                f"`negative_iou` must be at most `positive_iou`, {self.positive_iou}, "
-                f"got {self.negative_iou}."
-            )
-        if self.low_quality_iou is not None:
-            check_between_0_and_1("low_quality_iou", self.low_quality_iou)
+        positive, negative = self.positive_iou, self.negative_iou
+        check("positive_iou", positive, "lie in (0, 1]", holds=0 < positive <= 1)
+        rule = f"lie between 0 and `positive_iou` = {positive}"
+        check("negative_iou", negative, rule, holds=0 <= negative <= positive)
+        lowest = self.low_quality_iou
+        if lowest is not None:
+            check("low_quality_iou", lowest, "lie in [0, 1]", holds=0 <= lowest <= 1)
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingSettings:
     """Numbers of boxes that are trained in an image."""
@@ -41,8 +42,9 @@ class SamplingSettings:
     """Largest fraction of positive boxes, in [0, 1]."""
 
     def __post_init__(self) -> None:
-        check_count("count", self.count)
-        check_between_0_and_1("positive_fraction", self.positive_fraction)
+        check_int("count", self.count)
+        fraction = self.positive_fraction
+        check("positive_fraction", fraction, "lie in [0, 1]", holds=0 <= fraction <= 1)
 
     @property
     def positives(self) -> int:
@@ -50,6 +52,7 @@ class SamplingSettings:
         return int(self.count * self.positive_fraction)
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DetectionTraining:
     """Matching and sampling of both stages."""

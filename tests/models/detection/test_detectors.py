@@ -1,6 +1,7 @@
 """Whole detectors against mmdetection, stage by stage."""
 
 import functools
+from typing import Any
 
 import chex
 import jax
@@ -56,7 +57,7 @@ def _run(name, dtype):
 
     @jax.jit
     def run(variables, images):
-        apply = functools.partial(detector.apply, variables)
+        apply: Any = functools.partial(detector.apply, variables)
         pyramid = apply(images, method="extract")
         proposals = apply(pyramid, sizes, method="propose")
         return {
@@ -77,7 +78,7 @@ def test_detections_equal_those_of_mmdetection(name, dtype):
     with jax.enable_x64(dtype == "float64"):
         sizes = jnp.asarray(arrays["meta/img_shape"])
         factors = jnp.asarray(arrays["meta/scale_factor"], dtype)
-        found = jax.jit(detector.apply)(
+        found: Any = jax.jit(detector.apply)(
             variables_of(name, dtype=dtype),
             images_of(name, dtype=dtype),
             sizes,

@@ -1,6 +1,7 @@
 """Losses and gradients of whole detectors against mmdetection."""
 
 import functools
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,14 +34,16 @@ def test_losses_and_gradients_equal_those_of_mmdetection(name, dtype):
         check(getattr(losses, ours), expected, stage="losses")
     accuracy = arrays["ref64_train/loss/acc"].reshape(()) / 100
     check(losses.accuracy, accuracy, stage="losses")
-    expected = mmdetection_to_flax(_gradients(name))["params"]
+    expected: Any = mmdetection_to_flax(_gradients(name))["params"]
     frozen = ("stem", "res2")
     for path, grad in jax.tree_util.tree_leaves_with_path(grads):
         names = [part.key for part in path]
         if names[0] == "backbone" and names[1].startswith(frozen):
             assert not np.any(grad), names
             continue
-        reference = functools.reduce(lambda tree, key: tree[key], names, expected)
+        reference = expected
+        for key in names:
+            reference = reference[key]
         check(grad, reference, stage="gradients")
 
 

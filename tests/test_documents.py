@@ -182,7 +182,12 @@ def name_with_reasons(page: pathlib.Path) -> str:
 
 
 # Pages and docstrings whose examples take more than seconds.
-SLOW_PAGES = {"docs/inpainting.md", "docs/layers.md", "docs/weights.md"}
+SLOW_PAGES = {
+    "docs/detection.md",
+    "docs/inpainting.md",
+    "docs/layers.md",
+    "docs/weights.md",
+}
 SLOW_DOCSTRINGS = ("carafe_jax.models.",)
 # Has a separate test, as it needs several devices.
 SHARDING = "docs/sharding.md"

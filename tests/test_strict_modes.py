@@ -1,6 +1,7 @@
 """All public layers, losses and metrics under the strict modes of JAX."""
 
 import contextlib
+import dataclasses
 import functools
 from typing import Any
 
@@ -14,8 +15,10 @@ from carafe_jax import losses, metrics
 from carafe_jax.models import spline_fill
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.classification.quality import measure_each
+from carafe_jax.tasks.detection import detection_losses
 from carafe_jax.tasks.inpainting.loss import ReconstructionLoss
 from carafe_jax.tasks.inpainting.quality import quality_of_each
+from tests import tiny_detectors
 from tests.every_layer import (
     BLOCKS_OF_RESNET,
     FIELDS,
@@ -46,6 +49,7 @@ MASKS[:, 2:5, 3:9] = 1
 LABELS = jnp.array([2, 0], jnp.int32)
 KINDS = ("vanilla", "least_squares", "wasserstein", "hinge")
 WEIGHTS = LOGITS > 0
+BOX_CLASSES = jnp.array([[2, 0, 1, 2], [1, 1, 2, 0], [0, 2, 1, 1]], jnp.int32)
 # Any: batches are NumPy's, and JAX's where a loss is traced.
 BATCH: Any = {"image": jnp.asarray(IMAGES[0]), "mask": jnp.asarray(MASKS)}
 
@@ -64,6 +68,41 @@ FUNCTIONS = {
         )
         for kind in KINDS
     },
+    "objectness_loss": (
+        functools.partial(
+            losses.objectness_loss,
+            positive=LOGITS[0] > 0,
+            weights=np.ones_like(LOGITS[0]),
+            count=jnp.asarray(3.0),
+        ),
+        (LOGITS[0],),
+    ),
+    "box_loss": (
+        functools.partial(
+            losses.box_loss,
+            targets=np.zeros((3, 4), np.float32),
+            weights=np.ones(3, np.float32),
+            count=jnp.asarray(3.0),
+        ),
+        (LOGITS[0, :, :, 0],),
+    ),
+    "classification_loss": (
+        functools.partial(
+            losses.classification_loss,
+            classes=BOX_CLASSES,
+            weights=np.ones((3, 4), np.float32),
+            count=jnp.asarray(3.0),
+        ),
+        (np.broadcast_to(LOGITS[0], (3, 4, 5)),),
+    ),
+    "mask_loss": (
+        functools.partial(
+            losses.mask_loss,
+            targets=LOGITS[..., 0] > 0,
+            weights=np.array([1, 0], np.float32),
+        ),
+        (LOGITS[..., 0],),
+    ),
     "masked_l1": (functools.partial(losses.masked_l1, mask=MASKS), tuple(IMAGES)),
     "patch_weights": (functools.partial(losses.patch_weights, size=(3, 5)), (MASKS,)),
     "inpainting_quality": (
@@ -222,6 +261,53 @@ def test_no_metric_makes_nan(name):
     function, arguments = FUNCTIONS[name]
     with jax.debug_nans(True):
         value = jax.jit(lambda *x: sum_of(function(*x)))(*map(jnp.asarray, arguments))
+    assert np.isfinite(value)
+
+
+DETECTORS = pytest.mark.parametrize("name", ["faster_rcnn", "mask_rcnn"])
+
+
+def losses_of_detector(name, dtype):
+    """Return a function of weights and a batch, and its arguments."""
+    detector = getattr(tiny_detectors, name)()
+    batch = tiny_detectors.batch()
+    batch = dataclasses.replace(batch, images=batch.images.astype(dtype))
+
+    def loss(variables, batch):
+        key = jax.random.key(0)
+        settings = tiny_detectors.TRAINING
+        return detection_losses(detector, variables, batch, key, settings=settings)
+
+    return loss, (tiny_detectors.variables_of(detector), batch)
+
+
+@pytest.mark.slow
+@DETECTORS
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_detector_and_its_losses_trace_under_strict_promotion(name, dtype):
+    detector = getattr(tiny_detectors, name)()
+    loss, (variables, batch) = losses_of_detector(name, dtype)
+    with strict():
+        gradients = jax.eval_shape(
+            jax.grad(lambda *x: loss(*x).total, allow_int=True), variables, batch
+        )
+        chex.assert_trees_all_equal_shapes_and_dtypes(gradients, variables)
+        found: Any = jax.eval_shape(
+            detector.apply,
+            variables,
+            batch.images,
+            batch.image_sizes,
+            jnp.ones((2, 2), jnp.float32),
+        )
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(found)}
+    assert dtypes == {jnp.dtype(x) for x in (jnp.float32, jnp.int32, jnp.bool_)}
+
+
+@pytest.mark.slow
+def test_no_operation_of_a_detector_makes_nan():
+    loss, arguments = losses_of_detector("mask_rcnn", jnp.float32)
+    with jax.debug_nans(True):
+        value = jax.jit(jax.value_and_grad(lambda *x: loss(*x).total))(*arguments)[0]
     assert np.isfinite(value)
 
 

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
+from carafe_jax.arguments import Number
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import wide_dtype
 
@@ -14,11 +15,11 @@ _EPSILON = float(np.finfo(np.float32).eps)
 
 @no_type_check
 def objectness_loss(
-    logits: Float[Array, "*b"],
-    positive: Array,
+    logits: Float[Array | np.ndarray, "*b"],
+    positive: Bool[Array | np.ndarray, "*b"] | Float[Array | np.ndarray, "*b"],
     *,
-    weights: Float[Array, "*b"],
-    count: Float[Array, ""],
+    weights: Float[Array | np.ndarray, "*b"],
+    count: Num[Array | np.ndarray, ""] | Number,
 ) -> Float[Array, ""]:
     """Return the objectness loss of an RPN, a binary cross-entropy over its anchors.
 
@@ -37,21 +38,21 @@ def objectness_loss(
     Raises:
       RefusedError: The shapes do not match.
     """
-    _check("positive", positive, logits.shape)
-    _check("weights", weights, logits.shape)
     logits = _wide(logits)
-    labels = jnp.asarray(positive, logits.dtype)
+    positive = _checked("positive", positive, logits.shape)
+    weights = _checked("weights", weights, logits.shape)
+    labels = positive.astype(logits.dtype)
     losses = optax.sigmoid_binary_cross_entropy(logits, labels)
     return _average(losses, weights, count)
 
 
 @no_type_check
 def box_loss(
-    deltas: Float[Array, "*b 4"],
-    targets: Float[Array, "*b 4"],
+    deltas: Float[Array | np.ndarray, "*b 4"],
+    targets: Float[Array | np.ndarray, "*b 4"],
     *,
-    weights: Float[Array, "*b"],
-    count: Float[Array, ""],
+    weights: Float[Array | np.ndarray, "*b"],
+    count: Num[Array | np.ndarray, ""] | Number,
 ) -> Float[Array, ""]:
     """Return the box regression loss, an L1 distance from predicted to true deltas.
 
@@ -70,20 +71,20 @@ def box_loss(
     Raises:
       RefusedError: The shapes do not match.
     """
-    _check("targets", targets, deltas.shape)
-    _check("weights", weights, deltas.shape[:-1])
     deltas = _wide(deltas)
+    targets = _checked("targets", targets, deltas.shape)
+    weights = _checked("weights", weights, deltas.shape[:-1])
     distances = jnp.abs(deltas - targets.astype(deltas.dtype)).sum(-1)
     return _average(distances, weights, count)
 
 
 @no_type_check
 def classification_loss(
-    logits: Float[Array, "*b k"],
-    classes: Int[Array, "*b"],
+    logits: Float[Array | np.ndarray, "*b k"],
+    classes: Int[Array | np.ndarray, "*b"],
     *,
-    weights: Float[Array, "*b"],
-    count: Float[Array, ""],
+    weights: Float[Array | np.ndarray, "*b"],
+    count: Num[Array | np.ndarray, ""] | Number,
 ) -> Float[Array, ""]:
     """Return the classification loss of a box head, a cross-entropy over its boxes.
 
@@ -102,18 +103,19 @@ def classification_loss(
     Raises:
       RefusedError: The shapes do not match.
     """
-    _check("classes", classes, logits.shape[:-1])
-    _check("weights", weights, logits.shape[:-1])
-    losses = optax.softmax_cross_entropy_with_integer_labels(_wide(logits), classes)
+    logits = _wide(logits)
+    classes = _checked("classes", classes, logits.shape[:-1])
+    weights = _checked("weights", weights, logits.shape[:-1])
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
     return _average(losses, weights, count)
 
 
 @no_type_check
 def mask_loss(
-    logits: Float[Array, "*b h w"],
-    targets: Array,
+    logits: Float[Array | np.ndarray, "*b h w"],
+    targets: Bool[Array | np.ndarray, "*b h w"] | Float[Array | np.ndarray, "*b h w"],
     *,
-    weights: Float[Array, "*b"],
+    weights: Float[Array | np.ndarray, "*b"],
 ) -> Float[Array, ""]:
     """Return the loss of a mask head, a mean binary cross-entropy over pixels.
 
@@ -132,24 +134,27 @@ def mask_loss(
     Raises:
       RefusedError: The shapes do not match.
     """
-    _check("targets", targets, logits.shape)
-    _check("weights", weights, logits.shape[:-2])
     logits = _wide(logits)
-    labels = jnp.asarray(targets, logits.dtype)
+    targets = _checked("targets", targets, logits.shape)
+    weights = _checked("weights", weights, logits.shape[:-2])
+    labels = targets.astype(logits.dtype)
     losses = optax.sigmoid_binary_cross_entropy(logits, labels).mean((-2, -1))
     weights = weights.astype(losses.dtype)
     return (losses * weights).sum() / jnp.maximum(weights.sum(), 1)
 
 
-def _wide(x: Array) -> Array:
-    return x.astype(wide_dtype(x.dtype))
+def _wide(x: Array | np.ndarray) -> Array:
+    return jnp.asarray(x, wide_dtype(x.dtype))
 
 
-def _average(losses: Array, weights: Array, count: Array) -> Array:
-    weights, count = weights.astype(losses.dtype), jnp.asarray(count, losses.dtype)
-    return (losses * weights).sum() / (count + _EPSILON)
+def _average(losses: Array, weights: Array, count: object) -> Array:
+    divisor = jnp.asarray(count).astype(losses.dtype) + _EPSILON
+    return (losses * weights.astype(losses.dtype)).sum() / divisor
 
 
-def _check(name: str, x: Array, shape: tuple[int, ...]) -> None:
+@no_type_check
+def _checked(name: str, x: Array | np.ndarray, shape: tuple[int, ...]) -> Array:
+    x = jnp.asarray(x)
     if x.shape != shape:
         raise RefusedError(f"`{name}` must have shape {shape}, got {x.shape}.")
+    return x

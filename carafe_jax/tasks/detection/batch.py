@@ -37,7 +37,7 @@ class DetectionBatch:
     image_sizes: Int[Array, "n 2"]
     """(height, width) of each image without its padding."""
     padded_sizes: Int[Array, "n 2"]
-    """(height, width) that each image alone would be padded to: anchors beyond are not
+    """(height, width) that each image alone would be padded to; anchors beyond are not
     trained."""
     truth: GroundTruth
     weights: Float[Array, "n"]

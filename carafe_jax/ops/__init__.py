@@ -30,7 +30,6 @@ from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
 from carafe_jax.ops.reassembly import parse_scale as parse_scale
 from carafe_jax.ops.reassembly import reassemble as reassemble
 from carafe_jax.ops.reassembly import reassemble_logits as reassemble_logits
-from carafe_jax.ops.roi_align import RoIFeatures as RoIFeatures
 from carafe_jax.ops.roi_align import roi_align as roi_align
 from carafe_jax.ops.roi_align import roi_levels as roi_levels
 from carafe_jax.ops.sampling import Sampler as Sampler
@@ -49,7 +48,6 @@ __all__ = [
     "Kept",
     "Matches",
     "Normalizer",
-    "RoIFeatures",
     "Sampler",
     "Samples",
     "Scale",

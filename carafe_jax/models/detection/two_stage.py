@@ -113,7 +113,7 @@ class TwoStageDetector(nn.Module):
             output_size=size,
             finest_scale=self.rois.finest_scale,
         )
-        pooled = run_per_device(align, tuple(pyramid)[:4], boxes).features
+        pooled = run_per_device(align, tuple(pyramid)[:4], boxes)
         return pooled.reshape(-1, *pooled.shape[2:])
 
 

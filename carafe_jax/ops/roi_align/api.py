@@ -1,12 +1,12 @@
 """RoIAlign: the mean of bilinear samples in each bin of a region."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes, checked_boxes
@@ -21,19 +21,6 @@ from carafe_jax.ops.roi_align.regions import (
 )
 
 
-class RoIFeatures(NamedTuple):
-    """Features of regions.
-
-    Attributes:
-      features: Of each region, one value for each bin.
-      exceeded: Number of valid regions of each image whose bins need more samples than
-        `max_samples`.
-    """
-
-    features: Float[Array, "n r oh ow c"]
-    exceeded: Int[Array, "n"]
-
-
 @no_type_check
 def roi_align(
     pyramid: Sequence[Float[Array | np.ndarray, "n _ _ c"]],
@@ -42,9 +29,8 @@ def roi_align(
     strides: Sequence[int],
     output_size: int | tuple[int, int],
     sampling_ratio: int | None = None,
-    max_samples: int | None = None,
     finest_scale: float = 56.0,
-) -> RoIFeatures:
+) -> Float[Array, "n r oh ow c"]:
     """Pool the features of regions, each from the level that fits its size.
 
     RoIAlign of Mask R-CNN (arXiv:1703.06870, section 3), as mmcv computes it with
@@ -70,13 +56,11 @@ def roi_align(
       strides: Pixels per cell of each level.
       output_size: Bins along each axis, or (rows, columns).
       sampling_ratio: Samples of a bin along each axis; None: ceil(bin), by region.
-      max_samples: Bound on ceil(bin): bins that need more have this many samples, and
-        their regions are counted. None: no bound.
       finest_scale: As for `roi_levels`, which chooses the level.
 
     Returns:
-      Features in the dtype of the pyramid, summed in float32 or wider. Those of slots
-      that are not valid are 0.
+      One feature for each bin of a region, in the dtype of the pyramid, summed in
+      float32 or wider. Those of slots that are not valid are 0.
 
     Raises:
       RefusedError: An argument breaks a rule above; the message names it.
@@ -86,12 +70,12 @@ def roi_align(
     >>> ramp = jnp.broadcast_to(jnp.arange(8.0)[:, None], (1, 8, 8, 1))
     >>> boxes = ops.Boxes(jnp.array([[[2.0, 2.0, 6.0, 6.0]]]), jnp.array([[True]]))
     >>> pooled = ops.roi_align([ramp], boxes, strides=[1], output_size=2)
-    >>> print(pooled.features[0, 0, 0])
+    >>> print(pooled[0, 0, 0])
     [[2.5]
      [4.5]]
     """
     pyramid = _checked_pyramid(pyramid, strides)
-    spec = _checked_spec(output_size, sampling_ratio, max_samples)
+    spec = _checked_spec(output_size, sampling_ratio)
     n, _, _, c = pyramid[0].shape
     coordinates = checked_boxes("boxes", boxes.coordinates)
     if coordinates.ndim != 3 or len(coordinates) != n:
@@ -107,15 +91,14 @@ def roi_align(
         strides=strides,
         spec=spec,
     )
-    exceeded = jnp.sum(regions.exceeds, axis=1, dtype=np.int32)
     if n == 0 or coordinates.shape[1] == 0:
         shape = (n, coordinates.shape[1], *spec.output_size, c)
-        return RoIFeatures(jnp.zeros(shape, pyramid[0].dtype), exceeded)
+        return jnp.zeros(shape, pyramid[0].dtype)
     order = order_by_windows(regions)
     cells = join_levels(pyramid, window=spec.window)
     features = cast(Array, pool(spec, cells, take_regions(regions, order)))
     features = take_regions(features, jnp.argsort(order, axis=1))
-    return RoIFeatures(features.astype(cells.dtype), exceeded)
+    return features.astype(cells.dtype)
 
 
 @no_type_check
@@ -149,19 +132,15 @@ def _checked_pyramid(
 
 @no_type_check
 def _checked_spec(
-    output_size: int | tuple[int, int],
-    sampling_ratio: int | None,
-    max_samples: int | None,
+    output_size: int | tuple[int, int], sampling_ratio: int | None
 ) -> Spec:
     size = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
     if len(size) != 2 or min(size) < 1:
         raise RefusedError(
             f"`output_size` must be a positive int or two of them, got {output_size}."
         )
-    for name, value in (
-        ("sampling_ratio", sampling_ratio),
-        ("max_samples", max_samples),
-    ):
-        if value is not None and value < 1:
-            raise RefusedError(f"`{name}` must be None or at least 1, got {value}.")
-    return Spec(size, sampling_ratio, max_samples)
+    if sampling_ratio is not None and sampling_ratio < 1:
+        raise RefusedError(
+            f"`sampling_ratio` must be None or at least 1, got {sampling_ratio}."
+        )
+    return Spec(size, sampling_ratio)

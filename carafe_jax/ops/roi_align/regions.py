@@ -19,7 +19,6 @@ class Spec(NamedTuple):
     Attributes:
       output_size: Bins along each axis.
       sampling_ratio: Samples of a bin along each axis; None: ceil(bin size in cells).
-      max_samples: Bound on the latter; None: no bound.
       window: Side of the windows that regions are read in, in cells. Regions of
         ordinary shape are at most 30 cells high and wide, except on the last level.
       block: Regions whose windows are read at once, of all images together. Neighbours
@@ -28,7 +27,6 @@ class Spec(NamedTuple):
 
     output_size: tuple[int, int]
     sampling_ratio: int | None = None
-    max_samples: int | None = None
     window: int = 32
     block: int = 16
 
@@ -44,7 +42,6 @@ class Regions(NamedTuple):
       first_column: Likewise.
       windows: Windows that cover them, along the rows and along the columns; 0 for
         regions that are not valid.
-      exceeds: Whether bins have fewer samples than their size asks for.
     """
 
     rows: Axis
@@ -53,7 +50,6 @@ class Regions(NamedTuple):
     first_row: Int[Array, "*b"]
     first_column: Int[Array, "*b"]
     windows: Int[Array, "*b 2"]
-    exceeds: Bool[Array, "*b"]
 
 
 def join_levels(
@@ -80,7 +76,7 @@ def locate(
     scale = jnp.take(jnp.asarray(1 / np.asarray(strides), boxes.dtype), levels)
 
     def along(axis: int, lengths: np.ndarray) -> Axis:
-        return axis_of(
+        found = axis_of(
             boxes[..., 1 - axis],
             boxes[..., 3 - axis],
             scale=scale,
@@ -88,18 +84,12 @@ def locate(
             bins=spec.output_size[axis],
             sampling_ratio=spec.sampling_ratio,
         )
+        return found._replace(samples=jnp.where(valid, found.samples, 0))
 
-    def counted(axis: Axis) -> Axis:
-        bound = spec.max_samples
-        samples = axis.samples if bound is None else jnp.minimum(axis.samples, bound)
-        return axis._replace(samples=jnp.where(valid, samples, 0))
-
-    asked = along(0, heights), along(1, widths)
-    rows, columns = map(counted, asked)
+    rows, columns = along(0, heights), along(1, widths)
     first_row, last_row = first_and_last_cell(rows)
     first_column, last_column = first_and_last_cell(columns)
     spans = jnp.stack([last_row - first_row, last_column - first_column], axis=-1)
-    fewer = (rows.samples < asked[0].samples) | (columns.samples < asked[1].samples)
     return Regions(
         rows=rows,
         columns=columns,
@@ -107,7 +97,6 @@ def locate(
         first_row=first_row,
         first_column=first_column,
         windows=jnp.where(valid[..., None], spans // spec.window + 1, 0),
-        exceeds=fewer & valid,
     )
 
 

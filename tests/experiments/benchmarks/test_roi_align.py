@@ -34,7 +34,8 @@ def test_all_ways_have_the_same_features():
     boxes = make_boxes(config, 9)
     expected = align("windows", Spec((2, 2)), pyramid, boxes)
     for way in ("fixed_windows", "cells"):
-        found = align(way, Spec((2, 2), max_samples=12, window=26), pyramid, boxes)
+        spec = Spec((2, 2), window=26)
+        found = align(way, spec, pyramid, boxes, max_samples=12)
         chex.assert_trees_all_close(found, expected, atol=1e-5)
 
 

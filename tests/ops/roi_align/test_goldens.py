@@ -33,8 +33,7 @@ def align_and_pull_back(features, rois, cotangent, **options):
     images, slots = rois[:, 0].astype(int), np.arange(len(rois))
 
     def align(features):
-        found = roi_align([features], boxes, **options)
-        return found.features[images, slots]
+        return roi_align([features], boxes, **options)[images, slots]
 
     @jax.jit
     def align_and_pull(features):
@@ -126,7 +125,7 @@ def test_features_of_proposals_are_those_of_the_detector(name):
         )
         found = jax.jit(align)(pyramid, boxes_of(first, len(pyramid[0]), np.float64))
     np.testing.assert_array_equal(levels, golden["test/roi_levels"])
-    features = found.features[first[:, 0].astype(int), np.arange(len(first))]
+    features = found[first[:, 0].astype(int), np.arange(len(first))]
     expected = nhwc(golden["ref64_test/roi_feats"])
     check_close(features, expected, name=name, stage="test/roi_feats")
 

@@ -49,7 +49,7 @@ def make_boxes(boxes, valid=None, dtype: DTypeLike = np.float32):
     return Boxes(boxes, valid)
 
 
-NAMES = "strides", "output_size", "sampling_ratio", "max_samples", "finest_scale"
+NAMES = "strides", "output_size", "sampling_ratio", "finest_scale"
 compiled = jax.jit(roi_align, static_argnames=NAMES)
 
 
@@ -61,7 +61,7 @@ def run(pyramid, boxes, **options):
 def features_and_gradient(pyramid, boxes):
     """Return the features and the gradient of the sum of their sines."""
     features, pull = jax.vjp(
-        lambda pyramid: roi_align(pyramid, boxes, **OPTIONS).features, pyramid
+        lambda pyramid: roi_align(pyramid, boxes, **OPTIONS), pyramid
     )
     return features, pull(jnp.cos(features))[0]
 
@@ -101,8 +101,7 @@ def test_features_are_those_of_the_loop(sampling_ratio, output_size):
         output_size=output_size if isinstance(output_size, tuple) else (3, 3),
         sampling_ratio=sampling_ratio,
     )
-    chex.assert_trees_all_close(found.features[0], expected, rtol=0, atol=1e-12)
-    assert found.exceeded == 0
+    chex.assert_trees_all_close(found[0], expected, rtol=0, atol=1e-12)
 
 
 def test_gradient_is_that_of_the_loop():
@@ -129,7 +128,7 @@ def test_gradients_of_every_order_are_those_of_finite_differences():
         boxes = make_boxes(BOXES[None, :5], dtype=np.float64)
 
         def nonlinear(pyramid):
-            return jnp.sin(run(pyramid, boxes).features).sum()
+            return jnp.sin(run(pyramid, boxes)).sum()
 
         test_util.check_grads(nonlinear, (pyramid,), order=2, modes=["rev"])
 
@@ -146,7 +145,7 @@ def test_any_box_has_the_features_of_the_loop(corner, size):
         boxes = make_boxes(box[None, None], dtype=np.float64)
         found = run(pyramid, boxes)
     expected = expected_features(pyramid, box[None])
-    chex.assert_trees_all_close(found.features[0], expected, rtol=0, atol=1e-6)
+    chex.assert_trees_all_close(found[0], expected, rtol=0, atol=1e-6)
 
 
 def test_region_of_many_windows_is_whole():
@@ -159,7 +158,7 @@ def test_region_of_many_windows_is_whole():
     expected = reference.pool(
         np.asarray(features[0]), box, stride=1, output_size=(2, 2)
     )
-    chex.assert_trees_all_close(found.features[0, 0], expected, rtol=0, atol=1e-12)
+    chex.assert_trees_all_close(found[0, 0], expected, rtol=0, atol=1e-12)
 
 
 def test_number_of_samples_is_that_of_the_ratio_in_float32():
@@ -168,7 +167,7 @@ def test_number_of_samples_is_that_of_the_ratio_in_float32():
     with jax.enable_x64(True):
         boxes = make_boxes([[[2, 2, 4 + 2e-9, 4 + 2e-9]]], dtype=np.float64)
         ramp = ramp.astype(np.float64)
-        found = compiled([ramp], boxes, strides=(1,), output_size=2).features
+        found = compiled([ramp], boxes, strides=(1,), output_size=2)
         # At two samples a bin, 0.25 more.
         expected = jnp.array([4.0, 9.0])
         chex.assert_trees_all_close(found[0, 0, :, 0, 0], expected, rtol=0, atol=1e-7)
@@ -177,7 +176,7 @@ def test_number_of_samples_is_that_of_the_ratio_in_float32():
 def test_ramp_has_the_centres_of_the_bins():
     ramp = jnp.broadcast_to(jnp.arange(16.0)[None, None, :, None], (1, 16, 16, 1))
     boxes = make_boxes([[[2, 2, 14, 14]]])
-    found = compiled([ramp], boxes, strides=(1,), output_size=3).features
+    found = compiled([ramp], boxes, strides=(1,), output_size=3)
     # Pixel k is centred at k + 0.5.
     expected = jnp.array([3.5, 7.5, 11.5])
     chex.assert_trees_all_close(found[0, 0, 1, :, 0], expected, atol=1e-6)
@@ -185,7 +184,7 @@ def test_ramp_has_the_centres_of_the_bins():
 
 def test_constant_map_stays_constant():
     pyramid = [jnp.full((1, h, w, 1), 3.0) for h, w in SIZES]
-    found = run(pyramid, make_boxes(BOXES[None, :4])).features
+    found = run(pyramid, make_boxes(BOXES[None, :4]))
     # The weights of a bin have a sum of 1 up to rounding.
     chex.assert_trees_all_close(found, jnp.full_like(found, 3.0), rtol=1e-6)
 
@@ -208,7 +207,7 @@ def test_boxes_have_no_gradient():
     @jax.jit
     @jax.grad
     def gradient(coordinates):
-        return run(pyramid, make_boxes(coordinates)).features.sum()
+        return run(pyramid, make_boxes(coordinates)).sum()
 
     assert not gradient(jnp.asarray(BOXES[None], np.float32)).any()
 
@@ -217,38 +216,9 @@ def test_nan_boxes_change_no_other_region():
     pyramid = make_pyramid()
     broken = BOXES.copy()
     broken[-2:] = [[np.nan], [np.inf]]
-    expected = run(pyramid, make_boxes(BOXES[None])).features
-    found = run(pyramid, make_boxes(broken[None])).features
+    expected = run(pyramid, make_boxes(BOXES[None]))
+    found = run(pyramid, make_boxes(broken[None]))
     chex.assert_trees_all_equal(found[:, :-2], expected[:, :-2])
-
-
-def test_bins_with_too_many_samples_are_counted():
-    pyramid = make_pyramid(images=2)
-    boxes = np.stack([BOXES, np.zeros_like(BOXES)])
-    valid = np.ones((2, len(BOXES)), bool)
-    valid[0, -1] = False
-    levels = np.asarray(roi_levels(BOXES[:-1], levels=3, finest_scale=12.0))
-    sides = BOXES[:-1, 2:] - BOXES[:-1, :2]
-    bins = sides / np.take(STRIDES, levels)[:, None] / 3
-    for bound in (1, 2):
-        found = run(pyramid, make_boxes(boxes, valid), max_samples=bound)
-        expected = (np.ceil(bins) > bound).any(axis=1).sum()
-        np.testing.assert_array_equal(found.exceeded, [expected, 0])
-
-
-def test_bound_changes_nothing_where_it_is_not_exceeded():
-    pyramid, boxes = make_pyramid(), make_boxes(BOXES[None])
-    bounded = run(pyramid, boxes, max_samples=2).features
-    free = run(pyramid, boxes).features
-    chex.assert_trees_all_equal(bounded[:, :1], free[:, :1])
-
-
-def test_bound_is_the_sampling_ratio_where_it_is_exceeded():
-    pyramid, boxes = make_pyramid(images=2), make_boxes(np.stack([BOXES] * 2))
-    bounded = run(pyramid, boxes, max_samples=1).features
-    fixed = run(pyramid, boxes, sampling_ratio=1).features
-    whole = jnp.s_[:, 1]  # The box of the whole image.
-    chex.assert_trees_all_close(bounded[whole], fixed[whole], atol=1e-6)
 
 
 def test_batch_has_the_bits_of_images_one_by_one():
@@ -281,8 +251,8 @@ def test_padding_changes_no_bit(padding):
 def test_order_of_regions_changes_no_bit_of_their_features():
     pyramid = make_pyramid()
     order = RNG.permutation(len(BOXES))
-    found = run(pyramid, make_boxes(BOXES[None, order])).features
-    expected = run(pyramid, make_boxes(BOXES[None])).features[:, order]
+    found = run(pyramid, make_boxes(BOXES[None, order]))
+    expected = run(pyramid, make_boxes(BOXES[None]))[:, order]
     chex.assert_trees_all_equal(found, expected)
 
 
@@ -292,7 +262,7 @@ def test_bfloat16_features_are_summed_in_float32():
 
     @jax.jit
     def align_and_pull_back(pyramid):
-        features, pull = jax.vjp(lambda pyramid: run(pyramid, boxes).features, pyramid)
+        features, pull = jax.vjp(lambda pyramid: run(pyramid, boxes), pyramid)
         return features, pull(jnp.ones_like(features))[0]
 
     found = align_and_pull_back(pyramid)
@@ -330,15 +300,14 @@ def test_shard_map_has_the_features_and_gradient_of_the_whole():
 def test_empty_batches_and_no_slots_are_empty(images, slots):
     pyramid = make_pyramid(images)
     found = run(pyramid, make_boxes(np.zeros((images, slots, 4))))
-    assert found.features.shape == (images, slots, 3, 3, 2)
-    assert found.exceeded.shape == (images,)
+    assert found.shape == (images, slots, 3, 3, 2)
 
 
 @pytest.mark.slow
 def test_blocks_and_windows_change_nothing_but_rounding():
     pyramid = make_pyramid(images=2)
     boxes = make_boxes(np.stack([BOXES, BOXES[::-1]]))
-    expected = run(pyramid, boxes).features
+    expected = run(pyramid, boxes)
     for window, block in ((3, 2), (40, 64)):
         spec = Spec((3, 3), window=window, block=block)
         regions = locate(
@@ -366,7 +335,6 @@ def test_blocks_and_windows_change_nothing_but_rounding():
         ({"output_size": 0}, "`output_size` must be a positive int or two"),
         ({"output_size": (3, 3, 3)}, "`output_size` must be a positive int or two"),
         ({"sampling_ratio": 0}, "`sampling_ratio` must be None or at least 1, got 0"),
-        ({"max_samples": 0}, "`max_samples` must be None or at least 1, got 0"),
         ({"boxes": make_boxes(BOXES)}, r"`boxes` must have shape \(n, r, 4\)"),
         ({"boxes": make_boxes(BOXES[None].repeat(2, 0))}, "for the 1 images"),
     ],

@@ -28,6 +28,12 @@ CASES = (
     "mask_rcnn_fpn",
     "mask_rcnn_fpn_carafe",
 )
+# Float32 for two cases, which have every layer and head between them.
+CASES_AND_DTYPES = (
+    *((name, "float64") for name in CASES),
+    ("faster_rcnn_dcnv2_fpn", "float32"),
+    ("mask_rcnn_fpn_carafe", "float32"),
+)
 STRIDES = (4, 8, 16, 32, 64)
 
 

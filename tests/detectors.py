@@ -93,7 +93,8 @@ def variables_of(name: str, *, dtype: DTypeLike) -> Any:
         if key.startswith(prefix)
     }
     converted = mmdetection_to_flax(state)
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), converted)
+    # NumPy's: JAX would compile a conversion for each shape.
+    return jax.tree.map(lambda x: np.asarray(x, dtype), converted)
 
 
 def images_of(name: str, *, dtype: DTypeLike) -> jax.Array:

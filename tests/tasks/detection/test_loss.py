@@ -10,7 +10,7 @@ import pytest
 from carafe_jax.interop import mmdetection_to_flax
 from carafe_jax.ops import strided_sampler
 from carafe_jax.tasks.detection import detection_losses
-from tests.detection_goldens import CASES, check_close, load
+from tests.detection_goldens import CASES_AND_DTYPES, check_close, load
 from tests.detectors import batch_of, make_detector, training_settings, variables_of
 
 _THEIRS = {
@@ -23,8 +23,7 @@ _THEIRS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "dtype"), CASES_AND_DTYPES)
 def test_losses_and_gradients_equal_those_of_mmdetection(name, dtype):
     arrays, check = load(name), functools.partial(check_close, name=name)
     losses, grads = _losses_and_grads(name, dtype)

@@ -109,7 +109,8 @@ def test_outputs_gradients_and_statistics_are_those_of_pytorch(name, dtype, tole
         np.testing.assert_allclose(np.float64(ours), reference, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize("size", [(9, 11), (5, 4), (1, 1), (3, 20)])
+# The second has fewer rows than the features, and more columns.
+@pytest.mark.parametrize("size", [(1, 1), (3, 20)])
 def test_layer_starts_as_bilinear_interpolation_between_aligned_corners(size):
     features = np.random.default_rng(0).normal(size=(1, 5, 4, 2)).astype(np.float32)
     guidance = np.ones((1, *size, 3), np.float32)

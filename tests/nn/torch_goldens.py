@@ -19,8 +19,12 @@ def nhwc(array):
 
 
 def value_and_gradients(function, cotangent, *args):
-    out, pullback = jax.vjp(jax.jit(function), *args)
-    return out, pullback(jnp.asarray(cotangent, out.dtype))
+    @jax.jit
+    def run(cotangent, *args):
+        out, pullback = jax.vjp(function, *args)
+        return out, pullback(cotangent.astype(out.dtype))
+
+    return run(cotangent, *args)
 
 
 def no_params(golden, prefix):

@@ -47,7 +47,7 @@ def test_iou_agrees_with_mmdetection():
 def test_iou_agrees_with_a_loop(wide):
     boxes, others = drawn_boxes(17), drawn_boxes(5, seed=7)
     with jax.enable_x64(wide):
-        iou = pairwise_iou(jnp.asarray(boxes), jnp.asarray(others))
+        iou = jax.jit(pairwise_iou)(boxes, others)
     assert iou.dtype == (np.float64 if wide else np.float32)
     # Areas of 1,000 in float32 are off by 1e-4.
     atol = 1e-14 if wide else 1e-6
@@ -58,12 +58,13 @@ def test_iou_agrees_with_a_loop(wide):
 
 def test_iou_of_equal_touching_and_empty_boxes():
     boxes = np.array([[0, 0, 4, 4], [4, 0, 8, 4], [0, 0, 0, 0]], np.float32)
-    np.testing.assert_array_equal(pairwise_iou(boxes, boxes), np.diag([1, 1, 0]))
+    iou = jax.jit(pairwise_iou)(boxes, boxes)
+    np.testing.assert_array_equal(iou, np.diag([1, 1, 0]))
 
 
 def test_iou_of_bfloat16_boxes_is_computed_in_float32():
     boxes = jnp.asarray(np.round(drawn_boxes(4)), jnp.bfloat16)
-    iou = pairwise_iou(boxes, boxes)
+    iou = jax.jit(pairwise_iou)(boxes, boxes)
     assert iou.dtype == jnp.float32
     chex.assert_trees_all_close(
         np.float64(iou), iou_of_loop(boxes, boxes), rtol=0, atol=1e-6

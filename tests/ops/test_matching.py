@@ -22,7 +22,6 @@ RPN = {"positive_iou": 0.7, "negative_iou": 0.3, "low_quality_iou": 0.3}
 RCNN = {"positive_iou": 0.5, "negative_iou": 0.5}
 MASK_RCNN = {**RCNN, "low_quality_iou": 0.5}
 RULES = {"rpn": RPN, "rcnn": RCNN, "mask_rcnn": MASK_RCNN}
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 MOST_ANCHORS = 4092
 drawn = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 SEEDS = st.integers(min_value=0, max_value=2**31)
@@ -97,11 +96,10 @@ def test_matches_equal_those_of_mmdetection(kind):
     chex.assert_trees_all_close(matches.overlaps, expected, rtol=0, atol=5e-7)
 
 
-@DTYPES
-@pytest.mark.parametrize("name", goldens.CASES)
+@pytest.mark.parametrize(("name", "dtype"), goldens.CASES_AND_DTYPES)
 def test_matches_of_anchors_equal_those_of_the_detectors(name, dtype):
     arrays = goldens.load(name)
-    with jax.enable_x64(dtype == np.float64):
+    with jax.enable_x64(dtype == "float64"):
         for image in goldens.images_of(name):
             valid = arrays[f"train/rpn/{image}/valid_anchors"] > 0
             matches = matched_anchors(name, image, dtype=dtype)
@@ -117,12 +115,11 @@ def test_matches_of_anchors_equal_those_of_the_detectors(name, dtype):
             )
 
 
-@DTYPES
-@pytest.mark.parametrize("name", goldens.CASES)
+@pytest.mark.parametrize(("name", "dtype"), goldens.CASES_AND_DTYPES)
 def test_matches_of_proposals_equal_those_of_the_detectors(name, dtype):
     arrays = goldens.load(name)
     kind = "mask_rcnn" if name.startswith("mask") else "rcnn"
-    with jax.enable_x64(dtype == np.float64):
+    with jax.enable_x64(dtype == "float64"):
         for image in goldens.images_of(name):
             proposals = arrays[f"ref64_train/proposals/{image}/bboxes"]
             matches = jax.device_get(

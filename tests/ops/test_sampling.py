@@ -30,7 +30,6 @@ CANDIDATES = st.lists(st.booleans(), min_size=N, max_size=N).map(np.array)
 COUNTS = st.integers(min_value=0, max_value=LIMIT)
 SEEDS = st.integers(min_value=0, max_value=2**31)
 MOST_ANCHORS = 4092
-DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 JITTED_PREPEND = jax.jit(prepend_targets)
 JITTED_ENCODE = jax.jit(encode_boxes, static_argnames="stds")
 SAMPLERS = {"random": random_sampler, "strided": strided_sampler}
@@ -222,8 +221,7 @@ def test_samples_of_anchors_equal_those_of_the_detectors(name):
         np.testing.assert_array_equal(matches.targets[positives], targets)
 
 
-@DTYPES
-@pytest.mark.parametrize("name", goldens.CASES)
+@pytest.mark.parametrize(("name", "dtype"), goldens.CASES_AND_DTYPES)
 def test_deltas_of_sampled_anchors_agree_with_the_detectors(name, dtype):
     arrays = goldens.load(name)
     for image in goldens.images_of(name):
@@ -254,8 +252,7 @@ def test_samples_of_proposals_equal_those_of_the_detectors(name):
         np.testing.assert_array_equal(matches.targets[index_of(positives)], targets)
 
 
-@DTYPES
-@pytest.mark.parametrize("name", goldens.CASES)
+@pytest.mark.parametrize(("name", "dtype"), goldens.CASES_AND_DTYPES)
 def test_deltas_of_sampled_proposals_agree_with_the_detectors(name, dtype):
     arrays = goldens.load(name)
     of_batch = []
@@ -295,7 +292,7 @@ def matches_of_targets_and_proposals(name, image):
 def deltas_of(targets, boxes, *, stds, dtype):
     """Return the deltas of a few boxes, encoded in a fixed number of slots."""
     padding = ((0, 80 - len(boxes)), (0, 0))
-    with jax.enable_x64(dtype == np.float64):
+    with jax.enable_x64(dtype == "float64"):
         deltas = JITTED_ENCODE(
             np.pad(targets.astype(dtype), padding),
             np.pad(boxes.astype(dtype), padding),

@@ -26,13 +26,14 @@ def test_background_is_last_and_boxes_are_class_major():
 
 def test_no_rois_have_no_outputs():
     head = BoxHead(classes=2, hidden=4)
-    (logits, deltas), _ = head.init_with_output(jax.random.key(0), ROIS[:0])
+    init = jax.jit(head.init_with_output)
+    (logits, deltas), _ = init(jax.random.key(0), ROIS[:0])
     assert (logits.shape, deltas.shape) == ((0, 3), (0, 2, 4))
 
 
 def test_initial_weights_are_those_of_each_layer():
     head: Any = BoxHead(classes=20, hidden=64)
-    params = head.init(jax.random.key(0), jnp.ones((1, 2, 2, 16)))["params"]
+    params = jax.jit(head.init)(jax.random.key(0), jnp.ones((1, 2, 2, 16)))["params"]
     xavier = np.sqrt(2 / 128)
     expected = {"fc1": xavier, "fc2": xavier, "logits": 0.01, "deltas": 0.001}
     for name, deviation in expected.items():

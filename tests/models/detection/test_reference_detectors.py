@@ -10,9 +10,9 @@ import pytest
 
 from carafe_jax import nn
 from carafe_jax.interop import mmdetection_to_flax
-from carafe_jax.models import FPN, BoxHead, MaskHead, ResNet50, RPNHead
+from carafe_jax.models import FPN, BoxHead, MaskHead, RPNHead
 from tests import detection_goldens
-from tests.detection_goldens import CASES, describe, load
+from tests.detection_goldens import describe, load
 from tests.models.detection.part_goldens import agree, nhwc, section
 
 CARAFE = functools.partial(nn.CARAFEUpsample, compressed_channels=8)
@@ -88,52 +88,17 @@ def references(name, part):
         yield "mask_logits", nhwc(golden["mask_logits"])
 
 
-def check(name, dtype):
-    for part, actual in outputs(name, dtype).items():
-        leaves, expected = jax.tree.leaves(actual), references(name, part)
-        for output, (stage, reference) in zip(leaves, expected, strict=True):
-            assert (output.dtype, output.shape) == (dtype, reference.shape)
-            # Inputs are stored in float32, those of some stages alone in float64.
-            tolerance = detection_goldens.tolerance(
-                name, f"test/{stage}", dtype=dtype, stored=np.float32
-            )
-            agree(output, reference, tolerance)
-
-
-@pytest.mark.parametrize("name", CASES)
+# They have every neck and head between them; `test_detectors.py` has all detectors.
+@pytest.mark.parametrize("name", ["mask_rcnn_fpn", "mask_rcnn_fpn_carafe"])
 def test_neck_and_heads_are_those_of_mmdetection(name):
     with jax.enable_x64(True):
-        check(name, jnp.float64)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["faster_rcnn_fpn", "mask_rcnn_fpn_carafe"])
-def test_neck_and_heads_are_those_of_mmdetection_in_float32(name):
-    check(name, jnp.float32)
-
-
-@pytest.mark.slow
-def test_all_parts_follow_one_another_from_the_image():
-    name = "mask_rcnn_fpn_carafe"
-    golden = load(name)
-    backbone = ResNet50(stage_sizes=describe(name)["ctor"]["stage_blocks"], width=4)
-    network = parts_of(name)["fpn"]
-    with jax.enable_x64(True):
-        converted = mmdetection_to_flax(section(golden, "state_dict/"))
-        variables = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), converted)
-
-        @jax.jit
-        def apply(variables, image):
-            own = {key: parts["backbone"] for key, parts in variables.items()}
-            stages: Any = backbone.apply(own, image)
-            params = {"params": variables["params"]["fpn"]}
-            return stages, network.apply(params, stages)
-
-        image = jnp.asarray(nhwc(golden["input/images"]), jnp.float64)
-        stages, pyramid = apply(variables, image)
-    for stage, levels in (("backbone", stages), ("neck", pyramid)):
-        expected = section(golden, f"ref64_test/{stage}/")
-        for level, key in zip(levels, sorted(expected), strict=True):
-            detection_goldens.check_close(
-                level, nhwc(expected[key]), name=name, stage=f"test/{stage}"
+        results = outputs(name, jnp.float64)
+    for part, actual in results.items():
+        leaves, expected = jax.tree.leaves(actual), references(name, part)
+        for output, (stage, reference) in zip(leaves, expected, strict=True):
+            assert (output.dtype, output.shape) == (np.float64, reference.shape)
+            # Inputs are stored in float32, those of some stages alone in float64.
+            tolerance = detection_goldens.tolerance(
+                name, f"test/{stage}", dtype=np.float64, stored=np.float32
             )
+            agree(output, reference, tolerance)

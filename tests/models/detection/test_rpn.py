@@ -23,7 +23,7 @@ def test_outputs_are_in_the_order_row_column_anchor_coordinate():
     params["logits"]["kernel"][...] = 1
     pixels = jnp.arange(24.0).reshape(2, 3, 4, 1)
     features = jnp.concatenate([pixels, LEVEL[..., 1:]], axis=-1)
-    logits, deltas = head.apply({"params": params}, features)
+    logits, deltas = jax.jit(head.apply)({"params": params}, features)
     expected = 2 * np.arange(24).reshape(2, 12, 1) + np.arange(3)
     np.testing.assert_array_equal(logits, expected.reshape(2, 36))
     np.testing.assert_array_equal(deltas[1, 7], [4, 5, 6, 7])
@@ -31,7 +31,7 @@ def test_outputs_are_in_the_order_row_column_anchor_coordinate():
 
 def test_initial_weights_are_normal_with_a_deviation_of_a_hundredth():
     head: Any = RPNHead(features=64)
-    params = head.init(jax.random.key(0), jnp.ones((1, 1, 1, 64)))["params"]
+    params = jax.jit(head.init)(jax.random.key(0), jnp.ones((1, 1, 1, 64)))["params"]
     for name, layer in params.items():
         deviation = np.std(layer["kernel"])
         np.testing.assert_allclose(deviation, 0.01, rtol=0.1, err_msg=name)

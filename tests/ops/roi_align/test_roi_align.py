@@ -57,13 +57,19 @@ def run(pyramid, boxes, **options):
     return compiled(pyramid, boxes, **{**OPTIONS, **options})
 
 
+# Of a region; exact in bfloat16.
+COTANGENT = (np.arange(18) % 7 - 3).reshape(3, 3, 2) / 4
+
+
 @jax.jit
 def features_and_gradient(pyramid, boxes):
-    """Return the features and the gradient of the sum of their sines."""
+    """Return the features of two channels, and a gradient."""
     features, pull = jax.vjp(
         lambda pyramid: roi_align(pyramid, boxes, **OPTIONS), pyramid
     )
-    return features, pull(jnp.cos(features))[0]
+    cotangent = jnp.broadcast_to(COTANGENT.astype(features.dtype), features.shape)
+    # In a `shard_map`, it must vary over the axes that the features vary over.
+    return features, pull(cotangent + 0 * features)[0]
 
 
 def expected_features(pyramid, boxes, *, output_size=(3, 3), sampling_ratio=None):
@@ -83,9 +89,7 @@ def expected_features(pyramid, boxes, *, output_size=(3, 3), sampling_ratio=None
     )
 
 
-@pytest.mark.parametrize(
-    ("sampling_ratio", "output_size"), [(None, 3), (None, (2, 5)), (1, 3), (3, (2, 5))]
-)
+@pytest.mark.parametrize(("sampling_ratio", "output_size"), [(None, 3), (3, (2, 5))])
 def test_features_are_those_of_the_loop(sampling_ratio, output_size):
     with jax.enable_x64(True):
         pyramid = make_pyramid(dtype=np.float64)
@@ -108,13 +112,12 @@ def test_gradient_is_that_of_the_loop():
     with jax.enable_x64(True):
         pyramid = make_pyramid(dtype=np.float64)
         boxes = make_boxes(BOXES[None], dtype=np.float64)
-        features, found = features_and_gradient(pyramid, boxes)
-        cotangent = np.cos(features)
+        _, found = features_and_gradient(pyramid, boxes)
         levels = np.asarray(roi_levels(BOXES, levels=3, finest_scale=12.0))
     for level, (size, stride) in enumerate(zip(SIZES, STRIDES, strict=True)):
         expected = sum(
             reference.spread(
-                cotangent[0, i], size, BOXES[i], stride=stride, output_size=(3, 3)
+                COTANGENT, size, BOXES[i], stride=stride, output_size=(3, 3)
             )
             for i in np.flatnonzero(levels == level)
         )
@@ -127,6 +130,7 @@ def test_gradients_of_every_order_are_those_of_finite_differences():
         pyramid = make_pyramid(dtype=np.float64)
         boxes = make_boxes(BOXES[None, :5], dtype=np.float64)
 
+        @jax.jit
         def nonlinear(pyramid):
             return jnp.sin(run(pyramid, boxes)).sum()
 
@@ -141,11 +145,12 @@ def test_gradients_of_every_order_are_those_of_finite_differences():
 def test_any_box_has_the_features_of_the_loop(corner, size):
     box = np.array([*corner, *np.add(corner, size)])
     with jax.enable_x64(True):
-        pyramid = make_pyramid(dtype=np.float64, channels=1)
-        boxes = make_boxes(box[None, None], dtype=np.float64)
-        found = run(pyramid, boxes)
+        pyramid = make_pyramid(dtype=np.float64)
+        boxes = np.zeros_like(BOXES)  # Of one shape, so that it is compiled once.
+        boxes[0] = box
+        found = run(pyramid, make_boxes(boxes[None], dtype=np.float64))
     expected = expected_features(pyramid, box[None])
-    chex.assert_trees_all_close(found[0], expected, rtol=0, atol=1e-6)
+    chex.assert_trees_all_close(found[0, :1], expected, rtol=0, atol=1e-6)
 
 
 def test_region_of_many_windows_is_whole():
@@ -174,17 +179,18 @@ def test_number_of_samples_is_that_of_the_ratio_in_float32():
 
 
 def test_ramp_has_the_centres_of_the_bins():
-    ramp = jnp.broadcast_to(jnp.arange(16.0)[None, None, :, None], (1, 16, 16, 1))
-    boxes = make_boxes([[[2, 2, 14, 14]]])
-    found = compiled([ramp], boxes, strides=(1,), output_size=3)
-    # Pixel k is centred at k + 0.5.
-    expected = jnp.array([3.5, 7.5, 11.5])
-    chex.assert_trees_all_close(found[0, 0, 1, :, 0], expected, atol=1e-6)
+    with jax.enable_x64(True):
+        ramp = jnp.arange(8.0)[None, None, :, None] * jnp.ones((1, 8, 8, 1))
+        boxes = make_boxes([[[1, 2, 7, 5]]], dtype=np.float64)
+        found = compiled([ramp], boxes, strides=(1,), output_size=2)
+        # Pixel k is centred at k + 0.5.
+        expected = jnp.array([2.0, 5.0])
+        chex.assert_trees_all_close(found[0, 0, 1, :, 0], expected, atol=1e-12)
 
 
 def test_constant_map_stays_constant():
-    pyramid = [jnp.full((1, h, w, 1), 3.0) for h, w in SIZES]
-    found = run(pyramid, make_boxes(BOXES[None, :4]))
+    pyramid = [jnp.full((1, h, w, 2), 3.0) for h, w in SIZES]
+    found = run(pyramid, make_boxes(BOXES[None]))[:, :4]
     # The weights of a bin have a sum of 1 up to rounding.
     chex.assert_trees_all_close(found, jnp.full_like(found, 3.0), rtol=1e-6)
 
@@ -236,10 +242,10 @@ def test_batch_has_the_bits_of_images_one_by_one():
         chex.assert_trees_all_equal(own, alone)
 
 
-@pytest.mark.parametrize("padding", [1, pytest.param(90, marks=pytest.mark.slow)])
-def test_padding_changes_no_bit(padding):
+def test_padding_changes_no_bit():
     pyramid = make_pyramid()
-    padded = np.concatenate([BOXES, np.zeros((padding, 4))])
+    # Seven blocks of regions in place of one.
+    padded = np.concatenate([BOXES, np.zeros((90, 4))])
     valid = np.arange(len(padded)) < len(BOXES)
     features, grad = features_and_gradient(
         pyramid, make_boxes(padded[None], valid[None])
@@ -259,14 +265,8 @@ def test_order_of_regions_changes_no_bit_of_their_features():
 def test_bfloat16_features_are_summed_in_float32():
     pyramid = make_pyramid(dtype=jnp.bfloat16)
     boxes = make_boxes(BOXES[None])
-
-    @jax.jit
-    def align_and_pull_back(pyramid):
-        features, pull = jax.vjp(lambda pyramid: run(pyramid, boxes), pyramid)
-        return features, pull(jnp.ones_like(features))[0]
-
-    found = align_and_pull_back(pyramid)
-    wide = align_and_pull_back([level.astype(np.float32) for level in pyramid])
+    found = features_and_gradient(pyramid, boxes)
+    wide = features_and_gradient([level.astype(np.float32) for level in pyramid], boxes)
     rounded = jax.tree.map(lambda x: x.astype(jnp.bfloat16), wide)
     chex.assert_trees_all_equal_dtypes(found, rounded)
     chex.assert_trees_all_equal(found, rounded)
@@ -305,22 +305,21 @@ def test_empty_batches_and_no_slots_are_empty(images, slots):
 
 @pytest.mark.slow
 def test_blocks_and_windows_change_nothing_but_rounding():
-    pyramid = make_pyramid(images=2)
-    boxes = make_boxes(np.stack([BOXES, BOXES[::-1]]))
+    pyramid, boxes = make_pyramid(), make_boxes(BOXES[None])
     expected = run(pyramid, boxes)
-    for window, block in ((3, 2), (40, 64)):
-        spec = Spec((3, 3), window=window, block=block)
-        regions = locate(
-            jnp.asarray(boxes.coordinates),
-            jnp.asarray(boxes.valid),
-            roi_levels(boxes.coordinates, levels=3, finest_scale=12.0),
-            sizes=SIZES,
-            strides=STRIDES,
-            spec=spec,
-        )
-        cells = join_levels(pyramid, window=window)
-        found = jax.jit(pooling.pool, static_argnums=0)(spec, cells, regions)
-        chex.assert_trees_all_close(found, expected, atol=1e-5)
+    # By default, all maps fit in one window, and all regions in one block.
+    spec = Spec((3, 3), window=3, block=2)
+    regions = locate(
+        jnp.asarray(boxes.coordinates),
+        jnp.asarray(boxes.valid),
+        roi_levels(boxes.coordinates, levels=3, finest_scale=12.0),
+        sizes=SIZES,
+        strides=STRIDES,
+        spec=spec,
+    )
+    cells = join_levels(pyramid, window=spec.window)
+    found = jax.jit(pooling.pool, static_argnums=0)(spec, cells, regions)
+    chex.assert_trees_all_close(found, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

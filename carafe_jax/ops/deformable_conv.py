@@ -1,5 +1,6 @@
 """Modulated deformable convolution, DCNv2 (arXiv:1811.11168)."""
 
+import functools
 from collections.abc import Callable
 from typing import cast
 
@@ -13,6 +14,7 @@ from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.bilinear_sampling import sample_bilinear
 from carafe_jax.ops.dtypes import wide_dtype
 from carafe_jax.ops.reassembly.arguments import check_array
+from carafe_jax.ops.sharding import run_per_device
 
 
 # Our own errors for wrong arguments are clearer.
@@ -98,6 +100,35 @@ def modulated_deformable_conv(
     size = _output_size(features, weights, stride, padding, dilation)
     _check_channels(features, weights, deform_groups)
     _check_displacements(features, weights, offsets, modulation, size, deform_groups)
+    # In `shard_map` the gradient of the weights is summed over devices once. The
+    # partitioner would sum that of each tap, inside the loop.
+    convolve = functools.partial(
+        _convolve,
+        size=size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        deform_groups=deform_groups,
+    )
+    return cast(
+        Array,
+        run_per_device(convolve, features, offsets, modulation, shared=[weights]),
+    )
+
+
+def _convolve(
+    features: Float[Array, "n h w c"],
+    offsets: Float[Array, "n oh ow od"],
+    modulation: Float[Array, "n oh ow md"],
+    weights: Float[Array, "kh kw ci f"],
+    *,
+    size: tuple[int, int],
+    stride: int,
+    padding: int,
+    dilation: int,
+    deform_groups: int,
+) -> Float[Array, "n oh ow f"]:
+    """Gather the taps one after another, and add up their products."""
     n, channels = features.shape[0], features.shape[3]
     kh, kw, ci, outputs = weights.shape
     taps, groups = kh * kw, channels // ci

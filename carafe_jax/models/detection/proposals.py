@@ -54,15 +54,16 @@ def propose(
       settings: Numbers of boxes, and the threshold.
     """
     outputs, image_sizes = jax.lax.stop_gradient((tuple(outputs), image_sizes))
-    one = functools.partial(_propose_for_image, anchors=anchors, settings=settings)
-    return run_per_device(jax.vmap(one), outputs, image_sizes)
+    one = functools.partial(_propose_for_image, settings=settings)
+    every = jax.vmap(one, in_axes=(0, 0, None))
+    return run_per_device(every, outputs, image_sizes, shared=[tuple(anchors)])
 
 
 def _propose_for_image(
     outputs: Sequence[RPNOutputs],
     image_size: Float[Array, "2"],
-    *,
     anchors: Sequence[Array],
+    *,
     settings: ProposalSettings,
 ) -> Proposals:
     levels = [

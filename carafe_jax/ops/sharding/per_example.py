@@ -1,47 +1,62 @@
 """Functions of single examples, run by each device on its own examples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxtyping import Array
 
 from carafe_jax.ops.sharding.axes import Names, axes_in_force
 from carafe_jax.ops.sharding.mesh import free_axes, mesh_of
 from carafe_jax.ops.sharding.split import check_names, dividing
 
 
-def run_per_device(function: Callable[..., Any], *operands: Any) -> Any:
-    """Run `function(*operands)` on each device's examples, without communication.
+def run_per_device(
+    function: Callable[..., Any], *operands: Any, shared: Sequence[Any] = ()
+) -> Any:
+    """Run `function(*operands, *shared)` on each device's examples.
 
     The compiler gives a loop over a sharded batch one condition for all devices, and
     gathers the operands of a sort on every device. In `jax.shard_map` each device loops
-    over and sorts its own examples. Without a mesh, `function` is called directly.
+    over and sorts its own examples, without communication. Without a mesh, `function`
+    is called directly.
 
     Args:
       function: Batched function that treats every example independently. Its results
-        are trees of arrays with a leading axis of examples. It may use other arrays,
-        which must not be sharded.
+        are trees of arrays with a leading axis of examples. It must not close over
+        traced arrays.
       *operands: Trees of arrays with a leading axis of examples.
+      shared: Trees of arrays that all examples use, which each device has whole. Their
+        gradients are summed over devices.
     """
     arrays = jax.tree.leaves(operands)
     mesh = mesh_of(arrays)
     if mesh is None or not free_axes(mesh):
-        return function(*operands)
+        return function(*operands, *shared)
     names = _batch_axes(arrays, mesh)
-    spec = PartitionSpec(names or None)
+    spec, whole = PartitionSpec(names or None), PartitionSpec()
     explicit = tuple(name for name in names if name in mesh.explicit_axes)
     if mesh.explicit_axes:
-        wanted = NamedSharding(mesh, PartitionSpec(explicit or None))
-        operands = jax.sharding.reshard(operands, wanted)
+        operands = _reshard(operands, mesh, PartitionSpec(explicit or None))
+        shared = _reshard(tuple(shared), mesh, whole)
     return jax.shard_map(
         function,
         mesh=mesh,
-        in_specs=spec,
+        in_specs=(*[spec] * len(operands), *[whole] * len(shared)),
         out_specs=spec,
         axis_names=set(free_axes(mesh)),
         check_vma=False,
-    )(*operands)
+    )(*operands, *shared)
+
+
+def _reshard(operands: Any, mesh: Any, spec: PartitionSpec) -> Any:
+    wanted = NamedSharding(mesh, spec)
+
+    def reshard(x: Array) -> Array:
+        return jax.sharding.reshard(x, wanted)
+
+    return jax.tree.map(reshard, operands)
 
 
 def _batch_axes(arrays: list[Any], mesh: Any) -> Names:
@@ -54,7 +69,10 @@ def _batch_axes(arrays: list[Any], mesh: Any) -> Names:
     for part in (part for parts in leading for part in parts if part is not None):
         names += [part] if isinstance(part, str) else part
     auto = [name for name in free if name in mesh.auto_axes]
+    wanted = auto if axes.batch is None else axes.batch
     names += [
-        name for name in (auto if axes.batch is None else axes.batch) if name in auto
+        name
+        for name in wanted
+        if name in auto and name not in (*axes.rows, *axes.channels)
     ]
     return dividing(names, arrays[0].shape[0], mesh)

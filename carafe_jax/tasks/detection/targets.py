@@ -1,6 +1,6 @@
 """Targets of both stages: matching and sampling for each image."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -64,21 +64,21 @@ def anchor_targets(
       sampler: Rule by which candidates are chosen.
     """
 
-    def one(key: Array, valid: Array, objects: Boxes) -> AnchorTargets:
-        matches = _matched(Boxes(anchors, valid), objects, matching)
-        samples = _sampled(key, matches, sampling, sampler)
-        targets = matches.targets[samples.indices]
-        deltas = _deltas(anchors[samples.indices], objects, targets, samples.positive)
-        return AnchorTargets(samples, deltas)
+    def every(
+        keys: Array, valid: Array, objects: Boxes, anchors: Array
+    ) -> AnchorTargets:
+        def one(image: tuple[Array, Array, Boxes]) -> AnchorTargets:
+            key, valid, objects = image
+            matches = _matched(Boxes(anchors, valid), objects, matching)
+            samples = _sampled(key, matches, sampling, sampler)
+            targets, boxes = matches.targets[samples.indices], anchors[samples.indices]
+            deltas = _deltas(boxes, objects, targets, samples.positive)
+            return AnchorTargets(samples, deltas)
 
-    def of_image(operands: tuple[Array, Array, Boxes]) -> AnchorTargets:
-        return one(*operands)
-
-    def every(*operands: Any) -> AnchorTargets:
         # One image at a time: the IoUs of all its anchors and objects are stored.
-        return cast(AnchorTargets, jax.lax.map(of_image, operands))
+        return cast(AnchorTargets, jax.lax.map(one, (keys, valid, objects)))
 
-    return run_per_device(every, keys, valid, truth.boxes)
+    return run_per_device(every, keys, valid, truth.boxes, shared=[anchors])
 
 
 def region_targets(

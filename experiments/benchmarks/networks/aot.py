@@ -9,23 +9,19 @@ Command: python -m experiments.benchmarks.networks.aot
 
 import csv
 import dataclasses
-import importlib.util
-import os
 import pathlib
 import time
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.experimental import topologies
-from jax.sharding import AxisType, Mesh
+from jax.sharding import Mesh
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from carafe_jax.cli.console import run
-from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 from carafe_jax.tasks.classification import (
     ClassificationData,
@@ -34,16 +30,25 @@ from carafe_jax.tasks.classification import (
     SourceContents,
 )
 from carafe_jax.train import SGD, Loop
-from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
+from carafe_jax.train.mesh import batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
-from experiments.benchmarks.networks.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.collectives import (
+    bytes_of,
+    collectives_of,
+    gathered_activations,
+)
+from experiments.benchmarks.networks.pods import (
+    MEMORY,
+    Topology,
+    mesh_of,
+    prepare_compiler,
+)
 from experiments.benchmarks.networks.sizes import measure
 
-Topology = Literal["v5e:4x4", "v5e:16x16"]
 _IMAGES_OF_A_NORM = 64  # As on each device of the paper.
-# A v5e chip, by Google's pages on Cloud TPU: 16 GB of memory at 819 GB/s, 197
-# TFLOP/s in bfloat16, four links of 400 Gbit/s.
-_MEMORY, _BANDWIDTH, _PEAK, _LINKS = 16 * 2**30, 819e9, 197e12, 4 * 400e9 / 8
+# A v5e chip, by Google's pages on Cloud TPU: 819 GB/s of memory, 197 TFLOP/s in
+# bfloat16, four links of 400 Gbit/s.
+_BANDWIDTH, _PEAK, _LINKS = 819e9, 197e12, 4 * 400e9 / 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,7 +114,7 @@ class Result:
     @property
     def fits(self) -> bool:
         """Whether a chip has enough memory."""
-        return self.memory <= _MEMORY
+        return self.memory <= MEMORY
 
     @property
     def predicted_seconds(self) -> float:
@@ -123,13 +128,7 @@ class Result:
 
 def main(config: Aot, console: Console) -> int:
     """Compile each variant and print the table."""
-    if importlib.util.find_spec("libtpu") is None:
-        raise MissingExtraError(
-            'Compiling for a TPU needs libtpu: pip install "jax[tpu]".'
-        )
-    # Without a TPU, there is no metadata server and nothing to lock.
-    os.environ.update(TPU_SKIP_MDS_QUERY="1", ALLOW_MULTIPLE_LIBTPU_LOAD="1")
-    jax.config.update("jax_platforms", "cpu")
+    prepare_compiler()
     results = []
     for topology, batch_size in zip(config.topologies, config.batch_sizes, strict=True):
         for downsampler in config.downsamplers:
@@ -149,8 +148,7 @@ def compile_step(
     config: Aot, topology: Topology, batch_size: int, downsampler: Downsampler
 ) -> Result:
     """Compile one variant and analyse the program."""
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
-    mesh = Mesh(np.ravel(devices.devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+    mesh = mesh_of(topology)
     model = ClassifierConfig(
         depth=config.depth,
         downsampler=downsampler,
@@ -188,8 +186,8 @@ def compile_step(
         # Forward and two gradients; XLA does not see into the kernels.
         operations=3 * 2 * size.multiply_adds * batch_size / mesh.size,
         traffic=float(costs.get("bytes accessed", 0.0)),
-        reduced=_bytes(found, "all-reduce", "reduce-scatter"),
-        gathered=_bytes(found, "all-gather", "all-to-all", "collective-permute"),
+        reduced=bytes_of(found, "all-reduce", "reduce-scatter"),
+        gathered=bytes_of(found, "all-gather", "all-to-all", "collective-permute"),
         activations_gathered=len(gathered_activations(found, state)),
         compile_seconds=seconds,
     )
@@ -205,21 +203,6 @@ def _batch(batch_size: int, side: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeSt
         name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
         for name, (shape, dtype) in shapes.items()
     }
-
-
-def gathered_activations(found: list[Collective], state: Any) -> list[Collective]:
-    """Return the collectives that gather arrays other than those of the state."""
-    of_state = {x.size for x in jax.tree.leaves(state)}
-    return [
-        one
-        for one in found
-        if one.kind in ("all-gather", "all-to-all")
-        and not all(size in of_state for size in one.elements)
-    ]
-
-
-def _bytes(found: list[Collective], *kinds: str) -> int:
-    return sum(one.bytes for one in found if one.kind in kinds)
 
 
 def _write(path: pathlib.Path, results: list[Result]) -> None:
@@ -270,7 +253,7 @@ def _draw(config: Aot, results: list[Result], console: Console) -> None:
         )
     console.print(table)
     console.print(
-        f"GiB: memory in use, of {_MEMORY / 2**30:.0f}. TFLOP: of the network's "
+        f"GiB: memory in use, of {MEMORY / 2**30:.0f}. TFLOP: of the network's "
         "products, forward and two gradients. GB: memory traffic, by XLA's estimate. "
         "MB: reduced and gathered by collectives. step: predicted time, the longer of "
         "operations at 197 TFLOP/s and memory traffic at 819 GB/s, plus collectives at "

@@ -3,6 +3,10 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
+from typing import Any
+
+import jax
 
 _KINDS = "all-reduce|reduce-scatter|all-gather|all-to-all|collective-permute"
 _LINE = re.compile(rf"= (.*?) ({_KINDS})(-start)?\(")
@@ -32,6 +36,28 @@ def collectives_of(program: str) -> list[Collective]:
         elements = tuple(size for size, _ in arrays)
         found.append(Collective(kind, elements, sum(n * each for n, each in arrays)))
     return found
+
+
+def gathered_activations(found: Iterable[Collective], state: Any) -> list[Collective]:
+    """Return the collectives that gather arrays other than those of the state."""
+    of_state = {x.size for x in jax.tree.leaves(state)}
+    return [
+        one
+        for one in found
+        if one.kind in ("all-gather", "all-to-all")
+        and not all(size in of_state for size in one.elements)
+    ]
+
+
+def reduces_gradients(one: Collective, params: Any) -> bool:
+    """Return whether a collective sums gradients and scalars alone, over devices."""
+    sizes = {1, *(x.size for x in jax.tree.leaves(params))}
+    return one.kind == "all-reduce" and sizes.issuperset(one.elements)
+
+
+def bytes_of(found: Iterable[Collective], *kinds: str) -> int:
+    """Return the bytes of the results of all collectives of some kinds."""
+    return sum(one.bytes for one in found if one.kind in kinds)
 
 
 def _bytes_of(dtype: str) -> int:

@@ -4,8 +4,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks.networks.aot import Aot, Result, gathered_activations
-from experiments.benchmarks.networks.collectives import Collective, collectives_of
+from experiments.benchmarks.networks.aot import Aot, Result
+from experiments.benchmarks.networks.collectives import (
+    Collective,
+    collectives_of,
+    gathered_activations,
+    reduces_gradients,
+)
 
 PROGRAM = """
   %a = (f32[64]{0}, bf16[3,3,8]{2,1,0}) all-reduce(%x, %y), channel_id=1
@@ -30,6 +35,17 @@ def test_gathered_parameters_are_no_activations():
     state = {"kernel": jax.ShapeDtypeStruct((32, 4), jnp.float32)}
     (found,) = gathered_activations(collectives_of(PROGRAM), state)
     assert found.kind == "all-to-all"
+
+
+def test_sums_of_gradients_and_scalars_are_told_from_sums_of_activations():
+    both, scalar, gather, exchange = collectives_of(PROGRAM)
+    params = {"scale": jnp.ones(64), "kernel": jnp.ones((3, 3, 8))}
+    assert reduces_gradients(both, params)
+    assert not reduces_gradients(both, {"scale": jnp.ones(64)})
+    assert reduces_gradients(scalar, {})
+    everything = {"a": jnp.ones(128), "b": jnp.ones(4)}
+    assert not reduces_gradients(gather, everything)
+    assert not reduces_gradients(exchange, everything)
 
 
 def result(**fields):

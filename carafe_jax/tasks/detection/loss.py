@@ -84,7 +84,8 @@ def detection_losses(
       variables: Its parameters and running statistics.
       batch: Images with their objects.
       key: Key of the step. That of an image also depends on its index in the batch, so
-        that any number of devices samples the same boxes.
+        that any number of devices samples the same boxes, with JAX's default generator,
+        "threefry2x32".
       settings: Matching and sampling.
       sampler: Rule by which boxes are chosen among the candidates.
 

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -130,14 +131,14 @@ def test_deformable_backbone_halves_maps_of_any_size(conv_after_downsample):
 
 
 @functools.cache
-def gradients_of(frozen_stages=-1, stem_reassembly="frozen"):
+def gradients_of(frozen_stages=-1, stem_reassembly: Any = "frozen"):
     network = SMALLEST(frozen_stages=frozen_stages, stem_reassembly=stem_reassembly)
     variables = drawn(network)
 
     @jax.jit
     @jax.grad
     def gradient(params):
-        stages = network.apply({**variables, "params": params}, IMAGE)
+        stages: Any = network.apply({**variables, "params": params}, IMAGE)
         return sum(jnp.sum(jnp.sin(stage)) for stage in stages)
 
     return by_path(gradient(variables["params"]))

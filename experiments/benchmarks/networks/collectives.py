@@ -51,8 +51,13 @@ def gathered_activations(found: Iterable[Collective], state: Any) -> list[Collec
 
 def reduces_gradients(one: Collective, params: Any) -> bool:
     """Return whether a collective sums gradients and scalars alone, over devices."""
+    return one.kind == "all-reduce" and not other_elements(one, params)
+
+
+def other_elements(one: Collective, params: Any) -> list[int]:
+    """Return the elements of each result that is no parameter's gradient or scalar."""
     sizes = {1, *(x.size for x in jax.tree.leaves(params))}
-    return one.kind == "all-reduce" and sizes.issuperset(one.elements)
+    return [size for size in one.elements if size not in sizes]
 
 
 def bytes_of(found: Iterable[Collective], *kinds: str) -> int:

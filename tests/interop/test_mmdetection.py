@@ -195,7 +195,7 @@ def test_each_array_of_another_size_is_named():
         wrong = np.concatenate([array, array])
         with pytest.raises(RefusedError, match=r"`state_dict\['.*'\]` must have shape"):
             convert({**state, name: wrong})
-        message = rf"{re.escape(name)}'\]` must have . axe"
+        message = rf"{re.escape(name)}'\]` must have rank \d"
         with pytest.raises(RefusedError, match=message):
             convert({**state, name: array[None]})
 

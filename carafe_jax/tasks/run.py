@@ -6,7 +6,7 @@ from rich.console import Console
 
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.tasks.run_folder import check_run, starting_weights
+from carafe_jax.tasks.run_folder import check_run, starting_weights, store_config
 from carafe_jax.tasks.tables import draw_table, read_steps, read_table, write_table
 from carafe_jax.texts import counted
 from carafe_jax.train import (
@@ -55,8 +55,10 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
             f"This run is finished. A larger `loop.{length}` makes it longer; another "
             "`workdir` starts a new run.",
         )
+        store_config(config)
         return show(config, console)
     task.prepare(config.workdir)
+    store_config(config)
     print_line(
         console,
         f"{config.network_name}, {config.data.source}, {counted(steps, 'step')}",

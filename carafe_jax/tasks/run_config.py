@@ -36,11 +36,11 @@ class ReportingTask(Task, Protocol):
     """A task to train that also produces the final table and pictures."""
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Write what loading the run needs besides its configuration.
+        """Open the data; write what loading the run needs beside its configuration.
 
         Raises:
-          RefusedError: The data differ from those that the run in the folder started
-            with.
+          RefusedError: The data cannot be used, or differ from those that the run in
+            the folder started with.
         """
         ...
 

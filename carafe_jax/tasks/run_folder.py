@@ -18,6 +18,7 @@ from carafe_jax.train import (
     restore,
     restore_trained,
 )
+from carafe_jax.train.stored_config import compare_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,10 @@ def starting_weights(start: Start) -> Callable[[], Variables] | None:
 
 
 def check_run(config: RunConfig) -> None:
-    """Write the configuration of a new run; raise if a resumed run has another one.
+    """Raise if a run cannot start, or be resumed, with a configuration.
+
+    Nothing is written into the folder of a new run, so that one that is refused later,
+    when its data are opened, leaves nothing behind.
 
     Raises:
       RefusedError: The folder holds checkpoints of a run with another configuration, or
@@ -90,6 +94,11 @@ def check_run(config: RunConfig) -> None:
     """
     if config.start.model is not None and not has_checkpoints(config.workdir):
         open_run(config.start.model, argument="start.model")
+    compare_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
+
+
+def store_config(config: RunConfig) -> None:
+    """Write the configuration of a run that `check_run` has checked."""
     check_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
 
 

@@ -233,7 +233,10 @@ class _Run:
             if saved is None or interruption.signal is None:
                 raise
             if isinstance(error, BatchTimeoutError):
+                _LOGGER.warning("No batch came after the signal.")
                 _ABANDONED.append(self.batches)
+            else:  # It is not raised.
+                _LOGGER.warning("%s: %s", type(error).__name__, error)
             return Outcome(saved, None, interruption.signal)
 
     def _train(
@@ -297,16 +300,14 @@ class _Run:
         Returns:
           The state; None where it could not be saved.
         """
-        reason = (
-            "No batch came after the signal"
-            if isinstance(error, BatchTimeoutError)
-            else f"{type(error).__name__} after step {current.step} ({error})"
-        )
         if current.state is None:
             return None
+        stopped = f"Stopped after step {current.step}"
         if jax.process_count() > 1:
             # A save needs all processes, and the others may be in their next step.
-            _LOGGER.warning("%s: one of several processes cannot save alone.", reason)
+            _LOGGER.warning(
+                "%s, which one of several processes cannot save alone.", stopped
+            )
             return None
         if current.step > start:
             try:
@@ -315,14 +316,13 @@ class _Run:
                 self.checkpoints.wait()
             except RefusedError as failure:
                 if str(failure) != str(error):
-                    _LOGGER.warning("%s. %s", reason, failure)
+                    _LOGGER.warning("%s, which is not saved. %s", stopped, failure)
                 return None
             except OSError:  # For example, the disk is full; the error says so.
                 resumption = self.checkpoints.describe_resumption()
-                _LOGGER.warning("%s. Nothing can be saved. %s.", reason, resumption)
+                _LOGGER.warning("%s, which is not saved. %s.", stopped, resumption)
                 return None
-            step = current.step
-            _LOGGER.warning("%s: the state of step %d is saved.", reason, step)
+            _LOGGER.warning("%s, which is saved.", stopped)
         return current.state
 
     def _evaluate(
@@ -353,7 +353,7 @@ class _Run:
             raise RefusedError(
                 f"An evaluator of the task must measure {self.best!r}, which "
                 "ranks the checkpoints, got none among "
-                f"{', '.join(x.name for x in self.evaluators)}. The state is saved."
+                f"{', '.join(x.name for x in self.evaluators)}."
             )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_local, write_atomically
@@ -119,12 +119,27 @@ def check_config(
         message names the tasks, or each field that differs or that this version does
         not know. Or its `config.json` cannot be read.
     """
-    path = workdir / "config.json"
+    if compare_config(config, workdir=workdir, task=task, upgrade=upgrade) != "same":
+        new = StoredConfig(format=FORMAT, task=task, fields=flatten(config))
+        _write(workdir / "config.json", new)
+
+
+def compare_config(
+    config: Any,
+    *,
+    workdir: pathlib.Path,
+    task: str,
+    upgrade: Callable[[StoredConfig], StoredConfig],
+) -> Literal["new", "changed", "same"]:
+    """Check as `check_config`, but write nothing.
+
+    Returns:
+      "new": The folder has no run to resume. "changed": It has one, whose stored
+      configuration has to be rewritten. "same": It holds this configuration.
+    """
     flat = flatten(config)
-    new = StoredConfig(format=FORMAT, task=task, fields=flat)
-    if not path.exists() or not has_checkpoints(workdir):
-        _write(path, new)
-        return
+    if not (workdir / "config.json").exists() or not has_checkpoints(workdir):
+        return "new"
     found = read_config(workdir)
     stored = upgrade(found)
     if stored.format != FORMAT:
@@ -144,8 +159,8 @@ def check_config(
     # A field that did not exist yet had the effect of its default.
     before = {**defaults_of(config), **stored.fields}
     _check_same(before, flat, growing=growable_fields(config), workdir=workdir)
-    if found != new:
-        _write(path, new)
+    new = StoredConfig(format=FORMAT, task=task, fields=flat)
+    return "same" if found == new else "changed"
 
 
 def _check_same(

@@ -94,5 +94,8 @@ class Task(Protocol):
         ...
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Return the evaluators; called once, at the start of a run."""
+        """Return the evaluators; called once, at the start of a run.
+
+        Data that cannot be evaluated on are refused here, before any step is trained.
+        """
         ...

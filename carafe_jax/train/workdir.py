@@ -62,8 +62,9 @@ def check_workdir(workdir: pathlib.Path) -> None:
 def hold_workdir(workdir: pathlib.Path) -> Iterator[None]:
     """Lock the folder of a run in the block, so that no other run trains in it.
 
-    The folder is created if it is missing. The operating system locks its file
-    `run.lock`, and releases it when this process ends, however it ends. A thread may
+    The folder is created if it is missing, and deleted again if an error ends the block
+    before anything is written into it. The operating system locks its file `run.lock`,
+    and releases it when this process ends, however it ends. A thread may
     lock a folder that it has already locked. Reading, as an evaluation does, needs no
     lock.
 
@@ -124,6 +125,7 @@ def _is_open_at(path: pathlib.Path, file: int | None) -> bool:
 
 @contextlib.contextmanager
 def _held(folder: pathlib.Path) -> Iterator[None]:
+    created = [x for x in (folder, *folder.parents) if not x.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()  # Several links may lead to it.
     thread = threading.get_ident()
@@ -136,10 +138,28 @@ def _held(folder: pathlib.Path) -> Iterator[None]:
             _HELD[folder] = _acquire(folder, thread)
     try:
         yield
+    except BaseException:
+        if created and _is_open_at(folder, _HELD[folder].folder):
+            _delete_unused(created)
+        raise
     finally:
         if not again:
             with _GUARD:
                 _HELD.pop(folder).close()
+
+
+def _delete_unused(created: list[pathlib.Path]) -> None:
+    """Delete the new folder of a run, and its new parents, if no run has used them.
+
+    Args:
+      created: Folders that this process made, the innermost first.
+    """
+    with contextlib.suppress(OSError):  # Others may have used or deleted them by now.
+        if {x.name for x in created[0].iterdir()} - {_LOCK}:
+            return
+        (created[0] / _LOCK).unlink(missing_ok=True)
+        for folder in created:
+            folder.rmdir()
 
 
 def _acquire(folder: pathlib.Path, thread: int) -> _Hold:

@@ -11,13 +11,21 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import InpaintingTask, load
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.tasks.run_folder import starting_weights, upgrade
 from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import Checkpoints, StoredConfig
-from tests.tasks.runs import Stopping, call, classification, inpainting, labelled_folder
+from tests.tasks.runs import (
+    Stopping,
+    adversarial,
+    call,
+    classification,
+    inpainting,
+    labelled_folder,
+)
 
 
 def lengthen(config, steps):
@@ -149,6 +157,49 @@ def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
     with pytest.raises(ValueError, match="typo"):
         call(train_and_report, wrong)
     assert call(train_and_report, right)[0] == 0
+
+
+def pictures(folder, count):
+    """Write photographs, and return the folder."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        Image.new("RGB", (40, 30), (50 * number, 90, 60)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("start", [inpainting, adversarial])
+def test_source_without_a_test_image_is_refused_before_training(tmp_path, start):
+    config = start(tmp_path / "runs" / "one")
+    source = str(pictures(tmp_path / "one", 1))
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, source=source)
+    )
+    with pytest.raises(RefusedError, match="at least two images, one of them for the"):
+        call(train_and_report, config)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_unreadable_source_is_refused_before_training(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in "abcd":
+        (folder / f"{name}.jpg").write_text("not a picture")
+    right = inpainting(tmp_path / "run")
+    wrong = dataclasses.replace(
+        right, data=dataclasses.replace(right.data, source=str(folder))
+    )
+    with pytest.raises(RefusedError, match="must have readable images, got none"):
+        call(train_and_report, wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_unreadable_test_images_are_refused_before_training(tmp_path):
+    images = labelled_folder(tmp_path / "images")
+    for path in (images / "val").glob("*/*.png"):
+        path.write_text("not a picture")
+    with pytest.raises(RefusedError, match="must have readable images, got none"):
+        call(train_and_report, classification(images, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):

@@ -81,6 +81,30 @@ def test_folder_is_free_after_an_error(tmp_path):
         assert int(pool.submit(run, tmp_path).result().state.step) == 12
 
 
+def test_new_folder_is_deleted_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), hold_workdir(tmp_path / "a" / "b"):
+        _ = 1 / 0
+    assert not (tmp_path / "a").exists()
+
+
+def test_new_folder_that_is_used_is_kept_after_an_error(tmp_path):
+    folder = tmp_path / "new"
+
+    def fail():
+        (folder / "checkpoints").mkdir()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), hold_workdir(folder):
+        fail()
+    assert {x.name for x in folder.iterdir()} == {"run.lock", "checkpoints"}
+
+
+def test_folder_that_existed_before_is_kept_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), hold_workdir(tmp_path):
+        _ = 1 / 0
+    assert tmp_path.is_dir()
+
+
 def test_folder_in_use_can_be_read(tmp_path):
     run(tmp_path)
     with concurrent.futures.ThreadPoolExecutor() as pool, hold_workdir(tmp_path):

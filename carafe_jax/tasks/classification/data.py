@@ -191,6 +191,15 @@ class ClassificationDataset:
         classes = self.training.images.classes
         return SourceContents(classes, len(self.training), len(self.held_out))
 
+    def check_readable(self) -> None:
+        """Open both splits, and read one image of each.
+
+        Raises:
+          RefusedError: A split cannot be opened, or has no readable image.
+        """
+        self.training(0, np.random.default_rng(0))
+        _ = self.held_out[0]
+
     def training_batches(
         self, *, process_index: int = 0, process_count: int = 1
     ) -> "BatchIterator[ClassificationBatch]":

@@ -93,11 +93,18 @@ class ClassificationTask:
         )
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Return the evaluator of the test set."""
+        """Check that both splits can be read; return the evaluator of the test set."""
+        self._dataset.check_readable()
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Write the class names; raise if the data of a resumed run have others."""
+        """Check that the data can be read, and write the names of the classes.
+
+        Raises:
+          RefusedError: The data cannot be read, or those of a resumed run have other
+            classes.
+        """
+        self._dataset.check_readable()
         claim_classes(workdir, self.source.classes)
 
     def report(

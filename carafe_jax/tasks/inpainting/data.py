@@ -223,6 +223,15 @@ class InpaintingDataset:
         """Number of photographs per split; reads no photograph of a folder."""
         return SourceContents(len(self.training), len(self.held_out.photographs))
 
+    def check_readable(self) -> None:
+        """Open both splits, and read one photograph of each.
+
+        Raises:
+          RefusedError: A split cannot be opened, or has no readable photograph.
+        """
+        self.training(0, np.random.default_rng(0))
+        _ = self.held_out[0]
+
     def training_batches(
         self, *, process_index: int = 0, process_count: int = 1
     ) -> "BatchIterator[InpaintingBatch]":

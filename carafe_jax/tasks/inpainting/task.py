@@ -59,11 +59,13 @@ class FillingTask:
         )
 
     def evaluators(self) -> Sequence[Evaluator]:
-        """Return the evaluator of the test set."""
+        """Check that both splits can be read; return the evaluator of the test set."""
+        self._dataset.check_readable()
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Write nothing: a run needs no more than its configuration."""
+        """Check that the data can be read; a run needs its configuration alone."""
+        self._dataset.check_readable()
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console

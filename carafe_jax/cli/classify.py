@@ -1,7 +1,7 @@
 """Predict the most likely classes of photographs.
 
 Shows: a table of the first photographs; all predictions are in the CSV.
-Example: carafe-jax classify photographs/ --model runs/classification
+Example: carafe-jax classify photographs/ --model runs/classification/default
 """
 
 import csv

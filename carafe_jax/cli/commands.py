@@ -29,10 +29,9 @@ def run_command(args: list[str]) -> NoReturn:
     if args == ["--version"]:
         sys.stdout.write(f"{PROGRAM} {importlib.metadata.version(PROGRAM)}\n")
         sys.exit(0)
-    subcommand, *rest = args or ["--help"]
-    if subcommand in _SUBCOMMANDS:
-        _import(subcommand).run_subcommand(rest)
-    choose(_SUBCOMMANDS, args or ["--help"], program=PROGRAM, description=_DESCRIPTION)
+    if args and args[0] in _SUBCOMMANDS:
+        _import(args[0]).run_subcommand(args[1:])
+    choose(_SUBCOMMANDS, args, program=PROGRAM, description=_DESCRIPTION)
 
 
 def _import(subcommand: str) -> Any:

@@ -3,7 +3,7 @@
 Shows: a table of the quality, also written to quality.csv in the output folder. For
 inpainting, also classic fills, quality by kind and size of the hole, images.csv and
 samples.png.
-Test images of the run: carafe-jax evaluate --model runs/inpainting
+Test images of the run: carafe-jax evaluate --model runs/inpainting/default
 Other images: add --source FOLDER -o FOLDER
 """
 

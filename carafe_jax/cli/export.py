@@ -1,7 +1,7 @@
 """Export a trained classifier to one file.
 
 Shows: the size of the file, and how to run it with JAX alone.
-Example: carafe-jax export --model runs/classification -o model.jax
+Example: carafe-jax export --model runs/classification/default -o model.jax
 """
 
 import dataclasses

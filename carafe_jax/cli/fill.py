@@ -5,7 +5,7 @@ photograph in the hole only.
 One photograph: carafe-jax fill photo.jpg mask.png --model RUN -o out.png
 Folders: carafe-jax fill photos/ masks/ --model RUN -o filled/
 Without a network: carafe-jax fill photo.jpg mask.png --method spline -o out.png
-To train a network: carafe-jax train inpainting (minutes; writes runs/inpainting)
+To train a network, in runs/inpainting/default, in minutes: carafe-jax train inpainting
 """
 
 import dataclasses
@@ -37,7 +37,7 @@ Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
 
 _NO_MODEL = (
     "`model` must be the folder of a run, got none: `carafe-jax train inpainting` "
-    "trains one in minutes, in runs/inpainting. Classic methods need no run: "
+    "trains one in minutes, in runs/inpainting/default. Classic methods need no run: "
     "`--method spline`."
 )
 
@@ -54,7 +54,7 @@ class FillOptions:
     output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
     """PNG file to write, with the channels, bit depth and colour profile of the
     photograph; or a folder, if PHOTO is a folder."""
-    method: ClassicMethod | Literal["network"] = "network"
+    method: Literal["network", ClassicMethod] = "network"
     """Trained network, or a classic method, which needs no `model`. The mean colour of
     the given pixels, the harmonic fill and the spline in tension take seconds; so do
     the Telea and Navier-Stokes fills of OpenCV. The biharmonic fill of scikit-image
@@ -112,7 +112,7 @@ def main(config: FillOptions, console: Console) -> int:
     filled, failures = _fill_each(plan, fill, config=config, console=console)
     problems = plan.problems | failures
     for path, reason in problems.items():
-        print_line(console, f"Not filled: {path}: {reason}")
+        print_line(console, f"Not filled: {_with_path(path, reason)}")
     for path, reason in plan.unused.items():
         print_line(console, f"Not used: {path}: {reason}")
     summary = f"Filled by {name}: {filled}"
@@ -131,7 +131,11 @@ def main(config: FillOptions, console: Console) -> int:
 def _fill_each(
     plan: FillPlan, fill: Method, *, config: FillOptions, console: Console
 ) -> tuple[int, dict[pathlib.Path, str]]:
-    """Return the number of filled photographs, and the reasons of failures."""
+    """Return the number of filled photographs, and the reasons of failures.
+
+    Raises:
+      RefusedError: The only photograph that was given cannot be filled.
+    """
     failures: dict[pathlib.Path, str] = {}
     with FillBars(console, photographs=len(plan.jobs)) as bars:
         for job in plan.jobs:
@@ -142,8 +146,15 @@ def _fill_each(
                     done = dataclasses.replace(photo, pixels=pixels)
                     write_photograph(job.output, done)
             except (RefusedError, MissingExtraError) as error:
+                if not config.photo.is_dir():
+                    raise RefusedError(_with_path(job.photo, str(error))) from error
                 failures[job.photo] = str(error)
     return len(plan.jobs) - len(failures), failures
+
+
+def _with_path(photo: pathlib.Path, reason: str) -> str:
+    """Return a reason that names its photograph."""
+    return reason if str(photo) in reason else f"{photo}: {reason}"
 
 
 def _method(config: FillOptions, console: Console) -> tuple[str, Method]:

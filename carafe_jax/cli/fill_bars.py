@@ -33,7 +33,9 @@ class FillBars:
         self._bars.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After an error the bars are erased: they would show what was not done.
+        self._bars.live.transient = kind is not None
         self._bars.stop()
 
     @contextlib.contextmanager

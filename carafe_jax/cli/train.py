@@ -21,12 +21,12 @@ Resuming: the same command again
 
 def run_subcommand(args: list[str]) -> NoReturn:
     """Run the subcommand with a task and its options, and exit."""
-    task, *args = args or ["--help"]
-    task = task.replace("_", "-")  # As tyro reads names.
+    # Names are compared as tyro reads them.
+    task = args[0].replace("_", "-") if args else None
     if task not in TASKS:
         choose(
-            {name: task.summary for name, task in TASKS.items()},
-            [task, *args],
+            {name: each.summary for name, each in TASKS.items()},
+            args,
             program=f"{PROGRAM} train",
             description="Train a network, or resume a run, with a task's options.",
         )
@@ -36,7 +36,7 @@ def run_subcommand(args: list[str]) -> NoReturn:
         registered.default_run(),
         doc=_DOC.format(summary=registered.summary, task=task),
         program=f"{PROGRAM} train {task}",
-        args=args,
+        args=args[1:],
         stopped=_STOPPED,
     )
 

@@ -4,6 +4,7 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights, store_config
@@ -93,7 +94,7 @@ def show(config: RunConfig, console: Console) -> int:
         return 0
     path = config.workdir / "table.csv"
     results, steps = read_table(path), _measured_after(config.workdir)
-    title = f"Test images of {config.data.source}"
+    title = f"Test images of {name_of_source(config.data.source)}"
     if steps is not None:
         title += f", {counted(steps, 'step')}"
     console.print(draw_table(results, config.columns, title=title, label="method"))

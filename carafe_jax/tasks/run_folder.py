@@ -20,6 +20,8 @@ from carafe_jax.train import (
 )
 from carafe_jax.train.stored_config import compare_config
 
+_SHOWN = 3  # Runs in an error.
+
 
 @dataclasses.dataclass(frozen=True)
 class OpenedRun:
@@ -47,6 +49,7 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
             raise RefusedError(
                 f"`{argument}` must be the folder of a run, with config.json and "
                 f"checkpoints, got {str(workdir)!r}, which lacks {name}."
+                f"{_runs_within(workdir)}"
             )
     stored = upgrade(read_config(workdir))
     if stored.task not in TASKS:
@@ -60,6 +63,16 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
     except RefusedError as error:
         raise RefusedError(f"{workdir / 'config.json'}: {error}") from error
     return OpenedRun(workdir, task, config)
+
+
+def _runs_within(folder: pathlib.Path) -> str:
+    """Return a sentence that names the runs in a folder, or an empty string."""
+    runs = [str(x.parent) for x in sorted(folder.glob("*/config.json"))]
+    if not runs:
+        return ""
+    more = len(runs) - _SHOWN
+    rest = f" and {more} more" if more > 0 else ""
+    return f" It holds runs: {', '.join(runs[:_SHOWN])}{rest}."
 
 
 def starting_weights(start: Start) -> Callable[[], Variables] | None:

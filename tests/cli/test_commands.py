@@ -33,7 +33,7 @@ def test_help_lists_the_subcommands(capsys):
     assert "usage: carafe-jax" in text
     for subcommand in ("train", "evaluate", "fill", "classify", "export"):
         assert subcommand in text
-    assert run([], capsys) == (0, text)
+    assert run([], capsys) == (2, text)
 
 
 def test_required_values_are_shown_as_such(capsys):
@@ -46,6 +46,7 @@ def test_train_lists_the_tasks(capsys):
     status, text = run(["train", "--help"], capsys)
     assert status == 0
     assert all(task in text for task in TASKS)
+    assert run(["train"], capsys) == (2, text)
 
 
 @pytest.mark.parametrize("subcommand", ["evaluate", "fill", "classify", "export"])

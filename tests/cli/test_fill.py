@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import os
 import pathlib
 import sys
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from carafe_jax.cli.fill import FillOptions, main
 from carafe_jax.cli.fill_bars import FillBars
-from carafe_jax.errors import MissingExtraError
+from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting.fill_files import plan_fills
 from carafe_jax.tasks.run import train_and_report
 from tests.tasks.inpainting.pictures import random_photo, save, square_hole
@@ -232,10 +233,29 @@ def test_a_mask_of_another_size_is_refused_for_its_size(tmp_path, caplog):
         config = FillOptions(
             photo=photo, mask=mask, output=tmp_path / "out.png", method="spline"
         )
-        status, text = call(main, config)
-        assert status == 1
-        assert "as large as the photograph, 16 x 16, got 40 x 16" in text
-        assert "--hole" not in text + caplog.text
+        with pytest.raises(RefusedError, match="16 x 16, got 40 x 16") as refused:
+            main(config, Console(quiet=True))
+        assert "--hole" not in str(refused.value) + caplog.text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_one_photograph_that_cannot_be_filled_is_one_line(tmp_path, terminal):
+    (tmp_path / "photo.jpg").write_bytes(b"no image")
+    config = FillOptions(
+        photo=tmp_path / "photo.jpg",
+        mask=save(tmp_path / "mask.png", np.eye(16, dtype=np.uint8) * 255),
+        output=tmp_path / "out.png",
+        method="spline",
+    )
+    printed = io.StringIO()
+    console = Console(file=printed, force_terminal=terminal)
+    with pytest.raises(RefusedError) as refused:
+        main(config, console)
+    assert str(refused.value).count("photo.jpg") == 1
+    assert "cannot identify image file" in str(refused.value)
+    assert "Filled" not in printed.getvalue()
+    # On a terminal, bars are drawn, and then erased by control codes.
+    assert terminal or not printed.getvalue().strip()
 
 
 def _folders(folder, **values):

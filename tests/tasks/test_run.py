@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import shutil
 
 import chex
@@ -13,9 +14,10 @@ from rich.console import Console
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import InpaintingTask, load
+from carafe_jax.tasks.registry import TASKS
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import Start
-from carafe_jax.tasks.run_folder import starting_weights, upgrade
+from carafe_jax.tasks.run_folder import open_run, starting_weights, upgrade
 from carafe_jax.tasks.tables import read_table
 from carafe_jax.train import Checkpoints, StoredConfig
 from tests.tasks.runs import (
@@ -99,6 +101,34 @@ def test_growth_that_fails_before_its_first_step_keeps_the_table(tmp_path, monke
 def test_shorter_length_is_refused(finished):
     with pytest.raises(ValueError, match="must be at least 4 steps"):
         call(train_and_report, lengthen(inpainting(finished), 2))
+
+
+def test_folder_of_runs_is_refused_with_the_runs_that_it_holds(tmp_path):
+    with pytest.raises(RefusedError, match=r"which lacks config\.json\.$"):
+        open_run(tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").touch()
+    with pytest.raises(RefusedError) as refused:
+        open_run(tmp_path)
+    runs = f"It holds runs: {tmp_path / 'a'}, {tmp_path / 'b'}."
+    assert str(refused.value).endswith(runs)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_default_folder_of_a_run_holds_no_other_run(name):
+    # Experiments train in runs/TASK/NAME.
+    assert TASKS[name].default_run().workdir == pathlib.Path("runs", name, "default")
+
+
+def test_title_of_a_table_names_the_last_folder_of_the_source(tmp_path):
+    config = inpainting(tmp_path / "run", steps=1)
+    source = str(pictures(tmp_path / "long" / "path" / "images", 2))
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, source=source)
+    )
+    _, text = call(train_and_report, config)
+    assert "Test images of images, 1 step" in text
 
 
 def test_changed_configuration_in_the_same_folder_is_refused(finished):

@@ -23,7 +23,7 @@ class ClassificationRun(RunConfig):
     best = ClassificationTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/classification"))
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/classification/default"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(epochs=90, evaluate_every=1, save_every=1000)
     """Length of the run, and intervals of logging, evaluation and saving."""

@@ -72,6 +72,6 @@ def evaluate(
     write_table(output / "quality.csv", results)
     write_evaluation_provenance(output, step=trained.step, data=data)
     counted_images = counted(len(images), "test image")
-    title = f"{counted_images} of {data.source}, step {trained.step}"
+    title = f"{counted_images} of {name_of_source(data.source)}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))
     print_line(console, f"Table: {output / 'quality.csv'}")

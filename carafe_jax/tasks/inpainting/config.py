@@ -33,7 +33,7 @@ class InpaintingRun(RunConfig):
     best = InpaintingTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/inpainting"))
+    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/inpainting/default"))
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=250, evaluate_every=125, save_every=125)
     """Length of the run, and intervals of logging, evaluation and saving."""
@@ -112,7 +112,9 @@ class AdversarialInpaintingRun(RunConfig):
     best = AdversarialInpaintingTask.best
     columns = COLUMNS
 
-    workdir: pathlib.Path = unstored_field(pathlib.Path("runs/adversarial-inpainting"))
+    workdir: pathlib.Path = unstored_field(
+        pathlib.Path("runs/adversarial-inpainting/default")
+    )
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(steps=300_000, evaluate_every=10_000, save_every=2_000)
     """Length of the run, and intervals of logging, evaluation and saving."""

@@ -19,6 +19,7 @@ from carafe_jax.arguments import (
     check_positive,
 )
 from carafe_jax.data import FreeFormHoles
+from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.inpainting.classic_fills import (
     CLASSIC_FILLS,
@@ -79,7 +80,8 @@ class EvaluationOptions:
     stroke_width: float = 0.04
     """Width of the thin strokes, as a fraction of the crop's side."""
     classic: tuple[ClassicMethod, ...] = get_args(ClassicMethod)
-    """Classic fills to compare with; telea and navier-stokes need OpenCV."""
+    """Classic fills to compare with; telea and navier-stokes are used if OpenCV is
+    installed."""
     radius: float = 5.0
     """Radius of the neighbourhood that OpenCV's fills use, in pixels."""
     sample_rows: int = 3
@@ -169,7 +171,13 @@ def evaluate(
     }
     tested = with_each_kind(examples, options.kinds(data.masks))
     measured: dict[HoleKind, Measured] = {
-        kind: measure_fills(some, methods, batch_size=batch_size, console=console)
+        kind: measure_fills(
+            some,
+            methods,
+            batch_size=batch_size,
+            console=console,
+            description=f"filling: {kind}",
+        )
         for kind, some in tested.items()
     }
     output.mkdir(parents=True, exist_ok=True)
@@ -186,7 +194,8 @@ def evaluate(
     )
     crops = counted(len(examples), "crop")
     photographs = counted(len(examples.chosen), "test photograph")
-    title = f"{crops} of {photographs} of {data.source}, step {trained.step}"
+    source = name_of_source(data.source)
+    title = f"{crops} of {photographs} of {source}, step {trained.step}"
     for table in _tables(measured, title=title):
         console.print(table)
     print_line(console, f"Tables and pictures: {output}")

@@ -27,6 +27,7 @@ def measure_fills(
     *,
     batch_size: int,
     console: Console,
+    description: str = "filling",
 ) -> Measured:
     """Fill every readable test image by every method, and measure the fills.
 
@@ -35,12 +36,15 @@ def measure_fills(
       methods: Functions that fill batches, by the name of their row.
       batch_size: Images per batch.
       console: Console for the progress bar.
+      description: Text before the progress bar.
 
     Raises:
       RefusedError: None of the images is readable.
     """
     pieces: list[Measured] = []
-    for batch in readable_batches(examples, batch_size=batch_size, console=console):
+    for batch in readable_batches(
+        examples, batch_size=batch_size, console=console, description=description
+    ):
         filled = {name: fill(batch) for name, fill in methods.items()}
         pieces.append(
             Measured(
@@ -55,7 +59,11 @@ def measure_fills(
 
 
 def readable_batches(
-    examples: HeldOutExamples, *, batch_size: int, console: Console
+    examples: HeldOutExamples,
+    *,
+    batch_size: int,
+    console: Console,
+    description: str = "filling",
 ) -> Iterator[InpaintingTestBatch]:
     """Yield all readable test images in batches.
 
@@ -63,13 +71,14 @@ def readable_batches(
       examples: Test images with holes.
       batch_size: Images per batch.
       console: Console for the progress bar.
+      description: Text before the progress bar.
 
     Raises:
       RefusedError: None of the images is readable.
     """
     found = False
     starts = range(0, len(examples), batch_size)
-    for start in track(starts, description="filling", console=console):
+    for start in track(starts, description=description, console=console):
         rows = range(start, min(start + batch_size, len(examples)))
         if read := [example for row in rows if (example := examples[row])["valid"]]:
             found = True

@@ -83,6 +83,7 @@ def test_kinds_of_holes_are_measured_apart(run, tmp_path):
     for kind in KINDS:
         rows = _rows(tmp_path / "quality.csv", holes=kind, hole_fraction="all")
         assert list(rows) == ["spline", "U-Net", "U-Net, coarse to fine"]
+        assert f"filling: {kind}" in text
         assert f"{float(rows['spline']['hole_psnr']):.2f}" in text
         rows = _rows(tmp_path / "images.csv", holes=kind, picture="0")
         fractions[kind] = float(rows["spline"]["hole_fraction"])

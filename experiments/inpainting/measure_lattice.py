@@ -5,7 +5,7 @@ an up-sampled map with different weights, which can leave a lattice.
 Cost: as long as an evaluation with one classic fill.
 Expected: the spline far below the truth at every period, a network not above the truth.
 Reached: quickstart, boxes: -24 and -14 dB at 2 and 4 px, spline -28, -14 (2026-11-30).
-Command: python -m experiments.inpainting.measure_lattice --model runs/inpainting
+Command: python -m experiments.inpainting.measure_lattice --model RUN
 Holes of other sizes: add --test.crop-size 192 --test.holes boxes
 """
 

@@ -76,7 +76,10 @@ def _run(
         parsed = _parse(kind, **options)
         for option, path in _paths(parsed):
             check_local(option, path)
-        status = main(parsed, console)
+        from carafe_jax.train.signal_watch import respond_while_compiling
+
+        with respond_while_compiling():
+            status = main(parsed, console)
     except KeyboardInterrupt:
         console.print(stopped)
         _exit_immediately(128 + signal.SIGINT)

@@ -74,10 +74,11 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
     )
     if outcome.interrupted_by is not None:
         step, name = int(outcome.state.step), outcome.interrupted_by.name
+        next_time = "resumes from here" if step else "starts again"
         print_line(
             console,
             f"Stopped by {name} after step {step} of {steps}. The same command "
-            "resumes from here.",
+            f"{next_time}.",
         )
         return 128 + outcome.interrupted_by
     with console.status("evaluating the network on the test images"):

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+from carafe_jax.train import signal_watch
+
 _LOGGER = logging.getLogger(__name__)
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 _NOTICES = tuple(
@@ -15,9 +17,6 @@ _NOTICES = tuple(
     for name in ("SIGHUP", "SIGUSR1")
     if name in signal.Signals.__members__
 )
-_REPEATED_SECONDS = 1.0
-"""A signal repeated within this time is the same request: `timeout` and some launchers
-send each to a process and to its group."""
 GRACE_SECONDS = 5.0
 """Time to wait for the next batch after a signal."""
 
@@ -35,6 +34,7 @@ class Interruption:
     def __init__(self) -> None:
         """Start without a signal."""
         self.signal: signal.Signals | None = None
+        self._response = "saving after this step"
         self._has_timer = False
         self._waiting = False
 
@@ -48,6 +48,24 @@ class Interruption:
             yield
         finally:
             self._waiting = False
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """Announce in the block that the run stops once the step is compiled."""
+        before, self._response = self._response, "stopping when the step is compiled"
+        try:
+            yield
+        finally:
+            self._response = before
+
+    def announce(self, number: signal.Signals) -> None:
+        """Log the response to a signal."""
+        _LOGGER.warning(
+            "%s received: %s. %s to exit at once.",
+            number.name,
+            self._response,
+            "Send it again" if number in _ENDING else "Send SIGTERM twice",
+        )
 
     def record(self, number: signal.Signals) -> None:
         """Record a signal; the first one is kept."""
@@ -89,7 +107,8 @@ class Interruption:
 def defer_signals() -> Iterator[Interruption]:
     """Record signals that request a stop, instead of exiting at once.
 
-    SIGINT (Ctrl-C) and SIGTERM are recorded; a second one has its former effect. SIGHUP
+    SIGINT (Ctrl-C) and SIGTERM are recorded; a second one has its former effect, or
+    ends the process if the main thread compiles and cannot respond. SIGHUP
     (a closed terminal) and SIGUSR1 (Slurm's notice, by `--signal`) are recorded if they
     would end the process, and left alone if they have a handler or are ignored, as
     under `nohup`.
@@ -103,35 +122,36 @@ def defer_signals() -> Iterator[Interruption]:
     notices = [x for x in _NOTICES if signal.getsignal(x) is signal.SIG_DFL]
     before = {number: signal.getsignal(number) for number in (*_ENDING, *notices)}
     first: float | None = None
+    ended = threading.Event()
 
     def record(number: int, frame: FrameType | None) -> None:
         nonlocal first
         received, now = signal.Signals(number), time.monotonic()
         if received in _ENDING and first is not None:
-            if now - first > _REPEATED_SECONDS:
+            if now - first > signal_watch.REPEATED_SECONDS:
+                ended.set()
                 restore()
                 signal.raise_signal(received)
             return
         if received in _ENDING:
             first = now
-        if interruption.signal is None:
-            _LOGGER.warning(
-                "%s received: saving after this step. %s to exit at once.",
-                received.name,
-                "Send it again" if received in _ENDING else "Send SIGTERM twice",
-            )
+        if interruption.signal is None and not watched:
+            interruption.announce(received)
         interruption.record(received)
 
     def restore() -> None:
         interruption.stop_timer()
         _set(before)
 
-    _set(dict.fromkeys(before, record))
-    try:
-        with interruption.timer():
-            yield interruption
-    finally:
-        restore()
+    with signal_watch.watch_signals(
+        before, announce=interruption.announce, ended=ended
+    ) as watched:
+        _set(dict.fromkeys(before, record))
+        try:
+            with interruption.timer():
+                yield interruption
+        finally:
+            restore()
 
 
 def _set(handlers: dict) -> None:

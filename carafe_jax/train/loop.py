@@ -271,22 +271,36 @@ class _Run:
                 self.display.report(current.step, self.log.flush())
 
     def _run_step(self, current: "_Current", interruption: Interruption | None) -> None:
-        """Take a batch and run a step; `interruption` may end the wait for a batch."""
+        """Take a batch and run a step.
+
+        `interruption` may end the wait for a batch. If it has a signal when the step is
+        compiled, no step is run.
+        """
         state, step = current.unpack()
         with interruption.waiting() if interruption else contextlib.nullcontext():
             batch = next(self.batches)
         batch = self.put(batch)
         if not self.step.is_compiled_for(batch):
-            self.display.announce("compiling the step")
-            with self.log.paused():
-                self.step.compile(state, batch)
-            self.display.train(step, total=self.loop.total_steps)
+            if interruption is None:
+                self._compile(current, batch)
+            else:
+                with interruption.compiling():
+                    self._compile(current, batch)
+                if interruption.signal is not None:
+                    return
         current.state = None  # Its arrays are donated to the step.
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
         position = self._position()
         current.state, current.step, current.position = state, step + 1, position
+
+    def _compile(self, current: "_Current", batch: Batch) -> None:
+        state, step = current.unpack()
+        self.display.announce("compiling the step")
+        with self.log.paused():
+            self.step.compile(state, batch)
+        self.display.train(step, total=self.loop.total_steps)
 
     def _position(self) -> dict[str, Any]:
         # A copy: some iterators later change what they returned here.

@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable
 
@@ -13,8 +14,9 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import NotFiniteError, restore_trained
 from carafe_jax.train.checkpoints import Checkpoints
+from carafe_jax.train.signal_watch import respond_while_compiling
 from carafe_jax.train.step import CompiledStep
-from tests.subprocesses import run_python
+from tests.subprocesses import run_python, start_python
 from tests.train.test_loop import Killed, read_scalars, run
 from tests.train.toy import Regression, Scores, SeenBatches
 
@@ -210,8 +212,8 @@ def test_signal_during_a_save_ends_the_run_once_it_is_saved(
     assert_resumed_as_whole(tmp_path, whole)
 
 
-def test_signal_while_the_step_is_compiled_ends_the_run_after_it(
-    tmp_path, whole, monkeypatch
+def test_signal_while_the_step_is_compiled_ends_the_run_before_it(
+    tmp_path, whole, monkeypatch, caplog
 ):
     compile_step = CompiledStep.compile
 
@@ -223,8 +225,70 @@ def test_signal_while_the_step_is_compiled_ends_the_run_after_it(
         patch.setattr(CompiledStep, "compile", signalled)
         outcome = run(tmp_path)
     assert outcome.interrupted_by == signal.SIGTERM
-    assert int(outcome.state.step) == last_step(tmp_path) == 1
+    assert int(outcome.state.step) == 0
+    assert (
+        "SIGTERM received: stopping when the step is compiled. Send it again to exit "
+        "at once." in caplog.messages
+    )
     assert_resumed_as_whole(tmp_path, whole)
+
+
+BLOCKED = """
+import ctypes, logging, sys
+from carafe_jax.train.interruption import defer_signals
+from carafe_jax.train.signal_watch import respond_while_compiling
+
+logging.basicConfig(stream=sys.stdout, format="%(message)s", force=True)
+lock = ctypes.CDLL(None).pthread_mutex_lock
+mutex = ctypes.create_string_buffer(256)
+with {"defer": defer_signals, "respond": respond_while_compiling}[sys.argv[1]]():
+    lock(mutex)
+    print("blocked", flush=True)
+    lock(mutex)  # In C and without Python's lock, as XLA compiles.
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("block", "number", "response"),
+    [
+        ("defer", signal.SIGINT, "saving after this step"),
+        ("defer", signal.SIGTERM, "saving after this step"),
+        ("respond", signal.SIGINT, "stopping when the current compilation"),
+    ],
+)
+def test_signals_are_answered_while_the_main_thread_is_in_c(block, number, response):
+    with start_python("-c", BLOCKED, block) as running:
+        running.wait_for(lambda: "blocked" in running.stdout, "blocked")
+        running.send_signal(number)
+        line = f"{number.name} received: {response}"
+        running.wait_for(lambda: line in running.stdout, "answered")
+        time.sleep(1.5)  # Until then it would count as the same request.
+        running.send_signal(number)
+        running.finish(status=128 + number)
+
+
+def test_keyboard_interrupt_that_is_raised_at_once_is_not_announced(caplog):
+    def interrupt():
+        with respond_while_compiling():
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert not caplog.messages
+    assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_descriptor_of_an_event_loop_is_left_alone(tmp_path):
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno())
+        try:
+            outcome = run(tmp_path, Killed(6, signal.SIGTERM))
+        finally:
+            assert signal.set_wakeup_fd(-1) == writer.fileno()
+    assert outcome.interrupted_by == signal.SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
@@ -257,7 +321,7 @@ def send_twice(*numbers):
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
 def test_second_signal_has_the_effect_that_it_had_before(tmp_path, monkeypatch, first):
-    monkeypatch.setattr("carafe_jax.train.interruption._REPEATED_SECONDS", 0.0)
+    monkeypatch.setattr("carafe_jax.train.signal_watch.REPEATED_SECONDS", 0.0)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, Failing(at=7, act=lambda: send_twice(first, signal.SIGINT)))
     assert last_step(tmp_path) == 4

@@ -273,8 +273,8 @@ class _Run:
     def _run_step(self, current: "_Current", interruption: Interruption | None) -> None:
         """Take a batch and run a step.
 
-        `interruption` may end the wait for a batch. If it has a signal when the step is
-        compiled, no step is run.
+        `interruption` may end the wait for a batch. If it has a signal before the step
+        is compiled, no step is run.
         """
         state, step = current.unpack()
         with interruption.waiting() if interruption else contextlib.nullcontext():
@@ -283,17 +283,23 @@ class _Run:
         if not self.step.is_compiled_for(batch):
             if interruption is None:
                 self._compile(current, batch)
-            else:
-                with interruption.compiling():
-                    self._compile(current, batch)
-                if interruption.signal is not None:
-                    return
+            elif not self._compile_unless_stopped(current, batch, interruption):
+                return
         current.state = None  # Its arrays are donated to the step.
         with jax.transfer_guard("disallow"):
             state, scalars = self.step(state, batch)
         self.log.add(step + 1, scalars, examples=_examples(batch))
         position = self._position()
         current.state, current.step, current.position = state, step + 1, position
+
+    def _compile_unless_stopped(
+        self, current: "_Current", batch: Batch, interruption: Interruption
+    ) -> bool:
+        """Compile the step; return whether no signal came before the end."""
+        if interruption.signal is None:
+            with interruption.compiling():
+                self._compile(current, batch)
+        return interruption.signal is None
 
     def _compile(self, current: "_Current", batch: Batch) -> None:
         state, step = current.unpack()

@@ -6,6 +6,7 @@ import pathlib
 from rich.console import Console
 from rich.progress import track
 
+from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.classification.classes import some
 from carafe_jax.tasks.classification.data import ClassificationDataset

@@ -1,4 +1,4 @@
-"""Settings of a two-stage detector; the defaults are those of the paper (5.1)."""
+"""Settings of a two-stage detector; the defaults are mmdetection's."""
 
 import dataclasses
 

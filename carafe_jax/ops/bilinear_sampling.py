@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+from carafe_pallas.geometry import Size
 from jaxtyping import Array, Float, Int
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -74,7 +75,7 @@ def sample_bilinear(
 
 
 def _neighbours(
-    positions: Float[Array, "n s g"], size: int
+    positions: Float[Array, "n s g"], size: Size
 ) -> tuple[Int[Array, "n 2 s g"], Float[Array, "n 2 s g"]]:
     """Return the integer positions below and above each one, and their weights.
 

@@ -35,7 +35,7 @@ def network():
 
 
 def start(workdir, weights, task=None, **fields):
-    """Start a run, and stop it after its first step."""
+    """Start a run, of a task or of one that is stopped before its first step."""
     return train(
         task or Killed(0, signal.SIGTERM),
         optimizer=optimizer,
@@ -105,7 +105,6 @@ def test_run_starts_from_given_weights(tmp_path, caplog):
     assert outcome.weights is not None
     assert outcome.weights.loaded == ("params/w",)
     assert "Started from weights: 1 of 3 arrays loaded." in caplog.messages
-    # The rate of the first step of a warm-up is zero.
     state: Any = outcome.state
     np.testing.assert_array_equal(state.params["w"], GIVEN)
     np.testing.assert_array_equal(state.average["w"], GIVEN)
@@ -118,16 +117,16 @@ def test_given_weights_outlive_the_run(tmp_path):
 
 
 def test_run_with_a_checkpoint_is_resumed_and_ignores_weights(tmp_path):
-    start(tmp_path / "a", None)
+    start(tmp_path / "a", None, task=Killed(1, signal.SIGTERM))
     whole = start(tmp_path / "a", None, task=Regression())
-    start(tmp_path / "b", None)
+    start(tmp_path / "b", None, task=Killed(1, signal.SIGTERM))
     resumed = start(tmp_path / "b", {"params": {"w": GIVEN}}, task=Regression())
     assert resumed.weights is None
     chex.assert_trees_all_equal(resumed.state.params, whole.state.params)
 
 
 def test_run_is_resumed_without_its_initializers(tmp_path, monkeypatch):
-    start(tmp_path, None)
+    start(tmp_path, None, task=Killed(1, signal.SIGTERM))
 
     def fails(*_: Any, **__: Any) -> None:
         raise AssertionError
@@ -150,7 +149,7 @@ def test_resumed_run_does_not_need_what_it_was_started_from(tmp_path):
     def weights():
         return restore_trained(other, best="score", which="last")[0]
 
-    first = start(tmp_path / "run", weights)
+    first = start(tmp_path / "run", weights, task=Killed(1, signal.SIGTERM))
     assert first.weights is not None
     assert "params/w" in first.weights.loaded
     shutil.rmtree(other)

@@ -1,6 +1,7 @@
 """Up-sampling by learned offsets, a baseline of CARAFE++ (table IV of its paper)."""
 
 import jax.numpy as jnp
+from carafe_pallas.geometry import Size
 from flax import linen as nn
 from flax.typing import Dtype, PrecisionLike
 from jaxtyping import Array, Float
@@ -102,5 +103,5 @@ class GUMUpsample(ResamplingLayer):
         return pixel_shuffle(encoder(nn.relu(compressor(features))), scale)
 
 
-def _clamp(positions: Float[Array, "n sh sw 1"], size: int) -> Array:
+def _clamp(positions: Float[Array, "n sh sw 1"], size: Size) -> Array:
     return jnp.clip(positions, 0, size - 1)

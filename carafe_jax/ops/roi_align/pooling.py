@@ -8,7 +8,6 @@ transpose is written out, and each of the two is the gradient of the other.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import jax
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from carafe_jax.ops.dtypes import wide_dtype
 from carafe_jax.ops.roi_align.regions import Regions, Spec
 from carafe_jax.ops.roi_align.samples import weights_of_cells
-from carafe_jax.ops.sharding import like
+from carafe_jax.ops.sharding import like, varying_axes, zeros
 
 T = TypeVar("T")
 
@@ -68,7 +67,7 @@ def pool(
             return total + part.reshape(total.shape)
 
         shape = (n, block.cell.shape[1], *spec.output_size, c)
-        total = _zeros(shape, dtype, cells, block.cell)
+        total = zeros(shape, dtype, varying=varying_axes(cells, block.cell))
         total = cast(Array, lax.fori_loop(0, _windows_of(block), add_window, total))
         return total / _samples_of(block, dtype)
 
@@ -108,7 +107,8 @@ def spread(
         return total, None
 
     blocks = _split_blocks(spec, (regions, pooled))
-    total = _zeros((n, count, c), dtype, pooled, regions.cell)
+    varying = varying_axes(pooled, regions.cell)
+    total = zeros((n, count, c), dtype, varying=varying)
     total, _ = lax.scan(spread_block, total, blocks)
     return total
 
@@ -189,20 +189,6 @@ def _windows_of(block: Regions) -> Int[Array, ""]:
 def _samples_of(block: Regions, dtype: np.dtype) -> Float[Array, "n m 1 1 1"]:
     samples = block.rows.samples * block.columns.samples
     return jnp.maximum(samples, 1).astype(dtype)[..., None, None, None]
-
-
-def _zeros(shape: Sequence[int], dtype: np.dtype, *operands: Array) -> Array:
-    """Return zeros that, in a `shard_map`, vary over the axes that operands vary over.
-
-    The type of what a loop carries must be the same before and after a step.
-    """
-    varying = {
-        axis for x in operands for axis in jax.typeof(x).manual_axis_type.varying
-    }
-    zeros = jnp.zeros(shape, dtype)
-    if not varying:
-        return zeros
-    return cast(Array, lax.pcast(zeros, tuple(varying), to="varying"))
 
 
 def _split_blocks(spec: Spec, operands: T) -> T:

@@ -99,7 +99,7 @@ def detection_losses(
     apply: Any = functools.partial(detector.apply, variables)
     keys = _image_keys(key, len(batch.weights))
     pyramid = apply(batch.images, method="extract")
-    outputs = apply(pyramid, method="score_anchors")
+    outputs = _score_anchors(detector, variables, pyramid)
     anchors = detector.anchor_boxes(pyramid)
 
     trained = anchor_targets(
@@ -138,6 +138,26 @@ def detection_losses(
         check_classes(logits, predictions)
         losses["masks"] = _mask_losses(logits, positives, batch)
     return DetectionLosses(**losses)
+
+
+def _score_anchors(
+    detector: FasterRCNN | MaskRCNN, variables: Mapping[str, Any], pyramid: Any
+) -> Any:
+    """Return the RPN's outputs, each device those of its own images.
+
+    Left to the compiler, devices would exchange the gradients of the RPN once for each
+    map, and those of its biases before their sum over pixels.
+    """
+
+    def score(pyramid: Any, variables: Mapping[str, Any]) -> Any:
+        return detector.apply(variables, pyramid, method="score_anchors")
+
+    own = {
+        name: {"rpn": collection["rpn"]}
+        for name, collection in variables.items()
+        if "rpn" in collection
+    }
+    return run_per_device(score, pyramid, shared=[own])
 
 
 def _image_keys(key: Array, images: int) -> Key[Array, "n 2"]:

@@ -1,0 +1,1 @@
+"""Times of Mask R-CNN, beside torchvision's."""

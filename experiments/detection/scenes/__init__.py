@@ -1,0 +1,1 @@
+"""Pictures of known objects, composed of photographs that ship with scikit-image."""

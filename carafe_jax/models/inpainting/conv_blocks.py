@@ -18,6 +18,7 @@ from carafe_jax.nn.factories import (
     make_norm,
     names,
 )
+from carafe_jax.nn.transposed_conv import TransposedConv
 from carafe_jax.ops import Implementation
 
 Initializer = Callable[..., Array]
@@ -126,11 +127,11 @@ class DeconvBlock(nn.Module):
     ) -> Float[Array, "n sh sw f"]:
         """Apply the transposed convolution, the norm and the activation."""
         features = checked_features(features)
-        features = nn.ConvTranspose(
+        features = TransposedConv(
             self.features,
-            (4, 4),
-            strides=(2, 2),
-            padding=((2, 2), (2, 2)),  # For the dilated map: kernel - 1 - padding.
+            kernel_size=4,
+            scale=2,
+            before=2,  # Of the dilated map: kernel - 1 - padding.
             use_bias=self.norm is None,
             kernel_init=self.kernel_init,
             name="deconv",

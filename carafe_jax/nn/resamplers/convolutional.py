@@ -18,6 +18,7 @@ from carafe_jax.nn.resamplers.base import (
     whole_scale,
 )
 from carafe_jax.nn.resize import resize_bilinear, resize_nearest
+from carafe_jax.nn.transposed_conv import TransposedConv
 from carafe_jax.ops import Scale
 
 
@@ -240,12 +241,11 @@ class DeconvUpsample(ConvResampler):
         features = cast(self, features)
         scale = whole_scale(self.scale)
         check_int("kernel_size", self.kernel_size)
-        side_padding = _deconv_padding(self.kernel_size, self.padding, scale)
-        deconv = nn.ConvTranspose(
+        deconv = TransposedConv(
             output_channels(features, self.features),
-            (self.kernel_size, self.kernel_size),
-            strides=(scale, scale),
-            padding=(side_padding, side_padding),
+            kernel_size=self.kernel_size,
+            scale=scale,
+            before=_zeros_before(self.kernel_size, self.padding, scale),
             use_bias=self.use_bias,
             dtype=features.dtype,
             param_dtype=self.param_dtype,
@@ -286,10 +286,8 @@ def pixel_shuffle(
     return blocks.transpose(0, 1, 4, 2, 5, 3).reshape(n, scale * h, scale * w, f)
 
 
-def _deconv_padding(
-    kernel_size: int, padding: int | None, scale: int
-) -> tuple[int, int]:
-    """Return the padding, before and after, that gives `scale * size` output rows."""
+def _zeros_before(kernel_size: int, padding: int | None, scale: int) -> int:
+    """Return the rows of zeros before the dilated map; there are as many columns."""
     if padding is None:
         padding = max(0, (kernel_size - scale + 1) // 2)
     output_padding = scale + 2 * padding - kernel_size
@@ -299,5 +297,4 @@ def _deconv_padding(
             f"kernel_size, of 0 to scale - 1, got {padding} with kernel_size "
             f"{kernel_size} and scale {scale}."
         )
-    before = kernel_size - 1 - padding
-    return before, before + output_padding
+    return kernel_size - 1 - padding

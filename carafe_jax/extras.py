@@ -2,6 +2,7 @@
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from carafe_jax.errors import MissingExtraError
 
@@ -44,5 +45,30 @@ def import_or_explain(name: str) -> ModuleType:
         raise MissingExtraError(
             f"`{name}` needs {missing}, which is not installed: "
             "pip install 'carafe-jax[train]'",
+            name=error.name,
+        ) from error
+
+
+def import_extra(name: str, *, extra: str, purpose: str) -> Any:
+    """Import a module of one of the smaller extras.
+
+    Args:
+      name: Full name, as for `importlib.import_module`.
+      extra: Extra that installs it.
+      purpose: Feature that needs it, as the subject of the error message.
+
+    Returns:
+      The module, which is untyped.
+
+    Raises:
+      MissingExtraError: The module is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = name.split(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs {missing}, which is not installed: "
+            f"pip install 'carafe-jax[{extra}]'",
             name=error.name,
         ) from error

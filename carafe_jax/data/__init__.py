@@ -1,4 +1,4 @@
-"""Photographs and labelled images, in batches of NumPy arrays."""
+"""Photographs, labelled and annotated images, in batches of NumPy arrays."""
 
 from carafe_jax.data.batches import BatchIterator as BatchIterator
 from carafe_jax.data.batches import BatchOptions as BatchOptions
@@ -13,8 +13,14 @@ from carafe_jax.data.decoding import to_rgb as to_rgb
 from carafe_jax.data.decoding import to_rgba as to_rgba
 from carafe_jax.data.decoding import upright as upright
 from carafe_jax.data.decoding import upright_size as upright_size
+from carafe_jax.data.sources import RLE as RLE
+from carafe_jax.data.sources import AnnotatedImages as AnnotatedImages
+from carafe_jax.data.sources import AnnotationKind as AnnotationKind
 from carafe_jax.data.sources import DecodedPhotographs as DecodedPhotographs
 from carafe_jax.data.sources import EncodedImages as EncodedImages
+from carafe_jax.data.sources import Finding as Finding
+from carafe_jax.data.sources import Findings as Findings
+from carafe_jax.data.sources import ImageObjects as ImageObjects
 from carafe_jax.data.sources import LabelledImages as LabelledImages
 from carafe_jax.data.sources import NamedImages as NamedImages
 from carafe_jax.data.sources import Photographs as Photographs
@@ -25,6 +31,7 @@ from carafe_jax.data.sources import (
 )
 from carafe_jax.data.sources import UnreadableImages as UnreadableImages
 from carafe_jax.data.sources import list_images as list_images
+from carafe_jax.data.sources import open_annotated_images as open_annotated_images
 from carafe_jax.data.sources import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources import open_photographs as open_photographs
 from carafe_jax.data.transforms import IMAGENET_MEAN as IMAGENET_MEAN
@@ -42,13 +49,19 @@ from carafe_jax.data.transforms import random_crop as random_crop
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "RLE",
+    "AnnotatedImages",
+    "AnnotationKind",
     "BatchIterator",
     "BatchOptions",
     "Box",
     "ColourJitter",
     "DecodedPhotographs",
     "EncodedImages",
+    "Finding",
+    "Findings",
     "FreeFormHoles",
+    "ImageObjects",
     "LabelledImages",
     "NamedImages",
     "Photographs",
@@ -67,6 +80,7 @@ __all__ = [
     "endless_batches",
     "free_form_hole",
     "list_images",
+    "open_annotated_images",
     "open_image",
     "open_labelled_images",
     "open_photographs",

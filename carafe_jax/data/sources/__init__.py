@@ -1,14 +1,23 @@
 """Sources of images: folders, TensorFlow Datasets, built-in photographs."""
 
+from carafe_jax.data.sources.annotated import RLE as RLE
+from carafe_jax.data.sources.annotated import AnnotatedImages as AnnotatedImages
+from carafe_jax.data.sources.annotated import AnnotationKind as AnnotationKind
+from carafe_jax.data.sources.annotated import ImageObjects as ImageObjects
 from carafe_jax.data.sources.builtin import (
     PhotographsTooSmallError as PhotographsTooSmallError,
 )
 from carafe_jax.data.sources.decoded import DecodedPhotographs as DecodedPhotographs
+from carafe_jax.data.sources.findings import Finding as Finding
+from carafe_jax.data.sources.findings import Findings as Findings
 from carafe_jax.data.sources.folder import list_images as list_images
 from carafe_jax.data.sources.images import EncodedImages as EncodedImages
 from carafe_jax.data.sources.images import LabelledImages as LabelledImages
 from carafe_jax.data.sources.images import NamedImages as NamedImages
 from carafe_jax.data.sources.images import Photographs as Photographs
+from carafe_jax.data.sources.opening import (
+    open_annotated_images as open_annotated_images,
+)
 from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources.opening import open_photographs as open_photographs
 from carafe_jax.data.sources.splits import Split as Split
@@ -18,8 +27,14 @@ from carafe_jax.data.sources.unreadable import (
 from carafe_jax.data.sources.unreadable import UnreadableImages as UnreadableImages
 
 __all__ = [
+    "RLE",
+    "AnnotatedImages",
+    "AnnotationKind",
     "DecodedPhotographs",
     "EncodedImages",
+    "Finding",
+    "Findings",
+    "ImageObjects",
     "LabelledImages",
     "NamedImages",
     "Photographs",
@@ -28,6 +43,7 @@ __all__ = [
     "TooManyUnreadableImagesError",
     "UnreadableImages",
     "list_images",
+    "open_annotated_images",
     "open_labelled_images",
     "open_photographs",
 ]

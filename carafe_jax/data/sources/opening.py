@@ -1,17 +1,22 @@
-"""Photographs and labelled images from a source of any kind, by its name."""
+"""Photographs, labelled and annotated images from a source of any kind, by its name."""
 
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Literal
 
 from carafe_jax.arguments import check, check_between_0_and_1, check_positive
+from carafe_jax.data.sources.annotated import AnnotatedImages
+from carafe_jax.data.sources.annotated_tfds import open_annotated_tfds
 from carafe_jax.data.sources.builtin import open_builtin
+from carafe_jax.data.sources.coco import open_coco_folder
 from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files
 from carafe_jax.data.sources.images import LabelledImages, Photographs
 from carafe_jax.data.sources.labelled_folder import open_labelled_folder
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
-from carafe_jax.errors import no_type_check
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
 
 _TFDS = "tfds:"
@@ -104,6 +109,71 @@ def open_labelled_images(
     check_local("source", source)
     folder = pathlib.Path(source).expanduser()
     return open_labelled_folder(folder, split=split, test_fraction=test_fraction)
+
+
+@no_type_check
+def open_annotated_images(
+    source: str,
+    *,
+    split: Split,
+    test_fraction: float = 0.1,
+    classes: Sequence[str] | None = None,
+    masks: Literal["optional", "required"] = "optional",
+) -> AnnotatedImages:
+    """Open one split of a source of annotated images; no picture is opened yet.
+
+    What is wrong in the annotations is an error, or is dropped, mended or kept by the
+    table in `sources.treatments`, and counted in `findings`.
+
+    Args:
+      source: Path of a folder with COCO annotations,
+        `annotations/instances_SPLIT.json`, beside the pictures in `SPLIT/`, for SPLIT
+        train, and val, validation or test, also with a year (train2017); or "tfds:NAME"
+        for a prepared data set of TensorFlow Datasets with "image" and "objects", such
+        as "tfds:coco/2017", which has no masks.
+      split: Split to open, by the rule of `sources.splits`: the test set is the first
+        of val, validation and test with annotations; without one, a part of train.
+      test_fraction: Fraction of the test set, as in `open_photographs`.
+      classes: Classes of the training set, to which those of the source are matched by
+        name. None: those of its training annotations, which are read for it.
+      masks: "required": a source without instance masks is an error.
+
+    Returns:
+      Images by index, in a fixed order: for a folder, that of the relative paths.
+
+    Raises:
+      RefusedError: The source does not exist, or its annotations are invalid, have a
+        class of test objects that training lacks, or lack masks that are required.
+      MissingExtraError: TensorFlow Datasets is needed and not installed; or pycocotools
+        is, to read masks.
+    """
+    _check_split(split, test_fraction)
+    rule = "be 'optional' or 'required'"
+    check("masks", masks, rule, holds=masks in ("optional", "required"))
+    rule = "be 'tfds:NAME' or the path of a folder"
+    check("source", source, rule, holds=source != "")
+    if source.startswith(_TFDS):
+        name = source.removeprefix(_TFDS)
+        images = open_annotated_tfds(name, split=split, classes=classes)
+    else:
+        check_local("source", source)
+        images = open_coco_folder(
+            pathlib.Path(source).expanduser(),
+            split=split,
+            test_fraction=test_fraction,
+            classes=classes,
+        )
+    if masks == "required" and not images.has_masks:
+        advice = (
+            "data sets of TFDS have boxes alone; use the folder of the original data"
+            if source.startswith(_TFDS)
+            else "its annotations have no valid `segmentation`"
+        )
+        raise RefusedError(
+            f"`source` must have instance masks for {split!r}, got {source!r}: "
+            f"{advice}, or a detector of boxes alone."
+        )
+    return images
 
 
 def name_of_source(source: str) -> str:

@@ -20,7 +20,7 @@ from typing import Literal, TypeVar
 Split = Literal["train", "test"]
 T = TypeVar("T")
 
-_TEST_FOLDERS = ("val", "validation", "test")
+TEST_FOLDERS = ("val", "validation", "test")
 _TFDS: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "test": ("validation", "test"),
@@ -33,9 +33,9 @@ def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
     found = {
         path.name.lower(): path
         for path in sorted(folder.iterdir())
-        if path.name.lower() in ("train", *_TEST_FOLDERS) and path.is_dir()
+        if path.name.lower() in ("train", *TEST_FOLDERS) and path.is_dir()
     }
-    test = next((found[name] for name in _TEST_FOLDERS if name in found), None)
+    test = next((found[name] for name in TEST_FOLDERS if name in found), None)
     if test is None or "train" not in found:
         return None
     return {"train": found["train"], "test": test}

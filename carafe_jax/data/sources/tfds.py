@@ -86,7 +86,7 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
             f"`source` must have a split named {tfds_names(split)}, "
             f"got 'tfds:{name}' with {sorted(splits)}."
         )
-    _check_features(records, name, "image")
+    check_features(records, name, "image")
     return ImageRecords(f"tfds:{name}/{split}", records)
 
 
@@ -105,7 +105,7 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
       MissingExtraError: TensorFlow Datasets is not installed.
     """
     images = open_tfds(name, split=split)
-    _check_features(images.records, name, "label")
+    check_features(images.records, name, "label")
     label = images.records.dataset_info.features["label"]
     return LabelledRecords(images, tuple(label.names))
 
@@ -125,7 +125,17 @@ def _prepared(tfds: Any, name: str) -> Any:
         ) from error
 
 
-def _check_features(records: Any, name: str, feature: str) -> None:
+def check_features(records: Any, name: str, feature: str) -> None:
+    """Raise unless the records of a data set have a feature.
+
+    Args:
+      records: Records of a split.
+      name: Name of the data set.
+      feature: Name of the feature.
+
+    Raises:
+      RefusedError: The feature is missing.
+    """
     features = sorted(records.dataset_info.features)
     if feature not in features:
         raise RefusedError(

@@ -1,0 +1,244 @@
+"""Annotated images of prepared data sets of TensorFlow Datasets."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from carafe_jax.data.decoding import UnreadableImageError, decoder_errors, upright_size
+from carafe_jax.data.sources.annotated import AnnotationKind, ImageObjects
+from carafe_jax.data.sources.findings import Findings
+from carafe_jax.data.sources.object_columns import ObjectColumns, all_of, check_boxes
+from carafe_jax.data.sources.object_table import ObjectTable
+from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.tfds import ImageRecords, check_features, open_tfds
+from carafe_jax.data.sources.treatments import (
+    NO_POSITIVE_AREA,
+    NOT_FINITE,
+    UNREADABLE_RECORD,
+)
+from carafe_jax.errors import RefusedError
+from carafe_jax.texts import printable
+
+_LOGGER = logging.getLogger(__name__)
+_LOG_SECONDS = 10.0
+_THREADS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class AnnotatedRecords:
+    """Images of records by index, and their objects; there are no masks."""
+
+    images: ImageRecords
+    table: ObjectTable
+    findings: Findings
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return self.table.classes
+
+    @property
+    def category_ids(self) -> tuple[int, ...]:
+        """Labels plus 1: data sets of TFDS have no ids of classes."""
+        return self.table.category_ids
+
+    @property
+    def has_masks(self) -> bool:
+        """False: records have boxes alone."""
+        return False
+
+    def name(self, index: int) -> str:
+        """Return the data set and the index of a record, as its name."""
+        return self.images.name(self._record(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width of the upright image."""
+        return self.table.size(index)
+
+    def image_id(self, index: int) -> int:
+        """Return the feature `image/id`; without it, the index of the record."""
+        return self.table.image_id(index)
+
+    def objects(self, index: int, *, masks: bool = True) -> ImageObjects:
+        """Return the objects of the image of this index, without masks."""
+        return self.table.objects(index, masks=masks)
+
+    def open(self, index: int) -> Image.Image:
+        """Open the image of a record; its pixels are not decoded."""
+        return self.images.open(self._record(index))
+
+    def coco(self, *, kind: AnnotationKind = "bbox") -> dict[str, Any]:
+        """Return the split in COCO's form, as the truth for pycocotools."""
+        return self.table.coco(kind=kind)
+
+    def _record(self, index: int) -> int:
+        return int(self.table.arrays["record"][index])
+
+
+def open_annotated_tfds(
+    name: str, *, split: Split, classes: Sequence[str] | None
+) -> AnnotatedRecords:
+    """Open one split of a data set with objects; every record is read once.
+
+    Its size and its boxes are read from each record, as `tfds.data_source` has no other
+    way. Nothing is downloaded.
+
+    Args:
+      name: Name of the data set, such as "coco/2017". Its feature `objects` has `bbox`
+        and `label`, and optionally `area`, `id` and `is_crowd`.
+      split: Split to open, by the rule of `splits`.
+      classes: Classes of training, which must be those of the data set. None: any.
+
+    Returns:
+      Images in the order of the data set.
+
+    Raises:
+      RefusedError: The data set is not prepared, or lacks the split or a feature.
+      MissingExtraError: TensorFlow Datasets is not installed.
+    """
+    images = open_tfds(name, split=split)
+    check_features(images.records, name, "objects")
+    features = images.records.dataset_info.features["objects"]
+    for feature in ("bbox", "label"):
+        if feature not in features.keys():  # noqa: SIM118  A feature of TFDS, no dict.
+            raise RefusedError(
+                f"`source` must have the feature {feature!r} of `objects`, got "
+                f"'tfds:{name}' with {sorted(features.keys())}."
+            )
+    names = tuple(features["label"].names)
+    if classes is not None and names != tuple(classes):
+        raise RefusedError(
+            f"`source` must have the classes of training, {', '.join(classes)}, got "
+            f"'tfds:{name}' with {', '.join(names)}."
+        )
+    findings = Findings()
+    columns, file_names = _columns(images, findings)
+    findings.log(f"tfds:{name}/{split}")
+    if split == "train" and not len(columns["bbox"]):
+        raise RefusedError(
+            f"`source` must hold an object to train on, got 'tfds:{name}' with none."
+        )
+    table = ObjectTable.of(
+        file_names,
+        columns,
+        classes=names,
+        category_ids=tuple(range(1, len(names) + 1)),
+    )
+    return AnnotatedRecords(images, table, findings)
+
+
+def _columns(
+    images: ImageRecords, findings: Findings
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the columns of `ObjectTable.of`, and the file names."""
+    records, sizes, names, image_ids = [], [], [], []
+    owners: list[int] = []
+    objects: dict[str, list[Any]] = {name: [] for name in ("bbox", *_DEFAULTS)}
+    for index, record in enumerate(_all(images)):
+        if isinstance(record, UnreadableImageError):
+            findings.add(UNREADABLE_RECORD, [images.name(index)])
+            continue
+        found = record.objects
+        count = len(found["bbox"])
+        owners += [len(records)] * count
+        for name, values in objects.items():
+            values += [*found.get(name, [_DEFAULTS.get(name)] * count)]
+        records.append(index)
+        sizes.append(record.size)
+        names.append(record.file_name or images.name(index))
+        image_ids.append(index if record.image_id is None else record.image_id)
+    if not records:
+        raise RefusedError(
+            f"`source` must have readable images, got none of {len(images)} in "
+            f"{images.source!r}."
+        )
+    size = np.array(sizes, np.int32).reshape(-1, 2)
+    owner = np.array(owners, np.int64)
+    # y1, x1, y2, x2 as fractions of the image.
+    y1x1y2x2 = np.array(objects["bbox"], np.float64).reshape(-1, 4)
+    corners = y1x1y2x2[:, [1, 0, 3, 2]] * np.tile(size[owner][:, ::-1], 2)
+    columns = ObjectColumns(
+        {
+            "image": owner,
+            "size": size[owner],
+            "bbox": np.concatenate(
+                [corners[:, :2], corners[:, 2:] - corners[:, :2]], 1
+            ),
+            "label": np.array(objects["label"], np.int32),
+            "crowd": np.array(objects["is_crowd"], bool),
+            "area": np.array(objects["area"], np.float64),
+            "id": np.array(objects["id"], np.int64),
+        },
+        findings=findings,
+        describe=lambda rows, row: printable(names[rows["image"][row]]),
+    )
+    columns.drop(NOT_FINITE, ~all_of(np.isfinite(columns["bbox"])))
+    check_boxes(columns)
+    area = columns["area"]
+    without = ~(np.isfinite(area) & (area > 0))
+    columns.report(NO_POSITIVE_AREA, without)
+    columns["area"] = np.where(without, columns["bbox"][:, 2:].prod(1), area)
+    kept = ("image", "bbox", "label", "crowd", "area", "id")
+    return {
+        "image_id": np.array(image_ids, np.int64),
+        "record": np.array(records, np.int64),
+        "size": size,
+        **{name: columns[name] for name in kept},
+    }, names
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """What is kept of a record."""
+
+    size: tuple[int, int]
+    objects: Any
+    file_name: str
+    image_id: int | None
+
+
+# Values of optional features of an object.
+_DEFAULTS: dict[str, Any] = {"label": 0, "is_crowd": False, "area": np.nan, "id": -1}
+
+
+def _all(images: ImageRecords) -> Iterator[_Record | UnreadableImageError]:
+    """Read all records; log a line now and then, as it takes long."""
+    _LOGGER.info("Reading sizes and boxes of %d records, once.", len(images))
+    logged = time.monotonic()
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        # In parts: `map` would hold every record that is read ahead.
+        for start in range(0, len(images), 1024):
+            part = range(start, min(start + 1024, len(images)))
+            yield from pool.map(lambda index: _read(images, index), part)
+            if time.monotonic() > logged + _LOG_SECONDS:
+                logged = time.monotonic()
+                _LOGGER.info("Read %d of %d records.", part.stop, len(images))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(images: ImageRecords, index: int) -> _Record | UnreadableImageError:
+    try:
+        image, record = images.open_record(index)
+        with image:
+            width, height = upright_size(image)
+        with decoder_errors(images.name(index)):
+            name, number = record.get("image/filename"), record.get("image/id")
+            return _Record(
+                (height, width),
+                record["objects"],
+                bytes(name).decode("utf-8", "replace") if name is not None else "",
+                None if number is None else int(number),
+            )
+    except UnreadableImageError as error:
+        return error

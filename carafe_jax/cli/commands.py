@@ -15,6 +15,7 @@ _SUBCOMMANDS = {
     "fill": "Fill holes in photographs.",
     "classify": "Predict the most likely classes of photographs.",
     "export": "Export a trained classifier to one file that needs only JAX to run.",
+    "check-data": "Report what a data set holds, and what is wrong with it.",
 }
 
 _DESCRIPTION = """CARAFE++, content-aware reassembly of features, in JAX.
@@ -36,8 +37,9 @@ def run_command(args: list[str]) -> NoReturn:
 
 def _import(subcommand: str) -> Any:
     """Import a subcommand's module; JAX and its dependencies take a second or more."""
+    module = f"carafe_jax.cli.{subcommand.replace('-', '_')}"
     console = Console(stderr=True)
     if not console.is_terminal:
-        return importlib.import_module(f"carafe_jax.cli.{subcommand}")
+        return importlib.import_module(module)
     with console.status("importing JAX"):
-        return importlib.import_module(f"carafe_jax.cli.{subcommand}")
+        return importlib.import_module(module)

@@ -30,6 +30,7 @@ from carafe_jax.data.sources import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
 )
 from carafe_jax.data.sources import UnreadableImages as UnreadableImages
+from carafe_jax.data.sources import decode_mask as decode_mask
 from carafe_jax.data.sources import list_images as list_images
 from carafe_jax.data.sources import open_annotated_images as open_annotated_images
 from carafe_jax.data.sources import open_labelled_images as open_labelled_images
@@ -76,6 +77,7 @@ __all__ = [
     "decode_box",
     "decode_centre",
     "decode_image",
+    "decode_mask",
     "decode_photograph",
     "endless_batches",
     "free_form_hole",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from carafe_jax.tasks.data_check import DataCheckModule
     from carafe_jax.tasks.run_config import RunConfig
     from carafe_jax.train import CheckpointChoice
 
@@ -58,6 +59,11 @@ class RegisteredTask:
     def evaluation(self) -> EvaluationModule:
         """Module that evaluates a trained network."""
         return cast(EvaluationModule, self._module("evaluation"))
+
+    @property
+    def data_check(self) -> "DataCheckModule":
+        """Module that opens data for `check-data`."""
+        return cast("DataCheckModule", self._module("data_check"))
 
     def _module(self, name: str) -> Any:
         return importlib.import_module(f"carafe_jax.tasks.{self.package}.{name}")

@@ -20,6 +20,7 @@ from carafe_jax.data.sources.opening import (
 )
 from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources.opening import open_photographs as open_photographs
+from carafe_jax.data.sources.run_lengths import decode_mask as decode_mask
 from carafe_jax.data.sources.splits import Split as Split
 from carafe_jax.data.sources.unreadable import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
@@ -42,6 +43,7 @@ __all__ = [
     "Split",
     "TooManyUnreadableImagesError",
     "UnreadableImages",
+    "decode_mask",
     "list_images",
     "open_annotated_images",
     "open_labelled_images",

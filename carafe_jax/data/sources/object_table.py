@@ -39,9 +39,10 @@ class ObjectTable:
           names: Names of the photographs.
           columns: `image_id` and `size` (height, width) of each photograph; `image`
             (index of the photograph, ascending), `bbox` (x, y, width, height), `label`,
-            `crowd`, `area` and `id` of each object; optionally `masked`, with the bounds `run_bounds` of
-            its encoding in `runs`, and the bounds `polygon_bounds` of its polygons in
-            `polygons`, which holds the bounds of each in `corners`.
+            `crowd`, `area` and `id` of each object; optionally `masked`, with the
+            bounds `run_bounds` of its encoding in `runs`, and the bounds
+            `polygon_bounds` of its polygons in `polygons`, which holds the bounds of
+            each in `corners`.
           classes: Names of the classes.
           category_ids: Ids of the classes.
         """

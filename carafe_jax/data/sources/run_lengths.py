@@ -31,8 +31,13 @@ def mask_tools() -> Any:
     )
 
 
+def decode_mask(mask: RLE) -> Bool[np.ndarray, "h w"]:
+    """Return an encoded mask as an array."""
+    return mask_tools().decode(mask).astype(bool)
+
+
 def polygons_to_rle(
-    polygons: Sequence[Float64[np.ndarray, "n"]], size: tuple[int, int]
+    polygons: Sequence[Float64[np.ndarray, "_"]], size: tuple[int, int]
 ) -> RLE:
     """Return the mask of the union of polygons.
 
@@ -78,7 +83,7 @@ def runs_to_rle(runs: Sequence[int], size: tuple[int, int]) -> RLE | None:
 
 def are_valid_counts(
     content: UInt8[np.ndarray, "bytes"],
-    offsets: Int64[np.ndarray, "m+1"],
+    offsets: Int64[np.ndarray, "offsets"],
     pixels: Int64[np.ndarray, "m"],
 ) -> Bool[np.ndarray, "m"]:
     """Return whether compressed runs are complete and fill their masks.
@@ -102,7 +107,7 @@ def are_valid_counts(
 
 def _are_valid(
     content: UInt8[np.ndarray, "bytes"],
-    offsets: Int64[np.ndarray, "m+1"],
+    offsets: Int64[np.ndarray, "offsets"],
     pixels: Int64[np.ndarray, "m"],
 ) -> Bool[np.ndarray, "m"]:
     """Return `are_valid_counts` of a chunk."""

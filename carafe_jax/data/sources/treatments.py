@@ -47,7 +47,7 @@ from carafe_jax.data.sources.findings import Reason
 REPEATED_CATEGORY = Reason(
     "dropped",
     "category",
-    "that repeats the name of another and has no objects",
+    "with the name of another and without objects",
     plural="categories",
 )
 NO_SIZE = Reason(
@@ -67,10 +67,12 @@ UNKNOWN_IMAGE = Reason("dropped", "annotation", "of images that the file does no
 MISSING_IMAGE = Reason("dropped", "annotation", "of images that are dropped")
 COPY = Reason("dropped", "annotation", "with the id, class and box of an earlier one")
 NO_BOX_OR_MASK = Reason("dropped", "annotation", "without a box or a valid mask")
-NOT_FINITE = Reason("dropped", "box", "that are not finite", plural="boxes")
+NOT_FINITE = Reason(
+    "dropped", "box", "with coordinates that are not finite", plural="boxes"
+)
 NO_AREA = Reason("dropped", "box", "without area", plural="boxes")
 OUTSIDE = Reason("dropped", "box", "outside of the image", plural="boxes")
-BAD_POLYGON = Reason("dropped", "polygon", "that is not valid")
+BAD_POLYGON = Reason("dropped", "polygon", "with corners that are not valid")
 OTHER_SIZE = Reason("dropped", "mask", "of another size than the image")
 BAD_RUNS = Reason("dropped", "mask", "with damaged run lengths")
 
@@ -103,7 +105,7 @@ FLAT_POLYGON = Reason(
 CROSSING = Reason(
     "kept",
     "box",
-    "that cross the border by over a pixel",
+    "crossing the border by over a pixel",
     plural="boxes",
     remedy="clipped in training",
 )

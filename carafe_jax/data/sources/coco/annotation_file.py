@@ -147,7 +147,7 @@ def _shortened(value: Any) -> str:
 
 @contextlib.contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Pause the collector, which would visit millions of new objects again and again."""
+    """Pause the collector, which would visit millions of new objects repeatedly."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

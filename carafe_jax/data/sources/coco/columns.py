@@ -15,6 +15,7 @@ from carafe_jax.data.sources.run_lengths import runs_to_rle
 NO_MASK, POLYGONS, RUN_LENGTHS, BAD_RUN_LENGTHS = range(4)
 NO_ID = -1
 _LARGEST = 2.0**30
+_DTYPES = {"b": np.int8, "d": np.float64, "q": np.int64}
 _CROWDS = (None, 0, 1)
 
 
@@ -74,7 +75,8 @@ class AnnotationColumns:
     def column(self, name: str) -> np.ndarray:
         """Return a column as an array that shares its memory."""
         column: array.array[Any] = getattr(self, name)
-        return np.frombuffer(column, column.typecode) if column else np.zeros(0)
+        dtype = _DTYPES[column.typecode]
+        return np.frombuffer(column, dtype) if column else np.zeros(0, dtype)
 
     def _reference(self, entry: dict[str, Any], name: str, row: Row) -> int:
         number = whole(entry.get(name))
@@ -84,7 +86,7 @@ class AnnotationColumns:
             return NO_ID
         return number
 
-    def _box(self, box: Any, row: Row) -> Sequence[float]:
+    def _box(self, box: Any, row: Row) -> Sequence[int | float]:
         if box is None or box == []:
             return (math.nan,) * 4
         if (

@@ -1,0 +1,126 @@
+"""Report what a data set holds, and what is wrong with it.
+
+Shows: images, sizes, classes and objects of each split; what is dropped or mended, and
+why. Written to the output folder: report.json, and sheet.png with pictures, their
+boxes, masks and names.
+Example: carafe-jax check-data FOLDER --task detection -o report
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, NoReturn
+
+import tyro
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from rich.text import Text
+
+from carafe_jax.arguments import check, check_between_0_and_1, check_count
+from carafe_jax.cli.console import run
+from carafe_jax.cli.data_tables import print_reports
+from carafe_jax.data import UnreadableImageError
+from carafe_jax.files import check_folder, write_atomically
+from carafe_jax.tasks.data_check import CheckedSplit, check_split
+from carafe_jax.tasks.lines import print_line
+from carafe_jax.tasks.picture_sheet import Section, draw_sheet
+from carafe_jax.tasks.registry import TASKS
+from carafe_jax.texts import printable
+
+_COLUMNS = 4  # Of the sheet.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckData:
+    """A source of images, and the task that would train on it."""
+
+    source: Annotated[
+        tyro.conf.Positional[str],
+        tyro.conf.arg(metavar="SOURCE", help_behavior_hint="(required)"),
+    ]
+    """Source of the images, as `data.source` of a run of the task."""
+    task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")]
+    """Task of the run."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """Folder to write to."""
+    test_fraction: float = 0.1
+    """Fraction of a folder that is held out for testing, as `data.test_fraction` of a
+    run."""
+    decode: bool = False
+    """Decode every image, to find unreadable ones."""
+    pictures: int = 16
+    """Pictures of each split in the sheet."""
+    side: int = 480
+    """Longest side of a picture in the sheet, in pixels."""
+
+    def __post_init__(self) -> None:
+        rule = f"be one of {', '.join(map(repr, TASKS))}"
+        check("task", self.task, rule, holds=_task(self.task) in TASKS)
+        check_between_0_and_1("test_fraction", self.test_fraction)
+        check_count("pictures", self.pictures)
+        check("side", self.side, "be at least 32", holds=self.side >= 32)
+
+
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
+    run(main, CheckData, doc=__doc__, program="carafe-jax check-data", args=args)
+
+
+def main(config: CheckData, console: Console) -> int:
+    """Report each split; list images that cannot be read."""
+    check_folder("output", config.output)
+    check_module = TASKS[_task(config.task)].data_check
+    with console.status(Text(printable(f"opening {config.source}"))):
+        splits = check_module.open_splits(
+            config.source, test_fraction=config.test_fraction
+        )
+    reports = {
+        name: check_split(split, decode=config.decode, name=name, console=console)
+        for name, split in splits.items()
+    }
+    print_reports(reports, title=config.source, console=console)
+    path = config.output / "report.json"
+    with write_atomically(path) as partial:
+        summary = {name: report.summary() for name, report in reports.items()}
+        content = {"source": config.source, "task": _task(config.task), **summary}
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    sheet = _write_sheet(splits, config=config, console=console)
+    print_line(console, f"Written: {path}" + (f", {sheet}" if sheet else ""))
+    return 1 if any(report.unreadable for report in reports.values()) else 0
+
+
+def _task(name: str) -> str:
+    """Return the name of a task as the registry has it."""
+    return name.replace("_", "-")
+
+
+def _write_sheet(
+    splits: Mapping[str, CheckedSplit], *, config: CheckData, console: Console
+) -> pathlib.Path | None:
+    """Write the sheet of pictures; return None if no image can be drawn."""
+    sections: list[Section] = []
+    for name, split in splits.items():
+        pictures: list[tuple[Image.Image, str]] = []
+        for index in track(
+            split.examples(config.pictures),
+            description=f"drawing {name}",
+            console=console,
+        ):
+            try:
+                pictures.append(split.draw(index, side=config.side))
+            except UnreadableImageError as error:
+                print_line(
+                    console,
+                    f"Not drawn: {split.images.name(index)} ({error.reason})",
+                )
+        if pictures:
+            sections.append(Section(name, pictures))
+    if not sections:
+        return None
+    path = config.output / "sheet.png"
+    with write_atomically(path) as partial:
+        sheet = draw_sheet(sections, side=config.side, columns=_COLUMNS)
+        sheet.save(partial, format="png")
+    return path

@@ -29,7 +29,7 @@ from carafe_jax.tasks.picture_sheet import Section, draw_sheet
 from carafe_jax.tasks.registry import TASKS
 from carafe_jax.texts import printable
 
-_COLUMNS = 4  # Of the sheet.
+_SHEET_WIDTH = 2000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,15 +52,17 @@ class CheckData:
     """Decode every image, to find unreadable ones."""
     pictures: int = 16
     """Pictures of each split in the sheet."""
-    side: int = 480
-    """Longest side of a picture in the sheet, in pixels."""
+    height: int | None = None
+    """Height of a picture in the sheet, in pixels. None: 400, or 192 for images without
+    annotated objects."""
 
     def __post_init__(self) -> None:
         rule = f"be one of {', '.join(map(repr, TASKS))}"
         check("task", self.task, rule, holds=_task(self.task) in TASKS)
         check_between_0_and_1("test_fraction", self.test_fraction)
         check_count("pictures", self.pictures)
-        check("side", self.side, "be at least 32", holds=self.side >= 32)
+        holds = self.height is None or self.height >= 32
+        check("height", self.height, "be at least 32", holds=holds)
 
 
 def run_subcommand(args: list[str]) -> NoReturn:
@@ -101,6 +103,8 @@ def _write_sheet(
 ) -> pathlib.Path | None:
     """Write the sheet of pictures; return None if no image can be drawn."""
     sections: list[Section] = []
+    annotated = any(split.object_counts() is not None for split in splits.values())
+    height = config.height or (400 if annotated else 192)
     for name, split in splits.items():
         pictures: list[tuple[Image.Image, str]] = []
         for index in track(
@@ -109,7 +113,7 @@ def _write_sheet(
             console=console,
         ):
             try:
-                pictures.append(split.draw(index, side=config.side))
+                pictures.append(split.draw(index, height=height))
             except UnreadableImageError as error:
                 print_line(
                     console,
@@ -121,6 +125,6 @@ def _write_sheet(
         return None
     path = config.output / "sheet.png"
     with write_atomically(path) as partial:
-        sheet = draw_sheet(sections, side=config.side, columns=_COLUMNS)
+        sheet = draw_sheet(sections, width=_SHEET_WIDTH)
         sheet.save(partial, format="png")
     return path

@@ -66,8 +66,8 @@ class CheckedSplit(Protocol):
         """Return the indices of images to draw, at most `count`."""
         ...
 
-    def draw(self, index: int, /, *, side: int) -> tuple[Image.Image, str]:
-        """Return a picture that fits into a square, and its caption.
+    def draw(self, index: int, /, *, height: int) -> tuple[Image.Image, str]:
+        """Return a picture of a height, or lower, and its caption.
 
         Raises:
           UnreadableImageError: The image cannot be read.

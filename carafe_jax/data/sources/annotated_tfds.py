@@ -65,7 +65,7 @@ class AnnotatedRecords:
         return self.table.size(index)
 
     def image_id(self, index: int) -> int:
-        """Return the feature `image/id`; without it, the index of the record."""
+        """Return the feature `image/id`; the index of the record if it is no id."""
         return self.table.image_id(index)
 
     def objects(self, index: int, *, masks: bool = True) -> ImageObjects:
@@ -121,7 +121,7 @@ def open_annotated_tfds(
             f"'tfds:{name}' with {', '.join(names)}."
         )
     findings = Findings()
-    columns, file_names = _columns(images, findings)
+    columns, file_names = _columns(images, findings, classes=len(names))
     findings.log(f"tfds:{name}/{split}")
     if split == "train" and not len(columns["bbox"]):
         raise RefusedError(
@@ -137,7 +137,7 @@ def open_annotated_tfds(
 
 
 def _columns(
-    images: ImageRecords, findings: Findings
+    images: ImageRecords, findings: Findings, *, classes: int
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Return the columns of `ObjectTable.of`, and the file names."""
     records, sizes, names, image_ids = [], [], [], []
@@ -150,17 +150,25 @@ def _columns(
         found = record.objects
         count = len(found["bbox"])
         owners += [len(records)] * count
+        for label in found["label"]:
+            if not 0 <= label < classes:
+                raise RefusedError(
+                    f"`source` must have labels below {classes}, got {label} in "
+                    f"{images.name(index)!r}."
+                )
         for name, values in objects.items():
             values += [*found.get(name, [_DEFAULTS.get(name)] * count)]
         records.append(index)
         sizes.append(record.size)
         names.append(record.file_name or images.name(index))
-        image_ids.append(index if record.image_id is None else record.image_id)
+        image_ids.append(record.image_id)
     if not records:
         raise RefusedError(
             f"`source` must have readable images, got none of {len(images)} in "
             f"{images.source!r}."
         )
+    if None in image_ids or len(set(image_ids)) < len(image_ids):
+        image_ids = records
     size = np.array(sizes, np.int32).reshape(-1, 2)
     owner = np.array(owners, np.int64)
     # y1, x1, y2, x2 as fractions of the image.
@@ -203,7 +211,7 @@ class _Record:
     size: tuple[int, int]
     objects: Any
     file_name: str
-    image_id: int | None
+    image_id: int | np.integer | None
 
 
 # Values of optional features of an object.
@@ -238,7 +246,7 @@ def _read(images: ImageRecords, index: int) -> _Record | UnreadableImageError:
                 (height, width),
                 record["objects"],
                 bytes(name).decode("utf-8", "replace") if name is not None else "",
-                None if number is None else int(number),
+                number if isinstance(number, int | np.integer) else None,
             )
     except UnreadableImageError as error:
         return error

@@ -39,11 +39,11 @@ class LabelledSplit:
         """Return images that are spread evenly, and with them over the classes."""
         return spread(len(self.images), count)
 
-    def draw(self, index: int, *, side: int) -> tuple[Image.Image, str]:
+    def draw(self, index: int, *, height: int) -> tuple[Image.Image, str]:
         """Return the centre of an image, and the name of its class."""
         image, label = self.images.open(index)
         with image:
-            pixels = decode_centre(image, size=side, resize_size=side)
+            pixels = decode_centre(image, size=height, resize_size=height)
         return Image.fromarray(pixels), printable(self.classes[label])
 
 

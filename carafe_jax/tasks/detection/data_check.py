@@ -75,7 +75,7 @@ class AnnotatedSplit:
         # Then any others.
         return list(dict.fromkeys([*chosen, *order.tolist()]))[:count]
 
-    def draw(self, index: int, *, side: int) -> tuple[Image.Image, str]:
+    def draw(self, index: int, *, height: int) -> tuple[Image.Image, str]:
         """Return a picture with its boxes, masks and names, and its file name."""
         with self.images.open(index) as image:
             photograph = Image.fromarray(decode_image(image))
@@ -86,7 +86,7 @@ class AnnotatedSplit:
                 found.classes.tolist(), found.crowd.tolist(), strict=True
             )
         ]
-        picture = fit(photograph, side)
+        picture = fit(photograph, height)
         factor = np.divide(picture.size, photograph.size)
         drawn = draw_detections(
             np.asarray(picture),

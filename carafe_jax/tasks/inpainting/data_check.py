@@ -38,11 +38,11 @@ class PhotographSplit:
         """Return photographs that are spread evenly."""
         return spread(len(self.images), count)
 
-    def draw(self, index: int, *, side: int) -> tuple[Image.Image, str]:
+    def draw(self, index: int, *, height: int) -> tuple[Image.Image, str]:
         """Return a photograph, and its name."""
         picture = Image.fromarray(self.images[index])
         name = self.images.name(index).split("/")[-1]
-        return fit(picture, side), f"{printable(name)}, {_sides(picture)}"
+        return fit(picture, height), f"{printable(name)}, {_sides(picture)}"
 
 
 def open_splits(source: str, *, test_fraction: float) -> dict[str, PhotographSplit]:

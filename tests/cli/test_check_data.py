@@ -1,0 +1,133 @@
+"""The subcommand `check-data`."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from carafe_jax.cli import check_data
+from carafe_jax.errors import RefusedError
+from tests.data.sources.coco.files import annotation, content, image, write_split
+from tests.tasks.runs import call
+
+
+def check(source, output, task, **options):
+    """Return the exit status, the printed text and the report."""
+    config = check_data.CheckData(
+        source=str(source), output=output, task=task, **{"height": 40} | options
+    )
+    status, text = call(check_data.main, config, width=200)
+    return status, text, json.loads((output / "report.json").read_text())
+
+
+def cells(text, first):
+    """Return the cells of the first row of a table that begins with a text."""
+    rows = (line.split("│")[1:-1] for line in text.splitlines() if "│" in line)
+    return next(
+        [cell.strip() for cell in row[1:]] for row in rows if row[0].strip() == first
+    )
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    entries = [
+        annotation(101, category_id=3),
+        annotation(102, iscrowd=1),
+        annotation(103, bbox=[2, 2, 0, 0]),
+        annotation(104, image_id=3),
+    ]
+    images = [image(1), image(2), image(3, height=10), image(4)]
+    root = write_split(tmp_path / "data", content(entries, images=images))
+    Image.new("RGB", (40, 10)).save(root / "train" / "3.png")
+    (root / "train" / "4.png").write_bytes(b"no image")
+    return write_split(root, content(), split="val")
+
+
+def test_annotated_images_are_counted_and_drawn(annotated, tmp_path):
+    output = tmp_path / "report"
+    status, text, report = check(annotated, output, "detection")
+    assert status == 0
+    assert cells(text, "training") == [
+        *("4", "not checked", "40 x 10", "40 x 30", "40 x 30")
+    ]
+    assert cells(text, "cat") == ["2", "2", "1", "1"]
+    assert cells(text, "owl") == ["1", "1", "0", "0"]
+    assert "Dropped in training: 1 box without area (1.png, annotation 103)" in text
+    assert "Not drawn: " in text
+    training = report["training"]
+    assert training["objects"] == 3
+    assert training["crowds"] == 1
+    assert training["images_without_objects"] == 2
+    assert training["objects_per_image"] == {"median": 0.5, "95 %": 1.85, "largest": 2}
+    assert report["test"]["classes"]["cat"] == {"images": 1, "objects": 1}
+    with Image.open(output / "sheet.png") as sheet:
+        colours = np.asarray(sheet).reshape(-1, 3)
+    # Boxes and masks are in colour.
+    assert (np.ptp(colours.astype(int), axis=1) > 100).sum() > 50
+
+
+def test_decoding_finds_unreadable_images(annotated, tmp_path):
+    status, text, report = check(
+        annotated, tmp_path / "report", "detection", decode=True
+    )
+    assert status == 1
+    assert cells(text, "training")[:2] == ["4", "1"]
+    assert "4.png (cannot identify image file)" in text
+    assert report["training"]["unreadable"] == {
+        str(annotated / "train" / "4.png"): "cannot identify image file"
+    }
+
+
+def test_labelled_images_are_counted_by_class(tmp_path):
+    source = tmp_path / "data"
+    for split, count in (("train", 3), ("val", 1)):
+        for name in ("dark[1]", "light"):
+            (source / split / name).mkdir(parents=True)
+            for number in range(count):
+                size = (20 + 10 * number, 24)
+                Image.new("RGB", size).save(source / split / name / f"{number}.png")
+    (source / "train" / "light" / "9.png").write_bytes(b"no image")
+    status, text, report = check(source, tmp_path / "report", "classification")
+    assert status == 1
+    assert cells(text, "training") == ["7", "1", "20 x 24", "30 x 24", "40 x 24"]
+    assert cells(text, "dark[1]") == ["3", "1"]
+    assert report["test"]["classes"] == {
+        "dark[1]": {"images": 1},
+        "light": {"images": 1},
+    }
+    assert report["training"]["findings"] == []
+    assert (tmp_path / "report" / "sheet.png").exists()
+
+
+def test_photographs_are_counted(tmp_path):
+    source = tmp_path / "data"
+    for split in ("train", "test"):
+        (source / split).mkdir(parents=True)
+        Image.new("RGB", (300, 1)).save(source / split / "wide.png")
+    status, text, report = check(source, tmp_path / "report", "adversarial_inpainting")
+    assert status == 0
+    assert cells(text, "test") == ["1", "0", "300 x 1", "300 x 1", "300 x 1"]
+    assert report["task"] == "adversarial-inpainting"
+    assert "classes" not in report["training"]
+
+
+def test_built_in_photographs_are_checked(tmp_path):
+    _, text, _ = check("builtin", tmp_path, "inpainting", decode=True, pictures=1)
+    assert cells(text, "test")[:2] == ["2", "0"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"task": "detektion"}, "`task` must be one of 'class.*, got 'detektion'"),
+        ({"pictures": 0}, "`pictures` must be positive, got 0"),
+        ({"height": 2}, "`height` must be at least 32, got 2"),
+        ({"test_fraction": 1.0}, "`test_fraction` must lie between 0 and 1"),
+    ],
+)
+def test_invalid_options_are_refused(tmp_path, options, message):
+    with pytest.raises(RefusedError, match=message):
+        check_data.CheckData(
+            **{"source": "data", "output": tmp_path, "task": "detection"} | options
+        )

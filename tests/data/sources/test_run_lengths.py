@@ -1,0 +1,70 @@
+import numpy as np
+import pycocotools.mask
+import pytest
+
+from carafe_jax.data.sources import run_lengths
+from carafe_jax.data.sources.run_lengths import are_valid_counts, box_to_rle
+
+
+def valid(encodings: list[bytes], pixels: int) -> list[bool]:
+    content = np.frombuffer(b"".join(encodings), np.uint8)
+    offsets = np.cumsum([0, *map(len, encodings)])
+    sizes = np.full(len(encodings), pixels)
+    return are_valid_counts(content, offsets, sizes).tolist()
+
+
+def encodings(count: int) -> list[bytes]:
+    """Return encodings of masks of 40 x 25 pixels, from empty to noise."""
+    rng = np.random.default_rng(0)
+    masks = rng.random((count, 40, 25)) < rng.random(count)[:, None, None] ** 3
+    masks[: count // 2, 5:, :20] = 0
+    fortran = np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
+    return [encoded["counts"] for encoded in pycocotools.mask.encode(fortran)]
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 2**22])
+def test_encodings_of_pycocotools_are_valid(monkeypatch, chunk):
+    monkeypatch.setattr(run_lengths, "_CHUNK_BYTES", chunk)
+    assert all(valid(encodings(50), 1000))
+    assert not any(valid(encodings(50), 1001))
+
+
+def test_damaged_encodings_are_found_among_others():
+    found = encodings(60)
+    expected = [True] * 60
+    damage = [
+        lambda text: text[:-1] + b"P",  # A number that does not end.
+        lambda text: text + b"1",  # A run too many.
+        lambda text: b"\x00" + text,
+        lambda text: b"\x7f" + text,
+        lambda text: b"PPPPPPPPP0" + text,  # Over 32 bits.
+        lambda text: b"N" + text,  # A negative run.
+        lambda text: b"",
+    ]
+    for number, change in enumerate(damage):
+        found[5 * number] = change(found[5 * number])
+        expected[5 * number] = False
+    assert valid(found, 1000) == expected
+
+
+def test_no_encodings_are_valid():
+    assert valid([], 10) == []
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ([2, 3, 5, 7], 3 * 4),
+        ([2.5, 3, 2.6, 3.1], 1),
+        ([-5, -5, 1, 1], 1),
+        ([9.5, 7.5, 90, 90], 1),
+        ([-5, -5, 90, 90], 80),
+    ],
+)
+def test_mask_of_a_box_is_its_pixels(box, expected):
+    mask = box_to_rle(np.array(box, float), (8, 10))
+    assert pycocotools.mask.area(mask) == expected
+    # From the first touched pixel to the last.
+    x, y, width, height = pycocotools.mask.toBbox(mask)
+    assert x <= max(box[0], 0) < x + width
+    assert y <= max(box[1], 0) < y + height

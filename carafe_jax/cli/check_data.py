@@ -21,7 +21,7 @@ from rich.text import Text
 from carafe_jax.arguments import check, check_between_0_and_1, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
-from carafe_jax.data import UnreadableImageError
+from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
 from carafe_jax.tasks.data_check import CheckedSplit, check_split
 from carafe_jax.tasks.lines import print_line
@@ -74,7 +74,8 @@ def main(config: CheckData, console: Console) -> int:
     """Report each split; list images that cannot be read."""
     check_folder("output", config.output)
     check_module = TASKS[_task(config.task)].data_check
-    with console.status(Text(printable(f"opening {config.source}"))):
+    opening = Text(printable(f"opening {config.source}"))
+    with console.status(opening), unlogged_findings():
         splits = check_module.open_splits(
             config.source, test_fraction=config.test_fraction
         )

@@ -76,7 +76,11 @@ def _objects_table(reports: Mapping[str, SplitReport]) -> Table:
 def _object_cells(objects: ObjectCounts) -> list[str]:
     counts = objects.per_image
     numbers = [counts.sum(), objects.crowds, (counts == 0).sum()]
-    places = [np.median(counts), np.percentile(counts, 95), counts.max()]
+    places = [
+        np.median(counts),
+        np.percentile(counts, 95, method="higher"),
+        counts.max(),
+    ]
     return [f"{number:,}" for number in numbers] + [f"{place:g}" for place in places]
 
 

@@ -35,6 +35,7 @@ from carafe_jax.data.sources import list_images as list_images
 from carafe_jax.data.sources import open_annotated_images as open_annotated_images
 from carafe_jax.data.sources import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources import open_photographs as open_photographs
+from carafe_jax.data.sources import unlogged_findings as unlogged_findings
 from carafe_jax.data.transforms import IMAGENET_MEAN as IMAGENET_MEAN
 from carafe_jax.data.transforms import IMAGENET_STD as IMAGENET_STD
 from carafe_jax.data.transforms import Box as Box
@@ -90,6 +91,7 @@ __all__ = [
     "random_crop",
     "to_rgb",
     "to_rgba",
+    "unlogged_findings",
     "upright",
     "upright_size",
 ]

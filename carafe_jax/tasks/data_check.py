@@ -161,7 +161,7 @@ class SplitReport:
             "images_without_objects": int((counts == 0).sum()),
             "objects_per_image": {
                 "median": float(np.median(counts)),
-                "95 %": float(np.percentile(counts, 95)),
+                "95 %": int(np.percentile(counts, 95, method="higher")),
                 "largest": int(counts.max()),
             },
         }

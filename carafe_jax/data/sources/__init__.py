@@ -10,6 +10,7 @@ from carafe_jax.data.sources.builtin import (
 from carafe_jax.data.sources.decoded import DecodedPhotographs as DecodedPhotographs
 from carafe_jax.data.sources.findings import Finding as Finding
 from carafe_jax.data.sources.findings import Findings as Findings
+from carafe_jax.data.sources.findings import unlogged_findings as unlogged_findings
 from carafe_jax.data.sources.folder import list_images as list_images
 from carafe_jax.data.sources.images import EncodedImages as EncodedImages
 from carafe_jax.data.sources.images import LabelledImages as LabelledImages
@@ -48,4 +49,5 @@ __all__ = [
     "open_annotated_images",
     "open_labelled_images",
     "open_photographs",
+    "unlogged_findings",
 ]

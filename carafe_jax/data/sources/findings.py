@@ -1,5 +1,6 @@
 """Findings about annotations: what was dropped, mended or kept as it is, and why."""
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,17 @@ class Findings:
             if found := self.of(treatment):
                 texts = "; ".join(map(str, found))
                 _LOGGER.log(level, "%s in %s: %s.", treatment.title(), name, texts)
+
+
+@contextlib.contextmanager
+def unlogged_findings() -> Iterator[None]:
+    """Log no findings within the block, for callers that report them themselves."""
+    level = _LOGGER.level
+    _LOGGER.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        _LOGGER.setLevel(level)
 
 
 _LEVELS: dict[Treatment, int] = {

@@ -79,7 +79,7 @@ def _read(file: AnnotationFile, findings: Findings) -> ObjectColumns:
             names.update({entry["id"]: entry["file_name"] for entry in file.images})
         image, number = int(objects["image_id"][row]), int(objects["id"][row])
         name = printable(names.get(image, f"image {image}"))
-        return f"{name}, annotation {'without id' if number == NO_ID else number}"
+        return f"annotation {'without id' if number == NO_ID else number} of {name}"
 
     return ObjectColumns(
         {

@@ -156,4 +156,4 @@ def _size_of_picture(path: pathlib.Path) -> tuple[int, int] | None:
 
 
 def _shown(name: str, entry: dict[str, Any]) -> str:
-    return f"{printable(name)}, image {whole(entry['id'])}"
+    return f"image {whole(entry['id'])}, {printable(name)}"

@@ -85,8 +85,8 @@ def test_unusable_objects_are_dropped_and_counted(tmp_path, changes, text):
         ),
         (
             without(annotation(7), "id"),
-            "without an integer id of its own: numbered anew (1.png, annotation "
-            "without id)",
+            "without an integer id of its own: numbered anew (annotation without "
+            "id of 1.png)",
             [2, 2, 10, 8],
             48,
         ),
@@ -246,8 +246,8 @@ def test_images_without_pictures_are_dropped_with_their_objects(tmp_path):
     images = open_train(tmp_path)
     assert len(images) == 1
     dropped = found(images)["dropped"]
-    assert "1 image whose picture is not in the folder (2.png, image 2)" in dropped
-    assert "1 annotation of images that are dropped (2.png, annotation 7)" in dropped
+    assert "1 image whose picture is not in the folder (image 2, 2.png)" in dropped
+    assert "1 annotation of images that are dropped (annotation 7 of 2.png)" in dropped
     assert "1 picture that the annotation file does not name (other.png)" in dropped
 
 
@@ -272,7 +272,7 @@ def test_missing_sizes_are_those_of_the_pictures(tmp_path):
     images = open_train(tmp_path)
     assert [images.size(index) for index in range(len(images))] == [(30, 40)] * 2
     assert "2 images without height and width" in found(images)["mended"]
-    assert "3.png, image 3" in found(images)["dropped"]
+    assert "image 3, 3.png" in found(images)["dropped"]
 
 
 def test_pictures_of_another_size_are_unreadable(tmp_path):
@@ -310,4 +310,4 @@ def test_findings_are_logged(tmp_path, caplog):
     open_with(tmp_path, annotation(7, bbox=[2, 2, 0, 0]), without(annotation(8), "id"))
     dropped, mended = [r for r in caplog.records if "train.json" in r.getMessage()]
     assert (dropped.levelname, mended.levelname) == ("WARNING", "INFO")
-    assert "1 box without area (1.png, annotation 7)" in dropped.getMessage()
+    assert "1 box without area (annotation 7 of 1.png)" in dropped.getMessage()

@@ -37,7 +37,7 @@ PATH = re.compile(r"`([\w.]+/[^`\s]*)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 MODULE = re.compile(r"python3? -m\s+((?:carafe_jax|experiments|tests)[\w.]*)")
 SUBCOMMAND = re.compile(
-    r"(?:^|[`:(])\s*carafe-jax ([a-z]+)(?: ([a-z]+))?", re.MULTILINE
+    r"(?:^|[`:(])\s*carafe-jax ([a-z-]+)(?: ([a-z]+))?", re.MULTILINE
 )
 BLOCK = re.compile(
     r"(?:<!-- not run: (?P<reason>.+?) -->\s+)?^```python\n(?P<code>.*?)^```",

@@ -58,8 +58,8 @@ def draw_sheet(sections: Sequence[Section], *, width: int) -> Image.Image:
 def fit(image: Image.Image, height: int) -> Image.Image:
     """Return an image of a height, or lower if it would be over twice as wide."""
     factor = min(height / image.height, 2 * height / image.width)
-    size = tuple(max(1, round(x * factor)) for x in image.size)
-    return image.resize(size, Image.Resampling.LANCZOS)
+    width, height = (max(1, round(x * factor)) for x in image.size)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _rows(pictures: Sequence[Captioned], width: int) -> Iterator[list[Captioned]]:

@@ -15,7 +15,7 @@ from tests.tasks.runs import call
 def check(source, output, task, **options):
     """Return the exit status, the printed text and the report."""
     config = check_data.CheckData(
-        source=str(source), output=output, task=task, **{"height": 40} | options
+        source=str(source), output=output, task=task, height=40, **options
     )
     status, text = call(check_data.main, config, width=200)
     return status, text, json.loads((output / "report.json").read_text())

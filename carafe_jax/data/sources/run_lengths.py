@@ -66,7 +66,7 @@ def box_to_rle(box: Float64[np.ndarray, "4"], size: tuple[int, int]) -> RLE:
     return RLE(size=[*size], counts=mask_tools().encode(mask)["counts"])
 
 
-def runs_to_rle(runs: Sequence[int], size: tuple[int, int]) -> RLE | None:
+def runs_to_rle(runs: Sequence[Any], size: tuple[int, int]) -> RLE | None:
     """Return the compressed form of runs, or None if they do not fill the mask.
 
     Args:

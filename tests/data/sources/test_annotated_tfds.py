@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data import open_annotated_images
+from carafe_jax.data import Split, open_annotated_images
 from carafe_jax.errors import RefusedError
 
 NAME = "birds/boxes:1.0.0"
@@ -63,7 +63,7 @@ def install(monkeypatch):
     return install
 
 
-def open_birds(split="train", **options):
+def open_birds(split: Split = "train", **options):
     return open_annotated_images(f"tfds:{NAME}", split=split, **options)
 
 

@@ -1,9 +1,9 @@
 import numpy as np
-import pycocotools.mask
 import pytest
 
 from carafe_jax.data.sources import run_lengths
 from carafe_jax.data.sources.run_lengths import are_valid_counts, box_to_rle
+from tests.data.sources.coco.files import tools
 
 
 def valid(encodings: list[bytes], pixels: int) -> list[bool]:
@@ -19,7 +19,7 @@ def encodings(count: int) -> list[bytes]:
     masks = rng.random((count, 40, 25)) < rng.random(count)[:, None, None] ** 3
     masks[: count // 2, 5:, :20] = 0
     fortran = np.asfortranarray(masks.transpose(1, 2, 0).astype(np.uint8))
-    return [encoded["counts"] for encoded in pycocotools.mask.encode(fortran)]
+    return [encoded["counts"] for encoded in tools.encode(fortran)]
 
 
 @pytest.mark.parametrize("chunk", [1, 100, 2**22])
@@ -63,8 +63,8 @@ def test_no_encodings_are_valid():
 )
 def test_mask_of_a_box_is_its_pixels(box, expected):
     mask = box_to_rle(np.array(box, float), (8, 10))
-    assert pycocotools.mask.area(mask) == expected
+    assert tools.area(mask) == expected
     # From the first touched pixel to the last.
-    x, y, width, height = pycocotools.mask.toBbox(mask)
+    x, y, width, height = tools.toBbox(mask)
     assert x <= max(box[0], 0) < x + width
     assert y <= max(box[1], 0) < y + height

@@ -5,10 +5,12 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pycocotools.mask
 from PIL import Image
 
 from carafe_jax.data import AnnotatedImages, open_annotated_images
 
+tools: Any = pycocotools.mask  # Its types allow no mask as it returns them.
 CATEGORIES = ({"id": 3, "name": "owl"}, {"id": 1, "name": "cat"})
 SQUARE = [[2, 2, 10, 2, 10, 8, 2, 8]]  # 8 pixels wide, 6 high.
 
@@ -19,7 +21,7 @@ def image(number: int, **fields: Any) -> dict[str, Any]:
     return {"id": number, "file_name": file_name, "height": 30, "width": 40} | fields
 
 
-def annotation(number: int, **fields: Any) -> dict[str, Any]:
+def annotation(number: float, **fields: Any) -> dict[str, Any]:
     """Return an annotation of image 1, a cat with the mask `SQUARE`."""
     return {
         "id": number,
@@ -56,12 +58,20 @@ def write_split(
     file = root / "annotations" / f"instances_{split}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     (root / split).mkdir(exist_ok=True)
-    file.write_text(entries if isinstance(entries, str) else json.dumps(entries))
+    if isinstance(entries, str):
+        file.write_text(entries)
+        return root
+    file.write_text(json.dumps(entries))
     for entry in entries["images"] if pictures else ():
         path = root / split / entry["file_name"]
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), "white").save(path)
     return root
+
+
+def masks_of(images: AnnotatedImages, index: int) -> list[Any]:
+    """Return the masks of an image as arrays."""
+    return [tools.decode(mask) for mask in images.objects(index).masks or ()]
 
 
 def open_train(root: pathlib.Path) -> AnnotatedImages:

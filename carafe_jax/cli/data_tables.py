@@ -31,7 +31,7 @@ def print_reports(
     if classes:
         console.print(_class_table(reports, classes))
     for name, report in reports.items():
-        for finding in report.findings:
+        for finding in report.findings.by_treatment():
             treatment = finding.reason.treatment.title()
             print_line(console, f"{treatment} in {name}: {finding}")
         unreadable = [*(report.unreadable or {}).items()]

@@ -138,7 +138,7 @@ class SplitReport:
                 "count": finding.count,
                 "examples": [*finding.examples],
             }
-            for finding in self.findings
+            for finding in self.findings.by_treatment()
         ]
         found["unreadable"] = self.unreadable
         return found

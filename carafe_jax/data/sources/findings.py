@@ -78,6 +78,10 @@ class Findings:
         """Return the findings with a treatment."""
         return [finding for finding in self if finding.reason.treatment == treatment]
 
+    def by_treatment(self) -> list[Finding]:
+        """Return the findings in the order dropped, mended, kept."""
+        return [finding for treatment in _LEVELS for finding in self.of(treatment)]
+
     def log(self, name: str) -> None:
         """Log a line for each treatment: a warning for what was dropped.
 

@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from carafe_jax.data.sources.annotated import RLE
 from carafe_jax.extras import import_extra
 
+MOST_PIXELS = 2**31 - 1
+"""Most pixels of a mask: pycocotools counts them in 32 bits."""
+
 # Runs are stored as digits to the base 32, of which 7 hold 32 bits.
 _DIGITS = 7
 _FIRST_CHARACTER = 48
@@ -61,9 +64,15 @@ def box_to_rle(box: Float64[np.ndarray, "4"], size: tuple[int, int]) -> RLE:
     height, width = size
     left, top = np.floor(np.clip(box[:2], 0, (width - 1, height - 1))).astype(int)
     right, bottom = np.ceil(np.clip(box[2:], (1, 1), (width, height))).astype(int)
-    mask = np.zeros(size, np.uint8, order="F")
-    mask[top : max(bottom, top + 1), left : max(right, left + 1)] = 1
-    return RLE(size=[*size], counts=mask_tools().encode(mask)["counts"])
+    covered = int(max(bottom - top, 1))
+    columns = int(max(right - left, 1))
+    # Down the columns: from the first covered pixel to the last.
+    before, gap = int(left) * height + int(top), height - covered
+    runs = [before, *[covered, gap] * (columns - 1), covered]
+    runs.append(height * width - sum(runs))
+    encoded = runs_to_rle(runs if runs[-1] else runs[:-1], size)
+    assert encoded is not None, "The runs fill the mask."
+    return encoded
 
 
 def runs_to_rle(runs: Sequence[Any], size: tuple[int, int]) -> RLE | None:
@@ -73,9 +82,10 @@ def runs_to_rle(runs: Sequence[Any], size: tuple[int, int]) -> RLE | None:
       runs: Lengths of the runs of zeros and ones in turn.
       size: Height and width of the mask.
     """
-    if any(type(run) is not int or run < 0 for run in runs):
+    pixels = size[0] * size[1]
+    if pixels > MOST_PIXELS or any(type(run) is not int or run < 0 for run in runs):
         return None
-    if sum(runs) != size[0] * size[1]:
+    if sum(runs) != pixels:
         return None
     compressed = mask_tools().frPyObjects({"size": [*size], "counts": [*runs]}, *size)
     return RLE(size=[*size], counts=compressed["counts"])

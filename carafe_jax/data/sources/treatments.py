@@ -79,7 +79,7 @@ BAD_RUNS = Reason("dropped", "mask", "with damaged run lengths")
 NO_ID_OF_ITS_OWN = Reason(
     "mended",
     "annotation",
-    "without an integer id of its own",
+    "with a missing or repeated id",
     remedy="numbered anew",
 )
 NO_BOX = Reason(

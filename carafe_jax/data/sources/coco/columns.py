@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from carafe_jax.data.sources.run_lengths import runs_to_rle
+from carafe_jax.data.sources.run_lengths import MOST_PIXELS, runs_to_rle
 
 NO_MASK, POLYGONS, RUN_LENGTHS, BAD_RUN_LENGTHS = range(4)
 NO_ID = -1
@@ -138,6 +138,8 @@ class AnnotationColumns:
             return BAD_RUN_LENGTHS, (0, 0)
         height, width = whole(size[0]), whole(size[1])
         if height is None or width is None or min(height, width) < 1:
+            return BAD_RUN_LENGTHS, (0, 0)
+        if height * width > MOST_PIXELS:
             return BAD_RUN_LENGTHS, (0, 0)
         if isinstance(counts, list):
             encoded = runs_to_rle(counts, (height, width))

@@ -20,9 +20,10 @@ from carafe_jax.data.sources.treatments import (
     UNNAMED_PICTURE,
     UNREADABLE,
 )
+from carafe_jax.data.sources.run_lengths import MOST_PIXELS
 from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
-from carafe_jax.texts import printable
+from carafe_jax.texts import counted, printable
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -126,7 +127,9 @@ def _sizes(
     lacking = [name for name, entry in entries.items() if _size(entry) is None]
     if lacking:
         _LOGGER.info(
-            "Reading the sizes of %d pictures in %r.", len(lacking), str(folder)
+            "Reading the sizes of %s in %s.",
+            counted(len(lacking), "picture"),
+            printable(folder),
         )
     for name, entry in entries.items():
         size = _size(entry)
@@ -141,9 +144,9 @@ def _sizes(
 
 def _size(entry: dict[str, Any]) -> tuple[int, int] | None:
     height, width = whole(entry.get("height")), whole(entry.get("width"))
-    if height is None or width is None or not (0 < height < 2**31 > width > 0):
+    if height is None or width is None or min(height, width) < 1:
         return None
-    return height, width
+    return (height, width) if height * width <= MOST_PIXELS else None
 
 
 def _size_of_picture(path: pathlib.Path) -> tuple[int, int] | None:

@@ -86,7 +86,7 @@ def test_unusable_objects_are_dropped_and_counted(tmp_path, changes, text):
         ),
         (
             without(annotation(7), "id"),
-            "without an integer id of its own: numbered anew (annotation without "
+            "with a missing or repeated id: numbered anew (annotation without "
             "id of 1.png)",
             [2, 2, 10, 8],
             48,
@@ -107,7 +107,7 @@ def test_copies_are_dropped_and_other_repeated_ids_are_numbered(tmp_path):
     images = open_with(tmp_path, annotation(100), other)
     assert images.objects(0).boxes[:, 0].tolist() == [2, 3]
     assert "1 annotation with the id, class and box" in found(images)["dropped"]
-    assert "1 annotation without an integer id of its own" in found(images)["mended"]
+    assert "1 annotation with a missing or repeated id" in found(images)["mended"]
     assert [entry["id"] for entry in images.coco()["annotations"]] == [1, 2]
 
 
@@ -146,6 +146,7 @@ BAD_MASKS = [
     ({"size": [30, 40], "counts": None}, "1 mask with damaged run lengths"),
     ({"size": [30], "counts": [900]}, "1 mask with damaged run lengths"),
     ({"size": ["30", 40], "counts": [900]}, "1 mask with damaged run lengths"),
+    ({"size": [2**40, 2**40], "counts": [2**80]}, "1 mask with damaged run lengths"),
     ("mask.png", "1 mask with damaged run lengths"),
 ]
 
@@ -265,12 +266,17 @@ def test_images_without_objects_are_images_of_the_split(tmp_path):
 
 
 def test_missing_sizes_are_those_of_the_pictures(tmp_path):
-    lacking = [without(image(1), "height"), image(2, width=0), image(3, height="x")]
+    lacking = [
+        without(image(1), "height"),
+        image(2, width=0),
+        image(3, height="x"),
+        image(4, height=2**31, width=2**31),
+    ]
     write_split(tmp_path, content(images=lacking))
     (tmp_path / "train" / "3.png").write_bytes(b"no image")
     images = open_train(tmp_path)
-    assert [images.size(index) for index in range(len(images))] == [(30, 40)] * 2
-    assert "2 images without height and width" in found(images)["mended"]
+    assert [images.size(index) for index in range(len(images))] == [(30, 40)] * 3
+    assert "3 images without height and width" in found(images)["mended"]
     assert "image 3, 3.png" in found(images)["dropped"]
 
 

@@ -68,7 +68,8 @@ def box_to_rle(box: Float64[np.ndarray, "4"], size: tuple[int, int]) -> RLE:
     columns = int(max(right - left, 1))
     # Down the columns: from the first covered pixel to the last.
     before, gap = int(left) * height + int(top), height - covered
-    runs = [before, *[covered, gap] * (columns - 1), covered]
+    covered_runs = [covered, gap] * (columns - 1) + [covered]
+    runs = [before, *(covered_runs if gap else [sum(covered_runs)])]
     runs.append(height * width - sum(runs))
     encoded = runs_to_rle(runs if runs[-1] else runs[:-1], size)
     assert encoded is not None, "The runs fill the mask."

@@ -64,6 +64,8 @@ def test_no_encodings_are_valid():
 def test_mask_of_a_box_is_its_pixels(box, expected):
     mask = box_to_rle(np.array(box, float), (8, 10))
     assert tools.area(mask) == expected
+    # The encoding is that of pycocotools itself.
+    assert tools.encode(np.asfortranarray(tools.decode(mask))) == mask
     # From the first touched pixel to the last.
     x, y, width, height = tools.toBbox(mask)
     assert x <= max(box[0], 0) < x + width

@@ -30,6 +30,8 @@ from carafe_jax.tasks.registry import TASKS
 from carafe_jax.texts import printable
 
 _SHEET_WIDTH = 2000
+_HEIGHT = 192
+_ANNOTATED_HEIGHT = 400  # Names of objects need room.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,9 @@ def main(config: CheckData, console: Console) -> int:
         summary = {name: report.summary() for name, report in reports.items()}
         content = {"source": config.source, "task": _task(config.task), **summary}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    sheet = _write_sheet(splits, config=config, console=console)
+    annotated = any(report.objects is not None for report in reports.values())
+    height = config.height or (_ANNOTATED_HEIGHT if annotated else _HEIGHT)
+    sheet = _write_sheet(splits, height=height, config=config, console=console)
     print_line(console, f"Written: {path}" + (f", {sheet}" if sheet else ""))
     return 1 if any(report.unreadable for report in reports.values()) else 0
 
@@ -100,12 +104,14 @@ def _task(name: str) -> str:
 
 
 def _write_sheet(
-    splits: Mapping[str, CheckedSplit], *, config: CheckData, console: Console
+    splits: Mapping[str, CheckedSplit],
+    *,
+    height: int,
+    config: CheckData,
+    console: Console,
 ) -> pathlib.Path | None:
     """Write the sheet of pictures; return None if no image can be drawn."""
     sections: list[Section] = []
-    annotated = any(split.object_counts() is not None for split in splits.values())
-    height = config.height or (400 if annotated else 192)
     for name, split in splits.items():
         pictures: list[tuple[Image.Image, str]] = []
         for index in track(

@@ -124,9 +124,18 @@ def _keep_images(
     others: Int64[np.ndarray, "n"],
 ) -> None:
     """Drop the objects of other images; sort by image, and add the images' columns."""
-    objects.choose(~np.isin(objects["image_id"], others))
     listed = np.array([int(entry["id"]) for entry in file.images], np.int64)
-    objects.drop(UNKNOWN_IMAGE, ~np.isin(objects["image_id"], listed))
+    unknown = ~np.isin(objects["image_id"], listed)
+    if len(unknown) and unknown.all():
+        raise file.error(
+            "`annotations`",
+            "must have the `image_id` of an image in the file, got none of "
+            f"{len(unknown):,}, such as {objects['image_id'][0]}",
+        )
+    # Those of unknown images are counted once: in the training part of a file.
+    skipped = np.isin(objects["image_id"], others)
+    objects.choose(~skipped)
+    objects.drop(UNKNOWN_IMAGE, unknown[~skipped])
     objects.drop(MISSING_IMAGE, ~np.isin(objects["image_id"], pictures.ids))
     order = np.argsort(pictures.ids)
     place = np.searchsorted(pictures.ids[order], objects["image_id"])

@@ -1,9 +1,11 @@
 """Files of the splits, and the form of annotation files."""
 
+import sys
+
 import pytest
 
 from carafe_jax.data import open_annotated_images
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import MissingExtraError, RefusedError
 from tests.data.sources.coco.files import (
     annotation,
     content,
@@ -160,6 +162,17 @@ def test_missing_folders_are_refused(tmp_path):
         open_annotated_images(str(tmp_path), split="train")
     with pytest.raises(RefusedError, match="'tfds:NAME' or the path of a folder"):
         open_annotated_images("", split="train")
+
+
+def test_missing_pycocotools_names_the_extra(tmp_path, monkeypatch):
+    write_split(tmp_path, content())
+    monkeypatch.setitem(sys.modules, "pycocotools.mask", None)
+    images = open_train(tmp_path)
+    assert len(images.objects(0, masks=False)) == 1
+    with pytest.raises(
+        MissingExtraError, match=r"pip install 'carafe-jax\[detection\]'"
+    ):
+        images.objects(0)
 
 
 def test_source_without_masks_is_refused_where_they_are_required(tmp_path):

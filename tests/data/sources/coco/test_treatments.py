@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data import UnreadableImageError
+from carafe_jax.data import UnreadableImageError, open_annotated_images
 from carafe_jax.errors import RefusedError
 from tests.data.sources.coco.files import (
     SQUARE,
@@ -249,6 +249,14 @@ def test_images_without_pictures_are_dropped_with_their_objects(tmp_path):
     assert "1 image whose picture is not in the folder (image 2, 2.png)" in dropped
     assert "1 annotation of images that are dropped (annotation 7 of 2.png)" in dropped
     assert "1 picture that the annotation file does not name (other.png)" in dropped
+
+
+def test_annotations_of_unknown_images_alone_are_refused(tmp_path):
+    lost = [annotation(number, image_id=50 + number) for number in (1, 2)]
+    write_split(tmp_path, content())
+    write_split(tmp_path, content() | {"annotations": lost}, split="val")
+    with pytest.raises(RefusedError, match="got none of 2, such as 51"):
+        open_annotated_images(str(tmp_path), split="test")
 
 
 def test_folder_without_any_of_the_pictures_is_refused(tmp_path):

@@ -152,12 +152,7 @@ def endless_batches(
         .random_map(example)
         .repeat()
     )
-    return BatchIterator(
-        functools.partial(
-            _make_batches, examples=examples, shard=shard, options=options
-        ),
-        local_size=shard.local_size,
-    )
+    return _iterate(examples, shard=shard, options=options)
 
 
 def batches_of_all(
@@ -184,13 +179,40 @@ def batches_of_all(
     """
     padded = functools.partial(_padded, example=example, blank=blank, count=count)
     size = -(-count // shard.batch_size) * shard.batch_size
-    examples = grain.MapDataset.range(size).map(padded)
-    return BatchIterator(
-        functools.partial(
-            _make_batches, examples=examples, shard=shard, options=options
-        ),
-        local_size=shard.local_size,
+    return batches_of_positions(padded, count=size, shard=shard, options=options)
+
+
+def batches_of_positions(
+    example: Callable[[int], Example],
+    *,
+    count: int,
+    shard: ProcessShard,
+    options: BatchOptions,
+) -> "BatchIterator[Example]":
+    """Iterate over batches of the examples of positions 0 to `count - 1`, in order.
+
+    Args:
+      example: Function that returns the example of a position. It is pickled for the
+        worker processes.
+      count: Number of positions, a multiple of `shard.batch_size`; further ones are not
+        visited.
+      shard: Size of a batch, and the shard of it to make.
+      options: Threads, processes and batches to prefetch.
+
+    Returns:
+      Batches of `shard.local_size` examples, stacked.
+    """
+    examples = grain.MapDataset.range(count).map(int).map(example)
+    return _iterate(examples, shard=shard, options=options)
+
+
+def _iterate(
+    examples: "grain.MapDataset", *, shard: ProcessShard, options: BatchOptions
+) -> "BatchIterator[Any]":
+    make = functools.partial(
+        _make_batches, examples=examples, shard=shard, options=options
     )
+    return BatchIterator(make, local_size=shard.local_size)
 
 
 def _padded(

@@ -112,8 +112,8 @@ def training_iterator(
         count=count,
         visits=visits,
         seed=data.seed,
-        shard=_shard(data, None, process_index, process_count),
-        options=_options(data),
+        shard=batch_shard(data, None, process_index, process_count),
+        options=batch_options(data),
     )
 
 
@@ -145,12 +145,13 @@ def evaluation_iterator(
         example,
         blank=blank,
         count=count,
-        shard=_shard(data, batch_size, process_index, process_count),
-        options=_options(data),
+        shard=batch_shard(data, batch_size, process_index, process_count),
+        options=batch_options(data),
     )
 
 
-def _options(data: ImageDataFields) -> BatchOptions:
+def batch_options(data: ImageDataFields) -> BatchOptions:
+    """Return the options for prefetching batches."""
     return BatchOptions(
         threads=data.read_threads,
         prefetch_batches=data.prefetch_batches,
@@ -158,9 +159,20 @@ def _options(data: ImageDataFields) -> BatchOptions:
     )
 
 
-def _shard(
+def batch_shard(
     data: DataFields, batch_size: int | None, process_index: int, process_count: int
 ) -> ProcessShard:
+    """Return the shard of a batch that one process makes.
+
+    Args:
+      data: Fields with the batch size of training.
+      batch_size: Examples per batch, over all processes together. None: that of `data`.
+      process_index: Index of the process.
+      process_count: Number of processes.
+
+    Raises:
+      RefusedError: The batch cannot be split evenly among the processes.
+    """
     return ProcessShard(
         batch_size=data.batch_size if batch_size is None else batch_size,
         process_index=process_index,

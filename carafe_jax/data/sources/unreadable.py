@@ -10,8 +10,11 @@ it; in a test set, it has no example. Every other error ends the run.
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Int64
 
 from carafe_jax.data.decoding import UnreadableImageError
 from carafe_jax.data.sources.images import NamedImages
@@ -75,15 +78,36 @@ class UnreadableImages:
           RefusedError: Every image is unreadable.
         """
         count = len(self.images)
-        for candidate in range(index, index + count):
-            try:
-                return self._read(candidate % count, read)
-            except UnreadableImageError as error:
-                self._count(candidate % count, error)
+        for example in self._readable(_cycle(range(count), index), read):
+            return example
         raise RefusedError(
             f"`source` must have readable images, got none among {count}: "
             f"{_named(self._reasons)}"
         )
+
+    def read_or_next_of(
+        self, place: int, read: Callable[[int], T], *, group: Int64[np.ndarray, "n"]
+    ) -> T | None:
+        """Return the example of an image, or of the next readable one of its group.
+
+        Args:
+          place: Place of the image in the group. The first image follows the last.
+          read: Function that returns the example of an index, as in `read_or_next`.
+          group: Indices of images that may replace each other, such as those of one
+            size.
+
+        Returns:
+          The example, or None if no image of the group is readable.
+
+        Raises:
+          TooManyUnreadableImagesError: More than `limit` images are unreadable.
+          RefusedError: Every image is unreadable, of all groups.
+        """
+        for example in self._readable(_cycle(group, place), read):
+            return example
+        if not self._any_readable:
+            self.read_or_next(int(group[place]), read)
+        return None
 
     def read_or_none(self, index: int, read: Callable[[int], T]) -> T | None:
         """Return the example of an image, or None if it is unreadable.
@@ -106,6 +130,16 @@ class UnreadableImages:
         if not self._any_readable:
             self.read_or_next(index, read)
         return None
+
+    def _readable(
+        self, indices: Iterable[int], read: Callable[[int], T]
+    ) -> Iterator[T]:
+        """Yield the examples of images, without the unreadable ones."""
+        for index in indices:
+            try:
+                yield self._read(index, read)
+            except UnreadableImageError as error:
+                self._count(index, error)
 
     def _read(self, index: int, read: Callable[[int], T]) -> T:
         example = read(index)
@@ -135,6 +169,12 @@ class UnreadableImages:
                     name,
                     reason,
                 )
+
+
+def _cycle(indices: range | np.ndarray, start: int) -> Iterator[int]:
+    """Yield each index once, from a place on."""
+    for place in range(start, start + len(indices)):
+        yield int(indices[place % len(indices)])
 
 
 def _named(reasons: Mapping[str, str]) -> str:

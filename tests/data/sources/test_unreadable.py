@@ -2,6 +2,7 @@ import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from carafe_jax.data import (
@@ -38,6 +39,25 @@ def test_unreadable_image_is_replaced_by_the_next_readable_one():
     images = UnreadableImages(Names(4), limit=3)
     read = reader(1, 2, 3)
     assert [images.read_or_next(index, read) for index in range(4)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"), [(0, 1), (1, 1), (2, 7), (3, 7), (4, 1)]
+)
+def test_unreadable_image_is_replaced_by_one_of_its_group(place, expected):
+    images = UnreadableImages(Names(10), limit=3)
+    group = np.array([0, 1, 4, 7, 9])
+    assert images.read_or_next_of(place, reader(0, 4, 9), group=group) == expected
+
+
+def test_group_without_a_readable_image_has_no_example():
+    images = UnreadableImages(Names(4), limit=3)
+    group = np.array([1, 3])
+    assert images.read_or_next_of(0, reader(1, 3), group=group) is None
+    with pytest.raises(RefusedError, match="must have readable images, got none among"):
+        UnreadableImages(Names(4), limit=4).read_or_next_of(
+            0, reader(*range(4)), group=group
+        )
 
 
 def test_unreadable_image_is_read_as_none():

@@ -1,0 +1,282 @@
+"""Batches for detection: annotated photographs -> images with boxes and masks."""
+
+import dataclasses
+import functools
+import logging
+from typing import NamedTuple
+
+from carafe_jax.data import (
+    AnnotatedImages,
+    BatchIterator,
+    UnreadableImages,
+    open_annotated_images,
+)
+from carafe_jax.data.grouped_batches import (
+    batches_of_all_groups,
+    endless_batches_of_groups,
+)
+from carafe_jax.data.grouped_order import GroupedOrder
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.data_fields import batch_options, batch_shard
+from carafe_jax.tasks.detection.buckets import Bucket, make_buckets
+from carafe_jax.tasks.detection.data_batches import (
+    DetectionTestBatch as DetectionTestBatch,
+)
+from carafe_jax.tasks.detection.data_batches import (
+    DetectionTrainingBatch as DetectionTrainingBatch,
+)
+from carafe_jax.tasks.detection.data_settings import DetectionData as DetectionData
+from carafe_jax.tasks.detection.device_batch import device_batch as device_batch
+from carafe_jax.tasks.detection.held_out_examples import (
+    HeldOutExamples,
+    make_test_buckets,
+)
+from carafe_jax.tasks.detection.photographs import (
+    prepare_photograph as prepare_photograph,
+)
+from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.detection.trained_objects import (
+    TrainingPhotographs,
+    training_photographs,
+)
+from carafe_jax.tasks.detection.training_examples import TrainingExamples
+from carafe_jax.texts import counted
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class SourceContents(NamedTuple):
+    """Contents of a source of annotated photographs."""
+
+    classes: tuple[str, ...]
+    """Names of the classes, by label."""
+    training_images: int
+    """Training photographs, without those that are left out."""
+    test_images: int
+    largest_count: int
+    """Largest number of objects of a training photograph."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionDataset:
+    """Annotated photographs, in batches; each split is opened once, on its first use.
+
+    All iterators over a split share its annotations and its count of unreadable
+    photographs, so each of these is reported once per process.
+
+    Raises:
+      RefusedError: On the first use of a split, if the source cannot be used (see
+        `open_annotated_images`).
+    """
+
+    data: DetectionData
+    masks: bool
+    """Whether masks are trained."""
+
+    @functools.cached_property
+    def training(self) -> AnnotatedImages:
+        """Photographs to train on, with those that are left out."""
+        return open_annotated_images(
+            self.data.source,
+            split="train",
+            test_fraction=self.data.test_fraction,
+            masks="required" if self.masks else "optional",
+        )
+
+    @functools.cached_property
+    def held_out(self) -> AnnotatedImages:
+        """Photographs to evaluate on."""
+        return open_annotated_images(
+            self.data.source,
+            split="test",
+            test_fraction=self.data.test_fraction,
+            classes=self.training.classes,
+            masks="required" if self.masks else "optional",
+        )
+
+    @functools.cached_property
+    def trained(self) -> TrainingPhotographs:
+        """The training photographs that take part in training; reads no photograph."""
+        return training_photographs(self.training, masks=self.masks)
+
+    @property
+    def contents(self) -> SourceContents:
+        """Classes, and numbers of photographs and objects; reads no photograph."""
+        return SourceContents(
+            self.training.classes,
+            len(self.trained.indices),
+            len(self.held_out),
+            self.trained.largest_count,
+        )
+
+    @functools.cached_property
+    def training_examples(self) -> TrainingExamples:
+        """Examples to train on, by visit."""
+        buckets = self._training_buckets()
+        return TrainingExamples(
+            self.data,
+            self.training,
+            UnreadableImages(self.training, self.data.unreadable_limit),
+            buckets,
+            GroupedOrder(
+                [bucket.indices for bucket in buckets],
+                batch_size=self.data.batch_size,
+                seed=self.data.seed,
+            ),
+            self.masks,
+        )
+
+    @functools.cached_property
+    def held_out_examples(self) -> HeldOutExamples:
+        """Examples to evaluate on, by index."""
+        return HeldOutExamples(
+            self.data,
+            self.held_out,
+            UnreadableImages(self.held_out, self.data.unreadable_limit),
+            make_test_buckets(self.held_out, self.data),
+        )
+
+    def steps_per_epoch(self) -> int:
+        """Return the number of batches that visit each training photograph once."""
+        return self.training_examples.order.batches_per_epoch
+
+    def check_readable(self) -> None:
+        """Open both splits, and read one photograph of each.
+
+        Raises:
+          RefusedError: A split cannot be opened, or has no readable photograph.
+        """
+        examples = self.training_examples
+        examples(examples.order.visit(0), examples.order.generator(0))
+        self.held_out_examples.read(0, 0)
+
+    def check_objects(self) -> None:
+        """Raise if a training photograph has more objects than `max_objects`.
+
+        If `truncate_objects` is set, a warning states how many are dropped.
+
+        Raises:
+          RefusedError: There is such a photograph, and `truncate_objects` is not set.
+        """
+        limit, trained = self.data.max_objects, self.trained
+        largest = trained.largest_count
+        if largest <= limit:
+            return
+        photographs, objects = trained.excess(limit)
+        if self.data.truncate_objects:
+            _LOGGER.warning(
+                "`truncate_objects` drops the smallest objects of %s with more than "
+                "%d: %d of %d objects, fewer if photographs are cropped.",
+                counted(photographs, "training photograph"),
+                limit,
+                objects,
+                trained.counts.sum(),
+            )
+            return
+        name = self.training.name(int(trained.indices[trained.counts.argmax()]))
+        raise RefusedError(
+            f"`max_objects` must be at least {largest}, the number of objects in "
+            f"{name!r}, got {limit}; {counted(photographs, 'training photograph')} "
+            "exceed it. Raise it, which takes memory for each object, or set "
+            "`truncate_objects` to train on the largest objects."
+        )
+
+    def training_batches(
+        self, *, process_index: int = 0, process_count: int = 1
+    ) -> "BatchIterator[DetectionTrainingBatch]":
+        """Iterate endlessly over training batches.
+
+        Each epoch visits every photograph once, in a new order; each visit is another
+        random view. A batch holds photographs of one bucket; further photographs of it,
+        with weight 0, fill an incomplete batch. The sequence depends on `data` alone.
+        `get_state()` of the iterator is a small dict, and `set_state` resumes from it
+        bit for bit. Step n of all processes together holds the same examples for any
+        number of processes. An unreadable photograph is replaced by the next one of its
+        bucket.
+
+        Args:
+          process_index: Index of this process, as `jax.process_index()`.
+          process_count: Number of processes, as `jax.process_count()`.
+
+        Returns:
+          Iterator over batches of `batch_size / process_count` examples.
+
+        Raises:
+          RefusedError: The source cannot be used (see `open_annotated_images`), or the
+            batch cannot be split evenly; later, no photograph can be read.
+          TooManyUnreadableImagesError: Later, more than `unreadable_limit` photographs
+            are unreadable.
+        """
+        shard = batch_shard(self.data, None, process_index, process_count)
+        return endless_batches_of_groups(
+            self.training_examples,
+            order=self.training_examples.order,
+            shard=shard,
+            options=batch_options(self.data),
+        )
+
+    def test_batches(
+        self,
+        *,
+        batch_size: int | None = None,
+        process_index: int = 0,
+        process_count: int = 1,
+    ) -> "BatchIterator[DetectionTestBatch]":
+        """Iterate exactly once over the whole test set, bucket after bucket.
+
+        Every process receives the same number of batches, of the same sizes. Unreadable
+        photographs and the padding of the last batch of a bucket are not `valid`.
+
+        Args:
+          batch_size: Images per batch, over all processes together; by default that of
+            training.
+          process_index: Index of this process, as `jax.process_index()`.
+          process_count: Number of processes, as `jax.process_count()`.
+
+        Returns:
+          Iterator over batches of `batch_size / process_count` examples.
+
+        Raises:
+          RefusedError: As for `training_batches`.
+          TooManyUnreadableImagesError: As for `training_batches`.
+        """
+        shard = batch_shard(self.data, batch_size, process_index, process_count)
+        examples = self.held_out_examples
+        order = GroupedOrder(
+            [bucket.indices for bucket in examples.buckets],
+            batch_size=shard.batch_size,
+            seed=None,
+        )
+        return batches_of_all_groups(
+            examples.read,
+            blank=examples.blank,
+            order=order,
+            shard=shard,
+            options=batch_options(self.data),
+        )
+
+    def _training_buckets(self) -> tuple[Bucket, ...]:
+        data = self.data
+        if data.crop_size is not None:
+            square = Size(data.crop_size, data.crop_size)
+            return (Bucket(square, self.trained.indices),)
+        sizes = {
+            int(index): data.resized(Size(*self.training.size(int(index))))
+            for index in self.trained.indices
+        }
+        return make_buckets(
+            (index, size, data.training_size(size)) for index, size in sizes.items()
+        )
+
+
+def training_batches(
+    data: DetectionData,
+    *,
+    masks: bool,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> "BatchIterator[DetectionTrainingBatch]":
+    """Iterate endlessly, as `DetectionDataset.training_batches`."""
+    return DetectionDataset(data, masks).training_batches(
+        process_index=process_index, process_count=process_count
+    )

@@ -1,0 +1,89 @@
+"""Sizes and resizing of photographs and masks, as in mmdetection 3.3."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from carafe_jax.extras import import_extra
+
+# All sizes of batches are multiples of this: FPN with CARAFE++ halves maps six times.
+SIZE_DIVISOR = 64
+
+
+class Size(NamedTuple):
+    """Size of an image, in pixels."""
+
+    height: int
+    width: int
+
+    @property
+    def padded(self) -> "Size":
+        """The next multiples of 64 of both sides."""
+        return Size(_round_up(self.height), _round_up(self.width))
+
+    @property
+    def is_landscape(self) -> bool:
+        """Whether the image is at least as wide as high."""
+        return self.width >= self.height
+
+    @property
+    def transposed(self) -> "Size":
+        """The size after a quarter turn."""
+        return Size(self.width, self.height)
+
+    def holds(self, other: "Size") -> bool:
+        """Return whether an image of another size fits in."""
+        return self.height >= other.height and self.width >= other.width
+
+
+def resized_size(size: Size, *, short_side: int, long_side: int) -> Size:
+    """Return the size of a photograph after resizing.
+
+    The largest scale is taken at which the short side is at most `short_side` and the
+    long side at most `long_side`. Sides are rounded, halves up, to at least 1 pixel.
+
+    Args:
+      size: Of the photograph.
+      short_side: Limit of the short side, in pixels.
+      long_side: Limit of the long side, in pixels.
+    """
+    scale = min(long_side / max(size), short_side / min(size))
+    return Size(*(max(1, int(side * scale + 0.5)) for side in size))
+
+
+def resize_photograph(
+    pixels: UInt8[np.ndarray, "h w 3"], size: Size
+) -> UInt8[np.ndarray, "rh rw 3"]:
+    """Resize a photograph by bilinear interpolation, without antialiasing.
+
+    Args:
+      pixels: Photograph, 8 bits.
+      size: Of the result.
+
+    Raises:
+      MissingExtraError: OpenCV is not installed.
+    """
+    if pixels.shape[:2] == size:
+        return pixels
+    cv2 = import_extra("cv2", extra="detection", purpose="Resizing of photographs")
+    shape = (size.width, size.height)
+    return cv2.resize(pixels, shape, interpolation=cv2.INTER_LINEAR)
+
+
+def nearest_pixels(side: int, resized: int) -> Int64[np.ndarray, "resized"]:
+    """Return the pixel of a mask that each pixel of the resized mask is taken from.
+
+    It equals OpenCV's nearest interpolation, along one side.
+
+    Args:
+      side: Pixels of the mask.
+      resized: Pixels of the resized mask.
+    """
+    step = 1.0 / (resized / side)
+    places = np.floor(np.arange(resized) * step).astype(np.int64)
+    return np.minimum(places, side - 1)
+
+
+def _round_up(side: int) -> int:
+    return -(-side // SIZE_DIVISOR) * SIZE_DIVISOR

@@ -1,0 +1,111 @@
+"""Objects and photographs that take part in training, by mmdetection's rules."""
+
+import dataclasses
+import logging
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from carafe_jax.data import AnnotatedImages, ImageObjects
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.texts import counted
+
+_LOGGER = logging.getLogger(__name__)
+_LEAST_SIDE = 32
+
+
+def trained_objects(
+    objects: ImageObjects, size: Size, *, masks: bool
+) -> Bool[np.ndarray, "g"]:
+    """Return which objects are trained.
+
+    Those are not that are crowds, that have a side under 1 pixel, no area or no overlap
+    with the photograph, or that lack a mask of their own where masks are trained.
+
+    Args:
+      objects: Objects of a photograph.
+      size: Of the photograph.
+      masks: Whether masks are trained.
+    """
+    x1, y1, x2, y2 = objects.boxes.T
+    trained = ~objects.crowd & (objects.areas > 0)
+    trained &= (x2 - x1 >= 1) & (y2 - y1 >= 1)
+    trained &= (np.minimum(x2, size.width) > np.maximum(x1, 0)) & (
+        np.minimum(y2, size.height) > np.maximum(y1, 0)
+    )
+    return trained & objects.masked if masks else trained
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingPhotographs:
+    """Photographs of a source that take part in training."""
+
+    indices: Int64[np.ndarray, "n"]
+    counts: Int64[np.ndarray, "n"]
+    """Trained objects of each photograph."""
+    without_objects: int
+    """Number of photographs that are left out because no object of them is trained."""
+    small: int
+    """Number of photographs that are left out for a side under 32 pixels."""
+
+    @property
+    def largest_count(self) -> int:
+        """Largest number of objects of a photograph."""
+        return int(self.counts.max())
+
+    def excess(self, limit: int) -> "Excess":
+        """Return what exceeds a number of objects per photograph."""
+        above = self.counts[self.counts > limit]
+        return Excess(len(above), int((above - limit).sum()))
+
+
+class Excess(NamedTuple):
+    """Objects beyond the largest number for a photograph."""
+
+    photographs: int
+    objects: int
+
+
+def training_photographs(
+    images: AnnotatedImages, *, masks: bool
+) -> TrainingPhotographs:
+    """Select the photographs that take part in training.
+
+    Those without objects, and those with a side under 32 pixels, are left out and
+    counted in a line of the log.
+
+    Args:
+      images: Training split of a source.
+      masks: Whether masks are trained.
+
+    Raises:
+      RefusedError: No photograph is left.
+    """
+    kept, counts, small, empty = [], [], 0, 0
+    for index in range(len(images)):
+        size = Size(*images.size(index))
+        objects = images.objects(index, masks=False)
+        count = int(trained_objects(objects, size, masks=masks).sum())
+        if min(size) < _LEAST_SIDE:
+            small += 1
+        elif not count:
+            empty += 1
+        else:
+            kept.append(index)
+            counts.append(count)
+    left_out = (
+        f"{counted(empty, 'photograph')} without objects to train on and {small} with "
+        f"a side under {_LEAST_SIDE} pixels"
+    )
+    if not kept:
+        raise RefusedError(
+            "`source` must have training photographs with objects, got "
+            f"{counted(len(images), 'photograph')}: {left_out}."
+        )
+    if empty or small:
+        _LOGGER.info("Training leaves out %s.", left_out)
+    return TrainingPhotographs(
+        np.array(kept, np.int64), np.array(counts, np.int64), empty, small
+    )

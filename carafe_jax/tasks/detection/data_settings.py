@@ -58,8 +58,9 @@ class DetectionData:
     read_threads: int = unstored_field(16)
     """Threads that load images ahead, in each process. 0: images are loaded on
     demand."""
-    prefetch_batches: int = unstored_field(4)
-    """Batches to prefetch, in each process."""
+    prefetch_batches: int = unstored_field(2)
+    """Batches to prefetch, in each process. At the default sizes with masks, an image
+    takes 17 MB."""
 
     def __post_init__(self) -> None:
         check_image_data(self)

@@ -16,11 +16,6 @@ from carafe_jax.data import (
     batches_of_all,
     endless_batches,
 )
-from carafe_jax.data.grouped_batches import (
-    batches_of_all_groups,
-    endless_batches_of_groups,
-)
-from carafe_jax.data.grouped_order import GroupedOrder, Visit
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -33,21 +28,6 @@ def noisy(index: int, rng: np.random.Generator) -> np.ndarray:
     return np.array([index, rng.integers(1000)])
 
 
-GROUPS = [np.arange(0, 12, 2), np.arange(1, 11, 2)]
-
-
-def noisy_visit(visit: Visit, rng: np.random.Generator) -> np.ndarray:
-    return np.array([visit.index, visit.group, rng.integers(2**31)])
-
-
-def pair(index: int, group: int) -> np.ndarray:
-    return np.array([index, group])
-
-
-def blank_pair(group: int) -> np.ndarray:
-    return np.array([-1, group])
-
-
 def identity(index: int) -> int:
     return index
 
@@ -55,17 +35,9 @@ def identity(index: int) -> int:
 def compare() -> None:
     """Check that batches and positions do not depend on the number of workers."""
     shard = ProcessShard(batch_size=2)
-    orders = [GroupedOrder(GROUPS, batch_size=2, seed=seed) for seed in (0, None)]
     taken, state = {}, {}
     for processes in (0, 2, 3):
         options = BatchOptions(threads=1, prefetch_batches=1, processes=processes)
-        grouped = endless_batches_of_groups(
-            noisy_visit, order=orders[0], shard=shard, options=options
-        )
-        ended = batches_of_all_groups(
-            pair, blank=blank_pair, order=orders[1], shard=shard, options=options
-        )
-        grouped.set_state({"batches": 4})
         made = endless_batches(noisy, count=9, seed=0, shard=shard, options=options)
         if processes:
             made.set_state(state)  # That of the iterator without workers.
@@ -73,15 +45,9 @@ def compare() -> None:
             next(made)
             state = made.get_state()
         rest = batches_of_all(identity, blank=-1, count=9, shard=shard, options=options)
-        taken[processes] = (
-            [next(made).tolist() for _ in range(7)],
-            np.array(list(rest)),
-            [next(grouped).tolist() for _ in range(7)],
-            np.array(list(ended)).tolist(),
-        )
-    for random, whole, *of_groups in taken.values():
+        taken[processes] = [next(made).tolist() for _ in range(7)], np.array(list(rest))
+    for random, whole in taken.values():
         assert random == taken[0][0]
-        assert of_groups == [*taken[0][2:]]
         assert whole.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, -1]]
 
 

@@ -10,11 +10,15 @@ from carafe_jax.data.grouped_batches import (
     batches_of_all_groups,
     endless_batches_of_groups,
 )
-from carafe_jax.data.grouped_order import GroupedOrder
+from carafe_jax.data.grouped_order import GroupedOrder, Visit
 from carafe_jax.errors import RefusedError
-from tests.data.batches_by_workers import GROUPS, noisy_visit
 
 HERE = BatchOptions(threads=0, prefetch_batches=0)
+GROUPS = [np.arange(0, 12, 2), np.arange(1, 11, 2)]
+
+
+def noisy(visit: Visit, rng: np.random.Generator) -> np.ndarray:
+    return np.array([visit.index, visit.group, rng.integers(2**31)])
 
 
 def order_of(groups=GROUPS, *, batch_size=4, seed: int | None = 0) -> GroupedOrder:
@@ -100,7 +104,7 @@ def test_epoch_of_many_indices_is_computed_once(monkeypatch):
 def _batches(*, count: int = 1) -> list[BatchIterator]:
     return [
         endless_batches_of_groups(
-            noisy_visit,
+            noisy,
             order=order_of(),
             shard=ProcessShard(batch_size=4, process_index=i, process_count=count),
             options=HERE,

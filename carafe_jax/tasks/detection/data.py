@@ -111,7 +111,12 @@ class DetectionDataset:
 
     @functools.cached_property
     def training_examples(self) -> TrainingExamples:
-        """Examples to train on, by visit."""
+        """Examples to train on, by visit.
+
+        Raises:
+          RefusedError: As for `check_objects`.
+        """
+        self.check_objects()
         buckets = self._training_buckets()
         return TrainingExamples(
             self.data,

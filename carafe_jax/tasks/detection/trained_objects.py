@@ -21,8 +21,8 @@ def trained_objects(
 ) -> Bool[np.ndarray, "g"]:
     """Return which objects are trained.
 
-    Those are not that are crowds, that have a side under 1 pixel, no area or no overlap
-    with the photograph, or that lack a mask of their own where masks are trained.
+    Crowds are not, nor objects that have a side under 1 pixel, no area, no overlap with
+    the photograph, or no mask of their own where masks are trained.
 
     Args:
       objects: Objects of a photograph.
@@ -32,9 +32,7 @@ def trained_objects(
     x1, y1, x2, y2 = objects.boxes.T
     trained = ~objects.crowd & (objects.areas > 0)
     trained &= (x2 - x1 >= 1) & (y2 - y1 >= 1)
-    trained &= (np.minimum(x2, size.width) > np.maximum(x1, 0)) & (
-        np.minimum(y2, size.height) > np.maximum(y1, 0)
-    )
+    trained &= (x2 > 0) & (y2 > 0) & (x1 < size.width) & (y1 < size.height)
     return trained & objects.masked if masks else trained
 
 

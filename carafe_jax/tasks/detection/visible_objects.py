@@ -56,7 +56,8 @@ def visible_objects(
     seen = _sides(boxes) > 0 if masks else _sides(boxes) >= 1
     kept = trained_objects(objects, size, masks=masks) & (~cut | seen.all(-1))
     shown: dict[int, VisibleMask] = {}
-    if masks and objects.masks is not None:
+    if masks:
+        assert objects.masks is not None  # A source without masks is refused before.
         places = np.flatnonzero(kept).tolist()
         encoded = [objects.masks[i] for i in places]
         decoded = visible_masks(encoded, size=size, resized=resized, view=view)
@@ -71,7 +72,7 @@ def visible_objects(
     return VisibleObjects(
         view.of_boxes(boxes[places]),
         objects.classes[places],
-        [shown[place] for place in places.tolist()] if shown else [],
+        [shown[place] for place in places.tolist()] if masks else [],
     )
 
 

@@ -4,7 +4,7 @@ import cv2
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carafe_jax.tasks.detection.device_batch import normalised_images
@@ -21,6 +21,7 @@ from tests.detection_goldens import load
 # Limits of the golden pictures, as short and long side.
 LIMITS = {"up": (80, 133), "down": (40, 66)}
 SIDES = st.integers(1, 9000)
+drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def rgb(pixels: np.ndarray) -> np.ndarray:
@@ -98,6 +99,7 @@ def test_masks_are_those_of_the_reference():
         np.testing.assert_array_equal(flipped(size).of_pixels(mask), expected)
 
 
+@drawn
 @given(st.integers(1, 400), st.integers(1, 400))
 def test_nearest_pixels_are_those_of_opencv(side, resized):
     row = np.arange(side, dtype=np.float32)[None]
@@ -105,6 +107,7 @@ def test_nearest_pixels_are_those_of_opencv(side, resized):
     np.testing.assert_array_equal(nearest_pixels(side, resized), expected[0])
 
 
+@drawn
 @given(SIDES, SIDES, st.integers(1, 900), st.integers(0, 900))
 def test_resized_sides_fill_one_limit_and_exceed_none(height, width, short, more):
     size, long = Size(height, width), short + more

@@ -4,13 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
 
 BOOLEANS = (False, True)
+drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def paint(boxes: np.ndarray, size: Size) -> np.ndarray:
@@ -35,9 +36,10 @@ def views(draw) -> tuple[Size, View]:
     return size, View(top=top, left=left, part=Size(height, width), **flags)
 
 
+@drawn
 @given(views(), st.integers(0, 2**32 - 1))
-def test_boxes_move_with_their_pixels(drawn, seed):
-    size, view = drawn
+def test_boxes_move_with_their_pixels(case, seed):
+    size, view = case
     rng = np.random.default_rng(seed)
     x = np.sort(rng.integers(0, size.width + 1, (5, 2)), -1)
     y = np.sort(rng.integers(0, size.height + 1, (5, 2)), -1)
@@ -49,9 +51,10 @@ def test_boxes_move_with_their_pixels(drawn, seed):
         np.testing.assert_array_equal(view.of_pixels(before), after)
 
 
+@drawn
 @given(views())
-def test_view_has_its_size(drawn):
-    size, view = drawn
+def test_view_has_its_size(case):
+    size, view = case
     assert view.of_pixels(np.zeros((*size, 3))).shape == (*view.size, 3)
 
 
@@ -109,10 +112,10 @@ def test_all_motions_of_the_options_are_drawn(fields, expected):
     ],
 )
 def test_crops_are_square_where_the_image_is_large_enough(size, part):
-    drawn = drawn_views(size, crop_size=4)
-    assert {view.part for view in drawn} == {part}
-    tops = {view.top for view in drawn}
-    lefts = {view.left for view in drawn}
+    made = drawn_views(size, crop_size=4)
+    assert {view.part for view in made} == {part}
+    tops = {view.top for view in made}
+    lefts = {view.left for view in made}
     assert tops == set(range(size.height - part.height + 1))
     assert lefts == set(range(size.width - part.width + 1))
 

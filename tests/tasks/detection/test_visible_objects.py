@@ -17,6 +17,7 @@ from carafe_jax.tasks.detection.visible_objects import VisibleObjects, visible_o
 from tests.tasks.detection.memory_source import objects_of, random_masks
 
 SIZE = Size(20, 30)
+drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 
 
 def see(
@@ -49,7 +50,7 @@ def resized_by_opencv(mask: np.ndarray, size: Size) -> np.ndarray:
     return cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST)
 
 
-@settings(max_examples=60, deadline=None)
+@drawn
 @given(st.integers(0, 2**32 - 1))
 def test_masks_are_those_of_whole_pictures(seed):
     rng = np.random.default_rng(seed)
@@ -73,6 +74,7 @@ def test_masks_are_those_of_whole_pictures(seed):
     assert visible <= set(seen.classes.tolist())
 
 
+@drawn
 @given(st.integers(0, 2**32 - 1))
 def test_cut_objects_have_the_extent_of_their_visible_mask(seed):
     rng = np.random.default_rng(seed)

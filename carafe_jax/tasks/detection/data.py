@@ -36,6 +36,7 @@ from carafe_jax.tasks.detection.photographs import (
 )
 from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.trained_objects import (
+    Excess,
     TrainingPhotographs,
     training_photographs,
 )
@@ -158,33 +159,39 @@ class DetectionDataset:
     def check_objects(self) -> None:
         """Raise if a training photograph has more objects than `max_objects`.
 
-        If `truncate_objects` is set, a warning states how many are dropped.
+        If `truncate_objects` is set, a warning states once how many are dropped.
 
         Raises:
           RefusedError: There is such a photograph, and `truncate_objects` is not set.
         """
+        _ = self._excess
+
+    @functools.cached_property
+    def _excess(self) -> Excess:
+        """Objects beyond `max_objects`, which `truncate_objects` must allow."""
         limit, trained = self.data.max_objects, self.trained
-        largest = trained.largest_count
-        if largest <= limit:
-            return
-        photographs, objects = trained.excess(limit)
-        if self.data.truncate_objects:
-            _LOGGER.warning(
-                "`truncate_objects` drops the smallest objects of %s with more than "
-                "%d: %d of %d objects, fewer if photographs are cropped.",
-                counted(photographs, "training photograph"),
-                limit,
-                objects,
-                trained.counts.sum(),
+        excess = trained.excess(limit)
+        if not excess.photographs:
+            return excess
+        photographs = counted(excess.photographs, "training photograph")
+        if not self.data.truncate_objects:
+            largest = trained.largest_count
+            name = self.training.name(int(trained.indices[trained.counts.argmax()]))
+            raise RefusedError(
+                f"`max_objects` must be at least {largest}, the number of objects in "
+                f"{name!r}, got {limit}; {photographs} exceed it. Raise it, which "
+                "takes memory for each object, or set `truncate_objects` to train on "
+                "the largest objects."
             )
-            return
-        name = self.training.name(int(trained.indices[trained.counts.argmax()]))
-        raise RefusedError(
-            f"`max_objects` must be at least {largest}, the number of objects in "
-            f"{name!r}, got {limit}; {counted(photographs, 'training photograph')} "
-            "exceed it. Raise it, which takes memory for each object, or set "
-            "`truncate_objects` to train on the largest objects."
+        _LOGGER.warning(
+            "`truncate_objects` drops the smallest objects of %s with more than %d: %d "
+            "of %d objects, fewer if photographs are cropped.",
+            photographs,
+            limit,
+            excess.objects,
+            trained.counts.sum(),
         )
+        return excess
 
     def training_batches(
         self, *, process_index: int = 0, process_count: int = 1

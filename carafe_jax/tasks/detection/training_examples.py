@@ -69,7 +69,7 @@ class TrainingExamples:
         transpose: bool | None,
     ) -> DetectionTrainingBatch:
         data = self.data
-        photograph = read_photograph(self.images, int(index))
+        photograph = read_photograph(self.images, index)
         own = Size(*photograph.shape[:2])
         resized = data.resized(own)
         view = random_view(
@@ -85,7 +85,7 @@ class TrainingExamples:
             image=padded_image(pixels, size),
             image_size=np.array(view.size, np.int32),
             padded_size=np.array(view.size.padded, np.int32),
-            **self._objects(int(index), own, resized, view, size),
+            **self._objects(index, own, resized, view, size),
             weight=np.array(1, np.float32),
         )
 

@@ -295,8 +295,10 @@ def test_more_objects_than_the_maximum_are_refused_or_counted(sources, caplog):
         make(max_objects=4).training_batches()
     truncated = make(max_objects=4, truncate_objects=True)
     with caplog.at_level(logging.WARNING):
+        truncated.check_objects()
         batches = take(truncated.training_batches(), 2)
-    assert "2 training photographs with more than 4: 4 of 18 objects" in caplog.text
+    (message,) = caplog.messages
+    assert "2 training photographs with more than 4: 4 of 18 objects" in message
     assert [batch["object"].sum(-1).max() for batch in batches] == [4, 4]
 
 

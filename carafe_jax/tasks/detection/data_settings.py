@@ -1,6 +1,7 @@
 """Fields of detection data."""
 
 import dataclasses
+import math
 from typing import Literal
 
 from carafe_jax.arguments import check, check_choices, check_count
@@ -25,6 +26,9 @@ class DetectionData:
     long_side: int = 1333
     """Limit of the long side. Photographs are resized to the largest size within both
     limits."""
+    largest_scale: float | None = None
+    """Limit of the scale at which photographs are resized; 1 never enlarges them. None:
+    there is none, as in mmdetection."""
     crop_size: int | None = None
     """Side of random square crops of the resized training photographs, in pixels, a
     multiple of 64. None: whole photographs."""
@@ -70,12 +74,15 @@ class DetectionData:
         rule = f"be at least `short_side`, {self.short_side}"
         holds = self.long_side >= self.short_side
         check("long_side", self.long_side, rule, holds=holds)
+        scale = self.largest_scale
+        holds = scale is None or 0 < scale < math.inf
+        check("largest_scale", scale, "be positive or None", holds=holds)
         crop = self.crop_size
         rule = f"be a positive multiple of {SIZE_DIVISOR} or None"
         holds = crop is None or (crop > 0 and crop % SIZE_DIVISOR == 0)
         check("crop_size", crop, rule, holds=holds)
         rule = "have numbers of at least 1"
-        holds = all(1 <= aspect < float("inf") for aspect in self.bucket_aspects)
+        holds = all(1 <= aspect < math.inf for aspect in self.bucket_aspects)
         check("bucket_aspects", self.bucket_aspects, rule, holds=holds)
         check_count("max_objects", self.max_objects)
 
@@ -90,7 +97,12 @@ class DetectionData:
 
     def resized(self, size: Size) -> Size:
         """Return the size of a photograph after resizing."""
-        return resized_size(size, short_side=self.short_side, long_side=self.long_side)
+        return resized_size(
+            size,
+            short_side=self.short_side,
+            long_side=self.long_side,
+            largest_scale=self.largest_scale,
+        )
 
     def training_size(self, resized: Size) -> Size:
         """Return the padded size of a training image, before rotation."""

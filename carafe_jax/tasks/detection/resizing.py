@@ -37,7 +37,9 @@ class Size(NamedTuple):
         return self.height >= other.height and self.width >= other.width
 
 
-def resized_size(size: Size, *, short_side: int, long_side: int) -> Size:
+def resized_size(
+    size: Size, *, short_side: int, long_side: int, largest_scale: float | None = None
+) -> Size:
     """Return the size of a photograph after resizing.
 
     The largest scale is taken at which the short side is at most `short_side` and the
@@ -47,8 +49,11 @@ def resized_size(size: Size, *, short_side: int, long_side: int) -> Size:
       size: Of the photograph.
       short_side: Limit of the short side, in pixels.
       long_side: Limit of the long side, in pixels.
+      largest_scale: Limit of the scale. None: there is none.
     """
     scale = min(long_side / max(size), short_side / min(size))
+    if largest_scale is not None:
+        scale = min(scale, largest_scale)
     return Size(*(max(1, int(side * scale + 0.5)) for side in size))
 
 

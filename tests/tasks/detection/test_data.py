@@ -13,6 +13,7 @@ from carafe_jax.data import TooManyUnreadableImagesError
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection import data as module
 from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
+from carafe_jax.tasks.detection.resizing import Size
 from tests.tasks.detection.memory_source import (
     MemorySource,
     Photograph,
@@ -207,6 +208,14 @@ def test_crops_have_one_size():
         assert batch["image"].shape[1:3] == (128, 128)
         assert (batch["image_size"].min(-1) <= 50).all()
         assert (batch["padded_size"].min(-1) == 64).all()
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"), [(None, (60, 90)), (1.0, (40, 60)), (9.0, (60, 90))]
+)
+def test_photographs_may_keep_their_size(scale, expected):
+    data = make(largest_scale=scale).data
+    assert data.resized(Size(*LANDSCAPE)) == expected
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -405,6 +414,7 @@ def test_examples_are_small_when_pickled():
         ({"batch_size": 0}, "`batch_size` must be positive"),
         ({"short_side": 0}, "`short_side` must be positive, got 0"),
         ({"long_side": 59}, "`long_side` must be at least `short_side`, 60, got 59"),
+        ({"largest_scale": 0.0}, "`largest_scale` must be positive or None, got 0"),
         ({"crop_size": 96}, "`crop_size` must be a positive multiple of 64 or None"),
         ({"crop_size": 0}, "`crop_size` must be a positive multiple of 64 or None"),
         ({"bucket_aspects": (0.5,)}, "`bucket_aspects` must have numbers of at least"),

@@ -1,5 +1,6 @@
-"""Kernels and source pixels of CARAFE++ layers, as arrays and as plots."""
+"""Kernels and source pixels of CARAFE++ layers, and detections, as pictures."""
 
+from carafe_jax.viz.detections import draw_detections as draw_detections
 from carafe_jax.viz.drawing import draw_kernels as draw_kernels
 from carafe_jax.viz.drawing import draw_sources as draw_sources
 from carafe_jax.viz.kernels import effective_taps as effective_taps
@@ -11,6 +12,7 @@ from carafe_jax.viz.sources import strongest_sources as strongest_sources
 
 __all__ = [
     "Level",
+    "draw_detections",
     "draw_kernels",
     "draw_sources",
     "effective_taps",

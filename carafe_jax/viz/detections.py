@@ -1,0 +1,266 @@
+"""Boxes, masks and labels of objects, drawn on a photograph."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Bool, Float, UInt8
+
+from carafe_jax.arguments import check
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.extras import import_or_explain
+from carafe_jax.texts import printable
+from carafe_jax.viz.colours import BLACK, Colour, distinct_colour
+from carafe_jax.viz.labels import draw_labels
+
+_MASK_OPACITY = 0.4
+_EDGE_OPACITY = 0.6  # Of the dark edge of thick lines.
+Masks = Bool[np.ndarray, "d h w"] | Sequence[Bool[np.ndarray, "h w"]]
+
+
+@no_type_check
+def draw_detections(
+    photograph: UInt8[np.ndarray, "h w 3"],
+    boxes: Float[ArrayLike, "d 4"],
+    *,
+    labels: Sequence[str],
+    scores: Float[ArrayLike, "d"] | None = None,
+    masks: Masks | None = None,
+    classes: Sequence[str] | None = None,
+    scale: int = 1,
+) -> UInt8[np.ndarray, "sh sw 3"]:
+    """Draw detections, or annotated objects, on a photograph.
+
+    Masks are translucent, with an outline. Lines and text grow with the picture. Each
+    class has its colour; where there is one class, each object has. A label names the
+    class and the score. Where there are many objects, or a label would cover others, it
+    is shortened or left out, those of high scores last.
+
+    `sh = scale * h`, `sw = scale * w`.
+
+    Args:
+      photograph: RGB; it is not changed.
+      boxes: x1, y1, x2, y2 in pixels of the photograph; parts outside are not drawn.
+      labels: Class names of the objects.
+      scores: Scores of the objects, in [0, 1]. None: labels without scores.
+      masks: Masks of the objects. A sequence may make each mask when it is indexed, so
+        that not all are in memory together. None: boxes alone.
+      classes: Names of all classes; a class then has the same colour in every picture.
+        None: the names in `labels`.
+      scale: Pixels of the result per pixel of the photograph, along each side: 2 and
+        more leave room for labels on small photographs.
+
+    Raises:
+      RefusedError: An argument has a wrong shape or type, or `labels` has a name that
+        is not in `classes`.
+      MissingExtraError: Pillow or matplotlib is not installed.
+    """
+    objects = _checked(photograph, boxes, labels, scores, masks)
+    check("scale", scale, "be an integer of at least 1", holds=_is_count(scale))
+    picture = _enlarged(photograph, scale)
+    style = _Style.of(picture.shape[:2])
+    colours = _colours(labels, classes)
+    boxes = _clipped(objects.boxes * scale, picture.shape[:2])
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    # Small objects last: large ones must not hide them.
+    order = np.argsort(-sizes.prod(1), kind="stable").tolist()
+    lines = [style.line_of(size) for size in sizes]
+    for index in order:
+        if masks is not None:
+            mask = _mask(masks, index, photograph.shape[:2])
+            _draw_mask(picture, mask, colours[index], line=lines[index], scale=scale)
+    for index in order:
+        _draw_box(picture, boxes[index], colours[index], line=lines[index])
+    draw_labels(
+        picture,
+        boxes,
+        names=objects.labels,
+        scores=objects.scores,
+        colours=colours,
+        text_size=style.text,
+    )
+    return picture
+
+
+@dataclasses.dataclass(frozen=True)
+class _Objects:
+    boxes: np.ndarray
+    labels: list[str]
+    scores: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Style:
+    """Sizes in pixels."""
+
+    line: int
+    text: int
+
+    @classmethod
+    def of(cls, size: tuple[int, int]) -> "_Style":
+        side = math.sqrt(size[0] * size[1])
+        smallest = np.clip(side / 12, 8, 10)  # DejaVu Sans is legible from 8 pixels on.
+        return cls(max(1, round(0.0035 * side)), round(max(smallest, side / 55)))
+
+    def line_of(self, size: np.ndarray) -> int:
+        """Return the width of the lines of a box, which must not fill a small one."""
+        return int(np.clip(size.min() // 12, 1, self.line))
+
+
+@no_type_check
+def _checked(
+    photograph: Any, boxes: Any, labels: Any, scores: Any, masks: Any
+) -> _Objects:
+    if (
+        not isinstance(photograph, np.ndarray)
+        or photograph.dtype != np.uint8
+        or photograph.ndim != 3
+        or photograph.shape[-1] != 3
+        or 0 in photograph.shape
+    ):
+        found = np.asarray(photograph)
+        raise RefusedError(
+            "`photograph` must be uint8 of shape (h, w, 3), got "
+            f"{found.dtype} of shape {found.shape}."
+        )
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.size == 0:
+        boxes = boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise RefusedError(
+            "`boxes` must be finite numbers of shape (d, 4), got shape "
+            f"{boxes.shape} with {np.count_nonzero(~np.isfinite(boxes))} others."
+        )
+    count = len(boxes)
+    scores = None if scores is None else np.asarray(scores, np.float64)
+    given = {"labels": labels, "scores": scores, "masks": masks}
+    for name, values in given.items():
+        if values is not None and len(values) != count:
+            raise RefusedError(
+                f"`{name}` must have one value for each of the {count} boxes, got "
+                f"{len(values)}."
+            )
+    return _Objects(boxes, [printable(label) for label in labels], scores)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _enlarged(photograph: np.ndarray, scale: int) -> np.ndarray:
+    if scale == 1:
+        return photograph.copy()
+    height, width, _ = photograph.shape
+    image = import_or_explain("PIL.Image")
+    size = (scale * width, scale * height)
+    return np.array(image.fromarray(photograph).resize(size, image.Resampling.BICUBIC))
+
+
+@no_type_check
+def _colours(labels: Sequence[str], classes: Sequence[str] | None) -> list[Colour]:
+    names = sorted(set(labels)) if classes is None else list(classes)
+    unknown = sorted(set(labels) - set(names))
+    if unknown:
+        raise RefusedError(f"`labels` must be names in `classes`, got {unknown[0]!r}.")
+    if len(names) == 1:
+        return [distinct_colour(index) for index in range(len(labels))]
+    return [distinct_colour(names.index(label)) for label in labels]
+
+
+def _clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    height, width = size
+    return np.clip(boxes, 0, [width, height, width, height])
+
+
+@no_type_check
+def _mask(masks: Masks, index: int, size: tuple[int, int]) -> np.ndarray:
+    mask = np.asarray(masks[index])
+    if mask.dtype != bool or mask.shape != tuple(size):
+        raise RefusedError(
+            f"`masks` must be Boolean of the photograph's size, {tuple(size)}, got "
+            f"{mask.dtype} of shape {mask.shape}."
+        )
+    return mask
+
+
+def _draw_mask(
+    picture: np.ndarray, mask: np.ndarray, colour: Colour, *, line: int, scale: int
+) -> None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not rows.size:
+        return
+    top, left = rows[0], columns[0]
+    inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    inside = inside.repeat(scale, 0).repeat(scale, 1)
+    top, left = top * scale, left * scale
+    area = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
+    _blend(area, colour, opacity=_MASK_OPACITY, where=inside)
+    _blend(area, colour, opacity=1.0, where=inside & ~_eroded(inside, line))
+
+
+def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
+    padded = np.pad(mask, 1)
+    for _ in range(radius):
+        core = padded[1:-1, 1:-1].copy()
+        core &= padded[:-2, 1:-1] & padded[2:, 1:-1]
+        core &= padded[1:-1, :-2] & padded[1:-1, 2:]
+        padded[1:-1, 1:-1] = core
+    return padded[1:-1, 1:-1]
+
+
+def _draw_box(
+    picture: np.ndarray, box: np.ndarray, colour: Colour, *, line: int
+) -> None:
+    left, top = np.floor(box[:2]).astype(int).tolist()
+    right, bottom = np.ceil(box[2:]).astype(int).tolist()
+    if right <= left or bottom <= top:
+        return
+    edge = line // 3
+    if edge:
+        frame = (left - edge, top - edge, right + edge, bottom + edge)
+        _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)
+    _frame(picture, (left, top, right, bottom), colour, line=line, opacity=1.0)
+    if edge:
+        frame = (left + line, top + line, right - line, bottom - line)
+        _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)
+
+
+def _frame(
+    picture: np.ndarray,
+    box: tuple[int, int, int, int],
+    colour: Colour,
+    *,
+    line: int,
+    opacity: float,
+) -> None:
+    """Draw the four sides of a frame inside a box, without overlaps."""
+    left, top, right, bottom = box
+    sides = (
+        (top, top + line, left, right),
+        (bottom - line, bottom, left, right),
+        (top + line, bottom - line, left, left + line),
+        (top + line, bottom - line, right - line, right),
+    )
+    for first, last, start, end in sides:
+        rows, columns = slice(max(first, 0), max(last, 0)), slice(max(start, 0), end)
+        _blend(picture[rows, columns], colour, opacity=opacity)
+
+
+def _blend(
+    area: np.ndarray,
+    colour: Colour,
+    *,
+    opacity: float,
+    where: np.ndarray | None = None,
+) -> None:
+    chosen = ... if where is None else where
+    if opacity == 1:
+        area[chosen] = colour
+        return
+    mixed = area[chosen] * np.float32(1 - opacity) + np.float32(opacity) * np.array(
+        colour, np.float32
+    )
+    area[chosen] = np.rint(mixed).astype(np.uint8)

@@ -1,0 +1,136 @@
+"""Labels of boxes: their texts, and their drawing where they cover little."""
+
+import dataclasses
+import functools
+import math
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from carafe_jax.extras import import_or_explain
+from carafe_jax.viz.colours import Colour, text_colour
+from carafe_jax.viz.label_places import LabelPlaces
+
+_OF_PICTURE = 0.2  # Largest fraction of its area that labels cover.
+_OF_BOX = 0.25  # A label that covers no more of its box is always tried.
+_LONG_NAME = 12  # Letters.
+
+
+def draw_labels(
+    picture: UInt8[np.ndarray, "h w 3"],
+    boxes: Float[np.ndarray, "d 4"],
+    *,
+    names: Sequence[str],
+    scores: Float[np.ndarray, "d"] | None,
+    colours: Sequence[Colour],
+    text_size: int,
+) -> None:
+    """Draw labels on a picture, in place; those of high scores are placed first.
+
+    Args:
+      picture: RGB.
+      boxes: x1, y1, x2, y2 in pixels of the picture, within it.
+      names: Class names of the objects.
+      scores: Scores of the objects. None: larger objects are placed first.
+      colours: Colours of the objects.
+      text_size: Size of the text, in pixels.
+    """
+    pen = _Pen(text_size)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    forms = [_forms(name, score) for name, score in _named(names, scores)]
+    if len(set(names)) == 1:
+        # The name says nothing where all are equal.
+        forms = [[form[0], *form[-1:]] for form in forms]
+    level = _level(forms, pen, area=picture.shape[0] * picture.shape[1])
+    places = LabelPlaces(boxes, size=picture.shape[:2])
+    ranks = areas if scores is None else scores
+    for index in np.argsort(-ranks, kind="stable").tolist():
+        if not areas[index]:
+            continue
+        for place_in_list, text in enumerate(forms[index]):
+            height, width = pen.size(text)
+            fits = level is not None and place_in_list >= level
+            if not fits and height * width > _OF_BOX * areas[index]:
+                continue
+            place = places.take(index, size=(height, width))
+            if place is not None:
+                row, column = place
+                label = pen.draw(text, colours[index])
+                picture[row : row + height, column : column + width] = label
+                break
+
+
+def _named(
+    names: Sequence[str], scores: Float[np.ndarray, "d"] | None
+) -> list[tuple[str, float | None]]:
+    values = [None] * len(names) if scores is None else scores.tolist()
+    return list(zip(names, values, strict=True))
+
+
+def _forms(name: str, score: float | None) -> list[str]:
+    """Return the texts of a label, the longest first."""
+    short = name if len(name) <= _LONG_NAME else name[: _LONG_NAME - 2] + "…"
+    if score is None:
+        return [name, short]
+    return [f"{name} {score:.2f}", name, short, f"{score:.2f}"]
+
+
+def _level(forms: Sequence[Sequence[str]], pen: "_Pen", *, area: int) -> int | None:
+    """Return the longest form in which all labels together cover little, or None."""
+    for level in range(len(forms[0]) if forms else 0):
+        if len(forms) == 1:
+            return level
+        covered = sum(math.prod(pen.size(texts[level])) for texts in forms)
+        if covered <= _OF_PICTURE * area:
+            return level
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pen:
+    """Draws texts of one size on a ground of a colour."""
+
+    text_size: int
+
+    def size(self, text: str) -> tuple[int, int]:
+        """Return the height and width of a label."""
+        width = math.ceil(self._font.getlength(text)) + 2 * self._margin
+        return self._bottom - self._top + 2 * self._margin, width
+
+    def draw(self, text: str, ground: Colour) -> UInt8[np.ndarray, "h w 3"]:
+        """Return a label."""
+        height, width = self.size(text)
+        label = import_or_explain("PIL.Image").new("RGB", (width, height), ground)
+        import_or_explain("PIL.ImageDraw").Draw(label).text(
+            (self._margin, self._margin - self._top),
+            text,
+            fill=text_colour(ground),
+            font=self._font,
+        )
+        return np.asarray(label)
+
+    @functools.cached_property
+    def _font(self) -> Any:
+        """A font that has the letters of most alphabets, or else Pillow's own."""
+        fonts = import_or_explain("PIL.ImageFont")
+        data = pathlib.Path(import_or_explain("matplotlib").get_data_path())
+        path = data / "fonts" / "ttf" / "DejaVuSans.ttf"
+        # Some distributions ship matplotlib without its fonts.
+        if path.exists():
+            return fonts.truetype(path, self.text_size)
+        return fonts.load_default(self.text_size)
+
+    @property
+    def _margin(self) -> int:
+        return max(1, self.text_size // 8)
+
+    @functools.cached_property
+    def _top(self) -> int:
+        return self._font.getbbox("b(")[1]
+
+    @functools.cached_property
+    def _bottom(self) -> int:
+        return self._font.getbbox("gj(")[3]

@@ -3,11 +3,11 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
@@ -18,7 +18,15 @@ from carafe_jax.viz.labels import draw_labels
 
 _MASK_OPACITY = 0.4
 _EDGE_OPACITY = 0.6  # Of the dark edge of thick lines.
-Masks = Bool[np.ndarray, "d h w"] | Sequence[Bool[np.ndarray, "h w"]]
+
+
+@runtime_checkable
+class Masks(Protocol):
+    """Boolean masks, an array of shape (d, h, w) or a sequence of such of (h, w)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
 
 
 @no_type_check
@@ -46,8 +54,8 @@ def draw_detections(
       boxes: x1, y1, x2, y2 in pixels of the photograph; parts outside are not drawn.
       labels: Class names of the objects.
       scores: Scores of the objects, in [0, 1]. None: labels without scores.
-      masks: Masks of the objects. A sequence may make each mask when it is indexed, so
-        that not all are in memory together. None: boxes alone.
+      masks: Boolean masks of the objects, (d, h, w), or a sequence that makes each mask
+        when it is indexed, so that not all are in memory together. None: boxes alone.
       classes: Names of all classes; a class then has the same colour in every picture.
         None: the names in `labels`.
       scale: Pixels of the result per pixel of the photograph, along each side: 2 and

@@ -18,7 +18,12 @@ from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_folder
-from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
+from carafe_jax.tasks.detection.evaluation_options import (
+    EvaluationOptions as DetectionOptions,
+)
+from carafe_jax.tasks.inpainting.evaluation import (
+    EvaluationOptions as InpaintingOptions,
+)
 from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice
 
@@ -41,7 +46,9 @@ class Evaluate:
     """Folder to write to; required with `source`. None: `evaluation` in the folder of
     the run."""
     # Groups of options are named after the packages of the tasks.
-    inpainting: EvaluationOptions = EvaluationOptions()
+    detection: DetectionOptions = DetectionOptions()
+    """Options for detection runs only."""
+    inpainting: InpaintingOptions = InpaintingOptions()
     """Options for inpainting runs only."""
 
     def __post_init__(self) -> None:
@@ -63,7 +70,7 @@ def main(config: Evaluate, console: Console) -> int:
     opened = open_run(config.model)
     output = config.output or config.model / "evaluation"
     check_folder("output", output)
-    groups = {"inpainting": config.inpainting}
+    groups = {"detection": config.detection, "inpainting": config.inpainting}
     options = groups.pop(opened.task.package, None)
     for name, group in groups.items():
         given = [

@@ -1,5 +1,7 @@
-"""Metrics of image quality."""
+"""Metrics of image quality and of detections."""
 
+from carafe_jax.metrics.coco import APResult as APResult
+from carafe_jax.metrics.coco import average_precision as average_precision
 from carafe_jax.metrics.image_quality import ImageQuality as ImageQuality
 from carafe_jax.metrics.image_quality import InpaintingQuality as InpaintingQuality
 from carafe_jax.metrics.image_quality import inpainting_quality as inpainting_quality
@@ -9,8 +11,10 @@ from carafe_jax.metrics.lattice import lattice_energy as lattice_energy
 from carafe_jax.metrics.lattice import lattice_map as lattice_map
 
 __all__ = [
+    "APResult",
     "ImageQuality",
     "InpaintingQuality",
+    "average_precision",
     "inpainting_quality",
     "lattice_energy",
     "lattice_map",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import Number, check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.extras import import_extra
 
@@ -188,7 +188,7 @@ def _indexed_detections(
     }
 
 
-def _area(box: Sequence[float]) -> float:
+def _area(box: Sequence[Number]) -> Number:
     return box[2] * box[3]
 
 
@@ -204,11 +204,14 @@ def _check_detections(
     for index, detection in enumerate(detections):
         for name in names:
             if name not in detection:
-                raise RefusedError(f"`detections[{index}]` must have a {name}.")
+                raise RefusedError(
+                    f"`detections[{index}]` must have the keys {', '.join(names)}, "
+                    f"got none for {name}."
+                )
         for name, ids in known.items():
             if detection[name] not in ids:
                 raise RefusedError(
-                    f"`detections[{index}]` must have a {name} of `truth`, got "
+                    f"`detections[{index}][{name!r}]` must be an id in `truth`, got "
                     f"{detection[name]!r}."
                 )
     scores = np.array([x["score"] for x in detections], np.float64).reshape(-1, 1)

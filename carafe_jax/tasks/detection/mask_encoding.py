@@ -1,23 +1,14 @@
 """Instance masks of detections as run-length encodings, at the photograph's size."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from carafe_jax.data.sources.annotated import RLE
-from carafe_jax.extras import import_extra
+from carafe_jax.data.sources.run_lengths import decode_mask as decode_mask
+from carafe_jax.data.sources.run_lengths import mask_tools
 from carafe_jax.ops import paste_masks
-
-
-def mask_tools() -> Any:
-    """Return the module `pycocotools.mask`.
-
-    Raises:
-      MissingExtraError: pycocotools is not installed.
-    """
-    return import_extra("pycocotools.mask", extra="detection", purpose="instance masks")
 
 
 def encode_masks(
@@ -39,11 +30,6 @@ def encode_masks(
       COCO's compressed encoding of each mask.
     """
     return [_encoded(mask, box, size) for mask, box in zip(masks, boxes, strict=True)]
-
-
-def decode_mask(mask: RLE) -> Bool[np.ndarray, "h w"]:
-    """Return an encoded mask as an array."""
-    return mask_tools().decode(mask).astype(bool)
 
 
 class DecodedMasks:

@@ -27,17 +27,18 @@ BLACK = Colour(0, 0, 0)
 WHITE = Colour(255, 255, 255)
 
 
-def distinct_colour(index: int) -> Colour:
+def distinct_colour(index: int, *, shade: int = 0) -> Colour:
     """Return one of an endless list of saturated colours of medium luminance.
 
     Hues are multiples of the golden ratio, so that those of the first few differ most.
 
     Args:
       index: Position in the list, from 0.
+      shade: Position in the luminances of this hue, which repeat.
     """
     hue = colorsys.hsv_to_rgb(index * _GOLDEN_RATIO % 1, 1, 1)
     linear = _to_linear(np.array(hue))
-    wanted = _LUMINANCES[index % len(_LUMINANCES)]
+    wanted = _LUMINANCES[(index + shade) % len(_LUMINANCES)]
     luminance = _luminance(linear)
     if luminance > wanted:
         linear *= wanted / luminance

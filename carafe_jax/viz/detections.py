@@ -1,5 +1,6 @@
 """Boxes, masks and labels of objects, drawn on a photograph."""
 
+import collections
 import dataclasses
 import math
 from collections.abc import Sequence
@@ -43,9 +44,10 @@ def draw_detections(
     """Draw detections, or annotated objects, on a photograph.
 
     Masks are translucent, with an outline. Lines and text grow with the picture. Each
-    class has its colour; where there is one class, each object has. A label names the
-    class and the score. Where there are many objects, or a label would cover others, it
-    is shortened or left out, those of high scores last.
+    class has its hue, in which its objects differ in lightness; where there is one
+    class, each object has its own hue. A label names the class and the score. Where
+    there are many objects, or a label would cover others, it is shortened or left out,
+    those of high scores last.
 
     `sh = scale * h`, `sw = scale * w`.
 
@@ -56,7 +58,7 @@ def draw_detections(
       scores: Scores of the objects, in [0, 1]. None: labels without scores.
       masks: Boolean masks of the objects, (d, h, w), or a sequence that makes each mask
         when it is indexed, so that not all are in memory together. None: boxes alone.
-      classes: Names of all classes; a class then has the same colour in every picture.
+      classes: Names of all classes; a class then has the same hue in every picture.
         None: the names in `labels`.
       scale: Pixels of the result per pixel of the photograph, along each side: 2 and
         more leave room for labels on small photographs.
@@ -75,13 +77,13 @@ def draw_detections(
     sizes = boxes[:, 2:] - boxes[:, :2]
     # Small objects last: large ones must not hide them.
     order = np.argsort(-sizes.prod(1), kind="stable").tolist()
-    lines = [style.line_of(size) for size in sizes]
+    strokes = [style.stroke_of(size) for size in sizes]
     for index in order:
         if masks is not None:
             mask = _mask(masks, index, photograph.shape[:2])
-            _draw_mask(picture, mask, colours[index], line=lines[index], scale=scale)
+            _draw_mask(picture, mask, colours[index], strokes[index], scale=scale)
     for index in order:
-        _draw_box(picture, boxes[index], colours[index], line=lines[index])
+        _draw_box(picture, boxes[index], colours[index], strokes[index])
     draw_labels(
         picture,
         boxes,
@@ -110,12 +112,22 @@ class _Style:
     @classmethod
     def of(cls, size: tuple[int, int]) -> "_Style":
         side = math.sqrt(size[0] * size[1])
-        smallest = np.clip(side / 12, 8, 10)  # DejaVu Sans is legible from 8 pixels on.
+        smallest = np.clip(side / 14, 8, 11)  # DejaVu Sans is legible from 8 pixels on.
         return cls(max(1, round(0.0035 * side)), round(max(smallest, side / 55)))
 
-    def line_of(self, size: np.ndarray) -> int:
-        """Return the width of the lines of a box, which must not fill a small one."""
-        return int(np.clip(size.min() // 12, 1, self.line))
+    def stroke_of(self, size: np.ndarray) -> "_Stroke":
+        """Return the lines of a box of a size, which must not hide a small object."""
+        return _Stroke(
+            int(np.clip(size.min() // 12, 1, self.line)),
+            float(np.clip(size.min() / 10, 0.4, 1)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stroke:
+    width: int
+    """Pixels."""
+    opacity: float
 
 
 @no_type_check
@@ -175,7 +187,13 @@ def _colours(labels: Sequence[str], classes: Sequence[str] | None) -> list[Colou
         raise RefusedError(f"`labels` must be names in `classes`, got {unknown[0]!r}.")
     if len(names) == 1:
         return [distinct_colour(index) for index in range(len(labels))]
-    return [distinct_colour(names.index(label)) for label in labels]
+    indices = {name: index for index, name in enumerate(names)}
+    seen: collections.Counter[str] = collections.Counter()
+    colours: list[Colour] = []
+    for label in labels:
+        colours.append(distinct_colour(indices[label], shade=seen[label]))
+        seen[label] += 1
+    return colours
 
 
 def _clipped(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -195,7 +213,12 @@ def _mask(masks: Masks, index: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _draw_mask(
-    picture: np.ndarray, mask: np.ndarray, colour: Colour, *, line: int, scale: int
+    picture: np.ndarray,
+    mask: np.ndarray,
+    colour: Colour,
+    stroke: _Stroke,
+    *,
+    scale: int,
 ) -> None:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not rows.size:
@@ -206,7 +229,8 @@ def _draw_mask(
     top, left = top * scale, left * scale
     area = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
     _blend(area, colour, opacity=_MASK_OPACITY, where=inside)
-    _blend(area, colour, opacity=1.0, where=inside & ~_eroded(inside, line))
+    outline = inside & ~_eroded(inside, stroke.width)
+    _blend(area, colour, opacity=stroke.opacity, where=outline)
 
 
 def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
@@ -220,17 +244,24 @@ def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _draw_box(
-    picture: np.ndarray, box: np.ndarray, colour: Colour, *, line: int
+    picture: np.ndarray, box: np.ndarray, colour: Colour, stroke: _Stroke
 ) -> None:
     left, top = np.floor(box[:2]).astype(int).tolist()
     right, bottom = np.ceil(box[2:]).astype(int).tolist()
     if right <= left or bottom <= top:
         return
+    line = stroke.width
     edge = line // 3
     if edge:
         frame = (left - edge, top - edge, right + edge, bottom + edge)
         _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)
-    _frame(picture, (left, top, right, bottom), colour, line=line, opacity=1.0)
+    _frame(
+        picture,
+        (left, top, right, bottom),
+        colour,
+        line=line,
+        opacity=stroke.opacity,
+    )
     if edge:
         frame = (left + line, top + line, right - line, bottom - line)
         _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)

@@ -46,10 +46,10 @@ def test_masks_are_translucent_with_an_opaque_outline():
     size = (80, 80)
     masks = mask(size, slice(10, 50), slice(20, 70))[None]
     picture = draw_detections(
-        photograph(*size), [[0, 0, 0, 0]], labels=["a"], masks=masks
+        photograph(*size), [[20, 10, 70, 50]], labels=["a"], masks=masks
     )
     colour = np.array(distinct_colour(0))
-    np.testing.assert_array_equal(picture[10, 40], colour)
+    np.testing.assert_array_equal(picture[49, 60], colour)
     np.testing.assert_array_equal(picture[30, 69], colour)
     np.testing.assert_allclose(picture[30, 40], 0.6 * GREY + 0.4 * colour, atol=1)
     assert not changed(picture)[50:].any()
@@ -83,6 +83,15 @@ def test_classes_have_the_same_colours_in_every_picture():
     np.testing.assert_array_equal(first[40, 5], second[94, 60])
     np.testing.assert_array_equal(first[94, 60], second[40, 5])
     assert (first[40, 5] != first[94, 60]).any()
+
+
+def test_objects_of_a_class_differ_in_lightness():
+    boxes = [[5, 5, 45, 45], [50, 50, 95, 95]]
+    picture = draw_detections(
+        photograph(100, 100), boxes, labels=["dog", "dog"], classes=["cat", "dog"]
+    )
+    np.testing.assert_array_equal(picture[44, 20], distinct_colour(1))
+    np.testing.assert_array_equal(picture[94, 60], distinct_colour(1, shade=1))
 
 
 def test_objects_of_a_single_class_have_different_colours():

@@ -14,11 +14,9 @@ from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.extras import import_or_explain
 from carafe_jax.texts import printable
-from carafe_jax.viz.colours import BLACK, Colour, distinct_colour
+from carafe_jax.viz.colours import Colour, distinct_colour
 from carafe_jax.viz.labels import draw_labels
-
-_MASK_OPACITY = 0.4
-_EDGE_OPACITY = 0.6  # Of the dark edge of thick lines.
+from carafe_jax.viz.shapes import Stroke, draw_box, draw_mask
 
 
 @runtime_checkable
@@ -33,10 +31,10 @@ class Masks(Protocol):
 @no_type_check
 def draw_detections(
     photograph: UInt8[np.ndarray, "h w 3"],
-    boxes: Float[ArrayLike, "d 4"],
+    boxes: Float[ArrayLike, "d 4"] | Sequence[Sequence[float]],
     *,
     labels: Sequence[str],
-    scores: Float[ArrayLike, "d"] | None = None,
+    scores: Float[ArrayLike, "d"] | Sequence[float] | None = None,
     masks: Masks | None = None,
     classes: Sequence[str] | None = None,
     scale: int = 1,
@@ -81,9 +79,9 @@ def draw_detections(
     for index in order:
         if masks is not None:
             mask = _mask(masks, index, photograph.shape[:2])
-            _draw_mask(picture, mask, colours[index], strokes[index], scale=scale)
+            draw_mask(picture, mask, colours[index], strokes[index], scale=scale)
     for index in order:
-        _draw_box(picture, boxes[index], colours[index], strokes[index])
+        draw_box(picture, boxes[index], colours[index], strokes[index])
     draw_labels(
         picture,
         boxes,
@@ -115,19 +113,12 @@ class _Style:
         smallest = np.clip(side / 14, 8, 11)  # DejaVu Sans is legible from 8 pixels on.
         return cls(max(1, round(0.0035 * side)), round(max(smallest, side / 55)))
 
-    def stroke_of(self, size: np.ndarray) -> "_Stroke":
+    def stroke_of(self, size: np.ndarray) -> "Stroke":
         """Return the lines of a box of a size, which must not hide a small object."""
-        return _Stroke(
+        return Stroke(
             int(np.clip(size.min() // 12, 1, self.line)),
             float(np.clip(size.min() / 10, 0.4, 1)),
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Stroke:
-    width: int
-    """Pixels."""
-    opacity: float
 
 
 @no_type_check
@@ -210,96 +201,3 @@ def _mask(masks: Masks, index: int, size: tuple[int, int]) -> np.ndarray:
             f"{mask.dtype} of shape {mask.shape}."
         )
     return mask
-
-
-def _draw_mask(
-    picture: np.ndarray,
-    mask: np.ndarray,
-    colour: Colour,
-    stroke: _Stroke,
-    *,
-    scale: int,
-) -> None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not rows.size:
-        return
-    top, left = rows[0], columns[0]
-    inside = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    inside = inside.repeat(scale, 0).repeat(scale, 1)
-    top, left = top * scale, left * scale
-    area = picture[top : top + inside.shape[0], left : left + inside.shape[1]]
-    _blend(area, colour, opacity=_MASK_OPACITY, where=inside)
-    outline = inside & ~_eroded(inside, stroke.width)
-    _blend(area, colour, opacity=stroke.opacity, where=outline)
-
-
-def _eroded(mask: np.ndarray, radius: int) -> np.ndarray:
-    padded = np.pad(mask, 1)
-    for _ in range(radius):
-        core = padded[1:-1, 1:-1].copy()
-        core &= padded[:-2, 1:-1] & padded[2:, 1:-1]
-        core &= padded[1:-1, :-2] & padded[1:-1, 2:]
-        padded[1:-1, 1:-1] = core
-    return padded[1:-1, 1:-1]
-
-
-def _draw_box(
-    picture: np.ndarray, box: np.ndarray, colour: Colour, stroke: _Stroke
-) -> None:
-    left, top = np.floor(box[:2]).astype(int).tolist()
-    right, bottom = np.ceil(box[2:]).astype(int).tolist()
-    if right <= left or bottom <= top:
-        return
-    line = stroke.width
-    edge = line // 3
-    if edge:
-        frame = (left - edge, top - edge, right + edge, bottom + edge)
-        _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)
-    _frame(
-        picture,
-        (left, top, right, bottom),
-        colour,
-        line=line,
-        opacity=stroke.opacity,
-    )
-    if edge:
-        frame = (left + line, top + line, right - line, bottom - line)
-        _frame(picture, frame, BLACK, line=edge, opacity=_EDGE_OPACITY)
-
-
-def _frame(
-    picture: np.ndarray,
-    box: tuple[int, int, int, int],
-    colour: Colour,
-    *,
-    line: int,
-    opacity: float,
-) -> None:
-    """Draw the four sides of a frame inside a box, without overlaps."""
-    left, top, right, bottom = box
-    sides = (
-        (top, top + line, left, right),
-        (bottom - line, bottom, left, right),
-        (top + line, bottom - line, left, left + line),
-        (top + line, bottom - line, right - line, right),
-    )
-    for first, last, start, end in sides:
-        rows, columns = slice(max(first, 0), max(last, 0)), slice(max(start, 0), end)
-        _blend(picture[rows, columns], colour, opacity=opacity)
-
-
-def _blend(
-    area: np.ndarray,
-    colour: Colour,
-    *,
-    opacity: float,
-    where: np.ndarray | None = None,
-) -> None:
-    chosen = ... if where is None else where
-    if opacity == 1:
-        area[chosen] = colour
-        return
-    mixed = area[chosen] * np.float32(1 - opacity) + np.float32(opacity) * np.array(
-        colour, np.float32
-    )
-    area[chosen] = np.rint(mixed).astype(np.uint8)

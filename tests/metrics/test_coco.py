@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,7 +228,7 @@ def reference(objects, found, kind):
     if kind == "segm":
         found = [{k: v for k, v in x.items() if k != "bbox"} for x in found]
     with contextlib.redirect_stdout(io.StringIO()):
-        known = COCO()
+        known: Any = COCO()
         known.dataset = copy.deepcopy(objects)
         for number, annotation in enumerate(known.dataset["annotations"], 1):
             annotation["id"] = number

@@ -109,7 +109,8 @@ def rle(box, size):
     left, top, right, bottom = np.rint(box).astype(int)
     mask = np.zeros(size, np.uint8, order="F")
     mask[top:bottom, left:right] = 1
-    return RLE(size=[*size], counts=mask_tools.encode(mask)["counts"])
+    encoded: Any = mask_tools.encode(mask)
+    return RLE(size=[*size], counts=encoded["counts"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,7 @@ class SmallData:
     masks: bool = True
     moved: float = 0.0
 
-    def test_batches(self, *, batch_size=2, process_index=0, process_count=1):
+    def test_batches(self, *, batch_size=None, process_index=0, process_count=1):
         order = sorted(range(len(self.held_out)), key=self.held_out.size, reverse=True)
         batch_size = batch_size or 2
         for start in range(0, len(order), batch_size):

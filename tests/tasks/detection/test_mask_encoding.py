@@ -1,5 +1,7 @@
 """Masks encoded from the rows and columns around their box."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pycocotools import mask as mask_tools
@@ -16,7 +18,8 @@ def encoded(masks, boxes, size):
     """Encode masks that are pasted into the whole photograph."""
     pasted = paste_masks(masks, boxes, size=size)
     pixels = np.asfortranarray(pasted.transpose(1, 2, 0).astype(np.uint8))
-    return [each["counts"] for each in mask_tools.encode(pixels)]
+    whole: Any = mask_tools.encode(pixels)
+    return [each["counts"] for each in whole]
 
 
 @pytest.mark.parametrize("size", [(40, 60), (1, 70), (70, 1), (300, 7)])
@@ -52,7 +55,7 @@ def test_full_masks_fill_their_boxes(box):
 def test_masks_of_boxes_without_area_are_empty():
     boxes = np.array([[3, 3, 3, 8], [9, 2, 4, 5], [70, 70, 90, 90]], np.float32)
     found = encode_masks(np.ones((3, 4, 4), np.float32), boxes, size=(20, 30))
-    assert [mask_tools.area(each) for each in found] == [0, 0, 0]
+    assert [decode_mask(each).sum() for each in found] == [0, 0, 0]
     assert decode_mask(found[0]).shape == (20, 30)
 
 

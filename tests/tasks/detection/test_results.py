@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,8 +52,8 @@ def test_results_have_the_ids_of_the_file_and_sizes_of_boxes():
 
 
 def test_masks_have_the_size_of_the_photograph():
-    (_, second) = coco_results(outputs(), IMAGES)[3]
-    mask = decode_mask(second["segmentation"])
+    found: Any = coco_results(outputs(), IMAGES)[3]
+    mask = decode_mask(found[1]["segmentation"])
     assert mask.shape == (30, 200)
     assert mask[5:25, 100:140].all()
     assert not mask[:, :100].any()
@@ -73,7 +74,7 @@ def test_written_results_are_read_by_pycocotools(tmp_path, kind, region):
         "score",
     ] or kind == "segm"
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO()
+        truth: Any = COCO()
         truth.dataset = IMAGES.coco()
         truth.createIndex()
         found = truth.loadRes(str(tmp_path / "found.json"))

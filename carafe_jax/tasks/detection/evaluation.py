@@ -66,17 +66,18 @@ def evaluate(
     """
     with loading(console, model):
         trained = load(model, which=which)
+    assert trained.step is not None  # Runs have one.
     if source is None:
         source = trained.data.source
     data = dataclasses.replace(trained.data, source=source, batch_size=batch_size)
     dataset = DetectionDataset(data, isinstance(trained.network, MaskRCNN))
     _check_classes(dataset.held_out, trained.categories.names)
     limits = options.max_detections or (trained.network.detections.count,)
-    trained = trained.with_limits(
+    detector = trained.with_limits(
         score_threshold=trained.network.detections.score_threshold,
         max_detections=max(limits),
     )
-    predict = predictions_of(trained.network, dtype=trained.dtype)
+    predict = predictions_of(detector.network, dtype=detector.dtype)
     buckets = dataset.held_out_examples.buckets
     batches = track(
         dataset.test_batches(),

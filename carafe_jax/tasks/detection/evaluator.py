@@ -34,9 +34,10 @@ class EvaluatedData(Protocol):
         """Whether the detector has masks."""
         ...
 
+    # Not typed: type checkers do not take a `cached_property` for a property.
     @property
-    def held_out(self) -> AnnotatedImages:
-        """The test set."""
+    def held_out(self) -> Any:
+        """The test set, `AnnotatedImages`."""
         ...
 
     def test_batches(
@@ -108,7 +109,8 @@ class DetectorEvaluator:
 
         The next batch is computed while the masks of the current one are pasted.
         """
-        images, results = self._dataset.held_out, ResultsByImage()
+        images: AnnotatedImages = self._dataset.held_out
+        results = ResultsByImage()
         for outputs in self._predict(variables, batches):
             if not self._dataset.masks:
                 outputs = {name: x for name, x in outputs.items() if name != "mask"}

@@ -26,8 +26,9 @@ def paste_masks(
 
     in the mask, whose pixels have integer coordinates and are surrounded by zeros; rows
     likewise. The interpolation is separable: `rows @ mask @ columns.T`, with weights
-    `max(0, 1 - |coordinate - pixel of the mask|)`. It runs in NumPy, as JAX would
-    compile a program for each of the many sizes of the images of a data set.
+    `max(0, 1 - |coordinate - pixel of the mask|)`, of which two are not zero. It runs
+    in NumPy, as JAX would compile a program for each of the many sizes of the images of
+    a data set.
 
     Args:
       masks: Probabilities, M x M for each box.
@@ -65,22 +66,34 @@ def paste_masks(
     for canvas, mask, (x1, y1, x2, y2) in zip(pasted, masks, boxes, strict=True):
         if x2 > x1 and y2 > y1:
             # Pixels without a weight are zero, and are not computed.
-            inside_y, rows = _weights(y1, y2, pixels=size[0], cells=len(mask))
-            inside_x, columns = _weights(x1, x2, pixels=size[1], cells=len(mask))
-            canvas[inside_y, inside_x] = rows @ mask @ columns.T >= threshold
+            inside_y, y = _coordinates(y1, y2, pixels=size[0], cells=len(mask))
+            inside_x, x = _coordinates(x1, x2, pixels=size[1], cells=len(mask))
+            rows = _interpolated_rows(np.pad(mask, 1), y)
+            columns = _interpolated_rows(np.ascontiguousarray(rows.T), x)
+            canvas[inside_y, inside_x] = (columns >= threshold).T
     return pasted
 
 
-def _weights(
+def _coordinates(
     start: np.floating, end: np.floating, *, pixels: int, cells: int
-) -> tuple[slice, Float[np.ndarray, "inside cells"]]:
-    """Return the pixels of a side that touch the mask, and the weights of its cells."""
+) -> tuple[slice, Float[np.ndarray, "inside"]]:
+    """Return the pixels of a side that touch the mask, and their coordinates in it."""
     centres = np.arange(pixels, dtype=start.dtype) + start.dtype.type(0.5)
     coordinates = (centres - start) / (end - start) * cells - start.dtype.type(0.5)
     touching = np.flatnonzero((coordinates > -1) & (coordinates < cells))
     inside = slice(touching[0], touching[-1] + 1) if touching.size else slice(0)
-    offsets = coordinates[inside, None] - np.arange(cells, dtype=start.dtype)
-    return inside, np.maximum(1 - np.abs(offsets), 0)
+    return inside, coordinates[inside]
+
+
+def _interpolated_rows(
+    mask: Float[np.ndarray, "padded w"], coordinates: Float[np.ndarray, "inside"]
+) -> Float[np.ndarray, "inside w"]:
+    """Return rows between those of a mask that begins and ends with a row of zeros."""
+    # No matrix product: BLAS would start threads, which take longer than the sums.
+    cell = np.floor(coordinates)
+    weight = (coordinates - cell)[:, None]
+    row = cell.astype(int) + 1
+    return mask[row] * (1 - weight) + mask[row + 1] * weight
 
 
 @no_type_check

@@ -14,7 +14,9 @@ from carafe_jax.extras import import_or_explain
 from carafe_jax.viz.colours import Colour, text_colour
 from carafe_jax.viz.label_places import LabelPlaces
 
-_OF_PICTURE = 0.2  # Largest fraction of its area that labels cover.
+# Largest fractions of the picture's area that all labels together cover.
+_OF_PICTURE = 0.2
+_OF_PICTURE_BY_EQUAL_NAMES = 0.05
 _OF_BOX = 0.25  # A label that covers no more of its box is always tried.
 _LONG_NAME = 12  # Letters.
 
@@ -41,10 +43,12 @@ def draw_labels(
     pen = _Pen(text_size)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
     forms = [_forms(name, score) for name, score in _named(names, scores)]
+    limits = [_OF_PICTURE] * 4
     if len(set(names)) == 1:
-        # The name says nothing where all are equal.
+        # A name says little where all are equal: it gives way to the score.
         forms = [[form[0], *form[-1:]] for form in forms]
-    level = _level(forms, pen, area=picture.shape[0] * picture.shape[1])
+        limits = [_OF_PICTURE_BY_EQUAL_NAMES, 0.0 if scores is None else _OF_PICTURE]
+    level = _level(forms, limits, pen, area=picture.shape[0] * picture.shape[1])
     places = LabelPlaces(boxes, size=picture.shape[:2])
     ranks = areas if scores is None else scores
     for index in np.argsort(-ranks, kind="stable").tolist():
@@ -78,13 +82,19 @@ def _forms(name: str, score: float | None) -> list[str]:
     return [f"{name} {score:.2f}", name, short, f"{score:.2f}"]
 
 
-def _level(forms: Sequence[Sequence[str]], pen: "_Pen", *, area: int) -> int | None:
+def _level(
+    forms: Sequence[Sequence[str]],
+    limits: Sequence[float],
+    pen: "_Pen",
+    *,
+    area: int,
+) -> int | None:
     """Return the longest form in which all labels together cover little, or None."""
-    for level in range(len(forms[0]) if forms else 0):
-        if len(forms) == 1:
-            return level
-        covered = sum(math.prod(pen.size(texts[level])) for texts in forms)
-        if covered <= _OF_PICTURE * area:
+    if len(forms) == 1:
+        return 0
+    for level, texts in enumerate(zip(*forms, strict=True)):
+        covered = sum(math.prod(pen.size(text)) for text in texts)
+        if covered <= limits[level] * area:
             return level
     return None
 

@@ -161,6 +161,18 @@ def test_many_small_objects_have_no_labels():
     assert not (many == 255).all(-1).any()
 
 
+def test_names_give_way_to_scores_where_all_are_equal():
+    boxes = [[40.0 * n, 40.0, 40.0 * n + 12, 52.0] for n in range(5)]
+    plain = {"labels": ["cell"] * 5}
+    scored, named = (
+        changed(draw_detections(photograph(100, 200), boxes, **plain, **scores))
+        for scores in ({"scores": [0.5] * 5}, {})
+    )
+    # Above the boxes, there are short labels or none.
+    assert 5 < scored[:39].any(0).sum() < 200
+    assert not named[:39].any()
+
+
 def test_boxes_outside_and_without_area_are_not_drawn():
     boxes = [[-30, -30, -5, -5], [70, 10, 90, 40], [20, 20, 20, 40]]
     picture = draw_detections(photograph(50, 60), boxes, labels=["a", "b", "c"])

@@ -1,6 +1,5 @@
 """The detectors of `detection_goldens`: networks, weights and batches."""
 
-import functools
 from typing import Any
 
 import jax
@@ -9,20 +8,14 @@ import numpy as np
 from jaxtyping import DTypeLike
 
 from carafe_jax.interop import mmdetection_to_flax
-from carafe_jax.models import ResNet
-from carafe_jax.models.backbones import Bottleneck
 from carafe_jax.models.detection import (
-    FPN,
-    BoxHead,
     DetectionSettings,
+    DetectorConfig,
     FasterRCNN,
-    MaskHead,
     MaskRCNN,
     ProposalSettings,
     RoISettings,
-    RPNHead,
 )
-from carafe_jax.nn import CARAFEUpsample, DeformableConv
 from carafe_jax.ops import Boxes
 from carafe_jax.tasks.detection import (
     DetectionBatch,
@@ -33,39 +26,32 @@ from carafe_jax.tasks.detection import (
 )
 from tests.detection_goldens import describe, load
 
-CARAFE = functools.partial(CARAFEUpsample, compressed_channels=8)
-
 
 def make_detector(name: str) -> FasterRCNN | MaskRCNN:
     ctor = describe(name)["ctor"]
-    convs = [DeformableConv if ctor.get("dcn") else None] * 3
-    backbone = ResNet(
-        ctor["stage_blocks"],
-        Bottleneck,
+    carafe, has_masks = ctor["neck"] == "FPN_CARAFE", "mask" in ctor
+    config = DetectorConfig(
+        detector="mask_rcnn" if has_masks else "faster_rcnn",
         width=ctor["base_channels"],
-        spatial_conv=(None, *convs),
-        frozen_stages=1,
-    )
-    carafe = {"upsample": CARAFE, "extra_level": "lateral"}
-    channels, classes = ctor["fpn_channels"], ctor["num_classes"]
-    parts: list[Any] = [
-        backbone,
-        FPN(channels, **(carafe if ctor["neck"] == "FPN_CARAFE" else {})),
-        RPNHead(channels),
-        BoxHead(classes, ctor["fc_channels"]),
-    ]
-    settings = {
-        "proposals": ProposalSettings(
+        deformable="c3-c5" if ctor.get("dcn") else "none",
+        upsampler="carafe" if carafe else "nearest",
+        extra_level="lateral" if carafe else "pool",
+        fpn_features=ctor["fpn_channels"],
+        box_hidden=ctor["fc_channels"],
+        mask_upsampler="carafe" if ctor.get("mask") == "carafe" else "deconv",
+        mask_convs=2,
+        compressed_channels=(16, 8),
+        proposals=ProposalSettings(
             candidates=ctor["test_nms_pre"], count=ctor["test_max_per_img"]
         ),
-        "rois": RoISettings(finest_scale=float(ctor["finest_scale"])),
-        "detections": DetectionSettings(count=ctor["det_max_per_img"]),
-    }
-    if "mask" not in ctor:
-        return FasterRCNN(*parts, **settings)
-    upsample = CARAFE if ctor["mask"] == "carafe" else None
-    mask_head = MaskHead(classes, channels, convs=2, upsample=upsample)
-    return MaskRCNN(*parts, mask_head=mask_head, **settings)
+        rois=RoISettings(finest_scale=float(ctor["finest_scale"])),
+        detections=DetectionSettings(count=ctor["det_max_per_img"]),
+    )
+    detector = config.make(ctor["num_classes"])
+    # In the dtype of the images.
+    fields = {"stage_sizes": ctor["stage_blocks"], "dtype": None}
+    backbone = detector.backbone.clone(**fields)
+    return detector.clone(backbone=backbone)
 
 
 def training_settings(name: str) -> DetectionTraining:

@@ -1,23 +1,19 @@
 """Detectors and batches that compile fast, for properties of whole detectors."""
 
-from typing import Any
+import dataclasses
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from carafe_jax.models import ResNet
-from carafe_jax.models.backbones import BasicBlock
 from carafe_jax.models.detection import (
-    FPN,
-    BoxHead,
     DetectionSettings,
+    DetectorConfig,
     FasterRCNN,
-    MaskHead,
     MaskRCNN,
     ProposalSettings,
     RoISettings,
-    RPNHead,
 )
 from carafe_jax.ops import Boxes
 from carafe_jax.tasks.detection import (
@@ -30,11 +26,20 @@ from carafe_jax.tasks.detection import (
 
 CLASSES = 3
 SIZE = (64, 96)
-SETTINGS: dict[str, Any] = {
-    "proposals": ProposalSettings(candidates=40, count=30),
-    "rois": RoISettings(box_size=3, mask_size=4, finest_scale=16.0),
-    "detections": DetectionSettings(count=10),
-}
+CONFIG = DetectorConfig(
+    depth=18,
+    width=4,
+    frozen_stages=0,
+    upsampler="nearest",
+    extra_level="pool",
+    fpn_features=8,
+    box_hidden=16,
+    mask_upsampler="deconv",
+    mask_convs=1,
+    proposals=ProposalSettings(candidates=40, count=30),
+    rois=RoISettings(box_size=3, mask_size=4, finest_scale=16.0),
+    detections=DetectionSettings(count=10),
+)
 TRAINING = DetectionTraining(
     anchor_sampling=SamplingSettings(count=64, positive_fraction=0.5),
     proposals=ProposalSettings(candidates=60, count=40),
@@ -47,21 +52,18 @@ TRAINING = DetectionTraining(
 
 
 def faster_rcnn(**fields: Any) -> FasterRCNN:
-    return FasterRCNN(**{**_parts(), **SETTINGS, **fields})
+    return _detector("faster_rcnn").clone(**fields)
 
 
 def mask_rcnn(**fields: Any) -> MaskRCNN:
-    mask_head = MaskHead(CLASSES, features=4, convs=1)
-    return MaskRCNN(**{**_parts(), "mask_head": mask_head, **SETTINGS, **fields})
+    return _detector("mask_rcnn").clone(**fields)
 
 
-def _parts() -> dict[str, Any]:
-    return {
-        "backbone": ResNet((1, 1, 1, 1), BasicBlock, width=4, frozen_stages=0),
-        "fpn": FPN(8),
-        "rpn": RPNHead(8),
-        "box_head": BoxHead(CLASSES, hidden=16),
-    }
+def _detector(detector: Literal["faster_rcnn", "mask_rcnn"]) -> Any:
+    made = dataclasses.replace(CONFIG, detector=detector).make(CLASSES)
+    # A block in each stage: half of them.
+    backbone: Any = made.backbone
+    return made.clone(backbone=backbone.clone(stage_sizes=(1, 1, 1, 1)))
 
 
 def variables_of(detector: FasterRCNN | MaskRCNN) -> Any:

@@ -16,13 +16,16 @@ from carafe_jax.files import check_local
 
 
 @no_type_check
-def load_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Any]:
+def load_state_dict(
+    path: str | os.PathLike[str], *, argument: str = "path"
+) -> Mapping[str, Any]:
     """Return the weights of a file by name, for the converters of this package.
 
     Args:
       path: File, whose suffix gives its format: ".pth" or ".pt", which torch reads
         without running code from it (`weights_only=True`); ".safetensors", which
         safetensors reads; or ".npz".
+      argument: Name of the argument that holds the path, for errors.
 
     Returns:
       What the file holds: arrays or torch's tensors by name, or a checkpoint with them
@@ -32,46 +35,77 @@ def load_state_dict(path: str | os.PathLike[str]) -> Mapping[str, Any]:
       RefusedError: There is no such file, its suffix is another, it holds objects that
         are not weights, or the package that reads its format is not installed.
     """
-    check_local("path", path)
+    check_weights_file(argument, path)
     file = pathlib.Path(path)
-    reader = _READERS.get(file.suffix.lower())
-    if reader is None:
+    return _READERS[file.suffix.lower()](file, argument)
+
+
+def check_weights_file(argument: str, path: str | os.PathLike[str]) -> None:
+    """Raise unless `load_state_dict` knows the format of a file, and it exists.
+
+    Args:
+      argument: Name of the argument that holds the path.
+      path: File; it is not opened.
+
+    Raises:
+      RefusedError: There is no such file, or its suffix is another.
+    """
+    check_local(argument, path)
+    file = pathlib.Path(path)
+    if file.suffix.lower() not in _READERS:
         raise RefusedError(
-            f"`path` must end with one of {', '.join(_READERS)}, got {str(path)!r}."
+            f"`{argument}` must end with one of {', '.join(_READERS)}, got "
+            f"{str(path)!r}."
         )
     if not file.is_file():
-        raise RefusedError(f"`path` must be a file that exists, got {str(path)!r}.")
-    return reader(file)
+        raise RefusedError(
+            f"`{argument}` must be a file that exists, got {str(path)!r}."
+        )
 
 
-def _read_torch(file: pathlib.Path) -> Mapping[str, Any]:
-    torch = _import("torch", "torch", file)
+def _read_torch(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
+    torch = _import("torch", "torch", file, argument)
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise RefusedError(
-            f"`path` must hold weights alone, got {str(file)!r}, with objects of other "
-            "kinds. Where it comes from a source that you trust, store its weights "
-            "with torch: torch.save(torch.load(PATH, weights_only=False)"
+            f"`{argument}` must hold weights alone, got {str(file)!r}, with objects of "
+            "other kinds. Where it comes from a source that you trust, store its "
+            "weights with torch: torch.save(torch.load(PATH, weights_only=False)"
             "['state_dict'], NEW)."
         ) from error
+    # A damaged file can raise any error of torch.
+    except Exception as error:
+        raise _damaged(file, argument, "torch.save", error) from error
 
 
-def _read_safetensors(file: pathlib.Path) -> Mapping[str, Any]:
-    return _import("safetensors.numpy", "safetensors", file).load_file(file)
+def _read_safetensors(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
+    safetensors = _import("safetensors.numpy", "safetensors", file, argument)
+    try:
+        return safetensors.load_file(file)
+    except Exception as error:  # Its own class of errors, or any other.
+        raise _damaged(file, argument, "safetensors", error) from error
 
 
-def _read_npz(file: pathlib.Path) -> Mapping[str, Any]:
+def _read_npz(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
     try:
         with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return dict(arrays)
     except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise RefusedError(
-            f"`path` must be a file of `np.savez`, got {str(file)!r}: {error}."
-        ) from error
+        raise _damaged(file, argument, "np.savez", error) from error
 
 
-_READERS: dict[str, Callable[[pathlib.Path], Mapping[str, Any]]] = {
+def _damaged(
+    file: pathlib.Path, argument: str, writer: str, error: Exception
+) -> RefusedError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return RefusedError(
+        f"`{argument}` must be a file of `{writer}`, got {str(file)!r}: "
+        f"{lines[0].rstrip('.')}."
+    )
+
+
+_READERS: dict[str, Callable[[pathlib.Path, str], Mapping[str, Any]]] = {
     ".pth": _read_torch,
     ".pt": _read_torch,
     ".safetensors": _read_safetensors,
@@ -79,11 +113,11 @@ _READERS: dict[str, Callable[[pathlib.Path], Mapping[str, Any]]] = {
 }
 
 
-def _import(module: str, package: str, file: pathlib.Path) -> ModuleType:
+def _import(module: str, package: str, file: pathlib.Path, argument: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise RefusedError(
-            f"`path` must be of a format that can be read here, got {str(file)!r}, "
-            f"which needs {package}: pip install {package}"
+            f"`{argument}` must be of a format that can be read here, got "
+            f"{str(file)!r}, which needs {package}: pip install {package}"
         ) from error

@@ -9,10 +9,10 @@ from carafe_jax.models.backbones import ResNet50 as ResNet50
 from carafe_jax.models.backbones import ResNet101 as ResNet101
 from carafe_jax.models.backbones import ResNet152 as ResNet152
 from carafe_jax.models.backbones import Stages as Stages
+from carafe_jax.models.backbones.choices import Depth as Depth
+from carafe_jax.models.backbones.choices import Downsampler as Downsampler
 from carafe_jax.models.classifier import Classifier as Classifier
 from carafe_jax.models.classifier import ClassifierConfig as ClassifierConfig
-from carafe_jax.models.classifier import Depth as Depth
-from carafe_jax.models.classifier import Downsampler as Downsampler
 from carafe_jax.models.detection import FPN as FPN
 from carafe_jax.models.detection import BoxHead as BoxHead
 from carafe_jax.models.detection import BoxOutputs as BoxOutputs

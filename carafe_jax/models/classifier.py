@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Literal
 
 import jax.numpy as jnp
@@ -11,22 +10,14 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.arguments import check_choices
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.models.backbones.lip_resnet import LIPBlock
-from carafe_jax.models.backbones.resnet import (
-    ResNet18,
-    ResNet34,
-    ResNet50,
-    ResNet101,
-    ResNet152,
+from carafe_jax.models.backbones.choices import (
+    Depth,
+    Downsampler,
+    Normalizer,
+    check_bottlenecks,
+    make_resnet,
 )
-from carafe_jax.nn import (
-    AveragePoolDownsample,
-    BatchNorm,
-    CARAFEDownsample,
-    DPPDownsample,
-    LIPDownsample,
-    MaxPoolDownsample,
-)
+from carafe_jax.nn import BatchNorm
 from carafe_jax.nn.dtypes import checked_dtype
 from carafe_jax.nn.factories import call_layer
 from carafe_jax.ops import wide_dtype
@@ -80,20 +71,6 @@ class Classifier(nn.Module):
         )(last.astype(dtype).mean((1, 2)))
 
 
-Downsampler = Literal[
-    "conv", "max", "average", "dpp", "lip", "lip_bottleneck", "carafe"
-]
-Depth = Literal[18, 34, 50, 101, 152]
-
-_RESNETS: dict[Depth, Callable[..., nn.Module]] = {
-    18: ResNet18,
-    34: ResNet34,
-    50: ResNet50,
-    101: ResNet101,
-    152: ResNet152,
-}
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
     """Size and down-sampler of a `Classifier` on a ResNet."""
@@ -110,7 +87,7 @@ class ClassifierConfig:
     compressed_channels: int = 16
     """Input channels of the content encoders of CARAFE++ (C_m of the paper; table XII
     has 4 to 64)."""
-    normalizer: Literal["softmax", "sigmoid", "normalized_sigmoid"] = "softmax"
+    normalizer: Normalizer = "softmax"
     """Normalizer of the kernels of CARAFE++ (table XIV)."""
     norm_groups: int = 1
     """Number of groups of consecutive examples, each with its own batch norm
@@ -129,51 +106,19 @@ class ClassifierConfig:
                 raise RefusedError(
                     f"`{name}` must be positive, got {getattr(self, name)}."
                 )
-        if self.downsampler == "lip_bottleneck" and self.depth < 50:
-            raise RefusedError(
-                "`depth` must be at least 50 with the `downsampler` 'lip_bottleneck', "
-                f"got {self.depth}: a smaller ResNet has no bottleneck blocks."
-            )
+        if self.downsampler == "lip_bottleneck":
+            check_bottlenecks("downsampler", self.downsampler, depth=self.depth)
 
     def make(self, classes: int) -> Classifier:
         """Return the network."""
-        norm = functools.partial(BatchNorm, groups=self.norm_groups)
-        block = {"block": LIPBlock} if self.downsampler == "lip_bottleneck" else {}
-        backbone = _RESNETS[self.depth](
-            **block,
+        backbone = make_resnet(
+            self.depth,
+            self.downsampler,
+            compressed_channels=self.compressed_channels,
+            normalizer=self.normalizer,
+            norm=functools.partial(BatchNorm, groups=self.norm_groups),
             width=self.width,
-            downsample=_DOWNSAMPLERS[self.downsampler](self, norm),
-            norm=norm,
             rematerialize=self.rematerialize,
             dtype=self.dtype,
         )
         return Classifier(backbone, classes=classes)
-
-
-_Factory = Callable[..., nn.Module] | None
-
-
-def _carafe(config: ClassifierConfig, norm: Callable[..., nn.Module]) -> _Factory:
-    return functools.partial(
-        CARAFEDownsample,
-        compressed_channels=config.compressed_channels,
-        normalizer=config.normalizer,
-        norm=norm,
-    )
-
-
-def _always(
-    factory: _Factory,
-) -> Callable[[ClassifierConfig, Callable[..., nn.Module]], _Factory]:
-    return lambda config, norm: factory
-
-
-_DOWNSAMPLERS: dict[Downsampler, Callable[..., _Factory]] = {
-    "conv": _always(None),
-    "max": _always(MaxPoolDownsample),
-    "average": _always(AveragePoolDownsample),
-    "dpp": _always(DPPDownsample),
-    "lip": _always(LIPDownsample),
-    "lip_bottleneck": _always(LIPDownsample),
-    "carafe": _carafe,
-}

@@ -69,7 +69,7 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         optimizer=config.optimization,
         loop=loop,
         workdir=config.workdir,
-        weights=starting_weights(config.start),
+        weights=starting_weights(config),
         console=console,
     )
     if outcome.interrupted_by is not None:

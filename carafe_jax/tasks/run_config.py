@@ -3,10 +3,11 @@
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import DataFields
 from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
@@ -15,6 +16,7 @@ from carafe_jax.train import (
     Optimizer,
     Task,
     TrainState,
+    Variables,
     unstored_field,
 )
 
@@ -29,6 +31,17 @@ class Start:
     initializers."""
     which: CheckpointChoice = "best"
     """Checkpoint of that run: the best or the last."""
+    weights: pathlib.Path | None = None
+    """File of weights of PyTorch, .pth, .safetensors or .npz, in place of `model`: of
+    torchvision's ResNets for classification and detection, and of mmdetection's
+    detectors for detection. Arrays are loaded as from `model`."""
+
+    def __post_init__(self) -> None:
+        if self.model is not None and self.weights is not None:
+            raise RefusedError(
+                "One of `model` and `weights` must be None, got "
+                f"{str(self.model)!r} and {str(self.weights)!r}."
+            )
 
 
 @runtime_checkable
@@ -86,6 +99,19 @@ class RunConfig:
     def optimization(self) -> Optimizer:
         """The optimizer as training uses it."""
         return self.optimizer
+
+    def convert_weights(self, state_dict: Mapping[str, Any]) -> Variables:
+        """Return the variables that a state dict of PyTorch holds for this network.
+
+        Raises:
+          RefusedError: The names or shapes are not those of a known network, or the
+            task has no conversion.
+        """
+        del state_dict
+        raise RefusedError(
+            f"`start.weights` must be None for the task {self.task!r}, whose networks "
+            "PyTorch's weights do not fit; `start.model` takes a run."
+        )
 
     def make_task(self) -> ReportingTask:
         """Open the data and make the networks."""

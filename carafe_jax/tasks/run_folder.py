@@ -1,15 +1,18 @@
 """The folder of a run: its task and its stored configuration."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_local
+from carafe_jax.interop.weights_file import check_weights_file, load_state_dict
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
 from carafe_jax.tasks.renamed_fields import with_current_names
 from carafe_jax.tasks.run_config import RunConfig, Start
 from carafe_jax.train import (
+    CheckpointChoice,
     StoredConfig,
     Variables,
     check_config,
@@ -75,24 +78,34 @@ def _runs_within(folder: pathlib.Path) -> str:
     return f" It holds runs: {', '.join(runs[:_SHOWN])}{rest}."
 
 
-def starting_weights(start: Start) -> Callable[[], Variables] | None:
+def starting_weights(config: RunConfig) -> Callable[[], Variables] | None:
     """Return a function that loads the initial weights of a run; None without any.
 
     It is called when a run starts, so that a resumed run does not need the weights.
 
     Args:
-      start: Run that trained the weights, and its checkpoint.
+      config: Configuration of the run that starts from them.
     """
-    if start.model is None:
-        return None
-    model, which = start.model, start.which
+    start = config.start
+    if start.model is not None:
+        return functools.partial(_weights_of_run, start.model, which=start.which)
+    if start.weights is not None:
+        return functools.partial(_weights_of_file, start.weights, config=config)
+    return None
 
-    def load() -> Variables:
-        argument = "start.model"
-        best = open_run(model, argument=argument).config.best
-        return restore_trained(model, best=best, which=which, argument=argument)[0]
 
-    return load
+def _weights_of_run(model: pathlib.Path, *, which: CheckpointChoice) -> Variables:
+    argument = "start.model"
+    best = open_run(model, argument=argument).config.best
+    return restore_trained(model, best=best, which=which, argument=argument)[0]
+
+
+def _weights_of_file(path: pathlib.Path, *, config: RunConfig) -> Variables:
+    state_dict = load_state_dict(path, argument="start.weights")
+    try:
+        return config.convert_weights(state_dict)
+    except RefusedError as error:
+        raise RefusedError(f"{path}: {error}") from error
 
 
 def check_run(config: RunConfig) -> None:
@@ -103,11 +116,18 @@ def check_run(config: RunConfig) -> None:
 
     Raises:
       RefusedError: The folder holds checkpoints of a run with another configuration, or
-        the run to start from does not exist.
+        the run or the file to start from does not exist.
     """
-    if config.start.model is not None and not has_checkpoints(config.workdir):
-        open_run(config.start.model, argument="start.model")
+    if not has_checkpoints(config.workdir):
+        _check_start(config.start)
     compare_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
+
+
+def _check_start(start: Start) -> None:
+    if start.model is not None:
+        open_run(start.model, argument="start.model")
+    if start.weights is not None:
+        check_weights_file("start.weights", start.weights)
 
 
 def store_config(config: RunConfig) -> None:

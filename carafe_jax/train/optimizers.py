@@ -13,6 +13,7 @@ import optax.contrib
 from carafe_jax.arguments import (
     check,
     check_below_1,
+    check_choices,
     check_not_negative,
     check_positive,
 )
@@ -76,8 +77,11 @@ class Adam:
     """Decoupled weight decay of every parameter with more than one axis."""
     clip_norm: float = 1.0
     """Largest global norm of the gradients; larger ones are scaled down."""
-    decay: Literal["cosine", "none"] = "cosine"
-    """Learning rate after the warm-up: cosine decay to zero, or constant."""
+    decay: Literal["cosine", "polynomial", "none"] = "cosine"
+    """Learning rate after the warm-up: decay to zero by a cosine or by a polynomial,
+    (1 - step / steps) ** `power`; or constant."""
+    power: float = 1.0
+    """Exponent of the polynomial decay; 1 is linear."""
     muon_learning_rate: float = 0.0
     """Learning rate of Muon (Jordan et al. 2024), which updates the kernels by their
     orthogonalised momentum, with the same warm-up and decay; Adam with Nesterov
@@ -104,8 +108,8 @@ class Adam:
         check("muon_learning_rate", self.muon_learning_rate, rule, holds=holds)
         check_below_1("beta1", self.beta1)
         check_below_1("beta2", self.beta2)
-        holds = self.decay in ("cosine", "none")
-        check("decay", self.decay, "be 'cosine' or 'none'", holds=holds)
+        check_choices(self)
+        check_positive("power", self.power)
         _groups(self)
 
     def schedule(self, steps: int) -> optax.Schedule:
@@ -114,10 +118,13 @@ class Adam:
 
     def _schedule(self, rate: float, steps: int) -> optax.Schedule:
         warmup = min(self.warmup_steps, steps - 1)
+        grow = optax.linear_schedule(0.0, rate, max(1, warmup))
         if self.decay == "none":
-            grow = optax.linear_schedule(0.0, rate, max(1, warmup))
             stay = optax.constant_schedule(rate)
             return optax.join_schedules([grow, stay], [warmup])
+        if self.decay == "polynomial":
+            fall = optax.polynomial_schedule(rate, 0.0, self.power, steps - warmup)
+            return optax.join_schedules([grow, fall], [warmup])
         return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
@@ -166,11 +173,10 @@ class Adam:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SGD:
-    """SGD with Nesterov momentum, as Goyal et al. (arXiv:1706.02677) train ImageNet.
+    """SGD with momentum; by default as Goyal et al. (arXiv:1706.02677) train ImageNet.
 
-    The learning rate grows linearly from a tenth during the warm-up, then decays in
-    steps or by a cosine. Weight decay is added to the gradients of kernels alone, the
-    parameters with more than one axis.
+    The learning rate grows linearly during the warm-up, then decays in steps or by a
+    cosine. Weight decay is added to the gradients.
     """
 
     learning_rate: float = 0.1
@@ -178,10 +184,20 @@ class SGD:
     of a batch."""
     momentum: float = 0.9
     """Decay of the momentum, the sum of the gradients."""
+    nesterov: bool = True
+    """Whether the momentum is Nesterov's."""
     weight_decay: float = 1e-4
-    """Weight decay of kernels; scales and biases have none."""
+    """Weight decay of the parameters that `decayed` names."""
+    decayed: Literal["kernels", "all"] = "kernels"
+    """Parameters with weight decay: kernels, which have more than one axis; or all,
+    scales and biases too."""
     warmup: float = 5 / 90
     """Fraction of the run over which the learning rate grows."""
+    warmup_steps: int | None = None
+    """Steps over which the learning rate grows, at most until the first of
+    `milestones`. None: the fraction `warmup`."""
+    warmup_start: float = 0.1
+    """Learning rate of the first step, as a fraction of `learning_rate`."""
     decay: Literal["steps", "cosine"] = "steps"
     """Decay of the learning rate: to a tenth at each of `milestones`, or to zero by a
     cosine."""
@@ -202,9 +218,13 @@ class SGD:
         check_not_negative("weight_decay", self.weight_decay)
         check_below_1("momentum", self.momentum)
         check_below_1("warmup", self.warmup)
-        holds = self.decay in ("steps", "cosine")
-        check("decay", self.decay, "be 'steps' or 'cosine'", holds=holds)
-        inside = sorted(x for x in self.milestones if self.warmup < x <= 1)
+        if self.warmup_steps is not None:
+            check_not_negative("warmup_steps", self.warmup_steps)
+        holds = 0 < self.warmup_start <= 1
+        check("warmup_start", self.warmup_start, "lie in (0, 1]", holds=holds)
+        check_choices(self)
+        begin = self.warmup if self.warmup_steps is None else 0
+        inside = sorted(x for x in self.milestones if begin < x <= 1)
         rule = "rise, from after the warm-up to 1"
         holds = list(self.milestones) == inside
         check("milestones", self.milestones, rule, holds=holds)
@@ -212,24 +232,31 @@ class SGD:
 
     def schedule(self, steps: int) -> optax.Schedule:
         """Return the learning rate of each step of a run of `steps`."""
-        warmup = round(self.warmup * steps)
-        rate = self.learning_rate
+        warmup, rate = self._warmup(steps), self.learning_rate
         if self.decay == "cosine":
             after = optax.cosine_decay_schedule(rate, max(1, steps - warmup))
         else:
             drops = {round(x * steps) - warmup: 0.1 for x in self.milestones}
             after = optax.piecewise_constant_schedule(rate, drops)
-        grow = optax.linear_schedule(rate / 10, rate, max(1, warmup))
+        grow = optax.linear_schedule(rate * self.warmup_start, rate, max(1, warmup))
         return optax.join_schedules([grow, after], [warmup])
+
+    def _warmup(self, steps: int) -> int:
+        """Return the steps of the warm-up in a run of `steps`."""
+        if self.warmup_steps is None:
+            return round(self.warmup * steps)
+        drops = self.milestones if self.decay == "steps" else ()
+        return min(self.warmup_steps, round(min(drops, default=1) * steps), steps - 1)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """Return the optax transformation for a run of `steps`."""
+        mask = _are_kernels if self.decayed == "kernels" else None
 
         def sgd(factor: float, weight_decay: float) -> optax.GradientTransformation:
             rate = scaled(self.schedule(steps), factor)
             return optax.chain(
-                optax.add_decayed_weights(weight_decay, mask=_are_kernels),
-                optax.sgd(rate, momentum=self.momentum, nesterov=True),
+                optax.add_decayed_weights(weight_decay, mask=mask),
+                optax.sgd(rate, momentum=self.momentum, nesterov=self.nesterov),
             )
 
         return _groups(self).transformation(sgd, weight_decay=self.weight_decay)

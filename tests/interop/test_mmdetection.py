@@ -14,18 +14,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from carafe_jax import nn
 from carafe_jax.errors import RefusedError
 from carafe_jax.interop import mmdetection_to_flax
-from carafe_jax.models import ResNet50, ResNet101
-from carafe_jax.models.detection import (
-    FPN,
-    BoxHead,
-    FasterRCNN,
-    MaskHead,
-    MaskRCNN,
-    RPNHead,
-)
+from carafe_jax.models.detection import MMDETECTION_CONFIGS
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "goldens" / "detection"
 FULL_SIZE = json.loads((GOLDENS / "full_size_state_dicts.json").read_text())
@@ -38,28 +29,11 @@ NAMES = [
 ]
 
 
-def detector_of(name) -> FasterRCNN | MaskRCNN:
-    """Return the detector of a configuration of mmdetection."""
-    convs = [nn.DeformableConv if "mdconv" in name else None] * 3
-    make = ResNet101 if "_r101_" in name else ResNet50
-    carafe: dict[str, Any] = {}
-    if "_carafe_" in name:
-        carafe = {"upsample": nn.CARAFEUpsample}
-    parts = {
-        "backbone": make(spatial_conv=(None, *convs)),
-        "fpn": FPN(extra_level="lateral" if carafe else "pool", **carafe),
-        "rpn": RPNHead(),
-        "box_head": BoxHead(classes=80),
-    }
-    if name.startswith("mask"):
-        return MaskRCNN(**parts, mask_head=MaskHead(classes=80, **carafe))
-    return FasterRCNN(**parts)
-
-
 def expected_shapes(name) -> Any:
     """Return the variables of the detector, abstract."""
+    detector = MMDETECTION_CONFIGS[name].make(classes=80)
     images, sizes = jnp.zeros((1, 64, 64, 3)), jnp.full((1, 2), 64)
-    return jax.eval_shape(detector_of(name).init, jax.random.key(0), images, sizes)
+    return jax.eval_shape(detector.init, jax.random.key(0), images, sizes)
 
 
 def zeros(name):
@@ -89,6 +63,10 @@ def without(weights, *modules):
     }
 
 
+def test_every_configuration_has_its_detector():
+    assert set(MMDETECTION_CONFIGS) == set(FULL_SIZE)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_of_each_configuration_are_those_of_the_detector(name):
     converted = mmdetection_to_flax(zeros(name))
@@ -97,6 +75,10 @@ def test_weights_of_each_configuration_are_those_of_the_detector(name):
     assert shapes == expected
     sizes = [math.prod(np.shape(x)) for x in jax.tree.leaves(converted["params"])]
     assert sum(sizes) == FULL_SIZE[name]["parameters"]
+    frozen = MMDETECTION_CONFIGS[name].frozen_patterns
+    paths = [x.removeprefix("params/") for x in shapes if x.startswith("params/")]
+    matching = [x for x in paths if any(re.search(pattern, x) for pattern in frozen)]
+    assert len(matching) == len(FULL_SIZE[name]["frozen"])
 
 
 def test_checkpoint_is_its_weights():

@@ -62,6 +62,25 @@ def test_safetensors_reads_its_own_files(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("module", "name", "suffix"),
+    [("torch", "load", "pth"), ("safetensors.numpy", "load_file", "safetensors")],
+)
+def test_damaged_file_is_refused_with_its_reason(
+    module, name, suffix, tmp_path, monkeypatch
+):
+    def fail(path, **keywords):
+        raise RuntimeError("failed finding central directory\nin a zip")
+
+    provide(monkeypatch, module, **{name: fail})
+    (tmp_path / f"cut.{suffix}").write_bytes(b"")
+    message = (
+        r"`start\.weights` must be a file of .*cut.*: failed finding .*directory\.$"
+    )
+    with pytest.raises(RefusedError, match=message):
+        load_state_dict(tmp_path / f"cut.{suffix}", argument="start.weights")
+
+
+@pytest.mark.parametrize(
     ("suffix", "package"), [("pth", "torch"), ("safetensors", "safetensors")]
 )
 def test_package_that_is_missing_is_named(suffix, package, tmp_path, monkeypatch):

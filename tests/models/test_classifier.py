@@ -8,7 +8,7 @@ import pytest
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig, Downsampler
-from carafe_jax.models.classifier import _DOWNSAMPLERS
+from carafe_jax.models.backbones.choices import DOWNSAMPLERS
 
 MARKS = {  # Part of a parameter's path that is unique to a down-sampler.
     "carafe": "content_encoder",
@@ -19,21 +19,21 @@ MARKS = {  # Part of a parameter's path that is unique to a down-sampler.
 
 
 def test_every_choice_of_a_down_sampler_has_a_factory():
-    assert set(_DOWNSAMPLERS) == set(get_args(Downsampler)), (
-        "Downsampler and _DOWNSAMPLERS in carafe_jax/models/classifier.py must have "
-        "the same names."
+    assert set(DOWNSAMPLERS) == set(get_args(Downsampler)), (
+        "Downsampler and DOWNSAMPLERS in carafe_jax/models/backbones/choices.py must "
+        "have the same names."
     )
 
 
-@pytest.mark.parametrize("downsampler", sorted(_DOWNSAMPLERS))
+@pytest.mark.parametrize("downsampler", sorted(DOWNSAMPLERS))
 def test_choice_of_a_down_sampler_is_the_beginning_of_its_layers_name(downsampler):
     network: Any = ClassifierConfig(downsampler=downsampler).make(classes=5)
     factory = network.backbone.downsample
     layer = getattr(factory, "func", factory)
     name = "conv" if layer is None else layer.__name__
     assert name.lower().startswith(downsampler.removesuffix("_bottleneck")), (
-        f"_DOWNSAMPLERS[{downsampler!r}] in carafe_jax/models/classifier.py makes "
-        f"{name}."
+        f"DOWNSAMPLERS[{downsampler!r}] in carafe_jax/models/backbones/choices.py "
+        f"makes {name}."
     )
 
 

@@ -235,7 +235,7 @@ def test_unreadable_test_images_are_refused_before_training(tmp_path):
 def test_run_starts_from_the_weights_of_another(finished, tmp_path, caplog):
     start = Start(model=finished, which="last")
     config = inpainting(tmp_path, steps=1, start=start)
-    load_weights = starting_weights(start)
+    load_weights = starting_weights(config)
     assert load_weights is not None
     weights = load_weights()
     task = config.make_task()

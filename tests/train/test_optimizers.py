@@ -34,6 +34,10 @@ from carafe_jax.train import SGD, Adam
         (SGD, "milestones", (0.5, 0.4)),
         (SGD, "milestones", (0.01,)),
         (SGD, "milestones", (0.5, float("nan"))),
+        (SGD, "warmup_steps", -1),
+        (SGD, "warmup_start", 0.0),
+        (SGD, "warmup_start", 1.5),
+        (Adam, "power", 0.0),
     ],
 )
 def test_invalid_values_are_refused(kind, field, value):
@@ -67,6 +71,16 @@ def test_run_shorter_than_its_warm_up_has_finite_rates():
     assert np.isfinite(float(schedule(0)))
 
 
+def test_polynomial_decay_falls_to_zero_after_the_warm_up():
+    schedule: Any = Adam(
+        learning_rate=2.0, warmup_steps=10, decay="polynomial", power=2.0
+    ).schedule(110)
+    assert float(schedule(5)) == pytest.approx(1.0)
+    assert float(schedule(10)) == pytest.approx(2.0)
+    assert float(schedule(60)) == pytest.approx(2.0 * 0.5**2)
+    assert float(schedule(110)) == pytest.approx(0.0, abs=1e-6)
+
+
 def test_weight_decay_leaves_biases_alone():
     transformation = Adam(weight_decay=0.1, warmup_steps=0).transformation(10)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones((2,))}
@@ -89,6 +103,37 @@ def test_cosine_falls_from_the_rate_to_zero():
     assert float(schedule(10)) == pytest.approx(2.0)
     assert float(schedule(55)) == pytest.approx(1.0)
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_warm_up_in_steps_starts_from_its_own_fraction():
+    sgd = SGD(
+        learning_rate=2.0, warmup_steps=10, warmup_start=0.5, milestones=(0.6, 0.9)
+    )
+    schedule: Any = sgd.schedule(100)
+    expected = {0: 1.0, 5: 1.5, 10: 2.0, 59: 2.0, 61: 0.2, 91: 0.02}
+    for step, rate in expected.items():
+        assert float(schedule(step)) == pytest.approx(rate), step
+    # A run that is shorter than its warm-up still decays at its milestones.
+    schedule = sgd.schedule(10)
+    assert float(schedule(3)) == pytest.approx(1.5)
+    assert float(schedule(6)) == pytest.approx(0.2)
+
+
+def test_plain_momentum_and_decay_of_all_parameters_are_those_of_torch():
+    sgd = SGD(
+        learning_rate=1.0,
+        momentum=0.5,
+        nesterov=False,
+        weight_decay=0.25,
+        decayed="all",
+        warmup=0.0,
+    )
+    params = {"kernel": jnp.ones((2, 2)), "scale": jnp.ones((2,))}
+    zeros = {"kernel": jnp.zeros((2, 2)), "scale": jnp.zeros((2,))}
+    updates: Any
+    updates, _ = update_once(sgd, params, zeros)
+    np.testing.assert_allclose(updates["kernel"], -0.25, rtol=1e-6)
+    np.testing.assert_allclose(updates["scale"], -0.25, rtol=1e-6)
 
 
 def test_decay_of_kernels_is_part_of_the_gradient_and_scales_have_none():

@@ -2,6 +2,8 @@
 
 from carafe_jax.models.detection.box_head import BoxHead as BoxHead
 from carafe_jax.models.detection.box_head import BoxOutputs as BoxOutputs
+from carafe_jax.models.detection.config import DetectorConfig as DetectorConfig
+from carafe_jax.models.detection.config import Upsampler as Upsampler
 from carafe_jax.models.detection.detections import BoxPredictions as BoxPredictions
 from carafe_jax.models.detection.detections import Detections as Detections
 from carafe_jax.models.detection.detections import detect as detect
@@ -12,6 +14,10 @@ from carafe_jax.models.detection.mask_rcnn import (
     InstanceDetections as InstanceDetections,
 )
 from carafe_jax.models.detection.mask_rcnn import MaskRCNN as MaskRCNN
+from carafe_jax.models.detection.presets import (
+    MMDETECTION_CONFIGS as MMDETECTION_CONFIGS,
+)
+from carafe_jax.models.detection.presets import MMDetectionName as MMDetectionName
 from carafe_jax.models.detection.proposals import Proposals as Proposals
 from carafe_jax.models.detection.proposals import propose as propose
 from carafe_jax.models.detection.rpn import RPNHead as RPNHead
@@ -24,14 +30,17 @@ from carafe_jax.models.detection.two_stage import TwoStageDetector as TwoStageDe
 
 __all__ = [
     "FPN",
+    "MMDETECTION_CONFIGS",
     "AnchorSettings",
     "BoxHead",
     "BoxOutputs",
     "BoxPredictions",
     "DetectionSettings",
     "Detections",
+    "DetectorConfig",
     "FasterRCNN",
     "InstanceDetections",
+    "MMDetectionName",
     "MaskHead",
     "MaskRCNN",
     "ProposalSettings",
@@ -40,6 +49,7 @@ __all__ = [
     "RPNOutputs",
     "RoISettings",
     "TwoStageDetector",
+    "Upsampler",
     "detect",
     "propose",
 ]

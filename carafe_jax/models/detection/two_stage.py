@@ -33,8 +33,8 @@ Pyramid = Sequence[Float[Array, "n _ _ c"]]
 class TwoStageDetector(nn.Module):
     """Base of `FasterRCNN` and `MaskRCNN`, whose steps can be applied one by one.
 
-    Images are resized, normalised and padded. Batch norm is in evaluation mode, in
-    training too, as in mmdetection.
+    Images are resized, normalised and padded. Batch norms are in evaluation mode, in
+    training too, as in mmdetection, unless `extract` is called with `train`.
 
     Attributes:
       backbone: Network that returns the maps c2 to c5, as `carafe_jax.models.ResNet`.
@@ -57,14 +57,21 @@ class TwoStageDetector(nn.Module):
     rois: RoISettings = RoISettings()
     detections: DetectionSettings = DetectionSettings()
 
-    def extract(self, images: Float[Array, "n h w 3"]) -> tuple[Array, ...]:
-        """Return the feature maps P2 to P6 of normalised images."""
+    def extract(
+        self, images: Float[Array, "n h w 3"], train: bool = False
+    ) -> tuple[Array, ...]:
+        """Return the feature maps P2 to P6 of normalised images.
+
+        Args:
+          images: Normalised images, padded with zeros at the bottom and right.
+          train: Whether the norms that are not frozen use the statistics of this batch.
+        """
         if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
             raise RefusedError(
                 "`images` must be floating of shape (n, h, w, 3), got "
                 f"{images.dtype} of shape {images.shape}."
             )
-        pyramid = tuple(self.fpn(self.backbone(images, False), False))
+        pyramid = tuple(self.fpn(self.backbone(images, train), train))
         _check_pyramid(pyramid, images)
         return pyramid
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from carafe_jax.data import ColourJitter
 from carafe_jax.models import ClassifierConfig
@@ -9,8 +11,9 @@ from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.classification.quality import COLUMNS
 from carafe_jax.tasks.classification.task import ClassificationTask
+from carafe_jax.tasks.pytorch_weights import convert_resnet
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.train import SGD, Loop, unstored_field
+from carafe_jax.train import SGD, Loop, Variables, unstored_field
 
 _REFERENCE_BATCH_SIZE = 256  # Goyal et al. 2017, section 2.1.
 
@@ -53,6 +56,10 @@ class ClassificationRun(RunConfig):
             self.optimizer.learning_rate * self.data.batch_size / _REFERENCE_BATCH_SIZE
         )
         return dataclasses.replace(self.optimizer, learning_rate=rate)
+
+    def convert_weights(self, state_dict: Mapping[str, Any]) -> Variables:
+        """Return the weights of a ResNet of torchvision, with or without classifier."""
+        return convert_resnet(state_dict)
 
     def make_task(self) -> ClassificationTask:
         """Look up the classes of the data, and make the network."""

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +56,9 @@ class DetectionLosses(NamedTuple):
     """0 without masks."""
     accuracy: Float[Array, ""]
     """Fraction of the sampled regions whose class is right."""
+    collections: Mapping[str, Any]
+    """Collections that the forward pass updated, "batch_stats"; none if the norms are
+    frozen."""
 
     @property
     def total(self) -> Float[Array, ""]:
@@ -73,6 +76,7 @@ def detection_losses(
     *,
     settings: DetectionTraining,
     sampler: Sampler = random_sampler,
+    norms: Literal["frozen", "batch"] = "frozen",
 ) -> DetectionLosses:
     """Return the losses of a batch (Ren et al. 2015; He et al. 2017; mmdetection).
 
@@ -88,6 +92,9 @@ def detection_losses(
         "threefry2x32".
       settings: Matching and sampling.
       sampler: Rule by which boxes are chosen among the candidates.
+      norms: Whether batch norms are "frozen", as in mmdetection, or normalise by the
+        statistics of the "batch", images of weight 0 included, and update the running
+        ones. Those of frozen stages are frozen in any case.
 
     Raises:
       RefusedError: The batch does not fit the detector, or the parts of the detector
@@ -98,7 +105,12 @@ def detection_losses(
     batch = checked_batch(batch, classes=classes, masks=has_masks)
     apply: Any = functools.partial(detector.apply, variables)
     keys = _image_keys(key, len(batch.weights))
-    pyramid = apply(batch.images, method="extract")
+    collections: Mapping[str, Any] = {}
+    if norms == "batch":
+        extract = functools.partial(apply, method="extract", mutable=["batch_stats"])
+        pyramid, collections = extract(batch.images, True)
+    else:
+        pyramid = apply(batch.images, method="extract")
     outputs = _score_anchors(detector, variables, pyramid)
     anchors = detector.anchor_boxes(pyramid)
 
@@ -137,7 +149,7 @@ def detection_losses(
         logits = apply(pyramid, positives.boxes, method="segment")
         check_classes(logits, predictions)
         losses["masks"] = _mask_losses(logits, positives, batch)
-    return DetectionLosses(**losses)
+    return DetectionLosses(**losses, collections=collections)
 
 
 def _score_anchors(

@@ -24,9 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from carafe_jax.cli.console import run
-from carafe_jax.models import ResNet50, ResNet101
-from carafe_jax.models.detection import FPN, BoxHead, MaskHead, MaskRCNN, RPNHead
-from carafe_jax.nn import CARAFEUpsample
+from carafe_jax.models import Depth
+from carafe_jax.models.detection import DetectorConfig
 from carafe_jax.ops import Boxes
 from carafe_jax.tasks.detection import (
     DetectionBatch,
@@ -49,8 +48,6 @@ from experiments.benchmarks.networks.pods import (
     prepare_compiler,
 )
 
-_BACKBONES = {50: ResNet50, 101: ResNet101}
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DetectionAot:
@@ -66,8 +63,8 @@ class DetectionAot:
     """Columns of the padded images."""
     objects: int = 100
     """Slots for the objects of an image."""
-    depth: int = 50
-    """Layers of the ResNet, 50 or 101."""
+    depth: Depth = 50
+    """Layers of the ResNet."""
     classes: int = 80
     """Number of classes."""
     output: pathlib.Path = pathlib.Path("runs/detection/detection_aot.csv")
@@ -121,7 +118,7 @@ def main(config: DetectionAot, console: Console) -> int:
 def compile_step(config: DetectionAot, images: int) -> Result:
     """Compile one step and analyse the program."""
     mesh = mesh_of(config.topology)
-    detector = make_detector(depth=config.depth, classes=config.classes)
+    detector = DetectorConfig(depth=config.depth, dtype="bfloat16").make(config.classes)
     optimizer = optax.sgd(0.02, momentum=0.9)
     batch = abstract_batch(config, images * mesh.size, mesh)
     variables = jax.eval_shape(
@@ -172,17 +169,6 @@ def compile_step(config: DetectionAot, images: int) -> Result:
             f"{one.kind} of {other_elements(one, params)}" for one in other
         ),
         compile_seconds=seconds,
-    )
-
-
-def make_detector(*, depth: int, classes: int) -> MaskRCNN:
-    """Return Mask R-CNN with CARAFE++ in FPN and mask head, in bfloat16."""
-    return MaskRCNN(
-        backbone=_BACKBONES[depth](frozen_stages=1, dtype=jnp.bfloat16),
-        fpn=FPN(upsample=CARAFEUpsample, extra_level="lateral"),
-        rpn=RPNHead(),
-        box_head=BoxHead(classes),
-        mask_head=MaskHead(classes, upsample=CARAFEUpsample),
     )
 
 

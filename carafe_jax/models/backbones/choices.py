@@ -1,0 +1,99 @@
+"""ResNets by the choices of run configurations: a depth and a down-sampler."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+from flax import linen as nn
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.models.backbones.lip_resnet import LIPBlock
+from carafe_jax.models.backbones.resnet import (
+    ResNet18,
+    ResNet34,
+    ResNet50,
+    ResNet101,
+    ResNet152,
+)
+from carafe_jax.nn import (
+    AveragePoolDownsample,
+    BatchNorm,
+    CARAFEDownsample,
+    DPPDownsample,
+    LIPDownsample,
+    MaxPoolDownsample,
+)
+from carafe_jax.nn.factories import LayerFactory
+
+Depth = Literal[18, 34, 50, 101, 152]
+Downsampler = Literal[
+    "conv", "max", "average", "dpp", "lip", "lip_bottleneck", "carafe"
+]
+Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
+
+RESNETS: dict[Depth, Callable[..., nn.Module]] = {
+    18: ResNet18,
+    34: ResNet34,
+    50: ResNet50,
+    101: ResNet101,
+    152: ResNet152,
+}
+DOWNSAMPLERS: dict[Downsampler, Callable[..., nn.Module] | None] = {
+    "conv": None,
+    "max": MaxPoolDownsample,
+    "average": AveragePoolDownsample,
+    "dpp": DPPDownsample,
+    "lip": LIPDownsample,
+    "lip_bottleneck": LIPDownsample,
+    "carafe": CARAFEDownsample,
+}
+
+
+def make_resnet(
+    depth: Depth,
+    downsampler: Downsampler,
+    *,
+    compressed_channels: int,
+    normalizer: Normalizer = "softmax",
+    norm: LayerFactory = BatchNorm,
+    **fields: Any,
+) -> nn.Module:
+    """Return a ResNet with a down-sampler in its seven places.
+
+    Args:
+      depth: Number of layers.
+      downsampler: Name of the down-sampler.
+      compressed_channels: Input channels of the content encoders of CARAFE++.
+      normalizer: Normalizer of the kernels of CARAFE++.
+      norm: Factory of the norms, also of those in CARAFE++.
+      **fields: Further fields of `ResNet`.
+    """
+    downsample = DOWNSAMPLERS[downsampler]
+    if downsampler == "carafe":
+        downsample = functools.partial(
+            CARAFEDownsample,
+            compressed_channels=compressed_channels,
+            normalizer=normalizer,
+            norm=norm,
+        )
+    if downsampler == "lip_bottleneck":
+        fields = {"block": LIPBlock, **fields}
+    return RESNETS[depth](downsample=downsample, norm=norm, **fields)
+
+
+def check_bottlenecks(name: str, value: str, *, depth: Depth) -> None:
+    """Raise unless the ResNet has bottleneck blocks, which a choice needs.
+
+    Args:
+      name: Name of the argument that chooses.
+      value: Its value.
+      depth: Number of layers.
+
+    Raises:
+      RefusedError: The ResNet has basic blocks.
+    """
+    if depth < 50:
+        raise RefusedError(
+            f"`depth` must be at least 50 with the `{name}` {value!r}, got {depth}: a "
+            "smaller ResNet has no bottleneck blocks."
+        )

@@ -24,7 +24,9 @@ def no_type_check(marked: T) -> T:
     """Disable run-time type checks of a function or class that checks its arguments.
 
     A wrong argument then raises our own error, which is clearer. The static type is
-    kept; `typing.no_type_check` erases it.
+    kept; `typing.no_type_check` erases it. Frozen dataclasses keep their type hints,
+    from which command lines and stored configurations are parsed: for them, jaxtyping
+    alone is disabled.
 
     Args:
       marked: Function, or class with its methods. jaxtyping's import hook recognises
@@ -33,6 +35,9 @@ def no_type_check(marked: T) -> T:
     Returns:
       The same function or class.
     """
-    # The attribute that `typing.no_type_check` sets.
+    if getattr(getattr(marked, "__dataclass_params__", None), "frozen", False):
+        return marked
+    # The attribute that `typing.no_type_check` sets; `typing.get_type_hints` returns
+    # nothing for a class that has it.
     setattr(marked, "__no_type_check__", True)  # noqa: B010
     return marked

@@ -29,8 +29,17 @@ from tests.detection_goldens import describe, load
 
 def make_detector(name: str) -> FasterRCNN | MaskRCNN:
     ctor = describe(name)["ctor"]
+    detector: Any = config_of(name).make(ctor["num_classes"])
+    # In the dtype of the images.
+    fields = {"stage_sizes": ctor["stage_blocks"], "dtype": None}
+    return detector.clone(backbone=detector.backbone.clone(**fields))
+
+
+def config_of(name: str) -> DetectorConfig:
+    """Return the configuration of a detector, with more blocks than it has."""
+    ctor = describe(name)["ctor"]
     carafe, has_masks = ctor["neck"] == "FPN_CARAFE", "mask" in ctor
-    config = DetectorConfig(
+    return DetectorConfig(
         detector="mask_rcnn" if has_masks else "faster_rcnn",
         width=ctor["base_channels"],
         deformable="c3-c5" if ctor.get("dcn") else "none",
@@ -47,11 +56,6 @@ def make_detector(name: str) -> FasterRCNN | MaskRCNN:
         rois=RoISettings(finest_scale=float(ctor["finest_scale"])),
         detections=DetectionSettings(count=ctor["det_max_per_img"]),
     )
-    detector = config.make(ctor["num_classes"])
-    # In the dtype of the images.
-    fields = {"stage_sizes": ctor["stage_blocks"], "dtype": None}
-    backbone = detector.backbone.clone(**fields)
-    return detector.clone(backbone=backbone)
 
 
 def training_settings(name: str) -> DetectionTraining:

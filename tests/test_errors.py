@@ -1,9 +1,11 @@
 """Exceptions of the library, and the marker of functions that check themselves."""
 
+import dataclasses
 import importlib
 import inspect
 import pickle
 import pkgutil
+import typing
 
 import pytest
 
@@ -51,3 +53,12 @@ def test_marker_returns_the_function_itself():
 
     assert no_type_check(function) is function
     assert getattr(function, "__no_type_check__")  # noqa: B009
+
+
+def test_marked_settings_keep_the_type_hints_that_command_lines_are_parsed_by():
+    @no_type_check
+    @dataclasses.dataclass(frozen=True)
+    class Settings:
+        count: int
+
+    assert typing.get_type_hints(Settings) == {"count": int}

@@ -13,8 +13,9 @@ _SUBCOMMANDS = {
     "train": "Train a network, or resume a run: carafe-jax train TASK.",
     "evaluate": "Evaluate a trained network on test images.",
     "fill": "Fill holes in photographs.",
+    "detect": "Detect objects in photographs.",
     "classify": "Predict the most likely classes of photographs.",
-    "export": "Export a trained classifier to one file that needs only JAX to run.",
+    "export": "Export a classifier or detector to one file that needs only JAX to run.",
     "check-data": "Report what a data set holds, and what is wrong with it.",
 }
 

@@ -1,4 +1,4 @@
-"""Export a trained classifier to one file.
+"""Export a trained classifier or detector to one file.
 
 Shows: the size of the file, and how to run it with JAX alone.
 Example: carafe-jax export --model runs/classification/default -o model.jax
@@ -13,15 +13,21 @@ import tyro
 from rich.console import Console
 
 from carafe_jax.cli.console import run
+from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
-from carafe_jax.tasks.classification import load
-from carafe_jax.tasks.classification.export import Platform, export
+from carafe_jax.tasks import classification, detection
+from carafe_jax.tasks.classification.export import Platform
+from carafe_jax.tasks.classification.export import export as export_classifier
+from carafe_jax.tasks.detection.export import checked_size
+from carafe_jax.tasks.detection.export import export as export_detector
+from carafe_jax.tasks.lines import print_line
+from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export:
-    """A trained classifier, and the platform that its program runs on."""
+    """A trained classifier or detector, and the platform that its program runs on."""
 
     model: pathlib.Path
     """Folder of the run that trained the network."""
@@ -29,17 +35,27 @@ class Export:
     """File to write. The class names are written to a file of the same name with
     .classes.json appended."""
     which: CheckpointChoice = "best"
-    """Checkpoint of the run: the best by top-1, or the last."""
+    """Checkpoint of the run: the best or the last."""
     platform: Platform = "cpu"
-    """Platform that the program runs on."""
+    """Platform that the program runs on; cuda for classifiers alone."""
     batch_size: int | None = None
-    """Images per batch. None: any number, in plain JAX. For GPUs it must be None: their
-    kernels cannot be exported."""
+    """Images per batch. None: for classifiers any number, in plain JAX; for detectors
+    1. For GPUs it must be None: their kernels cannot be exported."""
     overwrite: bool = False
     """Overwrite existing files, which are an error otherwise."""
-    size: Literal["any"] | None = None
-    """Height and width of the images. any: all sizes, in plain JAX. None: the size of
-    the run's test images."""
+    size: Literal["any"] | tuple[int, int] | None = None
+    """Height and width of the images. Classifiers: any, all sizes, in plain JAX; None,
+    the size of the run's test images. Detectors: two multiples of 64; None, the largest
+    landscape images of the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Exported:
+    """A program with its classes and how to run it."""
+
+    program: bytearray
+    classes: tuple[str, ...]
+    usage: tuple[str, ...]
 
 
 def run_subcommand(args: list[str]) -> NoReturn:
@@ -52,30 +68,76 @@ def main(config: Export, console: Console) -> int:
     names = config.output.with_name(f"{config.output.name}.classes.json")
     for path in (config.output, names):
         check_new("output", path, overwrite=config.overwrite)
-    trained = load(config.model, which=config.which)
-    with console.status("exporting"):
-        program = export(
-            trained,
-            platform=config.platform,
-            batch_size=config.batch_size,
-            size=config.size,
+    opened = open_run(config.model)
+    export = _EXPORTS.get(opened.task.package)
+    if export is None:
+        raise RefusedError(
+            f"`model` must be the folder of a run of {' or '.join(_EXPORTS)}, got "
+            f"{str(config.model)!r}, of the task {opened.config.task!r}."
         )
+    with console.status("exporting"):
+        exported = export(config)
     config.output.parent.mkdir(parents=True, exist_ok=True)
-    config.output.write_bytes(program)
-    names.write_text(json.dumps(trained.classes) + "\n")
+    config.output.write_bytes(exported.program)
+    names.write_text(json.dumps(exported.classes) + "\n")
+    size = len(exported.program) / 2**20
+    print_line(console, f"{config.output}: {size:.1f} MiB, classes: {names}")
+    for line in exported.usage:
+        print_line(console, line)
+    return 0
+
+
+def _classifier(config: Export) -> _Exported:
+    if isinstance(config.size, tuple):
+        raise RefusedError(
+            f"`size` must be 'any' or None for a classifier, got {config.size}."
+        )
+    trained = classification.load(config.model, which=config.which)
+    program = export_classifier(
+        trained,
+        platform=config.platform,
+        batch_size=config.batch_size,
+        size=config.size,
+    )
     side = trained.data.image_size
     sides = "h, w" if config.size == "any" else f"{side}, {side}"
-    shape = f"({config.batch_size or 'n'}, {sides}, 3)"
-    console.print(
-        f"{config.output}: {len(program) / 2**20:.1f} MiB, classes: {names}",
-        markup=False,
-        soft_wrap=True,
-    )
-    console.print(
+    usage = (
         "To run it on RGB images in [0, 255], uint8 of shape "
-        f"{shape}:\n  program = jax.export.deserialize(open({str(config.output)!r}, "
-        "'rb').read())\n  logits = program.call(images)",
-        markup=False,
-        soft_wrap=True,
+        f"({config.batch_size or 'n'}, {sides}, 3):",
+        f"  program = {_opened(config)}",
+        "  logits = program.call(images)",
     )
-    return 0
+    return _Exported(program, trained.classes, usage)
+
+
+def _detector(config: Export) -> _Exported:
+    if config.size == "any":
+        raise RefusedError(
+            "`size` must be two multiples of 64 or None for a detector, whose program "
+            "is for one size, got 'any'."
+        )
+    trained = detection.load(config.model, which=config.which)
+    count = 1 if config.batch_size is None else config.batch_size
+    program = export_detector(
+        trained, platform=config.platform, batch_size=count, size=config.size
+    )
+    height, width = checked_size(trained, config.size)
+    data = trained.data
+    usage = (
+        f"To run it on RGB images in [0, 255], uint8 of shape ({count}, {height}, "
+        f"{width}, 3): photographs resized to at most {data.short_side} x "
+        f"{data.long_side} pixels, with zeros at the bottom and right:",
+        f"  program = {_opened(config)}",
+        "  detections = program.call(images, image_sizes, scale_factors)",
+        f"image_sizes: int32 ({count}, 2), heights and widths without the zeros. "
+        f"scale_factors: float32 ({count}, 2), width and height of each image divided "
+        "by those of its photograph.",
+    )
+    return _Exported(program, trained.classes, usage)
+
+
+def _opened(config: Export) -> str:
+    return f"jax.export.deserialize(open({str(config.output)!r}, 'rb').read())"
+
+
+_EXPORTS = {"classification": _classifier, "detection": _detector}

@@ -75,6 +75,11 @@ TASKS = {
         "ClassificationRun",
         "Train a ResNet on labelled images; the defaults are those of ImageNet.",
     ),
+    "detection": RegisteredTask(
+        "detection",
+        "DetectionRun",
+        "Train a detector on annotated photographs; the defaults are those of COCO.",
+    ),
     "inpainting": RegisteredTask(
         "inpainting",
         "InpaintingRun",

@@ -31,7 +31,7 @@ def test_help_lists_the_subcommands(capsys):
     status, text = run(["--help"], capsys)
     assert status == 0
     assert "usage: carafe-jax" in text
-    for subcommand in ("train", "evaluate", "fill", "classify", "export"):
+    for subcommand in ("train", "evaluate", "fill", "detect", "classify", "export"):
         assert subcommand in text
     assert run([], capsys) == (2, text)
 
@@ -49,7 +49,9 @@ def test_train_lists_the_tasks(capsys):
     assert run(["train"], capsys) == (2, text)
 
 
-@pytest.mark.parametrize("subcommand", ["evaluate", "fill", "classify", "export"])
+@pytest.mark.parametrize(
+    "subcommand", ["evaluate", "fill", "detect", "classify", "export"]
+)
 def test_help_of_a_subcommand_shows_its_command_and_the_options_of_all(
     subcommand, capsys
 ):

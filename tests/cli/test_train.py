@@ -34,6 +34,7 @@ MODEL = ["--model", "gs://bucket/run"]
         (["evaluate", *MODEL], "model", "gs://bucket/run"),
         (["fill", "hf://a/b.png", "b.png", "-o", "c.png", *MODEL], "photo", "hf://a/b"),
         (["fill", "a.png", "b.png", "-o", "GS://c.png", *MODEL], "output", "GS://c"),
+        (["detect", "s3://b/c.png", "-o", "out", *MODEL], "photographs", "s3://b/c"),
         (["classify", "a.png", "https://b/c.png", *MODEL], "images", "https://b/c.png"),
         (["export", "-o", "model", *MODEL], "model", "gs://bucket/run"),
     ],

@@ -1,5 +1,6 @@
 """Runs of a few steps of tiny networks, and consoles that record their output."""
 
+import dataclasses
 import signal
 
 import numpy as np
@@ -14,12 +15,18 @@ from carafe_jax.models import (
     UNetConfig,
 )
 from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
+from carafe_jax.tasks.detection import (
+    DetectionData,
+    DetectionOptimizer,
+    DetectionRun,
+)
 from carafe_jax.tasks.inpainting import (
     AdversarialInpaintingRun,
     InpaintingData,
     InpaintingRun,
 )
-from carafe_jax.train import Loop
+from carafe_jax.train import Adam, Loop
+from tests import tiny_detectors
 
 
 def inpainting(workdir, *, resampler: Resampler = "conv", steps=4, **fields):
@@ -54,6 +61,33 @@ def classification(folder, workdir, *, epochs=2, **fields):
             ),
             "network": ClassifierConfig(depth=18, width=2, downsampler="conv"),
             "loop": Loop(epochs=epochs, evaluate_every=1, log_every=1),
+            "workdir": workdir,
+            **fields,
+        }
+    )
+
+
+def detection(folder, workdir, *, steps=2, **fields):
+    """Return a run of a network that compiles in seconds, trained from scratch."""
+    return DetectionRun(
+        **{
+            "data": DetectionData(
+                source=str(folder),
+                batch_size=2,
+                short_side=64,
+                long_side=64,
+                max_objects=4,
+                read_threads=0,
+                prefetch_batches=0,
+            ),
+            "network": dataclasses.replace(
+                tiny_detectors.CONFIG, norms="batch", frozen_stages=-1
+            ),
+            "training": tiny_detectors.TRAINING,
+            "optimizer": DetectionOptimizer(
+                method="adam", adam=Adam(decay="polynomial", warmup_steps=1)
+            ),
+            "loop": Loop(steps=steps, log_every=1, evaluate_every=2, save_every=2),
             "workdir": workdir,
             **fields,
         }

@@ -1,0 +1,214 @@
+"""Detect objects in photographs.
+
+Shows: the number of objects. Each photograph is drawn with the boxes, masks, names and
+scores of its objects; all of them are in detections.json, in COCO's form.
+A run: carafe-jax detect photo.jpg folder/ --model runs/detection/default -o out/
+A checkpoint of mmdetection: carafe-jax detect photo.jpg -o out/ --mmdetection FILE.pth
+--config mask_rcnn_r50_fpn_carafe_1x_coco
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated, Literal, NoReturn
+
+import numpy as np
+import tyro
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from carafe_jax.arguments import check_below_1, check_count
+from carafe_jax.cli.console import run
+from carafe_jax.data import UnreadableImageError, decode_photograph
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import write_atomically
+from carafe_jax.models.detection import MMDetectionName
+from carafe_jax.tasks.detection.coco_file import CocoFile
+from carafe_jax.tasks.detection.loading import load, load_mmdetection
+from carafe_jax.tasks.detection.mask_encoding import DecodedMasks
+from carafe_jax.tasks.detection.photograph_files import (
+    RESULTS,
+    DetectJob,
+    DetectPlan,
+    plan_detections,
+)
+from carafe_jax.tasks.detection.prediction import (
+    PhotographDetections,
+    TrainedDetector,
+)
+from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.texts import counted
+from carafe_jax.train import CheckpointChoice
+from carafe_jax.viz import draw_detections
+
+_READABLE_SIDE = 400  # Pixels; smaller photographs are enlarged for their labels.
+_QUALITY = 92  # Of the JPEGs.
+_LARGEST_SIDE = 65_500  # Of a JPEG.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Detect:
+    """Photographs, and a trained detector."""
+
+    photographs: Annotated[
+        tyro.conf.Positional[tuple[pathlib.Path, ...]],
+        tyro.conf.arg(metavar="PHOTO [PHOTO ...]", help_behavior_hint="(required)"),
+    ]
+    """Image files, and folders, which are searched recursively."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """Folder to write pictures and detections.json to. Sub-folders are those of the
+    photographs."""
+    model: pathlib.Path | None = None
+    """Folder of the run that trained the detector."""
+    which: CheckpointChoice = "best"
+    """Checkpoint of the run: the best by AP of the boxes, or the last."""
+    mmdetection: pathlib.Path | None = None
+    """Checkpoint of mmdetection, in place of `model`: .pth, .safetensors or .npz."""
+    config: MMDetectionName | None = None
+    """Configuration of mmdetection that trained the checkpoint."""
+    score_threshold: float = 0.3
+    """Only objects of a higher score are drawn and written, in [0, 1)."""
+    max_detections: int = 100
+    """Largest number of objects in a photograph."""
+    batch_size: int = 1
+    """Photographs of one padded size per batch; more need memory, and pay on
+    accelerators."""
+    pictures: Literal["drawn", "none"] = "drawn"
+    """Whether to write pictures, or detections.json alone."""
+    overwrite: bool = False
+    """Overwrite existing files, which are an error otherwise."""
+
+    def __post_init__(self) -> None:
+        check_below_1("score_threshold", self.score_threshold)
+        check_count("max_detections", self.max_detections)
+        check_count("batch_size", self.batch_size)
+        if not self.photographs:
+            raise RefusedError("`photographs` must name at least one file or folder.")
+        if (self.model is None) == (self.mmdetection is None):
+            given = "neither" if self.model is None else "both"
+            raise RefusedError(
+                "One of `model`, the folder of a run, and `mmdetection`, a checkpoint, "
+                f"must be given, got {given}."
+            )
+        if (self.mmdetection is None) != (self.config is None):
+            raise RefusedError(
+                "`config` must be given with `mmdetection`, and with it alone, got "
+                f"{self.config!r}."
+            )
+
+
+def run_subcommand(args: list[str]) -> NoReturn:
+    """Run the subcommand with its arguments, and exit."""
+    run(main, Detect, doc=__doc__, program="carafe-jax detect", args=args)
+
+
+def main(config: Detect, console: Console) -> int:
+    """Detect in every photograph; list those that cannot be read or written."""
+    plan = plan_detections(
+        config.photographs, output=config.output, overwrite=config.overwrite
+    )
+    detector = _load(config, console).with_limits(
+        score_threshold=config.score_threshold, max_detections=config.max_detections
+    )
+    results = CocoFile(detector.categories)
+    problems = dict(plan.problems)
+    try:
+        problems |= _detect_each(plan, detector, results, config, console)
+    except BaseException:  # Also Ctrl-C: what was detected is kept.
+        if results.photographs:
+            results.write(config.output / RESULTS)
+        raise
+    results.write(config.output / RESULTS)
+    for path, reason in problems.items():
+        shown = reason if str(path) in reason else f"{path}: {reason}"
+        print_line(console, f"Not detected: {shown}")
+    detected = len(plan.jobs) + len(plan.problems) - len(problems)
+    summary = (
+        f"{counted(results.objects, 'object')} in {counted(detected, 'photograph')}, "
+        f"by {detector.name}. Written to {config.output}"
+    )
+    if problems:
+        summary += f"; not detected: {len(problems)}"
+    if plan.inside_output:
+        summary += f"; images in the output folder, left out: {plan.inside_output}"
+    print_line(console, summary)
+    return 1 if problems else 0
+
+
+def _load(config: Detect, console: Console) -> TrainedDetector:
+    if config.model is not None:
+        with loading(console, config.model):
+            return load(config.model, which=config.which)
+    assert config.mmdetection is not None, "`Detect` raises without it."
+    assert config.config is not None, "`Detect` raises without it."
+    with loading(console, config.mmdetection):
+        return load_mmdetection(config.mmdetection, config=config.config)
+
+
+def _detect_each(
+    plan: DetectPlan,
+    detector: TrainedDetector,
+    results: CocoFile,
+    config: Detect,
+    console: Console,
+) -> dict[pathlib.Path, str]:
+    """Collect the detections, and write pictures; return the reasons of failures."""
+    failures: dict[pathlib.Path, str] = {}
+    outcomes = track(
+        detector.detect_all(
+            (job.photograph for job in plan.jobs), batch_size=config.batch_size
+        ),
+        description="detecting",
+        total=len(plan.jobs),
+        console=console,
+    )
+    for job, found in zip(plan.jobs, outcomes, strict=True):
+        if isinstance(found, UnreadableImageError):
+            failures[job.photograph] = str(found)
+            continue
+        results.add(job.name, found)
+        if config.pictures == "drawn":
+            try:
+                _write_picture(job, found, classes=detector.classes)
+            except RefusedError as error:
+                failures[job.photograph] = str(error)
+    return failures
+
+
+def _write_picture(
+    job: DetectJob, found: PhotographDetections, *, classes: tuple[str, ...]
+) -> None:
+    """Draw the detections on the photograph, and write it.
+
+    Raises:
+      UnreadableImageError: The photograph cannot be read any more.
+      RefusedError: It is too large for a JPEG.
+    """
+    if max(found.size) > _LARGEST_SIDE:
+        height, width = found.size
+        raise RefusedError(
+            f"its picture cannot be a JPEG of {width} x {height} pixels; its objects "
+            f"are in {RESULTS}"
+        )
+    photograph: UInt8[np.ndarray, "h w 3"] = decode_photograph(job.photograph)
+    masks = found.encoded_masks
+    picture = draw_detections(
+        photograph,
+        found.boxes,
+        labels=found.names,
+        scores=found.scores,
+        masks=None if masks is None else DecodedMasks(masks),
+        classes=classes,
+        scale=_scale(found.size),
+    )
+    with write_atomically(job.picture) as partial:
+        # Thin coloured lines would blur with colours of half the resolution.
+        Image.fromarray(picture).save(
+            partial, "JPEG", quality=_QUALITY, subsampling="4:4:4"
+        )
+
+
+def _scale(size: tuple[int, int]) -> int:
+    """Return the factor by which a small photograph is enlarged for its labels."""
+    return int(np.clip(_READABLE_SIDE // max(size), 1, 8))

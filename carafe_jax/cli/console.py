@@ -54,7 +54,7 @@ def run(
     """
     escape_unencodable()
     with exit_on_broken_pipe():
-        _run(main, config, doc, program or _called_as(), args, stopped)
+        _run(main, config, doc, program or called_as(), args, stopped)
     raise AssertionError("A command ends by exiting.")
 
 
@@ -173,6 +173,7 @@ def log_to(console: Console) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
 
 
-def _called_as() -> str:
+def called_as() -> str:
+    """Return how Python was called, for the usage line of a command."""
     module = sys.modules["__main__"].__spec__
     return f"python -m {module.name}" if module is not None else sys.argv[0]

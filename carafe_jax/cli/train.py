@@ -1,9 +1,11 @@
 """Train a network, or resume a run."""
 
+import sys
+from collections.abc import Mapping
 from typing import NoReturn
 
 from carafe_jax.cli.choices import PROGRAM, choose
-from carafe_jax.cli.console import run
+from carafe_jax.cli.console import called_as, run
 from carafe_jax.tasks.registry import TASKS
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import RunConfig
@@ -49,3 +51,28 @@ def train(config: RunConfig, *, doc: str | None) -> NoReturn:
       doc: Text above the options in `--help`: the experiment's docstring.
     """
     run(train_and_report, config, doc=doc, stopped=_STOPPED)
+
+
+def train_one_of(configs: Mapping[str, RunConfig], *, doc: str) -> NoReturn:
+    """Run one of several experiments, whose name is the first argument; then exit.
+
+    Without a name, or with `--help`, the names are listed.
+
+    Args:
+      configs: Values of the experiments, by name.
+      doc: Text above the names in `--help`: the docstring of the experiments.
+    """
+    args, program = sys.argv[1:], called_as()
+    # Names are compared as tyro reads them.
+    name = args[0].replace("-", "_") if args else ""
+    if name not in configs:
+        summaries = {name: each.network_name for name, each in configs.items()}
+        choose(summaries, args, program=program, description=doc)
+    run(
+        train_and_report,
+        configs[name],
+        doc=doc,
+        program=f"{program} {name}",
+        args=args[1:],
+        stopped=_STOPPED,
+    )

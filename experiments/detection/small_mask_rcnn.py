@@ -1,0 +1,50 @@
+"""Train a small Mask R-CNN from scratch, on a folder in COCO's form.
+
+Cost: 550 steps of four crops of 256 px, a quarter of an hour on two CPU cores.
+Shows: box and mask AP on the test set, by class too, and samples.png.
+Command: python -m experiments.detection.small_mask_rcnn --data.source FOLDER
+"""
+
+import pathlib
+
+from carafe_jax.cli.train import train
+from carafe_jax.models.detection import AnchorSettings, DetectorConfig
+from carafe_jax.tasks.detection import (
+    DetectionData,
+    DetectionOptimizer,
+    DetectionRun,
+)
+from carafe_jax.train import Adam, Loop
+
+RUN = DetectionRun(
+    data=DetectionData(
+        source="runs/scenes",
+        batch_size=4,
+        short_side=512,
+        long_side=512,
+        largest_scale=1.0,
+        crop_size=256,
+        flips="both",
+        turns="all",
+        truncate_objects=True,
+    ),
+    network=DetectorConfig(
+        depth=18,
+        width=32,
+        norms="batch",
+        frozen_stages=-1,
+        fpn_features=64,
+        box_hidden=256,
+        mask_convs=2,
+        anchors=AnchorSettings(scale=4.0),
+    ),
+    optimizer=DetectionOptimizer(
+        method="adam",
+        adam=Adam(learning_rate=8e-4, weight_decay=0.05, decay="polynomial"),
+    ),
+    loop=Loop(steps=550, evaluate_every=550, save_every=110),
+    workdir=pathlib.Path("runs/detection/small_mask_rcnn"),
+)
+
+if __name__ == "__main__":
+    train(RUN, doc=__doc__)

@@ -163,10 +163,13 @@ def test_many_small_objects_have_no_labels():
 
 def test_names_give_way_to_scores_where_all_are_equal():
     boxes = [[40.0 * n, 40.0, 40.0 * n + 12, 52.0] for n in range(5)]
-    plain = {"labels": ["cell"] * 5}
     scored, named = (
-        changed(draw_detections(photograph(100, 200), boxes, **plain, **scores))
-        for scores in ({"scores": [0.5] * 5}, {})
+        changed(
+            draw_detections(
+                photograph(100, 200), boxes, labels=["cell"] * 5, scores=scores
+            )
+        )
+        for scores in ([0.5] * 5, None)
     )
     # Above the boxes, there are short labels or none.
     assert 5 < scored[:39].any(0).sum() < 200

@@ -107,7 +107,6 @@ class DetectionTask:
           RefusedError: The data cannot be read, a photograph has too many objects, or
             the data of a resumed run have other classes.
         """
-        self.dataset.check_objects()
         self.dataset.check_readable()
         claim_categories(workdir, self.categories)
 

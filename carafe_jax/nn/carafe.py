@@ -18,6 +18,7 @@ from carafe_jax.nn._arguments import (
     is_count,
 )
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, checked_dtype
 from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.ops import (
@@ -171,7 +172,7 @@ class CARAFE(nn.Module):
         scale = parse_scale(self.scale)
         dtypes = Dtypes(dtype=dtype, param_dtype=self.param_dtype)
         if self.compressed_channels is not None:
-            features = nn.Conv(
+            features = Conv(
                 self.compressed_channels,
                 (1, 1),
                 use_bias=self.norm is None,
@@ -188,7 +189,7 @@ class CARAFE(nn.Module):
                 features = nn.relu(norm(features))
         # Symmetric, so that the encoder's window is centred on the source pixel.
         pad = self.encoder_dilation * (self.encoder_kernel_size // 2)
-        return nn.Conv(
+        return Conv(
             scale.numerator**2 * self.groups * self.kernel_size**2,
             (self.encoder_kernel_size, self.encoder_kernel_size),
             strides=scale.denominator,

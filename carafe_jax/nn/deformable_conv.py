@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import check_int, checked_features, is_count
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.ops import modulated_deformable_conv
 
@@ -89,7 +90,7 @@ class DeformableConv(nn.Module):
         features = features.astype(dtypes["dtype"])
         window = tuple(self.kernel_size)
         places = self.deform_groups * window[0] * window[1]
-        predicted = nn.Conv(
+        predicted = Conv(
             3 * places,
             window,
             strides=self.strides,

@@ -10,6 +10,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.ops import sample_bilinear, wide_dtype
@@ -108,7 +109,7 @@ class GuidedUpsampling(nn.Module):
         def block(
             x: Array, features: int, name: str, side: int = 3, **fields: Any
         ) -> Array:
-            conv = functools.partial(nn.Conv, kernel_init=_he_normal, **dtypes)
+            conv = functools.partial(Conv, kernel_init=_he_normal, **dtypes)
             x = conv(
                 features,
                 (side, side),

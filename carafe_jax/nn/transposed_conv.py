@@ -8,6 +8,7 @@ from jax import lax
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
+from carafe_jax.ops.convolution import convolve
 
 
 # Fields and features are checked by the layers that are made of it.
@@ -59,7 +60,7 @@ class TransposedConv(nn.Module):
         of_phases = of_phases.transpose(0, 2, 4, 1, 3, 5)
         of_phases = of_phases.reshape(*of_phases.shape[:3], scale**2 * features)
         padding = (-low, high)
-        phases = lax.conv_general_dilated(
+        phases = convolve(
             x.astype(self.dtype),
             of_phases,
             window_strides=(1, 1),

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.backbones.resnet_layers import Layers, refuse_spatial_conv
 from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.nn.resamplers.base import cast
@@ -78,9 +79,7 @@ class LIPBottleneck(nn.Module):
         """
         features = cast(self, features)
         dtypes = dtypes_of(self, features)
-        conv = functools.partial(
-            nn.Conv, use_bias=False, kernel_init=_he_normal, **dtypes
-        )
+        conv = functools.partial(Conv, use_bias=False, kernel_init=_he_normal, **dtypes)
         norm = functools.partial(make_norm, self.norm, train=train, **dtypes)
         keeps_size = parse_scale(self.scale) == 1
         x = conv(self.features, (1, 1), name="conv1")(features)

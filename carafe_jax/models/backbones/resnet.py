@@ -15,6 +15,7 @@ from carafe_jax.models.backbones.resnet_blocks import BasicBlock, Bottleneck
 from carafe_jax.models.backbones.resnet_layers import Layers
 from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.factories import LayerFactory, bind, check_factory
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
@@ -187,7 +188,7 @@ class ResNet(nn.Module):
         self, dtypes: Dtypes, spatial_conv: LayerFactory | None = None
     ) -> Layers:
         fields: dict[str, Any] = {"use_bias": False, "kernel_init": _conv_init}
-        conv = functools.partial(nn.Conv, **fields, **dtypes)
+        conv = functools.partial(Conv, **fields, **dtypes)
         if spatial_conv is not None:
             spatial_conv = bind("spatial_conv", spatial_conv, **fields, **dtypes)
         norm = bind("norm", self.norm, **dtypes)

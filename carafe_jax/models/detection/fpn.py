@@ -12,6 +12,7 @@ from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
@@ -143,7 +144,7 @@ class FPN(nn.Module):
         kernel_size: int = 1,
         strides: int = 1,
     ) -> Array:
-        conv = nn.Conv(
+        conv = Conv(
             self.features,
             (kernel_size, kernel_size),
             strides=strides,

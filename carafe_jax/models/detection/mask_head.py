@@ -10,6 +10,7 @@ from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.factories import LayerFactory
 from carafe_jax.nn.resamplers.base import cast
@@ -79,7 +80,7 @@ class MaskHead(nn.Module):
         check("convs", self.convs, rule, holds=is_int and self.convs >= 0)
         x = cast(self, features)
         dtypes = dtypes_of(self, x)
-        conv = functools.partial(nn.Conv, kernel_init=_kernel_init)
+        conv = functools.partial(Conv, kernel_init=_kernel_init)
         for index in range(1, self.convs + 1):
             name = f"conv{index}"
             x = nn.relu(conv(self.features, (3, 3), padding=1, name=name, **dtypes)(x))

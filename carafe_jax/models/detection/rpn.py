@@ -9,6 +9,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.resamplers.base import cast
 from carafe_jax.ops import wide_dtype
@@ -68,7 +69,7 @@ class RPNHead(nn.Module):
         check_int("features", self.features)
         check_int("anchors", self.anchors)
         x = cast(self, features)
-        conv = functools.partial(nn.Conv, kernel_init=nn.initializers.normal(0.01))
+        conv = functools.partial(Conv, kernel_init=nn.initializers.normal(0.01))
         dtypes = dtypes_of(self, x)
         x = nn.relu(conv(self.features, (3, 3), padding=1, name="conv", **dtypes)(x))
         x = x.astype(wide_dtype(x.dtype))

@@ -9,6 +9,7 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.carafe import CARAFEDownsample
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.factories import (
     LayerFactory,
@@ -72,7 +73,7 @@ class ConvBlock(nn.Module):
         features = checked_features(features)
         dtypes = dtypes_of(self, features)
         pad = self.dilation * (self.kernel_size - 1) // 2
-        conv = nn.Conv(
+        conv = Conv(
             self.features,
             (self.kernel_size, self.kernel_size),
             strides=self.stride,
@@ -248,7 +249,7 @@ def _convolve(
     block: ResampleConv | CARAFEConv, features: Float[Array, "n h w c"], dtypes: Dtypes
 ) -> Float[Array, "n h w f"]:
     pad = block.kernel_size // 2
-    return nn.Conv(
+    return Conv(
         block.features,
         (block.kernel_size, block.kernel_size),
         padding=((pad, pad), (pad, pad)),

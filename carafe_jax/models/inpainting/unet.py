@@ -20,6 +20,7 @@ from carafe_jax.models.inpainting.output import (
 )
 from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory
@@ -121,7 +122,7 @@ class UNet(nn.Module):
             features = self.stage_features[-1]
             x = self._conv(x, features, f"middle_{index}", dtype, dilation=dilation)
         x = self._decode(x, skips, dtype, train=train)
-        predicted = nn.Conv(
+        predicted = Conv(
             image.shape[-1],
             (3, 3),
             padding=((1, 1), (1, 1)),
@@ -183,7 +184,7 @@ class UNet(nn.Module):
         *,
         dilation: int = 1,
     ) -> Array:
-        x = nn.Conv(
+        x = Conv(
             features,
             (3, 3),
             padding=((dilation, dilation), (dilation, dilation)),

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import check_int, check_odd_int
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.resamplers.base import (
     ResamplingLayer,
     cast,
@@ -262,7 +263,7 @@ def _conv(
 ) -> nn.Conv:
     """Return the convolution with the fields of a layer."""
     check_odd_int("kernel_size", layer.kernel_size)
-    return nn.Conv(
+    return Conv(
         channels,
         (layer.kernel_size, layer.kernel_size),
         strides=stride,

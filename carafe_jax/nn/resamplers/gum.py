@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers.base import ResamplingLayer, cast, whole_scale
 from carafe_jax.nn.resamplers.convolutional import pixel_shuffle
@@ -84,14 +85,14 @@ class GUMUpsample(ResamplingLayer):
         # Float32 at least: the 8 bits of a bfloat16 leave large offsets no fraction.
         features = features.astype(wide_dtype(features.dtype))
         dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
-        compressor = nn.Conv(
+        compressor = Conv(
             self.compressed_channels,
             (1, 1),
             precision=self.precision,
             name="channel_compressor",
             **dtypes,
         )
-        encoder = nn.Conv(
+        encoder = Conv(
             2 * scale**2,
             (3, 3),
             padding=1,

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import check_int, checked_features
+from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes
 from carafe_jax.nn.resamplers._windows import average_pool
 from carafe_jax.nn.resamplers.base import (
@@ -174,7 +175,7 @@ class LIPTrunk(nn.Module):
         features = cast(self, features)
         dtypes = Dtypes(dtype=features.dtype, param_dtype=self.param_dtype)
         conv = functools.partial(
-            nn.Conv,
+            Conv,
             self.features,
             use_bias=False,
             precision=self.precision,
@@ -269,7 +270,7 @@ def _logits(
     side: int,
 ) -> Float[Array, "n h w c"]:
     """Return the logits for a map, by a convolution with the given kernel size."""
-    conv = nn.Conv(
+    conv = Conv(
         like.shape[-1],
         (side, side),
         padding=side // 2,

@@ -183,7 +183,7 @@ def name_with_reasons(page: pathlib.Path) -> str:
 
 # Pages and docstrings whose examples take more than seconds.
 SLOW_PAGES = {
-    "docs/detection.md",
+    "docs/detectors.md",
     "docs/inpainting.md",
     "docs/layers.md",
     "docs/weights.md",

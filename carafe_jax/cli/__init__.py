@@ -1,4 +1,4 @@
-"""The command `carafe-jax`: train, evaluate, fill, detect, classify, export.
+"""The command `carafe-jax` and its subcommands, such as `carafe-jax train`.
 
 This module imports no other package, so that the command starts at once, and can
 report what is missing where the extra `train` is not installed.

@@ -1,6 +1,7 @@
 """Evaluate a trained network on test images.
 
 Shows: a table of the quality, also written to quality.csv in the output folder. For
+detection, also per_class.csv, the detections as COCO results, and samples.png. For
 inpainting, also classic fills, quality by kind and size of the hole, images.csv and
 samples.png.
 Test images of the run: carafe-jax evaluate --model runs/inpainting/default

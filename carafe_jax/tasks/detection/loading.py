@@ -71,7 +71,8 @@ def load_mmdetection(
 ) -> TrainedDetector:
     """Load a checkpoint of mmdetection.
 
-    Photographs are resized and padded as mmdetection does at test time.
+    Photographs are resized as mmdetection does at test time, and each is padded to
+    multiples of 64 pixels.
 
     Args:
       file: Checkpoint, .pth, or its weights as .safetensors or .npz.

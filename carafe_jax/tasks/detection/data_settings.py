@@ -16,9 +16,9 @@ class DetectionData:
     """Source, sizes and augmentation of images with objects."""
 
     source: str
-    """Source of the photographs: the path of a folder in COCO's form, with SPLIT/*.jpg
-    and `annotations/instances_SPLIT.json` (splits `train` and `val`); or
-    "tfds:NAME"."""
+    """Source of the photographs: the path of a folder in COCO's form, with the pictures
+    in `SPLIT/` and `annotations/instances_SPLIT.json` (splits `train` and `val`); or
+    "tfds:NAME", which has boxes alone."""
     batch_size: int = 16
     """Images per step, over all processes together."""
     short_side: int = 800

@@ -9,14 +9,21 @@ Command: python -m experiments.detection.small_mask_rcnn
 Other photographs, in COCO's form: add --data.source FOLDER --workdir runs/FOLDER
 """
 
+import dataclasses
 import pathlib
 
 from carafe_jax.cli.train import train
-from carafe_jax.models.detection import AnchorSettings, DetectorConfig
+from carafe_jax.models.detection import (
+    AnchorSettings,
+    DetectorConfig,
+    ProposalSettings,
+)
 from carafe_jax.tasks.detection import (
+    MASK_RCNN_TRAINING,
     DetectionData,
     DetectionOptimizer,
     DetectionRun,
+    SamplingSettings,
 )
 from carafe_jax.train import Adam, Loop
 
@@ -41,6 +48,11 @@ RUN = DetectionRun(
         box_hidden=256,
         mask_convs=2,
         anchors=AnchorSettings(scale=4.0),
+    ),
+    training=dataclasses.replace(
+        MASK_RCNN_TRAINING,
+        proposals=ProposalSettings(candidates=1000),
+        proposal_sampling=SamplingSettings(count=256, positive_fraction=0.25),
     ),
     optimizer=DetectionOptimizer(
         method="adam",

@@ -81,10 +81,8 @@ class AnnotatedSplit:
             photograph = Image.fromarray(decode_image(image))
         found = self.images.objects(index)
         labels = [
-            "crowd" if crowd else self.classes[label]
-            for label, crowd in zip(
-                found.classes.tolist(), found.crowd.tolist(), strict=True
-            )
+            "crowd" if crowd else self.classes[int(label)]
+            for label, crowd in zip(found.classes, found.crowd, strict=True)
         ]
         picture = fit(photograph, height)
         factor = np.divide(picture.size, photograph.size)

@@ -152,7 +152,8 @@ def _check_variables(
 
 
 def _shapes(variables: Any) -> Mapping[str, tuple[int, ...]]:
+    tools: Any = jax.tree_util  # The type of a path is partly unknown.
     return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.shape(x)
-        for path, x in jax.tree_util.tree_leaves_with_path(variables)
+        tools.keystr(path, simple=True, separator="/"): np.shape(x)
+        for path, x in tools.tree_leaves_with_path(variables)
     }

@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -174,7 +174,7 @@ class TrainedDetector:
 
     def _read(self, photograph: Any) -> "_Prepared":
         if isinstance(photograph, str | os.PathLike):
-            path: Any = photograph
+            path = cast("str | os.PathLike[str]", photograph)
             with open_image(path) as file:
                 pixels = decode_image(file)
         else:

@@ -4,7 +4,6 @@ import importlib
 import os
 import pathlib
 import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
@@ -76,7 +75,7 @@ def _read_torch(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
         ) from error
     # A damaged file can raise any error of torch.
     except Exception as error:
-        raise _damaged(file, argument, "torch.save", error) from error
+        raise _damaged(file, argument, "torch.save", _first_line(error)) from error
 
 
 def _read_safetensors(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
@@ -84,24 +83,36 @@ def _read_safetensors(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
     try:
         return safetensors.load_file(file)
     except Exception as error:  # Its own class of errors, or any other.
-        raise _damaged(file, argument, "safetensors", error) from error
+        raise _damaged(file, argument, "safetensors", _first_line(error)) from error
 
 
 def _read_npz(file: pathlib.Path, argument: str) -> Mapping[str, Any]:
-    try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise _damaged(file, argument, "np.savez", error) from error
+    found: dict[str, Any] = {}
+    with file.open("rb") as opened:
+        try:
+            with np.load(opened, allow_pickle=False) as arrays:
+                for name in arrays.files:
+                    found[name] = None  # Named in the error if it cannot be read.
+                    found[name] = arrays[name]
+        # Of zipfile, zlib or NumPy, which advises to unpickle a damaged file.
+        except Exception as error:
+            reason = "it is no archive of arrays, or an incomplete one"
+            if found:
+                reason = f"its array {[*found][-1]!r} is damaged, or holds no numbers"
+            raise _damaged(file, argument, "np.savez", reason) from error
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")
 
 
 def _damaged(
-    file: pathlib.Path, argument: str, writer: str, error: Exception
+    file: pathlib.Path, argument: str, writer: str, reason: str
 ) -> RefusedError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
     return RefusedError(
-        f"`{argument}` must be a file of `{writer}`, got {str(file)!r}: "
-        f"{lines[0].rstrip('.')}."
+        f"`{argument}` must be a file of `{writer}`, got {str(file)!r}: {reason}."
     )
 
 

@@ -10,6 +10,10 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.interop import load_state_dict
 
+NO_ARCHIVE = (
+    r"must be a file of `np\.savez`, got '.*': it is no archive of arrays, or an "
+    r"incomplete one\.$"
+)
 ARRAYS = {"conv.weight": np.arange(6.0).reshape(3, 2), "conv.bias": np.zeros(3)}
 
 
@@ -98,10 +102,10 @@ def test_package_that_is_missing_is_named(suffix, package, tmp_path, monkeypatch
         ("weights.h5", b"", r"must end with one of \.pth, \.pt, .*weights\.h5'"),
         ("weights", b"", "must end with one of"),
         ("absent.npz", None, r"must be a file that exists, got '.*absent\.npz'"),
-        ("empty.npz", b"", "must be a file of `np.savez`, got"),
-        ("text.npz", b"weights", "must be a file of `np.savez`, got"),
-        ("cut.npz", b"PK\x03\x04weights", "must be a file of `np.savez`, got"),
-        ("pickle.npz", pickle.dumps(ARRAYS), "must be a file of `np.savez`, got"),
+        ("empty.npz", b"", NO_ARCHIVE),
+        ("text.npz", b"weights", NO_ARCHIVE),
+        ("cut.npz", b"PK\x03\x04weights", NO_ARCHIVE),
+        ("pickle.npz", pickle.dumps(ARRAYS), NO_ARCHIVE),
     ],
 )
 def test_other_files_are_refused(name, content, words, tmp_path):
@@ -117,6 +121,17 @@ def test_url_is_refused():
 
 
 def test_array_of_other_objects_is_refused(tmp_path):
-    np.savez(tmp_path / "objects.npz", names=np.array([None], object))
-    with pytest.raises(RefusedError, match=r"`path` must be a file of `np\.savez`"):
+    np.savez(tmp_path / "objects.npz", **ARRAYS, names=np.array([None], object))
+    words = r"`path` must be .*: its array 'names' is damaged, or holds no numbers\.$"
+    with pytest.raises(RefusedError, match=words):
         load_state_dict(tmp_path / "objects.npz")
+
+
+def test_array_with_damaged_bytes_is_refused(tmp_path):
+    path = tmp_path / "weights.npz"
+    np.savez_compressed(path, weight=np.arange(999.0))
+    content = bytearray(path.read_bytes())
+    content[60:200] = bytes(140)
+    path.write_bytes(content)
+    with pytest.raises(RefusedError, match=r"its array 'weight' is damaged, .*\.$"):
+        load_state_dict(path)

@@ -6,8 +6,8 @@ from carafe_pallas.geometry import Size
 from jaxtyping import Array, Float, Int
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.ops.arguments import check_array
 from carafe_jax.ops.dtypes import wide_dtype
-from carafe_jax.ops.reassembly.arguments import check_array
 
 
 # Our own errors for wrong arguments are clearer.

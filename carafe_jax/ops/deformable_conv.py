@@ -11,9 +11,9 @@ from jaxtyping import Array, Float
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.ops.arguments import check_array
 from carafe_jax.ops.bilinear_sampling import sample_bilinear
 from carafe_jax.ops.dtypes import wide_dtype
-from carafe_jax.ops.reassembly.arguments import check_array
 from carafe_jax.ops.sharding import run_per_device
 
 

@@ -10,6 +10,7 @@ from carafe_pallas.geometry import Geometry
 from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
+from carafe_jax.ops.arguments import check_array
 from carafe_jax.ops.dispatch import (
     Implementation,
     check_implementation,
@@ -18,7 +19,6 @@ from carafe_jax.ops.dispatch import (
 from carafe_jax.ops.reassembly import autodiff
 from carafe_jax.ops.reassembly.arguments import (
     Scale,
-    check_array,
     check_normalizer,
     geometry_of_kernels,
     geometry_of_logits,

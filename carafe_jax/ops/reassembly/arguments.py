@@ -7,7 +7,6 @@ from fractions import Fraction
 from typing import Any, cast, get_args
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from carafe_pallas.call import Normalizer
 from carafe_pallas.geometry import Geometry
@@ -67,18 +66,6 @@ def check_normalizer(normalizer: object) -> None:
     if normalizer not in get_args(Normalizer):
         names = ", ".join(map(repr, get_args(Normalizer)))
         raise RefusedError(f"`normalizer` must be one of {names}, got {normalizer!r}.")
-
-
-def check_array(name: str, x: jax.Array, *, rank: int, layout: str) -> None:
-    """Raise unless `x` has this rank and a floating dtype of at least 16 bits."""
-    if x.ndim != rank:
-        raise RefusedError(
-            f"`{name}` must have rank {rank}, {layout}, got shape {x.shape}."
-        )
-    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
-        raise RefusedError(
-            f"`{name}` must be of a floating dtype of at least 16 bits, got {x.dtype}."
-        )
 
 
 def geometry_of_kernels(

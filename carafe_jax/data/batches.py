@@ -79,7 +79,8 @@ class BatchOptions:
     """Options for prefetching batches; they do not affect the examples."""
 
     threads: int
-    """Threads in each process that make examples; 0 makes each on demand."""
+    """Threads in each process that make examples, at most one for each example to
+    prefetch; 0 makes each on demand."""
     prefetch_batches: int
     """Batches to prefetch in each process."""
     processes: int = 0
@@ -276,10 +277,10 @@ def _make_batches(
     rounds = -(-(last - first) // workers)
     count = min(rounds * workers * shard.local_size, sys.maxsize)
     own = grain.MapDataset.range(count).map(deal)
-    reading = grain.ReadOptions(
-        num_threads=options.threads,
-        prefetch_buffer_size=options.prefetch_batches * shard.local_size,
-    )
+    buffer = options.prefetch_batches * shard.local_size
+    # More threads than places in the buffer would wait for each other.
+    threads = min(options.threads, buffer)
+    reading = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)
     batches = own.to_iter_dataset(reading).batch(shard.local_size)
     if not options.processes:
         return iter(batches)

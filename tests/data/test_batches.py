@@ -146,3 +146,15 @@ def test_only_one_module_imports_grain():
         path.name for path in package.rglob("*.py") if "grain." in path.read_text()
     ]
     assert users == ["batches.py"]
+
+
+def test_small_batches_take_no_more_threads_than_the_buffer_holds(caplog):
+    batches = batches_of_all(
+        lambda index: np.array([index]),
+        blank=np.array([-1]),
+        count=6,
+        shard=ProcessShard(batch_size=2),
+        options=BatchOptions(threads=16, prefetch_batches=2),
+    )
+    assert np.concatenate(list(batches)).ravel().tolist() == [*range(6)]
+    assert caplog.messages == []

@@ -13,6 +13,14 @@ from carafe_jax.data.decoding import to_rgb as to_rgb
 from carafe_jax.data.decoding import to_rgba as to_rgba
 from carafe_jax.data.decoding import upright as upright
 from carafe_jax.data.decoding import upright_size as upright_size
+from carafe_jax.data.grouped_batches import (
+    batches_of_all_groups as batches_of_all_groups,
+)
+from carafe_jax.data.grouped_batches import (
+    endless_batches_of_groups as endless_batches_of_groups,
+)
+from carafe_jax.data.grouped_order import GroupedOrder as GroupedOrder
+from carafe_jax.data.grouped_order import Visit as Visit
 from carafe_jax.data.sources import RLE as RLE
 from carafe_jax.data.sources import AnnotatedImages as AnnotatedImages
 from carafe_jax.data.sources import AnnotationKind as AnnotationKind
@@ -63,6 +71,7 @@ __all__ = [
     "Finding",
     "Findings",
     "FreeFormHoles",
+    "GroupedOrder",
     "ImageObjects",
     "LabelledImages",
     "NamedImages",
@@ -73,7 +82,9 @@ __all__ = [
     "TooManyUnreadableImagesError",
     "UnreadableImageError",
     "UnreadableImages",
+    "Visit",
     "batches_of_all",
+    "batches_of_all_groups",
     "centre_box",
     "decode_box",
     "decode_centre",
@@ -81,6 +92,7 @@ __all__ = [
     "decode_mask",
     "decode_photograph",
     "endless_batches",
+    "endless_batches_of_groups",
     "free_form_hole",
     "list_images",
     "open_annotated_images",

@@ -5,12 +5,15 @@ import pickle
 import numpy as np
 import pytest
 
-from carafe_jax.data import BatchIterator, BatchOptions, ProcessShard
-from carafe_jax.data.grouped_batches import (
+from carafe_jax.data import (
+    BatchIterator,
+    BatchOptions,
+    GroupedOrder,
+    ProcessShard,
+    Visit,
     batches_of_all_groups,
     endless_batches_of_groups,
 )
-from carafe_jax.data.grouped_order import GroupedOrder, Visit
 from carafe_jax.errors import RefusedError
 
 HERE = BatchOptions(threads=0, prefetch_batches=0)

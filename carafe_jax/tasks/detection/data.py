@@ -8,14 +8,12 @@ from typing import NamedTuple
 from carafe_jax.data import (
     AnnotatedImages,
     BatchIterator,
+    GroupedOrder,
     UnreadableImages,
-    open_annotated_images,
-)
-from carafe_jax.data.grouped_batches import (
     batches_of_all_groups,
     endless_batches_of_groups,
+    open_annotated_images,
 )
-from carafe_jax.data.grouped_order import GroupedOrder
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import batch_options, batch_shard
 from carafe_jax.tasks.detection.buckets import Bucket, make_buckets

@@ -5,8 +5,7 @@ import functools
 
 import numpy as np
 
-from carafe_jax.data import AnnotatedImages, UnreadableImages
-from carafe_jax.data.grouped_order import GroupedOrder, Visit
+from carafe_jax.data import AnnotatedImages, GroupedOrder, UnreadableImages, Visit
 from carafe_jax.tasks.detection.buckets import Bucket
 from carafe_jax.tasks.detection.data_batches import DetectionTrainingBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData

@@ -23,12 +23,16 @@ from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
 from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
-from carafe_jax.tasks.data_check import CheckedSplit, check_split
+from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, check_split
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.picture_sheet import Section, draw_sheet
 from carafe_jax.tasks.registry import TASKS
 from carafe_jax.texts import printable
 
+_MISSING = {
+    "training": "the source serves the evaluation of a run, not its training",
+    "test": "a run needs them",
+}
 _SHEET_WIDTH = 2000
 _HEIGHT = 192
 _ANNOTATED_HEIGHT = 400  # Names of objects need room.
@@ -86,6 +90,9 @@ def main(config: CheckData, console: Console) -> int:
         for name, split in splits.items()
     }
     print_reports(reports, title=config.source, console=console)
+    for name in SPLITS:
+        if name not in reports:
+            print_line(console, f"No {name} images: {_MISSING[name]}.")
     path = config.output / "report.json"
     with write_atomically(path) as partial:
         summary = {name: report.summary() for name, report in reports.items()}

@@ -30,6 +30,7 @@ from carafe_jax.data.sources import Finding as Finding
 from carafe_jax.data.sources import Findings as Findings
 from carafe_jax.data.sources import ImageObjects as ImageObjects
 from carafe_jax.data.sources import LabelledImages as LabelledImages
+from carafe_jax.data.sources import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources import NamedImages as NamedImages
 from carafe_jax.data.sources import Photographs as Photographs
 from carafe_jax.data.sources import PhotographsTooSmallError as PhotographsTooSmallError
@@ -74,6 +75,7 @@ __all__ = [
     "GroupedOrder",
     "ImageObjects",
     "LabelledImages",
+    "MissingSplitError",
     "NamedImages",
     "Photographs",
     "PhotographsTooSmallError",

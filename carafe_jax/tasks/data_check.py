@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -12,6 +12,7 @@ from rich.progress import track
 
 from carafe_jax.data import (
     Findings,
+    MissingSplitError,
     NamedImages,
     Split,
     UnreadableImageError,
@@ -19,6 +20,8 @@ from carafe_jax.data import (
     upright,
     upright_size,
 )
+
+Opened = TypeVar("Opened")
 
 SPLITS: dict[str, Split] = {"training": "train", "test": "test"}
 """Splits by their names in reports."""
@@ -82,7 +85,7 @@ class DataCheckModule(Protocol):
     def open_splits(
         self, source: str, /, *, test_fraction: float
     ) -> Mapping[str, CheckedSplit]:
-        """Open both splits of a source; return them by their names."""
+        """Open the splits that a source has; return them by their names."""
         ...
 
 
@@ -171,6 +174,27 @@ class SplitReport:
         if self.objects is not None:
             found["objects"] = int(self.objects.per_class[label])
         return found
+
+
+def open_existing(open_split: Callable[[Split], Opened]) -> dict[str, Opened]:
+    """Return the splits that a source has, by their names in reports.
+
+    Args:
+      open_split: Function that opens one of them; training comes first.
+
+    Raises:
+      MissingSplitError: The source has neither.
+    """
+    found: dict[str, Opened] = {}
+    missing: list[MissingSplitError] = []
+    for name, split in SPLITS.items():
+        try:
+            found[name] = open_split(split)
+        except MissingSplitError as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    return found
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -67,6 +67,17 @@ def test_annotated_images_are_counted_and_drawn(annotated, tmp_path):
     assert (np.ptp(colours.astype(int), axis=1) > 100).sum() > 50
 
 
+def test_one_split_is_checked_without_the_other(tmp_path):
+    source = write_split(tmp_path / "data", content(), split="val")
+    status, text, report = check(source, tmp_path / "report", "detection")
+    assert status == 0
+    assert cells(text, "test")[0] == "2"
+    assert "No training images: the source serves the evaluation of a run" in text
+    assert {*report} == {"source", "task", "test"}
+    with pytest.raises(RefusedError, match="without an annotation file"):
+        check(tmp_path, tmp_path / "report", "detection")
+
+
 def test_decoding_finds_unreadable_images(annotated, tmp_path):
     status, text, report = check(
         annotated, tmp_path / "report", "detection", decode=True

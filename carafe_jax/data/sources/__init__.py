@@ -22,6 +22,7 @@ from carafe_jax.data.sources.opening import (
 from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources.opening import open_photographs as open_photographs
 from carafe_jax.data.sources.run_lengths import decode_mask as decode_mask
+from carafe_jax.data.sources.splits import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources.splits import Split as Split
 from carafe_jax.data.sources.unreadable import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
@@ -38,6 +39,7 @@ __all__ = [
     "Findings",
     "ImageObjects",
     "LabelledImages",
+    "MissingSplitError",
     "NamedImages",
     "Photographs",
     "PhotographsTooSmallError",

@@ -142,6 +142,7 @@ def open_annotated_images(
       Images by index, in a fixed order: for a folder, that of the relative paths.
 
     Raises:
+      MissingSplitError: The source has no such split.
       RefusedError: The source does not exist, or its annotations are invalid, have a
         class of test objects that training lacks, or lack masks that are required.
       MissingExtraError: TensorFlow Datasets is needed and not installed; or pycocotools

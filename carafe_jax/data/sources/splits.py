@@ -17,6 +17,8 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
+from carafe_jax.errors import RefusedError
+
 Split = Literal["train", "test"]
 T = TypeVar("T")
 
@@ -25,6 +27,10 @@ _TFDS: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "test": ("validation", "test"),
 }
+
+
+class MissingSplitError(RefusedError):
+    """A source has no images of the split that is opened."""
 
 
 def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:

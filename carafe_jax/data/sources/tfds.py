@@ -8,7 +8,12 @@ import numpy as np
 from PIL import Image
 
 from carafe_jax.data.decoding import decoder_errors, open_image
-from carafe_jax.data.sources.splits import Split, split_of_tfds, tfds_names
+from carafe_jax.data.sources.splits import (
+    MissingSplitError,
+    Split,
+    split_of_tfds,
+    tfds_names,
+)
 from carafe_jax.errors import MissingExtraError, RefusedError
 
 
@@ -70,7 +75,8 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
       Images in the order of the data set.
 
     Raises:
-      RefusedError: The data set is not prepared, or has no such split or no images.
+      MissingSplitError: The data set has no such split, or no images in it.
+      RefusedError: The data set is not prepared, or has no images.
       MissingExtraError: TensorFlow Datasets is not installed.
     """
     try:
@@ -82,7 +88,7 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
     splits = _prepared(tfds, name)
     records = split_of_tfds(splits, split)
     if records is None or len(records) == 0:
-        raise RefusedError(
+        raise MissingSplitError(
             f"`source` must have a split named {tfds_names(split)}, "
             f"got 'tfds:{name}' with {sorted(splits)}."
         )

@@ -10,7 +10,7 @@ from carafe_jax.data import (
     decode_centre,
     open_labelled_images,
 )
-from carafe_jax.tasks.data_check import SPLITS, ObjectCounts, spread
+from carafe_jax.tasks.data_check import ObjectCounts, open_existing, spread
 from carafe_jax.texts import printable
 
 
@@ -48,10 +48,9 @@ class LabelledSplit:
 
 
 def open_splits(source: str, *, test_fraction: float) -> dict[str, LabelledSplit]:
-    """Open both splits of a source of labelled images."""
-    return {
-        name: LabelledSplit(
+    """Open the splits of a source of labelled images."""
+    return open_existing(
+        lambda split: LabelledSplit(
             open_labelled_images(source, split=split, test_fraction=test_fraction)
         )
-        for name, split in SPLITS.items()
-    }
+    )

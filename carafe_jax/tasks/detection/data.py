@@ -71,6 +71,9 @@ class DetectionDataset:
     data: DetectionData
     masks: bool
     """Whether masks are trained."""
+    classes: tuple[str, ...] | None = None
+    """Classes of a trained detector, to which those of the test set are matched by
+    name. None: those of the training photographs."""
 
     @functools.cached_property
     def training(self) -> AnnotatedImages:
@@ -89,7 +92,7 @@ class DetectionDataset:
             self.data.source,
             split="test",
             test_fraction=self.data.test_fraction,
-            classes=self.training.classes,
+            classes=self.training.classes if self.classes is None else self.classes,
             masks="required" if self.masks else "optional",
         )
 

@@ -11,11 +11,12 @@ from carafe_jax.data import (
     RLE,
     AnnotatedImages,
     Findings,
+    Split,
     decode_image,
     decode_mask,
     open_annotated_images,
 )
-from carafe_jax.tasks.data_check import ObjectCounts
+from carafe_jax.tasks.data_check import ObjectCounts, open_existing
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.texts import counted
 from carafe_jax.viz import draw_detections
@@ -110,9 +111,15 @@ def _resized(mask: RLE, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
 
 
 def open_splits(source: str, *, test_fraction: float) -> dict[str, AnnotatedSplit]:
-    """Open both splits of a source of annotated images."""
-    training = open_annotated_images(source, split="train", test_fraction=test_fraction)
-    test = open_annotated_images(
-        source, split="test", test_fraction=test_fraction, classes=training.classes
-    )
-    return {"training": AnnotatedSplit(training), "test": AnnotatedSplit(test)}
+    """Open the splits of a source of annotated images."""
+    classes: tuple[str, ...] | None = None
+
+    def open_split(split: Split) -> AnnotatedSplit:
+        nonlocal classes  # Those of training are those of the test.
+        images = open_annotated_images(
+            source, split=split, test_fraction=test_fraction, classes=classes
+        )
+        classes = images.classes
+        return AnnotatedSplit(images)
+
+    return open_existing(open_split)

@@ -2,18 +2,14 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from carafe_jax.data import AnnotatedImages
 from carafe_jax.data.sources.opening import name_of_source
-from carafe_jax.errors import RefusedError
 from carafe_jax.models.detection import MaskRCNN
-from carafe_jax.tasks.classification.classes import some
 from carafe_jax.tasks.detection.data import DetectionDataset
 from carafe_jax.tasks.detection.evaluation_options import (
     EvaluationOptions as EvaluationOptions,
@@ -61,8 +57,8 @@ def evaluate(
       console: Console for the progress bar and the table.
 
     Raises:
-      RefusedError: The folder holds no such checkpoint, or the source has other classes
-        than the run.
+      RefusedError: The folder holds no such checkpoint, or the source has objects of
+        other classes than the run.
     """
     with loading(console, model):
         trained = load(model, which=which)
@@ -70,8 +66,8 @@ def evaluate(
     if source is None:
         source = trained.data.source
     data = dataclasses.replace(trained.data, source=source, batch_size=batch_size)
-    dataset = DetectionDataset(data, isinstance(trained.network, MaskRCNN))
-    _check_classes(dataset.held_out, trained.categories.names)
+    masks = isinstance(trained.network, MaskRCNN)
+    dataset = DetectionDataset(data, masks, trained.classes)
     limits = options.max_detections or (trained.network.detections.count,)
     detector = trained.with_limits(
         score_threshold=trained.network.detections.score_threshold,
@@ -138,12 +134,3 @@ def _write(
         score_threshold=options.score_threshold,
     )
     Image.fromarray(sheet).save(output / "samples.png")
-
-
-def _check_classes(images: AnnotatedImages, classes: Sequence[str]) -> None:
-    if tuple(images.classes) != tuple(classes):
-        raise RefusedError(
-            f"`source` must have the {counted(len(classes), 'class', 'classes')} of "
-            f"the run, {some(tuple(classes))}, got {len(images.classes)}: "
-            f"{some(images.classes)}."
-        )

@@ -10,7 +10,7 @@ from carafe_jax.data import (
     Photographs,
     open_photographs,
 )
-from carafe_jax.tasks.data_check import SPLITS, ObjectCounts, spread
+from carafe_jax.tasks.data_check import ObjectCounts, open_existing, spread
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.texts import printable
 
@@ -46,9 +46,9 @@ class PhotographSplit:
 
 
 def open_splits(source: str, *, test_fraction: float) -> dict[str, PhotographSplit]:
-    """Open both splits of a source of photographs."""
-    return {
-        name: PhotographSplit(
+    """Open the splits of a source of photographs."""
+    return open_existing(
+        lambda split: PhotographSplit(
             open_photographs(
                 source,
                 split=split,
@@ -57,8 +57,7 @@ def open_splits(source: str, *, test_fraction: float) -> dict[str, PhotographSpl
                 cache_bytes=0,
             )
         )
-        for name, split in SPLITS.items()
-    }
+    )
 
 
 def _sides(picture: Image.Image) -> str:

@@ -87,6 +87,15 @@ def replaced(source: MemorySource, *damaged: int, **fields) -> MemorySource:
     return MemorySource(tuple(photographs))
 
 
+def test_test_set_of_a_trained_detector_needs_no_training_photographs(sources):
+    del sources["train"]
+    with pytest.raises(KeyError):
+        make().test_batches()
+    dataset = dataclasses.replace(make(), classes=("ant", "bee"))
+    valid = [batch["valid"].sum() for batch in dataset.test_batches()]
+    assert sum(valid) == len(HELD_OUT)
+
+
 def test_training_batches_have_the_arrays_of_their_bucket():
     dataset = make()
     sizes = set()

@@ -68,12 +68,35 @@ def test_evaluation_agrees_with_the_table_of_the_run(run, tmp_path):
         assert 2 * 400 < picture.height < 3 * 400
 
 
+def val_alone(root, *, red="red"):
+    """Return a folder of test pictures, with another name of a class."""
+    folder = drawn_folder(root, train=0)
+    (folder / "annotations" / "instances_train.json").unlink()
+    path = folder / "annotations" / "instances_val.json"
+    path.write_text(path.read_text().replace('"red"', f'"{red}"'))
+    return str(folder)
+
+
+def test_classes_of_a_test_set_without_training_images_are_those_of_the_run(
+    run, tmp_path
+):
+    output = tmp_path / "out"
+    source = val_alone(tmp_path / "val")
+    config = Evaluate(model=run, source=source, output=output, batch_size=2)
+    status, text = call(main, config)
+    assert status == 0
+    assert "2 test photographs of val, step 2" in text
+    assert [row["class"] for row in rows_of(output / "per_class.csv")] == [
+        "red",
+        "blue",
+    ]
+
+
 def test_other_classes_are_refused(run, tmp_path):
-    folder = drawn_folder(tmp_path / "pictures")
-    for path in (folder / "annotations").iterdir():
-        path.write_text(path.read_text().replace('"red"', '"green"'))
-    config = Evaluate(model=run, source=str(folder), output=tmp_path / "out")
-    with pytest.raises(RefusedError, match=r"2 classes of the run, red, blue, got 2"):
+    source = val_alone(tmp_path / "val", red="green")
+    config = Evaluate(model=run, source=source, output=tmp_path / "out")
+    words = r"instances_val\.json': .* training set \('red', 'blue'\) .*, got 'green'"
+    with pytest.raises(RefusedError, match=words):
         call(main, config)
 
 

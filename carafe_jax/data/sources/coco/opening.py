@@ -20,7 +20,7 @@ from carafe_jax.data.sources.coco.layout import SplitFiles, find_splits
 from carafe_jax.data.sources.coco.pictures import Pictures, find_pictures
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_table import ObjectTable
-from carafe_jax.data.sources.splits import Split, split_names
+from carafe_jax.data.sources.splits import MissingSplitError, Split, split_names
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
 
@@ -113,13 +113,14 @@ def open_coco_folder(
       Pictures in the order of their relative paths.
 
     Raises:
+      MissingSplitError: There are no annotations for training, but for the test.
       RefusedError: The folder or an annotation file is invalid (see `treatments`), or
         has no objects to train on.
     """
     files = find_splits(folder)
     is_hashed = "test" not in files
     if split not in files and not is_hashed:
-        raise RefusedError(
+        raise MissingSplitError(
             "`source` must have annotations/instances_train.json, got "
             f"{str(folder)!r} without."
         )

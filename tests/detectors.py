@@ -21,7 +21,6 @@ from carafe_jax.tasks.detection import (
     DetectionBatch,
     DetectionTraining,
     GroundTruth,
-    MatchingSettings,
     SamplingSettings,
 )
 from tests.detection_goldens import describe, load
@@ -60,14 +59,10 @@ def config_of(name: str) -> DetectorConfig:
 
 def training_settings(name: str) -> DetectionTraining:
     ctor = describe(name)["ctor"]
-    low_quality = 0.5 if "mask" in ctor else None
     return DetectionTraining(
         anchor_sampling=SamplingSettings(count=ctor["rpn_num"], positive_fraction=0.5),
         proposals=ProposalSettings(
             candidates=ctor["train_nms_pre"], count=ctor["train_max_per_img"]
-        ),
-        proposal_matching=MatchingSettings(
-            positive_iou=0.5, negative_iou=0.5, low_quality_iou=low_quality
         ),
         proposal_sampling=SamplingSettings(
             count=ctor["rcnn_num"], positive_fraction=0.25

@@ -4,11 +4,7 @@ import dataclasses
 import pathlib
 
 from carafe_jax.models.detection import MMDETECTION_CONFIGS, DetectorConfig
-from carafe_jax.tasks.detection import (
-    MASK_RCNN_TRAINING,
-    DetectionRun,
-    DetectionTraining,
-)
+from carafe_jax.tasks.detection import DetectionRun
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.train import Loop
 
@@ -36,7 +32,6 @@ def coco_run(name: str, network: DetectorConfig, *, epochs: int = 12) -> Detecti
     backbone = f"imagenet_resnet{network.depth}{suffix}"
     return DetectionRun(
         network=dataclasses.replace(network, dtype="bfloat16"),
-        training=MASK_RCNN_TRAINING if network.has_masks else DetectionTraining(),
         loop=Loop(epochs=epochs, evaluate_every=1, save_every=1000),
         start=Start(model=pathlib.Path("runs/classification") / backbone),
         workdir=pathlib.Path("runs/detection") / name,

@@ -9,7 +9,6 @@ Command: python -m experiments.detection.small_mask_rcnn
 Other photographs, in COCO's form: add --data.source FOLDER --workdir runs/FOLDER
 """
 
-import dataclasses
 import pathlib
 
 from carafe_jax.cli.train import train
@@ -19,10 +18,11 @@ from carafe_jax.models.detection import (
     ProposalSettings,
 )
 from carafe_jax.tasks.detection import (
-    MASK_RCNN_TRAINING,
     DetectionData,
     DetectionOptimizer,
     DetectionRun,
+    DetectionTraining,
+    MatchingSettings,
     SamplingSettings,
 )
 from carafe_jax.train import Adam, Loop
@@ -49,9 +49,11 @@ RUN = DetectionRun(
         mask_convs=2,
         anchors=AnchorSettings(scale=4.0),
     ),
-    training=dataclasses.replace(
-        MASK_RCNN_TRAINING,
+    training=DetectionTraining(
         proposals=ProposalSettings(candidates=1000),
+        proposal_matching=MatchingSettings(
+            positive_iou=0.5, negative_iou=0.5, low_quality_iou=0.5
+        ),
         proposal_sampling=SamplingSettings(count=256, positive_fraction=0.25),
     ),
     optimizer=DetectionOptimizer(

@@ -7,7 +7,7 @@ _dcn_carafe 44.3; mask_rcnn 40.8 (37.0), _carafe 43.2 (39.1), _dcn 44.2 (39.7),
 _dcn_carafe 45.3 (40.6). Here the test images are those of val2017.
 Reached: not run.
 Command: python -m experiments.detection.table_1_detectors mask_rcnn_carafe
-Masks are in COCO's own folder alone: add --data.source FOLDER
+COCO is read from the folder coco; another one: --data.source FOLDER
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

@@ -5,6 +5,7 @@ Cost: for each row 12 epochs of COCO, about 88,000 steps of 16 images; not run y
 Expected: box AP: conv 36.5, max 37.8, average 37.9, dpp 37.7, lip 38.0, carafe 38.8.
 Reached: not run.
 Command: python -m experiments.detection.table_3_downsamplers carafe
+COCO is read from the folder coco; or: --data.source tfds:coco/2017
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

@@ -6,6 +6,7 @@ Expected: box AP: nearest 36.5, bilinear 36.7, nearest_conv 36.6, bilinear_conv 
 deconv 36.4, pixel_shuffle 36.5, gum 36.9, spatial_attention 36.9, carafe 37.8.
 Reached: not run.
 Command: python -m experiments.detection.table_4_upsamplers carafe
+COCO is read from the folder coco; or: --data.source tfds:coco/2017
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

@@ -5,6 +5,7 @@ Cost: for each row 12 epochs of COCO, about 88,000 steps of 16 images; not run y
 Expected: box AP: none 36.5, fpn 37.8, backbone 38.8, both 39.6.
 Reached: not run.
 Command: python -m experiments.detection.table_5_faster_rcnn both
+COCO is read from the folder coco; or: --data.source tfds:coco/2017
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

@@ -6,7 +6,7 @@ Expected: mask AP: nearest 32.7, bilinear 34.2, deconv 34.2, pixel_shuffle 34.4,
 34.3, spatial_attention 34.1, carafe 34.7.
 Reached: not run.
 Command: python -m experiments.detection.table_6_mask_upsamplers carafe
-Masks are in COCO's own folder alone: add --data.source FOLDER
+COCO is read from the folder coco; another one: --data.source FOLDER
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

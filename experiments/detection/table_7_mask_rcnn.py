@@ -6,7 +6,7 @@ Expected: box AP (mask AP): none 37.4 (34.2), fpn 38.6 (35.2), mask 37.3 (34.7),
 fpn_mask 38.6 (35.6), backbone 39.5 (35.9), all 40.3 (36.8).
 Reached: not run.
 Command: python -m experiments.detection.table_7_mask_rcnn all
-Masks are in COCO's own folder alone: add --data.source FOLDER
+COCO is read from the folder coco; another one: --data.source FOLDER
 A backbone of torchvision: --start.model None --start.weights FILE
 """
 

@@ -33,12 +33,18 @@ def test_rows_are_different_networks_with_an_expected_number(table):
         assert part in text, name
 
 
+def low_quality_iou(run):
+    settings = run.training.for_detector(masks=run.network.has_masks)
+    return settings.proposal_matching.low_quality_iou
+
+
 def test_rows_of_the_paper_have_its_recipe():
     run = coco_run("table_1_mask_rcnn", rows("table_1_detectors")["mask_rcnn"])
-    assert run.training.proposal_matching.low_quality_iou == 0.5
+    assert low_quality_iou(run) == 0.5
+    assert run.data.source == "coco"
     assert str(run.start.model) == "runs/classification/imagenet_resnet101"
     run = coco_run("x", rows("table_3_downsamplers")["lip"])
-    assert run.training.proposal_matching.low_quality_iou is None
+    assert low_quality_iou(run) is None
     assert str(run.start.model) == "runs/classification/imagenet_resnet50_lip"
     both = rows("table_5_faster_rcnn")["both"]
     assert (both.downsampler, both.upsampler, both.extra_level) == (

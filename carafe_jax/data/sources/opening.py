@@ -10,6 +10,7 @@ from carafe_jax.data.sources.annotated import AnnotatedImages
 from carafe_jax.data.sources.annotated_tfds import open_annotated_tfds
 from carafe_jax.data.sources.builtin import open_builtin
 from carafe_jax.data.sources.coco import open_coco_folder
+from carafe_jax.data.sources.coco.layout import find_splits
 from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files
 from carafe_jax.data.sources.images import LabelledImages, Photographs
@@ -20,6 +21,7 @@ from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
 
 _TFDS = "tfds:"
+_WITHOUT_MASKS = "A detector of boxes alone needs no masks: 'faster_rcnn'."
 
 
 @no_type_check
@@ -149,15 +151,11 @@ def open_annotated_images(
         is, to read masks.
     """
     _check_split(split, test_fraction)
-    rule = "be 'optional' or 'required'"
-    check("masks", masks, rule, holds=masks in ("optional", "required"))
-    rule = "be 'tfds:NAME' or the path of a folder"
-    check("source", source, rule, holds=source != "")
+    check_annotated_source(source, masks=masks)
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
         images = open_annotated_tfds(name, split=split, classes=classes)
     else:
-        check_local("source", source)
         images = open_coco_folder(
             pathlib.Path(source).expanduser(),
             split=split,
@@ -165,16 +163,40 @@ def open_annotated_images(
             classes=classes,
         )
     if masks == "required" and not images.has_masks:
-        advice = (
-            "data sets of TFDS have boxes alone; use the folder of the original data"
-            if source.startswith(_TFDS)
-            else "its annotations have no valid `segmentation`"
-        )
         raise RefusedError(
-            f"`source` must have instance masks for {split!r}, got {source!r}: "
-            f"{advice}, or a detector of boxes alone."
+            f"`source` must have instance masks for {split!r}, got {source!r}, whose "
+            f"annotations have no valid `segmentation`. {_WITHOUT_MASKS}"
         )
     return images
+
+
+@no_type_check
+def check_annotated_source(
+    source: str, *, masks: Literal["optional", "required"]
+) -> None:
+    """Raise if a source cannot be one of annotated images, before anything is read.
+
+    Args:
+      source: Source, as in `open_annotated_images`.
+      masks: As in `open_annotated_images`.
+
+    Raises:
+      RefusedError: The folder or its annotation files do not exist; or masks are
+        required of a data set of TensorFlow Datasets, which has none.
+    """
+    rule = "be 'optional' or 'required'"
+    check("masks", masks, rule, holds=masks in ("optional", "required"))
+    rule = "be 'tfds:NAME' or the path of a folder"
+    check("source", source, rule, holds=source != "")
+    if not source.startswith(_TFDS):
+        check_local("source", source)
+        find_splits(pathlib.Path(source).expanduser())
+    elif masks == "required":
+        raise RefusedError(
+            f"`source` must have instance masks, got {source!r}: data sets of TFDS "
+            "have boxes alone. Use the folder of the original data, with its "
+            f"annotation files. {_WITHOUT_MASKS}"
+        )
 
 
 def name_of_source(source: str) -> str:

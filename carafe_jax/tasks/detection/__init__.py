@@ -3,7 +3,6 @@
 from carafe_jax.tasks.detection.batch import DetectionBatch as DetectionBatch
 from carafe_jax.tasks.detection.batch import GroundTruth as GroundTruth
 from carafe_jax.tasks.detection.categories import Categories as Categories
-from carafe_jax.tasks.detection.config import MASK_RCNN_TRAINING as MASK_RCNN_TRAINING
 from carafe_jax.tasks.detection.config import DetectionRun as DetectionRun
 from carafe_jax.tasks.detection.data import DetectionData as DetectionData
 from carafe_jax.tasks.detection.loading import load as load
@@ -29,7 +28,6 @@ from carafe_jax.tasks.detection.training_settings import (
 )
 
 __all__ = [
-    "MASK_RCNN_TRAINING",
     "Categories",
     "DetectionBatch",
     "DetectionData",

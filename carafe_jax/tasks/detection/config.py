@@ -5,27 +5,17 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from carafe_jax.data.sources.opening import check_annotated_source
 from carafe_jax.errors import RefusedError
 from carafe_jax.models.detection import DetectorConfig
 from carafe_jax.tasks.detection.data import DetectionData
 from carafe_jax.tasks.detection.optimizer import DetectionOptimizer
 from carafe_jax.tasks.detection.quality import COLUMNS
 from carafe_jax.tasks.detection.task import DetectionTask
-from carafe_jax.tasks.detection.training_settings import (
-    DetectionTraining,
-    MatchingSettings,
-)
+from carafe_jax.tasks.detection.training_settings import DetectionTraining
 from carafe_jax.tasks.pytorch_weights import convert_detector
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import SGD, Adam, Loop, Variables, unstored_field
-
-MASK_RCNN_TRAINING = DetectionTraining(
-    proposal_matching=MatchingSettings(
-        positive_iou=0.5, negative_iou=0.5, low_quality_iou=0.5
-    )
-)
-"""Matching and sampling of mmdetection's Mask R-CNN; `DetectionTraining()` has those of
-its Faster R-CNN."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,13 +30,12 @@ class DetectionRun(RunConfig):
     """Folder of the run. The same command resumes where it stopped."""
     loop: Loop = Loop(epochs=12, evaluate_every=1, save_every=1000)
     """Length of the run, and intervals of logging, evaluation and saving."""
-    data: DetectionData = DetectionData(source="tfds:coco/2017")
+    data: DetectionData = DetectionData(source="coco")
     """Photographs with their objects."""
     network: DetectorConfig = DetectorConfig()
     """Architecture of the detector."""
-    training: DetectionTraining = MASK_RCNN_TRAINING
-    """Matching and sampling; the defaults are those of mmdetection's Mask R-CNN. Its
-    Faster R-CNN has no `proposal_matching.low_quality_iou`."""
+    training: DetectionTraining = DetectionTraining()
+    """Matching and sampling; the defaults are those of mmdetection."""
     optimizer: DetectionOptimizer = DetectionOptimizer()
     """Optimizer and schedule. The frozen stages of the network are added to its
     `frozen` parameters."""
@@ -77,6 +66,10 @@ class DetectionRun(RunConfig):
           RefusedError: The data cannot be used; or a part of the network is frozen, and
             would keep the values of the initializers.
         """
+        check_annotated_source(
+            self.data.source,
+            masks="required" if self.network.has_masks else "optional",
+        )
         self._check_frozen()
         return DetectionTask(
             self.network,

@@ -18,7 +18,7 @@ class DetectionData:
     source: str
     """Source of the photographs: the path of a folder in COCO's form, with the pictures
     in `SPLIT/` and `annotations/instances_SPLIT.json` (splits `train` and `val`); or
-    "tfds:NAME", which has boxes alone."""
+    "tfds:NAME", which has boxes alone, for Faster R-CNN."""
     batch_size: int = 16
     """Images per step, over all processes together."""
     short_side: int = 800

@@ -103,6 +103,7 @@ def detection_losses(
     """
     classes, has_masks = _classes_of(detector), isinstance(detector, MaskRCNN)
     batch = checked_batch(batch, classes=classes, masks=has_masks)
+    settings = settings.for_detector(masks=has_masks)
     apply: Any = functools.partial(detector.apply, variables)
     keys = _image_keys(key, len(batch.weights))
     collections: Mapping[str, Any] = {}

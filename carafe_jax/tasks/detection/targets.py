@@ -128,12 +128,14 @@ def region_targets(
 
 
 def _matched(boxes: Boxes, objects: Boxes, settings: MatchingSettings) -> Matches:
+    lowest = settings.low_quality_iou
+    assert not isinstance(lowest, str), "`for_detector` replaces names by numbers."
     return match_boxes(
         boxes,
         objects,
         positive_iou=settings.positive_iou,
         negative_iou=settings.negative_iou,
-        low_quality_iou=settings.low_quality_iou,
+        low_quality_iou=lowest,
     )
 
 

@@ -1,11 +1,14 @@
 """Settings of the training of detectors; the defaults are mmdetection's."""
 
 import dataclasses
+from typing import Literal
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.detection.settings import ProposalSettings
 from carafe_jax.nn._arguments import check_int
+
+_MMDETECTION = "mmdetection"
 
 
 @no_type_check
@@ -17,9 +20,10 @@ class MatchingSettings:
     """IoU from which a box is positive."""
     negative_iou: float
     """IoU below which a box is negative; between both it is ignored."""
-    low_quality_iou: float | None = None
+    low_quality_iou: float | Literal["mmdetection"] | None = None
     """IoU from which the best boxes of an object are positive in any case. None: they
-    are not."""
+    are not. "mmdetection": its value, 0.3 for anchors, and for proposals 0.5 in a Mask
+    R-CNN and None in a Faster R-CNN."""
 
     def __post_init__(self) -> None:
         positive, negative = self.positive_iou, self.negative_iou
@@ -27,8 +31,17 @@ class MatchingSettings:
         rule = f"lie between 0 and `positive_iou` = {positive}"
         check("negative_iou", negative, rule, holds=0 <= negative <= positive)
         lowest = self.low_quality_iou
-        if lowest is not None:
-            check("low_quality_iou", lowest, "lie in [0, 1]", holds=0 <= lowest <= 1)
+        rule = "lie in [0, 1], or be 'mmdetection' or None"
+        holds = lowest in (None, _MMDETECTION) or (
+            not isinstance(lowest, str) and 0 <= lowest <= 1
+        )
+        check("low_quality_iou", lowest, rule, holds=holds)
+
+    def with_low_quality_of(self, reference: float | None) -> "MatchingSettings":
+        """Return the settings with a value of mmdetection in place of its name."""
+        if self.low_quality_iou != _MMDETECTION:
+            return self
+        return dataclasses.replace(self, low_quality_iou=reference)
 
 
 @no_type_check
@@ -68,10 +81,24 @@ class DetectionTraining:
     proposals: ProposalSettings = ProposalSettings(candidates=2000)
     """Selection of the proposals in training."""
     proposal_matching: MatchingSettings = MatchingSettings(
-        positive_iou=0.5, negative_iou=0.5
+        positive_iou=0.5, negative_iou=0.5, low_quality_iou="mmdetection"
     )
-    """Of the proposals. mmdetection's Mask R-CNN also has `low_quality_iou=0.5`."""
+    """Of the proposals."""
     proposal_sampling: SamplingSettings = SamplingSettings(
         count=512, positive_fraction=0.25
     )
     """Of the proposals and the objects' own boxes."""
+
+    def for_detector(self, *, masks: bool) -> "DetectionTraining":
+        """Return the settings with the values of mmdetection in place of its name.
+
+        Args:
+          masks: Whether the detector is a Mask R-CNN.
+        """
+        return dataclasses.replace(
+            self,
+            anchor_matching=self.anchor_matching.with_low_quality_of(0.3),
+            proposal_matching=self.proposal_matching.with_low_quality_of(
+                0.5 if masks else None
+            ),
+        )

@@ -167,10 +167,22 @@ def test_defaults_are_those_of_mmdetection():
     assert settings.anchor_sampling.positives == 128
     assert settings.proposal_sampling.positives == 128
     assert settings.proposals.candidates == 2000
+    assert settings.anchor_matching.low_quality_iou == 0.3
+
+
+@pytest.mark.parametrize(("masks", "proposals"), [(True, 0.5), (False, None)])
+def test_low_quality_matches_are_those_of_mmdetection_for_the_detector(
+    masks, proposals
+):
+    settings = DetectionTraining().for_detector(masks=masks)
+    assert settings.anchor_matching.low_quality_iou == 0.3
+    assert settings.proposal_matching.low_quality_iou == proposals
+    assert TRAINING.for_detector(masks=masks) == TRAINING
 
 
 def test_total_is_the_sum_of_the_losses():
-    losses = DetectionLosses(*np.array([1.0, 2.0, 4.0, 8.0, 16.0, 0.5]))
+    scalars = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 0.5])
+    losses = DetectionLosses(*scalars, collections={})
     assert losses.total == 31
 
 
@@ -190,7 +202,12 @@ def test_total_is_the_sum_of_the_losses():
         (
             MatchingSettings,
             {"positive_iou": 0.5, "negative_iou": 0.4, "low_quality_iou": 1.5},
-            r"`low_quality_iou` must lie in \[0, 1\], got 1.5",
+            r"`low_quality_iou` must lie in \[0, 1\], or be .* got 1.5",
+        ),
+        (
+            MatchingSettings,
+            {"positive_iou": 0.5, "negative_iou": 0.4, "low_quality_iou": "coco"},
+            r"`low_quality_iou` must lie in \[0, 1\], or be .* got 'coco'",
         ),
         (
             SamplingSettings,

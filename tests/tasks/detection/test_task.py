@@ -13,7 +13,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.models.detection import DetectorConfig
-from carafe_jax.tasks.detection import DetectionRun, detection_losses
+from carafe_jax.tasks.detection import DetectionData, DetectionRun, detection_losses
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.tasks.run_folder import check_run
 from carafe_jax.train import Adam, Loop, load_weights
@@ -111,15 +111,32 @@ def test_backbone_of_a_classifier_is_loaded_into_that_of_a_detector():
             assert (leaf == 1).all()
 
 
-def test_parts_that_are_frozen_need_weights_to_start_from(tmp_path):
-    run = run_of("nowhere", norms="frozen")
+def test_parts_that_are_frozen_need_weights_to_start_from(folder):
+    run = run_of(folder, norms="frozen")
     with pytest.raises(RefusedError, match=r"`start` must give .*--start\.weights F"):
         run.make_task()
-    run = run_of("nowhere", frozen_stages=1)
+    run = run_of(folder, frozen_stages=1)
     with pytest.raises(RefusedError, match=r"`network\.frozen_stages` 1 without any"):
         run.make_task()
-    with pytest.raises(RefusedError, match="`start` must give"):
+
+
+def test_defaults_need_a_source_and_then_weights(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = r"`source` must be an existing folder with annotations/inst.*, got 'coco'"
+    with pytest.raises(RefusedError, match=words):
         DetectionRun().make_task()
+    (tmp_path / "coco").symlink_to(folder)
+    with pytest.raises(RefusedError, match="`start` must give the weights"):
+        DetectionRun().make_task()
+
+
+def test_masks_of_a_data_set_of_tfds_are_refused_before_weights():
+    run = DetectionRun(data=DetectionData(source="tfds:coco/2017"))
+    with pytest.raises(RefusedError, match=r"`source` must have instance masks, got"):
+        run.make_task()
+    boxes = dataclasses.replace(run, network=DetectorConfig(detector="faster_rcnn"))
+    with pytest.raises(RefusedError, match="`start` must give the weights"):
+        boxes.make_task()
 
 
 def test_file_of_weights_is_checked_before_the_data_are_opened(tmp_path):

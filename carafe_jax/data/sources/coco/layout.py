@@ -35,7 +35,9 @@ def find_splits(folder: pathlib.Path) -> dict[Split, SplitFiles]:
         not exist, or several annotation files are of one split.
     """
     if not folder.is_dir():
-        raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
+        raise RefusedError(
+            f"`source` must be an existing folder with {_LAYOUT}, got {str(folder)!r}."
+        )
     named = _annotation_files(folder)
     found: dict[Split, SplitFiles] = {}
     names_of: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": TEST_FOLDERS}

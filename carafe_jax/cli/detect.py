@@ -67,6 +67,8 @@ class Detect:
     """Checkpoint of mmdetection, in place of `model`: .pth, .safetensors or .npz."""
     config: MMDetectionName | None = None
     """Configuration of mmdetection that trained the checkpoint."""
+    classes: tuple[str, ...] = ()
+    """Names of the checkpoint's classes, by label. Empty: those of COCO."""
     score_threshold: float = 0.3
     """Only objects of a higher score are drawn and written, in [0, 1)."""
     max_detections: int = 100
@@ -95,6 +97,11 @@ class Detect:
             raise RefusedError(
                 "`config` must be given with `mmdetection`, and with it alone, got "
                 f"{self.config!r}."
+            )
+        if self.classes and self.mmdetection is None:
+            raise RefusedError(
+                "`classes` must be given with `mmdetection` alone, got "
+                f"{self.classes!r}: a run has its own."
             )
 
 
@@ -143,7 +150,12 @@ def _load(config: Detect, console: Console) -> TrainedDetector:
     assert config.mmdetection is not None, "`Detect` raises without it."
     assert config.config is not None, "`Detect` raises without it."
     with loading(console, config.mmdetection):
-        return load_mmdetection(config.mmdetection, config=config.config)
+        return load_mmdetection(
+            config.mmdetection,
+            config=config.config,
+            classes=config.classes or None,
+            argument="mmdetection",
+        )
 
 
 def _detect_each(

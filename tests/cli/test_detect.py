@@ -15,6 +15,7 @@ from rich.console import Console
 from carafe_jax.cli import detect
 from carafe_jax.cli.detect import Detect, main
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.detection import loading
 from carafe_jax.tasks.detection.photograph_files import plan_detections
 from tests.tasks.runs import call
 from tests.tiny_trained_detector import tiny_trained_detector
@@ -222,6 +223,7 @@ def test_missing_and_empty_paths_are_refused(tmp_path):
             {"model": None, "mmdetection": "given"},
             "`config` must be given with `mmdetection`, .* got None",
         ),
+        ({"classes": ("ant",)}, "`classes` must be given with `mmdetection` alone"),
     ],
 )
 def test_options_that_break_a_rule_are_refused(tmp_path, fields, words):
@@ -229,6 +231,28 @@ def test_options_that_break_a_rule_are_refused(tmp_path, fields, words):
         fields = {**fields, "mmdetection": tmp_path / "file.pth"}
     with pytest.raises(RefusedError, match=words):
         options(tmp_path, tmp_path, **fields)
+
+
+def test_errors_of_a_checkpoint_name_the_options(tmp_path, monkeypatch):
+    """Each option that an error names is one of the command line."""
+    fields: dict[str, Any] = {
+        "model": None,
+        "mmdetection": tmp_path / "a.npz",
+        "config": "faster_rcnn_r50_fpn_1x_coco",
+    }
+    config = options(tmp_path, save(tmp_path / "photo.png"), **fields)
+    with pytest.raises(RefusedError, match=r"^`mmdetection` must be a file that exist"):
+        main(config, Console(quiet=True))
+    np.savez(tmp_path / "a.npz", a=np.zeros(3))
+    with pytest.raises(RefusedError, match=r"a\.npz: `state_dict` must have the names"):
+        main(config, Console(quiet=True))
+    weights = {"params": {"box_head": {"logits": {"bias": np.zeros(4)}}}}
+    monkeypatch.setattr(loading, "mmdetection_to_flax", lambda state: weights)
+    with pytest.raises(RefusedError, match=r"`classes` must name the 3 classes of .*"):
+        main(config, Console(quiet=True))
+    config = dataclasses.replace(config, classes=("ant", "bee", "cow"))
+    with pytest.raises(RefusedError, match=r"`config` must be the configuration that"):
+        main(config, Console(quiet=True))
 
 
 def test_very_large_photograph_is_detected_but_has_no_picture(tmp_path, detector):

@@ -68,6 +68,7 @@ def load_mmdetection(
     *,
     config: MMDetectionName,
     classes: Sequence[str] | None = None,
+    argument: str = "file",
 ) -> TrainedDetector:
     """Load a checkpoint of mmdetection.
 
@@ -78,6 +79,7 @@ def load_mmdetection(
       file: Checkpoint, .pth, or its weights as .safetensors or .npz.
       config: Configuration of mmdetection that trained it.
       classes: Names of the classes, by label. None: those of COCO.
+      argument: Name of the argument that holds the path, for errors.
 
     Raises:
       RefusedError: The file cannot be read, its weights are not those of the
@@ -87,8 +89,9 @@ def load_mmdetection(
         raise RefusedError(
             f"`config` must be one of {', '.join(MMDETECTION_CONFIGS)}, got {config!r}."
         )
+    state_dict = load_state_dict(file, argument=argument)
     try:
-        variables = mmdetection_to_flax(load_state_dict(file, argument="file"))
+        variables = mmdetection_to_flax(state_dict)
     except RefusedError as error:
         raise RefusedError(f"{os.fspath(file)}: {error}") from error
     count = variables["params"]["box_head"]["logits"]["bias"].size - 1

@@ -110,8 +110,14 @@ class DetectionData:
             return Size(self.crop_size, self.crop_size)
         return bucket_size(resized, self.bucket_sizes)
 
-    def test_size(self, resized: Size) -> Size:
-        """Return the padded size of a test image."""
+    def test_size(self, resized: Size, *, divisor: int = SIZE_DIVISOR) -> Size:
+        """Return the padded size of a test image.
+
+        Args:
+          resized: Its size without padding.
+          divisor: Number whose multiples are the sides of an image that is padded
+            alone ("exact").
+        """
         if self.test_padding == "exact":
-            return resized.padded
+            return resized.padded_to(divisor)
         return bucket_size(resized, self.bucket_sizes)

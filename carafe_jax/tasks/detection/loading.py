@@ -73,7 +73,7 @@ def load_mmdetection(
     """Load a checkpoint of mmdetection.
 
     Photographs are resized as mmdetection does at test time, and each is padded to
-    multiples of 64 pixels.
+    multiples of 32 pixels, or of 64 in configurations with CARAFE.
 
     Args:
       file: Checkpoint, .pth, or its weights as .safetensors or .npz.
@@ -106,6 +106,7 @@ def load_mmdetection(
         categories=categories,
         data=DetectionData(source="tfds:coco/2017", test_padding="exact"),
         step=None,
+        size_divisor=MMDETECTION_CONFIGS[config].size_divisor,
     )
 
 

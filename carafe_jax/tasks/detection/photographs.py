@@ -7,7 +7,11 @@ from carafe_jax.data import AnnotatedImages, UnreadableImageError, decode_image
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection.data_batches import DetectionTestBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData
-from carafe_jax.tasks.detection.resizing import Size, resize_photograph
+from carafe_jax.tasks.detection.resizing import (
+    SIZE_DIVISOR,
+    Size,
+    resize_photograph,
+)
 
 
 def read_photograph(images: AnnotatedImages, index: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -43,13 +47,17 @@ def padded_image(
 
 
 def prepare_photograph(
-    pixels: UInt8[np.ndarray, "h w 3"], data: DetectionData
+    pixels: UInt8[np.ndarray, "h w 3"],
+    data: DetectionData,
+    *,
+    divisor: int = SIZE_DIVISOR,
 ) -> DetectionTestBatch:
     """Return a photograph of any size as an example of the test batches.
 
     Args:
       pixels: RGB in [0, 255].
       data: Sizes; the source is not opened.
+      divisor: As in `DetectionData.test_size`.
 
     Returns:
       An example whose `index` is 0.
@@ -65,7 +73,8 @@ def prepare_photograph(
     size = Size(*pixels.shape[:2])
     resized = data.resized(size)
     scale = resized.width / size.width, resized.height / size.height
-    image = padded_image(resize_photograph(pixels, resized), data.test_size(resized))
+    padded = data.test_size(resized, divisor=divisor)
+    image = padded_image(resize_photograph(pixels, resized), padded)
     return DetectionTestBatch(
         image=image,
         image_size=np.array(resized, np.int32),

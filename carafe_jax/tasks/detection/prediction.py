@@ -20,6 +20,7 @@ from carafe_jax.tasks.detection.categories import Categories
 from carafe_jax.tasks.detection.data import DetectionData, prepare_photograph
 from carafe_jax.tasks.detection.mask_encoding import decode_mask, encode_masks
 from carafe_jax.tasks.detection.outputs import predictions_of
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
 from carafe_jax.train import Variables
 
 _WINDOW = 4  # Batches that are read together, so that images of a size can meet.
@@ -74,6 +75,9 @@ class TrainedDetector:
     """Sizes of the images; its source is not opened."""
     step: int | None
     """Step of the checkpoint; None: the weights are of no run."""
+    size_divisor: int = SIZE_DIVISOR
+    """Number whose multiples are the sides of images where `data.test_padding` is
+    "exact"."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -179,7 +183,7 @@ class TrainedDetector:
                 pixels = decode_image(file)
         else:
             pixels = _checked(photograph)
-        example = prepare_photograph(pixels, self.data)
+        example = prepare_photograph(pixels, self.data, divisor=self.size_divisor)
         height, width, _ = pixels.shape
         return _Prepared(example, (height, width))
 

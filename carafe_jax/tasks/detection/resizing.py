@@ -20,7 +20,7 @@ class Size(NamedTuple):
     @property
     def padded(self) -> "Size":
         """The next multiples of 64 of both sides."""
-        return Size(_round_up(self.height), _round_up(self.width))
+        return self.padded_to(SIZE_DIVISOR)
 
     @property
     def is_landscape(self) -> bool:
@@ -31,6 +31,10 @@ class Size(NamedTuple):
     def transposed(self) -> "Size":
         """The size after a quarter turn."""
         return Size(self.width, self.height)
+
+    def padded_to(self, divisor: int) -> "Size":
+        """Return the next multiples of a divisor of both sides."""
+        return Size(*(-(-side // divisor) * divisor for side in self))
 
     def holds(self, other: "Size") -> bool:
         """Return whether an image of another size fits in."""
@@ -88,7 +92,3 @@ def nearest_pixels(side: int, resized: int) -> Int64[np.ndarray, "resized"]:
     step = 1.0 / (resized / side)
     places = np.floor(np.arange(resized) * step).astype(np.int64)
     return np.minimum(places, side - 1)
-
-
-def _round_up(side: int) -> int:
-    return -(-side // SIZE_DIVISOR) * SIZE_DIVISOR

@@ -1,5 +1,6 @@
 """Detectors of mmdetection's checkpoints, and weights that runs start from."""
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -13,7 +14,7 @@ from carafe_jax.models import ResNet50
 from carafe_jax.models.backbones import choices
 from carafe_jax.models.detection import MMDETECTION_CONFIGS
 from carafe_jax.ops import paste_masks
-from carafe_jax.tasks.detection import load_mmdetection
+from carafe_jax.tasks.detection import load_mmdetection, loading
 from carafe_jax.tasks.pytorch_weights import convert_detector
 from tests.detection_goldens import check_close, describe, load
 from tests.detectors import config_of
@@ -77,6 +78,21 @@ def test_checkpoint_detects_what_mmdetection_detects(checkpoint):
         pasted = paste_masks(found["mask"][i][valid], boxes, size=size)
         expected = arrays[f"test/det/{i}/masks"].astype(bool)
         assert (pasted != expected).mean() <= 1e-4
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(("level", "width"), [("lateral", 128), ("pool", 96)])
+def test_photographs_are_padded_as_mmdetection_pads_for_its_configuration(
+    level, width, checkpoint, monkeypatch
+):
+    config = dataclasses.replace(config_of(GOLDEN), extra_level=level)
+    monkeypatch.setitem(MMDETECTION_CONFIGS, NAME, config)
+    monkeypatch.setattr(loading, "_check_variables", lambda *args, **fields: None)
+    detector = load_mmdetection(checkpoint, config=NAME, classes=CLASSES)
+    sizes = dataclasses.replace(detector.data, short_side=40, long_side=90)
+    detector = dataclasses.replace(detector, data=sizes)
+    prepared = detector._read(np.zeros((40, 90, 3), np.uint8))
+    assert prepared.example["image"].shape == (64, width, 3)
 
 
 @pytest.mark.usefixtures("small")

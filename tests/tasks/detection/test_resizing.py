@@ -118,11 +118,12 @@ def test_resized_sides_fill_one_limit_and_exceed_none(height, width, short, more
     assert max(resized) == long or min(resized) == short
     assert size.is_landscape <= resized.is_landscape
     assert size.transposed.is_landscape <= resized.transposed.is_landscape
-    padded = resized.padded
-    assert padded.holds(resized)
-    for side, own in zip(padded, resized, strict=True):
-        assert side % 64 == 0
-        assert side - own < 64
+    for divisor in (32, 64):
+        padded = resized.padded_to(divisor)
+        assert padded.holds(resized)
+        for side, own in zip(padded, resized, strict=True):
+            assert side % divisor == 0
+            assert side - own < divisor
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Uniform formatting of names, counts and percentages for users."""
 
 import unicodedata
+from collections.abc import Sequence
 
 # Control characters, surrogates, and line and paragraph separators.
 _UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}
@@ -30,6 +31,12 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
       plural: Plural noun (default: `noun` with an s).
     """
     return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence: "a", "a and b", "a, b and c"."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def percent(fraction: float, *, digits: int = 0) -> str:

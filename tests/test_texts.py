@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from carafe_jax.texts import counted, percent, printable
+from carafe_jax.texts import counted, listed, percent, printable
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,12 @@ def test_counts_agree_with_their_nouns():
     assert counted(2000, "image") == "2,000 images"
     assert counted(1, "class", "classes") == "1 class"
     assert counted(2, "class", "classes") == "2 classes"
+
+
+def test_names_are_listed_as_in_a_sentence():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b"]) == "a and b"
+    assert listed(["a", "b", "c"]) == "a, b and c"
 
 
 def test_fractions_are_shown_in_percent():

@@ -43,7 +43,7 @@ def test_detector_is_trained_used_evaluated_and_exported(tmp_path, capsys):
     train += ["--workdir", str(workdir), *DATA, *NETWORK, *TRAINING]
     status, text = run(train, capsys)
     assert status == 0, text
-    assert "box AP" in text
+    assert "AP50" in text
     for name in ("config.json", "categories.json", "table.csv", "samples.png"):
         assert (workdir / name).stat().st_size, name
     with (workdir / "scalars.csv").open(newline="") as file:

@@ -39,6 +39,7 @@ from carafe_jax.nn import (
     SpatialAttentionUpsample,
 )
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.texts import listed
 
 Upsampler = Literal[
     "nearest",
@@ -63,6 +64,14 @@ UPSAMPLERS: dict[Upsampler, Callable[..., nn.Module]] = {
     "carafe": CARAFEUpsample,
 }
 _TITLES = {"faster_rcnn": "Faster R-CNN", "mask_rcnn": "Mask R-CNN"}
+_PLAIN = {"backbone": "conv", "FPN": "nearest", "mask head": "deconv"}
+_RESAMPLERS = {
+    "carafe": "CARAFE++",
+    "dpp": "DPP",
+    "gum": "GUM",
+    "lip": "LIP",
+    "lip_bottleneck": "LIP bottlenecks",
+}
 _SIZES = ("width", "fpn_features", "box_hidden")
 
 
@@ -145,13 +154,20 @@ class DetectorConfig:
 
     @property
     def name(self) -> str:
-        """Name of the network in tables."""
-        parts = [f"ResNet-{self.depth} {self.downsampler}", f"FPN {self.upsampler}"]
-        if self.deformable != "none":
-            parts[0] += " DCNv2"
+        """Name of the network in tables, with the resamplers that are not plain."""
+        chosen = {"backbone": self.downsampler, "FPN": self.upsampler}
         if self.has_masks:
-            parts.append(f"mask {self.mask_upsampler}")
-        return f"{_TITLES[self.detector]}, {', '.join(parts)}"
+            chosen["mask head"] = self.mask_upsampler
+        places: dict[str, list[str]] = {}
+        for place, resampler in chosen.items():
+            if resampler != _PLAIN[place]:
+                title = _RESAMPLERS.get(resampler, resampler.replace("_", " "))
+                places.setdefault(title, []).append(place)
+        name = f"{_TITLES[self.detector]} R{self.depth}"
+        if self.deformable != "none":
+            name += " DCNv2"
+        parts = (f"{title} in {listed(own)}" for title, own in places.items())
+        return ", ".join([name, *parts])
 
     @property
     def has_masks(self) -> bool:

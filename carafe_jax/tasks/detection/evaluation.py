@@ -83,18 +83,22 @@ def evaluate(
     )
     evaluator = DetectorEvaluator(predict, dataset)
     results = evaluator.detect(trained.variables, batches)
-    measured: dict[str, DetectionQuality] = {}
     with console.status("computing average precision"):
-        for limit in limits:
-            detections = counted(limit, "detection")
-            name = f"{trained.name}, at most {detections}"
-            measured[name if options.max_detections else trained.name] = (
-                evaluator.measure_results(
-                    best_of_each(results, limit), max_detections=recall_limits(limit)
-                )
+        measured = {
+            limit: evaluator.measure_results(
+                best_of_each(results, limit), max_detections=recall_limits(limit)
             )
+            for limit in limits
+        }
+    names = {
+        limit: f"{trained.name}, at most {counted(limit, 'detection')}"
+        if options.max_detections
+        else trained.name
+        for limit in limits
+    }
     output.mkdir(parents=True, exist_ok=True)
-    _write(output, measured, results, dataset, options)
+    named = {names[limit]: quality for limit, quality in measured.items()}
+    _write(output, named, results, dataset, options)
     write_evaluation_provenance(
         output,
         step=trained.step,
@@ -104,8 +108,13 @@ def evaluate(
     )
     photographs = counted(len(results), "test photograph")
     title = f"{photographs} of {name_of_source(source)}, step {trained.step}"
-    numbers = {name: quality.numbers for name, quality in measured.items()}
-    console.print(draw_table(numbers, COLUMNS, title=title, label="network"))
+    label = "network"
+    if options.max_detections:
+        # The name of the network is equal in all rows.
+        title, label = f"{trained.name}: {title}", "detections"
+        names = {limit: f"at most {limit}" for limit in limits}
+    numbers = {names[limit]: quality.numbers for limit, quality in measured.items()}
+    console.print(draw_table(numbers, COLUMNS, title=title, label=label))
     print_line(console, f"Tables, detections and pictures: {output}")
 
 

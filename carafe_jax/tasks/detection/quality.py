@@ -18,7 +18,7 @@ from carafe_jax.tasks.detection.results import DetectionResult, ResultsByImage
 from carafe_jax.tasks.tables import Column
 
 COLUMNS = {
-    f"{region}_{name}": Column(f"{region} {title}", 3)
+    f"{region}_{name}": Column(f"{region}\n{title}", 3)
     for region in ("box", "mask")
     for name, title in (("ap", "AP"), ("ap50", "AP50"), ("ap75", "AP75"))
 }

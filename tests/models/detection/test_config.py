@@ -82,12 +82,28 @@ def test_detector_without_masks_has_no_mask_head():
     assert with_fields().has_masks
 
 
-def test_name_has_the_parts_of_the_tables():
-    config = DetectorConfig(depth=101, deformable="c3-c5", downsampler="carafe")
-    expected = "Mask R-CNN, ResNet-101 carafe DCNv2, FPN carafe, mask carafe"
-    assert config.name == expected
-    config = DetectorConfig(detector="faster_rcnn", upsampler="gum")
-    assert config.name == "Faster R-CNN, ResNet-50 conv, FPN gum"
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        (
+            {"depth": 101, "deformable": "c3-c5", "downsampler": "carafe"},
+            "Mask R-CNN R101 DCNv2, CARAFE++ in backbone, FPN and mask head",
+        ),
+        ({"depth": 18}, "Mask R-CNN R18, CARAFE++ in FPN and mask head"),
+        ({"upsampler": "nearest", "mask_upsampler": "deconv"}, "Mask R-CNN R50"),
+        (
+            {"downsampler": "lip", "upsampler": "pixel_shuffle"},
+            "Mask R-CNN R50, LIP in backbone, pixel shuffle in FPN, CARAFE++ in mask "
+            "head",
+        ),
+        (
+            {"detector": "faster_rcnn", "upsampler": "gum"},
+            "Faster R-CNN R50, GUM in FPN",
+        ),
+    ],
+)
+def test_name_has_the_resamplers_that_are_not_plain(fields, name):
+    assert DetectorConfig(**fields).name == name
 
 
 def test_frozen_patterns_are_those_of_the_backbone():

@@ -47,7 +47,9 @@ def test_evaluation_agrees_with_the_table_of_the_run(run, tmp_path):
     )
     status, text = call(main, config)
     assert status == 0
-    assert "3 test photographs of pictures, step 2" in text
+    assert "Mask R-CNN R18: 3 test photographs of pictures, step 2" in text
+    rows = [line.split("│")[1] for line in text.splitlines() if "at most" in line]
+    assert [row.strip() for row in rows] == ["at most 1", f"at most {count}"]
     (expected,) = read_table(run / "table.csv").values()
     one, every = rows_of(tmp_path / "quality.csv")
     assert one["method"].endswith("at most 1 detection")

@@ -4,8 +4,10 @@ import csv
 import math
 
 import pytest
+from rich.console import Console
 
 from carafe_jax.errors import RefusedError
+from carafe_jax.models.detection import DetectorConfig
 from carafe_jax.tasks.detection.quality import (
     COLUMNS,
     best_of_each,
@@ -13,6 +15,7 @@ from carafe_jax.tasks.detection.quality import (
     recall_limits,
     write_per_class,
 )
+from carafe_jax.tasks.tables import draw_table
 from tests.tasks.detection.small_set import CROWDED, SmallSet
 
 
@@ -120,3 +123,18 @@ def test_numbers_without_objects_are_nan_in_a_class():
     ring = measured.per_class[2]
     assert ring.name == "ring"
     assert all(math.isnan(value) for value in ring.numbers.values())
+
+
+@pytest.mark.parametrize("detector", ["faster_rcnn", "mask_rcnn"])
+def test_table_of_a_network_fits_eighty_columns_in_few_lines(detector):
+    name = DetectorConfig(detector=detector, depth=101, downsampler="carafe").name
+    regions = ("box", "mask") if detector == "mask_rcnn" else ("box",)
+    row = {f"{x}_{y}": 0.5 for x in regions for y in ("ap", "ap50", "ap75")}
+    console = Console(record=True, width=80)
+    console.print(draw_table({name: row}, COLUMNS, title="", label="network"))
+    lines = [x.split("│") for x in console.export_text().splitlines() if "│" in x]
+    shown = [line[1].strip() for line in lines]
+    # Broken at spaces alone.
+    assert " ".join(shown) == name
+    assert len(shown) <= 3
+    assert {x.strip() for line in lines for x in line[2:-1]} <= {"", "0.500"}

@@ -171,6 +171,7 @@ def test_every_public_layer_loss_and_metric_is_tried():
         for name in package.__all__
         if not isinstance(getattr(package, name), type)
     }
+    functions -= {"average_precision"}  # Takes no arrays.
     missing = functions - {name.split()[0] for name in FUNCTIONS}
     assert not missing, f"Add {sorted(missing)} to FUNCTIONS of this file."
 

@@ -75,7 +75,8 @@ class TransposedConv(nn.Module):
         if not self.use_bias:
             return out
         bias: Array = self.param("bias", self.bias_init, (features,), self.param_dtype)
-        return out + bias.astype(self.dtype)
+        # Adding an array of rank 1 would promote its rank.
+        return out + bias.astype(self.dtype).reshape(1, 1, 1, features)
 
 
 def _taps_of_phases(

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -109,9 +110,10 @@ def _forward(
 
 
 def _backward(
-    fields: _Fields, residuals: tuple[Array, Array], grad: Array
+    fields: _Fields, residuals: tuple[Array, Array], grad: Array | np.ndarray
 ) -> tuple[Array, Array]:
     x, kernel = residuals
+    grad = jnp.asarray(grad)
 
     def of_x(x: Array) -> Array:
         return _native(fields, x, kernel)

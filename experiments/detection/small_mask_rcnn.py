@@ -12,17 +12,12 @@ Other photographs, in COCO's form: add --data.source FOLDER --workdir runs/FOLDE
 import pathlib
 
 from carafe_jax.cli.train import train
-from carafe_jax.models.detection import (
-    AnchorSettings,
-    DetectorConfig,
-    ProposalSettings,
-)
+from carafe_jax.models.detection import AnchorSettings, DetectorConfig, ProposalSettings
 from carafe_jax.tasks.detection import (
     DetectionData,
     DetectionOptimizer,
     DetectionRun,
     DetectionTraining,
-    MatchingSettings,
     SamplingSettings,
 )
 from carafe_jax.train import Adam, Loop
@@ -51,9 +46,6 @@ RUN = DetectionRun(
     ),
     training=DetectionTraining(
         proposals=ProposalSettings(candidates=1000),
-        proposal_matching=MatchingSettings(
-            positive_iou=0.5, negative_iou=0.5, low_quality_iou=0.5
-        ),
         proposal_sampling=SamplingSettings(count=256, positive_fraction=0.25),
     ),
     optimizer=DetectionOptimizer(

@@ -50,6 +50,6 @@ def test_stages_of_the_network_that_are_frozen_are_frozen_by_the_optimizer(metho
 
 def test_fields_of_the_optimizer_that_is_not_used_are_refused():
     with pytest.raises(RefusedError, match=r"`method` must be 'adam' for `adam\.learn"):
-        DetectionOptimizer(adam=Adam(learning_rate=1e-3, weight_decay=0.05))
+        DetectionOptimizer(adam=Adam(learning_rate=2e-3, weight_decay=0.05))
     with pytest.raises(RefusedError, match=r"`method` must be 'sgd' for .*`sgd\.momen"):
         DetectionOptimizer(method="adam", sgd=SGD(momentum=0.5))

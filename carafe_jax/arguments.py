@@ -54,6 +54,11 @@ def check_below_1(name: str, value: Number) -> None:
     check(name, value, "lie in [0, 1)", holds=0 <= value < 1)
 
 
+def check_up_to_1(name: str, value: Number) -> None:
+    """Raise unless the number is in [0, 1], as a fraction or an IoU must be."""
+    check(name, value, "lie in [0, 1]", holds=0 <= value <= 1)
+
+
 def check_seed(name: str, value: int) -> None:
     """Raise unless the number is a valid seed, in [0, 2**32)."""
     check(name, value, "lie in [0, 2**32)", holds=0 <= value < 2**32)

@@ -17,6 +17,7 @@ def test_error_names_the_argument_the_rule_and_the_value():
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
         (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),
+        (arguments.check_up_to_1, [0, 1], [-0.1, 1.1, float("nan")]),
         (arguments.check_seed, [0, 2**32 - 1], [-1, 2**32]),
         (
             arguments.check_fractions,

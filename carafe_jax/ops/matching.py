@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_up_to_1
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes, pairwise_iou
 
@@ -82,7 +82,7 @@ def match_boxes(
       [1.  0.6] [ True False] [False False]
     """
     _check_ranks(boxes, targets)
-    _check_thresholds(positive_iou, negative_iou, low_quality_iou)
+    check_thresholds(positive_iou, negative_iou, low_quality_iou)
     valid = jnp.asarray(boxes.valid)
     iou = _stored_iou(boxes, targets)
     best = jnp.argmax(iou, axis=1).astype(jnp.int32)
@@ -155,9 +155,10 @@ def _check_ranks(boxes: Boxes, targets: Boxes) -> None:
 
 
 @no_type_check
-def _check_thresholds(positive: float, negative: float, low: float | None) -> None:
+def check_thresholds(positive: float, negative: float, low: float | None) -> None:
+    """Raise unless these can be the thresholds of `match_boxes`."""
     check("positive_iou", positive, "lie in (0, 1]", holds=0 < positive <= 1)
     rule = f"lie between 0 and `positive_iou` = {positive}"
     check("negative_iou", negative, rule, holds=0 <= negative <= positive)
     if low is not None:
-        check("low_quality_iou", low, "lie in [0, 1]", holds=0 <= low <= 1)
+        check_up_to_1("low_quality_iou", low)

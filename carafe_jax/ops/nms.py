@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-from carafe_jax.arguments import Number, check, check_count
+from carafe_jax.arguments import Number, check_count, check_up_to_1
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes, pairwise_iou
 from carafe_jax.ops.dtypes import wide_dtype
@@ -73,8 +73,7 @@ def nms(
       >>> nms(boxes, scores, iou_threshold=0.5, max_outputs=2).indices.tolist()
       [1, 2]
     """
-    in_range = 0 <= iou_threshold <= 1
-    check("iou_threshold", iou_threshold, "lie in [0, 1]", holds=in_range)
+    check_up_to_1("iou_threshold", iou_threshold)
     check_count("max_outputs", max_outputs)
     if groups is None:
         groups = np.zeros(np.shape(scores), np.int32)

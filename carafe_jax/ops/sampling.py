@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int32, Key
 
-from carafe_jax.arguments import check, check_count
+from carafe_jax.arguments import check_count, check_up_to_1
 from carafe_jax.errors import no_type_check
 from carafe_jax.ops.matching import Matches
 
@@ -144,8 +144,7 @@ def sample_boxes(
       [1 0 2 3 0 0] [ True  True  True  True False False]
     """
     check_count("count", count)
-    holds = 0 <= positive_fraction <= 1
-    check("positive_fraction", positive_fraction, "lie in [0, 1]", holds=holds)
+    check_up_to_1("positive_fraction", positive_fraction)
     positive_key, negative_key = jax.random.split(key)
     most = int(count * positive_fraction)
     positives = sampler(positive_key, matches.positive, count=most, limit=most)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from carafe_jax.arguments import check, check_count
+from carafe_jax.arguments import check, check_count, check_up_to_1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,5 @@ class EvaluationOptions:
         rule = "be different integers of at least 1"
         holds = all(limit >= 1 for limit in limits) and len({*limits}) == len(limits)
         check("max_detections", limits, rule, holds=holds)
-        threshold = self.score_threshold
-        rule = "lie in [0, 1]"
-        check("score_threshold", threshold, rule, holds=0 <= threshold <= 1)
+        check_up_to_1("score_threshold", self.score_threshold)
         check_count("sample_rows", self.sample_rows)

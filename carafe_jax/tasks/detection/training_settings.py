@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Literal
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_up_to_1
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.detection.settings import ProposalSettings
 from carafe_jax.nn._arguments import check_int
+from carafe_jax.ops.matching import check_thresholds
 
 _MMDETECTION = "mmdetection"
 
@@ -26,16 +27,12 @@ class MatchingSettings:
     R-CNN and None in a Faster R-CNN."""
 
     def __post_init__(self) -> None:
-        positive, negative = self.positive_iou, self.negative_iou
-        check("positive_iou", positive, "lie in (0, 1]", holds=0 < positive <= 1)
-        rule = f"lie between 0 and `positive_iou` = {positive}"
-        check("negative_iou", negative, rule, holds=0 <= negative <= positive)
         lowest = self.low_quality_iou
-        rule = "lie in [0, 1], or be 'mmdetection' or None"
-        holds = lowest in (None, _MMDETECTION) or (
-            not isinstance(lowest, str) and 0 <= lowest <= 1
-        )
-        check("low_quality_iou", lowest, rule, holds=holds)
+        if isinstance(lowest, str):
+            rule = f"be a number, {_MMDETECTION!r} or None"
+            check("low_quality_iou", lowest, rule, holds=lowest == _MMDETECTION)
+            lowest = None
+        check_thresholds(self.positive_iou, self.negative_iou, lowest)
 
     def with_low_quality_of(self, reference: float | None) -> "MatchingSettings":
         """Return the settings with a value of mmdetection in place of its name."""
@@ -56,8 +53,7 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         check_int("count", self.count)
-        fraction = self.positive_fraction
-        check("positive_fraction", fraction, "lie in [0, 1]", holds=0 <= fraction <= 1)
+        check_up_to_1("positive_fraction", self.positive_fraction)
 
     @property
     def positives(self) -> int:

@@ -46,10 +46,12 @@ class DetectionData:
     """Size of test images. "bucket": that of their bucket. "exact": the next multiples
     of 64 pixels, which costs a compilation for each size."""
     max_objects: int = 100
-    """Largest number of objects in a training image."""
+    """Largest number of objects in a training image. With `crop_size` as well, no whole
+    photograph may have more, although its crops may show fewer."""
     truncate_objects: bool = False
     """Whether to drop the smallest objects of training images that have more than
-    `max_objects`. False: it is an error if there are such photographs."""
+    `max_objects`; of a crop, only those that it shows are counted. False: it is an
+    error if there are such photographs."""
     seed: int = 0
     """Seed of the order and augmentation of training, in [0, 2**32)."""
     test_fraction: float = 0.1

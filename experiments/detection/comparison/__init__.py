@@ -1,0 +1,1 @@
+"""Detections and feature pyramids of two detectors, side by side."""

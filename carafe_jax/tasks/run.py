@@ -4,6 +4,7 @@ import pathlib
 
 from rich.console import Console
 
+from carafe_jax.arguments import check
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_config import RunConfig
@@ -43,6 +44,7 @@ def train_and_report(config: RunConfig, console: Console) -> int:
 
 def _train_and_report(config: RunConfig, console: Console) -> int:
     check_run(config)
+    _check_microbatches(config)
     with console.status("opening the data"):
         task = config.make_task()
     loop = config.loop
@@ -87,6 +89,13 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         return 0
     write_table(config.workdir / "table.csv", results, steps=steps)
     return show(config, console)
+
+
+def _check_microbatches(config: RunConfig) -> None:
+    """Raise unless the examples of a batch can be divided into the microbatches."""
+    size, parts = config.data.batch_size, config.loop.accumulate
+    rule = f"divide `data.batch_size`, {size}"
+    check("loop.accumulate", parts, rule, holds=size % parts == 0)
 
 
 def show(config: RunConfig, console: Console) -> int:

@@ -39,7 +39,8 @@ class Loop:
         if (self.steps is None) == (self.epochs is None):
             raise RefusedError(
                 "One of `steps` and `epochs` must be given, and the other None, got "
-                f"{self.steps} steps and {self.epochs} epochs."
+                f"{self.steps} steps and {self.epochs} epochs. To replace a length in "
+                "epochs by one in steps, also pass `--loop.epochs None`."
             )
         length = "steps" if self.epochs is None else "epochs"
         for name in (length, "log_every", "evaluate_every", "save_every", "accumulate"):

@@ -189,6 +189,14 @@ def test_mistyped_source_does_not_spoil_the_folder(tmp_path):
     assert call(train_and_report, right)[0] == 0
 
 
+def test_batch_that_microbatches_do_not_divide_is_refused_before_anything(tmp_path):
+    run = inpainting(tmp_path, steps=2)
+    loop = dataclasses.replace(run.loop, accumulate=run.data.batch_size + 1)
+    with pytest.raises(RefusedError, match=r"`loop\.accumulate` must divide"):
+        call(train_and_report, dataclasses.replace(run, loop=loop))
+    assert not any(tmp_path.glob("*/config.json"))
+
+
 def pictures(folder, count):
     """Write photographs, and return the folder."""
     folder.mkdir(parents=True)

@@ -187,8 +187,9 @@ def _windows_of(block: Regions) -> Int[Array, ""]:
 
 
 def _samples_of(block: Regions, dtype: np.dtype) -> Float[Array, "n m 1 1 1"]:
-    samples = block.rows.samples * block.columns.samples
-    return jnp.maximum(samples, 1).astype(dtype)[..., None, None, None]
+    # In floating point: the product for a region of a million pixels exceeds int32.
+    samples = block.rows.samples.astype(dtype) * block.columns.samples.astype(dtype)
+    return jnp.maximum(samples, 1)[..., None, None, None]
 
 
 def _split_blocks(spec: Spec, operands: T) -> T:

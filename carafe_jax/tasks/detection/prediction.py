@@ -91,13 +91,17 @@ class TrainedDetector:
 
         Args:
           score_threshold: Only objects of a higher score are detections, in [0, 1).
-          max_detections: Largest number of detections in a photograph.
+          max_detections: Largest number of detections in a photograph. There are no
+            more than proposals times classes.
 
         Raises:
           RefusedError: A limit breaks its rule.
         """
         check_below_1("score_threshold", score_threshold)
         check_count("max_detections", max_detections)
+        # The network computes every slot, also those that cannot be filled.
+        slots = self.network.proposals.count * len(self.classes)
+        max_detections = min(max_detections, slots)
         settings = dataclasses.replace(
             self.network.detections,
             score_threshold=score_threshold,

@@ -137,11 +137,12 @@ def test_gradients_of_every_order_are_those_of_finite_differences():
         test_util.check_grads(nonlinear, (pyramid,), order=2, modes=["rev"])
 
 
+# Where x1 + 1e-27 is rounded to x1, mmcv and the loop disagree whether there is a bin.
+SIDES = st.just(0.0) | st.floats(1e-3, 130)
+
+
 @settings(max_examples=15, deadline=None)
-@given(
-    st.tuples(st.floats(-30, 90), st.floats(-30, 70)),
-    st.tuples(st.floats(0, 130), st.floats(0, 130)),
-)
+@given(st.tuples(st.floats(-30, 90), st.floats(-30, 70)), st.tuples(SIDES, SIDES))
 def test_any_box_has_the_features_of_the_loop(corner, size):
     box = np.array([*corner, *np.add(corner, size)])
     with jax.enable_x64(True):
@@ -225,6 +226,13 @@ def test_nan_boxes_change_no_other_region():
     expected = run(pyramid, make_boxes(BOXES[None]))
     found = run(pyramid, make_boxes(broken[None]))
     chex.assert_trees_all_equal(found[:, :-2], expected[:, :-2])
+
+
+def test_region_of_more_samples_than_an_int_counts_is_still_a_mean():
+    # 125,000 x 125,000 samples in each bin; those outside of the map are zeros.
+    boxes = make_boxes(np.array([[[-1e6, -1e6, 1e6, 1e6]]]))
+    pooled = run([jnp.ones_like(x) for x in make_pyramid()], boxes)
+    assert 0 <= pooled.min() <= pooled.max() < 1e-4
 
 
 def test_batch_has_the_bits_of_images_one_by_one():

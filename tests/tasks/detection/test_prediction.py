@@ -96,6 +96,12 @@ def test_limits_leave_the_best_objects(detector):
         detector.with_limits(score_threshold=0.5, max_detections=0)
 
 
+def test_no_more_slots_are_computed_than_proposals_can_fill(detector):
+    limited = detector.with_limits(score_threshold=0.0, max_detections=10**6)
+    slots = detector.network.proposals.count * len(detector.classes)
+    assert limited.network.detections.count == slots
+
+
 @pytest.mark.parametrize(
     "array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
 )

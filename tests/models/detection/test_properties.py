@@ -44,7 +44,7 @@ def test_detections_of_a_batch_are_those_of_its_images(detector):
     _, variables, apply = detector
     images, sizes = batch().images, batch().image_sizes
     both = apply(variables, images, sizes)
-    assert both.detections.boxes.valid.all(1).any()
+    assert both.detections.boxes.valid.any(1).all()
     for i in range(2):
         alone = apply(variables, images[i : i + 1], sizes[i : i + 1])
         part = jax.tree.map(lambda x, i=i: x[i : i + 1], both)

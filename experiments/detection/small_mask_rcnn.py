@@ -2,7 +2,7 @@
 
 Paper: table VII of CARAFE++ (arXiv:2012.04733), scaled down: CARAFE++ in FPN and mask
 head of a ResNet-18 half as wide.
-Cost: 550 steps of four crops of 256 px, a quarter of an hour on two CPU cores.
+Cost: 550 steps of four crops of 256 px, 32 minutes on two busy CPU cores.
 Expected: no number in the paper.
 Reached: not run.
 Command: python -m experiments.detection.small_mask_rcnn

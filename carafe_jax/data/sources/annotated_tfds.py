@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image
 
 from carafe_jax.data.decoding import UnreadableImageError, decoder_errors, upright_size
-from carafe_jax.data.sources.annotated import AnnotationKind, ImageObjects
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_columns import ObjectColumns, all_of, check_boxes
 from carafe_jax.data.sources.object_table import ObjectTable
 from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.tabled import TabledImages
 from carafe_jax.data.sources.tfds import ImageRecords, check_features, open_tfds
 from carafe_jax.data.sources.treatments import (
     NO_POSITIVE_AREA,
@@ -31,54 +31,22 @@ _THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
-class AnnotatedRecords:
-    """Images of records by index, and their objects; there are no masks."""
+class AnnotatedRecords(TabledImages):
+    """Images of records by index, and their objects; there are no masks.
+
+    The id of an image is its feature `image/id`, or the index of the record if it is no
+    id. Data sets of TFDS have no ids of classes: they are labels plus 1.
+    """
 
     images: ImageRecords
-    table: ObjectTable
-    findings: Findings
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, by label."""
-        return self.table.classes
-
-    @property
-    def category_ids(self) -> tuple[int, ...]:
-        """Labels plus 1: data sets of TFDS have no ids of classes."""
-        return self.table.category_ids
-
-    @property
-    def has_masks(self) -> bool:
-        """False: records have boxes alone."""
-        return False
 
     def name(self, index: int) -> str:
         """Return the data set and the index of a record, as its name."""
         return self.images.name(self._record(index))
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Return height and width of the upright image."""
-        return self.table.size(index)
-
-    def image_id(self, index: int) -> int:
-        """Return the feature `image/id`; the index of the record if it is no id."""
-        return self.table.image_id(index)
-
-    def objects(self, index: int, *, masks: bool = True) -> ImageObjects:
-        """Return the objects of the image of this index, without masks."""
-        return self.table.objects(index, masks=masks)
-
     def open(self, index: int) -> Image.Image:
         """Open the image of a record; its pixels are not decoded."""
         return self.images.open(self._record(index))
-
-    def coco(self, *, kind: AnnotationKind = "bbox") -> dict[str, Any]:
-        """Return the split in COCO's form, as the truth for pycocotools."""
-        return self.table.coco(kind=kind)
 
     def _record(self, index: int) -> int:
         return int(self.table.arrays["record"][index])
@@ -133,7 +101,7 @@ def open_annotated_tfds(
         classes=names,
         category_ids=tuple(range(1, len(names) + 1)),
     )
-    return AnnotatedRecords(images, table, findings)
+    return AnnotatedRecords(table, findings, images)
 
 
 def _columns(

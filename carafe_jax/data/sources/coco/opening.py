@@ -3,13 +3,11 @@
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from carafe_jax.data.decoding import UnreadableImageError, open_image, upright_size
-from carafe_jax.data.sources.annotated import AnnotationKind, ImageObjects
 from carafe_jax.data.sources.coco.annotation_file import (
     read_annotation_file,
     read_categories,
@@ -21,51 +19,20 @@ from carafe_jax.data.sources.coco.pictures import Pictures, find_pictures
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_table import ObjectTable
 from carafe_jax.data.sources.splits import MissingSplitError, Split, split_names
+from carafe_jax.data.sources.tabled import TabledImages
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
 
 
 @dataclasses.dataclass(frozen=True)
-class AnnotatedFiles:
+class AnnotatedFiles(TabledImages):
     """Picture files by index, and their objects."""
 
     root: pathlib.Path
-    table: ObjectTable
-    findings: Findings
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
-        return self.table.classes
-
-    @property
-    def category_ids(self) -> tuple[int, ...]:
-        """Ids of the classes in the annotation file of this split."""
-        return self.table.category_ids
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether objects have instance masks."""
-        return self.table.has_masks
 
     def name(self, index: int) -> str:
         """Return the path of the file of this index, in printable form."""
         return printable(self.root / self.table.name(index))
-
-    def size(self, index: int) -> tuple[int, int]:
-        """Return height and width, as the annotation file has them."""
-        return self.table.size(index)
-
-    def image_id(self, index: int) -> int:
-        """Return the id of the image in the annotation file."""
-        return self.table.image_id(index)
-
-    def objects(self, index: int, *, masks: bool = True) -> ImageObjects:
-        """Return the objects of the image of this index."""
-        return self.table.objects(index, masks=masks)
 
     def open(self, index: int) -> Image.Image:
         """Open the file of this index; its pixels are not decoded."""
@@ -87,10 +54,6 @@ class AnnotatedFiles:
                 str(path),
             )
         return image
-
-    def coco(self, *, kind: AnnotationKind = "bbox") -> dict[str, Any]:
-        """Return the split in COCO's form, as the truth for pycocotools."""
-        return self.table.coco(kind=kind)
 
 
 def open_coco_folder(
@@ -155,7 +118,7 @@ def open_coco_folder(
         classes=categories.classes,
         category_ids=categories.ids,
     )
-    return AnnotatedFiles(chosen.pictures, table, findings)
+    return AnnotatedFiles(table, findings, chosen.pictures)
 
 
 def _part(

@@ -101,6 +101,16 @@ class AnnotatedImages(NamedImages, Protocol):
         """
         ...
 
+    def digest(self, *, masks: bool) -> str:
+        """Return a hash of the names, sizes and objects of all photographs.
+
+        It depends on their order, and neither on ids nor on pixels.
+
+        Args:
+          masks: Whether to include the masks.
+        """
+        ...
+
     def coco(self, *, kind: AnnotationKind = "bbox") -> dict[str, Any]:
         """Return the split in COCO's form, as the truth for pycocotools.
 

@@ -1,15 +1,19 @@
 """Objects of all photographs of a split, in a few arrays."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 
 from carafe_jax.data.sources.annotated import RLE, AnnotationKind, ImageObjects
 from carafe_jax.data.sources.run_lengths import box_to_rle, polygons_to_rle
 from carafe_jax.data.sources.shared_arrays import SharedArrays
+
+# Columns that determine a split, but for ids and masks.
+_HASHED = ("name", "name_ends", "size", "first", "bbox", "label", "crowd", "area")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,6 +103,15 @@ class ObjectTable:
             masked=column["masked"][rows] if self.has_masks else np.zeros(count, bool),
         )
 
+    def digest(self, *, masks: bool) -> str:
+        """Return a hash of names, sizes and objects, without ids, in hexadecimal."""
+        digest = hashlib.sha256()
+        for name in _HASHED:
+            digest.update(self.arrays[name].tobytes())
+        if masks and self.has_masks:
+            self._hash_masks(digest.update)
+        return digest.hexdigest()
+
     def coco(self, *, kind: AnnotationKind) -> dict[str, Any]:
         """Return the split in COCO's form."""
         return {
@@ -140,9 +153,28 @@ class ObjectTable:
                 annotations.append(annotation)
         return annotations
 
+    def _hash_masks(self, update: Callable[[Any], None]) -> None:
+        """Hash the masks of the objects alone: the arrays may hold further ones."""
+        arrays = self.arrays
+        runs, polygons = arrays["run_bounds"], arrays["polygon_bounds"]
+        corners = arrays["polygons"][_ranges(polygons)]
+        for array in (arrays["masked"], *map(np.diff, (runs, polygons, corners))):
+            update(array.tobytes())
+        for name, bounds in {"runs": runs, "corners": corners}.items():
+            content = arrays[name].data  # Slices of it cost less than those of arrays.
+            for start, stop in bounds.tolist():
+                update(content[start:stop])
+
     def _masks(self, index: int, rows: range) -> tuple[RLE, ...]:
         size = self.size(index)
         return tuple(mask_of(self.arrays, row, size) for row in rows)
+
+
+def _ranges(bounds: Int[np.ndarray, "n 2"]) -> Int[np.ndarray, "m"]:
+    """Return the numbers from each start to its stop, one range after the other."""
+    lengths = np.diff(bounds).ravel()
+    offsets = bounds[:, 0] - np.append(0, np.cumsum(lengths)[:-1])[: len(lengths)]
+    return np.repeat(offsets, lengths) + np.arange(lengths.sum())
 
 
 def corners_of(boxes: Float64[np.ndarray, "g 4"]) -> Float64[np.ndarray, "g 4"]:

@@ -45,6 +45,10 @@ class TabledImages:
         """Return the objects of the image of this index."""
         return self.table.objects(index, masks=masks)
 
+    def digest(self, *, masks: bool) -> str:
+        """Return a hash of the names, sizes and objects of all images."""
+        return self.table.digest(masks=masks)
+
     def coco(self, *, kind: AnnotationKind = "bbox") -> dict[str, Any]:
         """Return the split in COCO's form, as the truth for pycocotools."""
         return self.table.coco(kind=kind)

@@ -39,6 +39,7 @@ from carafe_jax.tasks.detection.trained_objects import (
     training_photographs,
 )
 from carafe_jax.tasks.detection.training_examples import TrainingExamples
+from carafe_jax.tasks.training_set import TrainingSet
 from carafe_jax.texts import counted
 
 _LOGGER = logging.getLogger(__name__)
@@ -109,6 +110,14 @@ class DetectionDataset:
             len(self.trained.indices),
             len(self.held_out),
             self.trained.largest_count,
+        )
+
+    def training_set(self) -> TrainingSet:
+        """Return what a resumed run must find unchanged; read no photograph."""
+        return TrainingSet(
+            images=len(self.training),
+            objects=int(self.trained.counts.sum()),
+            digest=self.training.digest(masks=self.masks),
         )
 
     @functools.cached_property

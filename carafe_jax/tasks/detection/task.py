@@ -20,6 +20,7 @@ from carafe_jax.tasks.detection.quality import recall_limits
 from carafe_jax.tasks.detection.report import report_detections
 from carafe_jax.tasks.detection.training_settings import DetectionTraining
 from carafe_jax.tasks.tables import Results
+from carafe_jax.tasks.training_set import claim_training_set
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
 
 _LOSSES = ("rpn_objectness", "rpn_boxes", "classes", "boxes")
@@ -101,14 +102,15 @@ class DetectionTask:
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Check the data, and write the classes.
+        """Check the data; write the classes, and what the training set is.
 
         Raises:
           RefusedError: The data cannot be read, a photograph has too many objects, or
-            the data of a resumed run have other classes.
+            the data of a resumed run have other classes or another training set.
         """
         self.dataset.check_readable()
         claim_categories(workdir, self.categories)
+        claim_training_set(workdir, self.dataset.training_set())
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console

@@ -59,6 +59,9 @@ class MemorySource:
         self.opened.append(index)
         return open_image(self.photographs[index].content, name=self.name(index))
 
+    def digest(self, *, masks):
+        raise NotImplementedError
+
     def coco(self, *, kind="bbox"):
         raise NotImplementedError
 

@@ -153,5 +153,16 @@ def test_file_of_weights_is_checked_before_the_data_are_opened(tmp_path):
         Start(weights=tmp_path, model=tmp_path)
 
 
+def test_resumed_run_with_another_training_set_is_refused(tmp_path):
+    root, workdir = drawn_folder(tmp_path / "data"), tmp_path / "run"
+    run_of(root).make_task().prepare(workdir)
+    (workdir / "checkpoints" / "2").mkdir(parents=True)
+    run_of(root).make_task().prepare(workdir)
+    (root / "train" / "3.png").unlink()
+    words = "4 images with 8 objects to train on, got 3 images with 6 objects"
+    with pytest.raises(RefusedError, match=words):
+        run_of(root).make_task().prepare(workdir)
+
+
 def test_name_in_tables_is_that_of_the_network():
     assert DetectionRun().network_name == DetectorConfig().name

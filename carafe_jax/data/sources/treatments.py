@@ -6,7 +6,7 @@ else is counted, and listed by `carafe-jax check-data` and in the log.
 | found | treatment |
 |---|---|
 | a file that is not UTF-8, not valid JSON, not an object, without its three lists | error |
-| a category without an integer id or a name; two of one id; two of one name, with objects | error |
+| a category without an integer id or a name, or with a blank one; two of one id; two of one name, with objects | error |
 | a category that repeats the name of another and has no objects | dropped |
 | a class with test objects that the training file, or the evaluated run, lacks | error |
 | an image without an integer id or a file name; two of one id, or of one file name | error |

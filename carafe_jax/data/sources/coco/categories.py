@@ -69,6 +69,9 @@ def _names(file: AnnotationFile) -> dict[int, str]:
             raise file.error(what, f"`id` must be an integer, got {number!r}")
         if not isinstance(name, str):
             raise file.error(what, f"`name` must be a string, got {name!r}")
+        if not name.strip():
+            rule = f"`name` must not be blank, got {name!r}"
+            raise file.error(f"category {id_}", rule)
         if id_ in names:
             raise file.error(
                 f"category {id_}",

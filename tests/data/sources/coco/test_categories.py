@@ -61,6 +61,8 @@ def test_class_that_is_only_tested_is_refused(tmp_path):
         ([], "`categories`: must hold at least one, got none"),
         ([{"name": "cat"}], r"categories\[0\]: `id` must be an integer, got None"),
         ([{"id": 1, "name": 5}], r"categories\[0\]: `name` must be a string, got 5"),
+        (named((1, "cat"), (4, "")), "category 4: `name` must not be blank, got ''"),
+        (named((1, "cat"), (4, " \t")), r"category 4: `name` must not be blank, got '"),
         (
             named((1, "cat"), (1, "owl")),
             "category 1: its id must be its own, got 'cat'",

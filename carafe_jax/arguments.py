@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -74,6 +75,15 @@ def check_range(name: str, ends: tuple[Number, Number]) -> None:
     """Raise unless the two numbers are finite and 0 <= low <= high."""
     rule = "be two finite numbers 0 <= low <= high"
     check(name, ends, rule, holds=0 <= ends[0] <= ends[1] < math.inf)
+
+
+@no_type_check
+def check_class_names(name: str, names: Sequence[str]) -> None:
+    """Raise unless these are different names, at least one, none of them blank."""
+    rule = "be different names of classes, none of them blank"
+    holds = isinstance(names, Sequence) and not isinstance(names, str | bytes)
+    holds = holds and all(isinstance(each, str) and each.strip() for each in names)
+    check(name, names, rule, holds=holds and 0 < len(names) == len({*names}))
 
 
 def check_choices(config: "DataclassInstance") -> None:

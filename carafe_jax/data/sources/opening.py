@@ -5,7 +5,12 @@ import pathlib
 from collections.abc import Sequence
 from typing import Literal
 
-from carafe_jax.arguments import check, check_between_0_and_1, check_positive
+from carafe_jax.arguments import (
+    check,
+    check_between_0_and_1,
+    check_class_names,
+    check_positive,
+)
 from carafe_jax.data.sources.annotated import AnnotatedImages
 from carafe_jax.data.sources.annotated_tfds import open_annotated_tfds
 from carafe_jax.data.sources.builtin import open_builtin
@@ -20,13 +25,17 @@ from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
 
+Source = str | os.PathLike[str]
+"""Name of a source, or the path of its folder."""
+
 _TFDS = "tfds:"
+_KINDS = "'tfds:NAME' or the path of a folder"
 _WITHOUT_MASKS = "A detector of boxes alone needs no masks: 'faster_rcnn'."
 
 
 @no_type_check
 def open_photographs(
-    source: str,
+    source: Source,
     *,
     split: Split,
     minimum_side: int,
@@ -67,8 +76,7 @@ def open_photographs(
         holds=sufficient_side is None or sufficient_side >= minimum_side,
     )
     _check_split(split, test_fraction)
-    rule = "be 'builtin', 'tfds:NAME' or the path of a folder"
-    check("source", source, rule, holds=source != "")
+    source = _checked_source(source, kinds=f"'builtin', {_KINDS}")
     if source == "builtin":
         return open_builtin(
             split=split, minimum_side=minimum_side, sufficient_side=sufficient_side
@@ -84,7 +92,7 @@ def open_photographs(
 
 @no_type_check
 def open_labelled_images(
-    source: str, *, split: Split, test_fraction: float = 0.1
+    source: Source, *, split: Split, test_fraction: float = 0.1
 ) -> LabelledImages:
     """Open one split of a source of labelled images; no file is opened yet.
 
@@ -104,8 +112,7 @@ def open_labelled_images(
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
     _check_split(split, test_fraction)
-    rule = "be 'tfds:NAME' or the path of a folder"
-    check("source", source, rule, holds=source != "")
+    source = _checked_source(source)
     if source.startswith(_TFDS):
         return open_labelled_tfds(source.removeprefix(_TFDS), split=split)
     check_local("source", source)
@@ -115,7 +122,7 @@ def open_labelled_images(
 
 @no_type_check
 def open_annotated_images(
-    source: str,
+    source: Source,
     *,
     split: Split,
     test_fraction: float = 0.1,
@@ -151,7 +158,10 @@ def open_annotated_images(
         is, to read masks.
     """
     _check_split(split, test_fraction)
+    if classes is not None:
+        check_class_names("classes", classes)
     check_annotated_source(source, masks=masks)
+    source = os.fspath(source)
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
         images = open_annotated_tfds(name, split=split, classes=classes)
@@ -172,7 +182,7 @@ def open_annotated_images(
 
 @no_type_check
 def check_annotated_source(
-    source: str, *, masks: Literal["optional", "required"]
+    source: Source, *, masks: Literal["optional", "required"]
 ) -> None:
     """Raise if a source cannot be one of annotated images, before anything is read.
 
@@ -186,8 +196,7 @@ def check_annotated_source(
     """
     rule = "be 'optional' or 'required'"
     check("masks", masks, rule, holds=masks in ("optional", "required"))
-    rule = "be 'tfds:NAME' or the path of a folder"
-    check("source", source, rule, holds=source != "")
+    source = _checked_source(source)
     if not source.startswith(_TFDS):
         check_local("source", source)
         find_splits(pathlib.Path(source).expanduser())
@@ -199,15 +208,24 @@ def check_annotated_source(
         )
 
 
-def name_of_source(source: str) -> str:
+def name_of_source(source: Source) -> str:
     """Return the name of a source; for a folder, without its parents.
 
     Args:
       source: Source, as in `open_photographs`.
     """
+    source = os.fspath(source)
     if source.startswith(_TFDS):
         return source
     return pathlib.Path(os.path.abspath(os.path.expanduser(source))).name
+
+
+@no_type_check
+def _checked_source(source: Source, *, kinds: str = _KINDS) -> str:
+    """Return a source as a string; raise unless it is one, and not empty."""
+    holds = isinstance(source, str | os.PathLike) and os.fspath(source) != ""
+    check("source", source, f"be {kinds}", holds=holds)
+    return os.fspath(source)
 
 
 def _check_split(split: str, test_fraction: float) -> None:

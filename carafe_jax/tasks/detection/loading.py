@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from carafe_jax.arguments import check_class_names
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.interop import load_state_dict, mmdetection_to_flax
 from carafe_jax.models.detection import (
@@ -83,8 +84,11 @@ def load_mmdetection(
 
     Raises:
       RefusedError: The file cannot be read, its weights are not those of the
-        configuration, or it has other classes than COCO's and `classes` is None.
+        configuration, or it has other classes than COCO's and `classes` is None; or
+        `classes` are not different names.
     """
+    if classes is not None:
+        check_class_names("classes", classes)
     if config not in MMDETECTION_CONFIGS:
         raise RefusedError(
             f"`config` must be one of {', '.join(MMDETECTION_CONFIGS)}, got {config!r}."

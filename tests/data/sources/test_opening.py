@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from carafe_jax.data import Photographs, PhotographsTooSmallError, open_photographs
+from carafe_jax.data import (
+    Photographs,
+    PhotographsTooSmallError,
+    open_labelled_images,
+    open_photographs,
+)
 from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.errors import RefusedError
 from tests.data.sources.pictures import reds, write
 
 
@@ -58,6 +64,7 @@ def test_refuses_crops_larger_than_every_builtin_photograph():
     ("kwargs", "message"),
     [
         ({"source": ""}, "`source` must be 'builtin', .* got ''"),
+        ({"source": None}, "`source` must be 'builtin', .* got None"),
         ({"minimum_side": 0}, "`minimum_side` must be positive, got 0"),
         ({"sufficient_side": 63}, "`sufficient_side` must be at least .*64, got 63"),
     ],
@@ -82,6 +89,21 @@ def test_photographs_come_in_the_order_of_their_paths(tmp_path):
     photographs = open_photographs(str(folder), split="train", minimum_side=8)
     assert isinstance(photographs, Photographs)
     assert reds(photographs) == [2, 1, 0]
+
+
+def test_source_may_be_a_path(tmp_path):
+    write(tmp_path, ["train/a/0.png", "test/a/1.png"])
+    for source in (tmp_path, str(tmp_path)):
+        photographs = open_photographs(source, split="train", minimum_side=8)
+        images = open_labelled_images(source, split="train")
+        assert (len(photographs), images.classes) == (1, ("a",))
+        assert name_of_source(source) == tmp_path.name
+
+
+@pytest.mark.parametrize("source", ["", None, 5])
+def test_source_that_is_no_name_or_path_is_refused(source):
+    with pytest.raises(RefusedError, match=f"be 'tfds:NAME' or .* got {source!r}"):
+        open_labelled_images(source, split="train")
 
 
 def test_opening_a_folder_reads_no_file(tmp_path):

@@ -101,6 +101,9 @@ def test_classes_that_are_not_those_of_coco_must_be_named(checkpoint):
         load_mmdetection(checkpoint, config=NAME)
     with pytest.raises(RefusedError, match=r"`classes` must name the 3 .*, got 2 of"):
         load_mmdetection(checkpoint, config=NAME, classes=CLASSES[:2])
+    for classes in ("cat", ["cat", "cat", "owl"]):
+        with pytest.raises(RefusedError, match="`classes` must be different names"):
+            load_mmdetection(checkpoint, config=NAME, classes=classes)
 
 
 def test_checkpoint_of_another_configuration_is_refused(checkpoint):

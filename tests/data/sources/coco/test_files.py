@@ -36,6 +36,26 @@ def test_files_of_another_form_are_refused(tmp_path, text, message):
         open_train(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"source": 5}, "`source` must be 'tfds:NAME' or the path of a .* got 5"),
+        ({"split": "val"}, "`split` must be 'train' or 'test', got 'val'"),
+        ({"masks": True}, "`masks` must be 'optional' or 'required', got True"),
+        ({"classes": ()}, r"`classes` must be different names .* got \(\)"),
+        ({"classes": "cat"}, "`classes` must be different names .* got 'cat'"),
+        ({"classes": ["a", "a"]}, r"`classes` must be different names .* got \['a"),
+        ({"classes": ["a", " "]}, r"`classes` must be .* blank, got \['a', ' '"),
+        ({"classes": [1]}, r"`classes` must be different names .* got \[1\]"),
+    ],
+)
+def test_unusable_arguments_are_refused(tmp_path, options, message):
+    arguments = {"source": write_split(tmp_path, content()), "split": "test"}
+    open_annotated_images(**arguments, classes=["cat"])
+    with pytest.raises(RefusedError, match=message):
+        open_annotated_images(**arguments | options)
+
+
 def test_files_in_another_encoding_are_refused(tmp_path):
     write_split(tmp_path, content())
     file = tmp_path / "annotations" / "instances_train.json"

@@ -86,10 +86,15 @@ def check_class_names(name: str, names: Sequence[str]) -> None:
     check(name, names, rule, holds=holds and 0 < len(names) == len({*names}))
 
 
+@no_type_check
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise unless the value is one of the choices, which `get_args` of a type has."""
+    rule = f"be one of {', '.join(map(repr, choices))}"
+    check(name, value, rule, holds=value in choices)
+
+
 def check_choices(config: "DataclassInstance") -> None:
     """Raise unless each `Literal` field of a config holds one of its values."""
     for field in dataclasses.fields(config):
         if get_origin(field.type) is Literal:
-            value, choices = getattr(config, field.name), get_args(field.type)
-            rule = f"be one of {', '.join(map(repr, choices))}"
-            check(field.name, value, rule, holds=value in choices)
+            check_choice(field.name, getattr(config, field.name), get_args(field.type))

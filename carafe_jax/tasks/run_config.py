@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rich.console import Console
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check_choices
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.tasks.data_fields import DataFields
 from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
@@ -21,6 +22,7 @@ from carafe_jax.train import (
 )
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Start:
     """Initial weights of a run."""
@@ -37,6 +39,7 @@ class Start:
     detectors for detection. Arrays are loaded as from `model`."""
 
     def __post_init__(self) -> None:
+        check_choices(self)
         if self.model is not None and self.weights is not None:
             raise RefusedError(
                 "One of `model` and `weights` must be None, got "

@@ -7,14 +7,15 @@ import math
 import pathlib
 import shutil
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.arguments import check_choice
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
 from carafe_jax.train.processes import is_first
 from carafe_jax.train.state import TrainState
@@ -276,6 +277,7 @@ class Checkpoints:
                 self._manager.close()
 
 
+@no_type_check
 def restore_trained(
     workdir: pathlib.Path,
     *,
@@ -295,8 +297,9 @@ def restore_trained(
       The variables, as from `Checkpoints.restore_variables`, and their step.
 
     Raises:
-      RefusedError: The run has no such checkpoint.
+      RefusedError: The run has no such checkpoint, or `which` is none of its choices.
     """
+    check_choice("which", which, get_args(CheckpointChoice))
     check_local(argument, workdir)
     found: dict[CheckpointChoice, int | None] = {"best": None, "last": None}
     if (workdir / "checkpoints").exists():

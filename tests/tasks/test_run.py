@@ -98,6 +98,12 @@ def test_growth_that_fails_before_its_first_step_keeps_the_table(tmp_path, monke
     assert "This run is finished" in text
 
 
+@pytest.mark.parametrize("use", [load, lambda x, which: Start(model=x, which=which)])
+def test_unknown_choice_of_a_checkpoint_is_refused(finished, use):
+    with pytest.raises(RefusedError, match=r"`which` must be one of .* 'newest'"):
+        use(finished, which="newest")
+
+
 def test_shorter_length_is_refused(finished):
     with pytest.raises(ValueError, match="must be at least 4 steps"):
         call(train_and_report, lengthen(inpainting(finished), 2))

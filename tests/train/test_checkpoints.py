@@ -64,6 +64,13 @@ def test_file_in_the_place_of_the_folder_is_refused(tmp_path):
         restore_trained(tmp_path, best="score", which="last")
 
 
+@pytest.mark.parametrize("which", ["newest", None, 5])
+def test_unknown_choice_of_a_checkpoint_is_refused(tmp_path, which):
+    message = f"`which` must be one of 'best', 'last', got {which!r}"
+    with pytest.raises(RefusedError, match=message):
+        restore_trained(tmp_path, best="score", which=which)
+
+
 def test_run_is_resumed_from_the_last_checkpoint_with_a_state(tmp_path):
     run(tmp_path, Regression(scores=(1.0, 9.0, 3.0)))
     shutil.rmtree(tmp_path / "checkpoints" / "12" / "state")

@@ -3,7 +3,7 @@
 import os
 import pathlib
 
-from carafe_jax.errors import RefusedError
+from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.tasks.classification.classes import read_classes
 from carafe_jax.tasks.classification.config import ClassificationRun
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
@@ -11,6 +11,7 @@ from carafe_jax.tasks.run_folder import open_run
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
+@no_type_check
 def load(
     model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
 ) -> TrainedClassifier:

@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int, UInt8
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes
 
@@ -54,10 +55,20 @@ def checked_batch(
       batch: Images with their objects.
       classes: Number of classes of the detector.
       masks: Whether the detector has masks.
+
+    Raises:
+      RefusedError: An array has another shape or type, or, outside of compiled
+        programs, classes that are out of range or boxes that are not finite.
     """
+    holds = isinstance(batch, DetectionBatch)
+    check("batch", type(batch).__name__, "be a DetectionBatch", holds=holds)
     batch = jax.tree.map(_as_jax, batch)
     images, truth = batch.images, batch.truth
-    if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
+    if (
+        images.ndim != 4
+        or images.shape[-1] != 3
+        or not jnp.issubdtype(images.dtype, jnp.floating)
+    ):
         raise RefusedError(
             "`images` must be floating of shape (n, h, w, 3), got "
             f"{images.dtype} of shape {images.shape}."
@@ -84,6 +95,7 @@ def checked_batch(
     if slots == (0,):
         raise RefusedError("`truth` must have at least one slot for objects, got 0.")
     _check_classes(truth, classes)
+    _check_boxes(truth.boxes)
     return batch
 
 
@@ -111,4 +123,18 @@ def _check_classes(truth: GroundTruth, classes: int) -> None:
         raise RefusedError(
             f"`truth.classes` must be in [0, {classes}), the classes of `box_head`, "
             f"got {np.unique(truth.classes[wrong]).tolist()}."
+        )
+
+
+@no_type_check
+def _check_boxes(boxes: Boxes) -> None:
+    """Raise for boxes that are not finite, if they are known, as for classes."""
+    if isinstance(boxes.coordinates, Tracer):
+        return
+    given = boxes.coordinates[jnp.asarray(boxes.valid)]
+    wrong = ~jnp.isfinite(given).all(-1)
+    if wrong.any():
+        raise RefusedError(
+            "`truth.boxes.coordinates` must be finite where `truth.boxes.valid`, got "
+            f"{given[wrong][0].tolist()}."
         )

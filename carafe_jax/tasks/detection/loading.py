@@ -29,6 +29,7 @@ from carafe_jax.train import CheckpointChoice, Variables, restore_trained
 _SHOWN = 3  # Names in an error.
 
 
+@no_type_check
 def load(
     model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
 ) -> TrainedDetector:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from carafe_jax.arguments import check_choice
 from carafe_jax.errors import no_type_check
 from carafe_jax.losses.detection import (
     box_loss,
@@ -97,10 +98,11 @@ def detection_losses(
         ones. Those of frozen stages are frozen in any case.
 
     Raises:
-      RefusedError: The batch does not fit the detector, or the parts of the detector
-        do not fit each other. Classes that are out of range are found outside of
-        compiled programs alone.
+      RefusedError: The batch does not fit the detector, the parts of the detector do
+        not fit each other, or `norms` is unknown. Classes that are out of range and
+        boxes that are not finite are found outside of compiled programs alone.
     """
+    check_choice("norms", norms, ("frozen", "batch"))
     classes, has_masks = _classes_of(detector), isinstance(detector, MaskRCNN)
     batch = checked_batch(batch, classes=classes, masks=has_masks)
     settings = settings.for_detector(masks=has_masks)

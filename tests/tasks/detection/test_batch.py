@@ -33,13 +33,17 @@ def with_truth(**fields):
     return dataclasses.replace(BATCH, truth=truth)
 
 
-def losses_of(detector, batch, settings=TRAINING) -> DetectionLosses:
+def losses_of(
+    detector, batch, settings=TRAINING, norms: Any = "frozen"
+) -> DetectionLosses:
     """Trace the losses."""
     variables = tiny_detectors.variables_of(tiny_detectors.mask_rcnn())
 
     def trace(batch):
         key = jax.random.key(0)
-        return detection_losses(detector, variables, batch, key, settings=settings)
+        return detection_losses(
+            detector, variables, batch, key, settings=settings, norms=norms
+        )
 
     return jax.eval_shape(trace, batch)
 
@@ -67,6 +71,19 @@ def test_batch_without_masks_fits_a_detector_without():
         (
             dataclasses.replace(BATCH, images=jnp.zeros((2, 64, 96, 3), jnp.uint8)),
             "`images` must be floating .* got uint8",
+        ),
+        (
+            dataclasses.replace(BATCH, images=BATCH.images[..., :1]),
+            r"`images` must be floating of shape \(n, h, w, 3\), got .* 96, 1\)",
+        ),
+        ({"image": BATCH.images}, "`batch` must be a DetectionBatch, got 'dict'"),
+        (
+            with_truth(
+                boxes=Boxes(
+                    jnp.asarray(BOXES.coordinates).at[0, 1, 2].set(jnp.nan), BOXES.valid
+                )
+            ),
+            r"`truth.boxes.coordinates` must be finite where .* got \[.*nan",
         ),
         (
             dataclasses.replace(BATCH, image_sizes=BATCH.image_sizes[:1]),
@@ -119,6 +136,13 @@ def test_batch_without_masks_fits_a_detector_without():
 def test_batch_that_does_not_fit_is_refused(wrong, words):
     with pytest.raises(RefusedError, match=words):
         checked_batch(wrong, classes=CLASSES, masks=True)
+
+
+def test_unknown_norms_are_refused():
+    with pytest.raises(
+        RefusedError, match="`norms` must be one of 'frozen', 'batch', "
+    ):
+        losses_of(tiny_detectors.mask_rcnn(), BATCH, norms="stored")
 
 
 def test_classes_of_padding_are_not_read():

@@ -1,8 +1,8 @@
 """Report what a data set holds, and what is wrong with it.
 
-Shows: images, sizes, classes and objects of each split; what is dropped or mended, and
-why. Written to the output folder: report.json, and sheet.png with pictures, their
-boxes, masks and names.
+Shows: images, sizes, classes and objects of each split; what is dropped, mended, left
+out or refused by a run with the default options, and why. Written to the output
+folder: report.json, and sheet.png with pictures, their boxes, masks and names.
 Example: carafe-jax check-data FOLDER --task detection -o report
 """
 
@@ -77,7 +77,7 @@ def run_subcommand(args: list[str]) -> NoReturn:
 
 
 def main(config: CheckData, console: Console) -> int:
-    """Report each split; list images that cannot be read."""
+    """Report each split; list what a run would refuse, and unreadable images."""
     check_folder("output", config.output)
     check_module = TASKS[_task(config.task)].data_check
     opening = Text(printable(f"opening {config.source}"))
@@ -87,22 +87,28 @@ def main(config: CheckData, console: Console) -> int:
         )
     reports = {
         name: check_split(split, decode=config.decode, name=name, console=console)
-        for name, split in splits.items()
+        for name, split in splits.opened.items()
     }
     print_reports(reports, title=config.source, console=console)
     for name in SPLITS:
-        if name not in reports:
+        if name in splits.refused:
+            print_line(console, f"Refused in {name}: {splits.refused[name]}")
+        elif name not in reports:
             print_line(console, f"No {name} images: {_MISSING[name]}.")
     path = config.output / "report.json"
     with write_atomically(path) as partial:
         summary = {name: report.summary() for name, report in reports.items()}
+        summary |= {name: {"refused": [x]} for name, x in splits.refused.items()}
         content = {"source": config.source, "task": _task(config.task), **summary}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     annotated = any(report.objects is not None for report in reports.values())
     height = config.height or (_ANNOTATED_HEIGHT if annotated else _HEIGHT)
-    sheet = _write_sheet(splits, height=height, config=config, console=console)
+    sheet = _write_sheet(splits.opened, height=height, config=config, console=console)
     print_line(console, f"Written: {path}" + (f", {sheet}" if sheet else ""))
-    return 1 if any(report.unreadable for report in reports.values()) else 0
+    usable = not splits.refused and not any(
+        report.unreadable or report.use.refused for report in reports.values()
+    )
+    return 0 if usable else 1
 
 
 def _task(name: str) -> str:

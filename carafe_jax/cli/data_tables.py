@@ -34,6 +34,10 @@ def print_reports(
         for finding in report.findings.by_treatment():
             treatment = finding.reason.treatment.title()
             print_line(console, f"{treatment} in {name}: {finding}")
+        for text in report.use.left_out:
+            print_line(console, f"Left out in {name}: {text}")
+        for text in report.use.refused:
+            print_line(console, f"Refused in {name}: {text}")
         unreadable = [*(report.unreadable or {}).items()]
         for image, reason in unreadable[:_SHOWN]:
             print_line(console, f"Unreadable in {name}: {image} ({reason})")

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from carafe_jax.data import (
     upright,
     upright_size,
 )
+from carafe_jax.errors import RefusedError
 
 Opened = TypeVar("Opened")
 
@@ -53,6 +54,11 @@ class CheckedSplit(Protocol):
         """Height and width of each image. None: they are not known without reading."""
         ...
 
+    @property
+    def use(self) -> "SplitUse":
+        """What a run with the default options leaves out, or refuses."""
+        ...
+
     def open(self, index: int, /) -> tuple[Image.Image, int | None]:
         """Open an image; return it with the label of its class, if it has one.
 
@@ -82,11 +88,28 @@ class CheckedSplit(Protocol):
 class DataCheckModule(Protocol):
     """Interface of the module `data_check` of a task's package."""
 
-    def open_splits(
-        self, source: str, /, *, test_fraction: float
-    ) -> Mapping[str, CheckedSplit]:
-        """Open the splits that a source has; return them by their names."""
+    def open_splits(self, source: str, /, *, test_fraction: float) -> "Splits[Any]":
+        """Open the splits that a source has."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits(Generic[Opened]):
+    """Splits of a source by their names in reports; one that is missing is in none."""
+
+    opened: Mapping[str, Opened]
+    refused: Mapping[str, str]
+    """The error of each split that cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitUse:
+    """Use of a split by a run with the default options."""
+
+    left_out: tuple[str, ...] = ()
+    """Descriptions of what takes no part in the run."""
+    refused: tuple[str, ...] = ()
+    """Errors with which the run would end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +138,7 @@ class SplitReport:
     """Images of each class, or with objects of it."""
     objects: ObjectCounts | None
     findings: Findings
+    use: SplitUse
     unreadable: dict[str, str] | None
     """Reason why each of these images cannot be read, by its name. None: no image was
     opened."""
@@ -143,6 +167,8 @@ class SplitReport:
             }
             for finding in self.findings.by_treatment()
         ]
+        found["left_out"] = [*self.use.left_out]
+        found["refused"] = [*self.use.refused]
         found["unreadable"] = self.unreadable
         return found
 
@@ -176,25 +202,31 @@ class SplitReport:
         return found
 
 
-def open_existing(open_split: Callable[[Split], Opened]) -> dict[str, Opened]:
-    """Return the splits that a source has, by their names in reports.
+def open_existing(open_split: Callable[[Split], Opened]) -> Splits[Opened]:
+    """Return the splits that a source has.
 
     Args:
       open_split: Function that opens one of them; training comes first.
 
     Raises:
-      MissingSplitError: The source has neither.
+      RefusedError: No split can be used: the error of the first that is refused, or of
+        one that is missing.
     """
-    found: dict[str, Opened] = {}
-    missing: list[MissingSplitError] = []
+    opened: dict[str, Opened] = {}
+    errors: dict[str, RefusedError] = {}
     for name, split in SPLITS.items():
         try:
-            found[name] = open_split(split)
-        except MissingSplitError as error:
-            missing.append(error)
-    if not found:
-        raise missing[0]
-    return found
+            opened[name] = open_split(split)
+        except RefusedError as error:
+            errors[name] = error
+    refused = {
+        name: error
+        for name, error in errors.items()
+        if not isinstance(error, MissingSplitError)
+    }
+    if not opened:
+        raise next(iter([*refused.values(), *errors.values()]))
+    return Splits(opened, {name: str(error) for name, error in refused.items()})
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -242,6 +274,7 @@ def check_split(
         images_per_class=counts if objects is None else objects.images_per_class,
         objects=objects,
         findings=split.findings,
+        use=split.use,
         unreadable=unreadable,
     )
 

@@ -8,7 +8,9 @@ from PIL import Image
 
 from carafe_jax.cli import check_data
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
 from tests.data.sources.coco.files import annotation, content, image, write_split
+from tests.tasks.detection.drawn_folder import drawn_folder
 from tests.tasks.runs import call
 
 
@@ -47,7 +49,12 @@ def annotated(tmp_path):
 def test_annotated_images_are_counted_and_drawn(annotated, tmp_path):
     output = tmp_path / "report"
     status, text, report = check(annotated, output, "detection")
-    assert status == 0
+    assert status == 1
+    refused = "must have training photographs with objects, got 4 photographs: 0 phot"
+    assert f"Refused in training: `source` {refused}" in text
+    (error,) = report["training"]["refused"]
+    assert error in text
+    assert report["test"]["refused"] == []
     assert cells(text, "training") == [
         *("4", "not checked", "40 x 10", "40 x 30", "40 x 30")
     ]
@@ -65,6 +72,72 @@ def test_annotated_images_are_counted_and_drawn(annotated, tmp_path):
         colours = np.asarray(sheet).reshape(-1, 3)
     # Boxes and masks are in colour.
     assert (np.ptp(colours.astype(int), axis=1) > 100).sum() > 50
+
+
+def drop_annotations(entries):
+    del entries["annotations"][:]
+
+
+def make_crowds(entries):
+    for entry in entries["annotations"]:
+        entry["iscrowd"] = 1
+
+
+def drop_masks(entries):
+    for entry in entries["annotations"]:
+        del entry["segmentation"]
+
+
+def add_class(entries):
+    entries["categories"].append({"id": 9, "name": "green"})
+    entries["annotations"][0]["category_id"] = 9
+
+
+def repeat_object(entries):
+    first = entries["annotations"][0]
+    entries["annotations"] += [first | {"id": 1000 + i} for i in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("split", "edit", "words"),
+    [
+        ("val", drop_annotations, "2 photographs with none"),
+        ("val", make_crowds, "test photographs with objects, without which"),
+        ("val", drop_masks, "must have instance masks for 'test', got"),
+        ("val", add_class, "must be classes of the training set ('red', 'blue')"),
+        ("train", repeat_object, "`max_objects` must be at least 102"),
+        ("train", drop_annotations, "must hold an object to train on, got none"),
+    ],
+)
+def test_what_a_run_refuses_is_listed_with_its_error(tmp_path, split, edit, words):
+    source = drawn_folder(tmp_path / "data")
+    data = DetectionData(source=str(source), short_side=64, long_side=64)
+    DetectionDataset(data, masks=True).check_readable()
+    path = source / "annotations" / f"instances_{split}.json"
+    entries = json.loads(path.read_text())
+    edit(entries)
+    path.write_text(json.dumps(entries))
+    with pytest.raises(RefusedError) as refused:
+        DetectionDataset(data, masks=True).check_readable()
+    assert words in str(refused.value)
+    status, text, report = check(source, tmp_path / "report", "detection", pictures=1)
+    name = "training" if split == "train" else "test"
+    assert status == 1
+    assert f"Refused in {name}: {refused.value}" in text
+    assert report[name]["refused"] == [str(refused.value)]
+
+
+def test_photographs_that_training_leaves_out_are_counted(tmp_path):
+    source = drawn_folder(tmp_path / "data")
+    path = source / "annotations" / "instances_train.json"
+    entries = json.loads(path.read_text())
+    del entries["annotations"][:2]
+    path.write_text(json.dumps(entries))
+    status, text, report = check(source, tmp_path / "report", "detection", pictures=1)
+    words = "1 photograph without objects to train on and 0 with a side under 32 pixels"
+    assert status == 0
+    assert f"Left out in training: {words}" in text
+    assert report["training"]["left_out"] == [words]
 
 
 def test_one_split_is_checked_without_the_other(tmp_path):

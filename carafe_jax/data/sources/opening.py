@@ -172,12 +172,25 @@ def open_annotated_images(
             test_fraction=test_fraction,
             classes=classes,
         )
-    if masks == "required" and not images.has_masks:
-        raise RefusedError(
-            f"`source` must have instance masks for {split!r}, got {source!r}, whose "
-            f"annotations have no valid `segmentation`. {_WITHOUT_MASKS}"
-        )
+    if masks == "required":
+        check_masks(images, source, split=split)
     return images
+
+
+def check_masks(images: AnnotatedImages, source: Source, *, split: Split) -> None:
+    """Raise if a split that needs instance masks has none.
+
+    Args:
+      images: The split, opened.
+      source: Its source.
+      split: Its name, for the error.
+    """
+    if not images.has_masks:
+        raise RefusedError(
+            f"`source` must have instance masks for {split!r}, got "
+            f"{os.fspath(source)!r}, whose annotations have no valid `segmentation`. "
+            f"{_WITHOUT_MASKS}"
+        )
 
 
 @no_type_check

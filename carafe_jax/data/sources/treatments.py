@@ -37,7 +37,8 @@ else is counted, and listed by `carafe-jax check-data` and in the log.
 | a run-length encoding that is damaged or does not fill its size | dropped: an object without a mask |
 | an object without a mask, where others have one | kept: its box counts, and is ignored where masks are trained or evaluated |
 
-An image without objects is an image of its split. Boxes and masks are in the upright
+An image without objects is an image of its split; a run needs images with objects, other
+than crowds, in both splits. Boxes and masks are in the upright
 frame of the picture: that after its EXIF orientation is applied, as OpenCV and Pillow's
 `exif_transpose` do.
 """  # noqa: E501  A line for each row.

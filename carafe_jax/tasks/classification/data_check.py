@@ -10,7 +10,13 @@ from carafe_jax.data import (
     decode_centre,
     open_labelled_images,
 )
-from carafe_jax.tasks.data_check import ObjectCounts, open_existing, spread
+from carafe_jax.tasks.data_check import (
+    ObjectCounts,
+    Splits,
+    SplitUse,
+    open_existing,
+    spread,
+)
 from carafe_jax.texts import printable
 
 
@@ -21,6 +27,7 @@ class LabelledSplit:
     images: LabelledImages
     findings: Findings = dataclasses.field(default_factory=Findings)
     sizes: None = None
+    use: SplitUse = SplitUse()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -47,7 +54,7 @@ class LabelledSplit:
         return Image.fromarray(pixels), printable(self.classes[label])
 
 
-def open_splits(source: str, *, test_fraction: float) -> dict[str, LabelledSplit]:
+def open_splits(source: str, *, test_fraction: float) -> Splits[LabelledSplit]:
     """Open the splits of a source of labelled images."""
     return open_existing(
         lambda split: LabelledSplit(

@@ -14,7 +14,6 @@ from carafe_jax.data import (
     endless_batches_of_groups,
     open_annotated_images,
 )
-from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import batch_options, batch_shard
 from carafe_jax.tasks.detection.buckets import Bucket, make_buckets
 from carafe_jax.tasks.detection.data_batches import (
@@ -36,6 +35,8 @@ from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.trained_objects import (
     Excess,
     TrainingPhotographs,
+    check_test_objects,
+    check_training_objects,
     training_photographs,
 )
 from carafe_jax.tasks.detection.training_examples import TrainingExamples
@@ -99,8 +100,14 @@ class DetectionDataset:
 
     @functools.cached_property
     def trained(self) -> TrainingPhotographs:
-        """The training photographs that take part in training; reads no photograph."""
-        return training_photographs(self.training, masks=self.masks)
+        """The training photographs that take part in training; reads no photograph.
+
+        A line of the log counts those that are left out.
+        """
+        trained = training_photographs(self.training, masks=self.masks)
+        if trained.left_out is not None:
+            _LOGGER.info("Training leaves out %s.", trained.left_out)
+        return trained
 
     @property
     def contents(self) -> SourceContents:
@@ -157,11 +164,13 @@ class DetectionDataset:
         return self.training_examples.order.batches_per_epoch
 
     def check_readable(self) -> None:
-        """Open both splits, and read one photograph of each.
+        """Open both splits, check their objects, and read one photograph of each.
 
         Raises:
-          RefusedError: A split cannot be opened, or has no readable photograph.
+          RefusedError: A split cannot be opened, has no readable photograph, or not the
+            objects that a run needs.
         """
+        check_test_objects(self.held_out)
         examples = self.training_examples
         examples(examples.order.visit(0), examples.order.generator(0))
         self.held_out_examples.read(0, 0)
@@ -180,19 +189,12 @@ class DetectionDataset:
     def _excess(self) -> Excess:
         """Objects beyond `max_objects`, which `truncate_objects` must allow."""
         limit, trained = self.data.max_objects, self.trained
+        if not self.data.truncate_objects:
+            check_training_objects(self.training, trained, limit=limit)
         excess = trained.excess(limit)
         if not excess.photographs:
             return excess
         photographs = counted(excess.photographs, "training photograph")
-        if not self.data.truncate_objects:
-            largest = trained.largest_count
-            name = self.training.name(int(trained.indices[trained.counts.argmax()]))
-            raise RefusedError(
-                f"`max_objects` must be at least {largest}, the number of objects in "
-                f"{name!r}, got {limit}; {photographs} exceed it. Raise it, which "
-                "takes memory for each object, or set `truncate_objects` to train on "
-                "the largest objects."
-            )
         _LOGGER.warning(
             "`truncate_objects` drops the smallest objects of %s with more than %d: %d "
             "of %d objects, fewer if photographs are cropped.",

@@ -1,7 +1,7 @@
 """Check of annotated images: their objects, classes, sizes and findings."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -16,7 +16,15 @@ from carafe_jax.data import (
     decode_mask,
     open_annotated_images,
 )
-from carafe_jax.tasks.data_check import ObjectCounts, open_existing
+from carafe_jax.data.sources.opening import check_masks
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.data_check import ObjectCounts, Splits, SplitUse, open_existing
+from carafe_jax.tasks.detection.data_settings import DetectionData
+from carafe_jax.tasks.detection.trained_objects import (
+    check_test_objects,
+    check_training_objects,
+    training_photographs,
+)
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.texts import counted
 from carafe_jax.viz import draw_detections
@@ -27,6 +35,10 @@ class AnnotatedSplit:
     """Annotated images of one split."""
 
     images: AnnotatedImages
+    source: str
+    split: Split
+    masks: bool
+    """Whether a run on the source trains masks: its training objects have them."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -42,6 +54,30 @@ class AnnotatedSplit:
     def sizes(self) -> Sequence[tuple[int, int]]:
         """Height and width of each image, by its annotations."""
         return [self.images.size(index) for index in range(len(self.images))]
+
+    @property
+    def use(self) -> SplitUse:
+        """What a run with the default options leaves out, or refuses.
+
+        Without masks to train, it is that of Faster R-CNN.
+        """
+        if self.split == "test":
+            return SplitUse(refused=self._refused_of_test())
+        try:
+            trained = training_photographs(self.images, masks=self.masks)
+        except RefusedError as error:
+            return SplitUse(refused=(str(error),))
+        limit = DetectionData.max_objects
+        return SplitUse(
+            (trained.left_out,) if trained.left_out is not None else (),
+            _errors(lambda: check_training_objects(self.images, trained, limit=limit)),
+        )
+
+    def _refused_of_test(self) -> tuple[str, ...]:
+        checks = [lambda: check_test_objects(self.images)]
+        if self.masks:
+            checks.append(lambda: check_masks(self.images, self.source, split="test"))
+        return _errors(*checks)
 
     def open(self, index: int) -> tuple[Image.Image, int | None]:
         """Open an image."""
@@ -104,22 +140,38 @@ class AnnotatedSplit:
         return Image.fromarray(drawn), caption
 
 
+def _errors(*checks: Callable[[], None]) -> tuple[str, ...]:
+    """Return the errors of checks that refuse."""
+    found: list[str] = []
+    for check in checks:
+        try:
+            check()
+        except RefusedError as error:
+            found.append(str(error))
+    return tuple(found)
+
+
 def _resized(mask: RLE, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Return a mask with a width and height."""
     image = Image.fromarray(decode_mask(mask))
     return np.asarray(image.resize(size, Image.Resampling.NEAREST))
 
 
-def open_splits(source: str, *, test_fraction: float) -> dict[str, AnnotatedSplit]:
+def open_splits(source: str, *, test_fraction: float) -> Splits[AnnotatedSplit]:
     """Open the splits of a source of annotated images."""
-    classes: tuple[str, ...] | None = None
+    training: AnnotatedImages | None = None
 
     def open_split(split: Split) -> AnnotatedSplit:
-        nonlocal classes  # Those of training are those of the test.
+        nonlocal training  # Its classes and masks are those of the test.
         images = open_annotated_images(
-            source, split=split, test_fraction=test_fraction, classes=classes
+            source,
+            split=split,
+            test_fraction=test_fraction,
+            classes=None if training is None else training.classes,
         )
-        classes = images.classes
-        return AnnotatedSplit(images)
+        if split == "train":
+            training = images
+        masks = (images if training is None else training).has_masks
+        return AnnotatedSplit(images, source, split, masks)
 
     return open_existing(open_split)

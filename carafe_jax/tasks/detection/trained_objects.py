@@ -1,7 +1,6 @@
 """Objects and photographs that take part in training, by mmdetection's rules."""
 
 import dataclasses
-import logging
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.texts import counted
 
-_LOGGER = logging.getLogger(__name__)
 _LEAST_SIDE = 32
 
 
@@ -49,6 +47,13 @@ class TrainingPhotographs:
     """Number of photographs that are left out for a side under 32 pixels."""
 
     @property
+    def left_out(self) -> str | None:
+        """Description of the photographs that are left out; None if there are none."""
+        if not self.without_objects and not self.small:
+            return None
+        return _left_out(self.without_objects, self.small)
+
+    @property
     def largest_count(self) -> int:
         """Largest number of objects of a photograph."""
         return int(self.counts.max())
@@ -71,8 +76,7 @@ def training_photographs(
 ) -> TrainingPhotographs:
     """Select the photographs that take part in training.
 
-    Those without objects, and those with a side under 32 pixels, are left out and
-    counted in a line of the log.
+    Those without objects, and those with a side under 32 pixels, are left out.
 
     Args:
       images: Training split of a source.
@@ -93,17 +97,60 @@ def training_photographs(
         else:
             kept.append(index)
             counts.append(count)
-    left_out = (
-        f"{counted(empty, 'photograph')} without objects to train on and {small} with "
-        f"a side under {_LEAST_SIDE} pixels"
-    )
     if not kept:
         raise RefusedError(
             "`source` must have training photographs with objects, got "
-            f"{counted(len(images), 'photograph')}: {left_out}."
+            f"{counted(len(images), 'photograph')}: {_left_out(empty, small)}."
         )
-    if empty or small:
-        _LOGGER.info("Training leaves out %s.", left_out)
     return TrainingPhotographs(
         np.array(kept, np.int64), np.array(counts, np.int64), empty, small
+    )
+
+
+def check_training_objects(
+    images: AnnotatedImages, trained: TrainingPhotographs, *, limit: int
+) -> None:
+    """Raise if a training photograph has more objects than the limit.
+
+    Args:
+      images: Training split of a source.
+      trained: Its photographs that take part in training.
+      limit: Largest number of objects of a photograph, `max_objects`.
+
+    Raises:
+      RefusedError: There is such a photograph.
+    """
+    excess = trained.excess(limit)
+    if excess.photographs:
+        name = images.name(int(trained.indices[trained.counts.argmax()]))
+        raise RefusedError(
+            f"`max_objects` must be at least {trained.largest_count}, the number of "
+            f"objects in {name!r}, got {limit}; "
+            f"{counted(excess.photographs, 'training photograph')} exceed it. Raise "
+            "it, which takes memory for each object, or set `truncate_objects` to "
+            "train on the largest objects."
+        )
+
+
+def check_test_objects(images: AnnotatedImages) -> None:
+    """Raise if no photograph of a test set has an object that is no crowd.
+
+    Args:
+      images: Test split of a source.
+
+    Raises:
+      RefusedError: There is none, so that there is no average precision.
+    """
+    crowds = (images.objects(index, masks=False).crowd for index in range(len(images)))
+    if all(crowd.all() for crowd in crowds):
+        raise RefusedError(
+            "`source` must have test photographs with objects, without which there is "
+            f"no average precision, got {counted(len(images), 'photograph')} with none."
+        )
+
+
+def _left_out(empty: int, small: int) -> str:
+    return (
+        f"{counted(empty, 'photograph')} without objects to train on and {small} with "
+        f"a side under {_LEAST_SIDE} pixels"
     )

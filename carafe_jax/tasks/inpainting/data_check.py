@@ -10,7 +10,13 @@ from carafe_jax.data import (
     Photographs,
     open_photographs,
 )
-from carafe_jax.tasks.data_check import ObjectCounts, open_existing, spread
+from carafe_jax.tasks.data_check import (
+    ObjectCounts,
+    Splits,
+    SplitUse,
+    open_existing,
+    spread,
+)
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.texts import printable
 
@@ -23,6 +29,7 @@ class PhotographSplit:
     findings: Findings = dataclasses.field(default_factory=Findings)
     classes: tuple[str, ...] = ()
     sizes: None = None
+    use: SplitUse = SplitUse()
 
     def open(self, index: int) -> tuple[Image.Image, int | None]:
         """Open a photograph."""
@@ -45,7 +52,7 @@ class PhotographSplit:
         return fit(picture, height), f"{printable(name)}, {_sides(picture)}"
 
 
-def open_splits(source: str, *, test_fraction: float) -> dict[str, PhotographSplit]:
+def open_splits(source: str, *, test_fraction: float) -> Splits[PhotographSplit]:
     """Open the splits of a source of photographs."""
     return open_existing(
         lambda split: PhotographSplit(

@@ -300,6 +300,17 @@ def test_photographs_without_objects_and_small_ones_are_left_out(sources, caplog
         make().steps_per_epoch()
 
 
+def test_test_set_without_objects_is_refused_before_training(sources):
+    crowd = photograph(LANDSCAPE, count=1)
+    crowd = dataclasses.replace(
+        crowd, objects=dataclasses.replace(crowd.objects, crowd=np.ones(1, bool))
+    )
+    sources["test"] = MemorySource((crowd, photograph(LANDSCAPE, count=0)))
+    message = "must have test photographs with objects, .* got 2 photographs with none"
+    with pytest.raises(RefusedError, match=message):
+        make().check_readable()
+
+
 def test_more_objects_than_the_maximum_are_refused_or_counted(sources, caplog):
     sources["train"] = MemorySource(
         tuple(photograph(LANDSCAPE, count=n) for n in (2, 7, 4, 5))

@@ -5,7 +5,7 @@ import pathlib
 from rich.console import Console
 
 from carafe_jax.arguments import check
-from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.data.sources.opening import name_of_source, reads_from
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights, store_config
@@ -31,13 +31,16 @@ def train_and_report(config: RunConfig, console: Console) -> int:
       The exit status: 0, or 128 plus the number of the signal that stopped training.
 
     Raises:
-      RefusedError: The folder is in use by another run or holds one with another
-        configuration, or a field, the data or the weights break a rule.
+      RefusedError: The folder is in use by another run, holds one with another
+        configuration or is among the data; or a field, the data or the weights break a
+        rule.
     """
     if config.distributed:
         join_processes()
     if not is_first():
         console = Console(quiet=True)
+    # `hold_workdir` writes into the folder.
+    _check_outside_of_data(config)
     with hold_workdir(config.workdir):
         return _train_and_report(config, console)
 
@@ -89,6 +92,14 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         return 0
     write_table(config.workdir / "table.csv", results, steps=steps)
     return show(config, console)
+
+
+def _check_outside_of_data(config: RunConfig) -> None:
+    """Raise if the files of the run would be among those of its data."""
+    source = config.data.source
+    rule = f"be outside of the data, `data.source` {source!r}"
+    holds = not reads_from(source, config.workdir)
+    check("workdir", str(config.workdir), rule, holds=holds)
 
 
 def _check_microbatches(config: RunConfig) -> None:

@@ -25,9 +25,15 @@ from tests.tasks.runs import (
     adversarial,
     call,
     classification,
+    detection,
     inpainting,
     labelled_folder,
 )
+
+
+def with_source(config, source):
+    data = dataclasses.replace(config.data, source=str(source))
+    return dataclasses.replace(config, data=data)
 
 
 def lengthen(config, steps):
@@ -209,6 +215,22 @@ def pictures(folder, count):
     for number in range(count):
         Image.new("RGB", (40, 30), (50 * number, 90, 60)).save(folder / f"{number}.png")
     return folder
+
+
+@pytest.mark.parametrize("folder", ["images", "images/val/red", "link"])
+def test_run_among_its_data_is_refused_before_anything_is_written(tmp_path, folder):
+    images = labelled_folder(tmp_path / "images")
+    (tmp_path / "link").symlink_to(images)
+    before = sorted(images.rglob("*"))
+    runs = [
+        classification(images, tmp_path / folder),
+        detection(images, tmp_path / folder),
+        with_source(inpainting(tmp_path / folder), images),
+    ]
+    for run in runs:
+        with pytest.raises(RefusedError, match=r"`workdir` must be outside of the dat"):
+            call(train_and_report, run)
+    assert sorted(images.rglob("*")) == before
 
 
 @pytest.mark.parametrize("start", [inpainting, adversarial])

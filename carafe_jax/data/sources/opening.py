@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -20,7 +21,7 @@ from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files
 from carafe_jax.data.sources.images import LabelledImages, Photographs
 from carafe_jax.data.sources.labelled_folder import open_labelled_folder
-from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.splits import Split, split_folders
 from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
@@ -30,6 +31,7 @@ Source = str | os.PathLike[str]
 
 _TFDS = "tfds:"
 _KINDS = "'tfds:NAME' or the path of a folder"
+_READ = re.compile(r"(train|val|validation|test)\d*|images|annotations", re.IGNORECASE)
 _WITHOUT_MASKS = "A detector of boxes alone needs no masks: 'faster_rcnn'."
 
 
@@ -231,6 +233,27 @@ def name_of_source(source: Source) -> str:
     if source.startswith(_TFDS):
         return source
     return pathlib.Path(os.path.abspath(os.path.expanduser(source))).name
+
+
+def reads_from(source: Source, folder: pathlib.Path) -> bool:
+    """Return whether other files in a folder could be mixed with those of a source.
+
+    Those of a folder with splits are in the folders of the splits, `images` and
+    `annotations`; those of any other are anywhere in it.
+
+    Args:
+      source: Source, as in `open_photographs`.
+      folder: Folder, which need not exist. Links are followed.
+    """
+    source = os.fspath(source)
+    root = pathlib.Path(source).expanduser().resolve()
+    if source == "builtin" or source.startswith(_TFDS) or not root.is_dir():
+        return False
+    has_splits = split_folders(root) is not None or (root / "annotations").is_dir()
+    inside = [x for x in root.iterdir() if _READ.fullmatch(x.name)]
+    folder = folder.resolve()
+    read = [x.resolve() for x in (inside if has_splits else [root])]
+    return folder == root or any(folder.is_relative_to(x) for x in read)
 
 
 @no_type_check

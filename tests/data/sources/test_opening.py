@@ -10,7 +10,7 @@ from carafe_jax.data import (
     open_labelled_images,
     open_photographs,
 )
-from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.data.sources.opening import name_of_source, reads_from
 from carafe_jax.errors import RefusedError
 from tests.data.sources.pictures import reds, write
 
@@ -117,6 +117,34 @@ def test_error_of_small_photographs_survives_pickling():
     error = PhotographsTooSmallError(500, 427)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.largest) == (str(error), 427)
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "reads"),
+    [
+        (["0.png"], ".", True),
+        (["0.png"], "runs/one", True),
+        (["0.png"], "a/../../data/runs", True),
+        (["0.png"], "..", False),
+        (["0.png"], "../runs", False),
+        (["0.png"], "../data2", False),
+        (["train/0.png", "val/0.png"], ".", True),
+        (["train/0.png", "val/0.png"], "val/a", True),
+        (["train/0.png", "val/0.png"], "runs/one", False),
+        (["annotations/0.png", "train2017/0.png"], "annotations", True),
+        (["annotations/0.png", "train2017/0.png"], "train2017/a", True),
+        (["annotations/0.png", "images/train/0.png"], "images/train", True),
+        (["annotations/0.png", "train/0.png"], "runs", False),
+    ],
+)
+def test_folders_that_a_source_reads_from_are_known(tmp_path, files, folder, reads):
+    root = write(tmp_path / "data", files)
+    (tmp_path / "link").symlink_to(root)
+    assert reads_from(root, root / folder) is reads
+    assert reads_from(tmp_path / "link", root / folder) is reads
+    assert not reads_from("builtin", root / folder)
+    assert not reads_from("tfds:data", root / folder)
+    assert not reads_from(tmp_path / "typo", tmp_path / "typo")
 
 
 @pytest.mark.parametrize(

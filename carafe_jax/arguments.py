@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
@@ -98,3 +99,20 @@ def check_choices(config: "DataclassInstance") -> None:
     for field in dataclasses.fields(config):
         if get_origin(field.type) is Literal:
             check_choice(field.name, getattr(config, field.name), get_args(field.type))
+
+
+def in_group(message: str, group: str, kind: "type[DataclassInstance]") -> str:
+    """Return the error of a dataclass with its fields named from the outermost one.
+
+    Args:
+        message: Error that names fields of the dataclass, such as "`count`".
+        group: Path of the dataclass, such as "network.proposals"; may be empty.
+        kind: The dataclass.
+
+    Returns:
+        The message with "`network.proposals.count`".
+    """
+    if not group:
+        return message
+    fields = "|".join(field.name for field in dataclasses.fields(kind))
+    return re.sub(rf"`(?=(?:{fields})[.`])", f"`{group}.", message)

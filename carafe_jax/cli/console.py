@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
+from carafe_jax.arguments import in_group
 from carafe_jax.cli.help import describe_fields, keep_lines
 from carafe_jax.cli.streams import (
     PipedConsole,
@@ -112,9 +114,10 @@ def _exit_immediately(status: int) -> NoReturn:
 
 
 def _parse(kind: type[Config], **options: Any) -> Config:
-    """Parse a command line; an error of the configuration itself is raised unchanged.
+    """Parse a command line; raise an error of the configuration itself.
 
-    Tyro would print it in a box, with additions.
+    Tyro would print it in a box, with additions. The error of a group of options names
+    them as the command line does: `loop.steps` for `steps`.
     """
     describe_fields(kind)
     unread = io.StringIO()
@@ -123,12 +126,29 @@ def _parse(kind: type[Config], **options: Any) -> Config:
             return tyro.cli(kind, **options)
     except SystemExit as ended:
         error: BaseException | None = ended
+        group = ""
         while error is not None:
             if isinstance(error, RefusedError):
-                raise error from None
+                raise RefusedError(_with_group(str(error), group, kind)) from None
+            # Tyro's error, which replaced ours, has the group: "network.box-head".
+            if isinstance(arg := getattr(error, "arg", None), str):
+                group = arg.replace("-", "_")
             error = error.__context__
     # Parse again, to print the help, or the error for unknown options.
     return tyro.cli(kind, **options)
+
+
+def _with_group(message: str, group: str, config: type[Any]) -> str:
+    """Return an error of a group of options with the whole names of its options.
+
+    Args:
+      message: Error.
+      group: Path of the group, such as "network.proposals"; empty for the outermost.
+      config: Dataclass that has the group.
+    """
+    for name in group.split(".") if group else ():
+        config = typing.get_type_hints(config)[name]
+    return in_group(message, group, config)
 
 
 def _paths(value: Any, name: str = "") -> Iterator[tuple[str, pathlib.Path]]:

@@ -9,6 +9,7 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar, overload
 
+from carafe_jax.arguments import in_group
 from carafe_jax.errors import RefusedError, no_type_check
 
 T = TypeVar("T")
@@ -127,8 +128,8 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
 
     Raises:
       RefusedError: Nothing is stored under the prefix; a field without a default is
-        not stored; a value does not have the type of its field; or the dataclass lacks
-        a field that is stored under the prefix.
+        not stored; a value does not have the type of its field, or breaks its rule; or
+        the dataclass lacks a field that is stored under the prefix.
     """
     path = f"{prefix.rstrip('.')}." if prefix else ""
     own = [name for name in fields if name.startswith(path)]
@@ -156,7 +157,12 @@ def restore(kind: type[T], fields: Mapping[str, Any], prefix: str = "") -> T:
         raise RefusedError(
             f"The stored configuration must have `{'`, `'.join(missing)}`."
         )
-    return kind(**values)
+    try:
+        return kind(**values)
+    except RefusedError as error:
+        raise RefusedError(
+            in_group(str(error), path[:-1], typing.cast(Any, kind))
+        ) from error
 
 
 def check_known(unknown: Collection[str]) -> None:

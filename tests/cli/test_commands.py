@@ -110,11 +110,41 @@ def test_missing_extra_is_reported_in_one_line_with_the_remedy(capsys, monkeypat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            ["--network.proposals.count", "0"],
+            "error: `network.proposals.count` must be a positive int, got 0.",
+        ),
+        (
+            ["--training.proposal-sampling.count", "0"],
+            "error: `training.proposal_sampling.count` must be ",
+        ),
+        (
+            ["--data.long-side", "8"],
+            "error: `data.long_side` must be at least `data.short_side`, 800, got 8.",
+        ),
+        (
+            ["--start.model", "a", "--start.weights", "b"],
+            "error: One of `start.model` and `start.weights` must be None, got",
+        ),
+    ],
+)
+def test_errors_of_nested_options_have_their_whole_names(options, message, capsys):
+    status, text = run(["train", "detection", *options], capsys)
+    assert status == 2
+    assert message in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
         (["--data.source", "/nowhere"], "/nowhere"),
         (["--data.crop-size", "5000"], "crop_size"),
         (["--data.source", "tfds:[mine]"], "pip install 'carafe-jax[tfds]'"),
-        (["--loop.steps", "0"], "error: `steps` must be positive, got 0."),
-        (["--optimizer.frozen", "("], "error: `frozen` must hold regular expressions"),
+        (["--loop.steps", "0"], "error: `loop.steps` must be positive, got 0."),
+        (
+            ["--optimizer.frozen", "("],
+            "error: `optimizer.frozen` must hold regular expressions",
+        ),
         (["--start.model", "/nowhere"], "`start.model` must be the folder of a run"),
     ],
 )

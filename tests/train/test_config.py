@@ -381,6 +381,13 @@ def test_stored_value_of_another_type_is_refused_by_name(
         restore(Run, fields)
 
 
+def test_stored_value_that_breaks_its_rule_is_refused_by_its_whole_name(tmp_path):
+    check(Run(), tmp_path)
+    fields = {**read_config(tmp_path).fields, "optimizer.learning_rate": 0.0}
+    with pytest.raises(RefusedError, match=r"`optimizer\.learning_rate` must be pos"):
+        restore(Run, fields)
+
+
 def test_integers_are_restored_where_numbers_are_expected(tmp_path):
     check(Run(), tmp_path)
     changes = {"optimizer.learning_rate": 1, "network.factors": [["stem", 2]]}

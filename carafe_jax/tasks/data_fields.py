@@ -1,7 +1,8 @@
 """Data fields that all tasks share: their checks, and the batches they define."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from carafe_jax.data import (
     batches_of_all,
     endless_batches,
 )
+
+Data = TypeVar("Data", bound="DataFields")
 
 
 @runtime_checkable
@@ -148,6 +151,19 @@ def evaluation_iterator(
         shard=batch_shard(data, batch_size, process_index, process_count),
         options=batch_options(data),
     )
+
+
+def evaluated_data(data: Data, *, source: str | None, batch_size: int) -> Data:
+    """Return a run's data as an evaluation reads them.
+
+    Args:
+      data: Data of the run, a dataclass.
+      source: Source of the images. None: that of the run.
+      batch_size: Images per batch.
+    """
+    source = data.source if source is None else source
+    fields: Any = data  # Any: a protocol is no dataclass to type checkers.
+    return dataclasses.replace(fields, source=source, batch_size=batch_size)
 
 
 def batch_options(data: ImageDataFields) -> BatchOptions:

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
+from typing import TypeVar
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_local
@@ -23,6 +24,7 @@ from carafe_jax.train import (
 )
 from carafe_jax.train.stored_config import compare_config
 
+Run = TypeVar("Run", bound=RunConfig)
 _SHOWN = 3  # Runs in an error.
 
 
@@ -66,6 +68,25 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
     except RefusedError as error:
         raise RefusedError(f"{workdir / 'config.json'}: {error}") from error
     return OpenedRun(workdir, task, config)
+
+
+def open_run_of(model: pathlib.Path, kinds: tuple[type[Run], ...]) -> Run:
+    """Return the configuration of a run of some tasks.
+
+    Args:
+      model: Folder of the run.
+      kinds: Classes of the configurations of these tasks.
+
+    Raises:
+      RefusedError: The folder holds no run, or one of another task.
+    """
+    config = open_run(model).config
+    if not isinstance(config, kinds):
+        raise RefusedError(
+            f"`model` must be the folder of a run of {kinds[0].task}, got "
+            f"{str(model)!r}, of the task {config.task!r}."
+        )
+    return config
 
 
 def _runs_within(folder: pathlib.Path) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from carafe_jax import tasks
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting import InpaintingTask, load
 from carafe_jax.tasks.registry import TASKS
@@ -102,6 +103,14 @@ def test_growth_that_fails_before_its_first_step_keeps_the_table(tmp_path, monke
     status, text = call(train_and_report, config)
     assert status == 0
     assert "This run is finished" in text
+
+
+@pytest.mark.parametrize("task", [tasks.classification, tasks.detection])
+def test_run_of_another_task_is_not_loaded(finished, task):
+    name = task.__name__.split(".")[-1]
+    message = f"`model` must be the folder of a run of {name}, .* task 'inpainting'"
+    with pytest.raises(RefusedError, match=message):
+        task.load(finished)
 
 
 @pytest.mark.parametrize("use", [load, lambda x, which: Start(model=x, which=which)])

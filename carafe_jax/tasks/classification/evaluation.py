@@ -1,6 +1,5 @@
 """Evaluation of a trained classifier on a test set."""
 
-import dataclasses
 import pathlib
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
 from carafe_jax.tasks.classification.logits import logits_of
 from carafe_jax.tasks.classification.quality import COLUMNS
+from carafe_jax.tasks.data_fields import evaluated_data
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table, write_table
@@ -49,9 +49,7 @@ def evaluate(
     del options
     with loading(console, model):
         trained = load(model, which=which)
-    if source is None:
-        source = trained.data.source
-    data = dataclasses.replace(trained.data, source=source, batch_size=batch_size)
+    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
     dataset = ClassificationDataset(data)
     images = dataset.held_out.images
     if images.classes != trained.classes:

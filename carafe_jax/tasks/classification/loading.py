@@ -3,11 +3,11 @@
 import os
 import pathlib
 
-from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.classification.classes import read_classes
 from carafe_jax.tasks.classification.config import ClassificationRun
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
-from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.tasks.run_folder import open_run_of
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
@@ -25,12 +25,7 @@ def load(
       RefusedError: The folder holds no classification run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run(model).config
-    if not isinstance(config, ClassificationRun):
-        raise RefusedError(
-            f"`model` must be the folder of a classification run, got {str(model)!r}, "
-            f"of the task {config.task!r}."
-        )
+    config = open_run_of(model, (ClassificationRun,))
     classes = read_classes(model)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"

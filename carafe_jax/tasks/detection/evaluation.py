@@ -1,6 +1,5 @@
 """Evaluation of a trained detector on a test set."""
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -10,6 +9,7 @@ from rich.progress import track
 
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.models.detection import MaskRCNN
+from carafe_jax.tasks.data_fields import evaluated_data
 from carafe_jax.tasks.detection.data import DetectionDataset
 from carafe_jax.tasks.detection.evaluation_options import (
     EvaluationOptions as EvaluationOptions,
@@ -63,9 +63,7 @@ def evaluate(
     with loading(console, model):
         trained = load(model, which=which)
     assert trained.step is not None  # Runs have one.
-    if source is None:
-        source = trained.data.source
-    data = dataclasses.replace(trained.data, source=source, batch_size=batch_size)
+    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
     masks = isinstance(trained.network, MaskRCNN)
     dataset = DetectionDataset(data, masks, trained.classes)
     limits = options.max_detections or (trained.network.detections.count,)
@@ -107,7 +105,7 @@ def evaluate(
         score_threshold=options.score_threshold,
     )
     photographs = counted(len(results), "test photograph")
-    title = f"{photographs} of {name_of_source(source)}, step {trained.step}"
+    title = f"{photographs} of {name_of_source(data.source)}, step {trained.step}"
     label = "network"
     if options.max_detections:
         # The name of the network is equal in all rows.

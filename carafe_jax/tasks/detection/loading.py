@@ -23,7 +23,7 @@ from carafe_jax.tasks.detection.coco_classes import coco_categories
 from carafe_jax.tasks.detection.config import DetectionRun
 from carafe_jax.tasks.detection.data import DetectionData
 from carafe_jax.tasks.detection.prediction import TrainedDetector
-from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.tasks.run_folder import open_run_of
 from carafe_jax.train import CheckpointChoice, Variables, restore_trained
 
 _SHOWN = 3  # Names in an error.
@@ -43,12 +43,7 @@ def load(
       RefusedError: The folder holds no detection run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run(model).config
-    if not isinstance(config, DetectionRun):
-        raise RefusedError(
-            f"`model` must be the folder of a detection run, got {str(model)!r}, of "
-            f"the task {config.task!r}."
-        )
+    config = open_run_of(model, (DetectionRun,))
     categories = read_categories(model)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"

@@ -3,11 +3,11 @@
 import os
 import pathlib
 
-from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.inpainting.config import AdversarialInpaintingRun, InpaintingRun
 from carafe_jax.tasks.inpainting.joint_variables import part
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
-from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.tasks.run_folder import open_run_of
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
@@ -25,12 +25,7 @@ def load(
       RefusedError: The folder holds no inpainting run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run(model).config
-    if not isinstance(config, InpaintingRun | AdversarialInpaintingRun):
-        raise RefusedError(
-            f"`model` must be the folder of an inpainting run, got {str(model)!r}, of "
-            f"the task {config.task!r}."
-        )
+    config = open_run_of(model, (InpaintingRun, AdversarialInpaintingRun))
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"
     )

@@ -13,6 +13,7 @@ from carafe_jax.data import (
 )
 from carafe_jax.errors import RefusedError
 from tests.data.batches_by_workers import noisy
+from tests.data.positions import check_position, take
 from tests.subprocesses import run_python
 
 HERE = BatchOptions(threads=0, prefetch_batches=0)
@@ -84,28 +85,16 @@ def _batches(*, count: int = 1, processes: int = 0) -> list[BatchIterator]:
     ]
 
 
-def _take(iterators: list[BatchIterator], count: int) -> np.ndarray:
-    return np.array(
-        [np.concatenate([next(each) for each in iterators]) for _ in range(count)]
-    )
-
-
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_position_fits_any_number_of_processes(taken):
-    (whole,) = alone = _batches()
-    _take(alone, taken)
-    halves = _batches(count=2)
-    for half in halves:
-        half.set_state(whole.get_state())
-    np.testing.assert_array_equal(_take(halves, 4), _take(alone, 4))
-    assert halves[0].get_state() == halves[1].get_state() == whole.get_state()
+    check_position(_batches, taken=taken, count=4)
 
 
 def test_position_that_counts_the_examples_of_a_process_is_accepted():
     (batches,) = alone = _batches()
-    expected = _take(alone, 5)[3:]
+    expected = take(alone, 5)[3:]
     batches.set_state({"next_index": 12})
-    np.testing.assert_array_equal(_take(alone, 2), expected)
+    np.testing.assert_array_equal(take(alone, 2), expected)
 
 
 @pytest.mark.parametrize(

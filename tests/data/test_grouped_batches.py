@@ -15,6 +15,7 @@ from carafe_jax.data import (
     endless_batches_of_groups,
 )
 from carafe_jax.errors import RefusedError
+from tests.data.positions import check_position, take
 
 HERE = BatchOptions(threads=0, prefetch_batches=0)
 GROUPS = [np.arange(0, 12, 2), np.arange(1, 11, 2)]
@@ -116,25 +117,13 @@ def _batches(*, count: int = 1) -> list[BatchIterator]:
     ]
 
 
-def _take(iterators: list[BatchIterator], count: int) -> np.ndarray:
-    return np.array(
-        [np.concatenate([next(each) for each in iterators]) for _ in range(count)]
-    )
-
-
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_position_fits_any_number_of_processes(taken):
-    (whole,) = alone = _batches()
-    _take(alone, taken)
-    halves = _batches(count=2)
-    for half in halves:
-        half.set_state(whole.get_state())
-    np.testing.assert_array_equal(_take(halves, 9), _take(alone, 9))
-    assert halves[0].get_state() == halves[1].get_state() == whole.get_state()
+    check_position(_batches, taken=taken, count=9)
 
 
 def test_examples_draw_from_generators_of_their_own():
-    taken = _take(_batches(), 8).reshape(-1, 3)
+    taken = take(_batches(), 8).reshape(-1, 3)
     assert len(np.unique(taken[:, 2])) == len(taken)
 
 

@@ -1,6 +1,5 @@
 """Sources of images: folders, TensorFlow Datasets, built-in photographs."""
 
-from carafe_jax.data.sources.annotated import RLE as RLE
 from carafe_jax.data.sources.annotated import AnnotatedImages as AnnotatedImages
 from carafe_jax.data.sources.annotated import AnnotationKind as AnnotationKind
 from carafe_jax.data.sources.annotated import ImageObjects as ImageObjects
@@ -21,13 +20,14 @@ from carafe_jax.data.sources.opening import (
 )
 from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources.opening import open_photographs as open_photographs
-from carafe_jax.data.sources.run_lengths import decode_mask as decode_mask
 from carafe_jax.data.sources.splits import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources.splits import Split as Split
 from carafe_jax.data.sources.unreadable import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
 )
 from carafe_jax.data.sources.unreadable import UnreadableImages as UnreadableImages
+from carafe_jax.run_length_codes import RLE as RLE
+from carafe_jax.run_length_codes import decode_mask as decode_mask
 
 __all__ = [
     "RLE",

@@ -1,7 +1,7 @@
 """Interface of sources of annotated images: photographs with boxes and masks."""
 
 import dataclasses
-from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -9,17 +9,9 @@ from PIL import Image
 
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.images import NamedImages
+from carafe_jax.run_length_codes import RLE
 
 AnnotationKind = Literal["bbox", "segm"]
-
-
-class RLE(TypedDict):
-    """An instance mask as COCO's compressed run-length encoding."""
-
-    size: list[int]
-    """Height and width."""
-    counts: bytes
-    """Lengths of the runs, down the columns, as `pycocotools.mask` encodes them."""
 
 
 @dataclasses.dataclass(frozen=True)

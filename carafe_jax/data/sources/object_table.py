@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, Int
 
-from carafe_jax.data.sources.annotated import RLE, AnnotationKind, ImageObjects
-from carafe_jax.data.sources.run_lengths import box_to_rle, polygons_to_rle
+from carafe_jax.data.sources.annotated import AnnotationKind, ImageObjects
+from carafe_jax.data.sources.region_masks import box_to_rle, polygons_to_rle
 from carafe_jax.data.sources.shared_arrays import SharedArrays
+from carafe_jax.run_length_codes import RLE
 
 # Columns that determine a split, but for ids and masks.
 _HASHED = ("name", "name_ends", "size", "first", "bbox", "label", "crowd", "area")

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from carafe_jax.files import write_atomically
+from carafe_jax.run_length_codes import mask_tools
 from carafe_jax.tasks.detection.categories import Categories
-from carafe_jax.tasks.detection.mask_encoding import mask_tools
 from carafe_jax.tasks.detection.prediction import PhotographDetections
 from carafe_jax.texts import printable
 

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, UInt8
 
-from carafe_jax.data import RLE
-from carafe_jax.extras import import_extra
+from carafe_jax.run_length_codes import RLE, ends_of_runs, mask_tools
 from carafe_jax.tasks.detection.resizing import Size, nearest_pixels
 from carafe_jax.tasks.detection.views import View
 
@@ -51,13 +50,10 @@ def visible_masks(
     """
     if not masks:
         return []
-    coco = import_extra(
-        "pycocotools.mask", extra="detection", purpose="reading instance masks"
-    )
     rows = nearest_pixels(size.height, resized.height)
     columns = nearest_pixels(size.width, resized.width)
     found: list[VisibleMask] = []
-    for mask, (x, y, w, h) in zip(masks, coco.toBbox([*masks]), strict=True):
+    for mask, (x, y, w, h) in zip(masks, mask_tools().toBbox([*masks]), strict=True):
         top, bottom = _range(rows, (y, y + h), view.top, view.part.height)
         left, right = _range(columns, (x, x + w), view.left, view.part.width)
         pixels = np.zeros((0, 0), bool)
@@ -118,27 +114,8 @@ def _decode(
     whole masks, which are many times larger than most objects.
     """
     first, last = int(columns[0]), int(columns[-1]) + 1
-    ends = np.clip(_ends_of_runs(counts), first * height, last * height)
+    ends = np.clip(ends_of_runs(counts), first * height, last * height)
     lengths = np.diff(ends, prepend=first * height)
     values = np.arange(len(ends)) % 2 == 1
     pixels = np.repeat(values, lengths).reshape(last - first, height)
     return pixels[np.ix_(columns - first, rows)].T
-
-
-def _ends_of_runs(counts: bytes) -> Int64[np.ndarray, "n"]:
-    """Return where the runs of zeros and ones end, down the columns.
-
-    A run is stored as digits to the base 32, the lowest first: their characters begin
-    at 48, 32 marks that another digit follows, and 16 in the last digit is the sign.
-    """
-    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero(digits & 32 == 0)
-    first = np.append(0, last[:-1] + 1)
-    length = last - first + 1
-    shifts = 5 * (np.arange(len(digits)) - np.repeat(first, length))
-    runs = np.add.reduceat((digits & 31) << shifts, first)
-    runs -= np.where(digits[last] & 16, 1 << 5 * length, 0)
-    # From the fourth on, the difference from the run two before is stored.
-    runs[1::2] = np.cumsum(runs[1::2])
-    runs[2::2] = np.cumsum(runs[2::2])
-    return np.cumsum(runs)

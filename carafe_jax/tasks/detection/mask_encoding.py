@@ -5,10 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from carafe_jax.data.sources.annotated import RLE
-from carafe_jax.data.sources.run_lengths import decode_mask as decode_mask
-from carafe_jax.data.sources.run_lengths import mask_tools
 from carafe_jax.ops import paste_masks
+from carafe_jax.run_length_codes import RLE, decode_mask, runs_to_rle
 
 
 def encode_masks(
@@ -63,8 +61,9 @@ def _encoded(
         columns = np.zeros((window[1], height), bool)
         columns[:, top:bottom] = pasted.T
         runs = _runs(columns.ravel(), before=int(left) * height, total=height * width)
-    encoded = mask_tools().frPyObjects({"size": [height, width], "counts": runs}, *size)
-    return RLE(size=[height, width], counts=encoded["counts"])
+    encoded = runs_to_rle(runs, size)
+    assert encoded is not None, "The runs fill the mask."
+    return encoded
 
 
 def _runs(pixels: Bool[np.ndarray, "p"], *, before: int, total: int) -> list[int]:

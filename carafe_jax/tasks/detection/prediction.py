@@ -13,12 +13,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from carafe_jax.arguments import check_below_1, check_count
-from carafe_jax.data import RLE, UnreadableImageError, decode_image, open_image
+from carafe_jax.data import UnreadableImageError, decode_image, open_image
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.detection import FasterRCNN, MaskRCNN
+from carafe_jax.run_length_codes import RLE, decode_mask
 from carafe_jax.tasks.detection.categories import Categories
 from carafe_jax.tasks.detection.data import DetectionData, prepare_photograph
-from carafe_jax.tasks.detection.mask_encoding import decode_mask, encode_masks
+from carafe_jax.tasks.detection.mask_encoding import encode_masks
 from carafe_jax.tasks.detection.outputs import predictions_of
 from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
 from carafe_jax.train import Variables

@@ -7,10 +7,11 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
-from carafe_jax.data.sources.annotated import RLE, AnnotatedImages
+from carafe_jax.data.sources.annotated import AnnotatedImages
 from carafe_jax.errors import no_type_check
 from carafe_jax.files import write_atomically
 from carafe_jax.metrics.coco import Kind
+from carafe_jax.run_length_codes import RLE
 from carafe_jax.tasks.detection.mask_encoding import encode_masks
 
 

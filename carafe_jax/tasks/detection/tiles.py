@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from carafe_jax.data.sources.annotated import RLE, AnnotatedImages
+from carafe_jax.data.sources.annotated import AnnotatedImages
+from carafe_jax.run_length_codes import RLE
 from carafe_jax.tasks.detection.mask_encoding import DecodedMasks
 from carafe_jax.viz import draw_detections
 

@@ -8,8 +8,9 @@ from PIL import Image
 from pycocotools import mask as mask_tools
 
 from carafe_jax.data import UnreadableImageError
-from carafe_jax.data.sources.annotated import RLE, ImageObjects
+from carafe_jax.data.sources.annotated import ImageObjects
 from carafe_jax.data.sources.findings import Findings
+from carafe_jax.run_length_codes import RLE
 
 SIZES = ((60, 90), (90, 60), (48, 48), (30, 200), (60, 90))
 CROWDED = 1  # Photograph whose last object is a crowd.

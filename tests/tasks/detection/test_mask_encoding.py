@@ -7,9 +7,9 @@ import pytest
 from pycocotools import mask as mask_tools
 
 from carafe_jax.ops import paste_masks
+from carafe_jax.run_length_codes import decode_mask
 from carafe_jax.tasks.detection.mask_encoding import (
     DecodedMasks,
-    decode_mask,
     encode_masks,
 )
 

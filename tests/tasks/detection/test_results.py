@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from carafe_jax.tasks.detection.mask_encoding import decode_mask
+from carafe_jax.run_length_codes import decode_mask
 from carafe_jax.tasks.detection.results import coco_results, write_results
 from tests.tasks.detection.small_set import SmallSet
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from carafe_jax.data.sources.run_lengths import MOST_PIXELS, runs_to_rle
+from carafe_jax.run_length_codes import MOST_PIXELS, runs_to_rle
 
 NO_MASK, POLYGONS, RUN_LENGTHS, BAD_RUN_LENGTHS = range(4)
 NO_ID = -1

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float64
 
-from carafe_jax.data.sources.annotated import RLE
 from carafe_jax.data.sources.coco.columns import (
     BAD_RUN_LENGTHS,
     POLYGONS,
@@ -12,13 +11,13 @@ from carafe_jax.data.sources.coco.columns import (
 )
 from carafe_jax.data.sources.object_columns import ObjectColumns
 from carafe_jax.data.sources.object_table import mask_of
-from carafe_jax.data.sources.run_lengths import are_valid_counts, mask_tools
 from carafe_jax.data.sources.treatments import (
     BAD_POLYGON,
     BAD_RUNS,
     FLAT_POLYGON,
     OTHER_SIZE,
 )
+from carafe_jax.run_length_codes import RLE, are_valid_counts, mask_tools
 
 # Corners this many sides of the image away are a mistake, and would need much memory.
 _FARTHEST = 10

@@ -14,7 +14,6 @@ from carafe_jax.data.decoding import UnreadableImageError, open_image, upright_s
 from carafe_jax.data.sources.coco.annotation_file import AnnotationFile
 from carafe_jax.data.sources.coco.columns import whole
 from carafe_jax.data.sources.findings import Findings
-from carafe_jax.data.sources.run_lengths import MOST_PIXELS
 from carafe_jax.data.sources.treatments import (
     MISSING_PICTURE,
     NO_SIZE,
@@ -23,6 +22,7 @@ from carafe_jax.data.sources.treatments import (
 )
 from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
+from carafe_jax.run_length_codes import MOST_PIXELS
 from carafe_jax.texts import counted, printable
 
 _LOGGER = logging.getLogger(__name__)

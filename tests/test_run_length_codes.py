@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from carafe_jax.data.sources import run_lengths
-from carafe_jax.data.sources.run_lengths import are_valid_counts, box_to_rle
+from carafe_jax import run_length_codes
+from carafe_jax.run_length_codes import RLE, are_valid_counts, decode_mask, ends_of_runs
 from tests.data.sources.coco.files import tools
 
 
@@ -24,7 +24,7 @@ def encodings(count: int) -> list[bytes]:
 
 @pytest.mark.parametrize("chunk", [1, 100, 2**22])
 def test_encodings_of_pycocotools_are_valid(monkeypatch, chunk):
-    monkeypatch.setattr(run_lengths, "_CHUNK_BYTES", chunk)
+    monkeypatch.setattr(run_length_codes, "_CHUNK_BYTES", chunk)
     assert all(valid(encodings(50), 1000))
     assert not any(valid(encodings(50), 1001))
 
@@ -51,22 +51,10 @@ def test_no_encodings_are_valid():
     assert valid([], 10) == []
 
 
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        ([2, 3, 5, 7], 3 * 4),
-        ([2.5, 3, 2.6, 3.1], 1),
-        ([-5, -5, 1, 1], 1),
-        ([9.5, 7.5, 90, 90], 1),
-        ([-5, -5, 90, 90], 80),
-    ],
-)
-def test_mask_of_a_box_is_its_pixels(box, expected):
-    mask = box_to_rle(np.array(box, float), (8, 10))
-    assert tools.area(mask) == expected
-    # The encoding is that of pycocotools itself.
-    assert tools.encode(np.asfortranarray(tools.decode(mask))) == mask
-    # From the first touched pixel to the last.
-    x, y, width, height = tools.toBbox(mask)
-    assert x <= max(box[0], 0) < x + width
-    assert y <= max(box[1], 0) < y + height
+def test_ends_of_runs_are_those_of_the_decoded_mask():
+    for counts in encodings(20):
+        mask = decode_mask(RLE(size=[40, 25], counts=counts)).T.ravel()
+        ends = ends_of_runs(counts)
+        assert ends[-1] == mask.size
+        values = np.arange(len(ends)) % 2 == 1
+        np.testing.assert_array_equal(np.repeat(values, np.diff(ends, prepend=0)), mask)

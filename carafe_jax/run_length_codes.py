@@ -1,26 +1,37 @@
-"""Instance masks as COCO's run-length encodings, checked before they are decoded.
+"""Instance masks as COCO's run-length codes: encoded, checked and decoded.
 
-pycocotools reads and writes outside its memory for encodings that are cut off or whose
-runs do not fill the mask, and for polygons that are not finite. Only what passes these
-checks may reach it.
+A code has the lengths of the runs of zeros and ones in turn, down the columns. A run is
+stored as digits to the base 32, the lowest first: their characters begin at 48, 32
+marks that another digit follows, and 16 in the last digit is the sign. From the fourth
+run on, the difference from the run two before is stored.
+
+pycocotools reads and writes outside its memory for codes that are cut off or whose runs
+do not fill the mask. Only what passes these checks may reach it.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
-from carafe_jax.data.sources.annotated import RLE
 from carafe_jax.extras import import_extra
 
 MOST_PIXELS = 2**31 - 1
 """Most pixels of a mask: pycocotools counts them in 32 bits."""
 
-# Runs are stored as digits to the base 32, of which 7 hold 32 bits.
-_DIGITS = 7
+_DIGITS = 7  # To the base 32, of 32 bits.
 _FIRST_CHARACTER = 48
 _CHUNK_BYTES = 2**22
+
+
+class RLE(TypedDict):
+    """An instance mask as COCO's compressed run-length code."""
+
+    size: list[int]
+    """Height and width."""
+    counts: bytes
+    """Lengths of the runs, as `pycocotools.mask` encodes them."""
 
 
 def mask_tools() -> Any:
@@ -39,43 +50,6 @@ def decode_mask(mask: RLE) -> Bool[np.ndarray, "h w"]:
     return mask_tools().decode(mask).astype(bool)
 
 
-def polygons_to_rle(
-    polygons: Sequence[Float64[np.ndarray, "_"]], size: tuple[int, int]
-) -> RLE:
-    """Return the mask of the union of polygons.
-
-    Args:
-      polygons: x and y of the corners in turn, finite and near the photograph.
-      size: Height and width of the mask.
-    """
-    tools = mask_tools()
-    parts = tools.frPyObjects([polygon.tolist() for polygon in polygons], *size)
-    merged = parts[0] if len(parts) == 1 else tools.merge(parts)
-    return RLE(size=[*size], counts=merged["counts"])
-
-
-def box_to_rle(box: Float64[np.ndarray, "4"], size: tuple[int, int]) -> RLE:
-    """Return the mask of a box, of at least a pixel.
-
-    Args:
-      box: x1, y1, x2, y2, overlapping the photograph.
-      size: Height and width of the mask.
-    """
-    height, width = size
-    left, top = np.floor(np.clip(box[:2], 0, (width - 1, height - 1))).astype(int)
-    right, bottom = np.ceil(np.clip(box[2:], (1, 1), (width, height))).astype(int)
-    covered = int(max(bottom - top, 1))
-    columns = int(max(right - left, 1))
-    # Down the columns: from the first covered pixel to the last.
-    before, gap = int(left) * height + int(top), height - covered
-    covered_runs = [covered, gap] * (columns - 1) + [covered]
-    runs = [before, *(covered_runs if gap else [sum(covered_runs)])]
-    runs.append(height * width - sum(runs))
-    encoded = runs_to_rle(runs if runs[-1] else runs[:-1], size)
-    assert encoded is not None, "The runs fill the mask."
-    return encoded
-
-
 def runs_to_rle(runs: Sequence[Any], size: tuple[int, int]) -> RLE | None:
     """Return the compressed form of runs, or None if they do not fill the mask.
 
@@ -90,6 +64,20 @@ def runs_to_rle(runs: Sequence[Any], size: tuple[int, int]) -> RLE | None:
         return None
     compressed = mask_tools().frPyObjects({"size": [*size], "counts": [*runs]}, *size)
     return RLE(size=[*size], counts=compressed["counts"])
+
+
+def ends_of_runs(counts: bytes) -> Int64[np.ndarray, "n"]:
+    """Return where the runs of a valid code end, as numbers of pixels."""
+    digits = np.frombuffer(counts, np.uint8).astype(np.int64) - _FIRST_CHARACTER
+    last = np.flatnonzero(digits & 32 == 0)
+    first = np.append(0, last[:-1] + 1)
+    length = last - first + 1
+    shifts = 5 * (np.arange(len(digits)) - np.repeat(first, length))
+    runs = np.add.reduceat((digits & 31) << shifts, first)
+    runs -= np.where(digits[last] & 16, 1 << 5 * length, 0)
+    runs[1::2] = np.cumsum(runs[1::2])
+    runs[2::2] = np.cumsum(runs[2::2])
+    return np.cumsum(runs)
 
 
 def are_valid_counts(

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+import operator
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from carafe_jax.errors import RefusedError, no_type_check
 
@@ -31,51 +32,65 @@ def check(name: str, value: object, rule: str, *, holds: bool) -> None:
         raise RefusedError(f"`{name}` must {rule}, got {value!r}.")
 
 
-def check_positive(name: str, value: Number) -> None:
+def check_positive(name: str, value: object) -> None:
     """Raise unless the number is above 0."""
-    check(name, value, "be positive", holds=value > 0)
+    check(name, value, "be positive", holds=_number(value) > 0)
 
 
-def check_count(name: str, value: Number) -> None:
-    """Raise unless the number is at least 1."""
-    check(name, value, "be positive", holds=value >= 1)
+def check_finite(name: str, value: object) -> None:
+    """Raise unless the number is finite."""
+    check(name, value, "be finite", holds=math.isfinite(_number(value)))
 
 
-def check_not_negative(name: str, value: Number) -> None:
+def check_count(name: str, value: object) -> None:
+    """Raise unless the value is an integer of at least 1."""
+    check(name, value, "be an integer", holds=_is_integer(value))
+    check(name, value, "be positive", holds=_number(value) >= 1)
+
+
+def check_not_negative(name: str, value: object) -> None:
     """Raise if the number is below 0."""
-    check(name, value, "not be negative", holds=value >= 0)
+    check(name, value, "not be negative", holds=_number(value) >= 0)
 
 
-def check_between_0_and_1(name: str, value: Number) -> None:
+def check_between_0_and_1(name: str, value: object) -> None:
     """Raise unless the number is in the open interval (0, 1)."""
-    check(name, value, "lie between 0 and 1", holds=0 < value < 1)
+    check(name, value, "lie between 0 and 1", holds=0 < _number(value) < 1)
 
 
-def check_below_1(name: str, value: Number) -> None:
+def check_below_1(name: str, value: object) -> None:
     """Raise unless the number is in [0, 1), as a decay must be."""
-    check(name, value, "lie in [0, 1)", holds=0 <= value < 1)
+    check(name, value, "lie in [0, 1)", holds=0 <= _number(value) < 1)
 
 
-def check_up_to_1(name: str, value: Number) -> None:
+def check_up_to_1(name: str, value: object) -> None:
     """Raise unless the number is in [0, 1], as a fraction or an IoU must be."""
-    check(name, value, "lie in [0, 1]", holds=0 <= value <= 1)
+    check(name, value, "lie in [0, 1]", holds=0 <= _number(value) <= 1)
 
 
-def check_seed(name: str, value: int) -> None:
+def check_seed(name: str, value: object) -> None:
     """Raise unless the number is a valid seed, in [0, 2**32)."""
-    check(name, value, "lie in [0, 2**32)", holds=0 <= value < 2**32)
+    check(name, value, "lie in [0, 2**32)", holds=0 <= _number(value) < 2**32)
 
 
 def check_fractions(name: str, ends: tuple[Number, Number]) -> None:
     """Raise unless the two numbers satisfy 0 < low <= high <= 1."""
+    low, high = map(_number, ends)
     rule = "be two numbers 0 < low <= high <= 1"
-    check(name, ends, rule, holds=0 < ends[0] <= ends[1] <= 1)
+    check(name, ends, rule, holds=0 < low <= high <= 1)
 
 
 def check_range(name: str, ends: tuple[Number, Number]) -> None:
     """Raise unless the two numbers are finite and 0 <= low <= high."""
+    low, high = map(_number, ends)
     rule = "be two finite numbers 0 <= low <= high"
-    check(name, ends, rule, holds=0 <= ends[0] <= ends[1] < math.inf)
+    check(name, ends, rule, holds=0 <= low <= high < math.inf)
+
+
+def check_positive_finite(name: str, value: object) -> None:
+    """Raise unless the number is above 0 and finite."""
+    holds = 0 < _number(value) < math.inf
+    check(name, value, "be positive and finite", holds=holds)
 
 
 @no_type_check
@@ -116,3 +131,21 @@ def in_group(message: str, group: str, kind: "type[DataclassInstance]") -> str:
         return message
     fields = "|".join(field.name for field in dataclasses.fields(kind))
     return re.sub(rf"`(?=(?:{fields})[.`])", f"`{group}.", message)
+
+
+def _number(value: Any) -> float:
+    """Return a number, or NaN, which follows no rule, for any other value."""
+    if isinstance(value, str | bytes):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _is_integer(value: Any) -> bool:
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return True

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from carafe_jax import arguments
@@ -13,11 +14,12 @@ def test_error_names_the_argument_the_rule_and_the_value():
 @pytest.mark.parametrize(
     ("function", "accepted", "refused"),
     [
-        (arguments.check_positive, [1, 0.1], [0, -1, float("nan")]),
+        (arguments.check_positive, [1, 0.1], [0, -1, float("nan"), "1", None, [1, 2]]),
+        (arguments.check_count, [1, np.int64(2)], [0, 1.5, float("nan"), "1", None]),
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
         (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),
-        (arguments.check_up_to_1, [0, 1], [-0.1, 1.1, float("nan")]),
+        (arguments.check_up_to_1, [0, 1], [-0.1, 1.1, float("nan"), "1"]),
         (arguments.check_seed, [0, 2**32 - 1], [-1, 2**32]),
         (
             arguments.check_fractions,

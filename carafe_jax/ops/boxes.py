@@ -146,3 +146,18 @@ def checked_boxes(
     if not jnp.issubdtype(boxes.dtype, jnp.floating):
         raise RefusedError(f"`{name}` must be floating, got dtype {boxes.dtype}.")
     return boxes.astype(wide_dtype(boxes.dtype))
+
+
+@no_type_check
+def check_slots(name: str, boxes: Boxes) -> None:
+    """Raise unless boxes are `Boxes` with a Boolean for each of their slots."""
+    if not isinstance(boxes, Boxes):
+        raise RefusedError(f"`{name}` must be `Boxes`, got {type(boxes).__name__}.")
+    coordinates, valid = jnp.asarray(boxes.coordinates), jnp.asarray(boxes.valid)
+    checked_boxes(name, coordinates)
+    slots = coordinates.shape[:-1]
+    if valid.shape != slots or valid.dtype != jnp.bool_:
+        raise RefusedError(
+            f"`{name}.valid` must be Boolean of shape {slots}, one element for each of "
+            f"the boxes, got {valid.dtype} of shape {valid.shape}."
+        )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int32
 
-from carafe_jax.arguments import Number, check_count
+from carafe_jax.arguments import Number, check_count, check_finite
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import Boxes
 from carafe_jax.ops.dtypes import wide_dtype
@@ -83,6 +83,7 @@ def multiclass_nms(
       >>> found.boxes.tolist(), found.classes.tolist(), found.valid.tolist()
       ([0, 1, 0], [1, 0, 0], [True, True, False])
     """
+    check_finite("score_threshold", score_threshold)
     check_count("max_candidates", max_candidates)
     boxes, scores = jnp.asarray(boxes), jnp.asarray(scores)
     valid = jnp.asarray(valid)
@@ -131,3 +132,5 @@ def _check_shapes(boxes: Array, scores: Array, valid: Array) -> None:
                 f"`{name}` must have shape {expected} beside `scores` of shape "
                 f"{scores.shape}, got {array.shape}."
             )
+    if valid.dtype != jnp.bool_:
+        raise RefusedError(f"`valid` must be Boolean, got {valid.dtype}.")

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Int32
 
 from carafe_jax.arguments import Number, check_count, check_up_to_1
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.ops.boxes import Boxes, pairwise_iou
+from carafe_jax.ops.boxes import Boxes, check_slots, pairwise_iou
 from carafe_jax.ops.dtypes import wide_dtype
 from carafe_jax.ops.sharding import vary_alike
 from carafe_jax.ops.suppression import suppress
@@ -75,11 +75,12 @@ def nms(
     """
     check_up_to_1("iou_threshold", iou_threshold)
     check_count("max_outputs", max_outputs)
+    check_slots("boxes", boxes)
     if groups is None:
         groups = np.zeros(np.shape(scores), np.int32)
     coordinates, valid = jnp.asarray(boxes.coordinates), jnp.asarray(boxes.valid)
     scores, groups = jnp.asarray(scores), jnp.asarray(groups)
-    _check_shapes(coordinates, valid, scores, groups)
+    _check_shapes(coordinates, scores, groups)
     if 0 in scores.shape:
         return Kept(jnp.zeros(max_outputs, np.int32), jnp.zeros(max_outputs, bool))
     arrays = jax.lax.stop_gradient((coordinates, valid, scores, groups))
@@ -90,16 +91,13 @@ def nms(
 
 
 @no_type_check
-def _check_shapes(
-    coordinates: Array, valid: Array, scores: Array, groups: Array
-) -> None:
-    if coordinates.ndim != 2 or coordinates.shape[1] != 4:
+def _check_shapes(coordinates: Array, scores: Array, groups: Array) -> None:
+    if coordinates.ndim != 2:
         raise RefusedError(
             f"`boxes` must have coordinates of shape (N, 4), got {coordinates.shape}."
         )
     slots = coordinates.shape[:1]
-    named = {"boxes.valid": valid, "scores": scores, "groups": groups}
-    for name, array in named.items():
+    for name, array in {"scores": scores, "groups": groups}.items():
         if array.shape != slots:
             raise RefusedError(
                 f"`{name}` must have shape {slots}, one element for each of the boxes, "
@@ -107,6 +105,8 @@ def _check_shapes(
             )
     if not jnp.issubdtype(scores.dtype, jnp.floating):
         raise RefusedError(f"`scores` must be of a floating dtype, got {scores.dtype}.")
+    if not jnp.issubdtype(groups.dtype, jnp.integer):
+        raise RefusedError(f"`groups` must be of an integer dtype, got {groups.dtype}.")
 
 
 def _best_first(

@@ -196,6 +196,12 @@ def test_scores_keep_their_dtype_and_have_a_gradient():
             r"`boxes` must have shape \(3, 2, 4\) .* \(3, 4\)",
         ),
         ({"valid": np.ones(2, bool)}, r"`valid` must have shape \(3,\) .* got \(2,\)"),
+        ({"valid": np.ones(3)}, "`valid` must be Boolean, got float"),
+        ({"boxes": np.zeros((3, 2, 4), int)}, "`boxes` must be floating, got dtype in"),
+        ({"score_threshold": float("nan")}, "`score_threshold` must be finite, got na"),
+        ({"score_threshold": "0.5"}, "`score_threshold` must be finite, got '0.5'"),
+        ({"max_candidates": 2.5}, "`max_candidates` must be an integer, got 2.5"),
+        ({"max_outputs": 2.5}, "`max_outputs` must be an integer, got 2.5"),
     ],
 )
 def test_wrong_arguments_are_refused(change, message):

@@ -254,8 +254,18 @@ def test_nothing_flows_back_through_the_choice():
         ),
         (
             {"boxes": Boxes(jnp.zeros((3, 4)), jnp.ones(2, bool))},
-            r"`boxes.valid` must have shape \(3,\), .* got \(2,\)",
+            r"`boxes.valid` must be Boolean of shape \(3,\), .* of shape \(2,\)",
         ),
+        (
+            {"boxes": Boxes(jnp.zeros((3, 4)), jnp.ones(3))},
+            r"`boxes.valid` must be Boolean of .* got float32",
+        ),
+        ({"boxes": jnp.zeros((3, 4))}, "`boxes` must be `Boxes`, got Array"),
+        ({"boxes": Boxes(np.zeros((3, 4), int), np.ones(3, bool))}, "must be floating"),
+        ({"groups": np.zeros(3)}, "`groups` must be of an integer dtype, got float"),
+        ({"iou_threshold": float("nan")}, r"`iou_threshold` must .* got nan"),
+        ({"iou_threshold": "0.5"}, r"`iou_threshold` must lie in .* got '0.5'"),
+        ({"max_outputs": 2.5}, "`max_outputs` must be an integer, got 2.5"),
     ],
 )
 def test_wrong_arguments_are_refused(change, message):

@@ -1,6 +1,6 @@
 """RoIAlign: the mean of bilinear samples in each bin of a region."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import jax
@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from carafe_jax.arguments import check, check_count, check_positive_finite
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.ops.boxes import Boxes, checked_boxes
+from carafe_jax.ops.boxes import Boxes, check_slots, checked_boxes
 from carafe_jax.ops.roi_align.levels import roi_levels
 from carafe_jax.ops.roi_align.pooling import pool
 from carafe_jax.ops.roi_align.regions import (
@@ -77,6 +78,7 @@ def roi_align(
     pyramid = _checked_pyramid(pyramid, strides)
     spec = _checked_spec(output_size, sampling_ratio)
     n, _, _, c = pyramid[0].shape
+    check_slots("boxes", boxes)
     coordinates = checked_boxes("boxes", boxes.coordinates)
     if coordinates.ndim != 3 or len(coordinates) != n:
         raise RefusedError(
@@ -105,6 +107,8 @@ def roi_align(
 def _checked_pyramid(
     pyramid: Sequence[Float[Array | np.ndarray, "n _ _ c"]], strides: Sequence[int]
 ) -> list[Float[Array, "n _ _ c"]]:
+    if not isinstance(pyramid, Iterable):
+        raise RefusedError(f"`pyramid` must be a sequence of maps, got {pyramid!r}.")
     levels = [jnp.asarray(level) for level in pyramid]
     shapes = [level.shape for level in levels]
     if not levels or any(len(shape) != 4 or 0 in shape[1:3] for shape in shapes):
@@ -122,11 +126,11 @@ def _checked_pyramid(
         raise RefusedError(
             f"`pyramid` must have one floating dtype on all levels, got {dtypes}."
         )
-    if len(strides) != len(levels) or min(strides) <= 0:
-        raise RefusedError(
-            f"`strides` must be {len(levels)} positive numbers, one for each level of "
-            f"`pyramid`, got {tuple(strides)}."
-        )
+    rule = f"be {len(levels)} positive numbers, one for each level of `pyramid`"
+    holds = isinstance(strides, Iterable) and len(strides) == len(levels)
+    check("strides", strides, rule, holds=holds)
+    for stride in strides:
+        check_positive_finite("strides", stride)
     return levels
 
 
@@ -134,13 +138,11 @@ def _checked_pyramid(
 def _checked_spec(
     output_size: int | tuple[int, int], sampling_ratio: int | None
 ) -> Spec:
-    size = (output_size,) * 2 if isinstance(output_size, int) else tuple(output_size)
-    if len(size) != 2 or min(size) < 1:
-        raise RefusedError(
-            f"`output_size` must be a positive int or two of them, got {output_size}."
-        )
-    if sampling_ratio is not None and sampling_ratio < 1:
-        raise RefusedError(
-            f"`sampling_ratio` must be None or at least 1, got {sampling_ratio}."
-        )
-    return Spec(size, sampling_ratio)
+    size = output_size if isinstance(output_size, Sequence) else (output_size,) * 2
+    rule = "be a positive int or two of them"
+    check("output_size", output_size, rule, holds=len(size) == 2)
+    for bins in size:
+        check_count("output_size", bins)
+    if sampling_ratio is not None:
+        check_count("sampling_ratio", sampling_ratio)
+    return Spec((int(size[0]), int(size[1])), sampling_ratio)

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.arguments import check_count, check_positive_finite
+from carafe_jax.errors import no_type_check
 from carafe_jax.ops.boxes import checked_boxes
 
 
@@ -43,10 +44,8 @@ def roi_levels(
     [0 3]
     """
     boxes = checked_boxes("boxes", boxes)
-    if levels < 1:
-        raise RefusedError(f"`levels` must be at least 1, got {levels}.")
-    if not finest_scale > 0:
-        raise RefusedError(f"`finest_scale` must be positive, got {finest_scale}.")
+    check_count("levels", levels)
+    check_positive_finite("finest_scale", finest_scale)
     width, height = boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1]
     ratio = jnp.sqrt(jnp.maximum(width * height, 0.0)) / finest_scale + 1e-6
     above = [(ratio >= 2.0**level).astype(np.int32) for level in range(1, levels)]

@@ -35,8 +35,13 @@ def test_finest_scale_moves_the_levels():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"levels": 0}, "`levels` must be at least 1, got 0"),
-        ({"levels": 4, "finest_scale": 0.0}, "`finest_scale` must be positive, got 0"),
+        ({"levels": 0}, "`levels` must be positive, got 0"),
+        (
+            {"levels": 4, "finest_scale": 0.0},
+            "`finest_scale` must be positive and",
+        ),
+        ({"levels": 1.5}, "`levels` must be an integer, got 1.5"),
+        ({"levels": 4, "finest_scale": np.nan}, "`finest_scale` must be .* got nan"),
     ],
 )
 def test_wrong_arguments_are_refused(options, message):

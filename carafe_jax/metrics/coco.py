@@ -1,18 +1,18 @@
 """COCO's average precision and recall of detections, for boxes and masks."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
-from carafe_jax.arguments import Number, check
-from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.arguments import check
+from carafe_jax.errors import no_type_check
 from carafe_jax.extras import import_extra
-
-Kind = Literal["bbox", "segm"]
-"""Kind of the regions whose overlap is measured, in COCO's words: boxes or masks."""
+from carafe_jax.metrics.coco_form import Kind as Kind
+from carafe_jax.metrics.coco_form import checked_detections, checked_truth
 
 MAX_DETECTIONS = (1, 10, 100)
 
@@ -39,10 +39,10 @@ class APResult:
 @no_type_check
 def average_precision(
     truth: Mapping[str, Any],
-    detections: Sequence[Mapping[str, Any]],
+    detections: Iterable[Mapping[str, Any]],
     *,
     kind: Kind,
-    max_detections: Sequence[int] = MAX_DETECTIONS,
+    max_detections: Iterable[int] = MAX_DETECTIONS,
 ) -> APResult:
     """Return average precision and recall as COCO defines them.
 
@@ -53,7 +53,8 @@ def average_precision(
 
     Args:
       truth: Content of a COCO annotation file: "images", "annotations" and
-        "categories".
+        "categories", whose ids are different integers. For masks, images have their
+        "height" and "width", and annotations a "segmentation" of that size.
       detections: COCO results, each with "image_id", "category_id", "score" and, by
         `kind`, "bbox" (x, y, width, height) or "segmentation" (RLE). Small, medium and
         large detections are told apart by the area of that region.
@@ -68,19 +69,22 @@ def average_precision(
       RefusedError: An argument breaks a rule; the message names it.
       MissingExtraError: faster-coco-eval is not installed.
     """
-    limits = list(max_detections)
+    limits = [*max_detections] if isinstance(max_detections, Iterable) else []
     rule = "be ascending positive integers"
-    holds = bool(limits) and all(isinstance(limit, int) for limit in limits)
+    holds = bool(limits) and all(isinstance(x, numbers.Integral) for x in limits)
     holds = holds and limits[0] >= 1 and limits == sorted(set(limits))
     check("max_detections", max_detections, rule, holds=holds)
     check("kind", kind, "be 'bbox' or 'segm'", holds=kind in ("bbox", "segm"))
+    known = checked_truth(truth, kind)
+    found = checked_detections(detections, known, kind)
     coco = import_extra("faster_coco_eval", extra="detection", purpose="COCO AP")
     evaluation = coco.COCOeval_faster(
-        coco.COCO(_indexed_truth(truth, kind)),
-        coco.COCO(_indexed_detections(truth, detections, kind)),
+        coco.COCO(known),
+        coco.COCO(found),
         kind,
         print_function=_print_nothing,
     )
+    limits = [*map(int, limits)]
     evaluation.params.maxDets = limits
     evaluation.evaluate()
     evaluation.accumulate()
@@ -125,112 +129,3 @@ def _mean(values: Float64[np.ndarray, "..."]) -> float:
     """Return the mean without the values of classes that have no objects, -1."""
     present = values[values > -1]
     return float(present.mean()) if present.size else float("nan")
-
-
-@no_type_check
-def _indexed_truth(truth: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
-    """Return a copy of the truth for the evaluation, which writes into it."""
-    names = ("images", "annotations", "categories")
-    missing = [name for name in names if name not in truth]
-    if missing:
-        raise RefusedError(
-            f"`truth` must have the keys {', '.join(names)}, got none for "
-            f"{' and '.join(missing)}."
-        )
-    if kind == "segm":
-        for annotation in truth["annotations"]:
-            if not annotation.get("segmentation"):
-                raise RefusedError(
-                    "`truth` must have a segmentation of each annotation to evaluate "
-                    f"masks, got none of the annotation {annotation.get('id')!r}."
-                )
-    # Numbered from 1: the evaluation takes the id 0 for "no match".
-    annotations = [
-        {"iscrowd": 0, "area": _area(x["bbox"]), **x, "id": number}
-        for number, x in enumerate(truth["annotations"], start=1)
-    ]
-    return {
-        "images": [dict(image) for image in truth["images"]],
-        "categories": [dict(category) for category in truth["categories"]],
-        "annotations": annotations,
-    }
-
-
-@no_type_check
-def _indexed_detections(
-    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], kind: Kind
-) -> dict[str, Any]:
-    region = "bbox" if kind == "bbox" else "segmentation"
-    _check_detections(truth, detections, region)
-    if kind == "bbox":
-        areas = [_area(x["bbox"]) for x in detections]
-    else:
-        masks = import_extra(
-            "faster_coco_eval.core.mask", extra="detection", purpose="COCO AP"
-        )
-        areas = masks.area([x["segmentation"] for x in detections])
-    annotations = [
-        {
-            "id": number,
-            "image_id": x["image_id"],
-            "category_id": x["category_id"],
-            "score": x["score"],
-            region: x[region],
-            "area": float(area),
-            "iscrowd": 0,
-        }
-        for number, (x, area) in enumerate(zip(detections, areas, strict=True), 1)
-    ]
-    return {
-        "images": [dict(image) for image in truth["images"]],
-        "categories": [dict(category) for category in truth["categories"]],
-        "annotations": annotations,
-    }
-
-
-def _area(box: Sequence[Number]) -> Number:
-    return box[2] * box[3]
-
-
-@no_type_check
-def _check_detections(
-    truth: Mapping[str, Any], detections: Sequence[Mapping[str, Any]], region: str
-) -> None:
-    names = ("image_id", "category_id", "score", region)
-    known = {
-        "image_id": {image["id"] for image in truth["images"]},
-        "category_id": {category["id"] for category in truth["categories"]},
-    }
-    for index, detection in enumerate(detections):
-        for name in names:
-            if name not in detection:
-                raise RefusedError(
-                    f"`detections[{index}]` must have the keys {', '.join(names)}, "
-                    f"got none for {name}."
-                )
-        for name, ids in known.items():
-            if detection[name] not in ids:
-                raise RefusedError(
-                    f"`detections[{index}][{name!r}]` must be an id in `truth`, got "
-                    f"{detection[name]!r}."
-                )
-    scores = np.array([x["score"] for x in detections], np.float64).reshape(-1, 1)
-    _check_each("scores", scores, np.isfinite(scores), "be finite")
-    if region == "bbox":
-        boxes = np.array([x["bbox"] for x in detections], np.float64).reshape(-1, 4)
-        holds = np.isfinite(boxes) & (boxes >= np.array([-np.inf, -np.inf, 0, 0]))
-        _check_each("boxes", boxes, holds, "be finite, without negative sizes")
-
-
-def _check_each(
-    name: str,
-    values: Float64[np.ndarray, "d n"],
-    holds: Bool[np.ndarray, "d n"],
-    rule: str,
-) -> None:
-    if not holds.all():
-        index = int(np.argwhere(~holds)[0, 0])
-        raise RefusedError(
-            f"The {name} of `detections` must {rule}, got {values[index].tolist()} of "
-            f"`detections[{index}]`."
-        )

@@ -250,24 +250,126 @@ def test_nothing_is_printed_or_changed(capsys):
 
 
 GOOD = detection(1, 1, SQUARE)
+CODE = GOOD["segmentation"]
 
 
 @pytest.mark.parametrize(
-    ("found", "message"),
+    ("change", "message"),
     [
-        ({**GOOD, "image_id": 7}, r"`detections\[1\]\['image_id'\]` must be .* 7"),
-        ({**GOOD, "category_id": 9}, r"\[1\]\['category_id'\]` must be .* 9"),
-        ({**GOOD, "score": math.nan}, r"scores .* be finite, got \[nan\] of .*\[1\]"),
-        ({**GOOD, "bbox": [0, 0, -1, 5]}, r"boxes .* got \[0.0, 0.0, -1.0, 5.0\]"),
-        ({"image_id": 1, "category_id": 1, "score": 1.0}, "keys .* got none for bbox"),
+        ({"image_id": 7}, r"`detections\[1\]\['image_id'\]` must be an id .* got 7"),
+        ({"image_id": [1]}, r"\['image_id'\]` must be an id in `truth`, got \[1\]"),
+        ({"category_id": 9}, r"\[1\]\['category_id'\]` must be an id .* got 9"),
+        ({"score": math.nan}, r"\['score'\]` must be finite, got nan"),
+        ({"score": "0.5"}, r"\['score'\]` must be finite, got '0.5'"),
+        ({"score": None}, r"\['score'\]` must be finite, got None"),
+        ({"bbox": [0, 0, -1, 5]}, r"\['bbox'\]` must be x, y, .* got \[0, 0, -1, 5\]"),
+        ({"bbox": [0, 0, 5]}, r"\['bbox'\]` must be x, y, width and height, .*"),
+        ({"bbox": None}, r"\['bbox'\]` must be x, y, width and height, .* got None"),
     ],
 )
-def test_invalid_detections_are_refused(found, message):
+def test_invalid_detections_are_refused(change, message):
+    found = [GOOD, {**GOOD, **change}]
     with pytest.raises(RefusedError, match=message):
-        average_precision(truth((1, 1, SQUARE)), [GOOD, found], kind="bbox")
+        average_precision(truth((1, 1, SQUARE)), found, kind="bbox")
 
 
-@pytest.mark.parametrize("limits", [(), (0, 10), (10, 1), (5, 5), (1.5,)])
+def test_detections_without_a_field_are_refused():
+    found = [{name: x for name, x in GOOD.items() if name != "bbox"}]
+    with pytest.raises(RefusedError, match=r"keys .* got none for bbox"):
+        average_precision(truth(), found, kind="bbox")
+    with pytest.raises(RefusedError, match=r"`detections\[0\]` must be a dict, got '"):
+        average_precision(truth(), ["image"], kind="bbox")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ({**CODE, "size": [SIDE, 100]}, r"size of its image, .* got \[200, 100\]"),
+        ({**CODE, "size": [SIDE]}, r"have the size of its image, .* got \[200\]"),
+        ({**CODE, "counts": CODE["counts"][:-3]}, "runs that are complete and fill"),
+        ({**CODE, "counts": [5, 5]}, r"runs that are complete .* got \[5, 5\]"),
+        ({**CODE, "counts": 3}, "must be bytes, ASCII or a list, got 3"),
+        ({"size": [SIDE, SIDE]}, "keys size, counts, got none for counts"),
+        ({**CODE, "size": None}, r"have the size of its image, .* got None"),
+        (None, "must be a run-length code, got None"),
+        ([[0, 0, 9, 0, 9, 9]], "must be a run-length code, got "),
+    ],
+)
+def test_masks_that_do_not_fill_their_image_are_refused(code, message):
+    objects = truth((1, 1, SQUARE))
+    with pytest.raises(RefusedError, match=r"`detections\[0\].*" + message):
+        average_precision(objects, [{**GOOD, "segmentation": code}], kind="segm")
+    if isinstance(code, dict):
+        objects["annotations"][0]["segmentation"] = code
+        with pytest.raises(RefusedError, match=r"`truth\['annotations'\]\[0\].*"):
+            average_precision(objects, [], kind="segm")
+
+
+@pytest.mark.parametrize(
+    "polygon",
+    [[0, 0, 9, 9], [0, 0, 9, 0, 9, math.nan], [0, 0, 9, 0, 9, 1e7], ["a"] * 6],
+)
+def test_polygons_that_are_none_are_refused(polygon):
+    objects = truth((1, 1, SQUARE, {"segmentation": [polygon]}))
+    with pytest.raises(RefusedError, match=r"segmentation'\]\[0\]` must be x and y of"):
+        average_precision(objects, [], kind="segm")
+
+
+def test_masks_may_be_lists_text_and_polygons():
+    left, top, width, height = (round(x) for x in SQUARE)
+    runs = [left * SIDE + top, *[height, SIDE - height] * (width - 1), height]
+    runs.append(SIDE * SIDE - sum(runs))
+    corners = [left, top, left + width, top, left + width, top + height, left]
+    for form in (
+        {**CODE, "counts": CODE["counts"].decode()},
+        {**CODE, "counts": runs},
+        [[*corners, top + height]],
+    ):
+        objects = truth((1, 1, SQUARE, {"segmentation": form}))
+        own = CODE if isinstance(form, list) else form
+        found = [{**GOOD, "segmentation": own}]
+        numbers = average_precision(objects, found, kind="segm").numbers
+        assert numbers["ap"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "message"),
+    [
+        ("images", {"id": 1}, r"one entry for each id, got 2 for 1"),
+        ("categories", {"id": 1}, r"one entry for each id, got 2 for 1"),
+        ("annotations", {"id": 0}, r"one entry for each id, got 2 for 0"),
+        ("images", {"id": "a"}, r"\[1\]\['id'\]` must be an integer, got 'a'"),
+        ("categories", {}, "keys id, got none for id"),
+        ("images", 3, r"`truth\['images'\]\[1\]` must be a dict, got 3"),
+        ("annotations", {"image_id": 7}, r"\['image_id'\]` must be an id .* got 7"),
+        ("annotations", {"category_id": 7}, r"category_id'\]` must be an id .* got 7"),
+        ("annotations", {"bbox": [1, 2, 3]}, r"\['bbox'\]` must be x, y, width and"),
+        ("annotations", {"area": math.nan}, r"\['area'\]` must be finite and not"),
+        ("annotations", {"iscrowd": "x"}, r"\['iscrowd'\]` must be 0 or 1, got 'x'"),
+    ],
+)
+def test_invalid_truth_is_refused(name, entry, message):
+    objects = truth((1, 1, SQUARE))
+    if name == "annotations":
+        entry = {**objects[name][0], "id": 1, **entry}
+    objects[name].append(entry)
+    with pytest.raises(RefusedError, match=message):
+        average_precision(objects, [GOOD], kind="bbox")
+
+
+def test_numbers_of_numpy_are_taken_and_iterators_read_once():
+    box = np.array(SQUARE, np.float32)
+    found = {**GOOD, "bbox": box, "score": np.float32(0.5), "image_id": np.int64(1)}
+    numbers = average_precision(
+        truth((1, 1, SQUARE)),
+        iter([found]),
+        kind="bbox",
+        max_detections=np.array([1, 100]),
+    ).numbers
+    assert numbers["ap"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("limits", [(), (0, 10), (10, 1), (5, 5), (1.5,), 100])
 def test_invalid_limits_are_refused(limits):
     with pytest.raises(RefusedError, match=r"`max_detections` must be ascending"):
         average_precision(truth(), [], kind="bbox", max_detections=limits)

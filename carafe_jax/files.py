@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import secrets
+import tempfile
 from collections.abc import Iterator
 
 from carafe_jax.errors import RefusedError
@@ -178,6 +179,29 @@ def check_folder(name: str, path: pathlib.Path) -> None:
     if os.path.lexists(path) and not os.path.isdir(path):
         raise RefusedError(f"`{name}` must be a folder, got the file {str(path)!r}.")
     _check_place(name, path)
+
+
+def make_folder(name: str, path: pathlib.Path) -> None:
+    """Create a folder, and write to it and delete what was written.
+
+    Args:
+      name: Name of the argument.
+      path: Path of the folder, which may exist.
+
+    Raises:
+      RefusedError: As `check_folder`; or a file in it cannot be written, as on a file
+        system that is read-only or full.
+    """
+    check_folder(name, path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as file:
+            file.write(b"0")
+    except OSError as error:
+        raise RefusedError(
+            f"`{name}` must be a folder that may be written to, got {str(path)!r}: "
+            f"{error.strerror}."
+        ) from error
 
 
 def is_same_file(path: pathlib.Path, other: pathlib.Path) -> bool:

@@ -29,6 +29,8 @@ from carafe_jax.files import check_local
 
 Config = TypeVar("Config")
 
+_POSITIONAL = typing.get_args(tyro.conf.Positional[int])[1]
+
 
 def run(
     main: Callable[[Config, Console], int],
@@ -88,7 +90,9 @@ def _run(
     except Exception as error:
         if isinstance(error, BrokenPipeError) or not is_user_error(error):
             raise
-        message = Text.assemble(("error: ", "bold red"), _message(error))
+        kind = config if isinstance(config, type) else type(config)
+        text = with_option_names(_message(error), kind)
+        message = Text.assemble(("error: ", "bold red"), text)
         PipedConsole(stderr=True).print(message, soft_wrap=True)
         status = 2
     if status > 128 and not _has_joined_others():
@@ -177,6 +181,33 @@ def _message(error: Exception) -> str:
     if not isinstance(error, OSError) or not error.strerror or not error.filename:
         return str(error)
     return f"{os.fsdecode(error.filename)!r}: {error.strerror}."
+
+
+def with_option_names(text: str, config: type[Any]) -> str:
+    """Return a message whose arguments are named as on the command line.
+
+    Errors name the fields of a configuration: `batch_size` is `--batch-size` there, and
+    a positional argument has its name in the usage line.
+
+    Args:
+      text: Message.
+      config: Dataclass of the options. Fields within its fields are left as they are.
+    """
+    hints = typing.get_type_hints(config, include_extras=True)
+    for field in dataclasses.fields(config):
+        hint = hints[field.name]
+        if not dataclasses.is_dataclass(hint):
+            text = text.replace(f"`{field.name}`", f"`{_option(field.name, hint)}`")
+    return text
+
+
+def _option(name: str, hint: Any) -> str:
+    """Return the name of a field on the command line."""
+    notes = getattr(hint, "__metadata__", ())
+    if _POSITIONAL not in notes:
+        return f"--{name.replace('_', '-')}"
+    shown = [note.metavar for note in notes if getattr(note, "metavar", None)]
+    return shown[0].split()[0] if shown else name.upper()
 
 
 def log_to(console: Console) -> None:

@@ -8,7 +8,9 @@ A checkpoint of mmdetection: carafe-jax detect photo.jpg -o out/ --mmdetection F
 """
 
 import dataclasses
+import os
 import pathlib
+import time
 from typing import Annotated, Literal, NoReturn
 
 import numpy as np
@@ -19,12 +21,16 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.arguments import check_below_1, check_count
-from carafe_jax.cli.console import run
+from carafe_jax.cli.console import run, with_option_names
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_atomically
+from carafe_jax.files import make_folder, write_atomically
 from carafe_jax.models.detection import MMDetectionName
-from carafe_jax.tasks.detection.coco_file import CocoFile
+from carafe_jax.tasks.detection.coco_file import (
+    CocoFile,
+    read_content,
+    recorded_photographs,
+)
 from carafe_jax.tasks.detection.loading import load, load_mmdetection
 from carafe_jax.tasks.detection.mask_encoding import DecodedMasks
 from carafe_jax.tasks.detection.photograph_files import (
@@ -45,6 +51,7 @@ from carafe_jax.viz import draw_detections
 _READABLE_SIDE = 400  # Pixels; smaller photographs are enlarged for their labels.
 _QUALITY = 92  # Of the JPEGs.
 _LARGEST_SIDE = 65_500  # Of a JPEG.
+_WRITE_EVERY = 60.0  # Seconds: what is lost if the process is killed.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,7 +86,9 @@ class Detect:
     pictures: Literal["drawn", "none"] = "drawn"
     """Whether to write pictures, or detections.json alone."""
     overwrite: bool = False
-    """Overwrite existing files, which are an error otherwise."""
+    """Start anew, and overwrite existing files. Otherwise photographs that are finished
+    are skipped, and detections by another detector or with other options are an
+    error."""
 
     def __post_init__(self) -> None:
         check_below_1("score_threshold", self.score_threshold)
@@ -112,35 +121,81 @@ def run_subcommand(args: list[str]) -> NoReturn:
 
 def main(config: Detect, console: Console) -> int:
     """Detect in every photograph; list those that cannot be read or written."""
+    results_file = config.output / RESULTS
+    stored = None if config.overwrite else read_content(results_file)
     plan = plan_detections(
-        config.photographs, output=config.output, overwrite=config.overwrite
+        config.photographs,
+        output=config.output,
+        overwrite=config.overwrite,
+        pictures=config.pictures == "drawn",
+        recorded=None if stored is None else recorded_photographs(stored),
     )
+    make_folder("output", config.output)
     detector = _load(config, console).with_limits(
         score_threshold=config.score_threshold, max_detections=config.max_detections
     )
-    results = CocoFile(detector.categories)
+    results = CocoFile(
+        detector.categories, provenance=detector.provenance(), stored=stored
+    )
+    # From here on, the pictures in the folder are those of this command.
+    results.write(results_file)
     problems = dict(plan.problems)
     try:
         problems |= _detect_each(plan, detector, results, config, console)
-    except BaseException:  # Also Ctrl-C: what was detected is kept.
-        if results.photographs:
-            results.write(config.output / RESULTS)
+    except BaseException as error:  # Also Ctrl-C: what was detected is kept.
+        results.write(results_file)
+        if isinstance(error, KeyboardInterrupt):
+            print_line(console, _interrupted(config, plan, results))
         raise
-    results.write(config.output / RESULTS)
+    results.write(results_file)
     for path, reason in problems.items():
         shown = reason if str(path) in reason else f"{path}: {reason}"
-        print_line(console, f"Not detected: {shown}")
-    detected = len(plan.jobs) + len(plan.problems) - len(problems)
+        print_line(console, with_option_names(f"Not detected: {shown}", Detect))
+    print_line(console, _summary(config, plan, results, detector, len(problems)))
+    if results.photographs and not results.objects:
+        print_line(
+            console,
+            f"No object has a score above {config.score_threshold} in any photograph: "
+            "a lower --score-threshold detects more.",
+        )
+    return 1 if problems else 0
+
+
+def _summary(
+    config: Detect,
+    plan: DetectPlan,
+    results: CocoFile,
+    detector: TrainedDetector,
+    problems: int,
+) -> str:
     summary = (
-        f"{counted(results.objects, 'object')} in {counted(detected, 'photograph')}, "
-        f"by {detector.name}. Written to {config.output}"
+        f"{counted(results.objects, 'object')} in "
+        f"{counted(results.photographs, 'photograph')}, by {detector.name}. Written to "
+        f"{config.output}"
     )
+    if plan.skipped:
+        summary += f"; skipped, as they were finished: {plan.skipped}"
     if problems:
-        summary += f"; not detected: {len(problems)}"
+        summary += f"; not detected: {problems}"
     if plan.inside_output:
         summary += f"; images in the output folder, left out: {plan.inside_output}"
-    print_line(console, summary)
-    return 1 if problems else 0
+    return summary
+
+
+def _interrupted(config: Detect, plan: DetectPlan, results: CocoFile) -> str:
+    total = len(plan.jobs) + plan.skipped
+    finished = sum(
+        results.has(job.name)
+        and (config.pictures == "none" or os.path.isfile(job.picture))
+        for job in plan.jobs
+    )
+    command = "the command"
+    if config.overwrite:
+        command += ", without --overwrite,"
+    return (
+        f"Detected in {finished + plan.skipped} of {counted(total, 'photograph')}, "
+        f"written to {config.output}. Repeat {command} to continue."
+    )
 
 
 def _load(config: Detect, console: Console) -> TrainedDetector:
@@ -175,16 +230,21 @@ def _detect_each(
         total=len(plan.jobs),
         console=console,
     )
+    written = time.monotonic()
     for job, found in zip(plan.jobs, outcomes, strict=True):
         if isinstance(found, UnreadableImageError):
             failures[job.photograph] = str(found)
             continue
-        results.add(job.name, found)
+        # Before its picture: only pictures of recorded photographs are complete.
+        results.add(job.name, job.photograph, found)
         if config.pictures == "drawn":
             try:
                 _write_picture(job, found, classes=detector.classes)
             except RefusedError as error:
                 failures[job.photograph] = str(error)
+        if time.monotonic() - written > _WRITE_EVERY:
+            results.write(config.output / RESULTS)
+            written = time.monotonic()
     return failures
 
 

@@ -1,22 +1,28 @@
 """The subcommand detect, with drawn weights."""
 
 import dataclasses
+import errno
+import io
 import json
 import os
 import shutil
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 from rich.console import Console
 
+from carafe_jax import files
 from carafe_jax.cli import detect
 from carafe_jax.cli.detect import Detect, main
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection import loading
+from carafe_jax.tasks.detection.coco_file import CocoFile
 from carafe_jax.tasks.detection.photograph_files import plan_detections
+from tests.cli.test_commands import run
 from tests.tasks.runs import call
 from tests.tiny_trained_detector import tiny_trained_detector
 
@@ -118,42 +124,179 @@ def test_no_object_is_above_a_high_threshold(tmp_path):
     status, text = call(main, config)
     assert status == 0
     assert "0 objects in 1 photograph" in text
+    assert "No object has a score above 0.999 in any photograph: a lower --sco" in text
     assert files_of(config.output) == {"detections.json"}
     content = json.loads((config.output / "detections.json").read_text())
     assert len(content["images"]) == 1
     assert content["annotations"] == []
 
 
+def content_of(config):
+    return json.loads((config.output / "detections.json").read_text())
+
+
 @pytest.mark.usefixtures("loaded")
-def test_existing_files_are_overwritten_on_request_alone(tmp_path):
+def test_same_command_skips_what_is_finished(tmp_path):
+    save(tmp_path / "photos" / "a.png")
+    config = options(tmp_path, tmp_path / "photos")
+    call(main, config)
+    before = (config.output / "a.jpg").stat().st_mtime_ns
+    save(tmp_path / "photos" / "b.png", seed=1)
+    status, text = call(main, config)
+    assert status == 0
+    assert "in 2 photographs, by tiny" in text
+    assert "skipped, as they were finished: 1" in text
+    assert (config.output / "a.jpg").stat().st_mtime_ns == before
+    images = content_of(config)["images"]
+    assert [x["file_name"] for x in images] == ["a.png", "b.png"]
+    call(main, dataclasses.replace(config, overwrite=True))
+    assert (config.output / "a.jpg").stat().st_mtime_ns != before
+
+
+@pytest.mark.usefixtures("loaded")
+def test_pictures_of_others_are_overwritten_on_request_alone(tmp_path):
     photo = save(tmp_path / "photo.png")
+    save(tmp_path / "out" / "photo.jpg")
     config = options(tmp_path, photo)
-    assert call(main, config)[0] == 0
-    with pytest.raises(RefusedError, match=r"`output` must not exist, .*\.json"):
-        main(config, Console(quiet=True))
-    (config.output / "detections.json").unlink()
     with pytest.raises(RefusedError, match=r"must not hold .*photo\.jpg' and 0 others"):
         main(config, Console(quiet=True))
+    assert call(main, dataclasses.replace(config, pictures="none"))[0] == 0
     again = dataclasses.replace(config, overwrite=True)
     assert call(main, again)[0] == 0
 
 
+@pytest.mark.parametrize("moment", ["detected", "recorded", "killed"])
 @pytest.mark.usefixtures("loaded")
-def test_interrupted_command_keeps_what_it_has_detected(tmp_path, monkeypatch):
-    for name in ("a.png", "b.png"):
-        save(tmp_path / "photos" / name)
-    draw = detect.draw_detections
+def test_interrupted_command_continues(tmp_path, monkeypatch, moment):
+    for seed, name in enumerate(("a.png", "b.png", "c.png")):
+        save(tmp_path / "photos" / name, seed=seed)
+    whole = options(tmp_path, tmp_path / "photos", output=tmp_path / "whole")
+    call(main, whole)
+    config = options(tmp_path, tmp_path / "photos")
 
     def interrupt(*args, **fields):
-        if (tmp_path / "out" / "a.jpg").exists():
-            raise KeyboardInterrupt
-        return draw(*args, **fields)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(detect, "draw_detections", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        main(options(tmp_path, tmp_path / "photos"), Console(quiet=True))
-    content = json.loads((tmp_path / "out" / "detections.json").read_text())
-    assert content["images"][0]["file_name"] == "a.png"
+    with monkeypatch.context() as patch:
+        read = detect.decode_photograph
+        if moment == "killed":
+            # Without a chance to write what was detected.
+            patch.setattr(CocoFile, "add", lambda *args: None)
+        if moment == "detected":
+            patch.setattr(detect, "track", lambda found, **_: one_and(found, interrupt))
+        else:
+            calls = iter([read, interrupt])
+            patch.setattr(detect, "decode_photograph", lambda path: next(calls)(path))
+        recorder = Console(record=True, width=200, file=io.StringIO())
+        with pytest.raises(KeyboardInterrupt):
+            main(config, recorder)
+    text = recorder.export_text()
+    if moment != "killed":
+        assert "Detected in 1 of 3 photographs, written to" in text
+        assert "Repeat the command to continue." in text
+    status, text = call(main, config)
+    assert status == 0
+    assert ("were finished: 1" in text) == (moment != "killed")
+    assert content_of(config) == content_of(whole)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        assert (config.output / name).read_bytes() == (whole.output / name).read_bytes()
+
+
+def one_and(found, interrupt):
+    yield next(iter(found))
+    interrupt()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_detections_are_written_while_others_are_made(tmp_path, monkeypatch):
+    save(tmp_path / "photo.png")
+    config = options(tmp_path, tmp_path / "photo.png")
+    monkeypatch.setattr(detect, "_WRITE_EVERY", 0.0)
+    seen = []
+    write = CocoFile.write
+
+    def recorded(self, path):
+        write(self, path)
+        seen.append(self.photographs)
+
+    monkeypatch.setattr(CocoFile, "write", recorded)
+    call(main, config)
+    assert seen == [0, 1, 1]
+
+
+@pytest.mark.usefixtures("loaded")
+def test_detections_with_other_options_are_not_mixed(tmp_path, detector, monkeypatch):
+    save(tmp_path / "photo.png")
+    config = options(tmp_path, tmp_path / "photo.png", pictures="none")
+    call(main, config)
+    other = dataclasses.replace(config, max_detections=9)
+    with pytest.raises(RefusedError, match=r"got max_detections 10, now 9\. --overwri"):
+        main(other, Console(quiet=True))
+    weights = jax.tree.map(lambda x: x + 1, detector.variables)
+    trained_on = dataclasses.replace(detector, variables=weights, step=8)
+    monkeypatch.setattr(detect, "load", lambda model, *, which: trained_on)
+    with pytest.raises(RefusedError, match=r"got step 7, now 8; weights '.*', now '"):
+        main(config, Console(quiet=True))
+
+
+@pytest.mark.usefixtures("loaded")
+def test_another_photograph_of_a_recorded_name_is_left_out(tmp_path):
+    first, second = (save(tmp_path / name / "a.png") for name in ("one", "two"))
+    call(main, options(tmp_path, first))
+    status, text = call(main, options(tmp_path, second))
+    assert status == 1
+    assert "detections.json has another photograph of its name, " in text
+    third = save(tmp_path / "two" / "a.bmp")  # Its picture would be a.jpg, too.
+    assert call(main, options(tmp_path, third))[0] == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"info": {}, "images": [], "annotations": []}', "\0"]
+)
+def test_file_of_another_program_is_kept(tmp_path, text):
+    photo = save(tmp_path / "photo.png")
+    config = options(tmp_path, photo)
+    config.output.mkdir()
+    (config.output / "detections.json").write_text(text)
+    with pytest.raises(RefusedError, match=r"`output` must hold no file of another"):
+        main(config, Console(quiet=True))
+    assert (config.output / "detections.json").read_text() == text
+
+
+def test_output_is_created_before_the_network_is_loaded(tmp_path, monkeypatch):
+    photo = save(tmp_path / "photo.png")
+
+    def load(model, *, which):
+        assert (tmp_path / "out").is_dir()
+        raise RefusedError("loaded")
+
+    monkeypatch.setattr(detect, "load", load)
+    with pytest.raises(RefusedError, match="loaded"):
+        main(options(tmp_path, photo), Console(quiet=True))
+
+    def refuse(**fields):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(RefusedError, match=r"`output` must be .*: Read-only file syst"):
+        main(options(tmp_path, photo), Console(quiet=True))
+
+
+def test_errors_name_the_options(tmp_path, capsys):
+    photo, model = str(save(tmp_path / "photo.png")), str(tmp_path)
+    base = ["detect", photo, "-o", str(tmp_path / "out")]
+    for more, message in (
+        (["--model", model, "--score-threshold", "1.5"], "--score-threshold` must lie"),
+        (["--model", model, "--max-detections", "0"], "--max-detections` must be po"),
+        ([], "One of `--model`, the folder of a run, and `--mmdetection`, a checkpoin"),
+        (["--model", str(tmp_path / "none")], "`--model` must be"),
+    ):
+        status, text = run([*base, *more], capsys)
+        assert status == 2
+        assert message in text
+    status, text = run(["detect", "none.png", *base[2:], "--model", model], capsys)
+    assert status == 2
+    assert "`PHOTO` must exist, got 'none.png'" in text
 
 
 def plan(*given, output, overwrite=False):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -113,6 +114,19 @@ class TrainedDetector:
             return self  # With its compiled programs.
         network = self.network.clone(detections=settings)
         return dataclasses.replace(self, network=network)
+
+    def provenance(self) -> dict[str, Any]:
+        """Return all that detections depend on, besides photographs and classes."""
+        return {
+            "detector": self.name,
+            "step": self.step,
+            "weights": _digest(self.variables),
+            "dtype": self.dtype,
+            "short_side": self.data.short_side,
+            "long_side": self.data.long_side,
+            "score_threshold": self.network.detections.score_threshold,
+            "max_detections": self.network.detections.count,
+        }
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, jax.Array]:
         """Return the detections of a test batch, as `predictions_of` describes."""
@@ -234,6 +248,14 @@ class _Prepared:
 
     example: Mapping[str, Any]
     size: tuple[int, int]
+
+
+def _digest(variables: Variables) -> str:
+    """Return a number of 64 bits that differs between weights, in hexadecimal."""
+    digest = hashlib.sha256()
+    for array in jax.tree.leaves(jax.device_get(variables)):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]
 
 
 def _batches(

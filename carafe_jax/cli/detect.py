@@ -8,6 +8,7 @@ A checkpoint of mmdetection: carafe-jax detect photo.jpg -o out/ --mmdetection F
 """
 
 import dataclasses
+import math
 import os
 import pathlib
 import time
@@ -48,7 +49,7 @@ from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 from carafe_jax.viz import draw_detections
 
-_READABLE_SIDE = 400  # Pixels; smaller photographs are enlarged for their labels.
+_READABLE_SIDE = 600  # Pixels; smaller photographs are enlarged for their labels.
 _QUALITY = 92  # Of the JPEGs.
 _LARGEST_SIDE = 65_500  # Of a JPEG.
 _WRITE_EVERY = 60.0  # Seconds: what is lost if the process is killed.
@@ -283,4 +284,4 @@ def _write_picture(
 
 def _scale(size: tuple[int, int]) -> int:
     """Return the factor by which a small photograph is enlarged for its labels."""
-    return int(np.clip(_READABLE_SIDE // max(size), 1, 8))
+    return min(math.ceil(_READABLE_SIDE / max(size)), 8)

@@ -3,8 +3,9 @@
 import collections
 import dataclasses
 import math
+import numbers
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -30,7 +31,7 @@ class Masks(Protocol):
 
 @no_type_check
 def draw_detections(
-    photograph: UInt8[np.ndarray, "h w 3"],
+    photograph: UInt8[ArrayLike, "h w 3"],
     boxes: Float[ArrayLike, "d 4"] | Sequence[Sequence[float]],
     *,
     labels: Sequence[str],
@@ -66,9 +67,13 @@ def draw_detections(
         is not in `classes`.
       MissingExtraError: Pillow or matplotlib is not installed.
     """
-    objects = _checked(photograph, boxes, labels, scores, masks)
+    pixels = np.asarray(photograph)
+    objects = _checked(pixels, boxes, labels, scores, masks)
+    if classes is not None:
+        _check_names("classes", classes)
     check("scale", scale, "be an integer of at least 1", holds=_is_count(scale))
-    picture = _enlarged(photograph, scale)
+    scale = int(scale)
+    picture = _enlarged(pixels, scale)
     style = _Style.of(picture.shape[:2])
     colours = _colours(labels, classes)
     boxes = _clipped(objects.boxes * scale, picture.shape[:2])
@@ -78,7 +83,7 @@ def draw_detections(
     strokes = [style.stroke_of(size) for size in sizes]
     for index in order:
         if masks is not None:
-            mask = _mask(masks, index, photograph.shape[:2])
+            mask = _mask(masks, index, pixels.shape[:2])
             draw_mask(picture, mask, colours[index], strokes[index], scale=scale)
     for index in order:
         draw_box(picture, boxes[index], colours[index], strokes[index])
@@ -123,30 +128,32 @@ class _Style:
 
 @no_type_check
 def _checked(
-    photograph: Any, boxes: Any, labels: Any, scores: Any, masks: Any
+    photograph: np.ndarray, boxes: Any, labels: Any, scores: Any, masks: Any
 ) -> _Objects:
-    if (
-        not isinstance(photograph, np.ndarray)
-        or photograph.dtype != np.uint8
-        or photograph.ndim != 3
-        or photograph.shape[-1] != 3
-        or 0 in photograph.shape
-    ):
-        found = np.asarray(photograph)
-        raise RefusedError(
-            "`photograph` must be uint8 of shape (h, w, 3), got "
-            f"{found.dtype} of shape {found.shape}."
-        )
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.size == 0:
+    if photograph.dtype != np.uint8 or photograph.ndim != 3:
+        _refuse_photograph(photograph)
+    if photograph.shape[-1] != 3 or 0 in photograph.shape:
+        _refuse_photograph(photograph)
+    boxes = _numbers("boxes", boxes)
+    if boxes.shape == (0,):
         boxes = boxes.reshape(0, 4)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise RefusedError(
             "`boxes` must be finite numbers of shape (d, 4), got shape "
             f"{boxes.shape} with {np.count_nonzero(~np.isfinite(boxes))} others."
         )
+    _check_names("labels", labels)
+    if scores is not None:
+        scores = _numbers("scores", scores)
+        within = ((scores >= 0) & (scores <= 1)).all()
+        if scores.ndim != 1 or not within:
+            raise RefusedError(
+                "`scores` must be numbers in [0, 1] of shape (d,), got shape "
+                f"{scores.shape} with {scores[~((scores >= 0) & (scores <= 1))]}."
+            )
+    if masks is not None:
+        check("masks", masks, "have a length", holds=hasattr(masks, "__len__"))
     count = len(boxes)
-    scores = None if scores is None else np.asarray(scores, np.float64)
     given = {"labels": labels, "scores": scores, "masks": masks}
     for name, values in given.items():
         if values is not None and len(values) != count:
@@ -157,8 +164,32 @@ def _checked(
     return _Objects(boxes, [printable(label) for label in labels], scores)
 
 
+def _refuse_photograph(found: np.ndarray) -> NoReturn:
+    raise RefusedError(
+        "`photograph` must be uint8 of shape (h, w, 3), got "
+        f"{found.dtype} of shape {found.shape}."
+    )
+
+
+@no_type_check
+def _numbers(name: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values).astype(np.float64, casting="same_kind")
+    except (TypeError, ValueError):
+        raise RefusedError(f"`{name}` must be numbers, got {values!r}.") from None
+
+
+@no_type_check
+def _check_names(name: str, values: Any) -> None:
+    rule = "be names, a string for each"
+    holds = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str)
+    check(name, values, rule, holds=holds)
+    for value in values:
+        check(name, value, rule, holds=isinstance(value, str))
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 1
+    return isinstance(value, numbers.Integral) and int(value) >= 1
 
 
 def _enlarged(photograph: np.ndarray, scale: int) -> np.ndarray:

@@ -19,9 +19,11 @@ from carafe_jax import files
 from carafe_jax.cli import detect
 from carafe_jax.cli.detect import Detect, main
 from carafe_jax.errors import RefusedError
+from carafe_jax.run_length_codes import runs_to_rle
 from carafe_jax.tasks.detection import loading
 from carafe_jax.tasks.detection.coco_file import CocoFile
-from carafe_jax.tasks.detection.photograph_files import plan_detections
+from carafe_jax.tasks.detection.photograph_files import DetectJob, plan_detections
+from carafe_jax.tasks.detection.prediction import PhotographDetections
 from tests.cli.test_commands import run
 from tests.tasks.runs import call
 from tests.tiny_trained_detector import tiny_trained_detector
@@ -86,9 +88,9 @@ def test_pictures_and_a_file_for_coco_are_written(tmp_path, detector):
     written = {"photo.jpg", "more/deep/b.jpg", "detections.json"}
     assert files_of(config.output) == written
     with Image.open(config.output / "photo.jpg") as picture:
-        assert picture.size == (360, 240)  # A small one is enlarged for its labels.
+        assert picture.size == (480, 320)  # A small one is enlarged for its labels.
     with Image.open(config.output / "more" / "deep" / "b.jpg") as picture:
-        assert picture.size == (30, 500)
+        assert picture.size == (60, 1000)
 
     coco = COCO(config.output / "detections.json")
     assert {x["id"]: x["name"] for x in coco.cats.values()} == {
@@ -115,6 +117,29 @@ def test_pictures_and_a_file_for_coco_are_written(tmp_path, detector):
         mask = coco.annToMask(annotation)
         np.testing.assert_array_equal(mask, expected.masks[index])
         assert annotation["area"] == mask.sum()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_mask_without_a_pixel_is_written(tmp_path, detector):
+    empty = runs_to_rle([40 * 60], (40, 60))
+    assert empty is not None
+    found = PhotographDetections(
+        boxes=np.array([[1, 2, 1, 9]], np.float32),
+        scores=np.array([0.5], np.float32),
+        labels=np.array([1]),
+        names=("bee",),
+        size=(40, 60),
+        encoded_masks=(empty,),
+    )
+    results = CocoFile(detector.categories, provenance={"weights": "drawn"})
+    results.add("a.png", tmp_path / "a.png", found)
+    results.write(tmp_path / "detections.json")
+    coco = COCO(tmp_path / "detections.json")
+    assert coco.anns[1]["area"] == 0
+    assert not coco.annToMask(coco.anns[1]).any()
+    job = DetectJob(save(tmp_path / "a.png"), "a.png", tmp_path / "a.jpg")
+    detect._write_picture(job, found, classes=detector.classes)
+    assert job.picture.stat().st_size
 
 
 @pytest.mark.usefixtures("loaded")

@@ -1,5 +1,6 @@
 """Boxes, masks and labels on photographs."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -40,6 +41,29 @@ def test_photograph_is_kept():
     given = photograph(60, 60)
     draw_detections(given, [[5, 5, 40, 40]], labels=["a"], scores=[0.5])
     assert (given == GREY).all()
+
+
+def test_arrays_of_jax_are_drawn_as_those_of_numpy():
+    def drawn(array):
+        return draw_detections(
+            array(photograph(40, 40)),
+            array([[5.0, 5, 30, 30]]),
+            labels=["a"],
+            scores=array([0.5]),
+            masks=array(mask((40, 40), slice(8, 20), slice(8, 20))[None]),
+        )
+
+    np.testing.assert_array_equal(drawn(jnp.asarray), drawn(np.asarray))
+
+
+def test_masks_without_a_pixel_are_not_drawn():
+    boxes, labels = [[5, 5, 30, 30]], ["a"]
+    masks = np.zeros((1, 40, 40), bool)
+    picture, without = (
+        draw_detections(photograph(40, 40), boxes, labels=labels, masks=given)
+        for given in (masks, None)
+    )
+    np.testing.assert_array_equal(picture, without)
 
 
 def test_masks_are_translucent_with_an_opaque_outline():
@@ -219,6 +243,18 @@ def test_names_are_drawn_on_one_line():
         ({"boxes": [[0, 0, np.nan, 5]]}, "`boxes` must be finite"),
         ({"labels": ["a", "b"]}, "`labels` must have one value for each of the 1"),
         ({"scores": []}, "`scores` must have one value .* got 0"),
+        ({"boxes": [[0, 0, 5, 5], [1]]}, "`boxes` must be numbers, got"),
+        ({"boxes": [["a"] * 4]}, "`boxes` must be numbers, got"),
+        ({"boxes": np.zeros((0, 3)), "labels": []}, r"`boxes` .* got shape \(0, 3\)"),
+        ({"scores": [np.nan]}, r"`scores` must be numbers in \[0, 1\] .* \[nan\]"),
+        ({"scores": [[0.5]]}, r"`scores` must be .* got shape \(1, 1\)"),
+        ({"scores": 0.5}, r"`scores` must be .* got shape \(\)"),
+        ({"scores": ["a"]}, "`scores` must be numbers, got"),
+        ({"labels": "a"}, "`labels` must be names, a string for each, got 'a'"),
+        ({"labels": np.array([3])}, "`labels` must be names, .* got .*3"),
+        ({"labels": None}, "`labels` must be names, .* got None"),
+        ({"classes": "a"}, "`classes` must be names, a string for each, got 'a'"),
+        ({"masks": iter([])}, "`masks` must have a length, got"),
         ({"masks": np.zeros((1, 4, 5), bool)}, r"of the photograph's size, \(9, 9\)"),
         ({"masks": np.zeros((1, 9, 9))}, "must be Boolean .* got float64"),
         ({"classes": ["b"]}, "`labels` must be names in `classes`, got 'a'"),

@@ -17,8 +17,8 @@ def _cells(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
     return [(cell.cell_type, cell.source) for cell in notebook.cells]
 
 
-def test_both_notebooks_are_found() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["inpainting", "tour"]
+def test_all_notebooks_are_found() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["detection", "inpainting", "tour"]
 
 
 @notebooks

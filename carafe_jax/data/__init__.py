@@ -1,4 +1,4 @@
-"""Photographs, labelled and annotated images, in batches of NumPy arrays."""
+"""Photographs, and images with labels, objects or label maps, in batches of NumPy."""
 
 from carafe_jax.data.batches import BatchIterator as BatchIterator
 from carafe_jax.data.batches import BatchOptions as BatchOptions
@@ -21,6 +21,7 @@ from carafe_jax.data.grouped_batches import (
 )
 from carafe_jax.data.grouped_order import GroupedOrder as GroupedOrder
 from carafe_jax.data.grouped_order import Visit as Visit
+from carafe_jax.data.sources import IGNORED_LABEL as IGNORED_LABEL
 from carafe_jax.data.sources import RLE as RLE
 from carafe_jax.data.sources import AnnotatedImages as AnnotatedImages
 from carafe_jax.data.sources import AnnotationKind as AnnotationKind
@@ -34,6 +35,7 @@ from carafe_jax.data.sources import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources import NamedImages as NamedImages
 from carafe_jax.data.sources import Photographs as Photographs
 from carafe_jax.data.sources import PhotographsTooSmallError as PhotographsTooSmallError
+from carafe_jax.data.sources import SegmentedImages as SegmentedImages
 from carafe_jax.data.sources import Split as Split
 from carafe_jax.data.sources import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
@@ -44,6 +46,7 @@ from carafe_jax.data.sources import list_images as list_images
 from carafe_jax.data.sources import open_annotated_images as open_annotated_images
 from carafe_jax.data.sources import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources import open_photographs as open_photographs
+from carafe_jax.data.sources import open_segmented_images as open_segmented_images
 from carafe_jax.data.sources import unlogged_findings as unlogged_findings
 from carafe_jax.data.transforms import IMAGENET_MEAN as IMAGENET_MEAN
 from carafe_jax.data.transforms import IMAGENET_STD as IMAGENET_STD
@@ -58,6 +61,7 @@ from carafe_jax.data.transforms import random_box as random_box
 from carafe_jax.data.transforms import random_crop as random_crop
 
 __all__ = [
+    "IGNORED_LABEL",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "RLE",
@@ -80,6 +84,7 @@ __all__ = [
     "Photographs",
     "PhotographsTooSmallError",
     "ProcessShard",
+    "SegmentedImages",
     "Split",
     "TooManyUnreadableImagesError",
     "UnreadableImageError",
@@ -101,6 +106,7 @@ __all__ = [
     "open_image",
     "open_labelled_images",
     "open_photographs",
+    "open_segmented_images",
     "random_box",
     "random_crop",
     "to_rgb",

@@ -15,8 +15,8 @@ from PIL.TiffImagePlugin import (
 
 _WHITE_IS_ZERO = 0
 _SEPARATE_PLANES = 2
-# 8-bit step of grey values with 2 or 4 bits.
-_STEPS = {"L;2": 85, "L;4": 17}
+GREY_STEPS = {"L;2": 85, "L;4": 17}
+"""8-bit steps that Pillow takes for grey values of 2 or 4 bits, by raw mode."""
 
 
 def raw_mode_of(file: Image.Image) -> str:
@@ -63,8 +63,8 @@ def load_pixels(file: Image.Image) -> Image.Image:
     with _without_memory_map(file):
         file.load()
     transparent = file.info.get("transparency")
-    if isinstance(transparent, int) and raw_mode in _STEPS:
-        file.info["transparency"] = transparent * _STEPS[raw_mode]
+    if isinstance(transparent, int) and raw_mode in GREY_STEPS:
+        file.info["transparency"] = transparent * GREY_STEPS[raw_mode]
     elif isinstance(transparent, tuple) and raw_mode == "RGB;16B":
         file.info["transparency"] = tuple(value >> 8 for value in transparent)
     if white_is_zero:

@@ -20,6 +20,11 @@ from carafe_jax.data.sources.opening import (
 )
 from carafe_jax.data.sources.opening import open_labelled_images as open_labelled_images
 from carafe_jax.data.sources.opening import open_photographs as open_photographs
+from carafe_jax.data.sources.opening import (
+    open_segmented_images as open_segmented_images,
+)
+from carafe_jax.data.sources.segmented import IGNORED_LABEL as IGNORED_LABEL
+from carafe_jax.data.sources.segmented import SegmentedImages as SegmentedImages
 from carafe_jax.data.sources.splits import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources.splits import Split as Split
 from carafe_jax.data.sources.unreadable import (
@@ -30,6 +35,7 @@ from carafe_jax.run_length_codes import RLE as RLE
 from carafe_jax.run_length_codes import decode_mask as decode_mask
 
 __all__ = [
+    "IGNORED_LABEL",
     "RLE",
     "AnnotatedImages",
     "AnnotationKind",
@@ -43,6 +49,7 @@ __all__ = [
     "NamedImages",
     "Photographs",
     "PhotographsTooSmallError",
+    "SegmentedImages",
     "Split",
     "TooManyUnreadableImagesError",
     "UnreadableImages",
@@ -51,5 +58,6 @@ __all__ = [
     "open_annotated_images",
     "open_labelled_images",
     "open_photographs",
+    "open_segmented_images",
     "unlogged_findings",
 ]

@@ -1,9 +1,13 @@
-"""Photographs, labelled and annotated images from a source of any kind, by its name."""
+"""Images from a source of any kind, by its name: plain, or with what is known of them.
+
+Labelled images have a class, annotated ones objects, segmented ones a class at each
+pixel.
+"""
 
 import os
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from carafe_jax.arguments import (
@@ -21,6 +25,11 @@ from carafe_jax.data.sources.decoded import DecodedPhotographs
 from carafe_jax.data.sources.folder import open_image_files
 from carafe_jax.data.sources.images import LabelledImages, Photographs
 from carafe_jax.data.sources.labelled_folder import open_labelled_folder
+from carafe_jax.data.sources.segmentation import (
+    open_segmented_folder,
+    open_segmented_tfds,
+)
+from carafe_jax.data.sources.segmented import SegmentedImages
 from carafe_jax.data.sources.splits import Split, split_folders
 from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
 from carafe_jax.errors import RefusedError, no_type_check
@@ -221,6 +230,76 @@ def check_annotated_source(
             "have boxes alone. Use the folder of the original data, with its "
             f"annotation files. {_WITHOUT_MASKS}"
         )
+
+
+@no_type_check
+def open_segmented_images(
+    source: Source,
+    *,
+    split: Split,
+    test_fraction: float = 0.1,
+    classes_file: str | os.PathLike[str] | None = None,
+    ignored_labels: Collection[int] = (),
+    classes: Sequence[str] | None = None,
+    image_feature: str = "image",
+    label_feature: str = "segmentation_mask",
+) -> SegmentedImages:
+    """Open one split of a source of segmented images; the headers of files are read.
+
+    What is wrong with files and classes is an error, or is dropped or kept by the table
+    in `sources.segmentation.treatments`, and counted in `findings`.
+
+    Args:
+      source: Path of a folder with `SPLIT/images/NAME.jpg`, `SPLIT/labels/NAME.png` and
+        `classes.txt`; of ADE20K (ADEChallengeData2016) or of Cityscapes; or "tfds:NAME"
+        for a prepared data set of TensorFlow Datasets.
+      split: Split to open, by the rule of `sources.splits`: the test set is the first
+        of val, validation and test with label maps; without one, a part of train.
+      test_fraction: Fraction of the test set, as in `open_photographs`.
+      classes_file: File with the index, the name and the colour of each class in a
+        line: "3 Road 128 64 128". None: the list of the source.
+      ignored_labels: Values in the label maps whose pixels are ignored, beside 255 and
+        those of classes named void, unlabelled, unlabeled, ignore or ignored.
+      classes: Classes of the training set, to which those of the source are matched by
+        name. None: the classes of the source, in ascending order of their values.
+      image_feature: Feature of the images in a data set of TFDS.
+      label_feature: Feature of the label maps in a data set of TFDS.
+
+    Returns:
+      Images by index, in a fixed order: for a folder, that of the relative paths.
+
+    Raises:
+      MissingSplitError: The source has no such split.
+      RefusedError: The source does not exist or is invalid.
+      MissingExtraError: TensorFlow Datasets is needed and not installed.
+    """
+    _check_split(split, test_fraction)
+    if classes is not None:
+        check_class_names("classes", classes)
+    source = _checked_source(source)
+    rule = "be values in [0, 255]"
+    holds = all(0 <= value <= 255 for value in ignored_labels)
+    check("ignored_labels", ignored_labels, rule, holds=holds)
+    file = None if classes_file is None else pathlib.Path(classes_file).expanduser()
+    if source.startswith(_TFDS):
+        return open_segmented_tfds(
+            source.removeprefix(_TFDS),
+            split=split,
+            image_feature=image_feature,
+            label_feature=label_feature,
+            classes_file=file,
+            ignored_labels=ignored_labels,
+            classes=classes,
+        )
+    check_local("source", source)
+    return open_segmented_folder(
+        pathlib.Path(source).expanduser(),
+        split=split,
+        test_fraction=test_fraction,
+        classes_file=file,
+        ignored_labels=ignored_labels,
+        classes=classes,
+    )
 
 
 def name_of_source(source: Source) -> str:

@@ -35,16 +35,28 @@ class MissingSplitError(RefusedError):
 
 def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
     """Return the sub-folders that split a folder, or None if it has no such pair."""
-    # `train` overrides `Train` on file systems that have both.
-    found = {
-        path.name.lower(): path
-        for path in sorted(folder.iterdir())
-        if path.name.lower() in ("train", *TEST_FOLDERS) and path.is_dir()
-    }
+    found = named_folders(folder, ("train", *TEST_FOLDERS))
     test = next((found[name] for name in TEST_FOLDERS if name in found), None)
     if test is None or "train" not in found:
         return None
     return {"train": found["train"], "test": test}
+
+
+def named_folders(
+    folder: pathlib.Path, names: Sequence[str]
+) -> dict[str, pathlib.Path]:
+    """Return the sub-folders that have one of some names, in any case.
+
+    Args:
+      folder: Existing folder.
+      names: Names in lower case.
+    """
+    # `train` overrides `Train` on file systems that have both.
+    return {
+        path.name.lower(): path
+        for path in sorted(folder.iterdir())
+        if path.name.lower() in names and path.is_dir()
+    }
 
 
 def split_names(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class ImageRecords:
 
     source: str
     records: Any  # A sequence of dicts, from an untyped library.
+    feature: str = "image"
+    """Feature of the image, as the bytes of a file."""
 
     def __len__(self) -> int:
         return len(self.records)
@@ -40,7 +43,7 @@ class ImageRecords:
         name = self.name(index)
         with decoder_errors(name):  # A damaged record may raise any exception, too.
             record = self.records[index]
-            content = bytes(record["image"])
+            content = bytes(record[self.feature])
         return open_image(content, name=name), record
 
 
@@ -64,15 +67,18 @@ class LabelledRecords:
         return image, int(np.asarray(record["label"]))
 
 
-def open_tfds(name: str, *, split: Split) -> ImageRecords:
+def open_tfds(
+    name: str, *, split: Split, features: Sequence[str] = ("image",)
+) -> ImageRecords:
     """Open one split of a data set with images; nothing is downloaded.
 
     Args:
       name: Name of the data set, such as "places365_small".
       split: Split to open, by the rule of `splits`.
+      features: Names of the features that are images, none of which is decoded.
 
     Returns:
-      Images in the order of the data set.
+      Images of the first of these features, in the order of the data set.
 
     Raises:
       MissingSplitError: The data set has no such split, or no images in it.
@@ -85,15 +91,16 @@ def open_tfds(name: str, *, split: Split) -> ImageRecords:
         raise MissingExtraError(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
-    splits = _prepared(tfds, name)
+    splits = _prepared(tfds, name, features)
     records = split_of_tfds(splits, split)
     if records is None or len(records) == 0:
         raise MissingSplitError(
             f"`source` must have a split named {tfds_names(split)}, "
             f"got 'tfds:{name}' with {sorted(splits)}."
         )
-    check_features(records, name, "image")
-    return ImageRecords(f"tfds:{name}/{split}", records)
+    for feature in features:
+        check_features(records, name, feature)
+    return ImageRecords(f"tfds:{name}/{split}", records, features[0])
 
 
 def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
@@ -116,11 +123,13 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
     return LabelledRecords(images, tuple(label.names))
 
 
-def _prepared(tfds: Any, name: str) -> Any:
+def _prepared(tfds: Any, name: str, features: Sequence[str]) -> Any:
     # Users start downloads of unknown size themselves; a training run does not.
     try:
         return tfds.data_source(
-            name, download=False, decoders={"image": tfds.decode.SkipDecoding()}
+            name,
+            download=False,
+            decoders={feature: tfds.decode.SkipDecoding() for feature in features},
         )
     # Unknown names, data that are not prepared, and other file formats.
     except (ValueError, AssertionError, OSError, NotImplementedError) as error:

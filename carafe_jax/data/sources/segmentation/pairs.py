@@ -1,0 +1,223 @@
+"""Images in pairs with their label maps, checked by their headers."""
+
+import dataclasses
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int32, Int64, UInt8
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+
+from carafe_jax.data.decoding import UnreadableImageError, upright_size
+from carafe_jax.data.sources.findings import EXAMPLES, Findings
+from carafe_jax.data.sources.images import NamedImages
+from carafe_jax.data.sources.segmentation.label_classes import LabelClasses
+from carafe_jax.data.sources.segmentation.label_files import (
+    check_label_header,
+    read_values,
+)
+from carafe_jax.data.sources.segmentation.treatments import DAMAGED
+from carafe_jax.errors import RefusedError
+from carafe_jax.texts import counted
+
+_LOGGER = logging.getLogger(__name__)
+_LOG_SECONDS = 10.0
+_THREADS = 8
+_PART = 1024  # `map` of a pool holds every result that is read ahead.
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class PairedImages(NamedImages, Protocol):
+    """Images and their label maps by index, neither of them decoded."""
+
+    def label_name(self, index: int, /) -> str:
+        """Return the printable file or record name of a label map."""
+        ...
+
+    def open(self, index: int, /) -> Image.Image:
+        """Open an image.
+
+        Raises:
+          UnreadableImageError: It cannot be opened.
+        """
+        ...
+
+    def open_labels(self, index: int, /) -> Image.Image:
+        """Open a label map, as an image.
+
+        Raises:
+          UnreadableImageError: It cannot be opened.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentedPairs:
+    """Images with their label maps, of equal sizes."""
+
+    pairs: PairedImages
+    indices: Int64[np.ndarray, "n"]
+    """Pairs that are used."""
+    sizes: Int32[np.ndarray, "n 2"]
+    """Height and width of the upright images."""
+    label_classes: LabelClasses
+    findings: Findings
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return self.label_classes.names
+
+    @property
+    def palette(self) -> UInt8[np.ndarray, "k 3"] | None:
+        """RGB colour of each class. None: the source has no colours."""
+        return self.label_classes.palette
+
+    def name(self, index: int) -> str:
+        """Return the file or record name of an image, in printable form."""
+        return self.pairs.name(self._pair(index))
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width of an upright image, without opening it."""
+        height, width = self.sizes[index].tolist()
+        return height, width
+
+    def label_map(self, index: int) -> UInt8[np.ndarray, "h w"]:
+        """Return the label of each pixel; 255 at ignored ones."""
+        name = self.pairs.label_name(self._pair(index))
+        try:
+            with self.pairs.open_labels(self._pair(index)) as file:
+                check_label_header(file, name)
+                values = read_values(file, name)
+            self._check_size(index, values.shape[::-1], name)
+            return self.label_classes.labels_of(values, name)
+        except UnreadableImageError as error:
+            # Unreadable images are listed by their own names.
+            reason = f"label map {name!r}: {error.reason}"
+            raise UnreadableImageError(reason, self.name(index)) from error
+
+    def open(self, index: int) -> tuple[Image.Image, UInt8[np.ndarray, "h w"]]:
+        """Open an image; return it with its label map."""
+        labels = self.label_map(index)
+        image = self.pairs.open(self._pair(index))
+        try:
+            self._check_size(index, upright_size(image), self.name(index))
+        except UnreadableImageError:
+            image.close()
+            raise
+        return image, labels
+
+    def _pair(self, index: int) -> int:
+        return int(self.indices[index])
+
+    def _check_size(self, index: int, size: tuple[int, ...], name: str) -> None:
+        height, width = self.size(index)
+        if size != (width, height):
+            raise UnreadableImageError(
+                f"it is {_sides(size)} upright, and was {_sides((width, height))} "
+                "when the source was opened",
+                name,
+            )
+
+
+def check_pairs(
+    pairs: PairedImages, *, label_classes: LabelClasses, findings: Findings
+) -> SegmentedPairs:
+    """Read the headers of all images and label maps.
+
+    Args:
+      pairs: At least one image with its label map.
+      label_classes: Classes of the label maps.
+      findings: Pairs that cannot be opened are added.
+
+    Returns:
+      The pairs that can be opened.
+
+    Raises:
+      RefusedError: A label map has an invalid header or another size than its image, or
+        no pair can be opened.
+    """
+    _LOGGER.info("Reading the headers of %d images and label maps.", len(pairs))
+    sizes: dict[int, tuple[int, int]] = {}
+    damaged: list[UnreadableImageError] = []
+    refused: list[RefusedError] = []
+    for index, found in enumerate(_read_all(lambda i: _size(pairs, i), len(pairs))):
+        if isinstance(found, UnreadableImageError):
+            damaged.append(found)
+        elif isinstance(found, RefusedError):
+            refused.append(found)
+        else:
+            sizes[index] = found
+    if refused:
+        others = len(refused) - 1
+        more = f" {counted(others, 'other pair')} must be mended as well."
+        raise RefusedError(f"{refused[0]}{more if others else ''}")
+    if not sizes:
+        raise RefusedError(
+            f"`source` must have images that can be opened with their label maps, got "
+            f"none of {len(pairs)}: {damaged[0]}"
+        )
+    examples = [error.name for error in damaged[:EXAMPLES]]
+    findings.add(DAMAGED, examples, count=len(damaged))
+    return SegmentedPairs(
+        pairs,
+        np.array([*sizes], np.int64),
+        np.array([*sizes.values()], np.int32),
+        label_classes,
+        findings,
+    )
+
+
+def _size(pairs: PairedImages, index: int) -> tuple[int, int] | RefusedError:
+    """Return height and width of a pair, or the error."""
+    try:
+        with pairs.open_labels(index) as labels, pairs.open(index) as image:
+            check_label_header(labels, pairs.label_name(index))
+            # A PNG may have its orientation after its pixels. It is not decoded here if
+            # its stored size is right: opening it for use checks its upright size.
+            is_jpeg = isinstance(image, JpegImageFile)
+            size = image.size
+            if is_jpeg or size != labels.size:
+                size = upright_size(image)
+            if size != labels.size:
+                turned = (
+                    f", stored as {_sides(image.size)}" if size != image.size else ""
+                )
+                raise RefusedError(
+                    "`source` must have label maps of the sizes of their images, got "
+                    f"{_sides(labels.size)} in {pairs.label_name(index)!r} and "
+                    f"{_sides(size)} upright{turned} in {pairs.name(index)!r}."
+                )
+    except RefusedError as error:
+        return error
+    width, height = size
+    return height, width
+
+
+def _read_all(read: Callable[[int], T], count: int) -> Iterator[T]:
+    """Yield what is read of each index; log a line now and then, as it takes long."""
+    logged = time.monotonic()
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        for start in range(0, count, _PART):
+            part = range(start, min(start + _PART, count))
+            yield from pool.map(read, part)
+            if time.monotonic() > logged + _LOG_SECONDS:
+                logged = time.monotonic()
+                _LOGGER.info("Read %d of %d headers.", part.stop, count)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _sides(size: tuple[int, ...]) -> str:
+    width, height = size
+    return f"{width} x {height}"

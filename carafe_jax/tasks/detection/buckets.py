@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size
 
 
 class Bucket(NamedTuple):
@@ -29,7 +29,9 @@ def bucket_sizes(
       aspects: Long side over short side of further sizes.
     """
     sides = [min(long_side, int(short_side * aspect + 0.5)) for aspect in aspects]
-    sizes = {Size(short_side, side).padded for side in (*sides, long_side)}
+    sizes = {
+        Size(short_side, side).padded_to(SIZE_DIVISOR) for side in (*sides, long_side)
+    }
     return tuple(sorted(sizes))
 
 

@@ -12,6 +12,7 @@ from carafe_jax.tasks.detection.resizing import (
     Size,
     resize_photograph,
 )
+from carafe_jax.tasks.padded_images import padded_image as padded_image
 
 
 def read_photograph(images: AnnotatedImages, index: int) -> UInt8[np.ndarray, "h w 3"]:
@@ -30,20 +31,6 @@ def read_photograph(images: AnnotatedImages, index: int) -> UInt8[np.ndarray, "h
             images.name(index),
         )
     return pixels
-
-
-def padded_image(
-    pixels: UInt8[np.ndarray, "h w 3"], size: Size
-) -> UInt8[np.ndarray, "ph pw 3"]:
-    """Return an image with zeros at the bottom and right.
-
-    Args:
-      pixels: Image, not larger than `size`.
-      size: Of the result.
-    """
-    padded = np.zeros((*size, 3), np.uint8)
-    padded[: pixels.shape[0], : pixels.shape[1]] = pixels
-    return padded
 
 
 def prepare_photograph(

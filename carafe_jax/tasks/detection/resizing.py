@@ -1,44 +1,13 @@
 """Sizes and resizing of photographs and masks, as in mmdetection 3.3."""
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Int64, UInt8
 
 from carafe_jax.extras import import_extra
+from carafe_jax.tasks.image_size import Size as Size
 
 # All sizes of batches are multiples of this: FPN with CARAFE++ halves maps six times.
 SIZE_DIVISOR = 64
-
-
-class Size(NamedTuple):
-    """Size of an image, in pixels."""
-
-    height: int
-    width: int
-
-    @property
-    def padded(self) -> "Size":
-        """The next multiples of 64 of both sides."""
-        return self.padded_to(SIZE_DIVISOR)
-
-    @property
-    def is_landscape(self) -> bool:
-        """Whether the image is at least as wide as high."""
-        return self.width >= self.height
-
-    @property
-    def transposed(self) -> "Size":
-        """The size after a quarter turn."""
-        return Size(self.width, self.height)
-
-    def padded_to(self, divisor: int) -> "Size":
-        """Return the next multiples of a divisor of both sides."""
-        return Size(*(-(-side // divisor) * divisor for side in self))
-
-    def holds(self, other: "Size") -> bool:
-        """Return whether an image of another size fits in."""
-        return self.height >= other.height and self.width >= other.width
 
 
 def resized_size(

@@ -11,7 +11,7 @@ from carafe_jax.tasks.detection.data_batches import DetectionTrainingBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData
 from carafe_jax.tasks.detection.instance_masks import pack_masks
 from carafe_jax.tasks.detection.photographs import padded_image, read_photograph
-from carafe_jax.tasks.detection.resizing import Size, resize_photograph
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size, resize_photograph
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
 from carafe_jax.tasks.detection.visible_objects import visible_objects
 
@@ -83,7 +83,7 @@ class TrainingExamples:
         return DetectionTrainingBatch(
             image=padded_image(pixels, size),
             image_size=np.array(view.size, np.int32),
-            padded_size=np.array(view.size.padded, np.int32),
+            padded_size=np.array(view.size.padded_to(SIZE_DIVISOR), np.int32),
             **self._objects(index, own, resized, view, size),
             weight=np.array(1, np.float32),
         )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from carafe_jax.tasks.detection.device_batch import normalised_images
 from carafe_jax.tasks.detection.photographs import padded_image
 from carafe_jax.tasks.detection.resizing import (
+    SIZE_DIVISOR,
     Size,
     nearest_pixels,
     resize_photograph,
@@ -66,7 +67,7 @@ def test_pixels_are_those_of_the_reference(limits):
 @pytest.mark.parametrize("limits", LIMITS)
 def test_normalised_images_are_those_of_the_reference(limits):
     pixels, size = golden(limits)
-    image = padded_image(resize_photograph(pixels, size), size.padded)
+    image = padded_image(resize_photograph(pixels, size), size.padded_to(SIZE_DIVISOR))
     sizes = jnp.array([size])
     batch = normalised_images(jnp.array(image[None]), sizes, dtype=jnp.float32)
     expected = load("preprocess")[f"batch_{limits}"].transpose(0, 2, 3, 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from carafe_jax.data import ImageObjects
 from carafe_jax.tasks.detection.instance_masks import pack_masks
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size
 from carafe_jax.tasks.detection.trained_objects import trained_objects
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
 from carafe_jax.tasks.detection.visible_objects import VisibleObjects, visible_objects
@@ -62,7 +62,7 @@ def test_masks_are_those_of_whole_pictures(seed):
     seen = see(
         objects_of(masks, classes=np.arange(4)), view, size=size, resized=resized
     )
-    got = unpacked(seen, view, size=view.size.padded)
+    got = unpacked(seen, view, size=view.size.padded_to(SIZE_DIVISOR))
     height, width = view.size
     assert got.sum() == got[:, :height, :width].sum()
     for number, mask, box in zip(seen.classes, got, seen.boxes, strict=True):

@@ -1,0 +1,106 @@
+"""Fields of segmentation data."""
+
+import dataclasses
+from typing import Literal
+
+from carafe_jax.arguments import check, check_choices, check_count, check_range
+from carafe_jax.tasks.data_fields import check_image_data
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.segmentation.resizing import resized_size
+from carafe_jax.train import unstored_field
+
+SIZE_DIVISOR = 32
+"""Number whose multiples are the sides of all images of batches: the stride of C5."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentationData:
+    """Source, sizes and augmentation of images with label maps."""
+
+    source: str
+    """Source of the photographs: the path of a folder with `SPLIT/images/NAME.jpg`,
+    `SPLIT/labels/NAME.png` and `classes.txt` (splits `train` and `val`), of ADE20K or
+    of Cityscapes; or "tfds:NAME"."""
+    classes_file: str | None = None
+    """File with the index, the name and the colour of each class in a line, such as
+    "3 Road 128 64 128". None: the list of the source."""
+    ignored_labels: tuple[int, ...] = ()
+    """Values of label maps that are ignored, beside 255 and those of classes named
+    void, unlabelled, unlabeled, ignore or ignored."""
+    image_feature: str = "image"
+    """Feature of the photographs in a data set of TFDS."""
+    label_feature: str = "segmentation_mask"
+    """Feature of the label maps in a data set of TFDS."""
+    batch_size: int = 16
+    """Images per step, over all processes together."""
+    short_sides: tuple[int, ...] = (300, 375, 450, 525, 600)
+    """Limits of the short side of training photographs, in pixels. One of them is drawn
+    for each batch."""
+    test_short_side: int = 450
+    """Limit of the short side of test photographs, in pixels."""
+    long_side: int = 1200
+    """Limit of the long side. Photographs are resized to the largest size within both
+    limits; test photographs then to the next multiples of 32, which changes their
+    aspect a little."""
+    buckets: int = 8
+    """Largest number of groups of training photographs of similar aspect, which share
+    batches. More need less padding and more compilations: one for each group and short
+    side."""
+    crop_size: tuple[int, int] | None = None
+    """Height and width of random crops to train on, in pixels, multiples of 32. None:
+    whole photographs, resized by `short_sides`."""
+    crop_scales: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest scale of photographs before they are cropped, which is drawn
+    uniformly. Smaller photographs than the crop are padded."""
+    flips: Literal["none", "horizontal", "both"] = "horizontal"
+    """Directions in which training images are flipped, each with probability 1/2;
+    "both": horizontal and vertical."""
+    seed: int = 0
+    """Seed of the order and augmentation of training, in [0, 2**32)."""
+    test_fraction: float = 0.1
+    """Fraction of the photographs that is held out for testing, in (0, 1), if the
+    source has training photographs alone."""
+    unreadable_limit: int = unstored_field(100)
+    """Number of unreadable photographs and label maps allowed in each split and each
+    process that reads."""
+    worker_processes: int = unstored_field(0)
+    """Worker processes that load batches. 0: threads of the main process load them."""
+    read_threads: int = unstored_field(16)
+    """Threads that load images ahead, in each process. 0: images are loaded on
+    demand."""
+    prefetch_batches: int = unstored_field(2)
+    """Batches to prefetch, in each process."""
+
+    def __post_init__(self) -> None:
+        check_image_data(self)
+        check_choices(self)
+        rule = "have one or more numbers of at least 1"
+        holds = len(self.short_sides) > 0 and min(self.short_sides) >= 1
+        check("short_sides", self.short_sides, rule, holds=holds)
+        check_count("test_short_side", self.test_short_side)
+        largest = max(*self.short_sides, self.test_short_side)
+        rule = f"be at least the largest short side, {largest}"
+        check("long_side", self.long_side, rule, holds=self.long_side >= largest)
+        check_count("buckets", self.buckets)
+        rule = f"be two positive multiples of {SIZE_DIVISOR} or None"
+        holds = all(x > 0 and x % SIZE_DIVISOR == 0 for x in self.crop_size or ())
+        check("crop_size", self.crop_size, rule, holds=holds)
+        check_range("crop_scales", self.crop_scales)
+        rule = "have positive numbers"
+        check("crop_scales", self.crop_scales, rule, holds=self.crop_scales[0] > 0)
+        rule = "have values in [0, 255]"
+        holds = all(0 <= value <= 255 for value in self.ignored_labels)
+        check("ignored_labels", self.ignored_labels, rule, holds=holds)
+
+    def training_sizes(self, size: Size) -> tuple[Size, ...]:
+        """Return the sizes of a resized training photograph, by short side."""
+        return tuple(
+            resized_size(size, short_side=short_side, long_side=self.long_side)
+            for short_side in self.short_sides
+        )
+
+    def test_size(self, size: Size) -> Size:
+        """Return the size of a resized test photograph."""
+        return resized_size(
+            size, short_side=self.test_short_side, long_side=self.long_side
+        ).padded_to(SIZE_DIVISOR)

@@ -1,0 +1,43 @@
+"""Photographs and their label maps, read and resized."""
+
+import numpy as np
+from jaxtyping import UInt8
+
+from carafe_jax.data import SegmentedImages, decode_image
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.segmentation.data_settings import SegmentationData
+from carafe_jax.tasks.segmentation.resizing import resize_photograph
+
+
+def read_photograph(
+    images: SegmentedImages, index: int
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Decode a photograph, upright, as 8-bit RGB; return it with its label map.
+
+    Raises:
+      UnreadableImageError: The photograph or its label map is unreadable.
+    """
+    file, labels = images.open(index)
+    with file:
+        return decode_image(file), labels
+
+
+def prepare_photograph(
+    pixels: UInt8[np.ndarray, "h w 3"], data: SegmentationData
+) -> UInt8[np.ndarray, "rh rw 3"]:
+    """Return a photograph of any size as an image of the test batches.
+
+    Args:
+      pixels: RGB in [0, 255].
+      data: Sizes; the source is not opened.
+
+    Raises:
+      RefusedError: The photograph has no pixels.
+      MissingExtraError: OpenCV is not installed.
+    """
+    if not pixels.size:
+        raise RefusedError(
+            f"`pixels` must have at least one pixel, got the shape {pixels.shape}."
+        )
+    return resize_photograph(pixels, data.test_size(Size(*pixels.shape[:2])))

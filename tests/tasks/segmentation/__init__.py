@@ -1,0 +1,1 @@
+"""Tests of `carafe_jax.tasks.segmentation`."""

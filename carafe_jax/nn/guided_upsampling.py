@@ -6,13 +6,14 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, DTypeLike, Float
+from jaxtyping import Array, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
+from carafe_jax.nn.resize import aligned_positions
 from carafe_jax.ops import sample_bilinear, wide_dtype
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -87,8 +88,10 @@ class GuidedUpsampling(nn.Module):
         dtypes = dtypes_of(self, features)
         features, guidance = (x.astype(dtypes["dtype"]) for x in (features, guidance))
         wide = wide_dtype(features.dtype)
-        rows, row_step = _aligned(features.shape[1], guidance.shape[1], wide)
-        columns, column_step = _aligned(features.shape[2], guidance.shape[2], wide)
+        rows, row_step = aligned_positions(features.shape[1], guidance.shape[1], wide)
+        columns, column_step = aligned_positions(
+            features.shape[2], guidance.shape[2], wide
+        )
         rows, columns = rows[None, :, None, None], columns[None, None, :, None]
         still = jnp.zeros((*guidance.shape[:3], 1), wide)
         enlarged = sample_bilinear(features, rows=rows + still, columns=columns + still)
@@ -128,16 +131,3 @@ class GuidedUpsampling(nn.Module):
         x = nn.relu(block(x, max(channels // 4, 1), "second", padding=1))
         zeros = nn.initializers.zeros
         return block(x, 2, "offset", padding=1, kernel_init=zeros)
-
-
-def _aligned(
-    size: int, enlarged: int, dtype: DTypeLike
-) -> tuple[Float[Array, " s"], Float[Array, ""]]:
-    """Return evenly spaced positions from the first pixel of an axis to the last.
-
-    The second result is the distance from one position to the next.
-    """
-    # Arrays, as sizes may be symbolic in a program for maps of any size.
-    sizes = jnp.stack([jnp.asarray(x, dtype) - 1 for x in (size, enlarged)])
-    step = sizes[0] / jnp.maximum(sizes[1], 1)
-    return jnp.arange(enlarged, dtype=dtype) * step, step

@@ -6,7 +6,7 @@ from typing import cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import checked_features
@@ -40,17 +40,23 @@ def resize_nearest(
 
 @no_type_check
 def resize_bilinear(
-    features: Float[Array | np.ndarray, "n h w c"], *, size: Sequence[int]
+    features: Float[Array | np.ndarray, "n h w c"],
+    *,
+    size: Sequence[int],
+    align_corners: bool = False,
 ) -> Float[Array, "n sh sw c"]:
     """Resize a map to a given size by bilinear interpolation.
 
-    Pixel centres are half-integers (PyTorch's `align_corners=False`), coordinates
-    beyond the outermost centres are clamped, and there is no anti-aliasing before
-    down-sampling. Equal to `jax.image.resize(..., "bilinear", antialias=False)`.
+    By default pixel centres are half-integers, and coordinates beyond the outermost
+    centres are clamped: `jax.image.resize(..., "bilinear", antialias=False)`. With
+    `align_corners`, as in PyTorch, the outermost pixels of both maps have the same
+    positions: output row i is at source row `i * (h - 1) / (sh - 1)`, the first one
+    where sh is 1. Neither filters before down-sampling.
 
     Args:
       features: Feature map, floating.
       size: Rows and columns of the output, `(sh, sw)`.
+      align_corners: Whether the centres of the corner pixels coincide.
 
     Returns:
       The resized map, summed in float32 or wider, in the dtype of `features`.
@@ -60,10 +66,43 @@ def resize_bilinear(
     """
     features = checked_features(features)
     height, width = _checked_size(size)
-    n, _, _, c = features.shape
+    n, rows, columns, c = features.shape
     wide, shape = features.astype(wide_dtype(features.dtype)), (n, height, width, c)
-    resized = cast(Array, jax.image.resize(wide, shape, "bilinear", antialias=False))
-    return resized.astype(features.dtype)
+    if align_corners:
+        resized = jnp.einsum(
+            "ah,nhwc,bw->nabc",
+            _aligned_weights(rows, height, wide.dtype),
+            wide,
+            _aligned_weights(columns, width, wide.dtype),
+            precision=jax.lax.Precision.HIGHEST,
+        )
+    else:
+        resized = jax.image.resize(wide, shape, "bilinear", antialias=False)
+    return cast(Array, resized).astype(features.dtype)
+
+
+# Sizes may be symbolic, which are no ints at run time; below as well.
+@no_type_check
+def aligned_positions(
+    size: int, resized: int, dtype: DTypeLike
+) -> tuple[Float[Array, " s"], Float[Array, ""]]:
+    """Return evenly spaced positions from the first pixel of an axis to the last.
+
+    The second result is the distance from one position to the next.
+    """
+    # Arrays, as sizes may be symbolic in a program for maps of any size.
+    sizes = jnp.stack([jnp.asarray(x, dtype) - 1 for x in (size, resized)])
+    step = sizes[0] / jnp.maximum(sizes[1], 1)
+    return jnp.arange(resized, dtype=dtype) * step, step
+
+
+@no_type_check
+def _aligned_weights(
+    size: int, resized: int, dtype: DTypeLike
+) -> Float[Array, "resized size"]:
+    positions, _ = aligned_positions(size, resized, dtype)
+    distances = jnp.abs(positions[:, None] - jnp.arange(size, dtype=dtype))
+    return jnp.maximum(0, 1 - distances)
 
 
 @no_type_check

@@ -1,5 +1,6 @@
-"""Operators on arrays: the reassembly of CARAFE++, and those of detectors."""
+"""Operators on arrays: the reassembly of CARAFE++, and those of whole networks."""
 
+from carafe_jax.ops.adaptive_pool import adaptive_average_pool as adaptive_average_pool
 from carafe_jax.ops.anchors import anchor_grid as anchor_grid
 from carafe_jax.ops.anchors import anchor_validity as anchor_validity
 from carafe_jax.ops.bilinear_sampling import sample_bilinear as sample_bilinear
@@ -24,6 +25,7 @@ from carafe_jax.ops.multiclass_nms import ClassDetections as ClassDetections
 from carafe_jax.ops.multiclass_nms import multiclass_nms as multiclass_nms
 from carafe_jax.ops.nms import Kept as Kept
 from carafe_jax.ops.nms import nms as nms
+from carafe_jax.ops.point_wise_attention import attention_pairs as attention_pairs
 from carafe_jax.ops.reassembly import Normalizer as Normalizer
 from carafe_jax.ops.reassembly import Scale as Scale
 from carafe_jax.ops.reassembly import kernels_of_logits as kernels_of_logits
@@ -51,8 +53,10 @@ __all__ = [
     "Sampler",
     "Samples",
     "Scale",
+    "adaptive_average_pool",
     "anchor_grid",
     "anchor_validity",
+    "attention_pairs",
     "batch_axes",
     "box_areas",
     "channel_axes",

@@ -69,8 +69,8 @@ class BatchNorm(nn.Module):
           given, else in the dtype of `features`.
 
         Raises:
-          RefusedError: `groups` does not divide the number of examples, or another
-            field or argument is invalid.
+          RefusedError: `groups` does not divide the number of examples, a group has
+            one value per channel in training, or another field or argument is invalid.
         """
         running = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
@@ -104,10 +104,10 @@ class BatchNorm(nn.Module):
         variances = jnp.square(x).mean(axes, keepdims=True) - jnp.square(means)
         variances = jnp.maximum(variances, 0)
         if not self.is_initializing():
-            count = x.size // (self.groups * channels[0])
+            count = self._checked_count(x)
             unbiased = variances.reshape(-1, *channels).mean(0) * count
             self._follow(mean, means.reshape(-1, *channels).mean(0))
-            self._follow(variance, unbiased / max(1, count - 1))
+            self._follow(variance, unbiased / (count - 1))
         x = (x - means) * (jax.lax.rsqrt(variances + self.epsilon) * scale) + bias
         return x.reshape(features.shape).astype(out_dtype)
 
@@ -118,6 +118,17 @@ class BatchNorm(nn.Module):
                 f"`groups` must divide the {n} examples of a batch, got {self.groups}."
             )
         return x.reshape(self.groups, n // self.groups, *x.shape[1:])
+
+    def _checked_count(self, x: Float[Array, "g m *s c"]) -> int:
+        """Return the number of values per channel, whose variance must be defined."""
+        count = x.size // (self.groups * x.shape[-1])
+        if count == 1:
+            raise RefusedError(
+                "`features` must have more than one value per channel in training, "
+                f"as a variance needs, got shape {x.shape[1:]}"
+                f"{' in each group' if self.groups > 1 else ''}: use larger batches."
+            )
+        return count
 
     def _follow(self, average: nn.Variable[Array], value: Float[Array, " c"]) -> None:
         value = value.astype(average.value.dtype)

@@ -1,12 +1,13 @@
 """Construction, calls and checks of the resamplers of networks."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.nn.crop import crop
 from carafe_jax.nn.factories import (
     LayerFactory,
     call_layer,
@@ -16,8 +17,6 @@ from carafe_jax.nn.factories import (
     names,
     takes,
 )
-
-Argument = Literal["downsample", "upsample"]
 
 _HINTS = {
     "downsample": "halves a map, to ceil(H / 2) x ceil(W / 2), such as "
@@ -31,7 +30,7 @@ _DTYPES = {"dtype", "param_dtype"}
 
 @no_type_check
 def resample(
-    argument: Argument,
+    argument: str,
     factory: LayerFactory,
     x: Any,
     train: bool,
@@ -50,7 +49,8 @@ def resample(
     accept.
 
     Args:
-      argument: Name of the argument: "downsample" halves, "upsample" doubles.
+      argument: Name of the argument, which ends with "downsample" or "upsample": that
+        halves or doubles.
       factory: Value of the argument.
       x: Feature map, or a pytree of maps (n, h, w, c) of one size.
       train: Passed to the resampler.
@@ -80,8 +80,43 @@ def resample(
     return resampled
 
 
+@no_type_check
+def upsample_to(
+    argument: str,
+    factory: LayerFactory | None,
+    x: Any,
+    train: bool,
+    *,
+    size: Sequence[int],
+    resize: Callable[..., Any],
+    name: str,
+    **dtypes: Any,
+) -> Any:
+    """Return a map at the size of its partner in a pyramid, at most twice as large.
+
+    An up-sampler doubles the map, and the result is cropped: rows and columns beyond
+    the partner's are those of an odd size.
+
+    Args:
+      argument: Name of the argument that holds the factory.
+      factory: Factory of an up-sampler, as for `resample`. None: `resize` is used.
+      x: Feature map (n, h, w, c).
+      train: Passed to the up-sampler.
+      size: Rows and columns of the result.
+      resize: Interpolation to a given size, such as `resize_bilinear`.
+      name: Name of the layer.
+      **dtypes: `dtype` and `param_dtype`, passed if they are accepted.
+
+    Raises:
+      RefusedError: `factory` makes no layer that doubles the map.
+    """
+    if factory is None:
+        return resize(x, size=size)
+    return crop(resample(argument, factory, x, train, name=name, **dtypes), size=size)
+
+
 def _make(
-    argument: Argument,
+    argument: str,
     factory: LayerFactory,
     block: LayerFactory | None,
     *,
@@ -104,16 +139,15 @@ def _make(
         return make(around)
 
 
-def _check_size(
-    argument: Argument, factory: LayerFactory, x: Any, resampled: Any
-) -> None:
+def _check_size(argument: str, factory: LayerFactory, x: Any, resampled: Any) -> None:
     before, after = (jax.tree.leaves(tree)[0].shape[1:3] for tree in (x, resampled))
     if not all(isinstance(size, int) for size in (*before, *after)):
         return  # Symbolic sizes that are equal may compare as unequal.
     halved = tuple(-(-size // 2) for size in before)
     doubled = tuple(2 * size for size in before)
-    if after != {"downsample": halved, "upsample": doubled}[argument]:
+    direction = "downsample" if argument.endswith("downsample") else "upsample"
+    if after != {"downsample": halved, "upsample": doubled}[direction]:
         raise RefusedError(
-            f"`{argument}` must make a layer that {_HINTS[argument]}, got "
+            f"`{argument}` must make a layer that {_HINTS[direction]}, got "
             f"{name_of(factory)}, which makes {after} of {before} pixels."
         )

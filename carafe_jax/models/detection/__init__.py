@@ -3,7 +3,6 @@
 from carafe_jax.models.detection.box_head import BoxHead as BoxHead
 from carafe_jax.models.detection.box_head import BoxOutputs as BoxOutputs
 from carafe_jax.models.detection.config import DetectorConfig as DetectorConfig
-from carafe_jax.models.detection.config import Upsampler as Upsampler
 from carafe_jax.models.detection.detections import BoxPredictions as BoxPredictions
 from carafe_jax.models.detection.detections import Detections as Detections
 from carafe_jax.models.detection.detections import detect as detect
@@ -27,6 +26,7 @@ from carafe_jax.models.detection.settings import DetectionSettings as DetectionS
 from carafe_jax.models.detection.settings import ProposalSettings as ProposalSettings
 from carafe_jax.models.detection.settings import RoISettings as RoISettings
 from carafe_jax.models.detection.two_stage import TwoStageDetector as TwoStageDetector
+from carafe_jax.models.resampler_choices import Upsampler as Upsampler
 
 __all__ = [
     "FPN",

@@ -1,7 +1,6 @@
 """Configuration of detectors."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,52 +25,16 @@ from carafe_jax.models.detection.settings import (
     ProposalSettings,
     RoISettings,
 )
-from carafe_jax.nn import (
-    BilinearConvUpsample,
-    BilinearUpsample,
-    CARAFEUpsample,
-    DeconvUpsample,
-    DeformableConv,
-    GUMUpsample,
-    NearestConvUpsample,
-    NearestUpsample,
-    PixelShuffleUpsample,
-    SpatialAttentionUpsample,
+from carafe_jax.models.resampler_choices import (
+    Upsampler,
+    name_with_resamplers,
+    upsampler_factory,
 )
+from carafe_jax.nn import DeformableConv
 from carafe_jax.nn._arguments import check_int
-from carafe_jax.texts import listed
 
-Upsampler = Literal[
-    "nearest",
-    "bilinear",
-    "nearest_conv",
-    "bilinear_conv",
-    "deconv",
-    "pixel_shuffle",
-    "gum",
-    "spatial_attention",
-    "carafe",
-]
-UPSAMPLERS: dict[Upsampler, Callable[..., nn.Module]] = {
-    "nearest": NearestUpsample,
-    "bilinear": BilinearUpsample,
-    "nearest_conv": NearestConvUpsample,
-    "bilinear_conv": BilinearConvUpsample,
-    "deconv": DeconvUpsample,
-    "pixel_shuffle": PixelShuffleUpsample,
-    "gum": GUMUpsample,
-    "spatial_attention": SpatialAttentionUpsample,
-    "carafe": CARAFEUpsample,
-}
 _TITLES = {"faster_rcnn": "Faster R-CNN", "mask_rcnn": "Mask R-CNN"}
 _PLAIN = {"backbone": "conv", "FPN": "nearest", "mask head": "deconv"}
-_RESAMPLERS = {
-    "carafe": "CARAFE++",
-    "dpp": "DPP",
-    "gum": "GUM",
-    "lip": "LIP",
-    "lip_bottleneck": "LIP bottlenecks",
-}
 _SIZES = ("width", "fpn_features", "box_hidden")
 
 
@@ -158,16 +121,10 @@ class DetectorConfig:
         chosen = {"backbone": self.downsampler, "FPN": self.upsampler}
         if self.has_masks:
             chosen["mask head"] = self.mask_upsampler
-        places: dict[str, list[str]] = {}
-        for place, resampler in chosen.items():
-            if resampler != _PLAIN[place]:
-                title = _RESAMPLERS.get(resampler, resampler.replace("_", " "))
-                places.setdefault(title, []).append(place)
         name = f"{_TITLES[self.detector]} R{self.depth}"
         if self.deformable != "none":
             name += " DCNv2"
-        parts = (f"{title} in {listed(own)}" for title, own in places.items())
-        return ", ".join([name, *parts])
+        return name_with_resamplers(name, chosen, plain=_PLAIN)
 
     @property
     def has_masks(self) -> bool:
@@ -230,8 +187,5 @@ class DetectorConfig:
         )
 
     def _upsample(self, choice: Upsampler) -> Callable[..., nn.Module]:
-        layer = UPSAMPLERS[choice]
-        if choice in ("carafe", "spatial_attention", "gum"):
-            channels = self.compressed_channels[1]
-            return functools.partial(layer, compressed_channels=channels)
-        return layer
+        channels = self.compressed_channels[1]
+        return upsampler_factory(choice, compressed_channels=channels)

@@ -10,10 +10,9 @@ from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.models.resampling import resample
+from carafe_jax.models.resampling import upsample_to
 from carafe_jax.nn._arguments import check_int
 from carafe_jax.nn.conv import Conv
-from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
 from carafe_jax.nn.factories import LayerFactory, make_norm
 from carafe_jax.nn.resize import resize_nearest
@@ -127,12 +126,16 @@ class FPN(nn.Module):
         self, levels: Sequence[Array], index: int, dtypes: Dtypes, *, train: bool
     ) -> Array:
         """Return the level above `index` at the size of that level."""
-        coarse, size = levels[index + 1], levels[index].shape[1:3]
-        if self.upsample is None:
-            return resize_nearest(coarse, size=size)
-        name = f"upsample_{_FIRST_LEVEL + index}"
-        fine = resample("upsample", self.upsample, coarse, train, name=name, **dtypes)
-        return crop(fine, size=size)
+        return upsample_to(
+            "upsample",
+            self.upsample,
+            levels[index + 1],
+            train,
+            size=levels[index].shape[1:3],
+            resize=resize_nearest,
+            name=f"upsample_{_FIRST_LEVEL + index}",
+            **dtypes,
+        )
 
     def _conv(
         self,

@@ -1,13 +1,13 @@
 """Inpainting networks, their blocks and discriminators."""
 
+from carafe_jax.models.conv_blocks import CARAFEConv as CARAFEConv
+from carafe_jax.models.conv_blocks import ConvBlock as ConvBlock
+from carafe_jax.models.conv_blocks import DeconvBlock as DeconvBlock
+from carafe_jax.models.conv_blocks import ResampleConv as ResampleConv
 from carafe_jax.models.inpainting.config import GlobalLocalConfig as GlobalLocalConfig
 from carafe_jax.models.inpainting.config import PatchGANConfig as PatchGANConfig
 from carafe_jax.models.inpainting.config import Resampler as Resampler
 from carafe_jax.models.inpainting.config import UNetConfig as UNetConfig
-from carafe_jax.models.inpainting.conv_blocks import CARAFEConv as CARAFEConv
-from carafe_jax.models.inpainting.conv_blocks import ConvBlock as ConvBlock
-from carafe_jax.models.inpainting.conv_blocks import DeconvBlock as DeconvBlock
-from carafe_jax.models.inpainting.conv_blocks import ResampleConv as ResampleConv
 from carafe_jax.models.inpainting.global_local import GlobalLocal as GlobalLocal
 from carafe_jax.models.inpainting.global_local import (
     GlobalLocalCARAFE as GlobalLocalCARAFE,

@@ -9,7 +9,7 @@ from flax import linen as nn
 
 from carafe_jax.arguments import check_choices, check_positive
 from carafe_jax.errors import RefusedError
-from carafe_jax.models.inpainting.conv_blocks import (
+from carafe_jax.models.conv_blocks import (
     CARAFEConv,
     ConvBlock,
     DeconvBlock,

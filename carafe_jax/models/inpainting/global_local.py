@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.models.inpainting.conv_blocks import (
+from carafe_jax.models.conv_blocks import (
     Activation,
     CARAFEConv,
     ConvBlock,
@@ -26,7 +26,7 @@ from carafe_jax.models.inpainting.output import (
     given_pixels,
     start_from,
 )
-from carafe_jax.models.resampling import Argument, resample
+from carafe_jax.models.resampling import resample
 from carafe_jax.nn.carafe import CARAFEUpsample
 from carafe_jax.nn.crop import crop
 from carafe_jax.nn.dtypes import dtypes_of
@@ -214,7 +214,7 @@ class GlobalLocal(nn.Module):
 
     def _resample(
         self,
-        argument: Argument,
+        argument: str,
         x: object,
         features: int,
         name: str,

@@ -10,7 +10,7 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.models.inpainting.conv_blocks import ConvBlock
+from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.nn._arguments import checked_features
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of

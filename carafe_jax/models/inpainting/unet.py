@@ -9,7 +9,7 @@ from flax.linen.linear import default_kernel_init
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.inpainting.conv_blocks import CARAFEConv, ResampleConv
+from carafe_jax.models.conv_blocks import CARAFEConv, ResampleConv
 from carafe_jax.models.inpainting.output import (
     Inpainting,
     StartingFill,

@@ -12,7 +12,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.models import Downsampler, LIPBlock
 from carafe_jax.models.backbones.choices import DOWNSAMPLERS
 from carafe_jax.models.detection import DetectorConfig, FasterRCNN, Upsampler
-from carafe_jax.models.detection.config import UPSAMPLERS
+from carafe_jax.models.resampler_choices import UPSAMPLERS
 from carafe_jax.nn import DeformableConv
 from tests.tiny_detectors import CONFIG
 

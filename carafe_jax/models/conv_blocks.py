@@ -1,4 +1,4 @@
-"""Blocks of inpainting networks: convolution, norm and activation."""
+"""Blocks of networks: convolution, norm and activation."""
 
 from collections.abc import Callable
 

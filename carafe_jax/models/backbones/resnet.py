@@ -17,7 +17,7 @@ from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
-from carafe_jax.nn.factories import LayerFactory, bind, check_factory
+from carafe_jax.nn.factories import LayerFactory, bind, check_factory, takes
 from carafe_jax.nn.resamplers.pooling import MaxPoolDownsample
 
 # As in torchvision, and in He et al. 2015 for ReLU networks.
@@ -30,7 +30,11 @@ _CHOICES = {
 
 
 class Stages(NamedTuple):
-    """Feature maps of a backbone, at 1/4, 1/8, 1/16 and 1/32 of the image's size."""
+    """Feature maps of a backbone, at 1/4, 1/8, 1/16 and 1/32 of the image's size.
+
+    With an `output_stride` of 8, the last three are at 1/8; with 16, the last two at
+    1/16.
+    """
 
     c2: Float[Array, "n h2 w2 f2"]
     c3: Float[Array, "n h3 w3 f3"]
@@ -79,6 +83,13 @@ class ResNet(nn.Module):
       conv_after_downsample: 3x3 convolution that follows a down-sampler. "plain":
         `nn.Conv`, as section 5.1 describes for deformable convolutions; "spatial": that
         of `spatial_conv`, without stride (default: "plain").
+      output_stride: Pixels of the image per pixel of c5 along each side: 32, 16 or 8.
+        Below 32, the last one or two stages keep the size of their maps, without
+        down-samplers, and their 3x3 convolutions are dilated by 2 and 4 instead
+        (default: 32).
+      contract_dilation: Whether the convolution that lost its stride has half the
+        dilation of its stage, as in CSAIL's networks; otherwise it has the same, as in
+        semseg's (default: False).
       frozen_stages: Last frozen stage, as in mmdetection: -1 freezes nothing, 0 the
         stem, 1 also Res-2, and so on, up to 4, also Res-5. Frozen parameters have no
         gradient, and frozen norms never use the statistics of the batch. Weight decay
@@ -103,6 +114,8 @@ class ResNet(nn.Module):
     downsample: LayerFactory | None = None
     spatial_conv: Sequence[LayerFactory | None] = (None, None, None, None)
     conv_after_downsample: Literal["plain", "spatial"] = "plain"
+    output_stride: Literal[8, 16, 32] = 32
+    contract_dilation: bool = False
     frozen_stages: int = -1
     stem_reassembly: Literal["frozen", "trained"] = "frozen"
     norm: LayerFactory = BatchNorm
@@ -167,15 +180,25 @@ class ResNet(nn.Module):
             block = _with_constant_parameters(block, init=self.is_initializing())
         if self.rematerialize == "blocks":
             block = nn.remat(block, static_argnums=(2,))
+        dilation = max(1, 4 * 2**stage // self.output_stride)
         for index in range(self.stage_sizes[stage]):
-            stride = 2 if stage > 0 and index == 0 else 1
+            stride = 2 if stage > 0 and index == 0 and dilation == 1 else 1
+            layers = self._layers(dtypes, self._spatial_conv(stage, stride))
             x = block(
                 features=self.width * 2**stage,
                 stride=stride,
-                layers=self._layers(dtypes, self._spatial_conv(stage, stride)),
+                layers=layers,
                 name=f"res{stage + 2}_{index}",
+                **self._dilations(dilation, index),
             )(x, False if frozen else train)
         return jax.lax.stop_gradient(x) if frozen and not passes_through else x
+
+    def _dilations(self, dilation: int, index: int) -> dict[str, tuple[int, int]]:
+        """Return the dilations of a block, if it has any."""
+        if dilation == 1:
+            return {}
+        contracts = self.contract_dilation and index == 0
+        return {"dilations": (dilation // 2 if contracts else dilation, dilation)}
 
     def _spatial_conv(self, stage: int, stride: int) -> LayerFactory | None:
         """Return the factory of a block's 3x3 convolution; None: `nn.Conv`."""
@@ -225,6 +248,11 @@ def _check_fields(network: ResNet) -> None:
         value = getattr(network, name)
         rule = f"be {' or '.join(map(repr, choices))}"
         check(name, value, rule, holds=value in choices)
+    stride, rule = network.output_stride, "be 32, 16 or 8"
+    check("output_stride", stride, rule, holds=stride in (32, 16, 8))
+    rule = "make blocks that have `dilations`, such as Bottleneck, below a stride of 32"
+    holds = stride == 32 or takes(network.block, "dilations")
+    check("block", network.block, rule, holds=holds)
     stages, rule = network.frozen_stages, "be an int from -1 to 4"
     check("frozen_stages", stages, rule, holds=stages in range(-1, 5))
     convs, rule = network.spatial_conv, "have four items, of Res-2 to Res-5"

@@ -1,5 +1,7 @@
 """The blocks of ResNet: basic and bottleneck."""
 
+from typing import Any
+
 from flax import linen as nn
 from jaxtyping import Array, Float
 
@@ -21,6 +23,8 @@ class BasicBlock(nn.Module):
       features: Channels of the output.
       stride: Stride of the block, 2 to halve the map.
       layers: Layer factories.
+      dilations: Distances between neighbouring taps of both convolutions, in pixels
+        (default: 1, 1).
     """
 
     expansion = 1
@@ -28,6 +32,7 @@ class BasicBlock(nn.Module):
     features: int
     stride: int
     layers: Layers
+    dilations: tuple[int, int] = (1, 1)
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
@@ -37,9 +42,10 @@ class BasicBlock(nn.Module):
         last = norms(self.layers.last_norm, train=train)
         refuse_spatial_conv("BasicBlock", self.layers)
         y, stride = _halved(self, x, "downsample", train=train)
-        y = conv(self.features, (3, 3), strides=stride, padding=1, name="conv1")(y)
+        first, second = map(_window, self.dilations)
+        y = conv(self.features, strides=stride, name="conv1", **first)(y)
         y = nn.relu(norm(name="norm1")(y))
-        y = conv(self.features, (3, 3), padding=1, name="conv2")(y)
+        y = conv(self.features, name="conv2", **second)(y)
         y = last(name="norm2")(y)
         return nn.relu(y + _shortcut(self, x, self.features, train=train))
 
@@ -56,6 +62,8 @@ class Bottleneck(nn.Module):
       features: Channels of the inner convolutions; the output has four times as many.
       stride: Stride of the block, 2 to halve the map.
       layers: Layer factories.
+      dilations: Distance between neighbouring taps of the 3x3 convolution, in pixels;
+        the second number is that of `BasicBlock` (default: 1, 1).
     """
 
     expansion = 4
@@ -63,6 +71,7 @@ class Bottleneck(nn.Module):
     features: int
     stride: int
     layers: Layers
+    dilations: tuple[int, int] = (1, 1)
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], train: bool = False) -> Array:
@@ -74,11 +83,19 @@ class Bottleneck(nn.Module):
         y = nn.relu(norm(name="norm1")(y))
         y, stride = _halved(self, y, "downsample", train=train)
         spatial = self.layers.spatial_conv or conv
-        y = spatial(self.features, (3, 3), strides=stride, padding=1, name="conv2")(y)
+        window = _window(self.dilations[0])
+        y = spatial(self.features, strides=stride, name="conv2", **window)(y)
         y = nn.relu(norm(name="norm2")(y))
         y = conv(4 * self.features, (1, 1), name="conv3")(y)
         y = last(name="norm3")(y)
         return nn.relu(y + _shortcut(self, x, 4 * self.features, train=train))
+
+
+def _window(dilation: int) -> dict[str, Any]:
+    """Return the arguments of a 3x3 convolution that keeps the size of its map."""
+    window: dict[str, Any] = {"kernel_size": (3, 3), "padding": dilation}
+    # Only where it is needed: not every convolution has it.
+    return window if dilation == 1 else {**window, "kernel_dilation": dilation}
 
 
 def _halved(

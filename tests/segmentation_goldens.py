@@ -77,7 +77,7 @@ def csail_variables(state):
         }
     upsamplers = {name: x for name, x in decoder.items() if "_up." in name}
     rest = {name: x for name, x in decoder.items() if name not in upsamplers}
-    flat = flatten_dict(converted(plain, rest), sep="/")
+    flat = flatten_dict(csail_to_flax(plain, rest, absent=None), sep="/")
     for theirs, ours in _DOWNSAMPLERS.items():
         own = section(downsamplers, theirs)
         flat |= _carafe(own, f"backbone/{ours}", phases=1)
@@ -86,24 +86,6 @@ def csail_variables(state):
             own = section(upsamplers, theirs.format(i) + ".")
             flat |= _carafe(own, ours.format(i + _FIRST[theirs]), phases=4)
     return unflatten_dict(flat, sep="/")
-
-
-def converted(encoder, decoder):
-    """Variables of the parts that there are; neither converter takes nothing."""
-    blank = {"conv1.weight": np.zeros((1, 1, 3, 3), np.float32)}
-    trees = csail_to_flax(encoder or blank, decoder or DECODER, absent=None)
-    flat = flatten_dict(trees, sep="/")
-    return unflatten_dict(
-        {
-            path: x
-            for path, x in flat.items()
-            if (encoder if path.split("/")[1] == "backbone" else decoder)
-        },
-        sep="/",
-    )
-
-
-DECODER = {"conv_last.0.1.bias": np.zeros(1, np.float32)}
 
 
 def _without_carafe(name):

@@ -19,6 +19,7 @@ PACKAGES = [
     "carafe_jax.models.backbones",
     "carafe_jax.models.detection",
     "carafe_jax.models.inpainting",
+    "carafe_jax.models.segmentation",
     "carafe_jax.nn",
     "carafe_jax.nn.partial",
     "carafe_jax.nn.resamplers",

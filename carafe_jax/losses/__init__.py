@@ -8,8 +8,11 @@ from carafe_jax.losses.detection import classification_loss as classification_lo
 from carafe_jax.losses.detection import mask_loss as mask_loss
 from carafe_jax.losses.detection import objectness_loss as objectness_loss
 from carafe_jax.losses.reconstruction import masked_l1 as masked_l1
+from carafe_jax.losses.segmentation import PixelLoss as PixelLoss
+from carafe_jax.losses.segmentation import pixel_loss as pixel_loss
 
 __all__ = [
+    "PixelLoss",
     "box_loss",
     "classification_loss",
     "discriminator_loss",
@@ -18,4 +21,5 @@ __all__ = [
     "masked_l1",
     "objectness_loss",
     "patch_weights",
+    "pixel_loss",
 ]

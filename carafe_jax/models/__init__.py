@@ -1,5 +1,6 @@
 """Networks and their configurations."""
 
+from carafe_jax.models.backbones import DeepStem as DeepStem
 from carafe_jax.models.backbones import LIPBlock as LIPBlock
 from carafe_jax.models.backbones import LIPBottleneck as LIPBottleneck
 from carafe_jax.models.backbones import ResNet as ResNet
@@ -39,16 +40,25 @@ from carafe_jax.models.inpainting import UNet as UNet
 from carafe_jax.models.inpainting import UNetConfig as UNetConfig
 from carafe_jax.models.inpainting import instance_norm as instance_norm
 from carafe_jax.models.inpainting import spline_fill as spline_fill
+from carafe_jax.models.segmentation import ClassHead as ClassHead
+from carafe_jax.models.segmentation import PointWiseAttention as PointWiseAttention
+from carafe_jax.models.segmentation import PSANet as PSANet
+from carafe_jax.models.segmentation import PSPNet as PSPNet
+from carafe_jax.models.segmentation import PyramidPooling as PyramidPooling
+from carafe_jax.models.segmentation import SegmentationOutputs as SegmentationOutputs
+from carafe_jax.models.segmentation import UperNet as UperNet
 
 __all__ = [
     "FPN",
     "BoxHead",
     "BoxOutputs",
     "CARAFEConv",
+    "ClassHead",
     "Classifier",
     "ClassifierConfig",
     "ConvBlock",
     "DeconvBlock",
+    "DeepStem",
     "Depth",
     "Downsampler",
     "GlobalLocal",
@@ -58,10 +68,14 @@ __all__ = [
     "LIPBlock",
     "LIPBottleneck",
     "MaskHead",
+    "PSANet",
+    "PSPNet",
     "PartialGlobalLocal",
     "PartialGlobalLocalCARAFE",
     "PatchGAN",
     "PatchGANConfig",
+    "PointWiseAttention",
+    "PyramidPooling",
     "RPNHead",
     "RPNOutputs",
     "ResNet",
@@ -73,9 +87,11 @@ __all__ = [
     "ResampleConv",
     "Resampler",
     "SNPatchGAN",
+    "SegmentationOutputs",
     "Stages",
     "UNet",
     "UNetConfig",
+    "UperNet",
     "instance_norm",
     "spline_fill",
 ]

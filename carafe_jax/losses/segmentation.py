@@ -1,0 +1,69 @@
+"""Loss of semantic segmentation."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Integer
+
+from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.ops import wide_dtype
+
+
+class PixelLoss(NamedTuple):
+    """Loss of a batch, as the two terms of its mean.
+
+    Terms of several batches are added before they are divided.
+    """
+
+    total: Float[Array, ""]
+    """Sum over the pixels that are not ignored."""
+    pixels: Float[Array, ""]
+    """Number of those pixels."""
+
+    @property
+    def mean(self) -> Float[Array, ""]:
+        """Mean over the pixels; 0 where all are ignored."""
+        return self.total / jnp.maximum(self.pixels, 1)
+
+
+@no_type_check
+def pixel_loss(
+    logits: Float[Array | np.ndarray, "*n k"],
+    labels: Integer[Array | np.ndarray, "*n"],
+    *,
+    ignored: int = 255,
+) -> PixelLoss:
+    """Return the cross-entropy of the classes of all pixels.
+
+    Args:
+      logits: Logits of the classes.
+      labels: Class of each pixel, an index below k or `ignored`. Other values count as
+        ignored too; sources of labels refuse them when they are read.
+      ignored: Label of pixels that do not count.
+
+    Returns:
+      The sum over the pixels and their number, in float32 or, if the logits have more
+      precision, in theirs.
+
+    Raises:
+      RefusedError: The shapes do not match, or the labels are not ints.
+    """
+    logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    if labels.shape != logits.shape[:-1]:
+        raise RefusedError(
+            f"`labels` must have the shape {logits.shape[:-1]}, that of `logits` "
+            f"without the classes, got {labels.shape}."
+        )
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        raise RefusedError(f"`labels` must be ints, got {labels.dtype}.")
+    logits = logits.astype(wide_dtype(logits.dtype))
+    labels = labels.astype(np.int32)
+    counted = (labels >= 0) & (labels < logits.shape[-1]) & (labels != ignored)
+    # An index beyond the classes would give NaN, whose gradient a mask does not stop.
+    losses = optax.softmax_cross_entropy_with_integer_labels(
+        logits, jnp.where(counted, labels, 0)
+    )
+    total = jnp.where(counted, losses, 0).sum()
+    return PixelLoss(total, counted.sum(dtype=logits.dtype))

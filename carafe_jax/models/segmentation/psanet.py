@@ -1,0 +1,83 @@
+"""PSANet (Zhao et al. 2018)."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import DTypeLike
+
+from carafe_jax.errors import no_type_check
+from carafe_jax.models.backbones.resnet import Stages
+from carafe_jax.models.segmentation.class_head import classify
+from carafe_jax.models.segmentation.network import SegmentationNetwork, check_maps
+from carafe_jax.models.segmentation.outputs import SegmentationOutputs
+from carafe_jax.models.segmentation.point_wise_attention import PointWiseAttention
+from carafe_jax.nn.batch_norm import BatchNorm
+from carafe_jax.nn.dtypes import dtypes_of
+from carafe_jax.nn.factories import LayerFactory
+
+
+# Our own errors for wrong fields and maps are clearer.
+@no_type_check
+class PSANet(SegmentationNetwork):
+    """PSANet: point-wise spatial attention on a dilated backbone.
+
+    `logits = head(PointWiseAttention(c5))` and `auxiliary_logits = auxiliary(c4)`, as
+    in semseg, its authors' code.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from carafe_jax.models import DeepStem, PSANet, ResNet50
+      >>> backbone = ResNet50(stem=DeepStem, output_stride=8)
+      >>> network = PSANet(backbone, classes=11, window=(13, 13))
+      >>> images = jnp.zeros((2, 97, 97, 3))
+      >>> variables = jax.eval_shape(network.init, jax.random.key(0), images)
+      >>> jax.eval_shape(network.apply, variables, images).shape
+      (2, 13, 13, 11)
+
+    Attributes:
+      backbone: Network that returns the maps c2 to c5, with c4 and c5 at the stride of
+        the logits: `ResNet(output_stride=8)`.
+      classes: Number of classes.
+      window: Rows and columns of the attention, both odd. For training images with
+        sides of 16 k + 1 pixels, 2 k + 1 covers all pairs: 59 for 465.
+      features: Channels of the head and of the attention (default: 512).
+      shrink: Factor by which the attended map is smaller than c5 (default: 2).
+      auxiliary_features: Channels of the auxiliary head. None: no such head
+        (default: 256).
+      dropout: Probability with which the heads drop a channel in training (default:
+        0.1).
+      norm: Factory of the norms (default: `BatchNorm`).
+      dtype: Dtype of the features (default: that of the maps).
+      param_dtype: Dtype of the parameters (default: float32).
+    """
+
+    window: tuple[int, int] = (59, 59)
+    features: int = 512
+    shrink: int = 2
+    auxiliary_features: int | None = 256
+    dropout: float = 0.1
+    norm: LayerFactory = BatchNorm
+    dtype: DTypeLike | None = None
+    param_dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def decode(self, stages: Stages, train: bool = False) -> SegmentationOutputs:
+        """Return the logits of feature maps, at the size of c5.
+
+        Args:
+          stages: Maps of the backbone.
+          train: Whether norms use the statistics of this batch, and dropout is active.
+
+        Raises:
+          RefusedError: A map or a field is invalid.
+        """
+        check_maps(stages, ("c4", "c5"))
+        dtypes = dtypes_of(self, stages.c5)
+        attended = PointWiseAttention(
+            self.window,
+            self.features,
+            shrink=self.shrink,
+            norm=self.norm,
+            name="attention",
+            **dtypes,
+        )(stages.c5.astype(dtypes["dtype"]), train)
+        return classify(self, attended, stages.c4, train=train)

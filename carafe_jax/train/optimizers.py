@@ -175,8 +175,8 @@ class Adam:
 class SGD:
     """SGD with momentum; by default as Goyal et al. (arXiv:1706.02677) train ImageNet.
 
-    The learning rate grows linearly during the warm-up, then decays in steps or by a
-    cosine. Weight decay is added to the gradients.
+    The learning rate grows linearly during the warm-up, then decays in steps, by a
+    cosine or by a polynomial. Weight decay is added to the gradients.
     """
 
     learning_rate: float = 0.1
@@ -198,9 +198,11 @@ class SGD:
     `milestones`. None: the fraction `warmup`."""
     warmup_start: float = 0.1
     """Learning rate of the first step, as a fraction of `learning_rate`."""
-    decay: Literal["steps", "cosine"] = "steps"
+    decay: Literal["steps", "cosine", "polynomial"] = "steps"
     """Decay of the learning rate: to a tenth at each of `milestones`, or to zero by a
-    cosine."""
+    cosine or by a polynomial, (1 - step / steps) ** `power`."""
+    power: float = 0.9
+    """Exponent of the polynomial decay."""
     milestones: tuple[float, ...] = (30 / 90, 60 / 90, 80 / 90)
     """Points at which the learning rate decays, as fractions of the run."""
     frozen: tuple[str, ...] = ()
@@ -223,6 +225,7 @@ class SGD:
         holds = 0 < self.warmup_start <= 1
         check("warmup_start", self.warmup_start, "lie in (0, 1]", holds=holds)
         check_choices(self)
+        check_positive("power", self.power)
         begin = self.warmup if self.warmup_steps is None else 0
         inside = sorted(x for x in self.milestones if begin < x <= 1)
         rule = "rise, from after the warm-up to 1"
@@ -235,6 +238,9 @@ class SGD:
         warmup, rate = self._warmup(steps), self.learning_rate
         if self.decay == "cosine":
             after = optax.cosine_decay_schedule(rate, max(1, steps - warmup))
+        elif self.decay == "polynomial":
+            rest = max(1, steps - warmup)
+            after = optax.polynomial_schedule(rate, 0.0, self.power, rest)
         else:
             drops = {round(x * steps) - warmup: 0.1 for x in self.milestones}
             after = optax.piecewise_constant_schedule(rate, drops)

@@ -105,6 +105,15 @@ def test_cosine_falls_from_the_rate_to_zero():
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_polynomial_decay_of_sgd_is_that_of_csail():
+    sgd = SGD(learning_rate=0.02, warmup=0.0, decay="polynomial")
+    schedule = sgd.schedule(100_000)
+    for step in (0, 1, 50_000, 99_999):
+        expected = 0.02 * (1 - step / 100_000) ** 0.9
+        # The last rates are of a difference of float32 numbers near 1.
+        assert float(schedule(step)) == pytest.approx(expected, rel=1e-2), step
+
+
 def test_warm_up_in_steps_starts_from_its_own_fraction():
     sgd = SGD(
         learning_rate=2.0, warmup_steps=10, warmup_start=0.5, milestones=(0.6, 0.9)

@@ -1,8 +1,8 @@
-"""Up-samplers by the choices of run configurations, and their names in tables."""
+"""Resamplers by the choices of run configurations, and their names in tables."""
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from flax import linen as nn
 
@@ -16,7 +16,9 @@ from carafe_jax.nn import (
     NearestUpsample,
     PixelShuffleUpsample,
     SpatialAttentionUpsample,
+    gaussian_kernel_bias,
 )
+from carafe_jax.ops import Scale
 from carafe_jax.texts import listed
 
 Upsampler = Literal[
@@ -30,6 +32,7 @@ Upsampler = Literal[
     "spatial_attention",
     "carafe",
 ]
+InitialKernels = Literal["box", "gaussian"]
 UPSAMPLERS: dict[Upsampler, Callable[..., nn.Module]] = {
     "nearest": NearestUpsample,
     "bilinear": BilinearUpsample,
@@ -41,7 +44,7 @@ UPSAMPLERS: dict[Upsampler, Callable[..., nn.Module]] = {
     "spatial_attention": SpatialAttentionUpsample,
     "carafe": CARAFEUpsample,
 }
-_COMPRESSES = ("carafe", "spatial_attention", "gum")
+_COMPRESSES = ("spatial_attention", "gum")
 _TITLES = {
     "carafe": "CARAFE++",
     "dpp": "DPP",
@@ -52,18 +55,46 @@ _TITLES = {
 
 
 def upsampler_factory(
-    choice: Upsampler, *, compressed_channels: int
+    choice: Upsampler,
+    *,
+    compressed_channels: int,
+    initial_kernels: InitialKernels = "box",
 ) -> Callable[..., nn.Module]:
     """Return the factory of an up-sampler that doubles a map.
 
     Args:
       choice: Name of the up-sampler.
       compressed_channels: Input channels of the content encoder, where there is one.
+      initial_kernels: Initial kernels of CARAFE++, as for `carafe_fields`.
     """
     layer = UPSAMPLERS[choice]
+    if choice == "carafe":
+        fields = carafe_fields(
+            scale=2,
+            compressed_channels=compressed_channels,
+            initial_kernels=initial_kernels,
+        )
+        return functools.partial(layer, **fields)
     if choice in _COMPRESSES:
         return functools.partial(layer, compressed_channels=compressed_channels)
     return layer
+
+
+def carafe_fields(
+    *, scale: Scale, compressed_channels: int, initial_kernels: InitialKernels
+) -> dict[str, Any]:
+    """Return the fields of a CARAFE++ layer of this scale.
+
+    Args:
+      scale: Scale of the layer.
+      compressed_channels: Input channels of its content encoder.
+      initial_kernels: "box", as in the paper's code; or "gaussian" around each output
+        pixel, so that up-sampling starts as interpolation.
+    """
+    fields: dict[str, Any] = {"compressed_channels": compressed_channels}
+    if initial_kernels == "gaussian":
+        fields["encoder_bias_init"] = gaussian_kernel_bias(scale=scale)
+    return fields
 
 
 def name_with_resamplers(

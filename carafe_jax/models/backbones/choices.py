@@ -15,6 +15,7 @@ from carafe_jax.models.backbones.resnet import (
     ResNet101,
     ResNet152,
 )
+from carafe_jax.models.resampler_choices import InitialKernels, carafe_fields
 from carafe_jax.nn import (
     AveragePoolDownsample,
     BatchNorm,
@@ -54,6 +55,7 @@ def make_resnet(
     downsampler: Downsampler,
     *,
     compressed_channels: int,
+    initial_kernels: InitialKernels = "box",
     normalizer: Normalizer = "softmax",
     norm: LayerFactory = BatchNorm,
     **fields: Any,
@@ -64,17 +66,20 @@ def make_resnet(
       depth: Number of layers.
       downsampler: Name of the down-sampler.
       compressed_channels: Input channels of the content encoders of CARAFE++.
+      initial_kernels: Initial kernels of CARAFE++, as for `carafe_fields`.
       normalizer: Normalizer of the kernels of CARAFE++.
       norm: Factory of the norms, also of those in CARAFE++.
       **fields: Further fields of `ResNet`.
     """
     downsample = DOWNSAMPLERS[downsampler]
     if downsampler == "carafe":
-        downsample = functools.partial(
-            CARAFEDownsample,
+        fields_of_carafe = carafe_fields(
+            scale="1/2",
             compressed_channels=compressed_channels,
-            normalizer=normalizer,
-            norm=norm,
+            initial_kernels=initial_kernels,
+        )
+        downsample = functools.partial(
+            CARAFEDownsample, normalizer=normalizer, norm=norm, **fields_of_carafe
         )
     if downsampler == "lip_bottleneck":
         fields = {"block": LIPBlock, **fields}

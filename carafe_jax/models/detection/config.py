@@ -26,6 +26,7 @@ from carafe_jax.models.detection.settings import (
     RoISettings,
 )
 from carafe_jax.models.resampler_choices import (
+    InitialKernels,
     Upsampler,
     name_with_resamplers,
     upsampler_factory,
@@ -82,6 +83,9 @@ class DetectorConfig:
     compressed_channels: tuple[int, int] = (16, 64)
     """Input channels of the content encoders of CARAFE++ (C_m of the paper), down and
     up."""
+    initial_kernels: InitialKernels = "box"
+    """Initial kernels of CARAFE++: "box", as in the paper's code; or "gaussian" around
+    each output pixel, so that up-sampling starts as interpolation."""
     anchors: AnchorSettings = AnchorSettings()
     """Shapes of the anchors."""
     proposals: ProposalSettings = ProposalSettings()
@@ -177,6 +181,7 @@ class DetectorConfig:
             self.depth,
             self.downsampler,
             compressed_channels=self.compressed_channels[0],
+            initial_kernels=self.initial_kernels,
             width=self.width,
             spatial_conv=(None, spatial, spatial, spatial),
             conv_after_downsample=self.conv_after_downsample,
@@ -187,5 +192,8 @@ class DetectorConfig:
         )
 
     def _upsample(self, choice: Upsampler) -> Callable[..., nn.Module]:
-        channels = self.compressed_channels[1]
-        return upsampler_factory(choice, compressed_channels=channels)
+        return upsampler_factory(
+            choice,
+            compressed_channels=self.compressed_channels[1],
+            initial_kernels=self.initial_kernels,
+        )

@@ -19,6 +19,7 @@ from carafe_jax.models.inpainting.output import StartingFill
 from carafe_jax.models.inpainting.patch_gan import PatchGAN
 from carafe_jax.models.inpainting.spline_fill import spline_fill
 from carafe_jax.models.inpainting.unet import UNet
+from carafe_jax.models.resampler_choices import InitialKernels, carafe_fields
 from carafe_jax.nn import (
     BatchNorm,
     CARAFEDownsample,
@@ -29,12 +30,9 @@ from carafe_jax.nn import (
     PartialNearestUpsample,
     PartialResampleConv,
     StridedConvDownsample,
-    gaussian_kernel_bias,
 )
-from carafe_jax.ops import Scale
 
 Resampler = Literal["carafe", "conv"]
-InitialKernels = Literal["box", "gaussian"]
 StartingFillName = Literal["none", "spline"]
 _STARTING_FILLS: dict[StartingFillName, StartingFill | None] = {
     "none": None,
@@ -82,17 +80,16 @@ class UNetConfig:
 
 
 def _unet_carafe(config: UNetConfig) -> UNet:
-    def fields(scale: Scale) -> dict[str, Any]:
-        compressed = {"compressed_channels": config.compressed_channels}
-        if config.initial_kernels == "box":
-            return compressed
-        return {**compressed, "encoder_bias_init": gaussian_kernel_bias(scale=scale)}
-
-    reassembly = functools.partial(CARAFEDownsample, **fields("1/2"))
+    fields = functools.partial(
+        carafe_fields,
+        compressed_channels=config.compressed_channels,
+        initial_kernels=config.initial_kernels,
+    )
+    reassembly = functools.partial(CARAFEDownsample, **fields(scale="1/2"))
     return UNet(
         stage_features=config.stage_features,
         downsample=functools.partial(CARAFEConv, reassembly=reassembly),
-        upsample=functools.partial(CARAFEUpsample, **fields(2)),
+        upsample=functools.partial(CARAFEUpsample, **fields(scale=2)),
         starting_fill=_STARTING_FILLS[config.starting_fill],
     )
 

@@ -16,6 +16,7 @@ from carafe_jax.models.backbones.choices import (
 )
 from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.models.resampler_choices import (
+    InitialKernels,
     Upsampler,
     name_with_resamplers,
     upsampler_factory,
@@ -83,6 +84,9 @@ class SegmenterConfig:
     compressed_channels: tuple[int, int] = (16, 64)
     """Input channels of the content encoders of CARAFE++ (C_m of the paper), down and
     up."""
+    initial_kernels: InitialKernels = "box"
+    """Initial kernels of CARAFE++: "box", as in the paper's code; or "gaussian" around
+    each output pixel, so that up-sampling starts as interpolation."""
     norm_momentum: float = 0.9
     """Decay of the running statistics of the batch norms. Below 1 - 1 / steps, or they
     keep their initial values."""
@@ -167,6 +171,7 @@ class SegmenterConfig:
             self.depth,
             self.downsampler,
             compressed_channels=self.compressed_channels[0],
+            initial_kernels=self.initial_kernels,
             norm=norm,
             width=self.width,
             stem=DeepStem if self.stem == "deep" else Stem,
@@ -181,5 +186,8 @@ class SegmenterConfig:
             return None
         if choice == "sequential_bilinear":
             return BilinearUpsample
-        channels = self.compressed_channels[1]
-        return upsampler_factory(choice, compressed_channels=channels)
+        return upsampler_factory(
+            choice,
+            compressed_channels=self.compressed_channels[1],
+            initial_kernels=self.initial_kernels,
+        )

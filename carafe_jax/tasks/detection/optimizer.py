@@ -1,24 +1,15 @@
 """Optimizers of detection: SGD as in mmdetection, or AdamW."""
 
 import dataclasses
-from typing import Literal
 
-import optax
-
-from carafe_jax.arguments import check_choices
-from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.optimizer_choice import OptimizerChoice
 from carafe_jax.train import SGD, Adam
-
-_REFERENCE_BATCH_SIZE = 16  # CARAFE++, section 5.1.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DetectionOptimizer:
+class DetectionOptimizer(OptimizerChoice):
     """Choice of the optimizer, with the fields of each."""
 
-    method: Literal["sgd", "adam"] = "sgd"
-    """SGD, the recipe of mmdetection; or AdamW, for small networks that are trained
-    from scratch."""
     sgd: SGD = SGD(
         learning_rate=0.02,
         nesterov=False,
@@ -27,50 +18,7 @@ class DetectionOptimizer:
         warmup_start=0.001,
         milestones=(8 / 12, 11 / 12),
     )
-    """SGD; `learning_rate` is for 16 images per batch, and is scaled linearly with the
-    batch size."""
+    """SGD, the recipe of mmdetection; `learning_rate` is for 16 images per batch, and
+    is scaled linearly with the batch size."""
     adam: Adam = Adam(weight_decay=0.05, decay="polynomial")
     """AdamW, with its `learning_rate` for any batch size."""
-
-    def __post_init__(self) -> None:
-        check_choices(self)
-        for field in dataclasses.fields(self):
-            if field.name in ("method", self.method):
-                continue
-            value = getattr(self, field.name)
-            if value != field.default:
-                names = [
-                    f"`{field.name}.{inner.name}`"
-                    for inner in dataclasses.fields(value)
-                    if getattr(value, inner.name) != getattr(field.default, inner.name)
-                ]
-                raise RefusedError(
-                    f"`method` must be {field.name!r} for {', '.join(names)} to have "
-                    f"an effect, got {self.method!r}."
-                )
-
-    def scaled(self, *, batch_size: int, frozen: tuple[str, ...]) -> SGD | Adam:
-        """Return the optimizer of a run.
-
-        Args:
-          batch_size: Images per step.
-          frozen: Patterns of parameters to freeze, beside its own.
-        """
-        if self.method == "adam":
-            return dataclasses.replace(self.adam, frozen=(*self.adam.frozen, *frozen))
-        rate = self.sgd.learning_rate * batch_size / _REFERENCE_BATCH_SIZE
-        return dataclasses.replace(
-            self.sgd, learning_rate=rate, frozen=(*self.sgd.frozen, *frozen)
-        )
-
-    def transformation(self, steps: int) -> optax.GradientTransformation:
-        """Return the optax transformation for a run of `steps`."""
-        return self._chosen.transformation(steps)
-
-    def learning_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Return the learning rates of a run of `steps`, by the names to log."""
-        return self._chosen.learning_rates(steps)
-
-    @property
-    def _chosen(self) -> SGD | Adam:
-        return self.adam if self.method == "adam" else self.sgd

@@ -11,9 +11,9 @@ from carafe_jax.tasks.detection.results import DetectionResult, ResultsByImage
 from carafe_jax.tasks.detection.tiles import (
     DrawnObjects,
     draw_tile,
-    stack_tiles,
     true_objects,
 )
+from carafe_jax.tasks.tile_sheet import stack_tiles
 
 SCORE_THRESHOLD = 0.3
 """Smallest score of a detection in pictures."""

@@ -1,22 +1,16 @@
-"""Photographs with objects drawn on them, all of one size, and sheets of them."""
+"""Photographs with objects drawn on them, all of one size."""
 
 import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from carafe_jax.data.sources.annotated import AnnotatedImages
 from carafe_jax.run_length_codes import RLE
 from carafe_jax.tasks.detection.mask_encoding import DecodedMasks
 from carafe_jax.viz import draw_detections
-
-GAP = 4
-"""Pixels between tiles."""
-HEADER = 26
-"""Height of the titles, in pixels."""
-_TEXT = 15  # Pixels.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,32 +67,6 @@ def draw_tile(
         classes=classes,
     )
     return Image.fromarray(picture)
-
-
-def stack_tiles(
-    rows: Sequence[Sequence[Image.Image]], *, titles: Sequence[str], width: int
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a sheet of rows of tiles.
-
-    Args:
-      rows: Tiles, as many in each row as there are titles.
-      titles: Titles of the columns.
-      width: Smallest width of a column, in pixels.
-    """
-    width = max([width, *(tile.width for row in rows for tile in row)]) + GAP
-    heights = [max(tile.height for tile in row) + GAP for row in rows]
-    size = (len(titles) * width - GAP, HEADER + sum(heights))
-    sheet = Image.new("RGB", size, "white")
-    font = ImageFont.load_default(_TEXT)
-    for column, title in enumerate(titles):
-        middle = (column * width + (width - GAP) / 2, HEADER / 2)
-        ImageDraw.Draw(sheet).text(middle, title, "black", font, "mm")
-    top = HEADER
-    for row, height in zip(rows, heights, strict=True):
-        for column, tile in enumerate(row):
-            sheet.paste(tile, (column * width, top))
-        top += height
-    return np.asarray(sheet)
 
 
 class _ResizedMasks(DecodedMasks):

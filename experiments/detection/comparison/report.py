@@ -19,10 +19,10 @@ from carafe_jax.tasks.detection.photographs import read_photograph
 from carafe_jax.tasks.detection.tiles import (
     DrawnObjects,
     draw_tile,
-    stack_tiles,
     true_objects,
 )
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.tile_sheet import stack_tiles
 from carafe_jax.train import CheckpointChoice
 from experiments.detection.comparison.pyramids import activation_maps, draw_pyramids
 

@@ -1,4 +1,4 @@
-"""Conversion of PyTorch's weights that runs of classification and detection start from.
+"""Conversion of the weights of PyTorch that runs start from.
 
 The names of the arrays decide what they are.
 """
@@ -6,12 +6,17 @@ The names of the arrays decide what they are.
 from collections.abc import Mapping
 from typing import Any
 
-from carafe_jax.interop import mmdetection_to_flax, torchvision_resnet_to_flax
+from carafe_jax.interop import (
+    mmdetection_to_flax,
+    semseg_to_flax,
+    torchvision_resnet_to_flax,
+)
 from carafe_jax.interop.state_dict import read_state_dict
 from carafe_jax.train import Variables
 
 _BACKBONE = "backbone."
 _DETECTOR = ("neck.", "rpn_head.", "roi_head.")
+_SEMSEG = ("layer0.", "cls.", "ppm.", "psa.")
 
 
 def convert_resnet(state_dict: Mapping[str, Any]) -> Variables:
@@ -43,3 +48,17 @@ def convert_detector(state_dict: Mapping[str, Any]) -> Variables:
         if name.startswith(_BACKBONE)
     }
     return convert_resnet(backbone or names)
+
+
+def convert_segmenter(state_dict: Mapping[str, Any]) -> Variables:
+    """Return the variables of a network of semseg, or of a ResNet alone.
+
+    The ResNet is one of torchvision, or an encoder of CSAIL's networks.
+
+    Raises:
+      RefusedError: A name is missing or unexpected, or an array has a wrong shape.
+    """
+    names = read_state_dict(state_dict)
+    if any(name.startswith(_SEMSEG) for name in names):
+        return semseg_to_flax(names)
+    return convert_resnet(names)

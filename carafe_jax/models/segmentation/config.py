@@ -132,9 +132,9 @@ class SegmenterConfig:
         return name_with_resamplers(title, chosen, plain=_PLAIN)
 
     @property
-    def output_stride(self) -> int:
-        """Pixels of the image per logit along each side."""
-        return 4 if self.architecture == "upernet" else 8
+    def align_corners(self) -> bool:
+        """Whether logits are resized with aligned corners, as in semseg's networks."""
+        return self.architecture != "upernet"
 
     def make(self, classes: int) -> SegmentationNetwork:
         """Return the network.

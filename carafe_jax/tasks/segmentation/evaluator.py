@@ -1,0 +1,98 @@
+"""Evaluation of a segmentation network on the whole test set."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.metrics import SegmentationQuality, segmentation_quality
+from carafe_jax.tasks.segmentation.data import SegmentationDataset
+from carafe_jax.tasks.segmentation.label_classes import LabelClasses
+from carafe_jax.tasks.segmentation.outputs import Predict, confusion_matrices
+from carafe_jax.tasks.segmentation.samples import draw_samples
+from carafe_jax.train import ShardedPredictor, TrainState, Variables
+
+PICTURES = 4
+"""Rows of the sheet that is drawn at each evaluation."""
+
+
+class SegmentationEvaluator:
+    """Evaluates a network at the size of the photographs, each of them once.
+
+    The devices of all processes share the photographs; the processes exchange the
+    confusion matrices alone. Unreadable photographs are left out.
+    """
+
+    name = "test"
+    every = None
+
+    def __init__(
+        self, predict: Predict, dataset: SegmentationDataset, *, classes: LabelClasses
+    ) -> None:
+        """Read no photograph yet.
+
+        Args:
+          predict: Function from variables and test batches to label maps.
+          dataset: Dataset with the test set.
+          classes: Classes, with their colours in pictures.
+        """
+        count = len(classes.names)
+
+        def measure(variables: Variables, batch: Mapping[str, Any]) -> Array:
+            predicted = predict(variables, batch)
+            return confusion_matrices(batch["label"], predicted, classes=count)
+
+        def draw(variables: Variables, batch: Mapping[str, Any]) -> dict[str, Array]:
+            return {"predicted": predict(variables, batch), "index": batch["index"]}
+
+        self._measure = ShardedPredictor(measure)
+        self._predict = ShardedPredictor(draw)
+        self._dataset, self._classes = dataset, classes
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """Return mean IoU and pixel accuracy on the test set."""
+        return self.measure_state(state).numbers
+
+    def measure_state(self, state: TrainState) -> SegmentationQuality:
+        """Return the quality of the label maps of a state."""
+        return self.measure(state.evaluation_variables, self._batches())
+
+    def measure(
+        self, variables: Variables, batches: Iterable[Any]
+    ) -> SegmentationQuality:
+        """Return the quality of the label maps of the valid images of test batches.
+
+        Raises:
+          RefusedError: No photograph can be read, or all their pixels are ignored.
+        """
+        total = np.zeros((len(self._classes.names),) * 2, np.int64)
+        for matrices in self._measure(variables, batches):
+            total += matrices.sum(0, dtype=np.int64)
+        if not total.any():
+            raise RefusedError(
+                "The test set must hold a photograph that can be read, with pixels "
+                "that are not ignored, got none."
+            )
+        return segmentation_quality(total)
+
+    def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
+        """Return a sheet of the first test photographs, with truth and label maps."""
+        batches = itertools.islice(self._batches(), PICTURES)
+        predicted: dict[int, np.ndarray] = {}
+        for outputs in self._predict(state.evaluation_variables, batches):
+            predicted |= dict(
+                zip(outputs["index"].tolist(), outputs["predicted"], strict=True)
+            )
+            if len(predicted) >= PICTURES:
+                break
+        first = dict(itertools.islice(sorted(predicted.items()), PICTURES))
+        return {"samples": draw_samples(self._dataset.held_out, first, self._classes)}
+
+    def _batches(self) -> Iterable[Any]:
+        return self._dataset.test_batches(
+            process_index=jax.process_index(), process_count=jax.process_count()
+        )

@@ -1,0 +1,101 @@
+"""Loss of segmentation networks on a training batch."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, DTypeLike, Float, Integer, Key
+
+from carafe_jax.data import IGNORED_LABEL
+from carafe_jax.losses import pixel_loss
+from carafe_jax.models.segmentation import SegmentationNetwork, SegmentationOutputs
+from carafe_jax.nn import resize_bilinear
+from carafe_jax.tasks.padded_images import normalised_images
+from carafe_jax.train import Variables
+
+AUXILIARY_WEIGHT = 0.4
+"""Weight of the auxiliary loss, as in semseg and CSAIL's code."""
+
+
+class SegmentationLosses(NamedTuple):
+    """Losses of a batch, means over the pixels that are not ignored."""
+
+    classes: Float[Array, ""]
+    """Cross-entropy of the logits."""
+    auxiliary: Float[Array, ""] | None
+    """That of the auxiliary head. None: the network has none."""
+    accuracy: Float[Array, ""]
+    """Fraction of the pixels whose class is right."""
+    collections: Variables
+    """Updated collections, such as "batch_stats"."""
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """The sum to minimise."""
+        if self.auxiliary is None:
+            return self.classes
+        return self.classes + AUXILIARY_WEIGHT * self.auxiliary
+
+
+def segmentation_losses(
+    network: SegmentationNetwork,
+    variables: Variables,
+    batch: Mapping[str, Array],
+    key: Key[Array, ""],
+    *,
+    dtype: DTypeLike,
+    labels_at: str,
+) -> SegmentationLosses:
+    """Return the losses of a batch; to be traced by JAX.
+
+    The means are over all pixels of the batch. CSAIL's code averages on each device,
+    then over the devices, which differs where devices count different numbers of
+    pixels.
+
+    Args:
+      network: Segmentation network.
+      variables: Variables of the network.
+      batch: Arrays of a training batch: images, their sizes, and labels.
+      key: Key of the dropout.
+      dtype: Of the normalised images.
+      labels_at: Size of the maps that are compared. "logits": every s-th row and column
+        of the labels, from the first on, at the stride s of the logits. "image":
+        logits are resized to the labels, with aligned corners, as in semseg.
+    """
+    images = normalised_images(batch["image"], batch["image_size"], dtype=dtype)
+    found: Any = network.apply(
+        variables,
+        images,
+        True,
+        mutable=["batch_stats"],
+        rngs={"dropout": key},
+        method="outputs",
+    )
+    outputs: SegmentationOutputs = found[0]
+    labels = jnp.asarray(batch["label"])
+    logits, own = _aligned(outputs.logits, labels, labels_at)
+    loss = pixel_loss(logits, own, ignored=IGNORED_LABEL)
+    right = logits.argmax(-1) == own
+    auxiliary = None
+    if outputs.auxiliary_logits is not None:
+        logits, own = _aligned(outputs.auxiliary_logits, labels, labels_at)
+        auxiliary = pixel_loss(logits, own, ignored=IGNORED_LABEL).mean
+    return SegmentationLosses(
+        classes=loss.mean,
+        auxiliary=auxiliary,
+        accuracy=right.sum() / jnp.maximum(loss.pixels, 1),
+        collections=dict(found[1]),
+    )
+
+
+def _aligned(
+    logits: Float[Array, "n oh ow k"], labels: Integer[Array, "n h w"], labels_at: str
+) -> tuple[Float[Array, "n lh lw k"], Integer[Array, "n lh lw"]]:
+    """Return logits and labels at one size."""
+    if labels_at == "image":
+        size = labels.shape[1:]
+        return resize_bilinear(logits, size=size, align_corners=True), labels
+    strides = [
+        -(-a // b) for a, b in zip(labels.shape[1:], logits.shape[1:3], strict=True)
+    ]
+    return logits, labels[:, :: strides[0], :: strides[1]]

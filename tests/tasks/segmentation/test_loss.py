@@ -1,0 +1,89 @@
+"""Losses of segmentation networks on training batches."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from carafe_jax.losses import pixel_loss
+from carafe_jax.models.segmentation import SegmentationNetwork, SegmentationOutputs
+from carafe_jax.nn import resize_bilinear
+from carafe_jax.tasks.segmentation.loss import segmentation_losses
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, size=(2, 32, 48, 3)).astype(np.uint8)
+LABELS = RNG.integers(0, 3, size=(2, 32, 48)).astype(np.uint8)
+LABELS[:, 20:] = 255
+BATCH: Any = {
+    "image": IMAGES,
+    "image_size": np.array([[32, 48], [20, 48]], np.int32),
+    "label": LABELS,
+}
+
+
+class Strided(SegmentationNetwork):
+    """The colours of every s-th pixel as logits, and their negation beside them."""
+
+    stride: int = 4
+    has_auxiliary: bool = True
+
+    def outputs(self, images, train=False):
+        logits = images[:, :: self.stride, :: self.stride]
+        return SegmentationOutputs(logits, -logits if self.has_auxiliary else None)
+
+
+def losses(network, batch=BATCH, *, labels_at="logits"):
+    compute = functools.partial(
+        segmentation_losses, network, {}, dtype="float32", labels_at=labels_at
+    )
+    return jax.jit(lambda batch, key: compute(batch, key)._replace(collections={}))(
+        batch, jax.random.key(0)
+    )
+
+
+def network(**fields) -> Any:
+    return Strided(backbone=None, classes=3, **fields)  # pyright: ignore
+
+
+def logits_of(batch, stride):
+    from carafe_jax.tasks.padded_images import normalised_images
+
+    images = jnp.asarray(batch["image"])
+    sizes = jnp.asarray(batch["image_size"])
+    images = normalised_images(images, sizes, dtype="float32")
+    return images[:, ::stride, ::stride]
+
+
+def test_labels_of_the_logits_are_those_of_every_fourth_pixel():
+    found = losses(network())
+    logits, labels = logits_of(BATCH, 4), LABELS[:, ::4, ::4]
+    assert found.classes == pytest.approx(pixel_loss(logits, labels).mean, rel=1e-6)
+    auxiliary = pixel_loss(-logits, labels).mean
+    assert found.auxiliary == pytest.approx(auxiliary, rel=1e-6)
+    assert found.total == pytest.approx(found.classes + 0.4 * auxiliary, rel=1e-6)
+    counted = labels != 255
+    right = (logits.argmax(-1) == labels)[counted].mean()
+    assert found.accuracy == pytest.approx(float(right), rel=1e-6)
+
+
+def test_logits_are_resized_to_the_labels_with_aligned_corners():
+    found = losses(network(has_auxiliary=False), labels_at="image")
+    logits = resize_bilinear(logits_of(BATCH, 4), size=(32, 48), align_corners=True)
+    assert found.classes == pytest.approx(pixel_loss(logits, LABELS).mean, rel=1e-6)
+    assert found.auxiliary is None
+    assert found.total == found.classes
+
+
+def test_images_whose_labels_are_ignored_change_no_loss():
+    filled = dict(BATCH)
+    filled["label"] = np.concatenate([LABELS, np.full_like(LABELS[:1], 255)])
+    for name in ("image", "image_size"):
+        filled[name] = np.concatenate([BATCH[name], BATCH[name][:1]])
+    whole, part = losses(network(), filled), losses(network())
+    for name in ("classes", "auxiliary", "accuracy"):
+        expected = getattr(part, name)
+        # Sums of the same numbers, in another order.
+        assert getattr(whole, name) == pytest.approx(expected, rel=1e-6), name

@@ -127,6 +127,14 @@ def test_what_a_run_refuses_is_listed_with_its_error(tmp_path, split, edit, word
     assert report[name]["refused"] == [str(refused.value)]
 
 
+def test_source_that_no_run_can_open_is_refused_with_its_error(tmp_path):
+    source = drawn_folder(tmp_path / "data")
+    path = source / "annotations" / "instances_train.json"
+    path.write_text(path.read_text().replace('"red"', '" "'))
+    with pytest.raises(RefusedError, match="category 3: `name` must not be blank, got"):
+        check(source, tmp_path / "report", "detection")
+
+
 def test_photographs_that_training_leaves_out_are_counted(tmp_path):
     source = drawn_folder(tmp_path / "data")
     path = source / "annotations" / "instances_train.json"

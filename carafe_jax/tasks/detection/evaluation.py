@@ -27,6 +27,7 @@ from carafe_jax.tasks.detection.quality import (
 )
 from carafe_jax.tasks.detection.results import ResultsByImage, write_results
 from carafe_jax.tasks.detection.samples import draw_samples
+from carafe_jax.tasks.detection.trained_objects import check_test_objects
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.tables import draw_table, write_table
@@ -57,8 +58,8 @@ def evaluate(
       console: Console for the progress bar and the table.
 
     Raises:
-      RefusedError: The folder holds no such checkpoint, or the source has objects of
-        other classes than the run.
+      RefusedError: The folder holds no such checkpoint, or the source has no objects,
+        or objects of other classes than the run.
     """
     with loading(console, model):
         trained = load(model, which=which)
@@ -66,6 +67,7 @@ def evaluate(
     data = evaluated_data(trained.data, source=source, batch_size=batch_size)
     masks = isinstance(trained.network, MaskRCNN)
     dataset = DetectionDataset(data, masks, trained.classes)
+    check_test_objects(dataset.held_out)
     limits = options.max_detections or (trained.network.detections.count,)
     detector = trained.with_limits(
         score_threshold=trained.network.detections.score_threshold,

@@ -102,6 +102,17 @@ def test_other_classes_are_refused(run, tmp_path):
         call(main, config)
 
 
+def test_test_set_without_objects_is_refused_before_anything_is_detected(run, tmp_path):
+    source = val_alone(tmp_path / "val")
+    path = tmp_path / "val" / "annotations" / "instances_val.json"
+    entries = json.loads(path.read_text()) | {"annotations": []}
+    path.write_text(json.dumps(entries))
+    config = Evaluate(model=run, source=source, output=tmp_path / "out")
+    with pytest.raises(RefusedError, match="`source` must have test photographs with"):
+        call(main, config)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

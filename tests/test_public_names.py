@@ -28,6 +28,7 @@ PACKAGES = [
     "carafe_jax.tasks.classification",
     "carafe_jax.tasks.detection",
     "carafe_jax.tasks.inpainting",
+    "carafe_jax.tasks.segmentation",
     "carafe_jax.train",
     "carafe_jax.viz",
 ]

@@ -1,8 +1,9 @@
 """Report what a data set holds, and what is wrong with it.
 
-Shows: images, sizes, classes and objects of each split; what is dropped, mended, left
-out or refused by a run with the default options, and why. Written to the output
-folder: report.json, and sheet.png with pictures, their boxes, masks and names.
+Shows: images, sizes, classes and objects or pixels of each split; what is dropped,
+mended, left out or refused by a run with the default options, and why. Written to the
+output folder: report.json, and sheet.png with pictures, their boxes, masks and names,
+or their label maps.
 Example: carafe-jax check-data FOLDER --task detection -o report
 """
 
@@ -23,7 +24,7 @@ from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
 from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
-from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, check_split
+from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, SplitReport, check_split
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.picture_sheet import Section, draw_sheet
 from carafe_jax.tasks.registry import TASKS
@@ -36,6 +37,7 @@ _MISSING = {
 _SHEET_WIDTH = 2000
 _HEIGHT = 192
 _ANNOTATED_HEIGHT = 400  # Names of objects need room.
+_SEGMENTED_HEIGHT = 320  # Two pictures, each beside its label map, fit into a row.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,8 +61,8 @@ class CheckData:
     pictures: int = 16
     """Pictures of each split in the sheet."""
     height: int | None = None
-    """Height of a picture in the sheet, in pixels. None: 400, or 192 for images without
-    annotated objects."""
+    """Height of a picture in the sheet, in pixels. None: 400 for images with annotated
+    objects, 320 with label maps, 192 for others."""
 
     def __post_init__(self) -> None:
         rule = f"be one of {', '.join(map(repr, TASKS))}"
@@ -101,8 +103,7 @@ def main(config: CheckData, console: Console) -> int:
         summary |= {name: {"refused": [x]} for name, x in splits.refused.items()}
         content = {"source": config.source, "task": _task(config.task), **summary}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    annotated = any(report.objects is not None for report in reports.values())
-    height = config.height or (_ANNOTATED_HEIGHT if annotated else _HEIGHT)
+    height = config.height or max(map(_height, reports.values()))
     sheet = _write_sheet(splits.opened, height=height, config=config, console=console)
     print_line(console, f"Written: {path}" + (f", {sheet}" if sheet else ""))
     usable = not splits.refused and not any(
@@ -114,6 +115,13 @@ def main(config: CheckData, console: Console) -> int:
 def _task(name: str) -> str:
     """Return the name of a task as the registry has it."""
     return name.replace("_", "-")
+
+
+def _height(report: SplitReport) -> int:
+    """Return the height of pictures of a split in the sheet."""
+    if report.objects is not None:
+        return _ANNOTATED_HEIGHT
+    return _HEIGHT if report.pixels is None else _SEGMENTED_HEIGHT
 
 
 def _write_sheet(

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from carafe_jax.tasks.data_check import ObjectCounts, SplitReport
+from carafe_jax.tasks.data_check import ObjectCounts, PixelCounts, SplitReport
 from carafe_jax.tasks.lines import print_line
-from carafe_jax.texts import counted, printable
+from carafe_jax.texts import counted, percent, printable
 
 _SHOWN = 50  # Classes, and unreadable images of a split.
 
@@ -27,6 +27,8 @@ def print_reports(
     console.print(_images_table(reports, title))
     if any(report.objects is not None for report in reports.values()):
         console.print(_objects_table(reports))
+    if any(report.pixels is not None for report in reports.values()):
+        console.print(_pixels_table(reports))
     classes = next(iter(reports.values())).classes
     if classes:
         console.print(_class_table(reports, classes))
@@ -88,6 +90,25 @@ def _object_cells(objects: ObjectCounts) -> list[str]:
     return [f"{number:,}" for number in numbers] + [f"{place:g}" for place in places]
 
 
+def _pixels_table(reports: Mapping[str, SplitReport]) -> Table:
+    table = Table(title="Pixels")
+    table.add_column("split")
+    for name in ("with a class", "ignored", "padding in batches"):
+        table.add_column(name, justify="right")
+    for name, report in reports.items():
+        if (pixels := report.pixels) is not None:
+            table.add_row(name, *_pixel_cells(pixels))
+    return table
+
+
+def _pixel_cells(pixels: PixelCounts) -> list[str]:
+    return [
+        f"{pixels.labelled:,}",
+        percent(pixels.ignored_fraction, digits=1),
+        "none" if pixels.padding is None else percent(pixels.padding, digits=1),
+    ]
+
+
 def _class_table(reports: Mapping[str, SplitReport], classes: Sequence[str]) -> Table:
     title = f"The first {_SHOWN} of {counted(len(classes), 'class', 'classes')}"
     table = Table(title=title if len(classes) > _SHOWN else None)
@@ -96,11 +117,15 @@ def _class_table(reports: Mapping[str, SplitReport], classes: Sequence[str]) -> 
         table.add_column(f"{name} images", justify="right")
         if report.objects is not None:
             table.add_column("objects", justify="right")
+        if report.pixels is not None:
+            table.add_column("pixels", justify="right")
     for label, name in enumerate(classes[:_SHOWN]):
         cells: list[str] = []
         for report in reports.values():
             cells.append(f"{report.images_per_class[label]:,}")
             if report.objects is not None:
                 cells.append(f"{report.objects.per_class[label]:,}")
+            if report.pixels is not None:
+                cells.append(percent(report.pixels.fraction(label), digits=2))
         table.add_row(Text(printable(name)), *cells)
     return table

@@ -10,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from carafe_jax.arguments import Number
 from carafe_jax.data import (
     Findings,
     MissingSplitError,
@@ -85,6 +86,27 @@ class CheckedSplit(Protocol):
 
 
 @runtime_checkable
+class SegmentedSplit(CheckedSplit, Protocol):
+    """A split whose images have label maps, all of which `check-data` reads."""
+
+    @property
+    def padding(self) -> float | None:
+        """Fraction of padding in the batches of a run with the default options.
+
+        None: the run does not pad images of this split.
+        """
+        ...
+
+    def label_counts(self, index: int, /) -> np.ndarray:
+        """Return the number of pixels of each class, and of ignored ones at the end.
+
+        Raises:
+          UnreadableImageError: The label map is unreadable, or has unknown values.
+        """
+        ...
+
+
+@runtime_checkable
 class DataCheckModule(Protocol):
     """Interface of the module `data_check` of a task's package."""
 
@@ -127,6 +149,43 @@ class ObjectCounts:
 
 
 @dataclasses.dataclass(frozen=True)
+class PixelCounts:
+    """Numbers of pixels in label maps."""
+
+    per_class: np.ndarray
+    """Pixels of each class."""
+    images_per_class: np.ndarray
+    """Images with a pixel of each class."""
+    ignored: int
+    """Pixels without a class."""
+    padding: float | None
+    """Fraction of padding, as in `SegmentedSplit`."""
+
+    @property
+    def labelled(self) -> int:
+        """Pixels with a class."""
+        return int(self.per_class.sum())
+
+    @property
+    def ignored_fraction(self) -> float:
+        """Fraction of the pixels without a class."""
+        return self.ignored / max(1, self.ignored + self.labelled)
+
+    def fraction(self, label: int) -> float:
+        """Return the fraction of a class among the pixels with a class."""
+        return int(self.per_class[label]) / max(1, self.labelled)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of all classes together in the form of JSON."""
+        return {
+            "labelled": self.labelled,
+            "ignored": self.ignored,
+            "ignored_fraction": self.ignored_fraction,
+            "padding_fraction": self.padding,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
 class SplitReport:
     """Contents of one split."""
 
@@ -137,11 +196,12 @@ class SplitReport:
     images_per_class: np.ndarray
     """Images of each class, or with objects of it."""
     objects: ObjectCounts | None
+    pixels: PixelCounts | None
     findings: Findings
     use: SplitUse
     unreadable: dict[str, str] | None
     """Reason why each of these images cannot be read, by its name. None: no image was
-    opened."""
+    opened, and no label map."""
 
     def summary(self) -> dict[str, Any]:
         """Return the contents in the form of JSON."""
@@ -153,6 +213,8 @@ class SplitReport:
             }
         if self.objects is not None:
             found |= self._objects_summary(self.objects)
+        if self.pixels is not None:
+            found["pixels"] = self.pixels.summary()
         if self.classes:
             found["classes"] = {
                 name: self._class_summary(label)
@@ -195,10 +257,13 @@ class SplitReport:
             },
         }
 
-    def _class_summary(self, label: int) -> dict[str, int]:
-        found = {"images": int(self.images_per_class[label])}
+    def _class_summary(self, label: int) -> dict[str, Number]:
+        found: dict[str, Number] = {"images": int(self.images_per_class[label])}
         if self.objects is not None:
             found["objects"] = int(self.objects.per_class[label])
+        if self.pixels is not None:
+            found["pixels"] = int(self.pixels.per_class[label])
+            found["pixel_fraction"] = self.pixels.fraction(label)
         return found
 
 
@@ -247,7 +312,7 @@ def check_split(
     Args:
       split: Split to check.
       decode: Whether to decode every image. Otherwise an image is opened only if its
-        size is not known, and its pixels are not decoded.
+        size is not known, and its pixels are not decoded. Label maps are always read.
       name: Name of the split, for the bar.
       console: Console for the bar.
     """
@@ -255,10 +320,17 @@ def check_split(
     counts = np.zeros(len(split.classes), np.int64)
     unreadable: dict[str, str] | None = None
     sizes = [] if known is None else [*known]
+    pixels: PixelCounts | None = None
+    if isinstance(split, SegmentedSplit):
+        pixels, unreadable = _count_pixels(split, name, console)
+        counts = pixels.images_per_class
     if decode or known is None:
-        unreadable = {}
+        unreadable = unreadable or {}
         verb = "decoding" if decode else "opening"
-        for index, found in _read_all(split, decode, f"{verb} {name}", console):
+        read = _reader(split, decode)
+        for index, found in _read_all(
+            read, len(split.images), f"{verb} {name}", console
+        ):
             if isinstance(found, UnreadableImageError):
                 unreadable[split.images.name(index)] = found.reason
                 continue
@@ -273,26 +345,51 @@ def check_split(
         classes=split.classes,
         images_per_class=counts if objects is None else objects.images_per_class,
         objects=objects,
+        pixels=pixels,
         findings=split.findings,
         use=split.use,
         unreadable=unreadable,
     )
 
 
+def _count_pixels(
+    split: SegmentedSplit, name: str, console: Console
+) -> tuple[PixelCounts, dict[str, str]]:
+    """Read all label maps; return their pixels, and why others cannot be read."""
+    total = np.zeros(len(split.classes) + 1, np.int64)
+    images = np.zeros(len(split.classes) + 1, np.int64)
+    unreadable: dict[str, str] = {}
+
+    def read(index: int) -> np.ndarray | UnreadableImageError:
+        try:
+            return split.label_counts(index)
+        except UnreadableImageError as error:
+            return error
+
+    description = f"reading label maps of {name}"
+    for index, found in _read_all(read, len(split.images), description, console):
+        if isinstance(found, UnreadableImageError):
+            unreadable[split.images.name(index)] = found.reason
+            continue
+        total += found
+        images += found > 0
+    counts = PixelCounts(total[:-1], images[:-1], int(total[-1]), split.padding)
+    return counts, unreadable
+
+
 Read = tuple[tuple[int, int], int | None]
 
 
 def _read_all(
-    split: CheckedSplit, decode: bool, description: str, console: Console
+    read: Callable[[int], Any], total: int, description: str, console: Console
 ) -> Any:
-    """Yield the index of each image with its size and label, or with the error."""
-    total = len(split.images)
+    """Yield each index with what is read of it."""
     pool = ThreadPoolExecutor(_THREADS)
 
     def results() -> Any:
         for start in range(0, total, _PART):
             part = range(start, min(start + _PART, total))
-            yield from zip(part, pool.map(_reader(split, decode), part), strict=True)
+            yield from zip(part, pool.map(read, part), strict=True)
 
     try:
         yield from track(

@@ -98,11 +98,13 @@ class SegmentedPairs:
             with self.pairs.open_labels(self._pair(index)) as file:
                 check_label_header(file, name)
                 values = read_values(file, name)
-            self._check_size(index, values.shape[::-1], name)
+            self._check_size(index, values.shape[::-1], name, partner="image")
             return self.label_classes.labels_of(values, name)
-        except UnreadableImageError as error:
-            # Unreadable images are listed by their own names.
-            reason = f"label map {name!r}: {error.reason}"
+        except RefusedError as error:
+            # Unreadable images are listed by their own names. A header was valid when
+            # the source was opened.
+            found = error.reason if isinstance(error, UnreadableImageError) else error
+            reason = f"label map {name!r}: {found}"
             raise UnreadableImageError(reason, self.name(index)) from error
 
     def open(self, index: int) -> tuple[Image.Image, UInt8[np.ndarray, "h w"]]:
@@ -110,7 +112,8 @@ class SegmentedPairs:
         labels = self.label_map(index)
         image = self.pairs.open(self._pair(index))
         try:
-            self._check_size(index, upright_size(image), self.name(index))
+            size, name = upright_size(image), self.name(index)
+            self._check_size(index, size, name, partner="label map")
         except UnreadableImageError:
             image.close()
             raise
@@ -119,12 +122,14 @@ class SegmentedPairs:
     def _pair(self, index: int) -> int:
         return int(self.indices[index])
 
-    def _check_size(self, index: int, size: tuple[int, ...], name: str) -> None:
+    def _check_size(
+        self, index: int, size: tuple[int, ...], name: str, *, partner: str
+    ) -> None:
         height, width = self.size(index)
         if size != (width, height):
             raise UnreadableImageError(
-                f"it is {_sides(size)} upright, and was {_sides((width, height))} "
-                "when the source was opened",
+                f"it is {_sides(size)} upright, and its {partner} "
+                f"{_sides((width, height))}",
                 name,
             )
 

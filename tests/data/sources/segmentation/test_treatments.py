@@ -285,8 +285,17 @@ def test_damaged_pixels_are_unreadable(root, path):
 def test_files_that_change_after_opening_are_unreadable(root):
     images = open_train(root)
     save_image(image_file(root), (5, 2))
-    with pytest.raises(UnreadableImageError, match="it is 5 x 2 upright, and was 3"):
+    with pytest.raises(UnreadableImageError, match="5 x 2 upright, and its label map"):
         images.open(1)
+    save_labels(label_file(root), [[0], [0]])
+    with pytest.raises(UnreadableImageError, match="1 x 2 upright, and its image 3"):
+        images.label_map(1)
+    Image.new("RGB", (3, 2)).save(label_file(root))
+    with pytest.raises(UnreadableImageError, match="got the channels RGB"):
+        images.label_map(1)
+    label_file(root).unlink()
+    with pytest.raises(UnreadableImageError, match="No such file"):
+        images.label_map(1)
 
 
 def test_images_can_be_pickled(root):

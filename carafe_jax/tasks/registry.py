@@ -80,6 +80,11 @@ TASKS = {
         "DetectionRun",
         "Train a detector on annotated photographs; the defaults are those of COCO.",
     ),
+    "segmentation": RegisteredTask(
+        "segmentation",
+        "SegmentationRun",
+        "Train a network that classifies each pixel; the defaults are those of ADE20K.",
+    ),
     "inpainting": RegisteredTask(
         "inpainting",
         "InpaintingRun",

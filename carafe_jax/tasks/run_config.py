@@ -35,8 +35,9 @@ class Start:
     """Checkpoint of that run: the best or the last."""
     weights: pathlib.Path | None = None
     """File of weights of PyTorch, .pth, .safetensors or .npz, in place of `model`: of
-    torchvision's ResNets for classification and detection, and of mmdetection's
-    detectors for detection. Arrays are loaded as from `model`."""
+    torchvision's ResNets, for all tasks but inpainting; of mmdetection's detectors, for
+    detection; of semseg's networks or CSAIL's encoders, for segmentation. Arrays are
+    loaded as from `model`."""
 
     def __post_init__(self) -> None:
         check_choices(self)

@@ -14,6 +14,7 @@ from carafe_jax.models import (
     Resampler,
     UNetConfig,
 )
+from carafe_jax.models.segmentation import SegmenterConfig
 from carafe_jax.tasks.classification import ClassificationData, ClassificationRun
 from carafe_jax.tasks.detection import (
     DetectionData,
@@ -24,6 +25,11 @@ from carafe_jax.tasks.inpainting import (
     AdversarialInpaintingRun,
     InpaintingData,
     InpaintingRun,
+)
+from carafe_jax.tasks.segmentation import (
+    SegmentationData,
+    SegmentationOptimizer,
+    SegmentationRun,
 )
 from carafe_jax.train import Adam, Loop
 from tests import tiny_detectors
@@ -87,6 +93,38 @@ def detection(folder, workdir, *, steps=2, **fields):
             "optimizer": DetectionOptimizer(
                 method="adam", adam=Adam(decay="polynomial", warmup_steps=1)
             ),
+            "loop": Loop(steps=steps, log_every=1, evaluate_every=2, save_every=2),
+            "workdir": workdir,
+            **fields,
+        }
+    )
+
+
+def segmentation(folder, workdir, *, steps=4, **fields):
+    """Return a run of a tiny UperNet with bilinear interpolation."""
+    return SegmentationRun(
+        **{
+            "data": SegmentationData(
+                source=str(folder),
+                batch_size=2,
+                crop_size=(64, 64),
+                test_short_side=32,
+                short_sides=(32,),
+                long_side=64,
+                read_threads=0,
+                prefetch_batches=0,
+            ),
+            "network": SegmenterConfig(
+                depth=18,
+                width=2,
+                features=4,
+                pooled_features=4,
+                ppm_upsampler="bilinear",
+                fpn_upsampler="bilinear",
+                fuse_upsampler="bilinear",
+                norm_momentum=0.5,
+            ),
+            "optimizer": SegmentationOptimizer(method="adam"),
             "loop": Loop(steps=steps, log_every=1, evaluate_every=2, save_every=2),
             "workdir": workdir,
             **fields,

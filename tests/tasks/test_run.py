@@ -29,6 +29,7 @@ from tests.tasks.runs import (
     detection,
     inpainting,
     labelled_folder,
+    segmentation,
 )
 
 
@@ -234,6 +235,7 @@ def test_run_among_its_data_is_refused_before_anything_is_written(tmp_path, fold
     runs = [
         classification(images, tmp_path / folder),
         detection(images, tmp_path / folder),
+        segmentation(images, tmp_path / folder),
         with_source(inpainting(tmp_path / folder), images),
     ]
     for run in runs:

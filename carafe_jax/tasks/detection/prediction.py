@@ -2,20 +2,17 @@
 
 import dataclasses
 import functools
-import hashlib
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from carafe_jax.arguments import check_below_1, check_count
-from carafe_jax.data import UnreadableImageError, decode_image, open_image
-from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.data import UnreadableImageError
+from carafe_jax.errors import no_type_check
 from carafe_jax.models.detection import FasterRCNN, MaskRCNN
 from carafe_jax.run_length_codes import RLE, decode_mask
 from carafe_jax.tasks.detection.categories import Categories
@@ -23,9 +20,12 @@ from carafe_jax.tasks.detection.data import DetectionData, prepare_photograph
 from carafe_jax.tasks.detection.mask_encoding import encode_masks
 from carafe_jax.tasks.detection.outputs import predictions_of
 from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
+from carafe_jax.tasks.photograph_batches import (
+    BatchPredictor,
+    read_pixels,
+    weights_digest,
+)
 from carafe_jax.train import Variables
-
-_WINDOW = 4  # Batches that are read together, so that images of a size can meet.
 
 
 @no_type_check
@@ -120,7 +120,7 @@ class TrainedDetector:
         return {
             "detector": self.name,
             "step": self.step,
-            "weights": _digest(self.variables),
+            "weights": weights_digest(self.variables),
             "dtype": self.dtype,
             "short_side": self.data.short_side,
             "long_side": self.data.long_side,
@@ -145,7 +145,7 @@ class TrainedDetector:
           RefusedError: The array is not uint8 of shape (h, w, 3), or has no pixel.
           UnreadableImageError: The file cannot be read.
         """
-        (found,) = self._detect([self._read(photograph)], rows=1)
+        (found,) = self._detect([self._prepare(photograph)], rows=1)
         return found
 
     @no_type_check
@@ -173,35 +173,15 @@ class TrainedDetector:
             (h, w, 3).
         """
         check_count("batch_size", batch_size)
-        return self._detect_all(iter(photographs), batch_size)
+        detect = BatchPredictor(
+            prepare=self._prepare,
+            size=lambda prepared: prepared.example["image"].shape,
+            predict=functools.partial(self._detect, rows=batch_size),
+        )
+        return detect(photographs, batch_size=batch_size)
 
-    def _detect_all(
-        self, photographs: Iterator[Any], batch_size: int
-    ) -> Iterator[PhotographDetections | UnreadableImageError]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while window := list(itertools.islice(photographs, _WINDOW * batch_size)):
-                read = list(pool.map(self._read_or_error, window))
-                outcomes: list[Any] = list(read)
-                for group in _batches(read, batch_size):
-                    members = [outcomes[index] for index in group]
-                    detected = self._detect(members, rows=batch_size)
-                    for index, found in zip(group, detected, strict=True):
-                        outcomes[index] = found
-                yield from outcomes
-
-    def _read_or_error(self, photograph: Any) -> "_Prepared | UnreadableImageError":
-        try:
-            return self._read(photograph)
-        except UnreadableImageError as error:
-            return error
-
-    def _read(self, photograph: Any) -> "_Prepared":
-        if isinstance(photograph, str | os.PathLike):
-            path = cast("str | os.PathLike[str]", photograph)
-            with open_image(path) as file:
-                pixels = decode_image(file)
-        else:
-            pixels = _checked(photograph)
+    def _prepare(self, photograph: Any) -> "_Prepared":
+        pixels = read_pixels(photograph)
         example = prepare_photograph(pixels, self.data, divisor=self.size_divisor)
         height, width, _ = pixels.shape
         return _Prepared(example, (height, width))
@@ -248,34 +228,3 @@ class _Prepared:
 
     example: Mapping[str, Any]
     size: tuple[int, int]
-
-
-def _digest(variables: Variables) -> str:
-    """Return a number of 64 bits that differs between weights, in hexadecimal."""
-    digest = hashlib.sha256()
-    for array in jax.tree.leaves(jax.device_get(variables)):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
-
-
-def _batches(
-    read: Sequence[_Prepared | UnreadableImageError], batch_size: int
-) -> Iterator[list[int]]:
-    """Yield the indices of images of one padded size, at most `batch_size` together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, each in enumerate(read):
-        if isinstance(each, _Prepared):
-            groups.setdefault(each.example["image"].shape, []).append(index)
-    for group in groups.values():
-        for start in range(0, len(group), batch_size):
-            yield group[start : start + batch_size]
-
-
-def _checked(photograph: Any) -> UInt8[np.ndarray, "h w 3"]:
-    array = np.asarray(photograph)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
-        raise RefusedError(
-            "`photograph` must be uint8 of shape (h, w, 3), or a path, got "
-            f"{array.dtype} of shape {array.shape}."
-        )
-    return array

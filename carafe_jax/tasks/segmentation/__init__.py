@@ -6,6 +6,7 @@ from carafe_jax.tasks.segmentation.data import (
     SegmentationDataset as SegmentationDataset,
 )
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses as LabelClasses
+from carafe_jax.tasks.segmentation.loading import load as load
 from carafe_jax.tasks.segmentation.loss import SegmentationLosses as SegmentationLosses
 from carafe_jax.tasks.segmentation.loss import (
     segmentation_losses as segmentation_losses,
@@ -13,15 +14,24 @@ from carafe_jax.tasks.segmentation.loss import (
 from carafe_jax.tasks.segmentation.optimizer import (
     SegmentationOptimizer as SegmentationOptimizer,
 )
+from carafe_jax.tasks.segmentation.prediction import (
+    PhotographLabels as PhotographLabels,
+)
+from carafe_jax.tasks.segmentation.prediction import (
+    TrainedSegmenter as TrainedSegmenter,
+)
 from carafe_jax.tasks.segmentation.task import SegmentationTask as SegmentationTask
 
 __all__ = [
     "LabelClasses",
+    "PhotographLabels",
     "SegmentationData",
     "SegmentationDataset",
     "SegmentationLosses",
     "SegmentationOptimizer",
     "SegmentationRun",
     "SegmentationTask",
+    "TrainedSegmenter",
+    "load",
     "segmentation_losses",
 ]

@@ -1,0 +1,42 @@
+"""Loads trained segmentation networks."""
+
+import os
+import pathlib
+
+from carafe_jax.errors import no_type_check
+from carafe_jax.tasks.run_folder import open_run_of
+from carafe_jax.tasks.segmentation.config import SegmentationRun
+from carafe_jax.tasks.segmentation.label_classes import read_label_classes
+from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
+from carafe_jax.train import CheckpointChoice, restore_trained
+
+
+@no_type_check
+def load(
+    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+) -> TrainedSegmenter:
+    """Load a checkpoint of a run.
+
+    Args:
+      model: Folder of the run.
+      which: The checkpoint: the best by mean IoU, or the last.
+
+    Raises:
+      RefusedError: The folder holds no segmentation run, or no such checkpoint.
+    """
+    model = pathlib.Path(model)
+    config = open_run_of(model, (SegmentationRun,))
+    classes = read_label_classes(model)
+    variables, step = restore_trained(
+        model, best=config.best, which=which, argument="model"
+    )
+    return TrainedSegmenter(
+        network=config.network.make(len(classes.names)),
+        variables=variables,
+        name=config.network_name,
+        dtype=config.network.dtype,
+        align_corners=config.network.align_corners,
+        classes=classes,
+        data=config.data,
+        step=step,
+    )

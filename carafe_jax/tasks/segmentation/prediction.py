@@ -1,0 +1,174 @@
+"""Label maps of photographs of any size with a trained network."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array, UInt8
+
+from carafe_jax.arguments import check_count
+from carafe_jax.data import UnreadableImageError
+from carafe_jax.errors import no_type_check
+from carafe_jax.models.segmentation import SegmentationNetwork
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.photograph_batches import (
+    BatchPredictor,
+    read_pixels,
+    weights_digest,
+)
+from carafe_jax.tasks.segmentation.data import SegmentationData
+from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
+from carafe_jax.tasks.segmentation.label_classes import LabelClasses
+from carafe_jax.tasks.segmentation.outputs import predictions_of
+from carafe_jax.tasks.segmentation.photographs import prepare_photograph
+from carafe_jax.train import Variables
+
+
+@no_type_check
+@dataclasses.dataclass(frozen=True)
+class PhotographLabels:
+    """The class of each pixel of a photograph."""
+
+    labels: UInt8[np.ndarray, "h w"]
+    """Indices of the classes, at the size of the photograph."""
+    classes: tuple[str, ...]
+    """Names of all classes, by label."""
+    palette: UInt8[np.ndarray, "k 3"]
+    """RGB colour of each class in pictures."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedSegmenter:
+    """A trained segmentation network, with its variables, classes and image sizes."""
+
+    network: SegmentationNetwork
+    variables: Variables
+    name: str
+    """Name of the network in tables."""
+    dtype: str
+    align_corners: bool
+    """Whether logits are resized with aligned corners."""
+    classes: LabelClasses
+    data: SegmentationData
+    """Sizes of the images; its source is not opened."""
+    step: int
+    """Step of the checkpoint."""
+
+    def provenance(self) -> dict[str, Any]:
+        """Return all that label maps depend on, besides photographs."""
+        return {
+            "network": self.name,
+            "step": self.step,
+            "weights": weights_digest(self.variables),
+            "dtype": self.dtype,
+            "short_side": self.data.test_short_side,
+            "long_side": self.data.long_side,
+            "classes": list(self.classes.names),
+        }
+
+    def predict(self, batch: Mapping[str, Any]) -> UInt8[Array, "n h w"]:
+        """Return the label maps of a test batch, at the shape of its labels."""
+        return self._predictions(self.variables, batch)
+
+    @no_type_check
+    def segment(
+        self, photograph: UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str]
+    ) -> PhotographLabels:
+        """Return the class of each pixel of a photograph of any size.
+
+        Args:
+          photograph: RGB in [0, 255], or an image file, which is turned upright.
+
+        Raises:
+          RefusedError: The array is not uint8 of shape (h, w, 3), or has no pixel.
+          UnreadableImageError: The file cannot be read.
+        """
+        (found,) = self._segment([self._prepare(photograph)], rows=1)
+        return found
+
+    @no_type_check
+    def segment_all(
+        self,
+        photographs: Iterable[UInt8[np.ndarray, "h w 3"] | str | os.PathLike[str]],
+        *,
+        batch_size: int = 1,
+    ) -> Iterator[PhotographLabels | UnreadableImageError]:
+        """Return an iterator over the label maps of photographs, in their order.
+
+        Photographs of one resized size and one padded size of label maps share batches;
+        a program is compiled for each. A few batches of resized photographs are in
+        memory at a time.
+
+        Args:
+          photographs: As `segment` takes them, of any sizes.
+          batch_size: Photographs per batch.
+
+        Returns:
+          The label maps in the order of the photographs; for a file that cannot be
+          read, its error instead.
+
+        Raises:
+          RefusedError: `batch_size` is not positive, or an array is not uint8 of shape
+            (h, w, 3).
+        """
+        check_count("batch_size", batch_size)
+        segment = BatchPredictor(
+            prepare=self._prepare,
+            size=lambda prepared: (prepared.image.shape, prepared.label_size),
+            predict=functools.partial(self._segment, rows=batch_size),
+        )
+        return segment(photographs, batch_size=batch_size)
+
+    def _prepare(self, photograph: Any) -> "_Prepared":
+        pixels = read_pixels(photograph)
+        height, width, _ = pixels.shape
+        return _Prepared(prepare_photograph(pixels, self.data), Size(height, width))
+
+    def _segment(
+        self, prepared: Sequence["_Prepared"], *, rows: int
+    ) -> list[PhotographLabels]:
+        """Return the label maps of images of one size, with maps of one padded size."""
+        # Copies fill the batch, so that only one size is compiled.
+        filled = [*prepared, *[prepared[-1]] * (rows - len(prepared))]
+        batch = {
+            "image": np.stack([each.image for each in filled]),
+            "label_size": np.array([each.size for each in filled], np.int32),
+            # Only its shape is read.
+            "label": np.zeros((rows, *filled[0].label_size), np.uint8),
+        }
+        maps = jax.device_get(self._program(self.variables, batch))
+        palette = np.array(self.classes.palette, np.uint8)
+        return [
+            PhotographLabels(
+                labels=labels[: each.size.height, : each.size.width],
+                classes=self.classes.names,
+                palette=palette,
+            )
+            for labels, each in zip(maps, prepared, strict=False)
+        ]
+
+    @functools.cached_property
+    def _predictions(self) -> Any:
+        return predictions_of(
+            self.network, dtype=self.dtype, align_corners=self.align_corners
+        )
+
+    @functools.cached_property
+    def _program(self) -> Any:
+        return jax.jit(self._predictions)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """A resized photograph, and its own size."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    size: Size
+
+    @property
+    def label_size(self) -> Size:
+        return padded_label_size(self.size)

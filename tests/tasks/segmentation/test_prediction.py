@@ -1,0 +1,116 @@
+"""Label maps of photographs of any size and kind, with drawn weights."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from carafe_jax.data import UnreadableImageError
+from carafe_jax.errors import RefusedError
+from carafe_jax.nn import resize_bilinear
+from carafe_jax.tasks.padded_images import normalised_images
+from carafe_jax.tasks.segmentation.photographs import prepare_photograph
+from tests.tiny_trained_segmenter import tiny_trained_segmenter
+
+ORIENTATION = 0x0112
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return tiny_trained_segmenter()
+
+
+def photograph(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (3, 3, 3), np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (60, 90), (3, 200)])
+def test_label_maps_have_the_size_of_their_photographs(segmenter, size):
+    found = segmenter.segment(photograph(*size))
+    assert found.labels.shape == size
+    assert found.labels.dtype == np.uint8
+    assert found.labels.max() < 3
+    assert found.classes == ("sky", "tree", "road")
+    np.testing.assert_array_equal(found.palette[1], (0, 128, 0))
+
+
+def test_labels_are_the_largest_logits_at_the_size_of_the_photograph(segmenter):
+    pixels = photograph(60, 90)
+    image = prepare_photograph(pixels, segmenter.data)[None]
+    size = jnp.array([image.shape[1:3]])
+    images = normalised_images(jnp.asarray(image), size, dtype="float32")
+    logits = segmenter.network.apply(segmenter.variables, images)
+    expected = resize_bilinear(logits, size=(60, 90))[0].argmax(-1)
+    found = segmenter.segment(pixels).labels
+    assert len(np.unique(found)) > 1
+    # Where float32 cannot tell two classes apart, either may be chosen.
+    assert (found == expected).mean() > 0.999
+
+
+def test_files_are_read_upright_as_rgb(segmenter, tmp_path):
+    pixels = photograph(60, 90)
+    grey = np.repeat(pixels[..., :1], 3, -1)
+    turned = Image.fromarray(np.rot90(pixels))
+    exif = turned.getexif()
+    exif[ORIENTATION] = 6  # To be turned to the right.
+    files = {
+        "plain.png": (Image.fromarray(pixels), {}, pixels),
+        "grey.png": (Image.fromarray(grey[..., 0]), {}, grey),
+        "turned.png": (turned, {"exif": exif}, pixels),
+    }
+    for name, (image, options, expected) in files.items():
+        image.save(tmp_path / name, **options)
+        found = segmenter.segment(tmp_path / name)
+        np.testing.assert_array_equal(found.labels, segmenter.segment(expected).labels)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_photographs_are_returned_in_order_with_the_errors_of_files(
+    segmenter, tmp_path, batch_size
+):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    # Two own sizes of one padded size, and one of another.
+    sizes = [(60, 90), (62, 92), (3, 200), (60, 90), (62, 92)]
+    arrays = [photograph(*size, seed) for seed, size in enumerate(sizes)]
+    given = [*arrays[:2], tmp_path / "broken.png", *arrays[2:]]
+    found = list(segmenter.segment_all(iter(given), batch_size=batch_size))
+    assert isinstance(found.pop(2), UnreadableImageError)
+    for each, array in zip(found, arrays, strict=True):
+        assert each.labels.shape == array.shape[:2]
+        # The same sums in batches of another size.
+        assert (each.labels == segmenter.segment(array).labels).mean() > 0.999
+
+
+def test_photographs_of_one_padded_size_share_a_program(segmenter):
+    fresh = tiny_trained_segmenter()
+    for size in [(60, 90), (62, 92), (64, 96)]:
+        fresh.segment(photograph(*size))
+    assert fresh._program._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
+)
+def test_arrays_that_are_no_photographs_are_refused(segmenter, array):
+    with pytest.raises(RefusedError, match="`photograph` must be uint8 of shape"):
+        segmenter.segment(array)
+
+
+def test_photograph_without_pixels_is_refused(segmenter):
+    with pytest.raises(RefusedError, match="at least one pixel"):
+        segmenter.segment(np.zeros((0, 4, 3), np.uint8))
+
+
+def test_batch_size_must_be_positive(segmenter):
+    with pytest.raises(RefusedError, match="`batch_size` must be positive, got 0"):
+        segmenter.segment_all([], batch_size=0)
+
+
+def test_provenance_tells_weights_apart(segmenter):
+    other = tiny_trained_segmenter(
+        variables={"params": {"a": jnp.ones(2)}}, step=8
+    ).provenance()
+    own = segmenter.provenance()
+    assert {name for name in own if own[name] != other[name]} == {"weights", "step"}

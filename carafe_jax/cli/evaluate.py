@@ -2,8 +2,8 @@
 
 Shows: a table of the quality, also written to quality.csv in the output folder. For
 detection, also per_class.csv, the detections as COCO results, and samples.png. For
-inpainting, also classic fills, quality by kind and size of the hole, images.csv and
-samples.png.
+segmentation, also per_class.csv and samples.png. For inpainting, also classic fills,
+quality by kind and size of the hole, images.csv and samples.png.
 Test images of the run: carafe-jax evaluate --model runs/inpainting/default
 Other images: add --source FOLDER -o FOLDER
 """
@@ -26,6 +26,9 @@ from carafe_jax.tasks.inpainting.evaluation import (
     EvaluationOptions as InpaintingOptions,
 )
 from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.tasks.segmentation.evaluation_options import (
+    EvaluationOptions as SegmentationOptions,
+)
 from carafe_jax.train import CheckpointChoice
 
 
@@ -49,6 +52,8 @@ class Evaluate:
     # Groups of options are named after the packages of the tasks.
     detection: DetectionOptions = DetectionOptions()
     """Options for detection runs only."""
+    segmentation: SegmentationOptions = SegmentationOptions()
+    """Options for segmentation runs only."""
     inpainting: InpaintingOptions = InpaintingOptions()
     """Options for inpainting runs only."""
 
@@ -71,7 +76,11 @@ def main(config: Evaluate, console: Console) -> int:
     opened = open_run(config.model)
     output = config.output or config.model / "evaluation"
     check_folder("output", output)
-    groups = {"detection": config.detection, "inpainting": config.inpainting}
+    groups = {
+        "detection": config.detection,
+        "inpainting": config.inpainting,
+        "segmentation": config.segmentation,
+    }
     options = groups.pop(opened.task.package, None)
     for name, group in groups.items():
         given = [

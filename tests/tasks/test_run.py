@@ -106,7 +106,9 @@ def test_growth_that_fails_before_its_first_step_keeps_the_table(tmp_path, monke
     assert "This run is finished" in text
 
 
-@pytest.mark.parametrize("task", [tasks.classification, tasks.detection])
+@pytest.mark.parametrize(
+    "task", [tasks.classification, tasks.detection, tasks.segmentation]
+)
 def test_run_of_another_task_is_not_loaded(finished, task):
     name = task.__name__.split(".")[-1]
     message = f"`model` must be the folder of a run of {name}, .* task 'inpainting'"

@@ -1,0 +1,114 @@
+"""Evaluation of a trained segmentation network on a test set."""
+
+import pathlib
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from carafe_jax.data import SegmentedImages, UnreadableImageError
+from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.metrics import SegmentationQuality
+from carafe_jax.tasks.data_fields import evaluated_data
+from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
+from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.segmentation.data import SegmentationDataset
+from carafe_jax.tasks.segmentation.evaluation_options import (
+    EvaluationOptions as EvaluationOptions,
+)
+from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
+from carafe_jax.tasks.segmentation.loading import load
+from carafe_jax.tasks.segmentation.outputs import predictions_of
+from carafe_jax.tasks.segmentation.photographs import read_photograph
+from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
+from carafe_jax.tasks.segmentation.quality import COLUMNS, write_per_class
+from carafe_jax.tasks.segmentation.samples import draw_samples
+from carafe_jax.tasks.tables import draw_table, write_table
+from carafe_jax.texts import counted, listed, printable
+from carafe_jax.train import CheckpointChoice
+
+_SHOWN = 5  # Names of classes in a line.
+
+
+def evaluate(
+    model: pathlib.Path,
+    *,
+    which: CheckpointChoice,
+    source: str | None,
+    batch_size: int,
+    output: pathlib.Path,
+    options: EvaluationOptions,
+    console: Console,
+) -> None:
+    """Label the pixels of every test photograph; print and write the results.
+
+    Args:
+      model: Folder of the run that trained the network.
+      which: Checkpoint of the run: the best or the last.
+      source: Source of the segmented photographs, whose classes are matched to those of
+        the run by name. None: that of the run.
+      batch_size: Photographs per batch.
+      output: Folder for quality.csv, per_class.csv, samples.png and provenance.json.
+      options: Number of pictures.
+      console: Console for the progress bar and the table.
+
+    Raises:
+      RefusedError: The folder holds no such checkpoint, or the source has a class that
+        the run does not have.
+    """
+    with loading(console, model):
+        trained = load(model, which=which)
+    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
+    dataset = SegmentationDataset(data, trained.classes.names)
+    groups = dataset.held_out_examples.groups
+    batches = track(
+        dataset.test_batches(),
+        description="labelling pixels",
+        total=sum(-(-len(group.indices) // batch_size) for group in groups),
+        console=console,
+    )
+    predict = predictions_of(
+        trained.network, dtype=trained.dtype, align_corners=trained.align_corners
+    )
+    evaluator = SegmentationEvaluator(predict, dataset, classes=trained.classes)
+    quality = evaluator.measure(trained.variables, batches)
+    with console.status("drawing label maps"):
+        sheet = _draw(trained, dataset.held_out, rows=options.sample_rows)
+    output.mkdir(parents=True, exist_ok=True)
+    results = {trained.name: quality.numbers}
+    write_table(output / "quality.csv", results)
+    names = trained.classes.names
+    write_per_class(output / "per_class.csv", {trained.name: quality}, classes=names)
+    Image.fromarray(sheet).save(output / "samples.png")
+    write_evaluation_provenance(output, step=trained.step, data=data)
+    photographs = counted(len(dataset.held_out), "test photograph")
+    title = f"{photographs} of {name_of_source(data.source)}, step {trained.step}"
+    console.print(draw_table(results, COLUMNS, title=title, label="network"))
+    if quality.absent.any():
+        print_line(console, _absent_classes(quality, names))
+    print_line(console, f"Tables and pictures: {output}")
+
+
+def _draw(
+    trained: TrainedSegmenter, images: SegmentedImages, *, rows: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a sheet of photographs from the whole test set."""
+    places = np.linspace(0, len(images) - 1, min(rows, len(images)))
+    predicted: dict[int, np.ndarray] = {}
+    for index in map(int, places):
+        try:
+            photograph, _ = read_photograph(images, index)
+        except UnreadableImageError:
+            continue
+        predicted[index] = trained.segment(photograph).labels
+    return draw_samples(images, predicted, trained.classes)
+
+
+def _absent_classes(quality: SegmentationQuality, names: tuple[str, ...]) -> str:
+    """Return a sentence about the classes without a pixel."""
+    absent = [printable(names[place]) for place in np.flatnonzero(quality.absent)]
+    more = f", ... ({len(absent)} classes)" if len(absent) > _SHOWN else ""
+    shown = ", ".join(absent[:_SHOWN]) if more else listed(absent)
+    return f"Absent from labels and predictions, with an IoU of 0: {shown}{more}."

@@ -1,0 +1,86 @@
+"""Evaluation of a trained segmentation network by the command."""
+
+import csv
+import json
+
+import pytest
+from PIL import Image
+
+from carafe_jax.cli.evaluate import Evaluate, main
+from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.segmentation import load
+from carafe_jax.tasks.segmentation.evaluation_options import EvaluationOptions
+from carafe_jax.tasks.tables import read_table
+from tests.tasks.runs import call
+from tests.tasks.segmentation.drawn_folder import CLASSES, drawn_folder
+
+pytestmark = pytest.mark.slow
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_evaluation_agrees_with_the_table_of_the_run(finished):
+    run = finished.workdir
+    config = Evaluate(
+        model=run,
+        which="last",
+        segmentation=EvaluationOptions(sample_rows=2),
+        batch_size=2,
+    )
+    status, text = call(main, config)
+    assert status == 0
+    assert "3 test photographs of pictures, step 4" in text
+    assert "Absent from labels and predictions, with an IoU of 0: boat." in text
+    output = run / "evaluation"
+    results = read_table(output / "quality.csv")
+    assert results.keys() == read_table(run / "table.csv").keys()
+    for name, value in read_table(run / "table.csv")["UperNet R18"].items():
+        assert results["UperNet R18"][name] == pytest.approx(value, abs=1e-6)
+    assert rows_of(output / "per_class.csv") == rows_of(run / "per_class.csv")
+    provenance = json.loads((output / "provenance.json").read_text())
+    assert (provenance["step"], provenance["data"]["batch_size"]) == (4, 2)
+    with Image.open(output / "samples.png") as picture:
+        # Photographs are 400 pixels wide.
+        row = round(400 * 40 / 56)
+        assert 2 * row < picture.height < 3 * row
+
+
+def test_classes_of_another_source_are_matched_by_name(finished, tmp_path):
+    # The values of grass and car are exchanged; sky and boat are missing.
+    classes = "1 car 250 0 0\n2 grass 0 250 0\n0 void 0 0 0\n"
+    source = drawn_folder(tmp_path / "other", train=0, val=2, classes=classes)
+    output = tmp_path / "out"
+    config = Evaluate(model=finished.workdir, source=str(source), output=output)
+    status, text = call(main, config)
+    assert status == 0
+    assert "2 test photographs of other, step" in text
+    rows = rows_of(output / "per_class.csv")
+    assert tuple(row["class"] for row in rows) == CLASSES
+    # Pixels of the sky do not count.
+    assert float(rows[0]["iou"]) == 0
+    assert rows[3]["absent"] == "1"
+    assert read_table(output / "quality.csv")["UperNet R18"]["pixel_accuracy"] < 1
+
+
+def test_class_that_the_run_does_not_have_is_refused(finished, tmp_path):
+    source = drawn_folder(tmp_path / "other", train=0, classes="0 sky\n1 sea\n2 car\n")
+    config = Evaluate(model=finished.workdir, source=str(source), output=tmp_path / "o")
+    words = r"must have classes of training .*got 'sea'"
+    with pytest.raises(RefusedError, match=words):
+        call(main, config)
+
+
+def test_run_is_loaded_with_its_classes(finished):
+    trained = load(finished.workdir, which="last")
+    assert trained.classes.names == CLASSES
+    assert trained.classes.palette[2] == (250, 0, 0)
+    assert trained.data.source == finished.data.source
+    assert trained.step == 4
+
+
+def test_rows_of_pictures_must_be_positive():
+    with pytest.raises(RefusedError, match="`sample_rows` must be positive, got 0"):
+        EvaluationOptions(sample_rows=0)

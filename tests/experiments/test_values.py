@@ -13,7 +13,7 @@ import experiments
 ROOT = pathlib.Path(experiments.__file__).parent
 MODULES = sorted(
     f"experiments.{path.parent.name}.{path.stem}"
-    for task in ("classification", "detection", "inpainting")
+    for task in ("classification", "detection", "inpainting", "segmentation")
     for path in (ROOT / task).glob("[!_]*.py")
 )
 

@@ -1,0 +1,1 @@
+"""Runs of the paper's segmentation networks on ADE20K."""

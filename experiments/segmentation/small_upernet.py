@@ -1,0 +1,47 @@
+"""Train a small UperNet from scratch, on CamVid or another folder with label maps.
+
+Paper: tables VIII and IX of CARAFE++ (arXiv:2012.04733), scaled down: CARAFE++ in the
+pyramid pooling, the feature pyramid and the fusion, on a ResNet-18 a quarter as wide.
+Cost: 460 steps of eight crops of 256 x 192 px, 3,680 images.
+Expected: no number in the paper.
+Reached: not run.
+Command: python -m experiments.segmentation.small_upernet
+Another folder: --data.source FOLDER --workdir runs/FOLDER (train/images/NAME.png,
+train/labels/NAME.png, val/..., classes.txt)
+Without CARAFE++: --network.ppm-upsampler bilinear --network.fpn-upsampler bilinear
+--network.fuse-upsampler bilinear
+"""
+
+import pathlib
+
+from carafe_jax.cli.train import train
+from carafe_jax.models.segmentation import SegmenterConfig
+from carafe_jax.tasks.segmentation import (
+    SegmentationData,
+    SegmentationOptimizer,
+    SegmentationRun,
+)
+from carafe_jax.train import Adam, Loop
+
+RUN = SegmentationRun(
+    data=SegmentationData(
+        source="camvid",
+        batch_size=8,
+        crop_size=(192, 256),
+        # Photographs of 480 x 360 pixels are scaled to 0.7 to 1.6 of 256 x 192.
+        crop_scales=(0.373, 0.853),
+        short_sides=(192,),
+        test_short_side=192,
+        long_side=256,
+    ),
+    network=SegmenterConfig(depth=18, width=16, features=32, pooled_features=32),
+    optimizer=SegmentationOptimizer(
+        method="adam",
+        adam=Adam(learning_rate=2e-3, weight_decay=0.01, decay="polynomial", power=0.9),
+    ),
+    loop=Loop(steps=460, evaluate_every=115, save_every=115),
+    workdir=pathlib.Path("runs/segmentation/small_upernet"),
+)
+
+if __name__ == "__main__":
+    train(RUN, doc=__doc__)

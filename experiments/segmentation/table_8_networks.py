@@ -1,0 +1,56 @@
+"""Train the networks of table VIII on ADE20K: UperNet, PSPNet and PSANet.
+
+Paper: table VIII of CARAFE++ (arXiv:2012.04733); CARAFE++ in the backbone and in all
+places of the decoder.
+Cost: for each row 100,000 steps of 16 images; not run yet.
+Expected: mIoU / pixel accuracy in %: upernet_r50 40.44 / 79.80, _carafe 43.05 / 80.81;
+upernet_r101 42.00 / 80.79, _carafe 43.94 / 81.26; pspnet_r50 41.68 / 80.04, _r101
+41.96 / 80.64; psanet_r50 41.92 / 80.17, _r101 42.75 / 80.71. PSPNet and PSANet are
+rows of their own papers, with other crops, rates and tests than here.
+Reached: not run.
+Command: python -m experiments.segmentation.table_8_networks upernet_r50_carafe
+ADE20K is read from ADEChallengeData2016; another folder: --data.source FOLDER
+Runs of classification have no deep stem, which then starts from its initializers. An
+encoder of CSAIL, with its stem: --start.model None --start.weights FILE
+"""
+
+from carafe_jax.cli.train import train_one_of
+from carafe_jax.models.segmentation import SegmenterConfig
+from experiments.segmentation._ade20k import UPERNET, ade20k_run, with_parts
+
+CARAFE = with_parts(
+    UPERNET,
+    downsampler="carafe",
+    ppm_upsampler="carafe",
+    fpn_upsampler="carafe",
+    fuse_upsampler="carafe",
+)
+PSPNET = SegmenterConfig(
+    architecture="pspnet",
+    ppm_upsampler="bilinear",
+    norm_momentum=0.999,
+    dtype="bfloat16",
+)
+PSANET = SegmenterConfig(architecture="psanet", norm_momentum=0.999, dtype="bfloat16")
+ROWS = {
+    f"{name}_r{depth}{suffix}": with_parts(network, depth=depth)
+    for name, network, suffix in (
+        ("upernet", UPERNET, ""),
+        ("upernet", CARAFE, "_carafe"),
+        ("pspnet", PSPNET, ""),
+        ("psanet", PSANET, ""),
+    )
+    for depth in (50, 101)
+}
+CROPS = {"upernet": None, "pspnet": (480, 480), "psanet": (480, 480)}
+
+if __name__ == "__main__":
+    train_one_of(
+        {
+            name: ade20k_run(
+                f"table_8_{name}", network, crop_size=CROPS[network.architecture]
+            )
+            for name, network in ROWS.items()
+        },
+        doc=__doc__ or "",
+    )

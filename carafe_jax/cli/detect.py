@@ -8,7 +8,6 @@ A checkpoint of mmdetection: carafe-jax detect photo.jpg -o out/ --mmdetection F
 """
 
 import dataclasses
-import math
 import os
 import pathlib
 import time
@@ -17,7 +16,6 @@ from typing import Annotated, Literal, NoReturn
 import numpy as np
 import tyro
 from jaxtyping import UInt8
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
@@ -25,7 +23,7 @@ from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run, with_option_names
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import make_folder, write_atomically
+from carafe_jax.files import make_folder
 from carafe_jax.models.detection import MMDetectionName
 from carafe_jax.tasks.detection.coco_file import (
     CocoFile,
@@ -45,13 +43,15 @@ from carafe_jax.tasks.detection.prediction import (
     TrainedDetector,
 )
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.pictures import (
+    check_picture_size,
+    readable_scale,
+    write_picture,
+)
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 from carafe_jax.viz import draw_detections
 
-_READABLE_SIDE = 600  # Pixels; smaller photographs are enlarged for their labels.
-_QUALITY = 92  # Of the JPEGs.
-_LARGEST_SIDE = 65_500  # Of a JPEG.
 _WRITE_EVERY = 60.0  # Seconds: what is lost if the process is killed.
 
 
@@ -258,12 +258,7 @@ def _write_picture(
       UnreadableImageError: The photograph cannot be read any more.
       RefusedError: It is too large for a JPEG.
     """
-    if max(found.size) > _LARGEST_SIDE:
-        height, width = found.size
-        raise RefusedError(
-            f"its picture cannot be a JPEG of {width} x {height} pixels; its objects "
-            f"are in {RESULTS}"
-        )
+    check_picture_size(found.size, kept=f"its objects are in {RESULTS}")
     photograph: UInt8[np.ndarray, "h w 3"] = decode_photograph(job.photograph)
     masks = found.encoded_masks
     picture = draw_detections(
@@ -273,15 +268,6 @@ def _write_picture(
         scores=found.scores,
         masks=None if masks is None else DecodedMasks(masks),
         classes=classes,
-        scale=_scale(found.size),
+        scale=readable_scale(found.size),
     )
-    with write_atomically(job.picture) as partial:
-        # Thin coloured lines would blur with colours of half the resolution.
-        Image.fromarray(picture).save(
-            partial, "JPEG", quality=_QUALITY, subsampling="4:4:4"
-        )
-
-
-def _scale(size: tuple[int, int]) -> int:
-    """Return the factor by which a small photograph is enlarged for its labels."""
-    return min(math.ceil(_READABLE_SIDE / max(size)), 8)
+    write_picture(job.picture, picture)

@@ -17,6 +17,9 @@ TINY = [
     *("--data.crop-size", "16", "--data.batch-size", "2", "--data.test-crops", "1"),
     *("--loop.log-every", "1", "--loop.evaluate-every", "2", "--loop.save-every", "2"),
 ]
+SUBCOMMANDS = (
+    *("train", "evaluate", "fill", "detect", "segment", "classify", "export"),
+)
 
 
 def run(args, capsys):
@@ -31,7 +34,7 @@ def test_help_lists_the_subcommands(capsys):
     status, text = run(["--help"], capsys)
     assert status == 0
     assert "usage: carafe-jax" in text
-    for subcommand in ("train", "evaluate", "fill", "detect", "classify", "export"):
+    for subcommand in SUBCOMMANDS:
         assert subcommand in text
     assert run([], capsys) == (2, text)
 
@@ -49,9 +52,7 @@ def test_train_lists_the_tasks(capsys):
     assert run(["train"], capsys) == (2, text)
 
 
-@pytest.mark.parametrize(
-    "subcommand", ["evaluate", "fill", "detect", "classify", "export"]
-)
+@pytest.mark.parametrize("subcommand", SUBCOMMANDS[1:])
 def test_help_of_a_subcommand_shows_its_command_and_the_options_of_all(
     subcommand, capsys
 ):

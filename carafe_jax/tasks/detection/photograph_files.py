@@ -3,12 +3,16 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_folder, check_new
+from carafe_jax.files import check_new
 from carafe_jax.tasks.detection.coco_file import recorded_path
+from carafe_jax.tasks.photograph_files import (
+    equal_outputs,
+    find_photographs,
+    output_path,
+)
 from carafe_jax.texts import counted, printable
 
 RESULTS = "detections.json"
@@ -63,17 +67,16 @@ def plan_detections(
       RefusedError: A path does not exist, the output cannot be written, or a file in it
         exists and must not be overwritten.
     """
-    check_folder("output", output)
     check_new("output", output / RESULTS, overwrite=True)
-    if any(path.is_dir() and _is_same(path, output) for path in given):
-        raise RefusedError(
-            "`output` must be another folder than that of the photographs, got "
-            f"{str(output)!r}."
-        )
-    jobs, inside = _jobs(given, output)
+    found = find_photographs(given, output=output)
+    jobs = [
+        DetectJob(photograph, name, _picture(output, name))
+        for photograph, name in found.names.items()
+    ]
     problems = _recorded_problems(jobs, recorded or {}, output, pictures=pictures)
     if pictures:
-        problems |= _name_problems(jobs)
+        outputs = {job.photograph: job.picture for job in jobs}
+        problems |= equal_outputs(outputs, kind="picture")
     jobs = [job for job in jobs if job.photograph not in problems]
     waiting = [
         job
@@ -93,7 +96,7 @@ def plan_detections(
         jobs=[job for job in waiting if job.photograph not in problems],
         skipped=len(jobs) - len(waiting),
         problems=problems,
-        inside_output=inside,
+        inside_output=found.inside_output,
     )
 
 
@@ -131,55 +134,5 @@ def _recorded_problems(
     return problems
 
 
-def _jobs(
-    given: Sequence[pathlib.Path], output: pathlib.Path
-) -> tuple[list[DetectJob], int]:
-    """Return a job for each photograph, and the number of images in the output."""
-    within, inside = output.resolve(), 0
-    jobs: dict[pathlib.Path, DetectJob] = {}
-    for photograph, name in _names(given):
-        real = photograph.resolve()
-        if within in real.parents:
-            inside += 1
-        elif real not in jobs:
-            jobs[real] = DetectJob(photograph, name, _picture(output, name))
-    return list(jobs.values()), inside
-
-
 def _picture(output: pathlib.Path, name: str) -> pathlib.Path:
-    """Return the path of the picture of a photograph with a name."""
-    stem = pathlib.PurePath(name).with_suffix("")
-    return output / stem.with_name(f"{stem.name}.jpg")
-
-
-def _names(
-    given: Sequence[pathlib.Path],
-) -> Iterator[tuple[pathlib.Path, str]]:
-    """Yield each photograph with its name in the results."""
-    for path in given:
-        folder = path if path.is_dir() else path.parent
-        # The names of several folders tell apart photographs of the same names.
-        prefix = path.resolve().name if path.is_dir() and len(given) > 1 else ""
-        for photograph in list_images(path, argument="photographs"):
-            name = pathlib.PurePath(prefix) / photograph.relative_to(folder)
-            yield photograph, name.as_posix()
-
-
-def _name_problems(jobs: Sequence[DetectJob]) -> dict[pathlib.Path, str]:
-    """Return the photographs whose pictures would have the same name."""
-    by_picture: dict[pathlib.Path, list[DetectJob]] = {}
-    for job in jobs:
-        by_picture.setdefault(job.picture, []).append(job)
-    return {
-        job.photograph: (
-            f"its picture would be {job.picture}, like that of "
-            f"{counted(len(same) - 1, 'other photograph')}"
-        )
-        for same in by_picture.values()
-        if len(same) > 1
-        for job in same
-    }
-
-
-def _is_same(path: pathlib.Path, other: pathlib.Path) -> bool:
-    return path.resolve() == other.resolve()
+    return output_path(output, name, ".jpg")

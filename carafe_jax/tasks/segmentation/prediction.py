@@ -59,7 +59,7 @@ class TrainedSegmenter:
     """Step of the checkpoint."""
 
     def provenance(self) -> dict[str, Any]:
-        """Return all that label maps depend on, besides photographs."""
+        """Return all that label maps depend on, besides photographs and classes."""
         return {
             "network": self.name,
             "step": self.step,
@@ -67,7 +67,6 @@ class TrainedSegmenter:
             "dtype": self.dtype,
             "short_side": self.data.test_short_side,
             "long_side": self.data.long_side,
-            "classes": list(self.classes.names),
         }
 
     def predict(self, batch: Mapping[str, Any]) -> UInt8[Array, "n h w"]:

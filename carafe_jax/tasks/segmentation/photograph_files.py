@@ -1,0 +1,140 @@
+"""Photographs to segment, and the files to write for each."""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from carafe_jax.errors import RefusedError
+from carafe_jax.files import check_new
+from carafe_jax.tasks.photograph_files import (
+    FoundPhotographs,
+    equal_outputs,
+    output_path,
+)
+from carafe_jax.tasks.segmentation.label_map_files import Origin, read_origin
+from carafe_jax.texts import counted
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentJob:
+    """A photograph, and the files to write for it."""
+
+    photograph: pathlib.Path
+    label_map: pathlib.Path
+    overlay: pathlib.Path | None
+    """None: it is not written."""
+    origin: Origin
+    """All that the label map depends on."""
+    overlay_origin: Origin
+    """All that the overlay depends on."""
+
+    @property
+    def outputs(self) -> Iterator[tuple[pathlib.Path, Origin]]:
+        """Files to write, with all that they depend on."""
+        yield self.label_map, self.origin
+        if self.overlay is not None:
+            yield self.overlay, self.overlay_origin
+
+    @property
+    def finished(self) -> bool:
+        """Whether all files of the photograph exist, and are those of this job."""
+        return all(read_origin(path) == origin for path, origin in self.outputs)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmentPlan:
+    """The photographs to segment, and those that are left out."""
+
+    jobs: list[SegmentJob]
+    skipped: int
+    """Number of photographs that are finished already."""
+    problems: dict[pathlib.Path, str]
+    """Reasons why photographs are left out, by photograph."""
+
+
+def plan_label_maps(
+    found: FoundPhotographs,
+    *,
+    output: pathlib.Path,
+    provenance: Mapping[str, Any],
+    opacity: float | None,
+    overwrite: bool,
+) -> SegmentPlan:
+    """Match photographs with files that can be written.
+
+    Args:
+      found: Photographs.
+      output: Folder to write to.
+      provenance: All that label maps depend on, besides the photographs.
+      opacity: Opacity of the overlays. None: none are written.
+      overwrite: Whether existing files may be overwritten. Otherwise photographs that
+        are finished are skipped.
+
+    Raises:
+      RefusedError: A file exists that is of another photograph, network or opacity, and
+        must not be overwritten.
+    """
+    jobs = [
+        _job(photograph, name, output, provenance, opacity)
+        for photograph, name in found.names.items()
+    ]
+    outputs = {job.photograph: job.label_map for job in jobs}
+    problems = equal_outputs(outputs, kind="label map")
+    jobs = [job for job in jobs if job.photograph not in problems]
+    waiting = jobs if overwrite else [job for job in jobs if not job.finished]
+    for job in waiting:
+        try:
+            for path, _ in job.outputs:
+                check_new("output", path, overwrite=True)
+        except RefusedError as error:
+            problems[job.photograph] = str(error)
+    ready = [job for job in waiting if job.photograph not in problems]
+    if not overwrite:
+        _check_own(ready)
+    return SegmentPlan(jobs=ready, skipped=len(jobs) - len(waiting), problems=problems)
+
+
+def _job(
+    photograph: pathlib.Path,
+    name: str,
+    output: pathlib.Path,
+    provenance: Mapping[str, Any],
+    opacity: float | None,
+) -> SegmentJob:
+    # Label maps may be published, and paths are private.
+    path = hashlib.sha256(os.fsencode(photograph.resolve())).hexdigest()[:16]
+    origin = {**provenance, "photograph": path}
+    return SegmentJob(
+        photograph,
+        label_map=output_path(output, name, ".png"),
+        overlay=None if opacity is None else output_path(output, name, "_overlay.jpg"),
+        origin=origin,
+        overlay_origin={**origin, "opacity": opacity},
+    )
+
+
+def _check_own(jobs: list[SegmentJob]) -> None:
+    others = [
+        (path, origin)
+        for job in jobs
+        for path, origin in job.outputs
+        if os.path.exists(path) and read_origin(path) != origin
+    ]
+    if others:
+        path, origin = others[0]
+        raise RefusedError(
+            "`output` must not hold label maps or overlays of other photographs, "
+            "networks or options, or other files of their names, got "
+            f"{str(path)!r} ({_changes(read_origin(path), origin)}) and "
+            f"{counted(len(others) - 1, 'other')}; --overwrite writes over them."
+        )
+
+
+def _changes(then: Origin | None, now: Origin) -> str:
+    if then is None:
+        return "of another program"
+    names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+    return "; ".join(f"{x} {then.get(x)!r}, now {now.get(x)!r}" for x in names)

@@ -16,7 +16,7 @@ _SUBCOMMANDS = {
     "detect": "Detect objects in photographs.",
     "segment": "Predict the class of each pixel of photographs.",
     "classify": "Predict the most likely classes of photographs.",
-    "export": "Export a classifier or detector to one file that needs only JAX to run.",
+    "export": "Export a trained network to one file that needs only JAX to run.",
     "check-data": "Report what a data set holds, and what is wrong with it.",
 }
 

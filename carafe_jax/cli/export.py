@@ -1,4 +1,4 @@
-"""Export a trained classifier or detector to one file.
+"""Export a trained classifier, detector or segmentation network to one file.
 
 Shows: the size of the file, and how to run it with JAX alone.
 Example: carafe-jax export --model runs/classification/default -o model.jax
@@ -15,19 +15,19 @@ from rich.console import Console
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
-from carafe_jax.tasks import classification, detection
-from carafe_jax.tasks.classification.export import Platform
+from carafe_jax.tasks import classification, detection, segmentation
 from carafe_jax.tasks.classification.export import export as export_classifier
-from carafe_jax.tasks.detection.export import checked_size
-from carafe_jax.tasks.detection.export import export as export_detector
+from carafe_jax.tasks.detection import export as detection_export
+from carafe_jax.tasks.exported_program import Platform
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.run_folder import open_run
+from carafe_jax.tasks.segmentation import export as segmentation_export
 from carafe_jax.train import CheckpointChoice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export:
-    """A trained classifier or detector, and the platform that its program runs on."""
+    """A trained network, and the platform that its program runs on."""
 
     model: pathlib.Path
     """Folder of the run that trained the network."""
@@ -39,14 +39,15 @@ class Export:
     platform: Platform = "cpu"
     """Platform that the program runs on; cuda for classifiers alone."""
     batch_size: int | None = None
-    """Images per batch. None: for classifiers any number, in plain JAX; for detectors
-    1. For GPUs it must be None: their kernels cannot be exported."""
+    """Images per batch. None: for classifiers any number, in plain JAX; for others 1.
+    For GPUs it must be None: their kernels cannot be exported."""
     overwrite: bool = False
     """Overwrite existing files, which are an error otherwise."""
     size: Literal["any"] | tuple[int, int] | None = None
     """Height and width of the images. Classifiers: any, all sizes, in plain JAX; None,
     the size of the run's test images. Detectors: two multiples of 64; None, the largest
-    landscape images of the run."""
+    landscape images of the run. Segmentation networks: two multiples of 32; None, the
+    size of a landscape photograph of the aspect 4:3 in the run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,10 +119,10 @@ def _detector(config: Export) -> _Exported:
         )
     trained = detection.load(config.model, which=config.which)
     count = 1 if config.batch_size is None else config.batch_size
-    program = export_detector(
+    program = detection_export.export(
         trained, platform=config.platform, batch_size=count, size=config.size
     )
-    height, width = checked_size(trained, config.size)
+    height, width = detection_export.exported_size(trained, config.size)
     data = trained.data
     usage = (
         f"To run it on RGB images in [0, 255], uint8 of shape ({count}, {height}, "
@@ -136,8 +137,34 @@ def _detector(config: Export) -> _Exported:
     return _Exported(program, trained.classes, usage)
 
 
+def _segmenter(config: Export) -> _Exported:
+    if config.size == "any":
+        raise RefusedError(
+            "`size` must be two multiples of 32 or None for a segmentation network, "
+            "whose program is for one size, got 'any'."
+        )
+    trained = segmentation.load(config.model, which=config.which)
+    count = 1 if config.batch_size is None else config.batch_size
+    program = segmentation_export.export(
+        trained, platform=config.platform, batch_size=count, size=config.size
+    )
+    height, width = segmentation_export.exported_size(trained, config.size)
+    usage = (
+        "To run it on photographs resized to RGB images in [0, 255], uint8 of shape "
+        f"({count}, {height}, {width}, 3):",
+        f"  program = {_opened(config)}",
+        "  label_maps = program.call(images)",
+        f"label_maps: uint8 ({count}, {height}, {width}), indices of the classes.",
+    )
+    return _Exported(program, trained.classes.names, usage)
+
+
 def _opened(config: Export) -> str:
     return f"jax.export.deserialize(open({str(config.output)!r}, 'rb').read())"
 
 
-_EXPORTS = {"classification": _classifier, "detection": _detector}
+_EXPORTS = {
+    "classification": _classifier,
+    "detection": _detector,
+    "segmentation": _segmenter,
+}

@@ -1,16 +1,14 @@
 """Export of a trained classifier to one file that runs without carafe-jax."""
 
-import importlib.util
 from typing import Literal
 
 import jax
 import jax.export
 import jax.numpy as jnp
 
-from carafe_jax.errors import MissingExtraError, RefusedError
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
-
-Platform = Literal["cpu", "tpu", "cuda"]
+from carafe_jax.tasks.exported_program import Platform, serialised_program
 
 
 def export(
@@ -32,6 +30,7 @@ def export(
     Raises:
       RefusedError: An argument is invalid; or the kernels of the platform cannot be
         exported, or not for images of any size.
+      MissingExtraError: flatbuffers is not installed.
     """
     if size not in ("any", None):
         raise RefusedError(f"`size` must be 'any' or None, got {size!r}.")
@@ -46,10 +45,6 @@ def export(
             "compatibility of exported GPU kernels, and a program for any batch size "
             f"is plain JAX; got {batch_size}."
         )
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise MissingExtraError(
-            "Exporting needs flatbuffers: pip install 'carafe-jax[export]'."
-        )
     if batch_size is not None and batch_size < 1:
         raise RefusedError(f"`batch_size` must be positive or None, got {batch_size}.")
     any_n, any_height, any_width = jax.export.symbolic_shape("n, h, w")
@@ -57,5 +52,4 @@ def export(
     side = trained.data.image_size
     height, width = (any_height, any_width) if size == "any" else (side, side)
     image = jax.ShapeDtypeStruct((n, height, width, 3), jnp.uint8)
-    program = jax.export.export(jax.jit(trained.logits), platforms=[platform])(image)
-    return program.serialize()
+    return serialised_program(trained.logits, image, platform=platform)

@@ -1,19 +1,16 @@
 """Export of a trained detector to one file that runs without carafe-jax."""
 
-import importlib.util
-from typing import Literal
-
 import jax
-import jax.export
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from carafe_jax.arguments import check_count
-from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.detection.prediction import TrainedDetector
 from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
-
-Platform = Literal["cpu", "tpu", "cuda"]
+from carafe_jax.tasks.exported_program import (
+    Platform,
+    check_fixed_program,
+    serialised_program,
+)
 
 
 def export(
@@ -41,17 +38,14 @@ def export(
       RefusedError: An argument is invalid.
       MissingExtraError: flatbuffers is not installed.
     """
-    if platform == "cuda":
-        raise RefusedError(
-            f"`platform` must be 'cpu' or 'tpu' for a detector, got {platform!r}: JAX "
-            "guarantees no compatibility of exported GPU kernels."
-        )
-    check_count("batch_size", batch_size)
-    height, width = checked_size(trained, size)
-    if importlib.util.find_spec("flatbuffers") is None:
-        raise MissingExtraError(
-            "Exporting needs flatbuffers: pip install 'carafe-jax[export]'."
-        )
+    check_fixed_program(
+        platform=platform,
+        batch_size=batch_size,
+        size=size,
+        size_divisor=SIZE_DIVISOR,
+        kind="detector",
+    )
+    height, width = exported_size(trained, size)
 
     def detect(image: Array, image_size: Array, scale_factor: Array):
         return trained.predict(
@@ -59,28 +53,20 @@ def export(
         )
 
     pairs = (batch_size, 2)
-    program = jax.export.export(jax.jit(detect), platforms=[platform])(
+    return serialised_program(
+        detect,
         jax.ShapeDtypeStruct((batch_size, height, width, 3), jnp.uint8),
         jax.ShapeDtypeStruct(pairs, jnp.int32),
         jax.ShapeDtypeStruct(pairs, jnp.float32),
+        platform=platform,
     )
-    return program.serialize()
 
 
-def checked_size(
+def exported_size(
     trained: TrainedDetector, size: tuple[int, int] | None
 ) -> tuple[int, int]:
-    """Return the size of the images of an exported program.
-
-    Raises:
-      RefusedError: A side is not a positive multiple of 64.
-    """
+    """Return the size of the images of an exported program."""
     if size is None:
         height, width = trained.data.bucket_sizes[-1]
         return height, width
-    if min(size) < 1 or any(side % SIZE_DIVISOR for side in size):
-        raise RefusedError(
-            f"`size` must be two positive multiples of {SIZE_DIVISOR} for a detector, "
-            f"got {size}."
-        )
     return size

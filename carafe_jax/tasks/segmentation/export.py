@@ -1,0 +1,67 @@
+"""Export of a trained segmentation network to one file that runs without carafe-jax."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int32, UInt8
+
+from carafe_jax.tasks.exported_program import (
+    Platform,
+    check_fixed_program,
+    serialised_program,
+)
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.segmentation.data_settings import SIZE_DIVISOR
+from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
+
+_LANDSCAPE = Size(3000, 4000)  # Its aspect is the most common one of cameras.
+
+
+def export(
+    trained: TrainedSegmenter,
+    *,
+    platform: Platform = "cpu",
+    batch_size: int = 1,
+    size: tuple[int, int] | None = None,
+) -> bytearray:
+    """Return the serialised program that segments images of one size.
+
+    The program is called with images, uint8 (n, h, w, 3), RGB in [0, 255]. It returns
+    their label maps, uint8 (n, h, w), with the index of a class in each pixel.
+
+    Args:
+      trained: The network.
+      platform: Platform that the program runs on, "cpu" or "tpu".
+      batch_size: Images per batch, n.
+      size: Height and width of the images, multiples of 32. None: those of a landscape
+        photograph of the aspect 4:3 in the run.
+
+    Raises:
+      RefusedError: An argument is invalid.
+      MissingExtraError: flatbuffers is not installed.
+    """
+    check_fixed_program(
+        platform=platform,
+        batch_size=batch_size,
+        size=size,
+        size_divisor=SIZE_DIVISOR,
+        kind="segmentation network",
+    )
+    height, width = exported_size(trained, size)
+
+    def segment(image: UInt8[Array, "n h w 3"]) -> UInt8[Array, "n h w"]:
+        whole: Int32[Array, 2] = jnp.array([height, width], jnp.int32)
+        return trained.predict(
+            {
+                "image": image,
+                "label": image[..., 0],  # Only its shape is read.
+                "label_size": jnp.broadcast_to(whole, (batch_size, 2)),
+            }
+        )
+
+    image = jax.ShapeDtypeStruct((batch_size, height, width, 3), jnp.uint8)
+    return serialised_program(segment, image, platform=platform)
+
+
+def exported_size(trained: TrainedSegmenter, size: tuple[int, int] | None) -> Size:
+    """Return the size of the images of an exported program."""
+    return trained.data.test_size(_LANDSCAPE) if size is None else Size(*size)

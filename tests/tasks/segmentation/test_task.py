@@ -1,0 +1,111 @@
+"""The task of segmentation: its training step with each network."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from carafe_jax.data import ColourJitter
+from carafe_jax.models.segmentation import SegmenterConfig
+from carafe_jax.tasks.segmentation import SegmentationRun
+from carafe_jax.tasks.segmentation import task as module
+from carafe_jax.tasks.segmentation.loss import AUXILIARY_WEIGHT
+from carafe_jax.train import Adam, Loop
+from carafe_jax.train.mesh import make_mesh, put_batch
+from carafe_jax.train.step import init_state, make_train_step
+from tests.tasks.runs import segmentation
+from tests.tasks.segmentation.drawn_folder import drawn_folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return drawn_folder(tmp_path_factory.mktemp("pictures"))
+
+
+def run_of(folder, *, batch_size=2, **fields) -> SegmentationRun:
+    run = segmentation(folder, pathlib.Path("unused"), **fields)
+    data = dataclasses.replace(run.data, batch_size=batch_size)
+    return dataclasses.replace(run, data=data)
+
+
+def steps_of(run: SegmentationRun, loop: Loop) -> list[Any]:
+    """Return the scalars of each step."""
+    task, mesh = run.make_task(), make_mesh()
+    optimizer = Adam(learning_rate=0.02, warmup_steps=4, decay="none")
+    state: Any = init_state(task, optimizer, loop, mesh=mesh)
+    step = make_train_step(task, loop, mesh=mesh, optimizer=optimizer)
+    scalars, batches = [], task.batches()
+    for _ in range(loop.total_steps):
+        state, found = step(state, put_batch(next(batches), mesh=mesh))
+        scalars.append(jax.device_get(found))
+    return scalars
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_network_learns_a_small_set(folder, accumulate):
+    loop = Loop(steps=40, accumulate=accumulate)
+    scalars = steps_of(run_of(folder, batch_size=4), loop)
+    losses = [x["loss"] for x in scalars]
+    # Four equal classes have a loss of log 4 = 1.39.
+    assert np.mean(losses[:3]) > 1
+    assert np.mean(losses[-5:]) < 0.6
+    assert np.mean([x["accuracy"] for x in scalars[-5:]]) > 0.8
+
+
+NETWORKS: dict[str, Any] = {
+    "pspnet": {"pooled_features": 4, "ppm_upsampler": "bilinear"},
+    "psanet": {"attention_window": (5, 5)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", NETWORKS)
+def test_heads_with_dropout_and_an_auxiliary_loss_are_trained(folder, architecture):
+    network = SegmenterConfig(
+        architecture=architecture,  # pyright: ignore[reportArgumentType]
+        depth=18,
+        width=2,
+        features=4,
+        auxiliary_features=4,
+        dropout=0.5,
+        **NETWORKS[architecture],
+    )
+    task: Any = run_of(folder, network=network).make_task()
+    variables = jax.jit(task.init)(jax.random.key(0))
+    compute = jax.jit(jax.value_and_grad(task.loss, has_aux=True))
+    batch = next(task.batches())
+    found = [compute(variables, batch, jax.random.key(seed)) for seed in (0, 1, 0)]
+    losses = [float(loss) for (loss, _), _ in found]
+    assert losses[0] == losses[2] != losses[1]
+    (loss, auxiliary), gradients = found[0]
+    scalars = auxiliary.scalars
+    total = scalars["classes"] + AUXILIARY_WEIGHT * scalars["auxiliary"]
+    assert float(loss) == pytest.approx(float(total), rel=1e-6)
+    assert set(auxiliary.collections) == {"batch_stats"}
+    for part, own in gradients["params"].items():
+        sizes = [float(abs(x).max()) for x in jax.tree.leaves(own)]
+        assert np.isfinite(sizes).all(), part
+        assert max(sizes) > 0, part
+
+
+def test_jitter_changes_the_images_that_the_loss_sees(folder, monkeypatch):
+    seen = []
+
+    def losses(network, variables, batch, key, **options):
+        seen.append((batch["image"], options["labels_at"]))
+        raise StopIteration
+
+    monkeypatch.setattr(module, "segmentation_losses", losses)
+    for jitter in (ColourJitter(), ColourJitter(brightness=0.4)):
+        task: Any = dataclasses.replace(run_of(folder), jitter=jitter).make_task()
+        batch = next(task.batches())
+        with pytest.raises(StopIteration):
+            task.loss({}, batch, jax.random.key(0))
+    (plain, at), (jittered, _) = seen
+    assert at == "logits"
+    np.testing.assert_array_equal(plain, batch["image"])
+    assert not np.array_equal(plain, jittered)

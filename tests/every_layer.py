@@ -21,6 +21,12 @@ PACKAGES = (nn, models, backbones)
 _WITH_NORM = {"features": 4, "norm": BatchNorm}
 _CARAFE = {"compressed_channels": 4, "norm": BatchNorm}
 _RESNET = {"stage_sizes": (1, 1, 1, 1), "width": 2}
+_CARAFE_UP = functools.partial(nn.CARAFEUpsample, **_CARAFE)
+_SEGMENTER = {
+    "backbone": models.ResNet18(**_RESNET),
+    "classes": 3,
+    "features": 4,
+}
 _GLOBAL_LOCAL = {"width": 2, "middle_dilations": (2,), "norm": BatchNorm}
 _LAYERS = Layers(
     conv=functools.partial(linen.Conv, use_bias=False),
@@ -63,6 +69,18 @@ FIELDS: dict[str, dict[str, Any]] = {
     "Classifier": {"backbone": models.ResNet18(**_RESNET), "classes": 3},
     "ConvBlock": _WITH_NORM | {"weight_norm": linen.SpectralNorm},
     "DeconvBlock": _WITH_NORM,
+    "ClassHead": {"classes": 3, "features": 4},
+    "PyramidPooling": {"features": 2, "bins": (1, 2), "upsample": _CARAFE_UP},
+    "PointWiseAttention": {"window": (5, 5), "features": 4},
+    "UperNet": _SEGMENTER
+    | {
+        "bins": (1, 2),
+        "ppm_upsample": _CARAFE_UP,
+        "fpn_upsample": _CARAFE_UP,
+        "fuse_upsample": _CARAFE_UP,
+    },
+    "PSPNet": _SEGMENTER | {"auxiliary_features": 4, "dropout": 0.0, "bins": (1, 2)},
+    "PSANet": _SEGMENTER | {"auxiliary_features": 4, "dropout": 0.0, "window": (3, 3)},
     "BoxHead": {"classes": 3, "hidden": 4},
     "FPN": {
         "features": 4,

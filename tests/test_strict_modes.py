@@ -47,6 +47,7 @@ IMAGES = np.random.default_rng(1).uniform(size=(2, 2, 16, 12, 3)).astype(np.floa
 MASKS = np.zeros((2, 16, 12, 1), np.float32)
 MASKS[:, 2:5, 3:9] = 1
 LABELS = jnp.array([2, 0], jnp.int32)
+PIXEL_LABELS = np.array([0, 1, 2, 255], np.uint8).repeat(6).reshape(2, 3, 4)
 KINDS = ("vanilla", "least_squares", "wasserstein", "hinge")
 WEIGHTS = LOGITS > 0
 BOX_CLASSES = jnp.array([[2, 0, 1, 2], [1, 1, 2, 0], [0, 2, 1, 1]], jnp.int32)
@@ -102,6 +103,10 @@ FUNCTIONS = {
             weights=np.array([1, 0], np.float32),
         ),
         (LOGITS[..., 0],),
+    ),
+    "pixel_loss": (
+        lambda logits: losses.pixel_loss(logits, PIXEL_LABELS).mean,
+        (np.broadcast_to(LOGITS, (2, 3, 4, 3)),),
     ),
     "masked_l1": (functools.partial(losses.masked_l1, mask=MASKS), tuple(IMAGES)),
     "patch_weights": (functools.partial(losses.patch_weights, size=(3, 5)), (MASKS,)),
@@ -171,7 +176,8 @@ def test_every_public_layer_loss_and_metric_is_tried():
         for name in package.__all__
         if not isinstance(getattr(package, name), type)
     }
-    functions -= {"average_precision"}  # Takes no arrays.
+    # They take no arrays, or those of NumPy alone.
+    functions -= {"average_precision", "confusion_matrix", "segmentation_quality"}
     missing = functions - {name.split()[0] for name in FUNCTIONS}
     assert not missing, f"Add {sorted(missing)} to FUNCTIONS of this file."
 

@@ -1,7 +1,7 @@
 """Interpolation of feature maps to a given size."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -68,6 +68,7 @@ def resize_bilinear(
     height, width = _checked_size(size)
     n, rows, columns, c = features.shape
     wide, shape = features.astype(wide_dtype(features.dtype)), (n, height, width, c)
+    resized: Any  # The type of `jax.image.resize` is unknown.
     if align_corners:
         resized = jnp.einsum(
             "ah,nhwc,bw->nabc",
@@ -78,7 +79,7 @@ def resize_bilinear(
         )
     else:
         resized = jax.image.resize(wide, shape, "bilinear", antialias=False)
-    return cast(Array, resized).astype(features.dtype)
+    return resized.astype(features.dtype)
 
 
 # Sizes may be symbolic, which are no ints at run time; below as well.
@@ -101,7 +102,7 @@ def _aligned_weights(
     size: int, resized: int, dtype: DTypeLike
 ) -> Float[Array, "resized size"]:
     positions, _ = aligned_positions(size, resized, dtype)
-    distances = jnp.abs(positions[:, None] - jnp.arange(size, dtype=dtype))
+    distances = jnp.abs(positions[:, None] - jnp.arange(size, dtype=dtype)[None])
     return jnp.maximum(0, 1 - distances)
 
 

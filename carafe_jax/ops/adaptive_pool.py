@@ -68,7 +68,7 @@ def adaptive_average_pool(
 # A length may be symbolic, which is no int at run time.
 @no_type_check
 def _bin_weights(length: int, bins: int, dtype: DTypeLike) -> Float[Array, "bins h"]:
-    positions = jnp.arange(length, dtype=np.int32)
+    positions = jnp.arange(length, dtype=np.int32)[None]
     edges = [
         (bin_ * length // bins, -(-(bin_ + 1) * length // bins)) for bin_ in range(bins)
     ]

@@ -12,12 +12,12 @@ MODEL = ["--model", "gs://bucket/run"]
     [
         (
             ["train", "inpainting", *TINY, "--workdir", "gs://b/r"],
-            "workdir",
+            "--workdir",
             "gs://b/r",
         ),
         (
             ["train", "inpainting", *TINY, "--workdir", "memory://r"],
-            "workdir",
+            "--workdir",
             "memory",
         ),
         (
@@ -31,12 +31,12 @@ MODEL = ["--model", "gs://bucket/run"]
             "source",
             "file:///photos",
         ),
-        (["evaluate", *MODEL], "model", "gs://bucket/run"),
-        (["fill", "hf://a/b.png", "b.png", "-o", "c.png", *MODEL], "photo", "hf://a/b"),
-        (["fill", "a.png", "b.png", "-o", "GS://c.png", *MODEL], "output", "GS://c"),
-        (["detect", "s3://b/c.png", "-o", "out", *MODEL], "photographs", "s3://b/c"),
-        (["classify", "a.png", "https://b/c.png", *MODEL], "images", "https://b/c.png"),
-        (["export", "-o", "model", *MODEL], "model", "gs://bucket/run"),
+        (["evaluate", *MODEL], "--model", "gs://bucket/run"),
+        (["fill", "hf://a/b.png", "b.png", "-o", "c.png", *MODEL], "PHOTO", "hf://a/b"),
+        (["fill", "a.png", "b.png", "-o", "GS://c.png", *MODEL], "--output", "GS://c"),
+        (["detect", "s3://b/c.png", "-o", "out", *MODEL], "PHOTO", "s3://b/c"),
+        (["classify", "a.png", "https://b/c.png", *MODEL], "IMAGE", "https://b/c.png"),
+        (["export", "-o", "model", *MODEL], "--model", "gs://bucket/run"),
     ],
 )
 def test_url_is_refused_and_creates_no_folder(

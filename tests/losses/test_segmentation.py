@@ -18,7 +18,7 @@ def by_loop(logits, labels, ignored):
     total = pixels = 0
     for index in np.ndindex(labels.shape):
         if labels[index] != ignored:
-            x = np.float64(logits[index])
+            x = logits[index].astype(np.float64)
             total += np.log(np.exp(x - x.max()).sum()) + x.max() - x[labels[index]]
             pixels += 1
     return total, pixels

@@ -45,8 +45,8 @@ def label_maps(
         return scores.argmax(-1).astype(jnp.uint8)
 
     strips = rows.reshape(len(rows), -1, _STRIP, rows.shape[-1]).swapaxes(0, 1)
-    labelled: Any = jax.lax.map(strip, strips)
-    labels = labelled.swapaxes(0, 1)
+    lax: Any = jax.lax  # The type of `map` is partly unknown.
+    labels: Array = lax.map(strip, strips).swapaxes(0, 1)
     return labels.reshape(len(rows), padded, width)[:, :height]
 
 
@@ -61,6 +61,7 @@ def _weights(
     else:
         sources = (places + 0.5) * (length / size) - 0.5
     sources = jnp.clip(sources, 0, length - 1)
-    distances = jnp.abs(sources[:, None] - jnp.arange(length, dtype=jnp.float32))
+    targets = jnp.arange(length, dtype=jnp.float32)
+    distances = jnp.abs(sources[:, None] - targets[None])
     weights = jnp.maximum(0, 1 - distances)
     return jnp.where(places[:, None] < size, weights, 0)

@@ -91,7 +91,7 @@ def test_photographs_are_padded_as_mmdetection_pads_for_its_configuration(
     detector = load_mmdetection(checkpoint, config=NAME, classes=CLASSES)
     sizes = dataclasses.replace(detector.data, short_side=40, long_side=90)
     detector = dataclasses.replace(detector, data=sizes)
-    prepared = detector._read(np.zeros((40, 90, 3), np.uint8))
+    prepared = detector._prepare(np.zeros((40, 90, 3), np.uint8))
     assert prepared.example["image"].shape == (64, width, 3)
 
 

@@ -11,6 +11,7 @@ import pytest
 from carafe_jax.losses import pixel_loss
 from carafe_jax.models.segmentation import SegmentationNetwork, SegmentationOutputs
 from carafe_jax.nn import resize_bilinear
+from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.tasks.segmentation.loss import segmentation_losses
 
 RNG = np.random.default_rng(0)
@@ -48,9 +49,12 @@ def network(**fields) -> Any:
     return Strided(backbone=None, classes=3, **fields)  # pyright: ignore
 
 
-def logits_of(batch, stride):
-    from carafe_jax.tasks.padded_images import normalised_images
+def close_to(value):
+    # Float32 sums of the same numbers, in another order.
+    return pytest.approx(float(value), rel=1e-6)
 
+
+def logits_of(batch, stride):
     images = jnp.asarray(batch["image"])
     sizes = jnp.asarray(batch["image_size"])
     images = normalised_images(images, sizes, dtype="float32")
@@ -60,10 +64,10 @@ def logits_of(batch, stride):
 def test_labels_of_the_logits_are_those_of_every_fourth_pixel():
     found = losses(network())
     logits, labels = logits_of(BATCH, 4), LABELS[:, ::4, ::4]
-    assert found.classes == pytest.approx(pixel_loss(logits, labels).mean, rel=1e-6)
+    assert found.classes == close_to(pixel_loss(logits, labels).mean)
     auxiliary = pixel_loss(-logits, labels).mean
-    assert found.auxiliary == pytest.approx(auxiliary, rel=1e-6)
-    assert found.total == pytest.approx(found.classes + 0.4 * auxiliary, rel=1e-6)
+    assert found.auxiliary == close_to(auxiliary)
+    assert found.total == close_to(found.classes + 0.4 * auxiliary)
     counted = labels != 255
     right = (logits.argmax(-1) == labels)[counted].mean()
     assert found.accuracy == pytest.approx(float(right), rel=1e-6)
@@ -72,7 +76,7 @@ def test_labels_of_the_logits_are_those_of_every_fourth_pixel():
 def test_logits_are_resized_to_the_labels_with_aligned_corners():
     found = losses(network(has_auxiliary=False), labels_at="image")
     logits = resize_bilinear(logits_of(BATCH, 4), size=(32, 48), align_corners=True)
-    assert found.classes == pytest.approx(pixel_loss(logits, LABELS).mean, rel=1e-6)
+    assert found.classes == close_to(pixel_loss(logits, LABELS).mean)
     assert found.auxiliary is None
     assert found.total == found.classes
 
@@ -85,5 +89,4 @@ def test_images_whose_labels_are_ignored_change_no_loss():
     whole, part = losses(network(), filled), losses(network())
     for name in ("classes", "auxiliary", "accuracy"):
         expected = getattr(part, name)
-        # Sums of the same numbers, in another order.
-        assert getattr(whole, name) == pytest.approx(expected, rel=1e-6), name
+        assert getattr(whole, name) == close_to(expected), name

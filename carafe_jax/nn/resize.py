@@ -68,9 +68,8 @@ def resize_bilinear(
     height, width = _checked_size(size)
     n, rows, columns, c = features.shape
     wide, shape = features.astype(wide_dtype(features.dtype)), (n, height, width, c)
-    resized: Any  # The type of `jax.image.resize` is unknown.
     if align_corners:
-        resized = jnp.einsum(
+        resized: Array = jnp.einsum(
             "ah,nhwc,bw->nabc",
             _aligned_weights(rows, height, wide.dtype),
             wide,
@@ -78,7 +77,8 @@ def resize_bilinear(
             precision=jax.lax.Precision.HIGHEST,
         )
     else:
-        resized = jax.image.resize(wide, shape, "bilinear", antialias=False)
+        image: Any = jax.image  # The type of `resize` is unknown.
+        resized = image.resize(wide, shape, "bilinear", antialias=False)
     return resized.astype(features.dtype)
 
 

@@ -39,6 +39,7 @@ RUN = DetectionRun(
         width=32,
         norms="batch",
         frozen_stages=-1,
+        extra_level="pool",  # With and without CARAFE++: only up-samplers differ.
         fpn_features=64,
         box_hidden=256,
         mask_convs=2,

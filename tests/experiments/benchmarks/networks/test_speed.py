@@ -12,7 +12,7 @@ def test_steps_are_timed_beside_strided_convolutions(tmp_path):
     config = Speed(
         depth=18,
         downsamplers=("conv", "max"),
-        batch_size=1,
+        batch_size=2,
         image_size=32,
         repetitions=1,
         output=tmp_path / "speed.csv",

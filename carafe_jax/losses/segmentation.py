@@ -19,13 +19,13 @@ class PixelLoss(NamedTuple):
 
     total: Float[Array, ""]
     """Sum over the pixels that are not ignored."""
-    pixels: Float[Array, ""]
+    counted: Float[Array, ""]
     """Number of those pixels."""
 
     @property
     def mean(self) -> Float[Array, ""]:
         """Mean over the pixels; 0 where all are ignored."""
-        return self.total / jnp.maximum(self.pixels, 1)
+        return self.total / jnp.maximum(self.counted, 1)
 
 
 @no_type_check

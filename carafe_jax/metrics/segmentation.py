@@ -76,7 +76,7 @@ class SegmentationQuality:
     """Whether a class has no pixel in labels and predictions."""
     pixel_accuracy: float
     """Fraction of the pixels that have the right class."""
-    pixels: int
+    counted: int
     """Number of pixels that count."""
 
     @property
@@ -128,5 +128,5 @@ def segmentation_quality(
         iou=intersection / (union + _EPSILON),
         absent=union == 0,
         pixel_accuracy=float(intersection.sum() / pixels),
-        pixels=pixels,
+        counted=pixels,
     )

@@ -1,7 +1,6 @@
 """Train a small Mask R-CNN from scratch, on a folder in COCO's form.
 
-Paper: table VII of CARAFE++ (arXiv:2012.04733), scaled down: CARAFE++ in FPN and mask
-head of a ResNet-18 half as wide.
+Paper: table VII of CARAFE++ (arXiv:2012.04733), on a ResNet-18 half as wide.
 Cost: 550 steps of four crops of 256 px, 32 minutes on two busy CPU cores.
 Expected: no number in the paper.
 Reached: not run.

@@ -31,7 +31,7 @@ def test_sum_and_number_are_those_of_the_loop(ignored):
     total, pixels = by_loop(LOGITS, labels, ignored)
     # Float32 sums of twenty terms.
     np.testing.assert_allclose(loss.total, total, rtol=1e-6)
-    assert loss.pixels == pixels
+    assert loss.counted == pixels
     np.testing.assert_allclose(loss.mean, total / pixels, rtol=1e-6)
 
 

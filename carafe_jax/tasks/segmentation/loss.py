@@ -83,7 +83,7 @@ def segmentation_losses(
     return SegmentationLosses(
         classes=loss.mean,
         auxiliary=auxiliary,
-        accuracy=right.sum() / jnp.maximum(loss.pixels, 1),
+        accuracy=right.sum() / jnp.maximum(loss.counted, 1),
         collections=dict(found[1]),
     )
 

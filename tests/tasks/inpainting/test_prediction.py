@@ -35,7 +35,7 @@ def test_folder_without_a_run_is_refused(tmp_path):
 def test_run_of_another_task_is_refused(tmp_path):
     config = classification(labelled_folder(tmp_path / "i"), tmp_path / "r", epochs=1)
     assert call(train_and_report, config)[0] == 0
-    with pytest.raises(ValueError, match="must be .* of inpainting.*classification"):
+    with pytest.raises(ValueError, match=r"must be .* of inpainting.*classification"):
         load(tmp_path / "r")
 
 

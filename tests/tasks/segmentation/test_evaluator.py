@@ -91,12 +91,12 @@ def test_numbers_are_those_of_one_confusion_matrix_at_the_photographs_size(
 def test_unreadable_photographs_are_left_out(folder):
     images = folder / "val" / "images"
     every = SegmentationEvaluator(predict, dataset_of(folder), classes=COLOURS)
-    pixels = every.measure_state(state()).pixels
+    pixels = every.measure_state(state()).counted
     (images / "0_0.png").write_bytes((images / "0_0.png").read_bytes()[:-200])
     dataset = dataset_of(folder)
     evaluator = SegmentationEvaluator(predict, dataset, classes=COLOURS)
     # The lowest three of 30 rows have no label.
-    assert evaluator.measure_state(state()).pixels == pixels - 27 * 40
+    assert evaluator.measure_state(state()).counted == pixels - 27 * 40
     assert evaluator.draw(state())["samples"].ndim == 3
 
 

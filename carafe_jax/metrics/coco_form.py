@@ -112,7 +112,8 @@ def checked_detections(
             for index, detection in enumerate(detections)
         }
         regions = _check_masks(masks, polygons=False)
-        areas = mask_tools().area(regions) if regions else []
+        # One by one: `area` of pycocotools fails for a list of more than 255.
+        areas = [mask_tools().area(region) for region in regions]
     return {
         "images": [dict(image) for image in truth["images"]],
         "categories": [dict(category) for category in truth["categories"]],

@@ -177,6 +177,19 @@ def test_only_the_best_detections_of_an_image_count():
 
 
 @pytest.mark.parametrize("kind", ["bbox", "segm"])
+def test_detections_may_be_as_many_as_a_set_of_images_has(kind):
+    images = 70
+    objects = truth(*((1 + n, 1, SQUARE) for n in range(images)), images=images)
+    found = [
+        detection(1 + n, 1, SQUARE, score)
+        for n in range(images)
+        for score in (0.9, 0.5, 0.4, 0.3, 0.2)
+    ]
+    numbers = average_precision(objects, found, kind=kind).numbers
+    assert numbers["ap"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("kind", ["bbox", "segm"])
 def test_truth_as_detections_scores_one(kind):
     objects = random_truth(np.random.default_rng(0))
     found = [{**x, "score": 1.0} for x in objects["annotations"] if not x["iscrowd"]]

@@ -153,7 +153,7 @@ def _compile_step(
     place = functools.partial(_placed, sharding=replicated(mesh))
     state, key = jax.tree.map(place, (state, key))
 
-    def step(state: Any, batch: Any, key: jax.Array) -> tuple[Any, Any]:
+    def step(state: Any, batch: Any, key: jax.Array) -> Any:
         params, collections, moments = state
 
         def loss(params: Any) -> tuple[jax.Array, Any]:

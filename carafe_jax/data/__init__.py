@@ -37,6 +37,7 @@ from carafe_jax.data.sources import Photographs as Photographs
 from carafe_jax.data.sources import PhotographsTooSmallError as PhotographsTooSmallError
 from carafe_jax.data.sources import SegmentedImages as SegmentedImages
 from carafe_jax.data.sources import Split as Split
+from carafe_jax.data.sources import TestSplit as TestSplit
 from carafe_jax.data.sources import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
 )
@@ -86,6 +87,7 @@ __all__ = [
     "ProcessShard",
     "SegmentedImages",
     "Split",
+    "TestSplit",
     "TooManyUnreadableImagesError",
     "UnreadableImageError",
     "UnreadableImages",

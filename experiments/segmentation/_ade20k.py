@@ -6,11 +6,10 @@ import pathlib
 from carafe_jax.models.segmentation import SegmenterConfig
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.tasks.segmentation import SegmentationData, SegmentationRun
+from experiments.segmentation._resamplers import PLAIN
 
 UPERNET = SegmenterConfig(
-    ppm_upsampler="bilinear",
-    fpn_upsampler="bilinear",
-    fuse_upsampler="bilinear",
+    **PLAIN,
     # As CSAIL's synchronised norms, which average over about a thousand steps.
     norm_momentum=0.999,
     dtype="bfloat16",

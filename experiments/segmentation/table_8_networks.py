@@ -17,14 +17,9 @@ encoder of CSAIL, with its stem: --start.model None --start.weights FILE
 from carafe_jax.cli.train import train_one_of
 from carafe_jax.models.segmentation import SegmenterConfig
 from experiments.segmentation._ade20k import UPERNET, ade20k_run, with_parts
+from experiments.segmentation._resamplers import PLACES
 
-CARAFE = with_parts(
-    UPERNET,
-    downsampler="carafe",
-    ppm_upsampler="carafe",
-    fpn_upsampler="carafe",
-    fuse_upsampler="carafe",
-)
+CARAFE = with_parts(UPERNET, **PLACES["all_four"])
 PSPNET = SegmenterConfig(
     architecture="pspnet",
     ppm_upsampler="bilinear",

@@ -27,6 +27,7 @@ from carafe_jax.data.sources.segmented import IGNORED_LABEL as IGNORED_LABEL
 from carafe_jax.data.sources.segmented import SegmentedImages as SegmentedImages
 from carafe_jax.data.sources.splits import MissingSplitError as MissingSplitError
 from carafe_jax.data.sources.splits import Split as Split
+from carafe_jax.data.sources.splits import TestSplit as TestSplit
 from carafe_jax.data.sources.unreadable import (
     TooManyUnreadableImagesError as TooManyUnreadableImagesError,
 )

@@ -13,6 +13,7 @@ from typing import Literal
 from carafe_jax.arguments import (
     check,
     check_between_0_and_1,
+    check_choice,
     check_class_names,
     check_positive,
 )
@@ -30,7 +31,12 @@ from carafe_jax.data.sources.segmentation import (
     open_segmented_tfds,
 )
 from carafe_jax.data.sources.segmented import SegmentedImages
-from carafe_jax.data.sources.splits import Split, split_folders
+from carafe_jax.data.sources.splits import (
+    TEST_FOLDERS,
+    Split,
+    TestSplit,
+    split_folders,
+)
 from carafe_jax.data.sources.tfds import open_labelled_tfds, open_tfds
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.files import check_local
@@ -237,6 +243,7 @@ def open_segmented_images(
     source: Source,
     *,
     split: Split,
+    test_split: TestSplit | None = None,
     test_fraction: float = 0.1,
     classes_file: str | os.PathLike[str] | None = None,
     ignored_labels: Collection[int] = (),
@@ -255,6 +262,8 @@ def open_segmented_images(
         for a prepared data set of TensorFlow Datasets.
       split: Split to open, by the rule of `sources.splits`: the test set is the first
         of val, validation and test with label maps; without one, a part of train.
+      test_split: Name of the test set: "val", "validation" or "test". None: by the
+        rule.
       test_fraction: Fraction of the test set, as in `open_photographs`.
       classes_file: File with the index, the name and the colour of each class in a
         line: "3 Road 128 64 128". None: the list of the source.
@@ -274,6 +283,8 @@ def open_segmented_images(
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
     _check_split(split, test_fraction)
+    if test_split is not None:
+        check_choice("test_split", test_split, TEST_FOLDERS)
     if classes is not None:
         check_class_names("classes", classes)
     source = _checked_source(source)
@@ -285,6 +296,7 @@ def open_segmented_images(
         return open_segmented_tfds(
             source.removeprefix(_TFDS),
             split=split,
+            test_split=test_split,
             image_feature=image_feature,
             label_feature=label_feature,
             classes_file=file,
@@ -295,6 +307,7 @@ def open_segmented_images(
     return open_segmented_folder(
         pathlib.Path(source).expanduser(),
         split=split,
+        test_split=test_split,
         test_fraction=test_fraction,
         classes_file=file,
         ignored_labels=ignored_labels,

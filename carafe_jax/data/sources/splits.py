@@ -9,6 +9,8 @@ It is the same for photographs and for labelled images:
   are added to the folder. With two files or more, neither split is empty.
 - A data set of TensorFlow Datasets has the training set "train" and the test set
   "validation", or "test" if there is no "validation".
+
+Segmented images can be opened with another of these names as the test set.
 """
 
 import hashlib
@@ -20,9 +22,10 @@ from typing import Literal, TypeVar
 from carafe_jax.errors import RefusedError
 
 Split = Literal["train", "test"]
+TestSplit = Literal["val", "validation", "test"]
 T = TypeVar("T")
 
-TEST_FOLDERS = ("val", "validation", "test")
+TEST_FOLDERS: tuple[TestSplit, ...] = ("val", "validation", "test")
 _TFDS: dict[Split, tuple[str, ...]] = {
     "train": ("train",),
     "test": ("validation", "test"),
@@ -80,14 +83,29 @@ def split_names(
     return [name for name in names if (name in test) == (split == "test")]
 
 
-def split_of_tfds(splits: Mapping[str, T], split: Split) -> T | None:
-    """Return one split of a data set of TFDS, or None if it is missing."""
-    return next((splits[name] for name in _TFDS[split] if name in splits), None)
+def split_of_tfds(
+    splits: Mapping[str, T], split: Split, test_split: TestSplit | None = None
+) -> T | None:
+    """Return one split of a data set of TFDS, or None if it is missing.
+
+    Args:
+      splits: Splits by their names.
+      split: Split to return.
+      test_split: Name of the test set. None: by the rule.
+    """
+    names = _names_in_tfds(split, test_split)
+    return next((splits[name] for name in names if name in splits), None)
 
 
-def tfds_names(split: Split) -> str:
+def tfds_names(split: Split, test_split: TestSplit | None = None) -> str:
     """Return the possible names of a split in TFDS, for errors."""
-    return " or ".join(_TFDS[split])
+    return " or ".join(_names_in_tfds(split, test_split))
+
+
+def _names_in_tfds(split: Split, test_split: TestSplit | None) -> tuple[str, ...]:
+    if split == "test" and test_split is not None:
+        return (test_split,)
+    return _TFDS[split]
 
 
 def _rank(name: str) -> float:

@@ -12,6 +12,7 @@ from carafe_jax.data.decoding import decoder_errors, open_image
 from carafe_jax.data.sources.splits import (
     MissingSplitError,
     Split,
+    TestSplit,
     split_of_tfds,
     tfds_names,
 )
@@ -68,13 +69,18 @@ class LabelledRecords:
 
 
 def open_tfds(
-    name: str, *, split: Split, features: Sequence[str] = ("image",)
+    name: str,
+    *,
+    split: Split,
+    test_split: TestSplit | None = None,
+    features: Sequence[str] = ("image",),
 ) -> ImageRecords:
     """Open one split of a data set with images; nothing is downloaded.
 
     Args:
       name: Name of the data set, such as "places365_small".
       split: Split to open, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
       features: Names of the features that are images, none of which is decoded.
 
     Returns:
@@ -92,10 +98,10 @@ def open_tfds(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
     splits = _prepared(tfds, name, features)
-    records = split_of_tfds(splits, split)
+    records = split_of_tfds(splits, split, test_split)
     if records is None or len(records) == 0:
         raise MissingSplitError(
-            f"`source` must have a split named {tfds_names(split)}, "
+            f"`source` must have a split named {tfds_names(split, test_split)}, "
             f"got 'tfds:{name}' with {sorted(splits)}."
         )
     for feature in features:

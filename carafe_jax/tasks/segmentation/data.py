@@ -206,6 +206,7 @@ class SegmentationDataset:
         return open_segmented_images(
             data.source,
             split=split,
+            test_split=data.test_split,
             test_fraction=data.test_fraction,
             classes_file=data.classes_file,
             ignored_labels=data.ignored_labels,

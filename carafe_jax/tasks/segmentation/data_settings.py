@@ -1,9 +1,16 @@
 """Fields of segmentation data."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
-from carafe_jax.arguments import check, check_choices, check_count, check_range
+from carafe_jax.arguments import (
+    check,
+    check_choice,
+    check_choices,
+    check_count,
+    check_range,
+)
+from carafe_jax.data import TestSplit
 from carafe_jax.tasks.data_fields import check_image_data
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.resizing import resized_size
@@ -19,8 +26,8 @@ class SegmentationData:
 
     source: str
     """Source of the photographs: the path of a folder with `SPLIT/images/NAME.jpg`,
-    `SPLIT/labels/NAME.png` and `classes.txt` (splits `train` and `val`), of ADE20K or
-    of Cityscapes; or "tfds:NAME"."""
+    `SPLIT/labels/NAME.png` and `classes.txt` (splits `train`, `val` and `test`), of
+    ADE20K or of Cityscapes; or "tfds:NAME"."""
     classes_file: str | None = None
     """File with the index, the name and the colour of each class in a line, such as
     "3 Road 128 64 128". None: the list of the source."""
@@ -57,6 +64,8 @@ class SegmentationData:
     "both": horizontal and vertical."""
     seed: int = 0
     """Seed of the order and augmentation of training, in [0, 2**32)."""
+    test_split: TestSplit | None = None
+    """Split to evaluate on. None: the first of these that the source has."""
     test_fraction: float = 0.1
     """Fraction of the photographs that is held out for testing, in (0, 1), if the
     source has training photographs alone."""
@@ -74,6 +83,8 @@ class SegmentationData:
     def __post_init__(self) -> None:
         check_image_data(self)
         check_choices(self)
+        if self.test_split is not None:
+            check_choice("test_split", self.test_split, get_args(TestSplit))
         rule = "have one or more numbers of at least 1"
         holds = len(self.short_sides) > 0 and min(self.short_sides) >= 1
         check("short_sides", self.short_sides, rule, holds=holds)

@@ -1,5 +1,6 @@
 """Evaluation of a trained segmentation network on a test set."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -51,7 +52,7 @@ def evaluate(
         the run by name. None: that of the run.
       batch_size: Photographs per batch.
       output: Folder for quality.csv, per_class.csv, samples.png and provenance.json.
-      options: Number of pictures.
+      options: Test set, and number of pictures.
       console: Console for the progress bar and the table.
 
     Raises:
@@ -61,6 +62,8 @@ def evaluate(
     with loading(console, model):
         trained = load(model, which=which)
     data = evaluated_data(trained.data, source=source, batch_size=batch_size)
+    if source is not None or options.test_split is not None:
+        data = dataclasses.replace(data, test_split=options.test_split)
     dataset = SegmentationDataset(data, trained.classes.names)
     groups = dataset.held_out_examples.groups
     batches = track(

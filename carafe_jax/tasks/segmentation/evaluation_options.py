@@ -3,12 +3,16 @@
 import dataclasses
 
 from carafe_jax.arguments import check_count
+from carafe_jax.data import TestSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """Pictures of an evaluation."""
+    """Test set and pictures of an evaluation."""
 
+    test_split: TestSplit | None = None
+    """Split to evaluate on, as `data.test_split` of a run. None: that of the run; of
+    another source, the first of val, validation and test that it has."""
     sample_rows: int = 6
     """Rows of samples.png, a test photograph each."""
 

@@ -16,6 +16,7 @@ def drawn_folder(
     *,
     train: int = 4,
     val: int = 3,
+    test: int = 0,
     size: tuple[int, int] = (40, 56),
     classes: str = _CLASSES_FILE,
 ) -> pathlib.Path:
@@ -24,7 +25,7 @@ def drawn_folder(
     The lowest rows have no label.
     """
     rng = np.random.default_rng(0)
-    for split, count in {"train": train, "val": val}.items():
+    for split, count in {"train": train, "val": val, "test": test}.items():
         for kind in ("images", "labels") if count else ():
             (root / split / kind).mkdir(parents=True)
         for index in range(count):

@@ -281,6 +281,7 @@ def test_photographs_without_pixels_are_refused():
         ({"short_sides": (300, 0)}, "`short_sides` must have one or more numbers"),
         ({"long_side": 44}, "`long_side` must be at least the largest short side, 45"),
         ({"test_short_side": 0}, "`test_short_side` must be positive"),
+        ({"test_split": "dev"}, "`test_split` must be one of 'val', 'validation'"),
         ({"buckets": 0}, "`buckets` must be positive"),
         ({"crop_size": (512, 500)}, "`crop_size` must be two positive multiples of 32"),
         ({"crop_scales": (0.0, 1.0)}, "`crop_scales` must have positive"),

@@ -65,6 +65,19 @@ def test_classes_of_another_source_are_matched_by_name(finished, tmp_path):
     assert read_table(output / "quality.csv")["UperNet R18"]["pixel_accuracy"] < 1
 
 
+def test_set_of_another_source_can_be_chosen(finished, tmp_path):
+    source = drawn_folder(tmp_path / "other", train=0, val=2, test=1)
+    config = Evaluate(
+        model=finished.workdir,
+        source=str(source),
+        output=tmp_path / "out",
+        segmentation=EvaluationOptions(test_split="test", sample_rows=1),
+    )
+    status, text = call(main, config)
+    assert status == 0
+    assert "1 test photograph of other, step" in text
+
+
 def test_class_that_the_run_does_not_have_is_refused(finished, tmp_path):
     source = drawn_folder(tmp_path / "other", train=0, classes="0 sky\n1 sea\n2 car\n")
     config = Evaluate(model=finished.workdir, source=str(source), output=tmp_path / "o")

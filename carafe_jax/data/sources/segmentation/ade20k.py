@@ -14,13 +14,12 @@ from carafe_jax.data.sources.segmentation.label_classes import (
     value_of,
 )
 from carafe_jax.data.sources.segmentation.layout import Layout, SplitFolders
-from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
 
 _UNLABELLED = 0
 _LIST = "objectInfo150.txt"
-_NAMES: dict[Split, str] = {"train": "training", "test": "validation"}
+_NAMES = {"train": "training", "validation": "validation"}
 
 
 def find_ade20k(
@@ -36,7 +35,7 @@ def find_ade20k(
     Raises:
       RefusedError: No list of classes is found, or it is invalid.
     """
-    folders: dict[Split, SplitFolders] = {
+    folders = {
         split: SplitFolders(folder / "images" / name, folder / "annotations" / name)
         for split, name in _NAMES.items()
         if (folder / "images" / name).is_dir()

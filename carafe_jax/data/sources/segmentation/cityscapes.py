@@ -8,11 +8,7 @@
 import pathlib
 
 from carafe_jax.data.sources.segmentation.label_classes import ClassEntry
-from carafe_jax.data.sources.segmentation.layout import (
-    Layout,
-    SplitFolders,
-    folders_by_split,
-)
+from carafe_jax.data.sources.segmentation.layout import Layout, SplitFolders
 from carafe_jax.data.sources.splits import TEST_FOLDERS, named_folders
 from carafe_jax.errors import RefusedError
 
@@ -84,4 +80,4 @@ def find_cityscapes(
     ]
     others = _ALL_IDS.difference(entry.value for entry in entries)
     ignored = others if has_ids else frozenset[int]()
-    return Layout(folders_by_split(named), entries, "Cityscapes", ignored)
+    return Layout(named, entries, "Cityscapes", ignored)

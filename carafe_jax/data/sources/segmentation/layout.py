@@ -4,8 +4,9 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
+from carafe_jax.arguments import check
 from carafe_jax.data.sources.segmentation.label_classes import ClassEntry
-from carafe_jax.data.sources.splits import TEST_FOLDERS, Split
+from carafe_jax.data.sources.splits import TEST_FOLDERS, Split, TestSplit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,9 +26,10 @@ class SplitFolders:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Folders of each split, and the classes of a data set."""
+    """Folders of the splits, and the classes of a data set."""
 
-    folders: Mapping[Split, SplitFolders]
+    folders: Mapping[str, SplitFolders]
+    """Folders by the names "train", "val", "validation" and "test"."""
     entries: Sequence[ClassEntry]
     """Classes, void ones included."""
     origin: str
@@ -42,18 +44,24 @@ the folder has another layout."""
 
 
 def folders_by_split(
-    named: Mapping[str, SplitFolders],
+    named: Mapping[str, SplitFolders], test_split: TestSplit | None = None
 ) -> dict[Split, SplitFolders]:
-    """Return the folders of each split: for the test, the first of `TEST_FOLDERS`.
+    """Return the folders of each split.
 
     Args:
       named: Folders by the names "train", "val", "validation" and "test".
+      test_split: Name of the test set. None: the first of `TEST_FOLDERS` that exists.
+
+    Raises:
+      RefusedError: There are no folders of the name `test_split`.
     """
+    present = [name for name in TEST_FOLDERS if name in named]
+    rule = f"be None or a split with label maps ({', '.join(present) or 'none'})"
+    check("test_split", test_split, rule, holds=test_split in (None, *present))
+    test = test_split or next(iter(present), None)
     found: dict[Split, SplitFolders] = {}
     if "train" in named:
         found["train"] = named["train"]
-    for name in TEST_FOLDERS:
-        if name in named:
-            found["test"] = named[name]
-            break
+    if test is not None:
+        found["test"] = named[test]
     return found

@@ -8,10 +8,19 @@ from carafe_jax.data.sources.segmentation.ade20k import find_ade20k
 from carafe_jax.data.sources.segmentation.cityscapes import find_cityscapes
 from carafe_jax.data.sources.segmentation.files import PairedFiles, find_pairs
 from carafe_jax.data.sources.segmentation.label_classes import make_label_classes
-from carafe_jax.data.sources.segmentation.layout import FindLayout, Layout
+from carafe_jax.data.sources.segmentation.layout import (
+    FindLayout,
+    Layout,
+    folders_by_split,
+)
 from carafe_jax.data.sources.segmentation.pairs import SegmentedPairs, check_pairs
 from carafe_jax.data.sources.segmentation.split_folders import find_split_folders
-from carafe_jax.data.sources.splits import MissingSplitError, Split, split_names
+from carafe_jax.data.sources.splits import (
+    MissingSplitError,
+    Split,
+    TestSplit,
+    split_names,
+)
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
 
@@ -27,6 +36,7 @@ def open_segmented_folder(
     folder: pathlib.Path,
     *,
     split: Split,
+    test_split: TestSplit | None = None,
     test_fraction: float,
     classes_file: pathlib.Path | None,
     ignored_labels: Collection[int],
@@ -38,6 +48,7 @@ def open_segmented_folder(
       folder: Folder of the data set.
       split: Split to open. With training images alone, it is a part of these, by the
         rule of `splits`.
+      test_split: Name of the test set. None: the first that exists.
       test_fraction: Fraction of the test set, as in `split_names`.
       classes_file: List of the classes. None: that of the layout.
       ignored_labels: Further values of label maps that are ignored.
@@ -48,18 +59,19 @@ def open_segmented_folder(
 
     Raises:
       MissingSplitError: There are no images for training, but for the test.
-      RefusedError: The folder has none of the layouts, or is invalid (see
-        `treatments`).
+      RefusedError: The folder has none of the layouts or no `test_split`, or is
+        invalid (see `treatments`).
     """
     layout = _find_layout(folder, classes_file)
-    is_hashed = "test" not in layout.folders
-    if split not in layout.folders and not is_hashed:
+    folders = folders_by_split(layout.folders, test_split)
+    is_hashed = "test" not in folders
+    if split not in folders and not is_hashed:
         raise MissingSplitError(
             f"`source` must have images to train on, got {str(folder)!r} without."
         )
     findings = Findings()
     # What both parts of a folder share is found in the first of them.
-    is_second = split == "test" and "train" in layout.folders
+    is_second = split == "test" and "train" in folders
     label_classes = make_label_classes(
         layout.entries,
         origin=layout.origin,
@@ -68,7 +80,7 @@ def open_segmented_folder(
         findings=Findings() if is_second else findings,
     )
     pairs = find_pairs(
-        layout.folders["train" if is_hashed else split],
+        folders["train" if is_hashed else split],
         Findings() if is_second and is_hashed else findings,
     )
     if is_hashed:

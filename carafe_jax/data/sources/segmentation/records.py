@@ -14,7 +14,7 @@ from carafe_jax.data.sources.segmentation.label_classes import (
     read_classes_file,
 )
 from carafe_jax.data.sources.segmentation.pairs import SegmentedPairs, check_pairs
-from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.splits import Split, TestSplit
 from carafe_jax.data.sources.tfds import ImageRecords, open_tfds
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
@@ -56,6 +56,7 @@ def open_segmented_tfds(
     name: str,
     *,
     split: Split,
+    test_split: TestSplit | None = None,
     image_feature: str,
     label_feature: str,
     classes_file: pathlib.Path | None,
@@ -67,6 +68,7 @@ def open_segmented_tfds(
     Args:
       name: Name of the data set.
       split: Split to open, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
       image_feature: Name of the feature of the images.
       label_feature: Name of the feature of the label maps, PNG files of one channel.
       classes_file: List of the classes. None: the names of the label feature, which is
@@ -87,7 +89,12 @@ def open_segmented_tfds(
         raise RefusedError(
             f"`source` must have a class at each pixel, got 'tfds:{name}': {reason}."
         )
-    images = open_tfds(name, split=split, features=(image_feature, label_feature))
+    images = open_tfds(
+        name,
+        split=split,
+        test_split=test_split,
+        features=(image_feature, label_feature),
+    )
     if classes_file is None:
         feature = images.records.dataset_info.features[label_feature]
         entries, origin = _entries_of(feature, name, label_feature), f"'tfds:{name}'"

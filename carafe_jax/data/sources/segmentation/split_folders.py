@@ -1,17 +1,13 @@
 """Layout of own data: `SPLIT/images/NAME.jpg`, `SPLIT/labels/NAME.png`, `classes.txt`.
 
-CamVid is published in this form, among others. SPLIT is `train`, and one of `val`,
-`validation` and `test`, the first that has labels.
+CamVid is published in this form, among others. SPLIT is `train`, `val`, `validation` or
+`test`.
 """
 
 import pathlib
 
 from carafe_jax.data.sources.segmentation.label_classes import read_classes_file
-from carafe_jax.data.sources.segmentation.layout import (
-    Layout,
-    SplitFolders,
-    folders_by_split,
-)
+from carafe_jax.data.sources.segmentation.layout import Layout, SplitFolders
 from carafe_jax.data.sources.splits import TEST_FOLDERS, named_folders
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
@@ -35,8 +31,7 @@ def find_split_folders(
         for name, path in found.items()
         if (path / "images").is_dir() and (path / "labels").is_dir()
     }
-    folders = folders_by_split(labelled)
-    if not folders:
+    if not labelled:
         return None
     path = classes_file or folder / "classes.txt"
     if not path.is_file():
@@ -45,4 +40,4 @@ def find_split_folders(
             f"128' for each class, or `classes_file` name one, got {str(path)!r}, "
             "which does not exist."
         )
-    return Layout(folders, read_classes_file(path), repr(printable(path)))
+    return Layout(labelled, read_classes_file(path), repr(printable(path)))

@@ -74,6 +74,25 @@ def test_first_test_folder_with_label_maps_is_the_test_set(tmp_path):
         open_segmented_images(str(tmp_path), split="train")
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_set_can_be_chosen(tmp_path, split):
+    for each in ("train", "val", "test"):
+        write_split(tmp_path, [each], split=each)
+    images = open_segmented_images(str(tmp_path), split="test", test_split=split)
+    assert len(images) == 1
+    assert images.name(0).endswith(f"{split}.jpg")
+    train = open_segmented_images(str(tmp_path), split="train", test_split=split)
+    assert train.name(0).endswith("train.jpg")
+
+
+def test_chosen_test_set_must_have_label_maps(tmp_path):
+    for each in ("train", "val"):
+        write_split(tmp_path, split=each)
+    rule = r"`test_split` must be None or a split .*\(val\), got 'test'"
+    with pytest.raises(RefusedError, match=rule):
+        open_segmented_images(str(tmp_path), split="test", test_split="test")
+
+
 def test_training_images_alone_are_split_by_the_hash(tmp_path):
     root = write_split(tmp_path, list("abcdefghij"))
     save_image(root / "train" / "images" / "alone.png")
@@ -174,6 +193,7 @@ def test_folders_of_other_layouts_are_refused(tmp_path, name):
         ({"source": "gs://bucket/set"}, "must be a path of the file system"),
         ({"ignored_labels": (256,)}, r"`ignored_labels` must be values in \[0, 255\]"),
         ({"split": "val"}, "`split` must be"),
+        ({"test_split": "train"}, "`test_split` must be one of 'val', "),
         ({"test_fraction": 1.5}, "`test_fraction` must"),
     ],
 )

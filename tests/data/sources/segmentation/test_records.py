@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from carafe_jax.data import SegmentedImages, Split, open_segmented_images
+from carafe_jax.data import (
+    MissingSplitError,
+    SegmentedImages,
+    Split,
+    open_segmented_images,
+)
 from carafe_jax.errors import RefusedError
 from tests.data.sources.segmentation.folders import found
 
@@ -76,6 +81,15 @@ def test_label_maps_of_records_are_read(install):
     assert labels.tolist() == [[0, 0, 0], [255, 1, 1]]
     assert images.label_map(0).tolist() == [[0, 1, 255], [1, 255, 0]]
     assert "1 void class in the list" in found(images)["kept"]
+
+
+def test_set_can_be_chosen(install):
+    install(train=[record()], validation=[record()], test=[record()] * 2)
+    assert len(open_pets("test")) == 1
+    assert len(open_pets("test", test_split="test")) == 2
+    assert len(open_pets("train", test_split="test")) == 1
+    with pytest.raises(MissingSplitError, match="a split named val, got"):
+        open_pets("test", test_split="val")
 
 
 def test_damaged_records_are_dropped(install):

@@ -17,6 +17,7 @@ from carafe_jax.tasks.tables import read_steps, read_table
 from carafe_jax.train import read_provenance
 
 _NOT_NEGATIVE = ("steps", "batch_size", "seconds", "images_per_second")
+PARAMETERS = "parameters"
 _MACHINE = ("device", "cores", "jax", "python")
 _TRAIN = "Restore it, or delete the folder of the run to train it again."
 
@@ -38,7 +39,8 @@ class Row:
     images_per_second: float | None = None
     """Median of the logged training speeds, without compilation and evaluations."""
     numbers: Mapping[str, float]
-    """Metrics on the test images, by the name of their column."""
+    """Metrics on the test images, by the name of their column; for a trained method
+    also "parameters", the number of those of all networks, where it is known."""
     device: str
     """Device; this and the next three fields join the values of several sessions."""
     cores: str
@@ -80,7 +82,7 @@ def rows_of(run: RunConfig, *, method: str) -> list[Row]:
         batch_size=run.data.batch_size,
         seconds=provenance.get("seconds"),
         images_per_second=_speed(run.workdir / "scalars.csv"),
-        numbers=table.pop(run.network_name),
+        numbers={**table.pop(run.network_name), **_parameters(provenance)},
         **origin,
     )
     others = (
@@ -102,6 +104,12 @@ def _measured(run: RunConfig) -> tuple[dict[str, dict[str, float]], int | None]:
             f"Without this file, {again} again."
         )
     return table, read_steps(path)
+
+
+def _parameters(provenance: Mapping[str, Any]) -> dict[str, float]:
+    """Return the number of parameters; none for a run that did not store it."""
+    found = provenance.get(PARAMETERS)
+    return {} if found is None else {PARAMETERS: float(found)}
 
 
 def _machine(sessions: Sequence[Mapping[str, Any]]) -> dict[str, str]:

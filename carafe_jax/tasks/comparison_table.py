@@ -6,13 +6,14 @@ from typing import Literal
 
 from rich.console import Group
 
-from carafe_jax.tasks.comparison_rows import Row
+from carafe_jax.tasks.comparison_rows import PARAMETERS, Row
 from carafe_jax.tasks.tables import Column, draw_cells
 
 TableFormat = Literal["console", "markdown"]
 Cells = dict[str, dict[str, tuple[str, ...]]]
 """Mean, and standard deviation if any, by the method's label and the column."""
 _RUN_COLUMNS = {
+    PARAMETERS: Column("parameters", 0),
     "seeds": Column("seeds", 0),
     "steps": Column("steps", 0),
     "seconds": Column("seconds", 0),
@@ -102,10 +103,16 @@ def _cells_of(
     if rows[0].seed is None:
         return cells
     cells["seeds"] = (str(len(rows)),)
-    for name in ("steps", "seconds", "images_per_second"):
-        values = [getattr(row, name) for row in rows]
-        if None not in values:
-            cells[name] = (_RUN_COLUMNS[name].text(statistics.fmean(values)),)
+    measured = {
+        PARAMETERS: [row.numbers.get(PARAMETERS) for row in rows],
+        "steps": [row.steps for row in rows],
+        "seconds": [row.seconds for row in rows],
+        "images_per_second": [row.images_per_second for row in rows],
+    }
+    for name, values in measured.items():
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            cells[name] = (_RUN_COLUMNS[name].text(statistics.fmean(known)),)
     return cells
 
 

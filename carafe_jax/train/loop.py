@@ -157,6 +157,7 @@ def train(
             step=start,
             total=total,
             began=began,
+            parameters=sum(x.size for x in jax.tree.leaves(state.params)),
             weights=None if report is None else report.names(),
         )
         if start:

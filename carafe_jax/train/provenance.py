@@ -18,11 +18,11 @@ _OWN = ("steps", "seconds", "sessions")
 class Provenance:
     """Adds the session of this process to `provenance.json`, and keeps it up to date.
 
-    The file holds the steps and the seconds of the whole run, and a list of sessions,
-    each with its start time, first and last step, planned length of the run, seconds
-    and machine. A session that is killed counts up to its last save. For a run that was
-    started from weights, it also holds the names of the arrays that were loaded and of
-    those that were not.
+    The file holds the steps and the seconds of the whole run, the number of parameters,
+    and a list of sessions, each with its start time, first and last step, planned
+    length of the run, seconds and machine. A session that is killed counts up to its
+    last save. For a run that was started from weights, it also holds the names of the
+    arrays that were loaded and of those that were not.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Provenance:
         step: int,
         total: int,
         began: float,
+        parameters: int | None = None,
         weights: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Read the previous sessions.
@@ -41,6 +42,7 @@ class Provenance:
           step: Step of the checkpoint; 0 if there are no previous sessions.
           total: Planned steps of the run.
           began: `time.perf_counter` when the session began.
+          parameters: Number of parameters of all networks. None: not written.
           weights: Names of arrays, from `StartReport.names`; None for a session that
             is not started from weights.
         """
@@ -48,6 +50,8 @@ class Provenance:
         content = read_provenance(workdir) if step else {}
         self._before = _sessions(content, step=step)
         self._extra = {k: v for k, v in content.items() if k not in _OWN}
+        if parameters is not None:
+            self._extra["parameters"] = parameters
         if weights is not None:
             self._extra["weights"] = weights
         machine = dataclasses.asdict(describe_machine())
@@ -89,8 +93,9 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
       workdir: Folder of the run.
 
     Returns:
-      "steps" and "seconds" of the whole run, a list of "sessions", and, for a run that
-      was started from weights, "weights", the names of its `StartReport`.
+      "steps" and "seconds" of the whole run, a list of "sessions", the number of
+      "parameters", and, for a run that was started from weights, "weights", the names
+      of its `StartReport`.
 
     Raises:
       RefusedError: The file is damaged.
@@ -107,7 +112,7 @@ def read_provenance(workdir: pathlib.Path) -> dict[str, Any]:
     sessions = content.get("sessions", [])
     if not isinstance(sessions, list) or not all(map(_is_session, sessions)):
         raise _damaged(path, f"its sessions are {str(sessions)[:40]!r}")
-    for name in ("steps", "seconds"):
+    for name in ("steps", "seconds", "parameters"):
         if not _is_number(content.get(name, 0)):
             raise _damaged(path, f"its {name} are {str(content[name])[:40]!r}")
     return content

@@ -97,16 +97,20 @@ def test_comparison_averages_over_the_seeds(tmp_path):
         ("spline", None),
         ("conv", 1),
     ]
-    assert [rows[i].numbers for i in (0, 4)] == [table["U-Net"] for table in tables]
+    numbers = [{**rows[i].numbers} for i in (0, 4)]
+    (parameters,) = {each.pop("parameters") for each in numbers}
+    assert numbers == [table["U-Net"] for table in tables]
     for run, row in zip(runs, (rows[0], rows[4]), strict=True):
         provenance = json.loads((run / "provenance.json").read_text())
         assert row.seconds == provenance["seconds"]
+        assert parameters == provenance["parameters"] > 1000
         assert row.device == provenance["sessions"][0]["machine"]["device"]
         assert (row.network, row.steps, row.batch_size) == ("U-Net", 2, 2)
         assert row.images_per_second
     assert "mean ± standard deviation over the seeds" in text
     assert f"{(a + b) / 2:.2f}" in text
     assert f"± {abs(a - b) / 2**0.5:.2f}" in text
+    assert f" {parameters:.0f} " in text
 
 
 def test_comparison_of_one_seed_shows_no_deviation(tmp_path):

@@ -29,7 +29,8 @@ def test_tables_fit_a_terminal_of_80_columns():
             steps=300_000,
             seconds=86400.0,
             images_per_second=1234.5,
-            numbers={name: value + seed for name, value in numbers.items()},
+            numbers={name: value + seed for name, value in numbers.items()}
+            | {"parameters": 25_556_864},
             **MACHINE,
         )
         for seed in (0, 1)
@@ -39,5 +40,13 @@ def test_tables_fit_a_terminal_of_80_columns():
     labels = {"conv": "plain layers, as many steps"}
     console.print(draw_comparison([*runs, classic], labels, COLUMNS, title="folder"))
     text = console.export_text()
-    for whole in ("PSNR (dB)", "12.85", "± 0.707", "300000", "86400", "images/s"):
+    for whole in (
+        "PSNR (dB)",
+        "12.85",
+        "± 0.707",
+        "300000",
+        "86400",
+        "images/s",
+        "25556864",
+    ):
         assert whole in text

@@ -1,1 +1,1 @@
-"""Pictures of known objects, composed of photographs that ship with scikit-image."""
+"""Pictures of known objects as a COCO data set."""

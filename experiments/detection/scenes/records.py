@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pycocotools.mask
 
-from experiments.detection.scenes.composition import SceneObject
+from experiments.scenes.composition import SceneObject
 
 
 def image_record(image_id: int, name: str, size: tuple[int, int]) -> dict[str, Any]:

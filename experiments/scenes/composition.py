@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import skimage.color
@@ -9,16 +10,18 @@ import skimage.data
 from jaxtyping import Bool
 from PIL import Image, ImageEnhance
 
-from experiments.detection.scenes.cutouts import Cutout
+from experiments.scenes.cutouts import Cutout
 
-_BACKGROUNDS = (
-    "brick",
-    "grass",
-    "gravel",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "moon",
-)
+_PHOTOGRAPHS = {
+    "brick": "brick",
+    "grass": "grass",
+    "gravel": "gravel",
+    "stars": "hubble_deep_field",
+    "tissue": "immunohistochemistry",
+    "moon": "moon",
+}
+BACKGROUNDS = tuple(_PHOTOGRAPHS)
+"""Names of the backgrounds."""
 _LEAST_VISIBLE = 0.5  # Fraction of an object that others may not cover.
 
 
@@ -32,9 +35,18 @@ class SceneObject:
     """Visible pixels."""
 
 
+class Scene(NamedTuple):
+    """A picture of known objects."""
+
+    picture: Image.Image
+    background: int
+    """Index in `BACKGROUNDS`."""
+    objects: Sequence[SceneObject]
+
+
 def load_backgrounds() -> tuple[Image.Image, ...]:
-    """Return the photographs that scenes are composed on, RGB."""
-    loaded = (getattr(skimage.data, name)() for name in _BACKGROUNDS)
+    """Return the photograph of each of `BACKGROUNDS`, RGB."""
+    loaded = (getattr(skimage.data, name)() for name in _PHOTOGRAPHS.values())
     return tuple(
         Image.fromarray(x if x.ndim == 3 else skimage.color.gray2rgb(x)).convert("RGB")
         for x in loaded
@@ -48,8 +60,8 @@ def compose(
     *,
     size: tuple[int, int],
     count: int,
-) -> tuple[Image.Image, list[SceneObject]]:
-    """Return a random scene and its objects.
+) -> Scene:
+    """Return a random scene.
 
     Objects are turned, mirrored, scaled and made lighter or darker. One that would
     cover more than half of another is left out.
@@ -57,39 +69,40 @@ def compose(
     Args:
       rng: Source of the random choices.
       cutouts: Objects of each class.
-      backgrounds: Photographs to crop the background from.
+      backgrounds: Photographs of `BACKGROUNDS` to crop the background from.
       size: Width and height in pixels.
       count: Number of objects to place.
     """
-    scene = _background(rng, backgrounds, size)
+    background = int(rng.integers(len(backgrounds)))
+    picture = _cropped(rng, backgrounds[background], size)
     placed: list[tuple[SceneObject, int]] = []
     for _ in range(count):
         of_class = cutouts[int(rng.integers(len(cutouts)))]
         cutout = of_class[int(rng.integers(len(of_class)))]
-        picture = _varied(rng, cutout.picture, min(size))
+        turned = _varied(rng, cutout.picture, min(size))
         x, y = (
             int(rng.integers(-side // 6, max(whole - side + side // 6, 1)))
-            for side, whole in zip(picture.size, size, strict=True)
+            for side, whole in zip(turned.size, size, strict=True)
         )
         layer = Image.new("RGBA", size)
-        layer.paste(picture, (x, y))
+        layer.paste(turned, (x, y))
         mask = np.asarray(layer)[..., 3] > 127
         left = [(one.mask & ~mask).sum() / area for one, area in placed]
         if not mask.any() or min(left, default=1.0) < _LEAST_VISIBLE:
             continue
-        scene = Image.alpha_composite(scene.convert("RGBA"), layer).convert("RGB")
+        picture = Image.alpha_composite(picture.convert("RGBA"), layer).convert("RGB")
         placed = [
             (dataclasses.replace(one, mask=one.mask & ~mask), area)
             for one, area in placed
         ]
         placed.append((SceneObject(cutout.label, mask), int(mask.sum())))
-    return scene, [one for one, _ in placed]
+    return Scene(picture, background, [one for one, _ in placed])
 
 
-def _background(
-    rng: np.random.Generator, backgrounds: Sequence[Image.Image], size: tuple[int, int]
+def _cropped(
+    rng: np.random.Generator, photograph: Image.Image, size: tuple[int, int]
 ) -> Image.Image:
-    photograph = backgrounds[int(rng.integers(len(backgrounds)))]
+    """Return a random part of a photograph, of another brightness."""
     largest = min(a / b for a, b in zip(photograph.size, size, strict=True))
     scale = rng.uniform(0.5, 1.0) * largest
     width, height = (round(scale * side) for side in size)

@@ -1,0 +1,1 @@
+"""Scenes of known objects, composed of photographs that ship with scikit-image."""

@@ -1,0 +1,1 @@
+"""Pictures of known objects with label maps."""

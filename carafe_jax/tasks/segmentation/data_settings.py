@@ -103,6 +103,20 @@ class SegmentationData:
         holds = all(0 <= value <= 255 for value in self.ignored_labels)
         check("ignored_labels", self.ignored_labels, rule, holds=holds)
 
+    def evaluated_on(
+        self, source: str | None, test_split: TestSplit | None
+    ) -> "SegmentationData":
+        """Return the data with another test set.
+
+        Args:
+          source: Source of the test set. None: that of these data.
+          test_split: Split to evaluate on. None: that of these data; of another source,
+            the first of val, validation and test that it has.
+        """
+        if source is None:
+            source, test_split = self.source, test_split or self.test_split
+        return dataclasses.replace(self, source=source, test_split=test_split)
+
     def training_sizes(self, size: Size) -> tuple[Size, ...]:
         """Return the sizes of a resized training photograph, by short side."""
         return tuple(

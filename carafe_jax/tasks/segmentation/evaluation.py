@@ -1,6 +1,5 @@
 """Evaluation of a trained segmentation network on a test set."""
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -61,9 +60,8 @@ def evaluate(
     """
     with loading(console, model):
         trained = load(model, which=which)
-    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
-    if source is not None or options.test_split is not None:
-        data = dataclasses.replace(data, test_split=options.test_split)
+    chosen = trained.data.evaluated_on(source, options.test_split)
+    data = evaluated_data(chosen, source=None, batch_size=batch_size)
     dataset = SegmentationDataset(data, trained.classes.names)
     groups = dataset.held_out_examples.groups
     batches = track(

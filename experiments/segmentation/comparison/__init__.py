@@ -1,0 +1,1 @@
+"""Label maps of two networks side by side."""

@@ -1,0 +1,60 @@
+"""Draw the label maps of a UperNet with CARAFE++ beside those of one without.
+
+Paper: figure 7 of CARAFE++ (arXiv:2012.04733).
+Cost: seconds, and the compilation of two networks.
+Expected: no number; the pictures show what two networks have learned.
+Reached: not run.
+Command: python -m experiments.segmentation.draw_comparison --carafe A --plain B -o FILE
+The runs A and B: `compare_upsamplers` trains them, in runs/segmentation/comparison
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from carafe_jax.arguments import check_count
+from carafe_jax.cli.console import run
+from carafe_jax.data import TestSplit
+from carafe_jax.train import CheckpointChoice
+from experiments.segmentation.comparison.report import write_comparison
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DrawComparison:
+    """Two trained networks, and photographs."""
+
+    carafe: pathlib.Path
+    """Folder of the run that trained the network with CARAFE++."""
+    plain: pathlib.Path
+    """Folder of the run that trained the network without."""
+    which: CheckpointChoice = "best"
+    """Checkpoint of both: the best by mean IoU, or the last."""
+    source: str | None = None
+    """Source of test photographs. None: that of the run with CARAFE++."""
+    test_split: TestSplit | None = None
+    """Split of the source. None: that of the run, or of another source the first."""
+    photographs: tuple[pathlib.Path, ...] = ()
+    """Image files and folders of them, drawn without truth in place of the source."""
+    rows: int = 4
+    """Number of photographs, from all over the set."""
+    side: int = 400
+    """Longer side of a drawn photograph, in pixels."""
+    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
+    """Picture to write."""
+
+    def __post_init__(self) -> None:
+        check_count("rows", self.rows)
+        check_count("side", self.side)
+
+
+def main(config: DrawComparison, console: Console) -> int:
+    """Draw and write the picture."""
+    write_comparison(**vars(config), console=console)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main, DrawComparison, doc=__doc__)

@@ -1,7 +1,6 @@
 """The programs of our detectors."""
 
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,14 +18,12 @@ from carafe_jax.tasks.detection import (
 from experiments.benchmarks.networks.detector_speed.config import (
     CLASSES,
     LOGIT_SCALE,
-    Mode,
 )
 from experiments.benchmarks.networks.detector_speed.inputs import Inputs
+from experiments.benchmarks.networks.timed_programs import Calls
 
 
-def programs_of(
-    inputs: Inputs, *, fpn: dict[str, Any], mask: dict[str, Any]
-) -> dict[Mode, Callable[[], Any]]:
+def programs_of(inputs: Inputs, *, fpn: dict[str, Any], mask: dict[str, Any]) -> Calls:
     detector = MaskRCNN(
         backbone=ResNet50(frozen_stages=1),
         fpn=FPN(**fpn),

@@ -1,18 +1,17 @@
 """The programs of torchvision's Mask R-CNN; it is imported only here."""
 
 import importlib
-from collections.abc import Callable
 from typing import Any
 
 from experiments.benchmarks.networks.detector_speed.config import (
     CLASSES,
     LOGIT_SCALE,
-    Mode,
 )
 from experiments.benchmarks.networks.detector_speed.inputs import Inputs
+from experiments.benchmarks.networks.timed_programs import Calls
 
 
-def torchvision_programs(inputs: Inputs) -> dict[Mode, Callable[[], Any]]:
+def torchvision_programs(inputs: Inputs) -> Calls:
     torch: Any = importlib.import_module("torch")
     detection: Any = importlib.import_module("torchvision.models.detection")
     backbones: Any = importlib.import_module(

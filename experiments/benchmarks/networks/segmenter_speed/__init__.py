@@ -1,0 +1,1 @@
+"""Times of UperNet, beside the same network in PyTorch."""

@@ -22,6 +22,18 @@ from experiments.scenes.cutouts import CLASSES as OBJECTS
 from experiments.scenes.options import SPLITS, Scenes, ScenesSplit
 
 CLASSES = (*OBJECTS, *BACKGROUNDS)
+_COLOURS = {
+    "coin": "255 200 0",
+    "cup": "230 25 75",
+    "horse": "145 30 180",
+    "rocket": "0 110 255",
+    "brick": "170 110 40",
+    "grass": "60 180 75",
+    "gravel": "128 128 128",
+    "stars": "0 0 90",
+    "tissue": "250 150 190",
+    "moon": "0 190 190",
+}
 
 
 def main(config: Scenes, console: Console) -> int:
@@ -31,7 +43,8 @@ def main(config: Scenes, console: Console) -> int:
     config.output.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         write_split(config, split, console=console)
-    names.write_text("".join(f"{i} {name}\n" for i, name in enumerate(CLASSES)))
+    lines = (f"{i} {name} {_COLOURS[name]}\n" for i, name in enumerate(CLASSES))
+    names.write_text("".join(lines))
     print_line(console, f"{config.train} + {config.val} pictures: {config.output}")
     return 0
 

@@ -29,6 +29,8 @@ def test_folder_is_a_source_of_segmented_images(tmp_path):
     assert main(config, QUIET) == 0
     images = open_segmented_images(tmp_path, split="train")
     assert images.classes == CLASSES
+    assert images.palette is not None
+    assert len(np.unique(images.palette, axis=0)) == len(CLASSES)
     assert len(images) == 3
     assert len(open_segmented_images(tmp_path, split="test")) == 1
     for index in range(3):

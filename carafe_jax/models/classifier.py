@@ -14,6 +14,7 @@ from carafe_jax.models.backbones.choices import (
     Depth,
     Downsampler,
     Normalizer,
+    StemChoice,
     check_bottlenecks,
     make_resnet,
 )
@@ -73,7 +74,7 @@ class Classifier(nn.Module):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassifierConfig:
-    """Size and down-sampler of a `Classifier` on a ResNet."""
+    """Size, stem and down-sampler of a `Classifier` on a ResNet."""
 
     depth: Depth = 50
     """Number of layers of the ResNet."""
@@ -84,6 +85,9 @@ class ClassifierConfig:
     own paper."""
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
+    stem: StemChoice = "plain"
+    """Stem of the ResNet: one convolution of 7x7; or three of 3x3, as in the published
+    segmentation networks."""
     compressed_channels: int = 16
     """Input channels of the content encoders of CARAFE++ (C_m of the paper; table XII
     has 4 to 64)."""
@@ -115,6 +119,7 @@ class ClassifierConfig:
             self.depth,
             self.downsampler,
             compressed_channels=self.compressed_channels,
+            stem=self.stem,
             normalizer=self.normalizer,
             norm=functools.partial(BatchNorm, groups=self.norm_groups),
             width=self.width,

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_choices
 from carafe_jax.errors import RefusedError, no_type_check
+from carafe_jax.models.backbones.choices import StemChoice
 from carafe_jax.tasks.data_fields import DataFields
 from carafe_jax.tasks.tables import Column, Results
 from carafe_jax.train import (
@@ -29,8 +30,8 @@ class Start:
 
     model: pathlib.Path | None = None
     """Folder of the run that trained them. Arrays that match in name and shape are
-    loaded; the log lists missing, reshaped and unexpected ones. None: the
-    initializers."""
+    loaded; the log lists missing, reshaped and unexpected ones. The stems of two
+    ResNets must be the same. None: the initializers."""
     which: CheckpointChoice = "best"
     """Checkpoint of that run: the best or the last."""
     weights: pathlib.Path | None = None
@@ -98,6 +99,11 @@ class RunConfig:
     def network_name(self) -> str:
         """Name of the network in tables."""
         raise NotImplementedError
+
+    @property
+    def stem(self) -> StemChoice | None:
+        """Stem of the network's ResNet. None: it has none."""
+        return None
 
     @property
     def optimization(self) -> Optimizer:

@@ -6,12 +6,14 @@ import pathlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_local
 from carafe_jax.interop.weights_file import check_weights_file, load_state_dict
+from carafe_jax.models.backbones.choices import StemChoice, stem_of
 from carafe_jax.tasks.registry import TASKS, RegisteredTask
 from carafe_jax.tasks.renamed_fields import with_current_names
-from carafe_jax.tasks.run_config import RunConfig, Start
+from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.train import (
     CheckpointChoice,
     StoredConfig,
@@ -124,9 +126,11 @@ def _weights_of_run(model: pathlib.Path, *, which: CheckpointChoice) -> Variable
 def _weights_of_file(path: pathlib.Path, *, config: RunConfig) -> Variables:
     state_dict = load_state_dict(path, argument="start.weights")
     try:
-        return config.convert_weights(state_dict)
+        weights = config.convert_weights(state_dict)
     except RefusedError as error:
         raise RefusedError(f"{path}: {error}") from error
+    _check_stem(config, stem_of(weights), path)
+    return weights
 
 
 def check_run(config: RunConfig) -> None:
@@ -136,19 +140,40 @@ def check_run(config: RunConfig) -> None:
     when its data are opened, leaves nothing behind.
 
     Raises:
-      RefusedError: The folder holds checkpoints of a run with another configuration, or
-        the run or the file to start from does not exist.
+      RefusedError: The folder holds checkpoints of a run with another configuration;
+        or the run or the file to start from does not exist, or the run's network has
+        another stem.
     """
     if not has_checkpoints(config.workdir):
-        _check_start(config.start)
+        _check_start(config)
     compare_config(config, workdir=config.workdir, task=config.task, upgrade=upgrade)
 
 
-def _check_start(start: Start) -> None:
+def _check_start(config: RunConfig) -> None:
+    start = config.start
     if start.model is not None:
-        open_run(start.model, argument="start.model")
+        given = open_run(start.model, argument="start.model").config
+        _check_stem(config, given.stem, start.model)
     if start.weights is not None:
         check_weights_file("start.weights", start.weights)
+
+
+def _check_stem(
+    config: RunConfig, given: StemChoice | None, source: pathlib.Path
+) -> None:
+    """Raise if the weights to start from are those of another stem.
+
+    The other layers would be loaded, behind a stem with initial values that they were
+    not trained with.
+
+    Args:
+      config: Configuration of the run that starts.
+      given: Stem of the weights. None: they are not of a ResNet.
+      source: Run or file of the weights.
+    """
+    rule = f"be {given!r}, that of the weights to start from, {source}"
+    holds = given is None or config.stem in (None, given)
+    check("network.stem", config.stem, rule, holds=holds)
 
 
 def store_config(config: RunConfig) -> None:

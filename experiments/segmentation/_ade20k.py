@@ -1,4 +1,4 @@
-"""The paper's recipe on ADE20K, with a backbone of `experiments.classification`."""
+"""The recipe on ADE20K; backbones of `experiments.classification`, deep stem."""
 
 import dataclasses
 import pathlib
@@ -14,7 +14,7 @@ UPERNET = SegmenterConfig(
     norm_momentum=0.999,
     dtype="bfloat16",
 )
-_SUFFIXES = {"conv": "", "carafe": "_carafe"}
+_SUFFIXES = {"conv": "_deep", "carafe": "_carafe_deep"}
 
 
 def with_parts(config: SegmenterConfig, **fields: object) -> SegmenterConfig:

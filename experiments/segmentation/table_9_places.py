@@ -9,8 +9,9 @@ Expected: mIoU / pixel accuracy in %: plain 40.44 / 79.80, ppm 40.85 / 79.97, fp
 Reached: not run.
 Command: python -m experiments.segmentation.table_9_places fuse
 ADE20K is read from ADEChallengeData2016; another folder: --data.source FOLDER
-Runs of classification have no deep stem, which then starts from its initializers. An
-encoder of CSAIL, with its stem: --start.model None --start.weights FILE
+Backbones: runs/classification/imagenet_resnet50_deep and so on, by python -m
+experiments.classification.imagenet_resnet50 --network.stem deep --workdir that folder.
+An encoder of CSAIL in their place: --start.model None --start.weights FILE
 """
 
 from carafe_jax.cli.train import train_one_of

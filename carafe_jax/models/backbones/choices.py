@@ -1,7 +1,7 @@
 """ResNets by the choices of run configurations: a depth and a down-sampler."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from flax import linen as nn
@@ -15,6 +15,7 @@ from carafe_jax.models.backbones.resnet import (
     ResNet101,
     ResNet152,
 )
+from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.models.resampler_choices import InitialKernels, carafe_fields
 from carafe_jax.nn import (
     AveragePoolDownsample,
@@ -30,6 +31,7 @@ Depth = Literal[18, 34, 50, 101, 152]
 Downsampler = Literal[
     "conv", "max", "average", "dpp", "lip", "lip_bottleneck", "carafe"
 ]
+StemChoice = Literal["plain", "deep"]
 Normalizer = Literal["softmax", "sigmoid", "normalized_sigmoid"]
 
 RESNETS: dict[Depth, Callable[..., nn.Module]] = {
@@ -48,6 +50,10 @@ DOWNSAMPLERS: dict[Downsampler, Callable[..., nn.Module] | None] = {
     "lip_bottleneck": LIPDownsample,
     "carafe": CARAFEDownsample,
 }
+STEMS: dict[StemChoice, type[Stem] | type[DeepStem]] = {
+    "plain": Stem,
+    "deep": DeepStem,
+}
 
 
 def make_resnet(
@@ -55,6 +61,7 @@ def make_resnet(
     downsampler: Downsampler,
     *,
     compressed_channels: int,
+    stem: StemChoice = "plain",
     initial_kernels: InitialKernels = "box",
     normalizer: Normalizer = "softmax",
     norm: LayerFactory = BatchNorm,
@@ -66,6 +73,7 @@ def make_resnet(
       depth: Number of layers.
       downsampler: Name of the down-sampler.
       compressed_channels: Input channels of the content encoders of CARAFE++.
+      stem: Name of the stem.
       initial_kernels: Initial kernels of CARAFE++, as for `carafe_fields`.
       normalizer: Normalizer of the kernels of CARAFE++.
       norm: Factory of the norms, also of those in CARAFE++.
@@ -83,7 +91,15 @@ def make_resnet(
         )
     if downsampler == "lip_bottleneck":
         fields = {"block": LIPBlock, **fields}
-    return RESNETS[depth](downsample=downsample, norm=norm, **fields)
+    return RESNETS[depth](downsample=downsample, stem=STEMS[stem], norm=norm, **fields)
+
+
+def stem_of(variables: Mapping[str, Any]) -> StemChoice | None:
+    """Return the stem of the ResNet that is a network's backbone; None without one."""
+    stem = variables.get("params", {}).get("backbone", {}).get("stem")
+    if stem is None:
+        return None
+    return "deep" if "conv3" in stem else "plain"
 
 
 def check_bottlenecks(name: str, value: str, *, depth: Depth) -> None:

@@ -10,6 +10,7 @@ from carafe_jax.arguments import check, check_choices
 from carafe_jax.models.backbones.choices import (
     Depth,
     Downsampler,
+    StemChoice,
     check_bottlenecks,
     make_resnet,
 )
@@ -49,6 +50,9 @@ class DetectorConfig:
     """Number of layers of the ResNet."""
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
+    stem: StemChoice = "plain"
+    """Stem of the ResNet: one convolution of 7x7, as in the weights of torchvision; or
+    three of 3x3, for a backbone that was trained with them."""
     downsampler: Downsampler = "conv"
     """Down-sampler in the seven places of the paper's section 4.1. "conv": strided
     convolutions, and max pooling in the stem, as in the weights of torchvision; the
@@ -181,6 +185,7 @@ class DetectorConfig:
             self.depth,
             self.downsampler,
             compressed_channels=self.compressed_channels[0],
+            stem=self.stem,
             initial_kernels=self.initial_kernels,
             width=self.width,
             spatial_conv=(None, spatial, spatial, spatial),

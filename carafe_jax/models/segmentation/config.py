@@ -11,10 +11,10 @@ from carafe_jax.arguments import check, check_below_1, check_choices
 from carafe_jax.models.backbones.choices import (
     Depth,
     Downsampler,
+    StemChoice,
     check_bottlenecks,
     make_resnet,
 )
-from carafe_jax.models.backbones.resnet_stems import DeepStem, Stem
 from carafe_jax.models.resampler_choices import (
     InitialKernels,
     Upsampler,
@@ -57,7 +57,7 @@ class SegmenterConfig:
     """Number of layers of the ResNet."""
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
-    stem: Literal["deep", "plain"] = "deep"
+    stem: StemChoice = "deep"
     """Stem of the ResNet: three 3x3 convolutions, as in the published networks; or one
     of 7x7, as in the weights of torchvision."""
     downsampler: Downsampler = "conv"
@@ -174,7 +174,7 @@ class SegmenterConfig:
             initial_kernels=self.initial_kernels,
             norm=norm,
             width=self.width,
-            stem=DeepStem if self.stem == "deep" else Stem,
+            stem=self.stem,
             output_stride=32 if self.architecture == "upernet" else 8,
             rematerialize=self.rematerialize,
             dtype=self.dtype,

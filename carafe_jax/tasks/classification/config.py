@@ -7,6 +7,7 @@ from typing import Any
 
 from carafe_jax.data import ColourJitter
 from carafe_jax.models import ClassifierConfig
+from carafe_jax.models.backbones.choices import StemChoice
 from carafe_jax.tasks.classification.data import ClassificationData
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.classification.quality import COLUMNS
@@ -48,6 +49,11 @@ class ClassificationRun(RunConfig):
     def network_name(self) -> str:
         """Name of the network in tables."""
         return f"ResNet-{self.network.depth}, {self.network.downsampler}"
+
+    @property
+    def stem(self) -> StemChoice:
+        """Stem of the network's ResNet."""
+        return self.network.stem
 
     @property
     def optimization(self) -> SGD:

@@ -7,6 +7,7 @@ from typing import Any
 
 from carafe_jax.data.sources.opening import check_annotated_source
 from carafe_jax.errors import RefusedError
+from carafe_jax.models.backbones.choices import StemChoice
 from carafe_jax.models.detection import DetectorConfig
 from carafe_jax.tasks.detection.data import DetectionData
 from carafe_jax.tasks.detection.optimizer import DetectionOptimizer
@@ -44,6 +45,11 @@ class DetectionRun(RunConfig):
     def network_name(self) -> str:
         """Name of the network in tables."""
         return self.network.name
+
+    @property
+    def stem(self) -> StemChoice:
+        """Stem of the network's ResNet."""
+        return self.network.stem
 
     @property
     def optimization(self) -> SGD | Adam:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from carafe_jax.data import ColourJitter
+from carafe_jax.models.backbones.choices import StemChoice
 from carafe_jax.models.segmentation import SegmenterConfig
 from carafe_jax.tasks.pytorch_weights import convert_segmenter
 from carafe_jax.tasks.run_config import RunConfig
@@ -41,6 +42,11 @@ class SegmentationRun(RunConfig):
     def network_name(self) -> str:
         """Name of the network in tables."""
         return self.network.name
+
+    @property
+    def stem(self) -> StemChoice:
+        """Stem of the network's ResNet."""
+        return self.network.stem
 
     @property
     def optimization(self) -> SGD | Adam:

@@ -9,7 +9,6 @@ from jaxtyping import Array, DTypeLike, Float
 from carafe_jax.arguments import check
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
-from carafe_jax.models.segmentation.outputs import SegmentationOutputs
 from carafe_jax.nn._arguments import check_int, checked_features
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.conv import Conv
@@ -77,31 +76,3 @@ class ClassHead(nn.Module):
             dtype=wide_dtype(x.dtype),
             param_dtype=self.param_dtype,
         )(x)
-
-
-@no_type_check
-def classify(
-    network: Any, features: Float[Array, "n h w c"], c4: Array, *, train: bool
-) -> SegmentationOutputs:
-    """Return the logits of a network's head and auxiliary head.
-
-    Args:
-      network: Network with the fields of the heads, inside its `decode`.
-      features: Map for the head.
-      c4: Map for the auxiliary head.
-      train: `train` of the network.
-    """
-    dtypes = dtypes_of(network, features)
-    fields: dict[str, Any] = {
-        "dropout": network.dropout,
-        "norm": network.norm,
-        **dtypes,
-    }
-    head = ClassHead(network.classes, network.features, name="head", **fields)
-    logits = head(features, train)
-    if network.auxiliary_features is None:
-        return SegmentationOutputs(logits)
-    auxiliary = ClassHead(
-        network.classes, network.auxiliary_features, name="auxiliary_head", **fields
-    )
-    return SegmentationOutputs(logits, auxiliary(c4.astype(dtypes["dtype"]), train))

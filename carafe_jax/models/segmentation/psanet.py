@@ -1,23 +1,16 @@
 """PSANet (Zhao et al. 2018)."""
 
-import jax.numpy as jnp
-from flax import linen as nn
-from jaxtyping import DTypeLike
+from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.backbones.resnet import Stages
-from carafe_jax.models.segmentation.class_head import classify
-from carafe_jax.models.segmentation.network import SegmentationNetwork, check_maps
-from carafe_jax.models.segmentation.outputs import SegmentationOutputs
+from carafe_jax.models.segmentation.dilated_network import DilatedNetwork
 from carafe_jax.models.segmentation.point_wise_attention import PointWiseAttention
-from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
-from carafe_jax.nn.factories import LayerFactory
 
 
 # Our own errors for wrong fields and maps are clearer.
 @no_type_check
-class PSANet(SegmentationNetwork):
+class PSANet(DilatedNetwork):
     """PSANet: point-wise spatial attention on a dilated backbone.
 
     `logits = head(PointWiseAttention(c5))` and `auxiliary_logits = auxiliary(c4)`, as
@@ -51,33 +44,17 @@ class PSANet(SegmentationNetwork):
     """
 
     window: tuple[int, int] = (59, 59)
-    features: int = 512
     shrink: int = 2
-    auxiliary_features: int | None = 256
-    dropout: float = 0.1
-    norm: LayerFactory = BatchNorm
-    dtype: DTypeLike | None = None
-    param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def decode(self, stages: Stages, train: bool = False) -> SegmentationOutputs:
-        """Return the logits of feature maps, at the size of c5.
-
-        Args:
-          stages: Maps of the backbone.
-          train: Whether norms use the statistics of this batch, and dropout is active.
-
-        Raises:
-          RefusedError: A map or a field is invalid.
-        """
-        check_maps(stages, ("c4", "c5"))
-        dtypes = dtypes_of(self, stages.c5)
-        attended = PointWiseAttention(
+    def with_context(
+        self, c5: Float[Array, "n h w c"], *, train: bool
+    ) -> Float[Array, "n h w d"]:
+        """Return the last map of the backbone, joined with what it attends to."""
+        return PointWiseAttention(
             self.window,
             self.features,
             shrink=self.shrink,
             norm=self.norm,
             name="attention",
-            **dtypes,
-        )(stages.c5.astype(dtypes["dtype"]), train)
-        return classify(self, attended, stages.c4, train=train)
+            **dtypes_of(self, c5),
+        )(c5, train)

@@ -1,26 +1,19 @@
 """PSPNet (Zhao et al., arXiv:1612.01105)."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import jax.numpy as jnp
-from flax import linen as nn
-from jaxtyping import DTypeLike
+from jaxtyping import Array, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.models.backbones.resnet import Stages
-from carafe_jax.models.segmentation.class_head import classify
-from carafe_jax.models.segmentation.network import SegmentationNetwork, check_maps
-from carafe_jax.models.segmentation.outputs import SegmentationOutputs
+from carafe_jax.models.segmentation.dilated_network import DilatedNetwork
 from carafe_jax.models.segmentation.pyramid_pooling import PyramidPooling
-from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory
 
 
 # Our own errors for wrong fields and maps are clearer.
 @no_type_check
-class PSPNet(SegmentationNetwork):
+class PSPNet(DilatedNetwork):
     """PSPNet: pyramid pooling on a dilated backbone, and an auxiliary head.
 
     `logits = head(PyramidPooling(c5))` and `auxiliary_logits = auxiliary(c4)`. The
@@ -56,38 +49,22 @@ class PSPNet(SegmentationNetwork):
       param_dtype: Dtype of the parameters (default: float32).
     """
 
-    features: int = 512
     bins: Sequence[int] = (1, 2, 3, 6)
     pooled_features: int = 512
     upsample: LayerFactory | None = None
     align_corners: bool = True
-    auxiliary_features: int | None = 256
-    dropout: float = 0.1
-    norm: LayerFactory = BatchNorm
-    dtype: DTypeLike | None = None
-    param_dtype: DTypeLike = jnp.float32
 
-    @nn.compact
-    def decode(self, stages: Stages, train: bool = False) -> SegmentationOutputs:
-        """Return the logits of feature maps, at the size of c5.
-
-        Args:
-          stages: Maps of the backbone.
-          train: Whether norms use the statistics of this batch, and dropout is active.
-
-        Raises:
-          RefusedError: A map or a field is invalid.
-        """
-        check_maps(stages, ("c4", "c5"))
-        dtypes = dtypes_of(self, stages.c5)
-        fields: dict[str, Any] = {"norm": self.norm, **dtypes}
-        pooled = PyramidPooling(
+    def with_context(
+        self, c5: Float[Array, "n h w c"], *, train: bool
+    ) -> Float[Array, "n h w d"]:
+        """Return the last map of the backbone, joined with its averages over bins."""
+        return PyramidPooling(
             self.pooled_features,
             bins=self.bins,
             upsample=self.upsample,
             convolve="pooled",
             align_corners=self.align_corners,
+            norm=self.norm,
             name="pyramid_pooling",
-            **fields,
-        )(stages.c5.astype(dtypes["dtype"]), train)
-        return classify(self, pooled, stages.c4, train=train)
+            **dtypes_of(self, c5),
+        )(c5, train)

@@ -36,12 +36,13 @@ from carafe_jax.tasks.segmentation.prediction import (
     PhotographLabels,
     TrainedSegmenter,
 )
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Segment:
+class Segment(Views):
     """Photographs, and a trained segmentation network."""
 
     photographs: Annotated[
@@ -67,6 +68,7 @@ class Segment:
     are skipped, and files by another network or with another opacity are an error."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_up_to_1("opacity", self.opacity)
         check_count("batch_size", self.batch_size)
         if not self.photographs:
@@ -83,7 +85,8 @@ def main(config: Segment, console: Console) -> int:
     found = find_photographs(config.photographs, output=config.output)
     make_folder("output", config.output)
     with loading(console, config.model):
-        segmenter = load(config.model, which=config.which)
+        views = Views(short_sides=config.short_sides, flip=config.flip)
+        segmenter = load(config.model, which=config.which, views=views)
     plan = plan_label_maps(
         found,
         output=config.output,

@@ -37,6 +37,7 @@ from carafe_jax.tasks.segmentation.held_out_examples import (
     make_test_groups,
 )
 from carafe_jax.tasks.segmentation.training_examples import TrainingExamples
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.texts import counted, percent
 
 _LOGGER = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class SegmentationDataset:
     classes: tuple[str, ...] | None = None
     """Classes of a trained network, to which those of the test set are matched by name.
     None: those of the training photographs."""
+    views: Views = Views()
+    """Views of the test photographs."""
 
     @functools.cached_property
     def training(self) -> SegmentedImages:
@@ -110,7 +113,8 @@ class SegmentationDataset:
             self.data,
             self.held_out,
             UnreadableImages(self.held_out, self.data.unreadable_limit),
-            make_test_groups(self.held_out, self.data),
+            self.views,
+            make_test_groups(self.held_out, self.data, self.views),
         )
 
     def steps_per_epoch(self) -> int:

@@ -21,8 +21,8 @@ class SegmentationTrainingBatch(TypedDict):
 class SegmentationTestBatch(TypedDict):
     """Images to segment; an example has no axis n."""
 
-    image: UInt8[np.ndarray, "*n h w 3"]
-    """RGB in [0, 255], without padding."""
+    images: tuple[UInt8[np.ndarray, "*n _ _ 3"], ...]
+    """RGB in [0, 255], without padding; the photographs at each size of their views."""
     label: UInt8[np.ndarray, "*n lh lw"]
     """Index of the class at each pixel of the photograph, in its own size; 255 at
     ignored pixels, and in the padding at the bottom and right."""

@@ -124,8 +124,15 @@ class SegmentationData:
             for short_side in self.short_sides
         )
 
-    def test_size(self, size: Size) -> Size:
-        """Return the size of a resized test photograph."""
+    def test_size(self, size: Size, *, short_side: int | None = None) -> Size:
+        """Return the size of a resized test photograph.
+
+        Args:
+          size: Of the photograph.
+          short_side: Limit of the short side. None: `test_short_side`.
+        """
+        if short_side is None:
+            short_side = self.test_short_side
         return resized_size(
-            size, short_side=self.test_short_side, long_side=self.long_side
+            size, short_side=short_side, long_side=self.long_side
         ).padded_to(SIZE_DIVISOR)

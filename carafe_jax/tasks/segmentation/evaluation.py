@@ -1,5 +1,6 @@
 """Evaluation of a trained segmentation network on a test set."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -25,6 +26,7 @@ from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 from carafe_jax.tasks.segmentation.quality import COLUMNS, write_per_class
 from carafe_jax.tasks.segmentation.samples import draw_samples
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.tasks.tables import draw_table, write_table
 from carafe_jax.texts import counted, listed, printable
 from carafe_jax.train import CheckpointChoice
@@ -51,18 +53,19 @@ def evaluate(
         the run by name. None: that of the run.
       batch_size: Photographs per batch.
       output: Folder for quality.csv, per_class.csv, samples.png and provenance.json.
-      options: Test set, and number of pictures.
+      options: Test set, views of each photograph, and number of pictures.
       console: Console for the progress bar and the table.
 
     Raises:
       RefusedError: The folder holds no such checkpoint, or the source has a class that
         the run does not have.
     """
+    views = Views(short_sides=options.short_sides, flip=options.flip)
     with loading(console, model):
-        trained = load(model, which=which)
+        trained = load(model, which=which, views=views)
     chosen = trained.data.evaluated_on(source, options.test_split)
     data = evaluated_data(chosen, source=None, batch_size=batch_size)
-    dataset = SegmentationDataset(data, trained.classes.names)
+    dataset = SegmentationDataset(data, trained.classes.names, views)
     groups = dataset.held_out_examples.groups
     batches = track(
         dataset.test_batches(),
@@ -71,7 +74,10 @@ def evaluate(
         console=console,
     )
     predict = predictions_of(
-        trained.network, dtype=trained.dtype, align_corners=trained.align_corners
+        trained.network,
+        dtype=trained.dtype,
+        align_corners=trained.align_corners,
+        flip=views.flip,
     )
     evaluator = SegmentationEvaluator(predict, dataset, classes=trained.classes)
     quality = evaluator.measure(trained.variables, batches)
@@ -83,7 +89,9 @@ def evaluate(
     names = trained.classes.names
     write_per_class(output / "per_class.csv", {trained.name: quality}, classes=names)
     Image.fromarray(sheet).save(output / "samples.png")
-    write_evaluation_provenance(output, step=trained.step, data=data)
+    write_evaluation_provenance(
+        output, step=trained.step, data=data, views=dataclasses.asdict(views)
+    )
     photographs = counted(len(dataset.held_out), "test photograph")
     title = f"{photographs} of {name_of_source(data.source)}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))

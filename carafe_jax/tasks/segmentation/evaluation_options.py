@@ -4,11 +4,12 @@ import dataclasses
 
 from carafe_jax.arguments import check_count
 from carafe_jax.data import TestSplit
+from carafe_jax.tasks.segmentation.views import Views
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationOptions:
-    """Test set and pictures of an evaluation."""
+class EvaluationOptions(Views):
+    """Test set, views and pictures of an evaluation."""
 
     test_split: TestSplit | None = None
     """Split to evaluate on, as `data.test_split` of a run. None: that of the run; of
@@ -17,4 +18,5 @@ class EvaluationOptions:
     """Rows of samples.png, a test photograph each."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_count("sample_rows", self.sample_rows)

@@ -52,7 +52,7 @@ def export(
         whole: Int32[Array, 2] = jnp.array([height, width], jnp.int32)
         return trained.predict(
             {
-                "image": image,
+                "images": [image],
                 "label": image[..., 0],  # Only its shape is read.
                 "label_size": jnp.broadcast_to(whole, (batch_size, 2)),
             }

@@ -15,13 +15,14 @@ from carafe_jax.tasks.segmentation.photographs import (
     prepare_photograph,
     read_photograph,
 )
+from carafe_jax.tasks.segmentation.views import Views
 
 
 class HeldOutGroup(NamedTuple):
     """Test photographs that share batches."""
 
-    size: Size
-    """Size of the resized photographs."""
+    sizes: tuple[Size, ...]
+    """Sizes to which the photographs are resized."""
     label_size: Size
     """Padded size of their label maps."""
     indices: Int64[np.ndarray, "n"]
@@ -35,6 +36,7 @@ class HeldOutExamples:
     data: SegmentationData
     images: SegmentedImages
     unreadable: UnreadableImages
+    views: Views
     groups: tuple[HeldOutGroup, ...]
 
     def read(self, index: int, group: int) -> SegmentationTestBatch | None:
@@ -43,9 +45,9 @@ class HeldOutExamples:
 
     def blank(self, group: int) -> SegmentationTestBatch:
         """Return an example that is not valid, of the sizes of a group."""
-        size, label_size, _ = self.groups[group]
+        sizes, label_size, _ = self.groups[group]
         return SegmentationTestBatch(
-            image=np.zeros((*size, 3), np.uint8),
+            images=tuple(np.zeros((*size, 3), np.uint8) for size in sizes),
             label=np.full(label_size, IGNORED_LABEL, np.uint8),
             label_size=np.array(label_size, np.int32),
             index=np.array(0, np.int32),
@@ -56,7 +58,7 @@ class HeldOutExamples:
         pixels, labels = read_photograph(self.images, index)
         label_size = padded_label_size(Size(*labels.shape))
         return SegmentationTestBatch(
-            image=prepare_photograph(pixels, self.data),
+            images=prepare_photograph(pixels, self.data, self.views),
             label=padded_image(labels, label_size, value=IGNORED_LABEL),
             label_size=np.array(labels.shape, np.int32),
             index=np.array(index, np.int32),
@@ -74,13 +76,13 @@ def padded_label_size(size: Size) -> Size:
 
 
 def make_test_groups(
-    images: SegmentedImages, data: SegmentationData
+    images: SegmentedImages, data: SegmentationData, views: Views
 ) -> tuple[HeldOutGroup, ...]:
     """Group all test photographs by the sizes of their images and label maps."""
-    found: dict[tuple[Size, Size], list[int]] = {}
+    found: dict[tuple[tuple[Size, ...], Size], list[int]] = {}
     for index in range(len(images)):
         size = Size(*images.size(index))
-        key = data.test_size(size), padded_label_size(size)
+        key = views.sizes(size, data), padded_label_size(size)
         found.setdefault(key, []).append(index)
     return tuple(
         HeldOutGroup(*key, np.array(indices, np.int64))

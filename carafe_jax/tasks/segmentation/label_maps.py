@@ -1,6 +1,8 @@
 """Label maps of photographs at their own sizes, from the logits of networks."""
 
-from functools import partial
+import operator
+from collections.abc import Sequence
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -11,20 +13,21 @@ _STRIP = 32  # Rows whose scores are in memory at once.
 
 
 def label_maps(
-    logits: Float[Array, "n oh ow k"],
+    logits: Sequence[Float[Array, "n _ _ k"]],
     sizes: Int[Array, "n 2"],
     *,
     shape: tuple[int, int],
     align_corners: bool = False,
 ) -> UInt8[Array, "n h w"]:
-    """Return the class of each pixel, the largest of the resized logits.
+    """Return the class of each pixel, the most probable over the views of an image.
 
-    The logits of each image are resized to its own size by `nn.resize_bilinear`, so
-    that images of several sizes share a program. Scores of all classes are in memory
-    for 32 rows at a time.
+    The logits of each view are resized to the image's own size by `nn.resize_bilinear`,
+    so that images of several sizes share a program. The probabilities of several views,
+    the softmax of their resized logits, are averaged. Scores of all classes are in
+    memory for 32 rows at a time.
 
     Args:
-      logits: Logits of resized images.
+      logits: Logits of each view of resized images, at any stride.
       sizes: Height and width of the photographs.
       shape: Height and width of the result, at least those of the photographs.
       align_corners: As in `nn.resize_bilinear`.
@@ -32,22 +35,34 @@ def label_maps(
     Returns:
       Label maps with 0 outside the photographs.
     """
-    weights = partial(_weights, align_corners=align_corners)
     height, width = shape
     padded = -(-height // _STRIP) * _STRIP
-    rows = jax.vmap(partial(weights, logits.shape[1], padded))(sizes[:, 0])
-    columns = jax.vmap(partial(weights, logits.shape[2], width))(sizes[:, 1])
+    weights = partial(_weights, align_corners=align_corners)
     precision = jax.lax.Precision.HIGHEST
-    wide = jnp.einsum("nwx,nyxk->nywk", columns, logits, precision=precision)
 
-    def strip(rows: Float[Array, "n s oh"]) -> UInt8[Array, "n s w"]:
-        scores = jnp.einsum("nsy,nywk->nswk", rows, wide, precision=precision)
-        return scores.argmax(-1).astype(jnp.uint8)
+    def widened(logits: Float[Array, "n oh ow k"]) -> Float[Array, "n oh w k"]:
+        columns = jax.vmap(partial(weights, logits.shape[2], width))(sizes[:, 1])
+        return jnp.einsum("nwx,nyxk->nywk", columns, logits, precision=precision)
 
-    strips = rows.reshape(len(rows), -1, _STRIP, rows.shape[-1]).swapaxes(0, 1)
+    def strips(logits: Float[Array, "n oh ow k"]) -> Float[Array, "t n s oh"]:
+        rows = jax.vmap(partial(weights, logits.shape[1], padded))(sizes[:, 0])
+        return rows.reshape(len(rows), -1, _STRIP, rows.shape[-1]).swapaxes(0, 1)
+
+    wide = [widened(each) for each in logits]
+
+    def strip(rows: Sequence[Float[Array, "n s _"]]) -> UInt8[Array, "n s w"]:
+        scores = [
+            jnp.einsum("nsy,nywk->nswk", own, each, precision=precision)
+            for own, each in zip(rows, wide, strict=True)
+        ]
+        if len(scores) > 1:
+            scores = [jax.nn.softmax(each) for each in scores]
+        total: Array = reduce(operator.add, scores)
+        return total.argmax(-1).astype(jnp.uint8)
+
     lax: Any = jax.lax  # The type of `map` is partly unknown.
-    labels: Array = lax.map(strip, strips).swapaxes(0, 1)
-    return labels.reshape(len(rows), padded, width)[:, :height]
+    labels: Array = lax.map(strip, [strips(each) for each in logits]).swapaxes(0, 1)
+    return labels.reshape(len(sizes), padded, width)[:, :height]
 
 
 def _weights(

@@ -8,18 +8,23 @@ from carafe_jax.tasks.run_folder import open_run_of
 from carafe_jax.tasks.segmentation.config import SegmentationRun
 from carafe_jax.tasks.segmentation.label_classes import read_label_classes
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.train import CheckpointChoice, restore_trained
 
 
 @no_type_check
 def load(
-    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+    model: str | os.PathLike[str],
+    *,
+    which: CheckpointChoice = "best",
+    views: Views | None = None,
 ) -> TrainedSegmenter:
     """Load a checkpoint of a run.
 
     Args:
       model: Folder of the run.
       which: The checkpoint: the best by mean IoU, or the last.
+      views: Views of each photograph. None: one, as in training.
 
     Raises:
       RefusedError: The folder holds no segmentation run, or no such checkpoint.
@@ -39,4 +44,5 @@ def load(
         classes=classes,
         data=config.data,
         step=step,
+        views=views or Views(),
     )

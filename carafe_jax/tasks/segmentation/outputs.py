@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 
 from carafe_jax.models.segmentation import SegmentationNetwork
 from carafe_jax.tasks.padded_images import normalised_images
@@ -18,7 +18,11 @@ pixel of the photographs, at the shape of the batch's labels."""
 
 
 def predictions_of(
-    network: SegmentationNetwork, *, dtype: str, align_corners: bool
+    network: SegmentationNetwork,
+    *,
+    dtype: str,
+    align_corners: bool,
+    flip: bool = False,
 ) -> Predict:
     """Return the function from variables and test batches to label maps.
 
@@ -26,16 +30,26 @@ def predictions_of(
       network: Network of normalised images.
       dtype: Dtype of the images that it takes.
       align_corners: Whether logits are resized with aligned corners.
+      flip: Whether the mirror images are views as well.
     """
+
+    def logits_of(
+        variables: Variables, images: UInt8[Array, "n h w 3"]
+    ) -> Float[Array, "n oh ow k"]:
+        n, height, width = images.shape[:3]
+        whole = jnp.broadcast_to(jnp.array([height, width]), (n, 2))
+        normalised = normalised_images(images, whole, dtype=dtype)
+        logits: Any = network.apply(variables, normalised)
+        return logits
 
     def predict(
         variables: Variables, batch: Mapping[str, Any]
     ) -> UInt8[Array, "n h w"]:
-        images = jnp.asarray(batch["image"])
-        n, height, width = images.shape[:3]
-        whole = jnp.broadcast_to(jnp.array([height, width]), (n, 2))
-        images = normalised_images(images, whole, dtype=dtype)
-        logits: Any = network.apply(variables, images)
+        views = [jnp.asarray(images) for images in batch["images"]]
+        logits = [logits_of(variables, images) for images in views]
+        if flip:
+            mirrored = [logits_of(variables, images[:, :, ::-1]) for images in views]
+            logits += [each[:, :, ::-1] for each in mirrored]
         return label_maps(
             logits,
             batch["label_size"],

@@ -8,6 +8,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 from carafe_jax.tasks.segmentation.resizing import resize_photograph
+from carafe_jax.tasks.segmentation.views import Views
 
 
 def read_photograph(
@@ -24,13 +25,14 @@ def read_photograph(
 
 
 def prepare_photograph(
-    pixels: UInt8[np.ndarray, "h w 3"], data: SegmentationData
-) -> UInt8[np.ndarray, "rh rw 3"]:
-    """Return a photograph of any size as an image of the test batches.
+    pixels: UInt8[np.ndarray, "h w 3"], data: SegmentationData, views: Views
+) -> tuple[UInt8[np.ndarray, "_ _ 3"], ...]:
+    """Return a photograph of any size as the images of the test batches.
 
     Args:
       pixels: RGB in [0, 255].
       data: Sizes; the source is not opened.
+      views: Views of the photograph.
 
     Raises:
       RefusedError: The photograph has no pixels.
@@ -40,4 +42,5 @@ def prepare_photograph(
         raise RefusedError(
             f"`pixels` must have at least one pixel, got the shape {pixels.shape}."
         )
-    return resize_photograph(pixels, data.test_size(Size(*pixels.shape[:2])))
+    sizes = views.sizes(Size(*pixels.shape[:2]), data)
+    return tuple(resize_photograph(pixels, size) for size in sizes)

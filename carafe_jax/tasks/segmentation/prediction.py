@@ -25,6 +25,7 @@ from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
 from carafe_jax.tasks.segmentation.outputs import predictions_of
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.train import Variables
 
 
@@ -57,6 +58,8 @@ class TrainedSegmenter:
     """Sizes of the images; its source is not opened."""
     step: int
     """Step of the checkpoint."""
+    views: Views = Views()
+    """Views of each photograph."""
 
     def provenance(self) -> dict[str, Any]:
         """Return all that label maps depend on, besides photographs and classes."""
@@ -67,6 +70,7 @@ class TrainedSegmenter:
             "dtype": self.dtype,
             "short_side": self.data.test_short_side,
             "long_side": self.data.long_side,
+            **_other_than_default(self.views),
         }
 
     def predict(self, batch: Mapping[str, Any]) -> UInt8[Array, "n h w"]:
@@ -117,7 +121,7 @@ class TrainedSegmenter:
         check_count("batch_size", batch_size)
         segment = BatchPredictor(
             prepare=self._prepare,
-            size=lambda prepared: (prepared.image.shape, prepared.label_size),
+            size=lambda prepared: (prepared.sizes, prepared.label_size),
             predict=functools.partial(self._segment, rows=batch_size),
         )
         return segment(photographs, batch_size=batch_size)
@@ -125,7 +129,8 @@ class TrainedSegmenter:
     def _prepare(self, photograph: Any) -> "_Prepared":
         pixels = read_pixels(photograph)
         height, width, _ = pixels.shape
-        return _Prepared(prepare_photograph(pixels, self.data), Size(height, width))
+        images = prepare_photograph(pixels, self.data, self.views)
+        return _Prepared(images, Size(height, width))
 
     def _segment(
         self, prepared: Sequence["_Prepared"], *, rows: int
@@ -134,7 +139,9 @@ class TrainedSegmenter:
         # Copies fill the batch, so that only one size is compiled.
         filled = [*prepared, *[prepared[-1]] * (rows - len(prepared))]
         batch = {
-            "image": np.stack([each.image for each in filled]),
+            "images": jax.tree.map(
+                lambda *views: np.stack(views), *(each.images for each in filled)
+            ),
             "label_size": np.array([each.size for each in filled], np.int32),
             # Only its shape is read.
             "label": np.zeros((rows, *filled[0].label_size), np.uint8),
@@ -153,7 +160,10 @@ class TrainedSegmenter:
     @functools.cached_property
     def _predictions(self) -> Any:
         return predictions_of(
-            self.network, dtype=self.dtype, align_corners=self.align_corners
+            self.network,
+            dtype=self.dtype,
+            align_corners=self.align_corners,
+            flip=self.views.flip,
         )
 
     @functools.cached_property
@@ -163,11 +173,22 @@ class TrainedSegmenter:
 
 @dataclasses.dataclass(frozen=True)
 class _Prepared:
-    """A resized photograph, and its own size."""
+    """The views of a photograph, and its own size."""
 
-    image: UInt8[np.ndarray, "h w 3"]
+    images: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
     size: Size
+
+    @property
+    def sizes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(image.shape for image in self.images)
 
     @property
     def label_size(self) -> Size:
         return padded_label_size(self.size)
+
+
+def _other_than_default(views: Views) -> dict[str, Any]:
+    """Return the views as JSON; nothing by default, as label maps have recorded it."""
+    if views == Views():
+        return {}
+    return {"short_sides": list(views.short_sides), "flip": views.flip}

@@ -17,6 +17,7 @@ from carafe_jax.tasks.segmentation.data import SegmentationData, SegmentationDat
 from carafe_jax.tasks.segmentation.device_batch import strided_labels
 from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
+from carafe_jax.tasks.segmentation.views import Views
 from tests.tasks.segmentation.memory_source import CLASSES, MemorySource, labels_of
 
 LANDSCAPE, PORTRAIT = (60, 80), (80, 60)
@@ -215,7 +216,7 @@ def test_whole_test_set_is_seen_once_in_its_own_size(sources, count):
         for batch in batches:
             assert len(batch["index"]) == 2 // count
             for place in np.flatnonzero(batch["valid"]):
-                example = {name: array[place] for name, array in batch.items()}
+                example = jax.tree.map(lambda x, place=place: x[place], dict(batch))
                 found[int(example["index"])] = example
             for place in np.flatnonzero(~batch["valid"]):
                 assert (batch["label"][place] == 255).all()
@@ -229,13 +230,15 @@ def test_whole_test_set_is_seen_once_in_its_own_size(sources, count):
         assert (example["label"][height:] == 255).all()
         assert (example["label"][:, width:] == 255).all()
         # 40 pixels are rounded up to 64, and 53 as well.
-        assert example["image"].shape == (64, 64, 3)
-        assert example["image"][..., 0].min() == index
+        (image,) = example["images"]
+        assert image.shape == (64, 64, 3)
+        assert image[..., 0].min() == index
 
 
 def test_photographs_of_one_size_share_batches():
     shapes = [
-        (batch["image"].shape, batch["label"].shape) for batch in make().test_batches()
+        (batch["images"][0].shape, batch["label"].shape)
+        for batch in make().test_batches()
     ]
     assert shapes == [
         ((2, 64, 64, 3), (2, 64, 64)),
@@ -271,7 +274,7 @@ def test_contents_and_padding_are_reported(caplog):
 
 def test_photographs_without_pixels_are_refused():
     with pytest.raises(RefusedError, match="at least one pixel"):
-        prepare_photograph(np.zeros((0, 3, 3), np.uint8), make().data)
+        prepare_photograph(np.zeros((0, 3, 3), np.uint8), make().data, Views())
 
 
 @pytest.mark.parametrize(

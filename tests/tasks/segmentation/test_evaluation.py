@@ -48,6 +48,21 @@ def test_evaluation_agrees_with_the_table_of_the_run(finished):
         assert 2 * row < picture.height < 3 * row
 
 
+def test_views_of_an_evaluation_are_recorded(finished, tmp_path):
+    views = {"short_sides": (32, 64), "flip": True}
+    config = Evaluate(
+        model=finished.workdir,
+        which="last",
+        segmentation=EvaluationOptions(**views, sample_rows=1),
+        output=tmp_path / "out",
+    )
+    assert call(main, config)[0] == 0
+    provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
+    assert provenance["views"] == {"short_sides": [32, 64], "flip": True}
+    (numbers,) = read_table(tmp_path / "out" / "quality.csv").values()
+    assert 0 < numbers["pixel_accuracy"] < 1
+
+
 def test_classes_of_another_source_are_matched_by_name(finished, tmp_path):
     # The values of grass and car are exchanged; sky and boat are missing.
     classes = "1 car 250 0 0\n2 grass 0 250 0\n0 void 0 0 0\n"

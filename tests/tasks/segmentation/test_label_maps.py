@@ -29,7 +29,7 @@ def test_label_maps_and_scores_are_those_of_csail():
     logits = jax.jit(network.apply)(variables, image)
     height, width = golden["label"].shape[-2:]
     sizes = jnp.array([[height, width]])
-    (predicted,) = label_maps(logits, sizes, shape=(48, 64))
+    (predicted,) = label_maps([logits], sizes, shape=(48, 64))
     assert not np.any(predicted[height:])
     assert not np.any(predicted[:, width:])
     scores = np.moveaxis(golden["ref64_output/0"][0], 0, -1)
@@ -56,7 +56,7 @@ def test_label_maps_are_the_largest_of_the_resized_logits(align_corners):
     logits = np.random.default_rng(0).normal(size=(3, 7, 5, 4)).astype(np.float32)
     sizes = [(40, 31), (1, 1), (9, 50)]
     found = label_maps(
-        jnp.asarray(logits),
+        [jnp.asarray(logits)],
         jnp.array(sizes),
         shape=(41, 50),
         align_corners=align_corners,
@@ -70,6 +70,51 @@ def test_label_maps_are_the_largest_of_the_resized_logits(align_corners):
         expected = resized[0].argmax(-1)
         height, width = size
         np.testing.assert_array_equal(found[index, :height, :width], expected)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_probabilities_of_several_views_are_averaged(align_corners):
+    rng = np.random.default_rng(0)
+    shapes, classes = [(7, 5), (9, 6), (3, 4)], 4
+    # Large logits, whose largest mean is often another class than their largest sum.
+    views = [4 * rng.normal(size=(2, *shape, classes)) for shape in shapes]
+    sizes = [(40, 31), (9, 50)]
+    found = label_maps(
+        [jnp.asarray(view, jnp.float32) for view in views],
+        jnp.array(sizes),
+        shape=(41, 50),
+        align_corners=align_corners,
+    )
+    for index, (height, width) in enumerate(sizes):
+        resized = [
+            numpy_resize(view[index], (height, width), align_corners=align_corners)
+            for view in views
+        ]
+        exponentials = [np.exp(x - x.max(-1, keepdims=True)) for x in resized]
+        mean = np.mean([x / x.sum(-1, keepdims=True) for x in exponentials], axis=0)
+        assert (mean.argmax(-1) != np.sum(resized, 0).argmax(-1)).mean() > 0.01
+        best = np.sort(mean, -1)
+        clear = best[..., -1] - best[..., -2] > 1e-5  # Else float32 may choose either.
+        assert clear.mean() > 0.99
+        own = np.asarray(found[index, :height, :width])
+        np.testing.assert_array_equal(own[clear], mean.argmax(-1)[clear])
+        assert not np.any(found[index, height:])
+
+
+def numpy_resize(logits, size, *, align_corners):
+    """Resize a map bilinearly, in float64."""
+    for axis, resized in enumerate(size):
+        length = logits.shape[axis]
+        places = np.arange(resized)
+        sources = (places + 0.5) * length / resized - 0.5
+        if align_corners:
+            sources = places * (length - 1) / (resized - 1)
+        sources = np.clip(sources, 0, length - 1)
+        before = np.minimum(sources.astype(int), length - 2)
+        part = np.expand_dims(sources - before, [1 - axis, 2])
+        first, second = (np.take(logits, before + x, axis=axis) for x in (0, 1))
+        logits = (1 - part) * first + part * second
+    return logits
 
 
 def test_confusion_matrices_are_those_of_the_metric():

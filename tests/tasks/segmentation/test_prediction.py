@@ -1,5 +1,8 @@
 """Label maps of photographs of any size and kind, with drawn weights."""
 
+import dataclasses
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ from PIL import Image
 from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import RefusedError
 from carafe_jax.nn import resize_bilinear
+from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
+from carafe_jax.tasks.segmentation.views import Views
 from tests.tiny_trained_segmenter import tiny_trained_segmenter
 
 ORIENTATION = 0x0112
@@ -38,15 +43,53 @@ def test_label_maps_have_the_size_of_their_photographs(segmenter, size):
 
 def test_labels_are_the_largest_logits_at_the_size_of_the_photograph(segmenter):
     pixels = photograph(60, 90)
-    image = prepare_photograph(pixels, segmenter.data)[None]
-    size = jnp.array([image.shape[1:3]])
-    images = normalised_images(jnp.asarray(image), size, dtype="float32")
-    logits = segmenter.network.apply(segmenter.variables, images)
+    logits = logits_of(segmenter, *prepare_photograph(pixels, segmenter.data, Views()))
     expected = resize_bilinear(logits, size=(60, 90))[0].argmax(-1)
     found = segmenter.segment(pixels).labels
     assert len(np.unique(found)) > 1
     # Where float32 cannot tell two classes apart, either may be chosen.
     assert (found == expected).mean() > 0.999
+
+
+def logits_of(segmenter, image):
+    size = jnp.array([image.shape[:2]])
+    images = normalised_images(jnp.asarray(image[None]), size, dtype="float32")
+    return segmenter.network.apply(segmenter.variables, images)
+
+
+def test_views_are_averaged_with_their_mirror_images(segmenter):
+    pixels, size = photograph(60, 90), (60, 90)
+    views = Views(short_sides=(32, 96), flip=True)
+    data = dataclasses.replace(segmenter.data, long_side=96)
+    several = dataclasses.replace(segmenter, views=views, data=data)
+    assert views.sizes(Size(60, 90), data) == ((32, 64), (64, 96))
+    images = prepare_photograph(pixels, data, views)
+    total = np.zeros((*size, 3))
+    for image in images:
+        logits = logits_of(segmenter, image)
+        total += jax.nn.softmax(resize_bilinear(logits, size=size))[0]
+        logits = logits_of(segmenter, image[:, ::-1])
+        total += jax.nn.softmax(resize_bilinear(logits, size=size))[0, :, ::-1]
+    best = np.sort(total, -1)
+    clear = best[..., -1] - best[..., -2] > 1e-4  # Else float32 may choose either.
+    assert clear.mean() > 0.99
+    found = several.segment(pixels).labels
+    np.testing.assert_array_equal(found[clear], total.argmax(-1)[clear])
+    assert (found != segmenter.segment(pixels).labels).any()
+    for other in [(62, 92), (64, 96)]:  # Of the same sizes.
+        several.segment(photograph(*other))
+    assert several._program._cache_size() == 1
+
+
+def test_label_maps_of_other_views_have_another_provenance(segmenter):
+    views = Views(flip=True)
+    flipped = dataclasses.replace(segmenter, views=views).provenance()
+    assert flipped == {**segmenter.provenance(), "short_sides": [], "flip": True}
+
+
+def test_short_sides_of_views_must_be_positive():
+    with pytest.raises(RefusedError, match="`short_sides` must have numbers of"):
+        Views(short_sides=(0,))
 
 
 def test_files_are_read_upright_as_rgb(segmenter, tmp_path):

@@ -79,6 +79,11 @@ FIELDS: dict[str, dict[str, Any]] = {
         "fpn_upsample": _CARAFE_UP,
         "fuse_upsample": _CARAFE_UP,
     },
+    "UNetBackbone": {"stage_features": (2, 4)},
+    "SegmentationUNet": {
+        "backbone": models.UNetBackbone(stage_features=(2, 4)),
+        "classes": 3,
+    },
     "PSPNet": _SEGMENTER | {"auxiliary_features": 4, "dropout": 0.0, "bins": (1, 2)},
     "PSANet": _SEGMENTER | {"auxiliary_features": 4, "dropout": 0.0, "window": (3, 3)},
     "BoxHead": {"classes": 3, "hidden": 4},

@@ -34,7 +34,6 @@ from carafe_jax.models.inpainting import (
 from carafe_jax.models.inpainting import PatchGAN as PatchGAN
 from carafe_jax.models.inpainting import PatchGANConfig as PatchGANConfig
 from carafe_jax.models.inpainting import ResampleConv as ResampleConv
-from carafe_jax.models.inpainting import Resampler as Resampler
 from carafe_jax.models.inpainting import SNPatchGAN as SNPatchGAN
 from carafe_jax.models.inpainting import UNet as UNet
 from carafe_jax.models.inpainting import UNetConfig as UNetConfig
@@ -46,7 +45,10 @@ from carafe_jax.models.segmentation import PSANet as PSANet
 from carafe_jax.models.segmentation import PSPNet as PSPNet
 from carafe_jax.models.segmentation import PyramidPooling as PyramidPooling
 from carafe_jax.models.segmentation import SegmentationOutputs as SegmentationOutputs
+from carafe_jax.models.segmentation import SegmentationUNet as SegmentationUNet
+from carafe_jax.models.segmentation import UNetBackbone as UNetBackbone
 from carafe_jax.models.segmentation import UperNet as UperNet
+from carafe_jax.models.unet import Resampler as Resampler
 
 __all__ = [
     "FPN",
@@ -88,8 +90,10 @@ __all__ = [
     "Resampler",
     "SNPatchGAN",
     "SegmentationOutputs",
+    "SegmentationUNet",
     "Stages",
     "UNet",
+    "UNetBackbone",
     "UNetConfig",
     "UperNet",
     "instance_norm",

@@ -6,7 +6,6 @@ from carafe_jax.models.conv_blocks import DeconvBlock as DeconvBlock
 from carafe_jax.models.conv_blocks import ResampleConv as ResampleConv
 from carafe_jax.models.inpainting.config import GlobalLocalConfig as GlobalLocalConfig
 from carafe_jax.models.inpainting.config import PatchGANConfig as PatchGANConfig
-from carafe_jax.models.inpainting.config import Resampler as Resampler
 from carafe_jax.models.inpainting.config import UNetConfig as UNetConfig
 from carafe_jax.models.inpainting.global_local import GlobalLocal as GlobalLocal
 from carafe_jax.models.inpainting.global_local import (
@@ -38,7 +37,6 @@ __all__ = [
     "PatchGAN",
     "PatchGANConfig",
     "ResampleConv",
-    "Resampler",
     "SNPatchGAN",
     "UNet",
     "UNetConfig",

@@ -19,20 +19,18 @@ from carafe_jax.models.inpainting.output import StartingFill
 from carafe_jax.models.inpainting.patch_gan import PatchGAN
 from carafe_jax.models.inpainting.spline_fill import spline_fill
 from carafe_jax.models.inpainting.unet import UNet
-from carafe_jax.models.resampler_choices import InitialKernels, carafe_fields
+from carafe_jax.models.resampler_choices import InitialKernels
+from carafe_jax.models.unet import Resampler, unet_name, unet_resamplers
 from carafe_jax.nn import (
     BatchNorm,
     CARAFEDownsample,
     CARAFEUpsample,
-    NearestUpsample,
     PartialCARAFE,
     PartialConvBlock,
     PartialNearestUpsample,
     PartialResampleConv,
-    StridedConvDownsample,
 )
 
-Resampler = Literal["carafe", "conv"]
 StartingFillName = Literal["none", "spline"]
 _STARTING_FILLS: dict[StartingFillName, StartingFill | None] = {
     "none": None,
@@ -72,38 +70,20 @@ class UNetConfig:
     @property
     def name(self) -> str:
         """The name of the network in tables."""
-        return "U-Net, CARAFE++" if self.resampler == "carafe" else "U-Net"
+        return unet_name(self.resampler)
 
     def make(self) -> UNet:
         """Return the network."""
-        return _UNETS[self.resampler](self)
-
-
-def _unet_carafe(config: UNetConfig) -> UNet:
-    fields = functools.partial(
-        carafe_fields,
-        compressed_channels=config.compressed_channels,
-        initial_kernels=config.initial_kernels,
-    )
-    reassembly = functools.partial(CARAFEDownsample, **fields(scale="1/2"))
-    return UNet(
-        stage_features=config.stage_features,
-        downsample=functools.partial(CARAFEConv, reassembly=reassembly),
-        upsample=functools.partial(CARAFEUpsample, **fields(scale=2)),
-        starting_fill=_STARTING_FILLS[config.starting_fill],
-    )
-
-
-def _unet_conv(config: UNetConfig) -> UNet:
-    return UNet(
-        stage_features=config.stage_features,
-        downsample=StridedConvDownsample,
-        upsample=NearestUpsample,
-        starting_fill=_STARTING_FILLS[config.starting_fill],
-    )
-
-
-_UNETS = {"carafe": _unet_carafe, "conv": _unet_conv}
+        channels = self.compressed_channels
+        return UNet(
+            stage_features=self.stage_features,
+            starting_fill=_STARTING_FILLS[self.starting_fill],
+            **unet_resamplers(
+                self.resampler,
+                compressed_channels=(channels, channels),
+                initial_kernels=self.initial_kernels,
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

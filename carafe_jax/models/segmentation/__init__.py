@@ -16,6 +16,8 @@ from carafe_jax.models.segmentation.pspnet import PSPNet as PSPNet
 from carafe_jax.models.segmentation.pyramid_pooling import (
     PyramidPooling as PyramidPooling,
 )
+from carafe_jax.models.segmentation.unet import SegmentationUNet as SegmentationUNet
+from carafe_jax.models.segmentation.unet import UNetBackbone as UNetBackbone
 from carafe_jax.models.segmentation.upernet import UperNet as UperNet
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "PyramidPooling",
     "SegmentationNetwork",
     "SegmentationOutputs",
+    "SegmentationUNet",
     "SegmenterConfig",
+    "UNetBackbone",
     "UperNet",
 ]

@@ -24,7 +24,9 @@ from carafe_jax.models.resampler_choices import (
 from carafe_jax.models.segmentation.network import SegmentationNetwork
 from carafe_jax.models.segmentation.psanet import PSANet
 from carafe_jax.models.segmentation.pspnet import PSPNet
+from carafe_jax.models.segmentation.unet import SegmentationUNet, UNetBackbone
 from carafe_jax.models.segmentation.upernet import UperNet
+from carafe_jax.models.unet import Resampler, unet_name, unet_resamplers
 from carafe_jax.nn import BatchNorm, BilinearUpsample
 from carafe_jax.nn._arguments import check_int, check_odd_int
 
@@ -34,8 +36,18 @@ _TITLES = {"upernet": "UperNet", "pspnet": "PSPNet", "psanet": "PSANet"}
 _PLACES = {"PPM": "ppm_upsampler", "FPN": "fpn_upsampler", "FUSE": "fuse_upsampler"}
 _PLAIN = {"backbone": "conv", **dict.fromkeys(_PLACES, "bilinear")}
 _SIZES = ("width", "features", "pooled_features", "auxiliary_features")
+_ON_RESNETS = ("upernet", "pspnet", "psanet")
 # Fields without an effect on some architectures, by those that they belong to.
 _OWNERS = {
+    "depth": _ON_RESNETS,
+    "width": _ON_RESNETS,
+    "stem": _ON_RESNETS,
+    "downsampler": _ON_RESNETS,
+    "features": _ON_RESNETS,
+    "norm_momentum": _ON_RESNETS,
+    "rematerialize": _ON_RESNETS,
+    "resampler": ("unet",),
+    "stage_features": ("unet",),
     "ppm_upsampler": ("upernet", "pspnet"),
     "fpn_upsampler": ("upernet",),
     "fuse_upsampler": ("upernet",),
@@ -48,11 +60,11 @@ _OWNERS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmenterConfig:
-    """Parts and sizes of a `UperNet`, `PSPNet` or `PSANet` on a ResNet."""
+    """Parts and sizes of a `UperNet`, `PSPNet` or `PSANet` on a ResNet, or a U-Net."""
 
-    architecture: Literal["upernet", "pspnet", "psanet"] = "upernet"
+    architecture: Literal["upernet", "pspnet", "psanet", "unet"] = "upernet"
     """Network: UperNet, with logits at a stride of 4; or PSPNet or PSANet, on a dilated
-    backbone, at a stride of 8."""
+    backbone, at a stride of 8; or the U-Net of inpainting, at full size."""
     depth: Depth = 50
     """Number of layers of the ResNet."""
     width: int = 64
@@ -81,6 +93,11 @@ class SegmenterConfig:
     """Channels of the auxiliary head of PSPNet and PSANet."""
     dropout: float = 0.1
     """Probability with which the heads of PSPNet and PSANet drop a channel."""
+    resampler: Resampler = "carafe"
+    """Layers of the U-Net that change the size. "carafe": CARAFE++ in both directions.
+    "conv": strided convolutions down, nearest neighbour up."""
+    stage_features: tuple[int, ...] = (16, 32, 64, 96)
+    """Channels of the U-Net at full size and after each halving."""
     compressed_channels: tuple[int, int] = (16, 64)
     """Input channels of the content encoders of CARAFE++ (C_m of the paper), down and
     up."""
@@ -100,6 +117,9 @@ class SegmenterConfig:
         check_choices(self)
         for name in _SIZES:
             check_int(name, getattr(self, name))
+        rule = "be one or more positive numbers"
+        holds = len(self.stage_features) > 0 and min(self.stage_features) >= 1
+        check("stage_features", self.stage_features, rule, holds=holds)
         for side in self.attention_window:
             check_odd_int("attention_window", side)
         check_below_1("dropout", self.dropout)
@@ -124,6 +144,8 @@ class SegmenterConfig:
     @property
     def name(self) -> str:
         """Name of the network in tables, with the resamplers that are not plain."""
+        if self.architecture == "unet":
+            return unet_name(self.resampler)
         chosen = {"backbone": self.downsampler}
         for place, field in _PLACES.items():
             if self.architecture in _OWNERS[field]:
@@ -134,7 +156,12 @@ class SegmenterConfig:
     @property
     def align_corners(self) -> bool:
         """Whether logits are resized with aligned corners, as in semseg's networks."""
-        return self.architecture != "upernet"
+        return self.architecture in ("pspnet", "psanet")
+
+    @property
+    def on_resnet(self) -> bool:
+        """Whether the backbone is a ResNet."""
+        return self.architecture in _ON_RESNETS
 
     def make(self, classes: int) -> SegmentationNetwork:
         """Return the network.
@@ -142,6 +169,8 @@ class SegmenterConfig:
         Args:
           classes: Number of classes.
         """
+        if self.architecture == "unet":
+            return SegmentationUNet(self._unet_backbone(), classes)
         norm = functools.partial(BatchNorm, momentum=self.norm_momentum)
         fields: dict[str, Any] = {
             "backbone": self._backbone(norm),
@@ -165,6 +194,17 @@ class SegmenterConfig:
                 pooled_features=self.pooled_features, upsample=upsample, **fields
             )
         return PSANet(window=self.attention_window, **fields)
+
+    def _unet_backbone(self) -> UNetBackbone:
+        return UNetBackbone(
+            stage_features=self.stage_features,
+            dtype=self.dtype,
+            **unet_resamplers(
+                self.resampler,
+                compressed_channels=self.compressed_channels,
+                initial_kernels=self.initial_kernels,
+            ),
+        )
 
     def _backbone(self, norm: Callable[..., nn.Module]) -> nn.Module:
         return make_resnet(

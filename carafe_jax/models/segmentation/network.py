@@ -16,14 +16,14 @@ from carafe_jax.nn.factories import call_layer
 # Our own errors for wrong fields and images are clearer.
 @no_type_check
 class SegmentationNetwork(nn.Module):
-    """Base of `UperNet`, `PSPNet` and `PSANet`: a backbone and a decoder.
+    """Base of all segmentation networks: a backbone and a decoder.
 
     `network.apply(variables, images)` returns the logits at the stride of the decoder,
     and `network.apply(variables, stages, method="decode")` those of feature maps.
 
     Attributes:
-      backbone: Network that returns the maps c2 to c5, as `carafe_jax.models.ResNet`;
-        its variables are under "backbone".
+      backbone: Network that returns the maps c2 to c5, as `carafe_jax.models.ResNet`,
+        or the map that `decode` takes; its variables are under "backbone".
       classes: Number of classes.
     """
 
@@ -47,7 +47,8 @@ class SegmentationNetwork(nn.Module):
         """Return the logits, and those of the auxiliary head."""
         return self.decode(self.extract(images, train), train)
 
-    def extract(self, images: Float[Array, "n h w c"], train: bool = False) -> Stages:
+    # Any: `Stages`, or a map of a U-Net.
+    def extract(self, images: Float[Array, "n h w c"], train: bool = False) -> Any:
         """Return the feature maps of the backbone."""
         if not isinstance(self.backbone, nn.Module):
             raise RefusedError(
@@ -56,7 +57,7 @@ class SegmentationNetwork(nn.Module):
             )
         return call_layer("backbone", type(self.backbone), self.backbone, images, train)
 
-    def decode(self, stages: Stages, train: bool = False) -> SegmentationOutputs:
+    def decode(self, maps: Any, /, train: bool = False) -> SegmentationOutputs:
         """Return the logits of feature maps."""
         raise NotImplementedError
 

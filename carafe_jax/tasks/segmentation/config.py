@@ -44,9 +44,9 @@ class SegmentationRun(RunConfig):
         return self.network.name
 
     @property
-    def stem(self) -> StemChoice:
-        """Stem of the network's ResNet."""
-        return self.network.stem
+    def stem(self) -> StemChoice | None:
+        """Stem of the network's ResNet. None: it has none."""
+        return self.network.stem if self.network.on_resnet else None
 
     @property
     def optimization(self) -> SGD | Adam:

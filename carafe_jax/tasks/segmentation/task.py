@@ -28,7 +28,7 @@ _INIT_SIZE = 64  # Pixels; the parameters are those of any size.
 
 
 class SegmentationTask:
-    """Train a UperNet, PSPNet or PSANet."""
+    """Train a UperNet, PSPNet, PSANet or U-Net."""
 
     best = "mean_iou"
 

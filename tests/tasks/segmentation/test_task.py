@@ -56,6 +56,18 @@ def test_network_learns_a_small_set(folder, accumulate):
     assert np.mean([x["accuracy"] for x in scalars[-5:]]) > 0.8
 
 
+@pytest.mark.slow
+def test_unet_learns_a_small_set(folder):
+    network = SegmenterConfig(
+        architecture="unet", stage_features=(4, 8), compressed_channels=(2, 2)
+    )
+    scalars = steps_of(run_of(folder, batch_size=4, network=network), Loop(steps=40))
+    losses = [x["loss"] for x in scalars]
+    assert np.mean(losses[:3]) > 1
+    assert np.mean(losses[-5:]) < 0.6
+    assert np.mean([x["accuracy"] for x in scalars[-5:]]) > 0.8
+
+
 NETWORKS: dict[str, Any] = {
     "pspnet": {"pooled_features": 4, "ppm_upsampler": "bilinear"},
     "psanet": {"attention_window": (5, 5)},

@@ -2,11 +2,13 @@
 
 Paper: table VIII of CARAFE++ (arXiv:2012.04733); CARAFE++ in the backbone and in all
 places of the decoder.
-Cost: for each row 100,000 steps of 16 images; not run yet.
+Cost: for each row 100,000 steps of 16 images, of PSPNet and PSANet 100 epochs, 126,300
+steps; not run yet.
 Expected: mIoU / pixel accuracy in %: upernet_r50 40.44 / 79.80, _carafe 43.05 / 80.81;
 upernet_r101 42.00 / 80.79, _carafe 43.94 / 81.26; pspnet_r50 41.68 / 80.04, _r101
 41.96 / 80.64; psanet_r50 41.92 / 80.17, _r101 42.75 / 80.71. PSPNet and PSANet are
-rows of their own papers, with other crops, rates and tests than here.
+rows of their own papers; they are trained by the recipe of semseg, their authors' code,
+up to what docs/segmenters.md lists.
 Reached: not run.
 Command: python -m experiments.segmentation.table_8_networks upernet_r50_carafe
 ADE20K is read from ADEChallengeData2016; another folder: --data.source FOLDER
@@ -15,8 +17,12 @@ experiments.classification.imagenet_resnet50 --network.stem deep --workdir that 
 An encoder of CSAIL in their place: --start.model None --start.weights FILE
 """
 
+import dataclasses
+
 from carafe_jax.cli.train import train_one_of
 from carafe_jax.models.segmentation import SegmenterConfig
+from carafe_jax.tasks.segmentation import SegmentationOptimizer, SegmentationRun
+from carafe_jax.train import SGD, Loop
 from experiments.segmentation._ade20k import UPERNET, ade20k_run, with_parts
 from experiments.segmentation._resamplers import PLACES
 
@@ -38,15 +44,29 @@ ROWS = {
     )
     for depth in (50, 101)
 }
-CROPS = {"upernet": None, "pspnet": (480, 480), "psanet": (480, 480)}
+SEMSEG = SegmentationOptimizer(
+    sgd=SGD(
+        learning_rate=0.01,
+        nesterov=False,
+        warmup=0.0,
+        decay="polynomial",
+        decayed="all",
+        rate_factors=(("^(?!backbone/)", 10.0),),  # All layers but those of the ResNet.
+    )
+)
+
+
+def run_of(name: str, network: SegmenterConfig) -> SegmentationRun:
+    """Return the run of a row, by the recipe of CSAIL or of semseg."""
+    if network.architecture == "upernet":
+        return ade20k_run(f"table_8_{name}", network)
+    run = ade20k_run(f"table_8_{name}", network, crop_size=(480, 480))
+    loop = Loop(epochs=100, evaluate_every=5, save_every=1000)
+    return dataclasses.replace(run, optimizer=SEMSEG, loop=loop)
+
 
 if __name__ == "__main__":
     train_one_of(
-        {
-            name: ade20k_run(
-                f"table_8_{name}", network, crop_size=CROPS[network.architecture]
-            )
-            for name, network in ROWS.items()
-        },
+        {name: run_of(name, network) for name, network in ROWS.items()},
         doc=__doc__ or "",
     )

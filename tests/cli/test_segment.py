@@ -28,7 +28,7 @@ def segmenter():
 def loaded(segmenter, monkeypatch):
     """Let every folder be that of a run."""
 
-    def load(model, *, which):
+    def load(model, *, which, views):
         return segmenter
 
     monkeypatch.setattr(segment, "load", load)
@@ -199,7 +199,7 @@ def test_files_of_other_networks_options_and_photographs_are_kept(
         main(same_name, Console(quiet=True))
     variables = {**segmenter.variables, "more": np.zeros(1)}
     trained_on = dataclasses.replace(segmenter, variables=variables, step=8)
-    monkeypatch.setattr(segment, "load", lambda model, *, which: trained_on)
+    monkeypatch.setattr(segment, "load", lambda model, *, which, views: trained_on)
     with pytest.raises(RefusedError, match=r"\(step 7, now 8; weights '.*', now '"):
         main(config, Console(quiet=True))
 
@@ -240,7 +240,7 @@ def test_overlay_that_is_too_large_is_named_and_its_label_map_kept(
 def test_output_is_created_before_the_network_is_loaded(tmp_path, monkeypatch):
     photo = save(tmp_path / "photo.png")
 
-    def load(model, *, which):
+    def load(model, *, which, views):
         assert (tmp_path / "out").is_dir()
         raise RefusedError("loaded")
 

@@ -1,10 +1,11 @@
 """Report what a data set holds, and what is wrong with it.
 
 Shows: images, sizes, classes and objects or pixels of each split; what is dropped,
-mended, left out or refused by a run with the default options, and why. Written to the
+mended, left out or refused by a run, and why. Written to the
 output folder: report.json, and sheet.png with pictures, their boxes, masks and names,
 or their label maps.
 Example: carafe-jax check-data FOLDER --task detection -o report
+Options that change what a run reads or refuses are in the group of its task.
 """
 
 import dataclasses
@@ -22,12 +23,22 @@ from rich.text import Text
 from carafe_jax.arguments import check, check_between_0_and_1, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
+from carafe_jax.cli.task_options import options_of
 from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
 from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, SplitReport, check_split
+from carafe_jax.tasks.detection.data_check_options import (
+    DataCheckOptions as DetectionOptions,
+)
+from carafe_jax.tasks.inpainting.data_check_options import (
+    DataCheckOptions as InpaintingOptions,
+)
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.picture_sheet import Section, draw_sheet
 from carafe_jax.tasks.registry import TASKS
+from carafe_jax.tasks.segmentation.data_check_options import (
+    DataCheckOptions as SegmentationOptions,
+)
 from carafe_jax.texts import printable
 
 _MISSING = {
@@ -56,6 +67,13 @@ class CheckData:
     test_fraction: float = 0.1
     """Fraction of a folder that is held out for testing, as `data.test_fraction` of a
     run."""
+    # Groups of options are named after the packages of the tasks.
+    detection: DetectionOptions = DetectionOptions()
+    """Options for detection only."""
+    segmentation: SegmentationOptions = SegmentationOptions()
+    """Options for segmentation only."""
+    inpainting: InpaintingOptions = InpaintingOptions()
+    """Options for inpainting only."""
     decode: bool = False
     """Decode every image, to find unreadable ones."""
     pictures: int = 16
@@ -81,11 +99,18 @@ def run_subcommand(args: list[str]) -> NoReturn:
 def main(config: CheckData, console: Console) -> int:
     """Report each split; list what a run would refuse, and unreadable images."""
     check_folder("output", config.output)
-    check_module = TASKS[_task(config.task)].data_check
+    task = _task(config.task)
+    groups = {
+        "detection": config.detection,
+        "segmentation": config.segmentation,
+        "inpainting": config.inpainting,
+    }
+    package = TASKS[task].package
+    options = options_of(package, groups, given_for=f"the task {task!r}")
     opening = Text(printable(f"opening {config.source}"))
     with console.status(opening), unlogged_findings():
-        splits = check_module.open_splits(
-            config.source, test_fraction=config.test_fraction
+        splits = TASKS[task].data_check.open_splits(
+            config.source, test_fraction=config.test_fraction, options=options
         )
     reports = {
         name: check_split(split, decode=config.decode, name=name, console=console)
@@ -101,7 +126,7 @@ def main(config: CheckData, console: Console) -> int:
     with write_atomically(path) as partial:
         summary = {name: report.summary() for name, report in reports.items()}
         summary |= {name: {"refused": [x]} for name, x in splits.refused.items()}
-        content = {"source": config.source, "task": _task(config.task), **summary}
+        content = {"source": config.source, "task": task, **summary}
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     height = config.height or max(map(_height, reports.values()))
     sheet = _write_sheet(splits.opened, height=height, config=config, console=console)

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
+from carafe_jax.cli.task_options import options_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_folder
 from carafe_jax.tasks.detection.evaluation_options import (
@@ -81,19 +82,11 @@ def main(config: Evaluate, console: Console) -> int:
         "inpainting": config.inpainting,
         "segmentation": config.segmentation,
     }
-    options = groups.pop(opened.task.package, None)
-    for name, group in groups.items():
-        given = [
-            f"`{name}.{field.name}`"
-            for field in dataclasses.fields(group)
-            if getattr(group, field.name) != field.default
-        ]
-        if given:
-            raise RefusedError(
-                f"`{name}` options must be left out for a run of another task, got "
-                f"{', '.join(given)} for {str(config.model)!r}, of the task "
-                f"{opened.config.task!r}."
-            )
+    options = options_of(
+        opened.task.package,
+        groups,
+        given_for=f"{str(config.model)!r}, of the task {opened.config.task!r}",
+    )
     opened.task.evaluation.evaluate(
         config.model,
         which=config.which,

@@ -57,7 +57,7 @@ class CheckedSplit(Protocol):
 
     @property
     def use(self) -> "SplitUse":
-        """What a run with the default options leaves out, or refuses."""
+        """What a run leaves out, or refuses."""
         ...
 
     def open(self, index: int, /) -> tuple[Image.Image, int | None]:
@@ -110,8 +110,17 @@ class SegmentedSplit(CheckedSplit, Protocol):
 class DataCheckModule(Protocol):
     """Interface of the module `data_check` of a task's package."""
 
-    def open_splits(self, source: str, /, *, test_fraction: float) -> "Splits[Any]":
-        """Open the splits that a source has."""
+    def open_splits(
+        self, source: str, /, *, test_fraction: float, options: Any
+    ) -> "Splits[Any]":
+        """Open the splits that a source has.
+
+        Args:
+          source: Source of the images.
+          test_fraction: Fraction of a folder that is held out for testing.
+          options: Data options of a run, the task's `DataCheckOptions`; None for a task
+            without any.
+        """
         ...
 
 
@@ -126,7 +135,7 @@ class Splits(Generic[Opened]):
 
 @dataclasses.dataclass(frozen=True)
 class SplitUse:
-    """Use of a split by a run with the default options."""
+    """Use of a split by a run."""
 
     left_out: tuple[str, ...] = ()
     """Descriptions of what takes no part in the run."""

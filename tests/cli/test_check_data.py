@@ -9,6 +9,12 @@ from PIL import Image
 from carafe_jax.cli import check_data
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
+from carafe_jax.tasks.detection.data_check_options import (
+    DataCheckOptions as DetectionOptions,
+)
+from carafe_jax.tasks.inpainting.data_check_options import (
+    DataCheckOptions as InpaintingOptions,
+)
 from tests.data.sources.coco.files import annotation, content, image, write_split
 from tests.tasks.detection.drawn_folder import drawn_folder
 from tests.tasks.runs import call
@@ -171,6 +177,35 @@ def test_decoding_finds_unreadable_images(annotated, tmp_path):
     }
 
 
+def test_objects_are_counted_for_the_limit_of_a_run(tmp_path):
+    source = drawn_folder(tmp_path / "data")
+    path = source / "annotations" / "instances_train.json"
+    entries = json.loads(path.read_text())
+    repeat_object(entries)
+    path.write_text(json.dumps(entries))
+    allowed = DetectionOptions(max_objects=102)
+    _, _, report = check(source, tmp_path / "allowed", "detection", detection=allowed)
+    assert (report["training"]["refused"], report["training"]["left_out"]) == ([], [])
+    cut = DetectionOptions(truncate_objects=True)
+    status, _, report = check(source, tmp_path / "cut", "detection", detection=cut)
+    assert status == 0
+    assert report["training"]["refused"] == []
+    assert report["training"]["left_out"] == [
+        "the smallest objects of 1 photograph with more than 100: 2 objects"
+    ]
+
+
+def test_options_of_another_task_are_refused(tmp_path):
+    config = check_data.CheckData(
+        source="data",
+        output=tmp_path / "report",
+        task="classification",
+        detection=DetectionOptions(max_objects=200),
+    )
+    with pytest.raises(RefusedError, match=r"`detection.max_objects` for .* 'classif"):
+        call(check_data.main, config)
+
+
 def test_labelled_images_are_counted_by_class(tmp_path):
     source = tmp_path / "data"
     for split, count in (("train", 3), ("val", 1)):
@@ -202,6 +237,22 @@ def test_photographs_are_counted(tmp_path):
     assert cells(text, "test") == ["1", "0", "300 x 1", "300 x 1", "300 x 1"]
     assert report["task"] == "adversarial-inpainting"
     assert "classes" not in report["training"]
+
+
+def test_photographs_smaller_than_a_crop_are_unreadable(tmp_path):
+    source = tmp_path / "data"
+    for split in ("train", "test"):
+        for side in (9, 10):
+            (source / split).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (side, 12)).save(source / split / f"{side}.png")
+    options = InpaintingOptions(crop_size=10)
+    output = tmp_path / "report"
+    status, _, report = check(source, output, "inpainting", inpainting=options)
+    assert status == 1
+    for split in ("train", "test"):
+        found = report["training" if split == "train" else split]["unreadable"]
+        reason = "9 x 12 pixels, a side under 10"
+        assert found == {str(source / split / "9.png"): reason}
 
 
 def test_built_in_photographs_are_checked(tmp_path):

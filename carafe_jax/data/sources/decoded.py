@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from carafe_jax.data.decoding import UnreadableImageError, decode_image
 from carafe_jax.data.sources.images import EncodedImages
@@ -61,11 +62,21 @@ class DecodedPhotographs:
                 self._cache[index] = decoded
         return decoded
 
+    def open(self, index: int) -> Image.Image:
+        """Open a photograph, without decoding it.
+
+        Raises:
+          UnreadableImageError: The photograph cannot be opened, or is too small.
+        """
+        image = self.images.open(index)
+        width, height = image.size
+        if min(width, height) < self.minimum_side:
+            image.close()
+            raise UnreadableImageError(
+                f"{width} x {height} pixels, a side under {self.minimum_side}"
+            )
+        return image
+
     def _decode(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
-        with self.images.open(index) as image:
-            width, height = image.size
-            if min(width, height) < self.minimum_side:
-                raise UnreadableImageError(
-                    f"{width} x {height} pixels, a side under {self.minimum_side}"
-                )
+        with self.open(index) as image:
             return decode_image(image, sufficient_side=self.sufficient_side)

@@ -54,8 +54,11 @@ class LabelledSplit:
         return Image.fromarray(pixels), printable(self.classes[label])
 
 
-def open_splits(source: str, *, test_fraction: float) -> Splits[LabelledSplit]:
-    """Open the splits of a source of labelled images."""
+def open_splits(
+    source: str, *, test_fraction: float, options: None = None
+) -> Splits[LabelledSplit]:
+    """Open the splits of a source of labelled images, which has no options."""
+    del options
     return open_existing(
         lambda split: LabelledSplit(
             open_labelled_images(source, split=split, test_fraction=test_fraction)

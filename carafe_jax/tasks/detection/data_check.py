@@ -19,7 +19,7 @@ from carafe_jax.data import (
 from carafe_jax.data.sources.opening import check_masks
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_check import ObjectCounts, Splits, SplitUse, open_existing
-from carafe_jax.tasks.detection.data_settings import DetectionData
+from carafe_jax.tasks.detection.data_check_options import DataCheckOptions
 from carafe_jax.tasks.detection.trained_objects import (
     check_test_objects,
     check_training_objects,
@@ -37,6 +37,7 @@ class AnnotatedSplit:
     images: AnnotatedImages
     source: str
     split: Split
+    options: DataCheckOptions
     masks: bool
     """Whether a run on the source trains masks: its training objects have them."""
 
@@ -57,7 +58,7 @@ class AnnotatedSplit:
 
     @property
     def use(self) -> SplitUse:
-        """What a run with the default options leaves out, or refuses.
+        """What a run leaves out, or refuses.
 
         Without masks to train, it is that of Faster R-CNN.
         """
@@ -67,11 +68,19 @@ class AnnotatedSplit:
             trained = training_photographs(self.images, masks=self.masks)
         except RefusedError as error:
             return SplitUse(refused=(str(error),))
-        limit = DetectionData.max_objects
-        return SplitUse(
-            (trained.left_out,) if trained.left_out is not None else (),
-            _errors(lambda: check_training_objects(self.images, trained, limit=limit)),
-        )
+        left_out = [] if trained.left_out is None else [trained.left_out]
+        limit = self.options.max_objects
+        if not self.options.truncate_objects:
+            refused = _errors(
+                lambda: check_training_objects(self.images, trained, limit=limit)
+            )
+            return SplitUse((*left_out,), refused)
+        if (excess := trained.excess(limit)).photographs:
+            left_out.append(
+                f"the smallest objects of {counted(excess.photographs, 'photograph')} "
+                f"with more than {limit}: {counted(excess.objects, 'object')}"
+            )
+        return SplitUse((*left_out,))
 
     def _refused_of_test(self) -> tuple[str, ...]:
         checks = [lambda: check_test_objects(self.images)]
@@ -157,7 +166,9 @@ def _resized(mask: RLE, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     return np.asarray(image.resize(size, Image.Resampling.NEAREST))
 
 
-def open_splits(source: str, *, test_fraction: float) -> Splits[AnnotatedSplit]:
+def open_splits(
+    source: str, *, test_fraction: float, options: DataCheckOptions
+) -> Splits[AnnotatedSplit]:
     """Open the splits of a source of annotated images."""
     training: AnnotatedImages | None = None
 
@@ -172,6 +183,6 @@ def open_splits(source: str, *, test_fraction: float) -> Splits[AnnotatedSplit]:
         if split == "train":
             training = images
         masks = (images if training is None else training).has_masks
-        return AnnotatedSplit(images, source, split, masks)
+        return AnnotatedSplit(images, source, split, options, masks)
 
     return open_existing(open_split)

@@ -17,6 +17,7 @@ from carafe_jax.tasks.data_check import (
     open_existing,
     spread,
 )
+from carafe_jax.tasks.inpainting.data_check_options import DataCheckOptions
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.texts import printable
 
@@ -34,7 +35,7 @@ class PhotographSplit:
     def open(self, index: int) -> tuple[Image.Image, int | None]:
         """Open a photograph."""
         if isinstance(self.images, DecodedPhotographs):
-            return self.images.images.open(index), None
+            return self.images.open(index), None
         return Image.fromarray(self.images[index]), None
 
     def object_counts(self) -> ObjectCounts | None:
@@ -52,14 +53,16 @@ class PhotographSplit:
         return fit(picture, height), f"{printable(name)}, {_sides(picture)}"
 
 
-def open_splits(source: str, *, test_fraction: float) -> Splits[PhotographSplit]:
+def open_splits(
+    source: str, *, test_fraction: float, options: DataCheckOptions
+) -> Splits[PhotographSplit]:
     """Open the splits of a source of photographs."""
     return open_existing(
         lambda split: PhotographSplit(
             open_photographs(
                 source,
                 split=split,
-                minimum_side=1,
+                minimum_side=options.crop_size or 1,
                 test_fraction=test_fraction,
                 cache_bytes=0,
             )

@@ -11,11 +11,9 @@ from carafe_jax.data import (
     BatchIterator,
     GroupedOrder,
     SegmentedImages,
-    Split,
     UnreadableImages,
     batches_of_all_groups,
     endless_batches_of_groups,
-    open_segmented_images,
 )
 from carafe_jax.tasks.data_fields import batch_options, batch_shard
 from carafe_jax.tasks.image_size import Size
@@ -36,6 +34,7 @@ from carafe_jax.tasks.segmentation.held_out_examples import (
     HeldOutExamples,
     make_test_groups,
 )
+from carafe_jax.tasks.segmentation.photographs import open_split
 from carafe_jax.tasks.segmentation.training_examples import TrainingExamples
 from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.texts import counted, percent
@@ -74,13 +73,13 @@ class SegmentationDataset:
     @functools.cached_property
     def training(self) -> SegmentedImages:
         """Photographs to train on."""
-        return self._open("train", None)
+        return open_split(self.data, "train")
 
     @functools.cached_property
     def held_out(self) -> SegmentedImages:
         """Photographs to evaluate on."""
         classes = self.training.classes if self.classes is None else self.classes
-        return self._open("test", classes)
+        return open_split(self.data, "test", classes=classes)
 
     @property
     def contents(self) -> SourceContents:
@@ -204,21 +203,6 @@ class SegmentationDataset:
             shard=shard,
             options=batch_options(self.data),
         )
-
-    def _open(self, split: Split, classes: tuple[str, ...] | None) -> SegmentedImages:
-        data = self.data
-        return open_segmented_images(
-            data.source,
-            split=split,
-            test_split=data.test_split,
-            test_fraction=data.test_fraction,
-            classes_file=data.classes_file,
-            ignored_labels=data.ignored_labels,
-            classes=classes,
-            image_feature=data.image_feature,
-            label_feature=data.label_feature,
-        )
-
 
 def training_batches(
     data: SegmentationData, *, process_index: int = 0, process_count: int = 1

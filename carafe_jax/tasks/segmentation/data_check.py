@@ -13,7 +13,6 @@ from carafe_jax.data import (
     SegmentedImages,
     Split,
     decode_image,
-    open_segmented_images,
 )
 from carafe_jax.tasks.data_check import (
     ObjectCounts,
@@ -25,7 +24,9 @@ from carafe_jax.tasks.data_check import (
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.picture_sheet import fit
 from carafe_jax.tasks.segmentation.buckets import group_by_aspect
+from carafe_jax.tasks.segmentation.data_check_options import DataCheckOptions
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
+from carafe_jax.tasks.segmentation.photographs import open_split
 from carafe_jax.tasks.segmentation.resizing import resize_labels
 from carafe_jax.texts import counted, percent
 from carafe_jax.viz import default_palette, draw_legend, overlay_label_map
@@ -38,7 +39,8 @@ class LabelMapSplit:
     """Segmented images of one split."""
 
     images: SegmentedImages
-    source: str
+    data: SegmentationData
+    """Data of a run."""
     split: Split
     use: SplitUse = SplitUse()
 
@@ -62,7 +64,7 @@ class LabelMapSplit:
         """Fraction of padding in training batches; test images are not padded."""
         if self.split == "test":
             return None
-        return group_by_aspect(self.images, SegmentationData(source=self.source))[1]
+        return group_by_aspect(self.images, self.data)[1]
 
     def open(self, index: int) -> tuple[Image.Image, int | None]:
         """Open an image, and read its label map."""
@@ -120,16 +122,17 @@ def _side_by_side(
     return row
 
 
-def open_splits(source: str, *, test_fraction: float) -> Splits[LabelMapSplit]:
+def open_splits(
+    source: str, *, test_fraction: float, options: DataCheckOptions
+) -> Splits[LabelMapSplit]:
     """Open the splits of a source of segmented images."""
+    data = options.data(source, test_fraction=test_fraction)
     classes: tuple[str, ...] | None = None
 
-    def open_split(split: Split) -> LabelMapSplit:
+    def open_checked(split: Split) -> LabelMapSplit:
         nonlocal classes  # Those of training are those of the test.
-        images = open_segmented_images(
-            source, split=split, test_fraction=test_fraction, classes=classes
-        )
+        images = open_split(data, split, classes=classes)
         classes = images.classes
-        return LabelMapSplit(images, source, split)
+        return LabelMapSplit(images, data, split)
 
-    return open_existing(open_split)
+    return open_existing(open_checked)

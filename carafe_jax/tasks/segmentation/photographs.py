@@ -1,14 +1,45 @@
-"""Photographs and their label maps, read and resized."""
+"""Photographs and their label maps, opened, read and resized."""
 
 import numpy as np
 from jaxtyping import UInt8
 
-from carafe_jax.data import SegmentedImages, decode_image
+from carafe_jax.data import (
+    SegmentedImages,
+    Split,
+    decode_image,
+    open_segmented_images,
+)
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 from carafe_jax.tasks.segmentation.resizing import resize_photograph
 from carafe_jax.tasks.segmentation.views import Views
+
+
+def open_split(
+    data: SegmentationData, split: Split, *, classes: tuple[str, ...] | None = None
+) -> SegmentedImages:
+    """Open one split of the source of a run.
+
+    Args:
+      data: Source, and how its labels are read.
+      split: Split to open.
+      classes: Classes that those of the source are matched to by name. None: its own.
+
+    Raises:
+      RefusedError: The source cannot be used (see `open_segmented_images`).
+    """
+    return open_segmented_images(
+        data.source,
+        split=split,
+        test_split=data.test_split,
+        test_fraction=data.test_fraction,
+        classes_file=data.classes_file,
+        ignored_labels=data.ignored_labels,
+        classes=classes,
+        image_feature=data.image_feature,
+        label_feature=data.label_feature,
+    )
 
 
 def read_photograph(

@@ -12,7 +12,8 @@ import pytest
 
 from carafe_jax.data import TooManyUnreadableImagesError
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.segmentation import data as module
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.segmentation import photographs as module
 from carafe_jax.tasks.segmentation.data import SegmentationData, SegmentationDataset
 from carafe_jax.tasks.segmentation.device_batch import strided_labels
 from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
@@ -258,7 +259,7 @@ def test_photographs_of_one_size_share_batches():
     ],
 )
 def test_label_maps_have_few_sizes(size, expected):
-    assert padded_label_size(module.Size(*size)) == expected
+    assert padded_label_size(Size(*size)) == expected
 
 
 def test_contents_and_padding_are_reported(caplog):

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from carafe_jax.cli import check_data
+from carafe_jax.errors import RefusedError
 from carafe_jax.tasks import registry
 from carafe_jax.tasks.data_check import SegmentedSplit
 from carafe_jax.tasks.segmentation.data_check import open_splits
+from carafe_jax.tasks.segmentation.data_check_options import DataCheckOptions
 from tests.data.sources.segmentation.folders import save_labels, write_split
 from tests.tasks.runs import call
 
@@ -75,6 +77,28 @@ def test_label_maps_with_unknown_values_are_listed(source, tmp_path):
     assert report["training"]["classes"]["sky"]["images"] == 1
 
 
+def test_labels_are_read_as_by_a_run_with_the_same_options(source, tmp_path):
+    for split in ("train", "val"):
+        for path in (source / split / "labels").iterdir():
+            save_labels(path, VALUES[: 10 if split == "val" else 30] + 1)
+    listed = tmp_path / "listed.txt"
+    listed.write_text("1 sea 1 2 3\n3 sand 4 5 6\n")
+    options = DataCheckOptions(classes_file=str(listed), ignored_labels=(8,))
+    status, _, report = check(source, tmp_path / "report", segmentation=options)
+    assert status == 0
+    classes = report["training"]["classes"]
+    assert {name: found["pixels"] for name, found in classes.items()} == {
+        "sea": 1200,
+        "sand": 600,
+    }
+    assert report["training"]["pixels"]["ignored"] == 600
+
+
+def test_options_that_break_a_rule_are_refused():
+    with pytest.raises(RefusedError, match=r"`ignored_labels` must have values in"):
+        DataCheckOptions(ignored_labels=(256,))
+
+
 def test_damaged_images_are_found_by_decoding(source, tmp_path):
     path = source / "train" / "images" / "b.jpg"
     Image.effect_noise((40, 30), 99).save(path)
@@ -107,7 +131,7 @@ def test_sheet_shows_images_label_maps_and_legends(source, tmp_path):
 
 
 def test_pictures_of_every_shape_are_drawn(source):
-    splits = open_splits(str(source), test_fraction=0.1)
+    splits = open_splits(str(source), test_fraction=0.1, options=DataCheckOptions())
     split = splits.opened["training"]
     assert isinstance(split, SegmentedSplit)
     picture, caption = split.draw(1, height=60)

@@ -1,0 +1,18 @@
+"""Options of the check of photographs without labels."""
+
+import dataclasses
+
+from carafe_jax.arguments import check_count
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataCheckOptions:
+    """Size of photographs that a run can use."""
+
+    crop_size: int | None = None
+    """Side of the crops, as `data.crop_size` of a run: photographs with a smaller side
+    count as unreadable. None: they may have any size."""
+
+    def __post_init__(self) -> None:
+        if self.crop_size is not None:
+            check_count("crop_size", self.crop_size)

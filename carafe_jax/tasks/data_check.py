@@ -303,16 +303,6 @@ def open_existing(open_split: Callable[[Split], Opened]) -> Splits[Opened]:
     return Splits(opened, {name: str(error) for name, error in refused.items()})
 
 
-def spread(total: int, count: int) -> list[int]:
-    """Return indices that are spread evenly.
-
-    Args:
-      total: Number of indices.
-      count: Number to return, at most.
-    """
-    return np.linspace(0, total - 1, min(count, total)).astype(int).tolist()
-
-
 def check_split(
     split: CheckedSplit, *, decode: bool, name: str, console: Console
 ) -> SplitReport:

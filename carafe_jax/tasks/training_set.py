@@ -17,14 +17,16 @@ class TrainingSet:
     """Description of a training set by which a change of it is noticed."""
 
     images: int
-    objects: int
-    """Objects to train on."""
+    objects: int | None = None
+    """Objects to train on. None: the images have none."""
     digest: str
     """Hash of all that determines the set but for the pixels of the images."""
 
     def __str__(self) -> str:
-        images, objects = counted(self.images, "image"), counted(self.objects, "object")
-        return f"{images} with {objects} to train on"
+        images = counted(self.images, "image")
+        if self.objects is None:
+            return images
+        return f"{images} with {counted(self.objects, 'object')} to train on"
 
 
 def claim_training_set(workdir: pathlib.Path, training_set: TrainingSet) -> None:
@@ -44,7 +46,7 @@ def claim_training_set(workdir: pathlib.Path, training_set: TrainingSet) -> None
     if resumes and (known := _read(path)) != training_set:
         got = f"{training_set}"
         if got == str(known):
-            got += ", of which annotations or file names are others"
+            got += ", of which file names, sizes or annotations are others"
         raise RefusedError(
             "`data.source` must have the training set that the run started with, "
             f"{known}, got {got}. Give another `workdir` to train on it."
@@ -60,7 +62,7 @@ def _read(path: pathlib.Path) -> TrainingSet:
         return TrainingSet(**json.loads(path.read_bytes()))
     except (ValueError, TypeError) as error:
         raise RefusedError(
-            f"{path} is damaged: it must be an object with `images`, `objects` and "
-            "`digest`. Delete it and resume the run, which then writes it again, if "
-            "the training set is unchanged."
+            f"{path} is damaged: it must be an object with `images` and `digest`, and "
+            "`objects` for detection. Delete it and resume the run, which then writes "
+            "it again, if the training set is unchanged."
         ) from error

@@ -132,6 +132,12 @@ def segmentation(folder, workdir, *, steps=4, **fields):
     )
 
 
+def with_source(config, source):
+    """Return a run on the data of another source."""
+    data = dataclasses.replace(config.data, source=str(source))
+    return dataclasses.replace(config, data=data)
+
+
 def labelled_folder(root):
     """Write red and blue images, ten to train on and seven to test."""
     rng = np.random.default_rng(0)

@@ -30,12 +30,8 @@ from tests.tasks.runs import (
     inpainting,
     labelled_folder,
     segmentation,
+    with_source,
 )
-
-
-def with_source(config, source):
-    data = dataclasses.replace(config.data, source=str(source))
-    return dataclasses.replace(config, data=data)
 
 
 def lengthen(config, steps):

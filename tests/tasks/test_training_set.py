@@ -23,7 +23,7 @@ def resumable(folder):
         ({"objects": 1}, "4 images with 1 object to train on. Give"),
         (
             {"digest": "b2"},
-            "4 images with 9 objects to train on, of which annotations or",
+            "4 images with 9 objects to train on, of which file names, sizes or",
         ),
     ],
 )
@@ -35,6 +35,13 @@ def test_resumed_run_must_have_the_same_training_set(tmp_path, changed, words):
     with pytest.raises(RefusedError, match=message):
         claim_training_set(tmp_path, other)
     claim_training_set(tmp_path, OWN)
+
+
+def test_set_without_objects_is_described_by_its_images(tmp_path):
+    claim_training_set(tmp_path, TrainingSet(images=4, digest="a1"))
+    message = "started with, 4 images, got 4 images, of which file names, sizes or"
+    with pytest.raises(RefusedError, match=message):
+        claim_training_set(resumable(tmp_path), TrainingSet(images=4, digest="b2"))
 
 
 def test_run_without_checkpoints_starts_with_another_training_set(tmp_path):

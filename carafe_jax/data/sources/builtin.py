@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from carafe_jax.data.decoding import reduce_to
+from carafe_jax.data.sources.digests import digest_of_texts
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.errors import RefusedError
 
@@ -59,6 +60,10 @@ class BuiltinPhotographs:
     def name(self, index: int) -> str:
         """Return the name of the photograph with its package."""
         return self.names[index]
+
+    def digest(self) -> str:
+        """Return a hash of the names."""
+        return digest_of_texts(*self.names)
 
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         return self.photographs[index]

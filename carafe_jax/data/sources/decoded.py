@@ -43,6 +43,10 @@ class DecodedPhotographs:
         """Return the file or record name of a photograph."""
         return self.images.name(index)
 
+    def digest(self) -> str:
+        """Return a hash of what identifies the photographs."""
+        return self.images.digest()
+
     def __getitem__(self, index: int) -> UInt8[np.ndarray, "h w 3"]:
         """Return a photograph, decoded or from the cache.
 

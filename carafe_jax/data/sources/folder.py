@@ -7,6 +7,7 @@ import pathlib
 from PIL import Image
 
 from carafe_jax.data.decoding import open_image
+from carafe_jax.data.sources.digests import digest_of_files
 from carafe_jax.data.sources.splits import Split, split_folders, split_names
 from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
@@ -27,6 +28,10 @@ class ImageFiles:
     def name(self, index: int) -> str:
         """Return the path of the file of this index, in printable form."""
         return printable(self.root / self.names[index])
+
+    def digest(self) -> str:
+        """Return a hash of the names and sizes of the files."""
+        return digest_of_files(self.root, self.names)
 
     def open(self, index: int) -> Image.Image:
         """Open the file of this index; its pixels are not decoded."""

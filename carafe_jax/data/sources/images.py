@@ -19,7 +19,16 @@ class NamedImages(Protocol):
 
 
 @runtime_checkable
-class EncodedImages(NamedImages, Protocol):
+class DigestedImages(NamedImages, Protocol):
+    """Images with a digest, by which a resumed run notices a change of them."""
+
+    def digest(self) -> str:
+        """Return a hash of what identifies the images; none of them is opened."""
+        ...
+
+
+@runtime_checkable
+class EncodedImages(DigestedImages, Protocol):
     """Random access to images that are not yet decoded."""
 
     def open(self, index: int, /) -> Image.Image:
@@ -32,7 +41,7 @@ class EncodedImages(NamedImages, Protocol):
 
 
 @runtime_checkable
-class LabelledImages(NamedImages, Protocol):
+class LabelledImages(DigestedImages, Protocol):
     """Random access to images that are not yet decoded, and to their classes."""
 
     @property
@@ -50,7 +59,7 @@ class LabelledImages(NamedImages, Protocol):
 
 
 @runtime_checkable
-class Photographs(NamedImages, Protocol):
+class Photographs(DigestedImages, Protocol):
     """Random access to photographs, each 8-bit RGB of its own size."""
 
     def __getitem__(self, index: int, /) -> UInt8[np.ndarray, "h w 3"]:

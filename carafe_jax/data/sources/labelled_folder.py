@@ -30,6 +30,10 @@ class LabelledFiles:
         """Return the path of the file of this index."""
         return self.files.name(index)
 
+    def digest(self) -> str:
+        """Return a hash of the files; their names have those of the classes."""
+        return self.files.digest()
+
     def open(self, index: int) -> tuple[Image.Image, int]:
         """Open the file of this index; return it with its label."""
         return self.files.open(index), self.labels[index]

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from carafe_jax.data.sources.findings import Findings
-from carafe_jax.data.sources.images import NamedImages
+from carafe_jax.data.sources.images import DigestedImages
 
 IGNORED_LABEL = 255
 """Label of pixels without a class, in all 8-bit label maps: they count neither in a
@@ -15,7 +15,7 @@ loss nor in a metric."""
 
 
 @runtime_checkable
-class SegmentedImages(NamedImages, Protocol):
+class SegmentedImages(DigestedImages, Protocol):
     """Random access to photographs that are not yet decoded, and to their labels."""
 
     @property

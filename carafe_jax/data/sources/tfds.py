@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from carafe_jax.data.decoding import decoder_errors, open_image
+from carafe_jax.data.sources.digests import digest_of_texts
 from carafe_jax.data.sources.splits import (
     MissingSplitError,
     Split,
@@ -34,6 +35,10 @@ class ImageRecords:
     def name(self, index: int) -> str:
         """Return the data set and the index of a record, as its name."""
         return f"{self.source}[{index}]"
+
+    def digest(self) -> str:
+        """Return a hash of the data set and the number of its records."""
+        return digest_of_texts(self.source, str(len(self)))
 
     def open(self, index: int) -> Image.Image:
         """Open the image of a record; its pixels are not decoded."""
@@ -61,6 +66,10 @@ class LabelledRecords:
     def name(self, index: int) -> str:
         """Return the data set and the index of a record, as its name."""
         return self.images.name(index)
+
+    def digest(self) -> str:
+        """Return a hash of the data set and the number of its records."""
+        return self.images.digest()
 
     def open(self, index: int) -> tuple[Image.Image, int]:
         """Open the image of a record; return it with its label."""

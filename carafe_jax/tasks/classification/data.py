@@ -25,6 +25,7 @@ from carafe_jax.tasks.data_fields import (
     evaluation_iterator,
     training_iterator,
 )
+from carafe_jax.tasks.training_set import TrainingSet
 from carafe_jax.train import unstored_field
 
 
@@ -190,6 +191,11 @@ class ClassificationDataset:
         """Classes, and number of images per split; reads no image."""
         classes = self.training.images.classes
         return SourceContents(classes, len(self.training), len(self.held_out))
+
+    def training_set(self) -> TrainingSet:
+        """Return what a resumed run must find unchanged; open no image."""
+        images = self.training.images
+        return TrainingSet(images=len(images), digest=images.digest())
 
     def check_readable(self) -> None:
         """Open both splits, and read one image of each.

@@ -10,12 +10,12 @@ from carafe_jax.data import (
     decode_centre,
     open_labelled_images,
 )
+from carafe_jax.data.spread import spread
 from carafe_jax.tasks.data_check import (
     ObjectCounts,
     Splits,
     SplitUse,
     open_existing,
-    spread,
 )
 from carafe_jax.texts import printable
 

@@ -23,6 +23,7 @@ from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.logits import logits_of, normalize
 from carafe_jax.tasks.classification.loss import CrossEntropy
 from carafe_jax.tasks.tables import Results
+from carafe_jax.tasks.training_set import claim_training_set
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
 
 
@@ -98,14 +99,15 @@ class ClassificationTask:
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Check that the data can be read, and write the names of the classes.
+        """Check the data; write the classes, and what the training set is.
 
         Raises:
           RefusedError: The data cannot be read, or those of a resumed run have other
-            classes.
+            classes or another training set.
         """
         self._dataset.check_readable()
         claim_classes(workdir, self.source.classes)
+        claim_training_set(workdir, self._dataset.training_set())
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console

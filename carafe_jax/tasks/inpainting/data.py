@@ -27,6 +27,7 @@ from carafe_jax.data import (
     open_photographs,
     random_crop,
 )
+from carafe_jax.data.spread import spread
 from carafe_jax.data.transforms.free_form_holes import MINIMUM_SIDE
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import (
@@ -34,6 +35,7 @@ from carafe_jax.tasks.data_fields import (
     evaluation_iterator,
     training_iterator,
 )
+from carafe_jax.tasks.training_set import TrainingSet
 from carafe_jax.train import unstored_field
 
 # Shorter epochs are extended: grain takes milliseconds for each index of a short
@@ -214,14 +216,20 @@ class InpaintingDataset:
     def held_out(self) -> HeldOutExamples:
         """Examples to evaluate on: dicts of `image`, `mask` and `valid`."""
         photographs, unreadable = self._open("test")
-        count = min(len(photographs), self.data.test_photographs or len(photographs))
-        chosen = np.linspace(0, len(photographs) - 1, count).astype(int).tolist()
+        chosen = spread(
+            len(photographs), self.data.test_photographs or len(photographs)
+        )
         return HeldOutExamples(self.data, photographs, tuple(chosen), unreadable)
 
     @property
     def contents(self) -> SourceContents:
         """Number of photographs per split; reads no photograph of a folder."""
         return SourceContents(len(self.training), len(self.held_out.photographs))
+
+    def training_set(self) -> TrainingSet:
+        """Return what a resumed run must find unchanged; open no photograph."""
+        photographs = self.training.photographs
+        return TrainingSet(images=len(photographs), digest=photographs.digest())
 
     def check_readable(self) -> None:
         """Open both splits, and read one photograph of each.

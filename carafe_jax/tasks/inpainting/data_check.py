@@ -10,12 +10,12 @@ from carafe_jax.data import (
     Photographs,
     open_photographs,
 )
+from carafe_jax.data.spread import spread
 from carafe_jax.tasks.data_check import (
     ObjectCounts,
     Splits,
     SplitUse,
     open_existing,
-    spread,
 )
 from carafe_jax.tasks.inpainting.data_check_options import DataCheckOptions
 from carafe_jax.tasks.picture_sheet import fit

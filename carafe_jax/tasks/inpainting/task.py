@@ -19,6 +19,7 @@ from carafe_jax.tasks.inpainting.evaluator import FillEvaluator
 from carafe_jax.tasks.inpainting.loss import ReconstructionLoss
 from carafe_jax.tasks.inpainting.report import report_fills
 from carafe_jax.tasks.tables import Results
+from carafe_jax.tasks.training_set import claim_training_set
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
 
 
@@ -64,8 +65,14 @@ class FillingTask:
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Check that the data can be read; a run needs its configuration alone."""
+        """Check the data, and write what the training set is.
+
+        Raises:
+          RefusedError: The data cannot be read, or those of a resumed run have another
+            training set.
+        """
         self._dataset.check_readable()
+        claim_training_set(workdir, self._dataset.training_set())
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console

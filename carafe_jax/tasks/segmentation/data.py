@@ -37,6 +37,7 @@ from carafe_jax.tasks.segmentation.held_out_examples import (
 from carafe_jax.tasks.segmentation.photographs import open_split
 from carafe_jax.tasks.segmentation.training_examples import TrainingExamples
 from carafe_jax.tasks.segmentation.views import Views
+from carafe_jax.tasks.training_set import TrainingSet
 from carafe_jax.texts import counted, percent
 
 _LOGGER = logging.getLogger(__name__)
@@ -87,6 +88,10 @@ class SegmentationDataset:
         return SourceContents(
             self.training.classes, len(self.training), len(self.held_out)
         )
+
+    def training_set(self) -> TrainingSet:
+        """Return what a resumed run must find unchanged; open no photograph."""
+        return TrainingSet(images=len(self.training), digest=self.training.digest())
 
     @functools.cached_property
     def training_examples(self) -> TrainingExamples:

@@ -14,12 +14,12 @@ from carafe_jax.data import (
     Split,
     decode_image,
 )
+from carafe_jax.data.spread import spread
 from carafe_jax.tasks.data_check import (
     ObjectCounts,
     Splits,
     SplitUse,
     open_existing,
-    spread,
 )
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.picture_sheet import fit

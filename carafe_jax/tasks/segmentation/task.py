@@ -21,6 +21,7 @@ from carafe_jax.tasks.segmentation.loss import segmentation_losses
 from carafe_jax.tasks.segmentation.outputs import predictions_of
 from carafe_jax.tasks.segmentation.report import report_label_maps
 from carafe_jax.tasks.tables import Results
+from carafe_jax.tasks.training_set import claim_training_set
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
 from carafe_jax.viz import default_palette
 
@@ -106,14 +107,15 @@ class SegmentationTask:
         return (self._evaluator,)
 
     def prepare(self, workdir: pathlib.Path) -> None:
-        """Check the data, and write the classes.
+        """Check the data; write the classes, and what the training set is.
 
         Raises:
           RefusedError: The data cannot be read, or those of a resumed run have other
-            classes.
+            classes or another training set.
         """
         self.dataset.check_readable()
         claim_label_classes(workdir, self.classes)
+        claim_training_set(workdir, self.dataset.training_set())
 
     def report(
         self, state: TrainState, *, workdir: pathlib.Path, console: Console

@@ -33,6 +33,9 @@ class MemorySource:
     def name(self, index: int) -> str:
         return f"photograph {index}"
 
+    def digest(self) -> str:
+        return str(self.sizes)
+
     def size(self, index: int) -> tuple[int, int]:
         return self.sizes[index]
 

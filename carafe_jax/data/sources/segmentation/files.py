@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from carafe_jax.data.decoding import open_image
+from carafe_jax.data.sources.digests import digest_of_files, digest_of_texts
 from carafe_jax.data.sources.findings import EXAMPLES, Findings
 from carafe_jax.data.sources.segmentation.layout import SplitFolders
 from carafe_jax.data.sources.segmentation.treatments import NO_IMAGE, NO_LABEL_MAP
@@ -36,6 +37,13 @@ class PairedFiles:
     def label_name(self, index: int) -> str:
         """Return the path of a label map, in printable form."""
         return printable(self.folders.labels / self.labels[index])
+
+    def digest(self) -> str:
+        """Return a hash of the names and sizes of both kinds of files."""
+        return digest_of_texts(
+            digest_of_files(self.folders.images, self.images),
+            digest_of_files(self.folders.labels, self.labels),
+        )
 
     def open(self, index: int) -> Image.Image:
         """Open an image; its pixels are not decoded."""

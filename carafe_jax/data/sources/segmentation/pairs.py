@@ -13,8 +13,9 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from carafe_jax.data.decoding import UnreadableImageError, upright_size
+from carafe_jax.data.sources.digests import digest_of_texts
 from carafe_jax.data.sources.findings import EXAMPLES, Findings
-from carafe_jax.data.sources.images import NamedImages
+from carafe_jax.data.sources.images import DigestedImages
 from carafe_jax.data.sources.segmentation.label_classes import LabelClasses
 from carafe_jax.data.sources.segmentation.label_files import (
     check_label_header,
@@ -33,7 +34,7 @@ T = TypeVar("T")
 
 
 @runtime_checkable
-class PairedImages(NamedImages, Protocol):
+class PairedImages(DigestedImages, Protocol):
     """Images and their label maps by index, neither of them decoded."""
 
     def label_name(self, index: int, /) -> str:
@@ -85,6 +86,14 @@ class SegmentedPairs:
     def name(self, index: int) -> str:
         """Return the file or record name of an image, in printable form."""
         return self.pairs.name(self._pair(index))
+
+    def digest(self) -> str:
+        """Return a hash of the pairs that are used, and of the labels of values."""
+        return digest_of_texts(
+            self.pairs.digest(),
+            str(self.indices.tolist()),
+            str(self.label_classes.labels.tolist()),
+        )
 
     def size(self, index: int) -> tuple[int, int]:
         """Return height and width of an upright image, without opening it."""

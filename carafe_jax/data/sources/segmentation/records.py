@@ -43,6 +43,10 @@ class PairedRecords:
         """Return the data set, the index of a record and the feature."""
         return f"{self.label_maps.name(index)}/{self.label_maps.feature}"
 
+    def digest(self) -> str:
+        """Return a hash of the data set and the number of its records."""
+        return self.images.digest()
+
     def open(self, index: int) -> Image.Image:
         """Open the image of a record; its pixels are not decoded."""
         return self.images.open(index)

@@ -2,7 +2,6 @@
 
 import pathlib
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -14,7 +13,7 @@ from carafe_jax.tasks.detection.data import DetectionDataset
 from carafe_jax.tasks.detection.evaluation_options import (
     EvaluationOptions as EvaluationOptions,
 )
-from carafe_jax.tasks.detection.evaluator import DetectorEvaluator
+from carafe_jax.tasks.detection.evaluator import DetectorEvaluator, some_results
 from carafe_jax.tasks.detection.loading import load
 from carafe_jax.tasks.detection.outputs import predictions_of
 from carafe_jax.tasks.detection.quality import (
@@ -135,11 +134,9 @@ def _write(
             write_results(path, detections, kind=kind)
         else:
             path.unlink(missing_ok=True)  # Of another detector.
-    shown = sorted(results)
-    places = np.linspace(0, len(shown) - 1, min(options.sample_rows, len(shown)))
     sheet = draw_samples(
         dataset.held_out,
-        {shown[place]: results[shown[place]] for place in places.astype(int)},
+        some_results(results, count=options.sample_rows),
         score_threshold=options.score_threshold,
     )
     Image.fromarray(sheet).save(output / "samples.png")

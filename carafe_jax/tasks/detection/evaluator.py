@@ -1,7 +1,6 @@
 """Evaluation of a detector on the whole test set."""
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, UInt8
 
 from carafe_jax.data.sources.annotated import AnnotatedImages
+from carafe_jax.data.spread import spread
 from carafe_jax.metrics.coco import MAX_DETECTIONS, Kind
 from carafe_jax.tasks.detection.quality import DetectionQuality, measure_results
 from carafe_jax.tasks.detection.results import ResultsByImage, coco_results
@@ -96,7 +96,7 @@ class DetectorEvaluator:
         results = self.detect(state.evaluation_variables, self._batches())
         self._drawn = (
             int(jax.device_get(state.step)),
-            first_readable(results, count=PICTURES),
+            some_results(results, count=PICTURES),
         )
         return self.measure_results(results)
 
@@ -138,12 +138,12 @@ class DetectorEvaluator:
         )
 
     def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-        """Return a sheet of the first test photographs, with detections and truth."""
+        """Return a sheet of some test photographs, with detections and truth."""
         if self._drawn is None or self._drawn[0] != int(jax.device_get(state.step)):
             results = self.detect(state.evaluation_variables, self._batches())
             self._drawn = (
                 int(jax.device_get(state.step)),
-                first_readable(results, count=PICTURES),
+                some_results(results, count=PICTURES),
             )
         return {"samples": draw_samples(self._dataset.held_out, self._drawn[1])}
 
@@ -156,6 +156,8 @@ class DetectorEvaluator:
         return self._dataset.held_out.coco(kind=kind)
 
 
-def first_readable(results: ResultsByImage, *, count: int) -> ResultsByImage:
-    """Return the detections of the first photographs of a test set."""
-    return {index: results[index] for index in itertools.islice(sorted(results), count)}
+def some_results(results: ResultsByImage, *, count: int) -> ResultsByImage:
+    """Return the detections of photographs that are spread evenly over a test set."""
+    readable = sorted(results)
+    indices = [readable[place] for place in spread(len(readable), count)]
+    return {index: results[index] for index in indices}

@@ -48,7 +48,7 @@ def draw_samples(
         if (photograph := _photograph(images, index)) is not None
     ]
     titles = (f"detections, score at least {score_threshold:g}", "truth")
-    return stack_tiles(rows, titles=titles, width=side // 2)
+    return stack_tiles(rows, titles=titles)
 
 
 def _photograph(

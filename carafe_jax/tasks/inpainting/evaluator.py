@@ -7,6 +7,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
+from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.data import (
     HeldOutExamples,
@@ -88,8 +89,8 @@ def readable_samples(examples: HeldOutExamples, *, count: int) -> InpaintingTest
     Raises:
       RefusedError: None of them is readable.
     """
-    rows = np.linspace(0, len(examples) - 1, min(count, len(examples))).astype(int)
-    read = [x for row in rows.tolist() if (x := examples[row])["valid"]]
+    rows = spread(len(examples), count)
+    read = [x for row in rows if (x := examples[row])["valid"]]
     if not read:
         raise RefusedError(
             f"`source` must have readable test images, got none among {len(rows)} of "

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -173,10 +174,11 @@ class SegmentationDataset:
         self,
         *,
         batch_size: int | None = None,
+        chosen: Sequence[int] | None = None,
         process_index: int = 0,
         process_count: int = 1,
     ) -> "BatchIterator[SegmentationTestBatch]":
-        """Iterate exactly once over the whole test set, size after size.
+        """Iterate exactly once over the test set, size after size.
 
         Every process receives the same number of batches, of the same sizes. Unreadable
         photographs and the padding of the last batch of a size are not `valid`.
@@ -184,6 +186,7 @@ class SegmentationDataset:
         Args:
           batch_size: Images per batch, over all processes together; by default that of
             training.
+          chosen: Indices of the photographs to iterate over. None: the whole test set.
           process_index: Index of this process, as `jax.process_index()`.
           process_count: Number of processes, as `jax.process_count()`.
 
@@ -196,11 +199,10 @@ class SegmentationDataset:
         """
         shard = batch_shard(self.data, batch_size, process_index, process_count)
         examples = self.held_out_examples
-        order = GroupedOrder(
-            [group.indices for group in examples.groups],
-            batch_size=shard.batch_size,
-            seed=None,
-        )
+        groups = [group.indices for group in examples.groups]
+        if chosen is not None:
+            groups = [np.intersect1d(group, chosen) for group in groups]
+        order = GroupedOrder(groups, batch_size=shard.batch_size, seed=None)
         return batches_of_all_groups(
             examples.read,
             blank=examples.blank,

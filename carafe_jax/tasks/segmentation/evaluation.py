@@ -11,6 +11,7 @@ from rich.progress import track
 
 from carafe_jax.data import SegmentedImages, UnreadableImageError
 from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.data.spread import spread
 from carafe_jax.metrics import SegmentationQuality
 from carafe_jax.tasks.data_fields import evaluated_data
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
@@ -104,9 +105,8 @@ def _draw(
     trained: TrainedSegmenter, images: SegmentedImages, *, rows: int
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return a sheet of photographs from the whole test set."""
-    places = np.linspace(0, len(images) - 1, min(rows, len(images)))
     predicted: dict[int, np.ndarray] = {}
-    for index in map(int, places):
+    for index in spread(len(images), rows):
         try:
             photograph, _ = read_photograph(images, index)
         except UnreadableImageError:

@@ -1,13 +1,13 @@
 """Evaluation of a segmentation network on the whole test set."""
 
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
+from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.metrics import SegmentationQuality, segmentation_quality
 from carafe_jax.tasks.segmentation.data import SegmentationDataset
@@ -80,19 +80,24 @@ class SegmentationEvaluator:
         return segmentation_quality(total)
 
     def draw(self, state: TrainState) -> dict[str, UInt8[np.ndarray, "h w 3"]]:
-        """Return a sheet of the first test photographs, with truth and label maps."""
-        batches = itertools.islice(self._batches(), PICTURES)
+        """Return a sheet of some test photographs, with truth and label maps.
+
+        They are spread evenly over the test set: neighbours may be frames of one video.
+        Unreadable ones are left out.
+        """
+        images = self._dataset.held_out
+        batches = self._batches(chosen=spread(len(images), PICTURES))
         predicted: dict[int, np.ndarray] = {}
         for outputs in self._predict(state.evaluation_variables, batches):
             predicted |= dict(
                 zip(outputs["index"].tolist(), outputs["predicted"], strict=True)
             )
-            if len(predicted) >= PICTURES:
-                break
-        first = dict(itertools.islice(sorted(predicted.items()), PICTURES))
-        return {"samples": draw_samples(self._dataset.held_out, first, self._classes)}
+        drawn = dict(sorted(predicted.items()))
+        return {"samples": draw_samples(images, drawn, self._classes)}
 
-    def _batches(self) -> Iterable[Any]:
+    def _batches(self, *, chosen: Sequence[int] | None = None) -> Iterable[Any]:
         return self._dataset.test_batches(
-            process_index=jax.process_index(), process_count=jax.process_count()
+            chosen=chosen,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )

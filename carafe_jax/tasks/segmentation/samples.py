@@ -41,4 +41,4 @@ def draw_samples(
             continue
         maps = (truth, labels[: truth.shape[0], : truth.shape[1]])
         rows.append(draw_tiles(photograph, maps, classes=classes, side=side))
-    return stack_tiles(rows, titles=_TITLES, width=1)
+    return stack_tiles(rows, titles=_TITLES)

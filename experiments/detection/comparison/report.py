@@ -132,7 +132,7 @@ def draw_sheet(
         ]
         for row, (index, photograph) in enumerate(photographs.items())
     ]
-    return stack_tiles(rows, titles=(*found, "truth"), width=side // 2)
+    return stack_tiles(rows, titles=(*found, "truth"))
 
 
 def _objects(found: PhotographDetections) -> DrawnObjects:

@@ -11,6 +11,7 @@ from PIL import Image
 from carafe_jax.errors import RefusedError
 from carafe_jax.metrics import confusion_matrix, segmentation_quality
 from carafe_jax.tasks.segmentation import SegmentationData, SegmentationDataset
+from carafe_jax.tasks.segmentation import evaluator as module
 from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
 from carafe_jax.train import Evaluator, SupportsPictures, TrainState
@@ -98,6 +99,25 @@ def test_unreadable_photographs_are_left_out(folder):
     # The lowest three of 30 rows have no label.
     assert evaluator.measure_state(state()).counted == pixels - 27 * 40
     assert evaluator.draw(state())["samples"].ndim == 3
+
+
+def test_photographs_spread_over_the_test_set_are_drawn(folder, monkeypatch):
+    drawn = []
+
+    def draw_samples(images, predicted, classes):
+        drawn.append(predicted)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr(module, "draw_samples", draw_samples)
+    dataset = dataset_of(folder)
+    module.SegmentationEvaluator(predict, dataset, classes=COLOURS).draw(state())
+    (predicted,) = drawn
+    assert [*predicted] == [0, 2, 4, 7]
+    for index, labels in predicted.items():
+        height, width = dataset.held_out.size(index)
+        rows, columns = np.indices((height, width))
+        expected = labels_at(rows, columns, index)
+        np.testing.assert_array_equal(labels[:height, :width], expected)
 
 
 def test_test_set_without_labelled_pixels_is_refused(folder):

@@ -4,10 +4,11 @@ Shows: a table of the first photographs; all predictions are in the CSV.
 Example: carafe-jax classify photographs/ --model runs/classification/default
 """
 
+import contextlib
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Annotated, NoReturn
 
 import tyro
@@ -77,7 +78,28 @@ def main(config: Classify, console: Console) -> int:
         )
     with loading(console, config.model):
         trained = load(config.model, which=config.which)
-    shown, unreadable = _classify(paths, trained, config=config, console=console)
+    shown, done, unreadable = _empty_table(len(paths)), 0, 0
+    try:
+        # Closed at once, so that no part of a file is left.
+        with contextlib.closing(
+            _classify_each(paths, trained, config, console)
+        ) as outcomes:
+            for path, outcome in outcomes:
+                done += 1
+                name = printable(path)
+                if isinstance(outcome, UnreadableImageError):
+                    unreadable += 1
+                    print_line(console, f"Unreadable: {name} ({outcome.reason})")
+                elif shown.row_count < _SHOWN:
+                    # Text: rich would read brackets in names as markup.
+                    shown.add_row(Text(name), Text(_prediction_text(outcome)))
+    except KeyboardInterrupt:
+        images = counted(len(paths), "image")
+        print_line(
+            console,
+            f"Classified {done} of {images}. {config.output} is written when all are.",
+        )
+        raise
     if shown.row_count:
         console.print(shown)
     named = len(paths) - unreadable
@@ -88,19 +110,16 @@ def main(config: Classify, console: Console) -> int:
     return 1 if unreadable else 0
 
 
-def _classify(
+def _classify_each(
     paths: Sequence[pathlib.Path],
     trained: TrainedClassifier,
-    *,
     config: Classify,
     console: Console,
-) -> tuple[Table, int]:
-    """Write the CSV as images are classified.
+) -> Generator[tuple[pathlib.Path, Prediction | UnreadableImageError], None, None]:
+    """Write the CSV as images are classified; yield the outcome of each.
 
-    Returns:
-      A table of its first images, and the number of unreadable ones.
+    The file is there once all images are classified.
     """
-    shown, unreadable = _empty_table(len(paths)), 0
     outcomes = trained.classify_all(
         track(paths, description="classifying", console=console),
         count=config.classes,
@@ -113,19 +132,12 @@ def _classify(
         writer = csv.writer(file)
         writer.writerow(["image", "rank", "class", "probability"])
         for path, outcome in zip(paths, outcomes, strict=True):
-            name = printable(path)
-            if isinstance(outcome, UnreadableImageError):
-                unreadable += 1
-                print_line(console, f"Unreadable: {name} ({outcome.reason})")
-                continue
-            writer.writerows(
-                [name, rank, printable(label), probability]
-                for rank, (label, probability) in enumerate(outcome, 1)
-            )
-            if shown.row_count < _SHOWN:
-                # Text: rich would read brackets in names as markup.
-                shown.add_row(Text(name), Text(_prediction_text(outcome)))
-    return shown, unreadable
+            if not isinstance(outcome, UnreadableImageError):
+                writer.writerows(
+                    [printable(path), rank, printable(label), probability]
+                    for rank, (label, probability) in enumerate(outcome, 1)
+                )
+            yield path, outcome
 
 
 def _empty_table(images: int) -> Table:

@@ -21,6 +21,7 @@ from rich.progress import track
 
 from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run, with_option_names
+from carafe_jax.cli.interruption import interrupted
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
@@ -190,12 +191,12 @@ def _interrupted(config: Detect, plan: DetectPlan, results: CocoFile) -> str:
         and (config.pictures == "none" or os.path.isfile(job.picture))
         for job in plan.jobs
     )
-    command = "the command"
-    if config.overwrite:
-        command += ", without --overwrite,"
-    return (
-        f"Detected in {finished + plan.skipped} of {counted(total, 'photograph')}, "
-        f"written to {config.output}. Repeat {command} to continue."
+    return interrupted(
+        "Detected in",
+        finished + plan.skipped,
+        total,
+        output=config.output,
+        overwrite=config.overwrite,
     )
 
 

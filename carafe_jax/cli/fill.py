@@ -10,7 +10,7 @@ To train a network, in runs/inpainting/default, in minutes: carafe-jax train inp
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Literal, NoReturn
 
 import numpy as np
@@ -20,11 +20,17 @@ from rich.console import Console
 from carafe_jax.arguments import check_not_negative
 from carafe_jax.cli.console import run
 from carafe_jax.cli.fill_bars import FillBars
+from carafe_jax.cli.interruption import interrupted
 from carafe_jax.errors import MissingExtraError, RefusedError
 from carafe_jax.tasks.inpainting import ClassicMethod, fill_classic, load
 from carafe_jax.tasks.inpainting.coarse_to_fine import ReportProgress
 from carafe_jax.tasks.inpainting.fill_classic import check_method
-from carafe_jax.tasks.inpainting.fill_files import FillPlan, plan_fills, read_job
+from carafe_jax.tasks.inpainting.fill_files import (
+    FillJob,
+    FillPlan,
+    plan_fills,
+    read_job,
+)
 from carafe_jax.tasks.inpainting.mask_files import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
@@ -109,13 +115,24 @@ def main(config: FillOptions, console: Console) -> int:
         config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
     name, fill = _method(config, console)
-    filled, failures = _fill_each(plan, fill, config=config, console=console)
+    filled: list[FillJob] = []
+    failures: dict[pathlib.Path, str] = {}
+    try:
+        for job, failure in _fill_each(plan, fill, config, console):
+            if failure is None:
+                filled.append(job)
+            else:
+                failures[job.photo] = failure
+    except KeyboardInterrupt:
+        if config.photo.is_dir():
+            print_line(console, _interrupted(config, plan, filled))
+        raise
     problems = plan.problems | failures
     for path, reason in problems.items():
         print_line(console, f"Not filled: {_with_path(path, reason)}")
     for path, reason in plan.unused.items():
         print_line(console, f"Not used: {path}: {reason}")
-    summary = f"Filled by {name}: {filled}"
+    summary = f"Filled by {name}: {len(filled)}"
     if plan.skipped:
         summary += f"; skipped, as their outputs exist: {plan.skipped}"
     if problems:
@@ -129,14 +146,13 @@ def main(config: FillOptions, console: Console) -> int:
 
 
 def _fill_each(
-    plan: FillPlan, fill: Method, *, config: FillOptions, console: Console
-) -> tuple[int, dict[pathlib.Path, str]]:
-    """Return the number of filled photographs, and the reasons of failures.
+    plan: FillPlan, fill: Method, config: FillOptions, console: Console
+) -> Iterator[tuple[FillJob, str | None]]:
+    """Fill each photograph; yield the reason of a failure, or None.
 
     Raises:
       RefusedError: The only photograph that was given cannot be filled.
     """
-    failures: dict[pathlib.Path, str] = {}
     with FillBars(console, photographs=len(plan.jobs)) as bars:
         for job in plan.jobs:
             try:
@@ -148,8 +164,19 @@ def _fill_each(
             except (RefusedError, MissingExtraError) as error:
                 if not config.photo.is_dir():
                     raise RefusedError(_with_path(job.photo, str(error))) from error
-                failures[job.photo] = str(error)
-    return len(plan.jobs) - len(failures), failures
+                yield job, str(error)
+            else:
+                yield job, None
+
+
+def _interrupted(config: FillOptions, plan: FillPlan, filled: Sequence[FillJob]) -> str:
+    return interrupted(
+        "Filled",
+        len(filled) + plan.skipped,
+        len(plan.jobs) + plan.skipped,
+        output=config.output,
+        overwrite=config.overwrite,
+    )
 
 
 def _with_path(photo: pathlib.Path, reason: str) -> str:

@@ -17,6 +17,7 @@ from rich.progress import track
 
 from carafe_jax.arguments import check_count, check_up_to_1
 from carafe_jax.cli.console import run, with_option_names
+from carafe_jax.cli.interruption import interrupted
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
@@ -166,10 +167,10 @@ def _write(job: SegmentJob, found: PhotographLabels, *, opacity: float) -> None:
 def _interrupted(config: Segment, plan: SegmentPlan) -> str:
     total = len(plan.jobs) + plan.skipped
     finished = sum(job.finished for job in plan.jobs) + plan.skipped
-    command = "the command"
-    if config.overwrite:
-        command += ", without --overwrite,"
-    return (
-        f"Segmented {finished} of {counted(total, 'photograph')}, written to "
-        f"{config.output}. Repeat {command} to continue."
+    return interrupted(
+        "Segmented",
+        finished,
+        total,
+        output=config.output,
+        overwrite=config.overwrite,
     )

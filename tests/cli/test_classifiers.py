@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import io
 import json
 import shutil
 
@@ -116,6 +117,29 @@ def test_prediction_names_the_likeliest_classes(folder, run, tmp_path):
     probabilities = [float(row["probability"]) for row in rows]
     assert probabilities[0] >= probabilities[1]
     assert sum(probabilities[:2]) == pytest.approx(1, abs=1e-5)
+
+
+def test_interrupted_prediction_counts_its_images_and_leaves_no_file(
+    folder, run, tmp_path, monkeypatch
+):
+    config = classify.Classify(
+        model=run,
+        images=(folder / "val",),
+        output=tmp_path / "predictions.csv",
+    )
+
+    def interrupt(prediction):
+        raise KeyboardInterrupt
+
+    calls = iter([classify._prediction_text, interrupt])
+    monkeypatch.setattr(classify, "_prediction_text", lambda x: next(calls)(x))
+    recorder = Console(record=True, width=300, file=io.StringIO())
+    with pytest.raises(KeyboardInterrupt):
+        classify.main(config, recorder)
+    count = len([*(folder / "val").rglob("*.png")])
+    text = recorder.export_text()
+    assert f"Classified 2 of {count} images. {config.output} is written when" in text
+    assert not any(tmp_path.iterdir())
 
 
 def test_arrays_are_classified_as_files_are(folder, run):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from carafe_jax.cli import fill
 from carafe_jax.cli.fill import FillOptions, main
 from carafe_jax.cli.fill_bars import FillBars
 from carafe_jax.errors import MissingExtraError, RefusedError
@@ -169,6 +170,44 @@ def test_folders_are_matched_by_name_and_problems_are_named(run, tmp_path):
     assert "2; not filled: 3" in text
     _, text = call(main, config)
     assert "skipped, as their outputs exist: 2" in text
+
+
+def test_interrupted_command_continues(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        save(tmp_path / "photos" / name, random_photo(20, 30))
+        save(tmp_path / "masks" / name, (255 * square_hole(20, 30)).astype(np.uint8))
+    config = FillOptions(
+        photo=tmp_path / "photos",
+        mask=tmp_path / "masks",
+        output=tmp_path / "out",
+        method="mean-colour",
+    )
+
+    write, written = fill.write_photograph, []
+
+    def write_one(path, photograph):
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write(path, photograph)
+
+    for overwrite, command in (
+        (True, "the command, without --overwrite, to"),
+        (False, "the command to"),
+    ):
+        with monkeypatch.context() as patch:
+            written.clear()
+            patch.setattr(fill, "write_photograph", write_one)
+            recorder = Console(record=True, width=200, file=io.StringIO())
+            with pytest.raises(KeyboardInterrupt):
+                main(dataclasses.replace(config, overwrite=overwrite), recorder)
+        text = recorder.export_text()
+        finished = 1 if overwrite else 2
+        assert f"Filled {finished} of 3 photographs, written to {config.output}" in text
+        assert f"Repeat {command} continue." in text
+    status, text = call(main, config)
+    assert status == 0
+    assert "Filled by mean-colour: 1; skipped, as their outputs exist: 2" in text
 
 
 def test_masks_without_a_photograph_are_named_and_are_no_failure(tmp_path):

@@ -1,7 +1,7 @@
 """Data fields that all tasks share: their checks, and the batches they define."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -15,9 +15,13 @@ from carafe_jax.arguments import (
 from carafe_jax.data import (
     BatchIterator,
     BatchOptions,
+    GroupedOrder,
     ProcessShard,
+    Visit,
     batches_of_all,
+    batches_of_all_groups,
     endless_batches,
+    endless_batches_of_groups,
 )
 
 Data = TypeVar("Data", bound="DataFields")
@@ -149,6 +153,69 @@ def evaluation_iterator(
         blank=blank,
         count=count,
         shard=batch_shard(data, batch_size, process_index, process_count),
+        options=batch_options(data),
+    )
+
+
+def grouped_training_iterator(
+    example: Callable[[Visit, np.random.Generator], Any],
+    data: ImageDataFields,
+    *,
+    order: GroupedOrder,
+    process_index: int,
+    process_count: int,
+) -> "BatchIterator[Any]":
+    """Iterate endlessly over this process's shard of training batches of one group.
+
+    Args:
+      example: Function that returns the random example of a visit.
+      data: Batch size, and options for prefetching.
+      order: Order of the visits, with the seed and the batch size of `data`.
+      process_index: Index of this process, as `jax.process_index()`.
+      process_count: Number of processes, as `jax.process_count()`.
+
+    Raises:
+      RefusedError: The batch cannot be split evenly among the processes.
+    """
+    return endless_batches_of_groups(
+        example,
+        order=order,
+        shard=batch_shard(data, None, process_index, process_count),
+        options=batch_options(data),
+    )
+
+
+def grouped_evaluation_iterator(
+    example: Callable[[int, int], Any],
+    data: ImageDataFields,
+    *,
+    blank: Callable[[int], Any],
+    groups: Sequence[np.ndarray],
+    batch_size: int | None,
+    process_index: int,
+    process_count: int,
+) -> "BatchIterator[Any]":
+    """Iterate once over this process's shard of the batches of all groups.
+
+    Args:
+      example: Function that returns the example of an index and its group, or None.
+      data: Batch size, and options for prefetching.
+      blank: Function that returns the invalid example of a group, to pad with.
+      groups: Indices of each group.
+      batch_size: Examples per batch, over all processes together. None: that of `data`.
+      process_index: Index of this process, as `jax.process_index()`.
+      process_count: Number of processes, as `jax.process_count()`.
+
+    Raises:
+      RefusedError: There is no index, or the batch cannot be split evenly among the
+        processes.
+    """
+    shard = batch_shard(data, batch_size, process_index, process_count)
+    return batches_of_all_groups(
+        example,
+        blank=blank,
+        order=GroupedOrder(groups, batch_size=shard.batch_size, seed=None),
+        shard=shard,
         options=batch_options(data),
     )
 

@@ -10,11 +10,12 @@ from carafe_jax.data import (
     BatchIterator,
     GroupedOrder,
     UnreadableImages,
-    batches_of_all_groups,
-    endless_batches_of_groups,
     open_annotated_images,
 )
-from carafe_jax.tasks.data_fields import batch_options, batch_shard
+from carafe_jax.tasks.data_fields import (
+    grouped_evaluation_iterator,
+    grouped_training_iterator,
+)
 from carafe_jax.tasks.detection.buckets import Bucket, make_buckets
 from carafe_jax.tasks.detection.data_batches import (
     DetectionTestBatch as DetectionTestBatch,
@@ -231,12 +232,12 @@ class DetectionDataset:
           TooManyUnreadableImagesError: Later, more than `unreadable_limit` photographs
             are unreadable.
         """
-        shard = batch_shard(self.data, None, process_index, process_count)
-        return endless_batches_of_groups(
+        return grouped_training_iterator(
             self.training_examples,
+            self.data,
             order=self.training_examples.order,
-            shard=shard,
-            options=batch_options(self.data),
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def test_batches(
@@ -264,19 +265,15 @@ class DetectionDataset:
           RefusedError: As for `training_batches`.
           TooManyUnreadableImagesError: As for `training_batches`.
         """
-        shard = batch_shard(self.data, batch_size, process_index, process_count)
         examples = self.held_out_examples
-        order = GroupedOrder(
-            [bucket.indices for bucket in examples.buckets],
-            batch_size=shard.batch_size,
-            seed=None,
-        )
-        return batches_of_all_groups(
+        return grouped_evaluation_iterator(
             examples.read,
+            self.data,
             blank=examples.blank,
-            order=order,
-            shard=shard,
-            options=batch_options(self.data),
+            groups=[bucket.indices for bucket in examples.buckets],
+            batch_size=batch_size,
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def _training_buckets(self) -> tuple[Bucket, ...]:

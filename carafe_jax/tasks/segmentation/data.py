@@ -13,10 +13,11 @@ from carafe_jax.data import (
     GroupedOrder,
     SegmentedImages,
     UnreadableImages,
-    batches_of_all_groups,
-    endless_batches_of_groups,
 )
-from carafe_jax.tasks.data_fields import batch_options, batch_shard
+from carafe_jax.tasks.data_fields import (
+    grouped_evaluation_iterator,
+    grouped_training_iterator,
+)
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.buckets import (
     Bucket,
@@ -162,12 +163,12 @@ class SegmentationDataset:
           TooManyUnreadableImagesError: Later, more than `unreadable_limit` photographs
             are unreadable.
         """
-        shard = batch_shard(self.data, None, process_index, process_count)
-        return endless_batches_of_groups(
+        return grouped_training_iterator(
             self.training_examples,
+            self.data,
             order=self.training_examples.order,
-            shard=shard,
-            options=batch_options(self.data),
+            process_index=process_index,
+            process_count=process_count,
         )
 
     def test_batches(
@@ -197,18 +198,18 @@ class SegmentationDataset:
           RefusedError: As for `training_batches`.
           TooManyUnreadableImagesError: As for `training_batches`.
         """
-        shard = batch_shard(self.data, batch_size, process_index, process_count)
         examples = self.held_out_examples
         groups = [group.indices for group in examples.groups]
         if chosen is not None:
             groups = [np.intersect1d(group, chosen) for group in groups]
-        order = GroupedOrder(groups, batch_size=shard.batch_size, seed=None)
-        return batches_of_all_groups(
+        return grouped_evaluation_iterator(
             examples.read,
+            self.data,
             blank=examples.blank,
-            order=order,
-            shard=shard,
-            options=batch_options(self.data),
+            groups=groups,
+            batch_size=batch_size,
+            process_index=process_index,
+            process_count=process_count,
         )
 
 def training_batches(

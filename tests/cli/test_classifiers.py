@@ -82,7 +82,7 @@ def test_evaluation_refuses_other_classes(run, tmp_path):
         Image.new("RGB", (20, 20)).save(tmp_path / split / "grey" / "0.png")
     config = evaluate.Evaluate(model=run, source=str(tmp_path), output=tmp_path)
     with pytest.raises(
-        ValueError, match="the 2 classes of the run, dark, light, got 1"
+        ValueError, match=r"the 2 classes \(dark, light\) of the run, got 1"
     ):
         call(evaluate.main, config)
 

@@ -6,8 +6,6 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.data.sources.opening import name_of_source
-from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.classification.classes import some
 from carafe_jax.tasks.classification.data import ClassificationDataset
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
@@ -16,6 +14,7 @@ from carafe_jax.tasks.classification.quality import COLUMNS
 from carafe_jax.tasks.data_fields import evaluated_data
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.run_classes import check_same_classes
 from carafe_jax.tasks.tables import draw_table, write_table
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice
@@ -52,13 +51,7 @@ def evaluate(
     data = evaluated_data(trained.data, source=source, batch_size=batch_size)
     dataset = ClassificationDataset(data)
     images = dataset.held_out.images
-    if images.classes != trained.classes:
-        raise RefusedError(
-            "`source` must have the "
-            f"{counted(len(trained.classes), 'class', 'classes')} of the run, "
-            f"{some(trained.classes)}, got {len(images.classes)}: "
-            f"{some(images.classes)}."
-        )
+    check_same_classes("source", images.classes, trained.classes)
     batches = track(
         dataset.evaluation_batches(),
         description="classifying",

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.tasks.classification.classes import read_classes
+from carafe_jax.tasks.classification.classes import CLASSES_FILE
 from carafe_jax.tasks.classification.config import ClassificationRun
 from carafe_jax.tasks.classification.prediction import TrainedClassifier
 from carafe_jax.tasks.run_folder import open_run_of
@@ -26,7 +26,7 @@ def load(
     """
     model = pathlib.Path(model)
     config = open_run_of(model, (ClassificationRun,))
-    classes = read_classes(model)
+    classes = CLASSES_FILE.read(model)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"
     )

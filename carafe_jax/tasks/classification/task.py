@@ -12,7 +12,7 @@ from rich.console import Console
 from carafe_jax.data import ColourJitter
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
-from carafe_jax.tasks.classification.classes import claim_classes
+from carafe_jax.tasks.classification.classes import CLASSES_FILE
 from carafe_jax.tasks.classification.data import (
     ClassificationBatch,
     ClassificationData,
@@ -106,7 +106,7 @@ class ClassificationTask:
             classes or another training set.
         """
         self._dataset.check_readable()
-        claim_classes(workdir, self.source.classes)
+        CLASSES_FILE.claim(workdir, self.source.classes)
         claim_training_set(workdir, self._dataset.training_set())
 
     def report(

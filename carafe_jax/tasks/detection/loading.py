@@ -18,7 +18,7 @@ from carafe_jax.models.detection import (
     MaskRCNN,
     MMDetectionName,
 )
-from carafe_jax.tasks.detection.categories import Categories, read_categories
+from carafe_jax.tasks.detection.categories import CATEGORIES_FILE, Categories
 from carafe_jax.tasks.detection.coco_classes import coco_categories
 from carafe_jax.tasks.detection.config import DetectionRun
 from carafe_jax.tasks.detection.data import DetectionData
@@ -44,7 +44,7 @@ def load(
     """
     model = pathlib.Path(model)
     config = open_run_of(model, (DetectionRun,))
-    categories = read_categories(model)
+    categories = CATEGORIES_FILE.read(model)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"
     )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 from rich.console import Console
 
 from carafe_jax.models.detection import DetectorConfig
-from carafe_jax.tasks.detection.categories import Categories, claim_categories
+from carafe_jax.tasks.detection.categories import CATEGORIES_FILE, Categories
 from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
 from carafe_jax.tasks.detection.device_batch import device_batch
 from carafe_jax.tasks.detection.evaluator import DetectorEvaluator
@@ -109,7 +109,7 @@ class DetectionTask:
             the data of a resumed run have other classes or another training set.
         """
         self.dataset.check_readable()
-        claim_categories(workdir, self.categories)
+        CATEGORIES_FILE.claim(workdir, self.categories)
         claim_training_set(workdir, self.dataset.training_set())
 
     def report(

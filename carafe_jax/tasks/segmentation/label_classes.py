@@ -1,15 +1,8 @@
 """Names and colours of a run's classes, stored in its folder."""
 
-import json
-import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_atomically
-from carafe_jax.texts import counted, printable
-from carafe_jax.train import has_checkpoints, is_first
-
-_NAME = "label_classes.json"
+from carafe_jax.tasks.run_classes import ClassesFile
 
 
 class LabelClasses(NamedTuple):
@@ -20,59 +13,26 @@ class LabelClasses(NamedTuple):
     """RGB colour of each class in pictures."""
 
 
-def claim_label_classes(workdir: pathlib.Path, classes: LabelClasses) -> None:
-    """Write the classes of a new run; raise if a resumed run has others.
-
-    Args:
-      workdir: Folder of the run.
-      classes: Classes of its data.
-
-    Raises:
-      RefusedError: The folder holds checkpoints of a run with other classes.
-    """
-    resumes = has_checkpoints(workdir) and (workdir / _NAME).exists()
-    if resumes and (known := read_label_classes(workdir)).names != classes.names:
-        raise RefusedError(
-            f"`data.source` must have the {_described(known)} of the run, got "
-            f"{_described(classes)}."
-        )
-    if is_first() and not resumes:
-        stored = [
-            {"name": name, "colour": colour}
-            for name, colour in zip(*classes, strict=True)
-        ]
-        with write_atomically(workdir / _NAME) as partial:
-            partial.write_text(json.dumps(stored, indent=0) + "\n")
+def _entries(classes: LabelClasses) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "colour": colour} for name, colour in zip(*classes, strict=True)
+    ]
 
 
-def read_label_classes(workdir: pathlib.Path) -> LabelClasses:
-    """Return the classes of a run.
-
-    Raises:
-      RefusedError: The folder has no file of classes, or one that is damaged.
-    """
-    path = workdir / _NAME
-    if not path.exists():
-        raise RefusedError(
-            f"`model` must be the folder of a segmentation run, with {_NAME}, got "
-            f"{str(workdir)!r}."
-        )
-    try:
-        found = json.loads(path.read_bytes())
-        palette: list[tuple[int, int, int]] = []
-        for each in found:
-            red, green, blue = map(int, each["colour"])
-            palette.append((red, green, blue))
-        return LabelClasses(tuple(str(each["name"]) for each in found), tuple(palette))
-    except (ValueError, TypeError, KeyError) as error:
-        raise RefusedError(
-            f"{path} is damaged: it must be a list of objects with `name` and `colour`."
-            " Delete it and resume the run, which then writes it again."
-        ) from error
+def _parsed(entries: Any) -> LabelClasses:
+    palette: list[tuple[int, int, int]] = []
+    for each in entries:
+        red, green, blue = map(int, each["colour"])
+        palette.append((red, green, blue))
+    return LabelClasses(tuple(str(each["name"]) for each in entries), tuple(palette))
 
 
-def _described(classes: LabelClasses) -> str:
-    """Return the number of classes, with the first of them."""
-    shown = ", ".join(map(printable, classes.names[:3]))
-    more = ", ..." if len(classes.names) > 3 else ""
-    return f"{counted(len(classes.names), 'class', 'classes')} ({shown}{more})"
+LABEL_CLASSES_FILE = ClassesFile[LabelClasses](
+    task="segmentation",
+    name="label_classes.json",
+    form="objects with `name` and `colour`",
+    entries=_entries,
+    parse=_parsed,
+    identities=lambda classes: classes.names,
+)
+"""Names and colours, of which the names alone must be unchanged."""

@@ -6,7 +6,7 @@ import pathlib
 from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.run_folder import open_run_of
 from carafe_jax.tasks.segmentation.config import SegmentationRun
-from carafe_jax.tasks.segmentation.label_classes import read_label_classes
+from carafe_jax.tasks.segmentation.label_classes import LABEL_CLASSES_FILE
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.train import CheckpointChoice, restore_trained
@@ -31,7 +31,7 @@ def load(
     """
     model = pathlib.Path(model)
     config = open_run_of(model, (SegmentationRun,))
-    classes = read_label_classes(model)
+    classes = LABEL_CLASSES_FILE.read(model)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument="model"
     )

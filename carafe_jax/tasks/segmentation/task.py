@@ -14,8 +14,8 @@ from carafe_jax.models.segmentation import SegmenterConfig
 from carafe_jax.tasks.segmentation.data import SegmentationData, SegmentationDataset
 from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
 from carafe_jax.tasks.segmentation.label_classes import (
+    LABEL_CLASSES_FILE,
     LabelClasses,
-    claim_label_classes,
 )
 from carafe_jax.tasks.segmentation.loss import segmentation_losses
 from carafe_jax.tasks.segmentation.outputs import predictions_of
@@ -114,7 +114,7 @@ class SegmentationTask:
             classes or another training set.
         """
         self.dataset.check_readable()
-        claim_label_classes(workdir, self.classes)
+        LABEL_CLASSES_FILE.claim(workdir, self.classes)
         claim_training_set(workdir, self.dataset.training_set())
 
     def report(

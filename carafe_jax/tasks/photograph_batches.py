@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import UInt8
 
+from carafe_jax.arguments import check_count
 from carafe_jax.data import UnreadableImageError, decode_image, open_image
 from carafe_jax.errors import RefusedError
 from carafe_jax.train import Variables
@@ -28,7 +29,7 @@ class BatchPredictor(Generic[Prepared, Predicted]):
         *,
         prepare: Callable[[Any], Prepared],
         size: Callable[[Prepared], Hashable],
-        predict: Callable[[Sequence[Prepared]], Sequence[Predicted]],
+        predict: Callable[[Sequence[Prepared]], Iterable[Predicted]],
     ) -> None:
         """Read no photograph yet.
 
@@ -36,14 +37,23 @@ class BatchPredictor(Generic[Prepared, Predicted]):
           prepare: Function that reads and resizes a photograph. Threads call it.
           size: Function that returns all sizes that the members of a batch share.
           predict: Function from the members of a batch, of one size, to one result
-            each. It gets at most `batch_size` of them.
+            each. Copies of the last photograph may fill the batch; their results are
+            not taken.
         """
         self._prepare, self._size, self._predict = prepare, size, predict
 
-    def __call__(
+    def one(self, photograph: Any) -> Predicted:
+        """Return the result of a photograph, in a batch of its own.
+
+        Raises:
+          UnreadableImageError: The file cannot be read.
+        """
+        return next(iter(self._predict([self._prepare(photograph)])))
+
+    def all(
         self, photographs: Iterable[Any], *, batch_size: int
     ) -> Iterator[Predicted | UnreadableImageError]:
-        """Yield the results in the order of the photographs.
+        """Return an iterator over the results, in the order of the photographs.
 
         A few batches of prepared photographs are in memory at a time.
 
@@ -51,16 +61,26 @@ class BatchPredictor(Generic[Prepared, Predicted]):
           photographs: As `prepare` takes them.
           batch_size: Photographs per batch.
 
-        Yields:
-          The result of a photograph; for a file that cannot be read, its error.
+        Returns:
+          The result of each photograph; for a file that cannot be read, its error.
+
+        Raises:
+          RefusedError: `batch_size` is not positive.
         """
-        photographs = iter(photographs)
+        check_count("batch_size", batch_size)
+        return self._results(iter(photographs), batch_size)
+
+    def _results(
+        self, photographs: Iterator[Any], batch_size: int
+    ) -> Iterator[Predicted | UnreadableImageError]:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             while window := list(itertools.islice(photographs, _WINDOW * batch_size)):
                 outcomes: list[Any] = list(pool.map(self._prepare_or_error, window))
                 for group in self._batches(outcomes, batch_size):
-                    predicted = self._predict([outcomes[index] for index in group])
-                    for index, found in zip(group, predicted, strict=True):
+                    # Copies fill the batch, so that only one size is compiled.
+                    filled = [*group, *[group[-1]] * (batch_size - len(group))]
+                    predicted = self._predict([outcomes[index] for index in filled])
+                    for index, found in zip(group, predicted, strict=False):
                         outcomes[index] = found
                 yield from outcomes
 

@@ -25,6 +25,7 @@ from carafe_jax.tasks.detection.coco_file import CocoFile
 from carafe_jax.tasks.detection.photograph_files import DetectJob, plan_detections
 from carafe_jax.tasks.detection.prediction import PhotographDetections
 from tests.cli.test_commands import run
+from tests.tasks.photograph_files import files_of, save
 from tests.tasks.runs import call
 from tests.tiny_trained_detector import tiny_trained_detector
 
@@ -44,13 +45,6 @@ def loaded(detector, monkeypatch):
     monkeypatch.setattr(detect, "load", load)
 
 
-def save(path, size=(40, 60), seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), np.uint8)
-    Image.fromarray(pixels).resize(size[::-1]).save(path)
-    return path
-
-
 def options(tmp_path, *photographs, **fields):
     return Detect(
         **{
@@ -63,14 +57,6 @@ def options(tmp_path, *photographs, **fields):
             **fields,
         }
     )
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.usefixtures("loaded")

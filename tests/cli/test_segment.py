@@ -15,6 +15,7 @@ from carafe_jax.cli.segment import Segment, main
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks import pictures
 from tests.cli.test_commands import run
+from tests.tasks.photograph_files import files_of, save
 from tests.tasks.runs import call
 from tests.tiny_trained_segmenter import CLASSES, tiny_trained_segmenter
 
@@ -34,13 +35,6 @@ def loaded(segmenter, monkeypatch):
     monkeypatch.setattr(segment, "load", load)
 
 
-def save(path, size=(40, 60), seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), np.uint8)
-    Image.fromarray(pixels).resize(size[::-1]).save(path)
-    return path
-
-
 def options(tmp_path, *photographs, **fields: Any):
     return Segment(
         **{
@@ -50,14 +44,6 @@ def options(tmp_path, *photographs, **fields: Any):
             **fields,
         }
     )
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.mark.usefixtures("loaded")

@@ -145,8 +145,7 @@ class TrainedDetector:
           RefusedError: The array is not uint8 of shape (h, w, 3), or has no pixel.
           UnreadableImageError: The file cannot be read.
         """
-        (found,) = self._detect([self._prepare(photograph)], rows=1)
-        return found
+        return self._predictor.one(photograph)
 
     @no_type_check
     def detect_all(
@@ -172,13 +171,15 @@ class TrainedDetector:
           RefusedError: `batch_size` is not positive, or an array is not uint8 of shape
             (h, w, 3).
         """
-        check_count("batch_size", batch_size)
-        detect = BatchPredictor(
+        return self._predictor.all(photographs, batch_size=batch_size)
+
+    @functools.cached_property
+    def _predictor(self) -> BatchPredictor["_Prepared", PhotographDetections]:
+        return BatchPredictor(
             prepare=self._prepare,
             size=lambda prepared: prepared.example["image"].shape,
-            predict=functools.partial(self._detect, rows=batch_size),
+            predict=self._detect,
         )
-        return detect(photographs, batch_size=batch_size)
 
     def _prepare(self, photograph: Any) -> "_Prepared":
         pixels = read_pixels(photograph)
@@ -187,18 +188,15 @@ class TrainedDetector:
         return _Prepared(example, (height, width))
 
     def _detect(
-        self, prepared: Sequence["_Prepared"], *, rows: int
-    ) -> list[PhotographDetections]:
-        """Return the detections of images of one padded size."""
-        # Copies fill the batch, so that only one size is compiled.
-        filled = [*prepared, *[prepared[-1]] * (rows - len(prepared))]
-        examples: list[Any] = [dict(each.example) for each in filled]
+        self, prepared: Sequence["_Prepared"]
+    ) -> Iterator[PhotographDetections]:
+        """Yield the detections of images of one padded size."""
+        examples: list[Any] = [dict(each.example) for each in prepared]
         batch = jax.tree.map(lambda *x: np.stack(x), *examples)
         arrays = jax.device_get(self._program(self.variables, batch))
-        return [
-            self._result({name: x[row] for name, x in arrays.items()}, each.size)
-            for row, each in enumerate(prepared)
-        ]
+        # One at a time, as masks are encoded: no one takes those of copies.
+        for row, each in enumerate(prepared):
+            yield self._result({name: x[row] for name, x in arrays.items()}, each.size)
 
     def _result(
         self, arrays: Mapping[str, np.ndarray], size: tuple[int, int]

@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jaxtyping import Array, UInt8
 
-from carafe_jax.arguments import check_count
 from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.segmentation import SegmentationNetwork
@@ -90,8 +89,7 @@ class TrainedSegmenter:
           RefusedError: The array is not uint8 of shape (h, w, 3), or has no pixel.
           UnreadableImageError: The file cannot be read.
         """
-        (found,) = self._segment([self._prepare(photograph)], rows=1)
-        return found
+        return self._predictor.one(photograph)
 
     @no_type_check
     def segment_all(
@@ -118,13 +116,15 @@ class TrainedSegmenter:
           RefusedError: `batch_size` is not positive, or an array is not uint8 of shape
             (h, w, 3).
         """
-        check_count("batch_size", batch_size)
-        segment = BatchPredictor(
+        return self._predictor.all(photographs, batch_size=batch_size)
+
+    @functools.cached_property
+    def _predictor(self) -> BatchPredictor["_Prepared", PhotographLabels]:
+        return BatchPredictor(
             prepare=self._prepare,
             size=lambda prepared: (prepared.sizes, prepared.label_size),
-            predict=functools.partial(self._segment, rows=batch_size),
+            predict=self._segment,
         )
-        return segment(photographs, batch_size=batch_size)
 
     def _prepare(self, photograph: Any) -> "_Prepared":
         pixels = read_pixels(photograph)
@@ -132,19 +132,15 @@ class TrainedSegmenter:
         images = prepare_photograph(pixels, self.data, self.views)
         return _Prepared(images, Size(height, width))
 
-    def _segment(
-        self, prepared: Sequence["_Prepared"], *, rows: int
-    ) -> list[PhotographLabels]:
+    def _segment(self, prepared: Sequence["_Prepared"]) -> list[PhotographLabels]:
         """Return the label maps of images of one size, with maps of one padded size."""
-        # Copies fill the batch, so that only one size is compiled.
-        filled = [*prepared, *[prepared[-1]] * (rows - len(prepared))]
         batch = {
             "images": jax.tree.map(
-                lambda *views: np.stack(views), *(each.images for each in filled)
+                lambda *views: np.stack(views), *(each.images for each in prepared)
             ),
-            "label_size": np.array([each.size for each in filled], np.int32),
+            "label_size": np.array([each.size for each in prepared], np.int32),
             # Only its shape is read.
-            "label": np.zeros((rows, *filled[0].label_size), np.uint8),
+            "label": np.zeros((len(prepared), *prepared[0].label_size), np.uint8),
         }
         maps = jax.device_get(self._program(self.variables, batch))
         palette = np.array(self.classes.palette, np.uint8)
@@ -154,7 +150,7 @@ class TrainedSegmenter:
                 classes=self.classes.names,
                 palette=palette,
             )
-            for labels, each in zip(maps, prepared, strict=False)
+            for labels, each in zip(maps, prepared, strict=True)
         ]
 
     @functools.cached_property

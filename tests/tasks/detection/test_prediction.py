@@ -2,25 +2,17 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection import PhotographDetections
+from tests.tasks.photograph_files import photograph, save_every_kind
 from tests.tiny_trained_detector import tiny_trained_detector
-
-ORIENTATION = 0x0112
 
 
 @pytest.fixture(scope="module")
 def detector():
     return tiny_trained_detector()
-
-
-def photograph(height, width, seed=0):
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (3, 3, 3), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height)))
 
 
 def assert_equal(actual, expected):
@@ -48,21 +40,9 @@ def test_objects_lie_in_photographs_of_any_size(detector, size):
 
 
 def test_files_are_read_upright_as_rgb(detector, tmp_path):
-    pixels = photograph(40, 60)
-    grey = np.repeat(pixels[..., :1], 3, -1)
-    turned = Image.fromarray(np.rot90(pixels))
-    exif = turned.getexif()
-    exif[ORIENTATION] = 6  # To be turned to the right.
-    files = {
-        "plain.png": (Image.fromarray(pixels), {}, pixels),
-        "grey.png": (Image.fromarray(grey[..., 0]), {}, grey),
-        "alpha.png": (Image.fromarray(pixels).convert("RGBA"), {}, pixels),
-        "turned.png": (turned, {"exif": exif}, pixels),
-    }
-    for name, (image, options, expected) in files.items():
-        image.save(tmp_path / name, **options)
-        found = detector.detect(tmp_path / name)
-        assert_equal(found, detector.detect(expected))
+    for path, pixels in save_every_kind(tmp_path, photograph(40, 60)):
+        found = detector.detect(path)
+        assert_equal(found, detector.detect(pixels))
         assert found.size == (40, 60)
 
 
@@ -100,14 +80,6 @@ def test_no_more_slots_are_computed_than_proposals_can_fill(detector):
     limited = detector.with_limits(score_threshold=0.0, max_detections=10**6)
     slots = detector.network.proposals.count * len(detector.classes)
     assert limited.network.detections.count == slots
-
-
-@pytest.mark.parametrize(
-    "array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
-)
-def test_arrays_that_are_no_photographs_are_refused(detector, array):
-    with pytest.raises(RefusedError, match="`photograph` must be uint8 of shape"):
-        detector.detect(array)
 
 
 def test_photograph_without_pixels_is_refused(detector):

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
 
 from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import RefusedError
@@ -15,20 +14,13 @@ from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
 from carafe_jax.tasks.segmentation.views import Views
+from tests.tasks.photograph_files import photograph, save_every_kind
 from tests.tiny_trained_segmenter import tiny_trained_segmenter
-
-ORIENTATION = 0x0112
 
 
 @pytest.fixture(scope="module")
 def segmenter():
     return tiny_trained_segmenter()
-
-
-def photograph(height, width, seed=0):
-    rng = np.random.default_rng(seed)
-    coarse = rng.integers(0, 256, (3, 3, 3), np.uint8)
-    return np.asarray(Image.fromarray(coarse).resize((width, height)))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (60, 90), (3, 200)])
@@ -93,20 +85,9 @@ def test_short_sides_of_views_must_be_positive():
 
 
 def test_files_are_read_upright_as_rgb(segmenter, tmp_path):
-    pixels = photograph(60, 90)
-    grey = np.repeat(pixels[..., :1], 3, -1)
-    turned = Image.fromarray(np.rot90(pixels))
-    exif = turned.getexif()
-    exif[ORIENTATION] = 6  # To be turned to the right.
-    files = {
-        "plain.png": (Image.fromarray(pixels), {}, pixels),
-        "grey.png": (Image.fromarray(grey[..., 0]), {}, grey),
-        "turned.png": (turned, {"exif": exif}, pixels),
-    }
-    for name, (image, options, expected) in files.items():
-        image.save(tmp_path / name, **options)
-        found = segmenter.segment(tmp_path / name)
-        np.testing.assert_array_equal(found.labels, segmenter.segment(expected).labels)
+    for path, pixels in save_every_kind(tmp_path, photograph(60, 90)):
+        found = segmenter.segment(path)
+        np.testing.assert_array_equal(found.labels, segmenter.segment(pixels).labels)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -133,22 +114,9 @@ def test_photographs_of_one_padded_size_share_a_program(segmenter):
     assert fresh._program._cache_size() == 1
 
 
-@pytest.mark.parametrize(
-    "array", [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8)]
-)
-def test_arrays_that_are_no_photographs_are_refused(segmenter, array):
-    with pytest.raises(RefusedError, match="`photograph` must be uint8 of shape"):
-        segmenter.segment(array)
-
-
 def test_photograph_without_pixels_is_refused(segmenter):
     with pytest.raises(RefusedError, match="at least one pixel"):
         segmenter.segment(np.zeros((0, 4, 3), np.uint8))
-
-
-def test_batch_size_must_be_positive(segmenter):
-    with pytest.raises(RefusedError, match="`batch_size` must be positive, got 0"):
-        segmenter.segment_all([], batch_size=0)
 
 
 def test_provenance_tells_weights_apart(segmenter):

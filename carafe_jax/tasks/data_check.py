@@ -1,8 +1,7 @@
 """Contents of a source of any task: counts, sizes, classes and findings."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -21,14 +20,14 @@ from carafe_jax.data import (
     upright,
     upright_size,
 )
+from carafe_jax.data.sources.reading import read_all
 from carafe_jax.errors import RefusedError
 
 Opened = TypeVar("Opened")
+T = TypeVar("T")
 
 SPLITS: dict[str, Split] = {"training": "train", "test": "test"}
 """Splits by their names in reports."""
-_THREADS = 16
-_PART = 4096  # Results that wait to be used, at most.
 
 
 @runtime_checkable
@@ -327,7 +326,7 @@ def check_split(
         unreadable = unreadable or {}
         verb = "decoding" if decode else "opening"
         read = _reader(split, decode)
-        for index, found in _read_all(
+        for index, found in _read_each(
             read, len(split.images), f"{verb} {name}", console
         ):
             if isinstance(found, UnreadableImageError):
@@ -366,7 +365,7 @@ def _count_pixels(
             return error
 
     description = f"reading label maps of {name}"
-    for index, found in _read_all(read, len(split.images), description, console):
+    for index, found in _read_each(read, len(split.images), description, console):
         if isinstance(found, UnreadableImageError):
             unreadable[split.images.name(index)] = found.reason
             continue
@@ -379,23 +378,12 @@ def _count_pixels(
 Read = tuple[tuple[int, int], int | None]
 
 
-def _read_all(
-    read: Callable[[int], Any], total: int, description: str, console: Console
-) -> Any:
-    """Yield each index with what is read of it."""
-    pool = ThreadPoolExecutor(_THREADS)
-
-    def results() -> Any:
-        for start in range(0, total, _PART):
-            part = range(start, min(start + _PART, total))
-            yield from zip(part, pool.map(read, part), strict=True)
-
-    try:
-        yield from track(
-            results(), total=total, description=description, console=console
-        )
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _read_each(
+    read: Callable[[int], T], total: int, description: str, console: Console
+) -> Iterable[tuple[int, T]]:
+    """Yield each index with what is read of it, and show a bar."""
+    found = enumerate(read_all(read, total))
+    return track(found, total=total, description=description, console=console)
 
 
 def _reader(

@@ -1,10 +1,9 @@
 """Annotated images of prepared data sets of TensorFlow Datasets."""
 
 import dataclasses
+import functools
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from carafe_jax.data.decoding import UnreadableImageError, decoder_errors, uprig
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_columns import ObjectColumns, all_of, check_boxes
 from carafe_jax.data.sources.object_table import ObjectTable
+from carafe_jax.data.sources.reading import read_all_logged
 from carafe_jax.data.sources.splits import Split
 from carafe_jax.data.sources.tabled import TabledImages
 from carafe_jax.data.sources.tfds import ImageRecords, check_features, open_tfds
@@ -26,8 +26,6 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
 
 _LOGGER = logging.getLogger(__name__)
-_LOG_SECONDS = 10.0
-_THREADS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +109,10 @@ def _columns(
     records, sizes, names, image_ids = [], [], [], []
     owners: list[int] = []
     objects: dict[str, list[Any]] = {name: [] for name in ("bbox", *_DEFAULTS)}
-    for index, record in enumerate(_all(images)):
+    _LOGGER.info("Reading sizes and boxes of %d records, once.", len(images))
+    read = functools.partial(_read, images)
+    every = read_all_logged(read, len(images), noun="records")
+    for index, record in enumerate(every):
         if isinstance(record, UnreadableImageError):
             findings.add(UNREADABLE_RECORD, [images.name(index)])
             continue
@@ -184,23 +185,6 @@ class _Record:
 
 # Values of optional features of an object.
 _DEFAULTS: dict[str, Any] = {"label": 0, "is_crowd": False, "area": np.nan, "id": -1}
-
-
-def _all(images: ImageRecords) -> Iterator[_Record | UnreadableImageError]:
-    """Read all records; log a line now and then, as it takes long."""
-    _LOGGER.info("Reading sizes and boxes of %d records, once.", len(images))
-    logged = time.monotonic()
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        # In parts: `map` would hold every record that is read ahead.
-        for start in range(0, len(images), 1024):
-            part = range(start, min(start + 1024, len(images)))
-            yield from pool.map(lambda index: _read(images, index), part)
-            if time.monotonic() > logged + _LOG_SECONDS:
-                logged = time.monotonic()
-                _LOGGER.info("Read %d of %d records.", part.stop, len(images))
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read(images: ImageRecords, index: int) -> _Record | UnreadableImageError:

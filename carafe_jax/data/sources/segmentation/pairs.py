@@ -2,10 +2,7 @@
 
 import dataclasses
 import logging
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int32, Int64, UInt8
@@ -16,6 +13,7 @@ from carafe_jax.data.decoding import UnreadableImageError, upright_size
 from carafe_jax.data.sources.digests import digest_of_texts
 from carafe_jax.data.sources.findings import EXAMPLES, Findings
 from carafe_jax.data.sources.images import DigestedImages
+from carafe_jax.data.sources.reading import read_all_logged
 from carafe_jax.data.sources.segmentation.label_classes import LabelClasses
 from carafe_jax.data.sources.segmentation.label_files import (
     check_label_header,
@@ -26,11 +24,6 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.texts import counted
 
 _LOGGER = logging.getLogger(__name__)
-_LOG_SECONDS = 10.0
-_THREADS = 8
-_PART = 1024  # `map` of a pool holds every result that is read ahead.
-
-T = TypeVar("T")
 
 
 @runtime_checkable
@@ -164,7 +157,8 @@ def check_pairs(
     sizes: dict[int, tuple[int, int]] = {}
     damaged: list[UnreadableImageError] = []
     refused: list[RefusedError] = []
-    for index, found in enumerate(_read_all(lambda i: _size(pairs, i), len(pairs))):
+    every = read_all_logged(lambda i: _size(pairs, i), len(pairs), noun="headers")
+    for index, found in enumerate(every):
         if isinstance(found, UnreadableImageError):
             damaged.append(found)
         elif isinstance(found, RefusedError):
@@ -215,21 +209,6 @@ def _size(pairs: PairedImages, index: int) -> tuple[int, int] | RefusedError:
         return error
     width, height = size
     return height, width
-
-
-def _read_all(read: Callable[[int], T], count: int) -> Iterator[T]:
-    """Yield what is read of each index; log a line now and then, as it takes long."""
-    logged = time.monotonic()
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        for start in range(0, count, _PART):
-            part = range(start, min(start + _PART, count))
-            yield from pool.map(read, part)
-            if time.monotonic() > logged + _LOG_SECONDS:
-                logged = time.monotonic()
-                _LOGGER.info("Read %d of %d headers.", part.stop, count)
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _sides(size: tuple[int, ...]) -> str:

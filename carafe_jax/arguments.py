@@ -1,10 +1,11 @@
 """Argument checks whose errors name the argument, the rule and the value."""
 
+import contextlib
 import dataclasses
 import math
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from carafe_jax.errors import RefusedError, no_type_check
@@ -131,6 +132,26 @@ def in_group(message: str, group: str, kind: "type[DataclassInstance]") -> str:
         return message
     fields = "|".join(field.name for field in dataclasses.fields(kind))
     return re.sub(rf"`(?=(?:{fields})[.`])", f"`{group}.", message)
+
+
+@contextlib.contextmanager
+def errors_in_group(group: str, kind: "type[DataclassInstance]") -> Iterator[None]:
+    """Name the fields of a dataclass from the outermost one in errors of the block.
+
+    Args:
+        group: Path of the dataclass, as for `in_group`.
+        kind: The dataclass.
+
+    Raises:
+        RefusedError: The block raised one.
+    """
+    try:
+        yield
+    except RefusedError as error:
+        message = in_group(str(error), group, kind)
+        if message == str(error):
+            raise
+        raise RefusedError(message) from error
 
 
 def _number(value: Any) -> float:

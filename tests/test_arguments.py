@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from carafe_jax import arguments
+from carafe_jax.data import PhotographsTooSmallError
 from carafe_jax.errors import RefusedError
 
 
@@ -9,6 +12,38 @@ def test_error_names_the_argument_the_rule_and_the_value():
     arguments.check("colours", "kept", "be known", holds=True)
     with pytest.raises(RefusedError, match=r"^`colours` must be known, got 'odd'\.$"):
         arguments.check("colours", "odd", "be known", holds=False)
+
+
+@dataclasses.dataclass
+class Data:
+    source: str
+    side: int
+
+
+@pytest.mark.parametrize(
+    ("message", "named"),
+    [
+        ("`side` must be at most `other`.", "`data.side` must be at most `other`."),
+        (
+            "`side.low` of `source` is high.",
+            "`data.side.low` of `data.source` is high.",
+        ),
+        ("`data.source` must be `sides`.", "`data.source` must be `sides`."),
+    ],
+)
+def test_errors_of_a_block_name_the_fields_of_its_group(message, named):
+    group = arguments.errors_in_group("data", Data)
+    with pytest.raises(RefusedError) as error, group:
+        raise RefusedError(message)
+    assert str(error.value) == named
+
+
+def test_error_that_names_no_field_of_the_group_is_kept():
+    own = PhotographsTooSmallError(9, 3)
+    group = arguments.errors_in_group("data", Data)
+    with pytest.raises(PhotographsTooSmallError) as error, group:
+        raise own
+    assert error.value is own
 
 
 @pytest.mark.parametrize(

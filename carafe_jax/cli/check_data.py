@@ -23,7 +23,7 @@ from rich.text import Text
 from carafe_jax.arguments import check, check_between_0_and_1, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
-from carafe_jax.cli.task_options import options_of
+from carafe_jax.cli.task_options import errors_of_options, options_of
 from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
 from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, SplitReport, check_split
@@ -108,7 +108,11 @@ def main(config: CheckData, console: Console) -> int:
     package = TASKS[task].package
     options = options_of(package, groups, given_for=f"the task {task!r}")
     opening = Text(printable(f"opening {config.source}"))
-    with console.status(opening), unlogged_findings():
+    with (
+        console.status(opening),
+        unlogged_findings(),
+        errors_of_options(package, options),
+    ):
         splits = TASKS[task].data_check.open_splits(
             config.source, test_fraction=config.test_fraction, options=options
         )

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
-from carafe_jax.cli.task_options import options_of
+from carafe_jax.cli.task_options import errors_of_options, options_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_folder
 from carafe_jax.tasks.detection.evaluation_options import (
@@ -87,13 +87,14 @@ def main(config: Evaluate, console: Console) -> int:
         groups,
         given_for=f"{str(config.model)!r}, of the task {opened.config.task!r}",
     )
-    opened.task.evaluation.evaluate(
-        config.model,
-        which=config.which,
-        source=config.source,
-        batch_size=config.batch_size,
-        output=output,
-        options=options,
-        console=console,
-    )
+    with errors_of_options(opened.task.package, options):
+        opened.task.evaluation.evaluate(
+            config.model,
+            which=config.which,
+            source=config.source,
+            batch_size=config.batch_size,
+            output=output,
+            options=options,
+            console=console,
+        )
     return 0

@@ -1,12 +1,14 @@
 """A run of any task: training, and the final table."""
 
 import pathlib
+from typing import Any
 
 from rich.console import Console
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, errors_in_group
 from carafe_jax.data.sources.opening import name_of_source, reads_from
 from carafe_jax.tasks.lines import print_line
+from carafe_jax.tasks.optimizer_choice import OptimizerChoice
 from carafe_jax.tasks.run_config import RunConfig
 from carafe_jax.tasks.run_folder import check_run, starting_weights, store_config
 from carafe_jax.tasks.tables import draw_table, read_steps, read_table, write_table
@@ -41,7 +43,8 @@ def train_and_report(config: RunConfig, console: Console) -> int:
         console = Console(quiet=True)
     # `hold_workdir` writes into the folder.
     _check_outside_of_data(config)
-    with hold_workdir(config.workdir):
+    data: Any = type(config.data)  # Any: a protocol is no dataclass to type checkers.
+    with hold_workdir(config.workdir), errors_in_group("data", data):
         return _train_and_report(config, console)
 
 
@@ -69,14 +72,17 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         console,
         f"{config.network_name}, {config.data.source}, {counted(steps, 'step')}",
     )
-    outcome = train(
-        task,
-        optimizer=config.optimization,
-        loop=loop,
-        workdir=config.workdir,
-        weights=starting_weights(config),
-        console=console,
-    )
+    optimizer = config.optimization
+    kind: Any = type(optimizer)  # Any: as for the data.
+    with errors_in_group(_optimizer_group(config), kind):
+        outcome = train(
+            task,
+            optimizer=optimizer,
+            loop=loop,
+            workdir=config.workdir,
+            weights=starting_weights(config),
+            console=console,
+        )
     if outcome.interrupted_by is not None:
         step, name = int(outcome.state.step), outcome.interrupted_by.name
         next_time = "resumes from here" if step else "starts again"
@@ -92,6 +98,14 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
         return 0
     write_table(config.workdir / "table.csv", results, steps=steps)
     return show(config, console)
+
+
+def _optimizer_group(config: RunConfig) -> str:
+    """Return the path of the optimizer that training uses."""
+    optimizer = config.optimizer
+    if isinstance(optimizer, OptimizerChoice):
+        return f"optimizer.{optimizer.method}"
+    return "optimizer"
 
 
 def _check_outside_of_data(config: RunConfig) -> None:

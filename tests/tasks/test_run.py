@@ -19,8 +19,9 @@ from carafe_jax.tasks.registry import TASKS
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.tasks.run_folder import open_run, starting_weights, upgrade
+from carafe_jax.tasks.segmentation import SegmentationOptimizer
 from carafe_jax.tasks.tables import read_table
-from carafe_jax.train import Checkpoints, StoredConfig
+from carafe_jax.train import Adam, Checkpoints, StoredConfig
 from tests.tasks.runs import (
     Stopping,
     adversarial,
@@ -32,6 +33,7 @@ from tests.tasks.runs import (
     segmentation,
     with_source,
 )
+from tests.tasks.segmentation.drawn_folder import drawn_folder
 
 
 def lengthen(config, steps):
@@ -60,6 +62,28 @@ def test_run_ends_with_a_picture_and_a_table(tmp_path, resampler):
     with Image.open(tmp_path / "samples.png") as picture:
         # Input, biharmonic, spline, network, truth: two test pictures.
         assert picture.size == (5 * 196 - 4, 26 + 2 * 196 - 4)
+
+
+def test_errors_of_a_run_name_its_options_from_the_outermost_group(tmp_path):
+    absent = Adam(frozen=("absent",))
+    folder = drawn_folder(tmp_path / "data")
+    chosen = SegmentationOptimizer(method="adam", adam=absent)
+    for config, words in (
+        (
+            with_source(inpainting(tmp_path / "a"), tmp_path / "none"),
+            "`data.source` must be an existing folder",
+        ),
+        (
+            inpainting(tmp_path / "b", optimizer=absent),
+            "Every pattern of `optimizer.frozen` must match",
+        ),
+        (
+            segmentation(folder, tmp_path / "c", optimizer=chosen),
+            "Every pattern of `optimizer.adam.frozen` must match",
+        ),
+    ):
+        with pytest.raises(RefusedError, match=words):
+            call(train_and_report, config)
 
 
 def test_finished_run_shows_its_table_and_how_to_make_it_longer(finished):

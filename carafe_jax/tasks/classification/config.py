@@ -71,8 +71,8 @@ class ClassificationRun(RunConfig):
         """Look up the classes of the data, and make the network."""
         return ClassificationTask(
             self.network,
-            self.loss,
             self.data,
+            loss=self.loss,
             jitter=self.jitter,
             network_name=self.network_name,
         )

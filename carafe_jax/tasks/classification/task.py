@@ -34,21 +34,30 @@ class ClassificationTask:
 
     def __init__(
         self,
-        network: ClassifierConfig,
-        loss: CrossEntropy,
+        config: ClassifierConfig,
         data: ClassificationData,
         *,
+        loss: CrossEntropy | None = None,
         source: SourceContents | None = None,
         jitter: ColourJitter | None = None,
         network_name: str = "network",
     ) -> None:
-        """Look up the classes of the data, unless `source` is given; open no image."""
+        """Look up the classes of the data, unless `source` is given; open no image.
+
+        Args:
+          config: Network.
+          data: Labelled images.
+          loss: Loss to minimise. None: the cross-entropy without smoothing.
+          source: Classes and numbers of images of the data, which are then not opened.
+          jitter: Colour jitter of training images. None: none.
+          network_name: Name of the network in tables.
+        """
         self._dataset = ClassificationDataset(data)
         self.source = self._dataset.contents if source is None else source
-        self.network = network.make(len(self.source.classes))
-        self._loss, self._data = loss, data
+        self.network = config.make(len(self.source.classes))
+        self._loss, self._data = loss or CrossEntropy(), data
         self._jitter = jitter or ColourJitter()
-        self._dtype = network.dtype
+        self._dtype = config.dtype
         self._network_name = network_name
         self.logits = logits_of(self.network, dtype=self._dtype)
         self._evaluator = ClassifierEvaluator(self.logits, self._dataset)

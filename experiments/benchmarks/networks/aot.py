@@ -26,7 +26,6 @@ from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 from carafe_jax.tasks.classification import (
     ClassificationData,
     ClassificationTask,
-    CrossEntropy,
     SourceContents,
 )
 from carafe_jax.train import SGD, Loop
@@ -160,9 +159,7 @@ def compile_step(
         source="", image_size=config.image_size, batch_size=batch_size
     )
     names = tuple(map(str, range(config.classes)))
-    task = ClassificationTask(
-        model, CrossEntropy(), data, source=SourceContents(names, 0, 0)
-    )
+    task = ClassificationTask(model, data, source=SourceContents(names, 0, 0))
     loop = Loop(steps=1, fully_sharded=config.fully_sharded)
     state = abstract_state(task, SGD(), loop, mesh=mesh)
     began = time.perf_counter()

@@ -28,7 +28,6 @@ from carafe_jax.models import ClassifierConfig, Depth, Downsampler
 from carafe_jax.tasks.classification import (
     ClassificationData,
     ClassificationTask,
-    CrossEntropy,
     SourceContents,
 )
 from carafe_jax.train import SGD, Loop, make_mesh, put_batch
@@ -114,7 +113,7 @@ def _prepare(config: Speed, downsampler: Downsampler) -> Network:
     )
     classes = tuple(map(str, range(1000)))
     source = SourceContents(classes, 0, 0)
-    task = ClassificationTask(model, CrossEntropy(), data, source=source)
+    task = ClassificationTask(model, data, source=source)
     mesh, loop = make_mesh(), Loop(steps=1)
     rng = np.random.default_rng(0)
     size = config.batch_size, config.image_size, config.image_size, 3

@@ -29,7 +29,7 @@ from tests.tasks.runs import Stopping, call, classification, labelled_folder
 
 
 def task_of(config):
-    return ClassificationTask(config.network, config.loss, config.data)
+    return ClassificationTask(config.network, config.data, loss=config.loss)
 
 
 def test_run_ends_with_a_table_of_the_whole_test_set(folder, tmp_path):
@@ -81,7 +81,7 @@ def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(folder, tmp_
 def test_every_downsampler_has_a_gradient(folder, downsampler, depth):
     network = ClassifierConfig(depth=depth, width=2, downsampler=downsampler)
     data = classification(folder, pathlib.Path()).data
-    task = ClassificationTask(network, CrossEntropy(label_smoothing=0.1), data)
+    task = ClassificationTask(network, data, loss=CrossEntropy(label_smoothing=0.1))
     variables = jax.eval_shape(task.init, jax.random.key(0))
     batch = next(task.batches())
     shapes = jax.eval_shape(
@@ -117,9 +117,7 @@ def test_rate_grows_with_the_batch_and_epochs_count_whole_batches(folder):
 
 def test_batch_of_more_than_all_images_is_refused(folder):
     task = ClassificationTask(
-        ClassifierConfig(depth=18),
-        CrossEntropy(),
-        ClassificationData(source=str(folder)),
+        ClassifierConfig(depth=18), ClassificationData(source=str(folder))
     )
     with pytest.raises(
         ValueError, match=r"`batch_size` must be at most .* 10, got 256"

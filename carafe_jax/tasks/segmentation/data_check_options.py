@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from carafe_jax.data import TestSplit
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 
 
@@ -18,6 +19,9 @@ class DataCheckOptions:
     """Feature of the photographs in a data set of TFDS."""
     label_feature: str = SegmentationData.label_feature
     """Feature of the label maps in a data set of TFDS."""
+    test_split: TestSplit | None = SegmentationData.test_split
+    """Split to test on, as `data.test_split` of a run. None: the first of val,
+    validation and test that the source has."""
 
     def __post_init__(self) -> None:
         self.data("", test_fraction=SegmentationData.test_fraction)
@@ -31,4 +35,5 @@ class DataCheckOptions:
             ignored_labels=self.ignored_labels,
             image_feature=self.image_feature,
             label_feature=self.label_feature,
+            test_split=self.test_split,
         )

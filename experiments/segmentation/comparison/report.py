@@ -10,9 +10,9 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.data import TestSplit, UnreadableImageError, list_images
+from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
-from carafe_jax.tasks.data_check import spread
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.photograph_batches import read_pixels
 from carafe_jax.tasks.segmentation import SegmentationDataset, TrainedSegmenter, load
@@ -22,7 +22,6 @@ from carafe_jax.tasks.tile_sheet import stack_tiles
 from carafe_jax.train import CheckpointChoice
 
 _PLAIN, _CARAFE = "plain up-samplers", "CARAFE++"
-_NARROWEST = 160  # Pixels of a column, which leave room for its title.
 
 
 class Example(NamedTuple):
@@ -132,7 +131,7 @@ def draw_sheet(
         drawn.append(draw_tiles(photograph, maps, classes=classes, side=side))
     truth = () if examples[0].truth is None else ("truth",)
     titles = ("photograph", *truth, *segmenters, "classes")
-    return stack_tiles(drawn, titles=titles, width=_NARROWEST)
+    return stack_tiles(drawn, titles=titles)
 
 
 def _read_some(

@@ -56,9 +56,9 @@ def handle_signals_as_in_a_terminal():
 
 @pytest.hookimpl(tryfirst=True)  # Before `-m` looks at the markers.
 def pytest_collection_modifyitems(items):
-    """Mark tests that compile ahead of time as slow, so that `-m "not slow"` works."""
+    """Mark tests of `aot` and `weekly` as slow, so that `-m "not slow"` works."""
     for item in items:
-        if item.get_closest_marker("aot"):
+        if item.get_closest_marker("aot") or item.get_closest_marker("weekly"):
             item.add_marker("slow")
 
 

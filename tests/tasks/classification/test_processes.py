@@ -103,6 +103,7 @@ def test_two_processes_stop_together_resume_and_match_one(folder, on_one, tmp_pa
     assert_same_run(tmp_path, on_one)
 
 
+@pytest.mark.weekly
 def test_sharded_states_give_the_same_numbers(folder, on_one, tmp_path):
     one_process(folder, tmp_path, "fully_sharded")
     assert_same_run(tmp_path, on_one)

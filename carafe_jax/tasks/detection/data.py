@@ -288,16 +288,3 @@ class DetectionDataset:
         return make_buckets(
             (index, size, data.training_size(size)) for index, size in sizes.items()
         )
-
-
-def training_batches(
-    data: DetectionData,
-    *,
-    masks: bool,
-    process_index: int = 0,
-    process_count: int = 1,
-) -> "BatchIterator[DetectionTrainingBatch]":
-    """Iterate endlessly, as `DetectionDataset.training_batches`."""
-    return DetectionDataset(data, masks).training_batches(
-        process_index=process_index, process_count=process_count
-    )

@@ -19,10 +19,7 @@ from carafe_jax.tasks.data_fields import (
     grouped_training_iterator,
 )
 from carafe_jax.tasks.image_size import Size
-from carafe_jax.tasks.segmentation.buckets import (
-    Bucket,
-    group_by_aspect,
-)
+from carafe_jax.tasks.segmentation.buckets import Bucket, group_by_aspect
 from carafe_jax.tasks.segmentation.data_batches import (
     SegmentationTestBatch as SegmentationTestBatch,
 )
@@ -92,7 +89,7 @@ class SegmentationDataset:
         )
 
     def training_set(self) -> TrainingSet:
-        """Return what a resumed run must find unchanged; open no photograph."""
+        """Return what a resumed run must find unchanged; read no pixels."""
         return TrainingSet(images=len(self.training), digest=self.training.digest())
 
     @functools.cached_property
@@ -211,14 +208,6 @@ class SegmentationDataset:
             process_index=process_index,
             process_count=process_count,
         )
-
-def training_batches(
-    data: SegmentationData, *, process_index: int = 0, process_count: int = 1
-) -> "BatchIterator[SegmentationTrainingBatch]":
-    """Iterate endlessly, as `SegmentationDataset.training_batches`."""
-    return SegmentationDataset(data).training_batches(
-        process_index=process_index, process_count=process_count
-    )
 
 
 def _training_buckets(

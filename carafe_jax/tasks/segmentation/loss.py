@@ -59,8 +59,9 @@ def segmentation_losses(
       key: Key of the dropout.
       dtype: Of the normalised images.
       labels_at: Size of the maps that are compared. "logits": every s-th row and column
-        of the labels, from the first on, at the stride s of the logits. "image":
-        logits are resized to the labels, with aligned corners, as in semseg.
+        of the labels, from the first on, at the stride s of the logits, as in CSAIL's
+        code of early 2019; later versions start with the third. "image": logits are
+        resized to the labels, with aligned corners, as in semseg.
     """
     images = normalised_images(batch["image"], batch["image_size"], dtype=dtype)
     found: Any = network.apply(

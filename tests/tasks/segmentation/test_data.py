@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +14,6 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation import photographs as module
 from carafe_jax.tasks.segmentation.data import SegmentationData, SegmentationDataset
-from carafe_jax.tasks.segmentation.device_batch import strided_labels
 from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
 from carafe_jax.tasks.segmentation.views import Views
@@ -297,15 +295,3 @@ def test_photographs_without_pixels_are_refused():
 def test_wrong_fields_are_refused(fields, message):
     with pytest.raises(RefusedError, match=message):
         make(**fields)
-
-
-@pytest.mark.parametrize("stride", [1, 4, 8])
-def test_outputs_have_the_labels_of_the_first_pixels(stride):
-    labels = np.arange(2 * 8 * 16, dtype=np.uint8).reshape(2, 8, 16)
-    found = jax.jit(strided_labels, static_argnames="stride")(
-        jnp.array(labels), stride=stride
-    )
-    assert found.dtype == jnp.int32
-    for n, i, j in np.ndindex(found.shape):
-        label = labels[n, stride * i, stride * j]
-        assert found[n, i, j] == (-1 if label == 255 else label)

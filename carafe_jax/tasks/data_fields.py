@@ -165,7 +165,7 @@ def grouped_training_iterator(
     process_index: int,
     process_count: int,
 ) -> "BatchIterator[Any]":
-    """Iterate endlessly over this process's shard of training batches of one group.
+    """Iterate endlessly over this process's shard of batches, each of one group.
 
     Args:
       example: Function that returns the random example of a visit.

@@ -31,7 +31,8 @@ class ClassesFile(Generic[Classes]):
     """Function that returns the classes of such entries. It raises ValueError,
     TypeError or KeyError for others."""
     identities: Callable[[Classes], Sequence[str]]
-    """Function that returns what a resumed run must find unchanged of each class."""
+    """Function that returns the part of each class that a resumed run must find
+    unchanged, such as its name."""
 
     def claim(self, workdir: pathlib.Path, classes: Classes) -> None:
         """Write the classes of a new run; raise if a resumed run has others.

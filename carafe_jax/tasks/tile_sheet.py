@@ -16,7 +16,7 @@ _TEXT = 15
 def stack_tiles(
     rows: Sequence[Sequence[Image.Image]], *, titles: Sequence[str]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a sheet of rows of tiles, whose columns are as wide as they need.
+    """Return a sheet of rows of tiles, with columns as wide as their tiles and titles.
 
     Args:
       rows: Tiles, as many in each row as there are titles.

@@ -1,4 +1,4 @@
-"""Numbers and digest of a run's training set, stored in its folder."""
+"""Counts and digest of a run's training set, stored in its folder."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ _NAME = "training_set.json"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """Description of a training set by which a change of it is noticed."""
+    """Counts and digest of a training set, by which a changed one is detected."""
 
     images: int
     objects: int | None = None
@@ -46,7 +46,7 @@ def claim_training_set(workdir: pathlib.Path, training_set: TrainingSet) -> None
     if resumes and (known := _read(path)) != training_set:
         got = f"{training_set}"
         if got == str(known):
-            got += ", of which file names, sizes or annotations are others"
+            got += ", but with other file names, sizes, annotations or label values"
         raise RefusedError(
             "`data.source` must have the training set that the run started with, "
             f"{known}, got {got}. Give another `workdir` to train on it."

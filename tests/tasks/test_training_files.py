@@ -58,7 +58,7 @@ def test_run_with_changed_files_is_refused(stopped):
     with Image.open(path) as image:
         pixels = np.asarray(image)
     Image.fromarray(pixels // 255).save(path)  # Smaller, as all pixels are equal.
-    with pytest.raises(RefusedError, match="of which file names, sizes or annotations"):
+    with pytest.raises(RefusedError, match="with other file names, sizes, annotations"):
         run.make_task().prepare(run.workdir)
 
 

@@ -23,7 +23,7 @@ def resumable(folder):
         ({"objects": 1}, "4 images with 1 object to train on. Give"),
         (
             {"digest": "b2"},
-            "4 images with 9 objects to train on, of which file names, sizes or",
+            "4 images with 9 objects to train on, but with other file names,",
         ),
     ],
 )
@@ -39,7 +39,7 @@ def test_resumed_run_must_have_the_same_training_set(tmp_path, changed, words):
 
 def test_set_without_objects_is_described_by_its_images(tmp_path):
     claim_training_set(tmp_path, TrainingSet(images=4, digest="a1"))
-    message = "started with, 4 images, got 4 images, of which file names, sizes or"
+    message = "started with, 4 images, got 4 images, but with other file names,"
     with pytest.raises(RefusedError, match=message):
         claim_training_set(resumable(tmp_path), TrainingSet(images=4, digest="b2"))
 

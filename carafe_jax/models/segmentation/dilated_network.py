@@ -19,7 +19,7 @@ from carafe_jax.nn.factories import LayerFactory
 # Our own errors for wrong fields and maps are clearer.
 @no_type_check
 class DilatedNetwork(SegmentationNetwork):
-    """Base of `PSPNet` and `PSANet`: c5 with its context, and two heads.
+    """Base of `PSPNet` and `PSANet`: context of c5, and two heads.
 
     `logits = head(with_context(c5))` and `auxiliary_logits = auxiliary_head(c4)`.
 
@@ -71,5 +71,5 @@ class DilatedNetwork(SegmentationNetwork):
     def with_context(
         self, c5: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w d"]:
-        """Return the last map of the backbone, joined with its context."""
+        """Return the last map of the backbone, with its context, concatenated."""
         raise NotImplementedError

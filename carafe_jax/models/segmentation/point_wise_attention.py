@@ -39,10 +39,11 @@ class PointWiseAttention(nn.Module):
         distribute:  out[j] = sum_i softmax_i(pairs[i, j]) * x[i]
 
     In "collect", position j predicts its own weights for all i; in "distribute",
-    position i predicts its weights for all j. Both softmaxes are over the giving
+    position i predicts its weights for all j. Both softmaxes are over the source
     positions i, as in the authors' code; pairs outside the window have the logit 0. The
-    results are joined, projected (1x1 convolution, norm, ReLU), resized back, and
-    joined to the input. Memory grows with the square of the number of positions.
+    results are concatenated, projected (1x1 convolution, norm, ReLU), resized back, and
+    concatenated with the input. Memory grows with the square of the number of
+    positions.
 
     Attributes:
       window: Rows and columns of the attention, `(wh, ww)`: odd for the attention
@@ -74,7 +75,7 @@ class PointWiseAttention(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w p"]:
-        """Return the map and its attention, along the channels.
+        """Return the map and its attention, concatenated along the channels.
 
         Args:
           features: Feature map, floating.

@@ -13,8 +13,8 @@ from carafe_jax.nn.dtypes import dtypes_of
 class PSANet(DilatedNetwork):
     """PSANet: point-wise spatial attention on a dilated backbone.
 
-    `logits = head(PointWiseAttention(c5))` and `auxiliary_logits = auxiliary(c4)`, as
-    in semseg, its authors' code.
+    `logits = head(PointWiseAttention(c5))` and `auxiliary_logits =
+    auxiliary_head(c4)`, as in semseg, its authors' code.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -49,7 +49,7 @@ class PSANet(DilatedNetwork):
     def with_context(
         self, c5: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w d"]:
-        """Return the last map of the backbone, joined with what it attends to."""
+        """Return the last map of the backbone, with what it attends to."""
         return PointWiseAttention(
             self.window,
             self.features,

@@ -16,8 +16,8 @@ from carafe_jax.nn.factories import LayerFactory
 class PSPNet(DilatedNetwork):
     """PSPNet: pyramid pooling on a dilated backbone, and an auxiliary head.
 
-    `logits = head(PyramidPooling(c5))` and `auxiliary_logits = auxiliary(c4)`. The
-    defaults are those of semseg, its authors' code. CSAIL's version has
+    `logits = head(PyramidPooling(c5))` and `auxiliary_logits = auxiliary_head(c4)`.
+    The defaults are those of semseg, its authors' code. CSAIL's version has
     `align_corners=False`, `auxiliary_features=512`, and a backbone with
     `contract_dilation=True`.
 
@@ -57,7 +57,7 @@ class PSPNet(DilatedNetwork):
     def with_context(
         self, c5: Float[Array, "n h w c"], *, train: bool
     ) -> Float[Array, "n h w d"]:
-        """Return the last map of the backbone, joined with its averages over bins."""
+        """Return the last map of the backbone, with its averages over bins."""
         return PyramidPooling(
             self.pooled_features,
             bins=self.bins,

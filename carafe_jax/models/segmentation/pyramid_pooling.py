@@ -25,8 +25,8 @@ from carafe_jax.ops import adaptive_average_pool
 class PyramidPooling(nn.Module):
     """Averages of a map over grids of several sizes, beside the map itself.
 
-    For each of `bins`, the map is averaged over b x b bins, enlarged to its own size
-    again, and convolved (1x1, norm, ReLU). With `upsample`, the enlarging has two steps
+    For each of `bins`, the map is averaged over b x b bins, resized back to its own
+    size, and convolved (1x1, norm, ReLU). With `upsample`, the resizing has two steps
     (arXiv:2012.04733, section 4.2): bilinear to half the size, rounded up, then the
     up-sampler, whose result is cropped.
 
@@ -58,7 +58,7 @@ class PyramidPooling(nn.Module):
     def __call__(
         self, features: Float[Array, "n h w c"], train: bool = False
     ) -> Float[Array, "n h w p"]:
-        """Return the map and all scales, along the channels.
+        """Return the map and all scales, concatenated along the channels.
 
         Args:
           features: Feature map, floating.

@@ -1,4 +1,4 @@
-"""UperNet (Xiao et al., arXiv:1807.10221), with CARAFE++ in its three places."""
+"""UperNet (Xiao et al., arXiv:1807.10221), with CARAFE++ in its decoder."""
 
 import functools
 from collections.abc import Sequence
@@ -136,7 +136,7 @@ class UperNet(SegmentationNetwork):
         return SegmentationOutputs(head(self._fuse(levels, train=train), train))
 
     def _fuse(self, levels: Sequence[Array], *, train: bool) -> Float[Array, "n h w f"]:
-        """Return all levels at the size of the finest, along the channels."""
+        """Return all levels at the finest size, concatenated along the channels."""
         dtypes = dtypes_of(self, levels[0])
         size = levels[0].shape[1:3]
         if self.fuse_upsample is None:

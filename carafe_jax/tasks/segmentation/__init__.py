@@ -21,6 +21,7 @@ from carafe_jax.tasks.segmentation.prediction import (
     TrainedSegmenter as TrainedSegmenter,
 )
 from carafe_jax.tasks.segmentation.task import SegmentationTask as SegmentationTask
+from carafe_jax.tasks.segmentation.views import Views as Views
 
 __all__ = [
     "LabelClasses",
@@ -32,6 +33,7 @@ __all__ = [
     "SegmentationRun",
     "SegmentationTask",
     "TrainedSegmenter",
+    "Views",
     "load",
     "segmentation_losses",
 ]

@@ -48,14 +48,14 @@ class SegmentationData:
     long_side: int = 1200
     """Limit of the long side. Photographs are resized to the largest size within both
     limits; test photographs then to the next multiples of 32, which changes their
-    aspect a little."""
+    aspect ratio a little."""
     buckets: int = 8
     """Largest number of groups of training photographs of similar aspect, which share
     batches. More need less padding and more compilations: one for each group and short
     side."""
     crop_size: tuple[int, int] | None = None
     """Height and width of random crops to train on, in pixels, multiples of 32. None:
-    whole photographs, resized by `short_sides`."""
+    whole photographs, resized to `short_sides`."""
     crop_scales: tuple[float, float] = (0.5, 2.0)
     """Smallest and largest scale of photographs before they are cropped, which is drawn
     uniformly. Smaller photographs than the crop are padded."""
@@ -65,7 +65,8 @@ class SegmentationData:
     seed: int = 0
     """Seed of the order and augmentation of training, in [0, 2**32)."""
     test_split: TestSplit | None = None
-    """Split to evaluate on. None: the first of these that the source has."""
+    """Split to evaluate on. None: the first of val, validation and test that the source
+    has."""
     test_fraction: float = 0.1
     """Fraction of the photographs that is held out for testing, in (0, 1), if the
     source has training photographs alone."""

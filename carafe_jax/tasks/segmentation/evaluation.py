@@ -45,7 +45,7 @@ def evaluate(
     options: EvaluationOptions,
     console: Console,
 ) -> None:
-    """Label the pixels of every test photograph; print and write the results.
+    """Segment every test photograph; print and write the scores.
 
     Args:
       model: Folder of the run that trained the network.

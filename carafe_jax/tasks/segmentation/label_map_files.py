@@ -1,4 +1,4 @@
-"""Files of label maps, and of overlays, with all that they were made from."""
+"""Files of label maps and overlays, each with a record of all that it depends on."""
 
 import json
 import pathlib

@@ -19,7 +19,7 @@ def label_maps(
     shape: tuple[int, int],
     align_corners: bool = False,
 ) -> UInt8[Array, "n h w"]:
-    """Return the class of each pixel, the most probable over the views of an image.
+    """Return the most probable class of each pixel, over all views of an image.
 
     The logits of each view are resized to the image's own size by `nn.resize_bilinear`,
     so that images of several sizes share a program. The probabilities of several views,

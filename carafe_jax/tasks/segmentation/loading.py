@@ -1,4 +1,4 @@
-"""Loads trained segmentation networks."""
+"""Loading of trained segmentation networks."""
 
 import os
 import pathlib
@@ -24,7 +24,8 @@ def load(
     Args:
       model: Folder of the run.
       which: The checkpoint: the best by mean IoU, or the last.
-      views: Views of each photograph. None: one, as in training.
+      views: Views of each photograph, whose probabilities are averaged. None: one, at
+        the size of the run's test images.
 
     Raises:
       RefusedError: The folder holds no segmentation run, or no such checkpoint.

@@ -52,7 +52,7 @@ def resize_photograph(
 def resize_labels(
     labels: UInt8[np.ndarray, "h w"], size: Size
 ) -> UInt8[np.ndarray, "rh rw"]:
-    """Resize a label map by nearest interpolation, as `resize_photograph`."""
+    """Resize a label map by nearest-neighbour interpolation."""
     cv2 = _opencv()
     return cv2.resize(labels, size.transposed, interpolation=cv2.INTER_NEAREST)
 

@@ -1,4 +1,4 @@
-"""Photographs under their label maps, all of one size, with a legend."""
+"""Photographs, and the same under label maps, all of one size, with a legend."""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,7 @@
 
 Cost: seconds. Nothing is downloaded: objects and backgrounds are cut out of
 photographs that ship with scikit-image.
-Shows: the folder, with train/, val/ and annotations/; its first pictures are drawn by
+Shows: the folder, with train/, val/ and annotations/; some of its pictures are drawn by
 carafe-jax check-data FOLDER --task detection
 Command: python -m experiments.detection.scenes -o runs/scenes
 """

@@ -2,7 +2,7 @@
 
 Cost: seconds. Nothing is downloaded: objects and backgrounds are cut out of
 photographs that ship with scikit-image.
-Shows: the folder, with train/, val/ and classes.txt; its first pictures are drawn by
+Shows: the folder, with train/, val/ and classes.txt; some of its pictures are drawn by
 carafe-jax check-data FOLDER --task segmentation
 Command: python -m experiments.segmentation.scenes -o runs/segmentation_scenes
 """

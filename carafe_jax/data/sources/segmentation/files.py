@@ -1,4 +1,4 @@
-"""Image files and the label maps of their names."""
+"""Image files, paired with their label maps by name."""
 
 import dataclasses
 import os

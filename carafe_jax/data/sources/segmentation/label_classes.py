@@ -111,7 +111,7 @@ def make_label_classes(
     lacking = [entry.name for entry in used if entry.name not in names]
     if lacking:
         raise RefusedError(
-            f"`source` must have classes of training alone, got {lacking[0]!r} in "
+            f"`source` must have no class that training lacks, got {lacking[0]!r} in "
             f"{origin} ({counted(len(lacking), 'such class', 'such classes')})."
         )
     labels = np.full(256, IGNORED_LABEL, np.uint8)

@@ -70,7 +70,7 @@ def open_segmented_folder(
             f"`source` must have images to train on, got {str(folder)!r} without."
         )
     findings = Findings()
-    # What both parts of a folder share is found in the first of them.
+    # Findings that both splits share are reported with the training split alone.
     is_second = split == "test" and "train" in folders
     label_classes = make_label_classes(
         layout.entries,

@@ -1,4 +1,4 @@
-"""Layout of own data: `SPLIT/images/NAME.jpg`, `SPLIT/labels/NAME.png`, `classes.txt`.
+"""Layout of any data: `SPLIT/images/NAME.jpg`, `SPLIT/labels/NAME.png`, `classes.txt`.
 
 CamVid is published in this form, among others. SPLIT is `train`, `val`, `validation` or
 `test`.

@@ -24,6 +24,7 @@ from experiments.benchmarks.networks.timed_programs import Calls
 
 
 def programs_of(inputs: Inputs, *, fpn: dict[str, Any], mask: dict[str, Any]) -> Calls:
+    """Return the programs of our Mask R-CNN, with the parts of a variant."""
     detector = MaskRCNN(
         backbone=ResNet50(frozen_stages=1),
         fpn=FPN(**fpn),

@@ -15,6 +15,7 @@ _STRIDE = 4  # Of the logits.
 
 
 def programs_of(inputs: Inputs, config: SegmenterConfig) -> Calls:
+    """Return the programs of our network of a configuration."""
     network = config.make(inputs.classes)
     images = jnp.asarray(inputs.images)
     labels = jnp.asarray(inputs.labels, jnp.int32)

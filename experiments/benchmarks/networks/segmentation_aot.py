@@ -58,7 +58,7 @@ def main(config: SegmentationAot, console: Console) -> int:
         batch = {
             "image": batch_array((*size, 3), jnp.uint8, mesh),
             "image_size": image_sizes(images, mesh),
-            "label": batch_array(size, jnp.int32, mesh),
+            "label": batch_array(size, jnp.uint8, mesh),
         }
         variables = jax.eval_shape(
             network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3))

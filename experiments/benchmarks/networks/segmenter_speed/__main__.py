@@ -2,8 +2,9 @@
 
 Paper: table VIII of CARAFE++ (arXiv:2012.04733), which gives no times.
 Cost: on one CPU core a minute or more for each network to compile, and seconds a step.
-Shows: images/s of inference and of training steps, medians, and the share of CARAFE++
-in the time, as a table and segmenter_speed.csv. PyTorch's rows need torch.
+Shows: images/s of inference and of training steps, medians, and the fraction of
+the time that CARAFE++ adds, as a table and segmenter_speed.csv. PyTorch's rows need
+torch.
 Command: python -m experiments.benchmarks.networks.segmenter_speed
 """
 
@@ -88,7 +89,7 @@ def _draw(
     network: NetworkName,
     times: Mapping[tuple[str, str], float],
 ) -> Table:
-    """Return a table of images/s, and of the share of CARAFE++ in the time."""
+    """Return a table of images/s, and of the fraction of time that CARAFE++ adds."""
     size = config.size(network)
     table = Table(
         title=f"{size.title}, {size.batch_size} x {size.height} x {size.width}, "
@@ -105,10 +106,10 @@ def _draw(
             plain = times.get((f"{network}_plain", mode))
             if seconds is None:
                 break
-            share = ""
+            added = ""
             if plain is not None and variant in ("carafe", "carafe_all"):
-                share = percent(1 - plain / seconds, digits=1)
-            cells += [f"{size.batch_size / seconds:.2f}", share]
+                added = percent(1 - plain / seconds, digits=1)
+            cells += [f"{size.batch_size / seconds:.2f}", added]
         if cells:
             table.add_row(TITLES[variant], *cells)
     return table

@@ -47,7 +47,7 @@ class Export:
     """Height and width of the images. Classifiers: any, all sizes, in plain JAX; None,
     the size of the run's test images. Detectors: two multiples of 64; None, the largest
     landscape images of the run. Segmentation networks: two multiples of 32; None, the
-    size of a landscape photograph of the aspect 4:3 in the run."""
+    size of a landscape photograph of 4:3, resized as in the run."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Runs of the paper's detectors on COCO."""
+"""Runs of detectors: the paper's on COCO, and small ones."""

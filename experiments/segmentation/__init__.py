@@ -1,1 +1,1 @@
-"""Runs of the paper's segmentation networks on ADE20K."""
+"""Runs of segmentation networks: the paper's on ADE20K, and small ones."""

@@ -9,6 +9,7 @@ Reached: not run.
 Command: python -m experiments.segmentation.compare_upsamplers --base.data.source FOLDER
 Some of the methods: --methods plain fuse ppm_fpn_fuse all_four
 A folder without test/: --base.data.test-split val
+The pictures of experiments.segmentation.scenes: add --base.data.crop-scales 0.7 1.6
 """
 
 import dataclasses

@@ -7,6 +7,7 @@ Expected: no number in the paper.
 Reached: not run.
 Command: python -m experiments.segmentation.small_upernet
 Another folder, with SPLIT/images, SPLIT/labels and classes.txt: --data.source FOLDER
+The pictures of experiments.segmentation.scenes: add --data.crop-scales 0.7 1.6
 """
 
 import math

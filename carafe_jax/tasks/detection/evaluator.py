@@ -1,16 +1,17 @@
 """Evaluation of a detector on the whole test set."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Array, UInt8
+from jaxtyping import UInt8
 
 from carafe_jax.data.sources.annotated import AnnotatedImages
 from carafe_jax.data.spread import spread
 from carafe_jax.metrics.coco import MAX_DETECTIONS, Kind
+from carafe_jax.tasks.detection.outputs import Predict
 from carafe_jax.tasks.detection.quality import DetectionQuality, measure_results
 from carafe_jax.tasks.detection.results import ResultsByImage, coco_results
 from carafe_jax.tasks.detection.samples import draw_samples
@@ -18,11 +19,6 @@ from carafe_jax.train import ShardedPredictor, TrainState, Variables
 
 PICTURES = 4
 """Rows of the sheet that is drawn at each evaluation."""
-
-Predict = Callable[[Variables, Any], Mapping[str, Array]]
-"""Function that maps a network's variables and a test batch to arrays with a leading
-axis n: "box" (n, d, 4) in pixels of the photographs, "score", "label" and "object"
-(n, d), and "mask" (n, d, m, m) of a detector with masks."""
 
 
 @runtime_checkable

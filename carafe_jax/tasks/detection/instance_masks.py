@@ -34,7 +34,7 @@ def visible_masks(
 ) -> list[VisibleMask]:
     """Decode the part of masks that a view shows, before it is flipped and transposed.
 
-    Masks have the size of the file, and are resized by nearest interpolation.
+    Masks have the size of the file, and are resized by nearest-neighbour interpolation.
 
     Args:
       masks: Run-length encodings that fill masks of the size of the file.

@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Array
 
 from carafe_jax.models.detection import FasterRCNN, InstanceDetections, MaskRCNN
-from carafe_jax.tasks.detection.device_batch import normalised_images
+from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.train import Variables
 
 Predict = Callable[[Variables, Any], dict[str, Array]]

@@ -52,7 +52,7 @@ def resize_photograph(
 def nearest_pixels(side: int, resized: int) -> Int64[np.ndarray, "resized"]:
     """Return the pixel of a mask that each pixel of the resized mask is taken from.
 
-    It equals OpenCV's nearest interpolation, along one side.
+    It equals OpenCV's nearest-neighbour interpolation, along one side.
 
     Args:
       side: Pixels of the mask.

@@ -1,4 +1,4 @@
-"""Buckets: groups of images of similar aspect, which share batches.
+"""Buckets: groups of images of similar aspect ratio, which share batches.
 
 The images of a bucket are padded to one size at each short side. More buckets need less
 padding and more compilations: one for each bucket and short side.
@@ -18,7 +18,7 @@ _ASPECT_STEP = 0.01  # Of the logarithm: images within 1 % are never separated.
 
 
 class Bucket(NamedTuple):
-    """Images of similar aspect."""
+    """Images of similar aspect ratio."""
 
     sizes: tuple[Size, ...]
     """Padded size at each short side, in pixels."""
@@ -47,14 +47,14 @@ def make_buckets(
     divisor: int,
     batch_size: int,
 ) -> tuple[Bucket, ...]:
-    """Group images by aspect such that an epoch computes the fewest pixels.
+    """Group images by aspect ratio such that an epoch computes the fewest pixels.
 
     These are all pixels of its batches: padding, and images that fill the last batch of
     a bucket, are included.
 
     Args:
       resized: Height and width of each image at each of s short sides.
-      count: Number of buckets, at most; images of few aspects need fewer.
+      count: Number of buckets, at most; images of few aspect ratios need fewer.
       divisor: Number whose multiples are the padded sides.
       batch_size: Images of a batch, over all processes.
 

@@ -213,7 +213,7 @@ class SegmentationDataset:
 def _training_buckets(
     images: SegmentedImages, data: SegmentationData
 ) -> tuple[Bucket, ...]:
-    """Group all training photographs by aspect, and log their padding."""
+    """Group all training photographs by aspect ratio, and log their padding."""
     if data.crop_size is not None:
         return (Bucket((Size(*data.crop_size),), np.arange(len(images))),)
     buckets, padding = group_by_aspect(images, data)

@@ -61,7 +61,10 @@ class LabelMapSplit:
 
     @property
     def padding(self) -> float | None:
-        """Fraction of padding in training batches; test images are not padded."""
+        """Fraction of padding in training batches of the default sizes.
+
+        None: test images are not padded.
+        """
         if self.split == "test":
             return None
         return group_by_aspect(self.images, self.data)[1]
@@ -80,7 +83,7 @@ class LabelMapSplit:
         return np.append(counts[: len(self.classes)], counts[IGNORED_LABEL])
 
     def examples(self, count: int) -> list[int]:
-        """Return images that are spread evenly."""
+        """Return the indices of images that are spread evenly over the split."""
         return spread(len(self.images), count)
 
     def draw(self, index: int, *, height: int) -> tuple[Image.Image, str]:

@@ -50,9 +50,9 @@ class SegmentationData:
     limits; test photographs then to the next multiples of 32, which changes their
     aspect ratio a little."""
     buckets: int = 8
-    """Largest number of groups of training photographs of similar aspect, which share
-    batches. More need less padding and more compilations: one for each group and short
-    side."""
+    """Largest number of groups of training photographs of similar aspect ratio, which
+    share batches. More need less padding and more compilations: one for each group and
+    short side."""
     crop_size: tuple[int, int] | None = None
     """Height and width of random crops to train on, in pixels, multiples of 32. None:
     whole photographs, resized to `short_sides`."""

@@ -13,7 +13,7 @@ from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.data_settings import SIZE_DIVISOR
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 
-_LANDSCAPE = Size(3000, 4000)  # Its aspect is the most common one of cameras.
+_LANDSCAPE = Size(3000, 4000)  # The most common aspect ratio of cameras.
 
 
 def export(
@@ -33,7 +33,7 @@ def export(
       platform: Platform that the program runs on, "cpu" or "tpu".
       batch_size: Images per batch, n.
       size: Height and width of the images, multiples of 32. None: those of a landscape
-        photograph of the aspect 4:3 in the run.
+        photograph of 4:3, resized as in the run.
 
     Raises:
       RefusedError: An argument is invalid.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check_choice
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.resampling import upsample_to
 from carafe_jax.nn._arguments import check_int
@@ -90,9 +90,7 @@ class FPN(nn.Module):
           RefusedError: The maps do not fit together, or a field is invalid.
         """
         check_int("features", self.features)
-        choices = ("pool", "lateral")
-        rule = f"be one of {', '.join(map(repr, choices))}"
-        check("extra_level", self.extra_level, rule, holds=self.extra_level in choices)
+        check_choice("extra_level", self.extra_level, ("pool", "lateral"))
         _check_stages(stages)
         dtypes = dtypes_of(self, stages[0])
         levels = self._laterals(stages, dtypes, train=train)

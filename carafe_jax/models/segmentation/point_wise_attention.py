@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_choice
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.nn._arguments import check_int, checked_features
@@ -21,10 +21,6 @@ from carafe_jax.nn.resize import resize_bilinear
 from carafe_jax.ops import attention_pairs, wide_dtype
 
 Direction = Literal["collect", "distribute"]
-_CHOICES = {
-    "attention": ("over_complete", "compact"),
-    "normalizer": ("softmax", "window"),
-}
 
 
 # Our own errors for wrong fields and features are clearer.
@@ -149,12 +145,8 @@ class PointWiseAttention(nn.Module):
     def _check_fields(self) -> None:
         check_int("features", self.features)
         check_int("shrink", self.shrink)
-        for name, choices in _CHOICES.items():
-            value, rule = (
-                getattr(self, name),
-                f"be one of {', '.join(map(repr, choices))}",
-            )
-            check(name, value, rule, holds=value in choices)
+        check_choice("attention", self.attention, ("over_complete", "compact"))
+        check_choice("normalizer", self.normalizer, ("softmax", "window"))
         directions = tuple(self.directions)
         rule = "be one or both of 'collect' and 'distribute'"
         holds = 0 < len(directions) == len({*directions} & {"collect", "distribute"})

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_choice
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.models.resampling import upsample_to
@@ -75,9 +75,7 @@ class PyramidPooling(nn.Module):
         check_int("features", self.features)
         rule, holds = "be positive ints", all(map(is_count, self.bins))
         check("bins", self.bins, rule, holds=holds and len(self.bins) > 0)
-        choices = ("enlarged", "pooled")
-        rule = f"be one of {', '.join(map(repr, choices))}"
-        check("convolve", self.convolve, rule, holds=self.convolve in choices)
+        check_choice("convolve", self.convolve, ("enlarged", "pooled"))
         features = checked_features(features).astype(dtypes_of(self, features)["dtype"])
         scales = [
             self._scale(features, index, bins, train=train)

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, UInt8, UInt16
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check_choice
 from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
@@ -78,8 +78,7 @@ def fill_classic(
 
 def check_method(method: str) -> None:
     """Raise if a method is unknown, or its package is not installed."""
-    rule = f"be one of {', '.join(map(repr, CLASSIC_FILLS))}"
-    check("method", method, rule, holds=method in CLASSIC_FILLS)
+    check_choice("method", method, tuple(CLASSIC_FILLS))
     of_opencv = [name for name, classic in CLASSIC_FILLS.items() if classic.of_opencv]
     if method in of_opencv:
         require_opencv(f"The method {method!r}")

@@ -1,18 +1,21 @@
 """Loss of segmentation networks on a training batch."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float, Integer, Key
 
+from carafe_jax.arguments import check_choice
 from carafe_jax.data import IGNORED_LABEL
+from carafe_jax.errors import no_type_check
 from carafe_jax.losses import pixel_loss
 from carafe_jax.models.segmentation import SegmentationNetwork, SegmentationOutputs
 from carafe_jax.nn import resize_bilinear
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.train import Variables
 
+LabelsAt = Literal["logits", "image"]
 AUXILIARY_WEIGHT = 0.4
 """Weight of the auxiliary loss, as in semseg and CSAIL's code."""
 
@@ -37,6 +40,8 @@ class SegmentationLosses(NamedTuple):
         return self.classes + AUXILIARY_WEIGHT * self.auxiliary
 
 
+# Our own error for an unknown choice is clearer.
+@no_type_check
 def segmentation_losses(
     network: SegmentationNetwork,
     variables: Variables,
@@ -44,7 +49,7 @@ def segmentation_losses(
     key: Key[Array, ""],
     *,
     dtype: DTypeLike,
-    labels_at: str,
+    labels_at: LabelsAt,
 ) -> SegmentationLosses:
     """Return the losses of a batch; to be traced by JAX.
 
@@ -62,7 +67,11 @@ def segmentation_losses(
         of the labels, from the first on, at the stride s of the logits, as in CSAIL's
         code of early 2019; later versions start with the third. "image": logits are
         resized to the labels, with aligned corners, as in semseg.
+
+    Raises:
+      RefusedError: `labels_at` is unknown.
     """
+    check_choice("labels_at", labels_at, get_args(LabelsAt))
     images = normalised_images(batch["image"], batch["image_size"], dtype=dtype)
     found: Any = network.apply(
         variables,
@@ -90,7 +99,9 @@ def segmentation_losses(
 
 
 def _aligned(
-    logits: Float[Array, "n oh ow k"], labels: Integer[Array, "n h w"], labels_at: str
+    logits: Float[Array, "n oh ow k"],
+    labels: Integer[Array, "n h w"],
+    labels_at: LabelsAt,
 ) -> tuple[Float[Array, "n lh lw k"], Integer[Array, "n lh lw"]]:
     """Return logits and labels at one size."""
     if labels_at == "image":

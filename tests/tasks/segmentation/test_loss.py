@@ -1,18 +1,19 @@
 """Losses of segmentation networks on training batches."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.losses import pixel_loss
 from carafe_jax.models.segmentation import SegmentationNetwork, SegmentationOutputs
 from carafe_jax.nn import resize_bilinear
 from carafe_jax.tasks.padded_images import normalised_images
-from carafe_jax.tasks.segmentation.loss import segmentation_losses
+from carafe_jax.tasks.segmentation.loss import LabelsAt, segmentation_losses
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, size=(2, 32, 48, 3)).astype(np.uint8)
@@ -36,7 +37,7 @@ class Strided(SegmentationNetwork):
         return SegmentationOutputs(logits, -logits if self.has_auxiliary else None)
 
 
-def losses(network, batch=BATCH, *, labels_at="logits"):
+def losses(network, batch=BATCH, *, labels_at: LabelsAt = "logits"):
     compute = functools.partial(
         segmentation_losses, network, {}, dtype="float32", labels_at=labels_at
     )
@@ -90,3 +91,9 @@ def test_images_whose_labels_are_ignored_change_no_loss():
     for name in ("classes", "auxiliary", "accuracy"):
         expected = getattr(part, name)
         assert getattr(whole, name) == close_to(expected), name
+
+
+def test_unknown_size_of_labels_is_refused():
+    rule = "`labels_at` must be one of 'logits', 'image', got 'images'"
+    with pytest.raises(RefusedError, match=rule):
+        losses(network(), labels_at=cast(Any, "images"))

@@ -11,6 +11,7 @@ from carafe_jax.arguments import (
     check_range,
 )
 from carafe_jax.data import TestSplit
+from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.data_fields import check_image_data
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.resizing import resized_size
@@ -20,6 +21,8 @@ SIZE_DIVISOR = 32
 """Number whose multiples are the sides of all images of batches: the stride of C5."""
 
 
+# Our own errors for wrong fields are clearer.
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SegmentationData:
     """Source, sizes and augmentation of images with label maps."""

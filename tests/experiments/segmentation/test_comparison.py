@@ -65,19 +65,21 @@ def draw(tmp_path, **fields) -> np.ndarray:
         return np.asarray(sheet)
 
 
-def columns(sheet, *, count):
-    """Return the first row of the sheet, column by column, without the titles."""
-    width = (sheet.shape[1] + 4) // count
-    # Photographs of 56 x 40 pixels.
-    return [sheet[26 : 26 + 143, x * width : x * width + 200] for x in range(count)]
+def pictures(sheet, *, rows, count):
+    """Check the size of the sheet; return the first row of pictures, without titles.
+
+    Photographs of 56 x 40 pixels are enlarged to 200 x 143; the legend at the end is
+    narrower.
+    """
+    height, width, _ = sheet.shape
+    assert height == 26 + rows * (143 + 4)
+    assert count * 204 < width < (count + 1) * 204
+    return [sheet[26 : 26 + 143, x * 204 : x * 204 + 200] for x in range(count)]
 
 
 def test_row_has_the_truth_and_both_label_maps(tmp_path, folder, runs):
     sheet = draw(tmp_path, rows=2)
-    height, width, _ = sheet.shape
-    assert height == 26 + 2 * (143 + 4)
-    assert 4 * 204 < width < 5 * 204  # The legend is narrower than the pictures.
-    photograph, truth, plain, carafe, _ = columns(sheet, count=5)
+    photograph, truth, plain, carafe = pictures(sheet, rows=2, count=4)
     for drawn, colour in ((plain, COLOURS[0]), (carafe, COLOURS[1])):
         mixed = 0.4 * photograph + 0.6 * np.array(colour)
         np.testing.assert_allclose(drawn, mixed, atol=0.5)
@@ -91,7 +93,7 @@ def test_row_has_the_truth_and_both_label_maps(tmp_path, folder, runs):
 def test_photographs_without_truth_lack_its_column(tmp_path, folder, runs):
     paths = (folder / "val" / "images", folder / "test" / "images" / "1.png")
     sheet = draw(tmp_path, photographs=paths)
-    assert sheet.shape == (26 + 4 * (143 + 4), 4 * 204 - 4, 3)
+    assert len(pictures(sheet, rows=4, count=3)) == 3
 
 
 def test_split_of_the_test_set_can_be_chosen(tmp_path, runs):

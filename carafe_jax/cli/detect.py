@@ -44,6 +44,7 @@ from carafe_jax.tasks.detection.prediction import (
     TrainedDetector,
 )
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.photograph_files import with_path
 from carafe_jax.tasks.pictures import (
     check_picture_size,
     readable_scale,
@@ -151,8 +152,8 @@ def main(config: Detect, console: Console) -> int:
         raise
     results.write(results_file)
     for path, reason in problems.items():
-        shown = reason if str(path) in reason else f"{path}: {reason}"
-        print_line(console, with_option_names(f"Not detected: {shown}", Detect))
+        line = f"Not detected: {with_path(path, reason)}"
+        print_line(console, with_option_names(line, Detect))
     print_line(console, _summary(config, plan, results, detector, len(problems)))
     if results.photographs and not results.objects:
         print_line(

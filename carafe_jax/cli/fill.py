@@ -35,6 +35,7 @@ from carafe_jax.tasks.inpainting.mask_files import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.photograph_files import with_path
 from carafe_jax.train import CheckpointChoice
 
 Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
@@ -129,7 +130,7 @@ def main(config: FillOptions, console: Console) -> int:
         raise
     problems = plan.problems | failures
     for path, reason in problems.items():
-        print_line(console, f"Not filled: {_with_path(path, reason)}")
+        print_line(console, f"Not filled: {with_path(path, reason)}")
     for path, reason in plan.unused.items():
         print_line(console, f"Not used: {path}: {reason}")
     summary = f"Filled by {name}: {len(filled)}"
@@ -163,7 +164,7 @@ def _fill_each(
                     write_photograph(job.output, done)
             except (RefusedError, MissingExtraError) as error:
                 if not config.photo.is_dir():
-                    raise RefusedError(_with_path(job.photo, str(error))) from error
+                    raise RefusedError(with_path(job.photo, str(error))) from error
                 yield job, str(error)
             else:
                 yield job, None
@@ -177,11 +178,6 @@ def _interrupted(config: FillOptions, plan: FillPlan, filled: Sequence[FillJob])
         output=config.output,
         overwrite=config.overwrite,
     )
-
-
-def _with_path(photo: pathlib.Path, reason: str) -> str:
-    """Return a reason that names its photograph."""
-    return reason if str(photo) in reason else f"{photo}: {reason}"
 
 
 def _method(config: FillOptions, console: Console) -> tuple[str, Method]:

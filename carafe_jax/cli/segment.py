@@ -22,7 +22,7 @@ from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
 from carafe_jax.tasks.lines import loading, print_line
-from carafe_jax.tasks.photograph_files import find_photographs
+from carafe_jax.tasks.photograph_files import find_photographs, with_path
 from carafe_jax.tasks.segmentation.label_map_files import (
     write_label_map,
     write_overlay,
@@ -105,8 +105,8 @@ def main(config: Segment, console: Console) -> int:
         raise
     problems = plan.problems | failures
     for path, reason in problems.items():
-        shown = reason if str(path) in reason else f"{path}: {reason}"
-        print_line(console, with_option_names(f"Not segmented: {shown}", Segment))
+        line = f"Not segmented: {with_path(path, reason)}"
+        print_line(console, with_option_names(line, Segment))
     segmented = len(plan.jobs) - len(failures)
     summary = (
         f"{counted(segmented, 'photograph')} segmented by {segmenter.name}. Written to "

@@ -80,6 +80,13 @@ def equal_outputs(
     }
 
 
+def with_path(photograph: pathlib.Path, reason: str) -> str:
+    """Return the reason of a failure, with the path of its photograph."""
+    # Quoted: the path of an output may end with that of its photograph.
+    named = repr(str(photograph)) in reason
+    return reason if named else f"{photograph}: {reason}"
+
+
 def _names(given: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str]]:
     for path in given:
         folder = path if path.is_dir() else path.parent

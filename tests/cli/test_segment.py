@@ -14,6 +14,7 @@ from carafe_jax.cli import segment
 from carafe_jax.cli.segment import Segment, main
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks import pictures
+from carafe_jax.tasks.segmentation.views import Views
 from tests.cli.test_commands import run
 from tests.tasks.photograph_files import files_of, save
 from tests.tasks.runs import call
@@ -188,6 +189,10 @@ def test_files_of_other_networks_options_and_photographs_are_kept(
     monkeypatch.setattr(segment, "load", lambda model, *, which, views: trained_on)
     with pytest.raises(RefusedError, match=r"\(step 7, now 8; weights '.*', now '"):
         main(config, Console(quiet=True))
+    mirrored = dataclasses.replace(segmenter, views=Views(flip=True))
+    monkeypatch.setattr(segment, "load", lambda model, *, which, views: mirrored)
+    with pytest.raises(RefusedError, match=r"\(flip by default, now True\)"):
+        main(config, Console(quiet=True))
 
 
 @pytest.mark.usefixtures("loaded")
@@ -209,6 +214,8 @@ def test_photographs_whose_label_maps_would_have_one_name_are_left_out(tmp_path)
     assert files_of(config.output) == {"b.png"}
     assert "its label map would be" in text
     assert "like that of 1 other photograph" in text
+    for name in ("a.png", "a.jpg"):
+        assert f"Not segmented: {tmp_path / 'photos' / name}: its label map" in text
 
 
 @pytest.mark.usefixtures("loaded")

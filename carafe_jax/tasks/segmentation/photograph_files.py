@@ -137,4 +137,8 @@ def _changes(then: Origin | None, now: Origin) -> str:
     if then is None:
         return "of another program"
     names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
-    return "; ".join(f"{x} {then.get(x)!r}, now {now.get(x)!r}" for x in names)
+    return "; ".join(f"{x} {_shown(then, x)}, now {_shown(now, x)}" for x in names)
+
+
+def _shown(origin: Origin, name: str) -> str:
+    return repr(origin[name]) if name in origin else "by default"

@@ -184,7 +184,6 @@ class _Prepared:
 
 
 def _other_than_default(views: Views) -> dict[str, Any]:
-    """Return the views as JSON; nothing by default, as label maps have recorded it."""
-    if views == Views():
-        return {}
-    return {"short_sides": list(views.short_sides), "flip": views.flip}
+    """Return the fields that are not the default, as label maps record them in JSON."""
+    fields = {"short_sides": list(views.short_sides), "flip": views.flip}
+    return {name: value for name, value in fields.items() if value}

@@ -49,6 +49,35 @@ def check_count(name: str, value: object) -> None:
     check(name, value, "be positive", holds=_number(value) >= 1)
 
 
+def check_ints(name: str, values: object, *, length: int | None = None) -> None:
+    """Raise unless the value is a sequence of positive ints.
+
+    Args:
+        name: Name of the argument.
+        values: Its value.
+        length: Number of ints. None: one or more.
+
+    Raises:
+        RefusedError: It is another value.
+    """
+    rule = f"be {'one or more' if length is None else length} positive ints"
+    found = _elements(values)
+    holds = len(found) > 0 if length is None else len(found) == length
+    check(name, values, rule, holds=holds and all(map(is_count, found)))
+
+
+def check_window(name: str, value: object) -> None:
+    """Raise unless the value is two positive odd ints, sides of a centred window."""
+    sides = _elements(value)
+    holds = len(sides) == 2 and all(is_count(side) and side % 2 for side in sides)
+    check(name, value, "be two positive odd ints", holds=holds)
+
+
+def is_count(value: object) -> bool:
+    """Return whether a value is a positive int."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
 def check_not_negative(name: str, value: object) -> None:
     """Raise if the number is below 0."""
     check(name, value, "not be negative", holds=_number(value) >= 0)
@@ -162,6 +191,11 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan
+
+
+def _elements(value: Any) -> tuple[Any, ...]:
+    """Return the elements of a sequence; none of any other value."""
+    return tuple(value) if isinstance(value, Sequence) else ()
 
 
 def _is_integer(value: Any) -> bool:

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -51,6 +52,21 @@ def test_error_that_names_no_field_of_the_group_is_kept():
     [
         (arguments.check_positive, [1, 0.1], [0, -1, float("nan"), "1", None, [1, 2]]),
         (arguments.check_count, [1, np.int64(2)], [0, 1.5, float("nan"), "1", None]),
+        (
+            arguments.check_ints,
+            [(1,), [2, 3]],
+            [(), (0,), (1.5,), ("a",), (True,), 5, None, "12"],
+        ),
+        (
+            functools.partial(arguments.check_ints, length=2),
+            [(1, 2)],
+            [(), (1,), (1, 2, 3), (0, 1), None],
+        ),
+        (
+            arguments.check_window,
+            [(1, 3), [5, 5]],
+            [(), (3,), (3, 3, 3), (2, 3), (3.0, 3), (-3, -3), ("a", "b"), 3, None],
+        ),
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
         (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops import Scale, parse_scale
@@ -48,10 +48,6 @@ def along_channels(
 ) -> Float[Array, "*t c"]:
     """Reshape per-channel values so that they broadcast over a feature map."""
     return jnp.asarray(values).reshape((1,) * (x.ndim - 1) + values.shape)
-
-
-def is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def check_int(name: str, value: object) -> None:

@@ -9,13 +9,13 @@ from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import (
     as_map,
     check_int,
     check_odd_int,
     checked_scale,
-    is_count,
 )
 from carafe_jax.nn._validity import checked_valid, mask_logits, zero_holes
 from carafe_jax.nn.conv import Conv

@@ -7,9 +7,9 @@ from flax import linen as nn
 from flax.typing import Dtype, Initializer, PrecisionLike
 from jaxtyping import Array, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_ints, is_count
 from carafe_jax.errors import no_type_check
-from carafe_jax.nn._arguments import check_int, checked_features, is_count
+from carafe_jax.nn._arguments import check_int, checked_features
 from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.ops import modulated_deformable_conv
@@ -117,10 +117,7 @@ class DeformableConv(nn.Module):
 def _check_fields(layer: DeformableConv, channels: int) -> None:
     for name in ("features", "strides", "kernel_dilation", "deform_groups"):
         check_int(name, getattr(layer, name))
-    window = layer.kernel_size
-    pair = isinstance(window, Sequence) and len(window) == 2
-    holds = pair and all(is_count(side) for side in window)
-    check("kernel_size", window, "be two positive ints", holds=holds)
+    check_ints("kernel_size", layer.kernel_size, length=2)
     groups = layer.feature_group_count
     holds = is_count(groups) and channels % groups == 0 and layer.features % groups == 0
     rule = f"divide the {channels} channels of the map and `features`"

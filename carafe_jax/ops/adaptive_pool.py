@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import check_ints
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.arguments import check_array
 from carafe_jax.ops.dtypes import wide_dtype
@@ -48,8 +49,7 @@ def adaptive_average_pool(
             "`features` must have at least one row and column, got shape "
             f"{features.shape}."
         )
-    if len(size) != 2 or any(not isinstance(x, int) or x < 1 for x in size):
-        raise RefusedError(f"`size` must be two positive ints, got {size}.")
+    check_ints("size", size, length=2)
     wide = wide_dtype(features.dtype)
     rows, columns = (
         _bin_weights(length, bins, wide)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_window
 from carafe_jax.errors import no_type_check
 from carafe_jax.ops.arguments import check_array
 
@@ -39,8 +39,7 @@ def attention_pairs(
     """
     logits = jnp.asarray(logits)
     check_array("logits", logits, rank=4, layout="(N, H, W, window)")
-    odd = len(window) == 2 and all(isinstance(x, int) and x % 2 for x in window)
-    check("window", window, "be two positive odd ints", holds=odd and min(window) > 0)
+    check_window("window", window)
     n, height, width, channels = logits.shape
     rule = f"have {window[0] * window[1]} channels, those of the window {window}"
     check("logits", logits.shape, rule, holds=channels == window[0] * window[1])

@@ -74,8 +74,8 @@ def test_shapes_of_parameters(fields, shapes):
     ("fields", "message"),
     [
         ({"features": 0}, "`features` must be a positive int, got 0"),
-        ({"kernel_size": 3}, "`kernel_size` must be two positive ints, got 3"),
-        ({"kernel_size": (3,)}, r"`kernel_size` must be two positive ints, got \(3,"),
+        ({"kernel_size": 3}, "`kernel_size` must be 2 positive ints, got 3"),
+        ({"kernel_size": (3,)}, r"`kernel_size` must be 2 positive ints, got \(3,"),
         ({"strides": (2, 2)}, "`strides` must be a positive int"),
         ({"padding": -1}, "`padding` must be an int of at least 0"),
         (

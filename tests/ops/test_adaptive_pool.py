@@ -78,9 +78,9 @@ def test_program_for_maps_of_any_size_can_be_exported():
         (np.zeros((4, 4, 1)), (1, 1), "`features` must have rank 4"),
         (np.zeros((1, 4, 4, 1), np.int32), (1, 1), "`features` must be of a floating"),
         (np.zeros((1, 0, 4, 1)), (1, 1), "`features` must have at least one row"),
-        (np.zeros((1, 4, 4, 1)), (0, 1), r"`size` must be two .* got \(0, 1\)"),
-        (np.zeros((1, 4, 4, 1)), (2,), r"`size` must be two positive ints, got \(2,\)"),
-        (np.zeros((1, 4, 4, 1)), (2.0, 1), "`size` must be two positive ints"),
+        (np.zeros((1, 4, 4, 1)), (0, 1), r"`size` must be 2 .* got \(0, 1\)"),
+        (np.zeros((1, 4, 4, 1)), (2,), r"`size` must be 2 positive ints, got \(2,\)"),
+        (np.zeros((1, 4, 4, 1)), (2.0, 1), "`size` must be 2 positive ints"),
     ],
 )
 def test_what_does_not_fit_is_refused(features, size, words):

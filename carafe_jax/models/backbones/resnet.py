@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_ints
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.models.backbones.resnet_blocks import BasicBlock, Bottleneck
 from carafe_jax.models.backbones.resnet_layers import Layers
@@ -239,9 +239,7 @@ def _check_fields(network: ResNet) -> None:
     check_factory("stem", network.stem)
     if network.downsample is not None:
         check_factory("downsample", network.downsample)
-    sizes = tuple(network.stage_sizes)
-    if len(sizes) != 4 or min(sizes) < 1:
-        raise RefusedError(f"`stage_sizes` must be four positive ints, got {sizes}.")
+    check_ints("stage_sizes", network.stage_sizes, length=4)
     if network.width < 1:
         raise RefusedError(f"`width` must be positive, got {network.width}.")
     for name, choices in _CHOICES.items():

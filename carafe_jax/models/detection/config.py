@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
-from carafe_jax.arguments import check, check_choices
+from carafe_jax.arguments import check, check_choices, check_ints
 from carafe_jax.models.backbones.choices import (
     Depth,
     Downsampler,
@@ -111,8 +111,7 @@ class DetectorConfig:
         check(
             "mask_convs", self.mask_convs, "not be negative", holds=self.mask_convs >= 0
         )
-        rule, channels = "be two positive numbers", self.compressed_channels
-        check("compressed_channels", channels, rule, holds=min(channels) >= 1)
+        check_ints("compressed_channels", self.compressed_channels, length=2)
         stages, rule = self.frozen_stages, "be an int from -1 to 4"
         check("frozen_stages", stages, rule, holds=stages in range(-1, 5))
         if self.downsampler == "lip_bottleneck":

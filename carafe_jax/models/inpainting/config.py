@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
-from carafe_jax.arguments import check_choices, check_positive
+from carafe_jax.arguments import check_choices, check_count, check_ints
 from carafe_jax.errors import RefusedError
 from carafe_jax.models.conv_blocks import (
     CARAFEConv,
@@ -60,12 +60,8 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        if not self.stage_features or min(self.stage_features) < 1:
-            raise RefusedError(
-                "`stage_features` must be one or more positive numbers, "
-                f"got {self.stage_features}."
-            )
-        check_positive("compressed_channels", self.compressed_channels)
+        check_ints("stage_features", self.stage_features)
+        check_count("compressed_channels", self.compressed_channels)
 
     @property
     def name(self) -> str:
@@ -115,11 +111,7 @@ class GlobalLocalConfig:
                 "`starting_fill` must be 'none' with partial convolutions, got "
                 f"{self.starting_fill!r}."
             )
-        if min(self.compressed_channels) < 1:
-            raise RefusedError(
-                "`compressed_channels` must be positive, "
-                f"got {self.compressed_channels}."
-            )
+        check_ints("compressed_channels", self.compressed_channels, length=2)
 
     @property
     def name(self) -> str:

@@ -7,7 +7,13 @@ from typing import Any, Literal
 
 from flax import linen as nn
 
-from carafe_jax.arguments import check, check_below_1, check_choices
+from carafe_jax.arguments import (
+    check,
+    check_below_1,
+    check_choices,
+    check_ints,
+    check_window,
+)
 from carafe_jax.models.backbones.choices import (
     Depth,
     Downsampler,
@@ -28,7 +34,7 @@ from carafe_jax.models.segmentation.unet import SegmentationUNet, UNetBackbone
 from carafe_jax.models.segmentation.upernet import UperNet
 from carafe_jax.models.unet import Resampler, unet_name, unet_resamplers
 from carafe_jax.nn import BatchNorm, BilinearUpsample
-from carafe_jax.nn._arguments import check_int, check_odd_int
+from carafe_jax.nn._arguments import check_int
 
 FuseUpsampler = Literal[Upsampler, "sequential_bilinear"]
 
@@ -117,15 +123,11 @@ class SegmenterConfig:
         check_choices(self)
         for name in _SIZES:
             check_int(name, getattr(self, name))
-        rule = "be one or more positive numbers"
-        holds = len(self.stage_features) > 0 and min(self.stage_features) >= 1
-        check("stage_features", self.stage_features, rule, holds=holds)
-        for side in self.attention_window:
-            check_odd_int("attention_window", side)
+        check_ints("stage_features", self.stage_features)
+        check_ints("compressed_channels", self.compressed_channels, length=2)
+        check_window("attention_window", self.attention_window)
         check_below_1("dropout", self.dropout)
         check_below_1("norm_momentum", self.norm_momentum)
-        rule, channels = "be two positive numbers", self.compressed_channels
-        check("compressed_channels", channels, rule, holds=min(channels) >= 1)
         self._check_effects()
         if self.downsampler == "lip_bottleneck":
             check_bottlenecks("downsampler", self.downsampler, depth=self.depth)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check, check_choice
+from carafe_jax.arguments import check, check_choice, check_ints
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.nn._arguments import check_int, checked_features
@@ -145,6 +145,7 @@ class PointWiseAttention(nn.Module):
     def _check_fields(self) -> None:
         check_int("features", self.features)
         check_int("shrink", self.shrink)
+        check_ints("window", self.window, length=2)
         check_choice("attention", self.attention, ("over_complete", "compact"))
         check_choice("normalizer", self.normalizer, ("softmax", "window"))
         directions = tuple(self.directions)

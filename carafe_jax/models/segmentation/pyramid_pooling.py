@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
-from carafe_jax.arguments import check, check_choice
+from carafe_jax.arguments import check_choice, check_ints
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import ConvBlock
 from carafe_jax.models.resampling import upsample_to
-from carafe_jax.nn._arguments import check_int, checked_features, is_count
+from carafe_jax.nn._arguments import check_int, checked_features
 from carafe_jax.nn.batch_norm import BatchNorm
 from carafe_jax.nn.dtypes import dtypes_of
 from carafe_jax.nn.factories import LayerFactory
@@ -73,8 +73,7 @@ class PyramidPooling(nn.Module):
             single value per channel: one example, averaged over one bin.
         """
         check_int("features", self.features)
-        rule, holds = "be positive ints", all(map(is_count, self.bins))
-        check("bins", self.bins, rule, holds=holds and len(self.bins) > 0)
+        check_ints("bins", self.bins)
         check_choice("convolve", self.convolve, ("enlarged", "pooled"))
         features = checked_features(features).astype(dtypes_of(self, features)["dtype"])
         scales = [

@@ -9,12 +9,12 @@ from flax import linen as nn
 from flax.typing import PrecisionLike
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn._arguments import (
     along_channels,
     check_int,
     check_odd_int,
-    is_count,
 )
 from carafe_jax.nn._validity import checked_masked, zero_holes
 from carafe_jax.nn.dtypes import dtypes_of

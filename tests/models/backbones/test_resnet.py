@@ -288,7 +288,7 @@ def test_stages_have_the_dtype_and_logits_are_float32(dtype):
         (
             {"stage_sizes": (1, 1, 1)},
             np.zeros((1, 8, 8, 3)),
-            r"`stage_sizes` must be four positive ints, got \(1, 1, 1\)",
+            r"`stage_sizes` must be 4 positive ints, got \(1, 1, 1\)",
         ),
         (
             {"rematerialize": "all"},

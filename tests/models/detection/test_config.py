@@ -125,7 +125,7 @@ def test_number_of_anchors_is_that_of_their_shapes():
         ({"fpn_features": -1}, "`fpn_features` must be a positive int"),
         ({"box_hidden": 0}, "`box_hidden` must be a positive int"),
         ({"mask_convs": -1}, "`mask_convs` must not be negative, got -1"),
-        ({"compressed_channels": (16, 0)}, "`compressed_channels` must be two pos"),
+        ({"compressed_channels": (16, 0)}, "`compressed_channels` must be 2 posit"),
         ({"frozen_stages": 5}, "`frozen_stages` must be an int from -1 to 4, got 5"),
         ({"deformable": "c3-c5"}, r"`depth` must be at least 50 with the `deformable`"),
         (

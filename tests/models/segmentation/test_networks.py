@@ -180,7 +180,11 @@ MAPS = Stages(*(jnp.zeros((1, 16 >> i, 16 >> i, 4)) for i in range(4)))
     [
         (UperNet(NARROW(), 3, features=0), MAPS, "`features` must be a positive int"),
         (UperNet(NARROW(), 0), MAPS, "`classes` must be a positive int, got 0"),
-        (UperNet(NARROW(), 3, bins=(1, 0)), MAPS, "`bins` must be positive ints"),
+        (
+            UperNet(NARROW(), 3, bins=(1, 0)),
+            MAPS,
+            "`bins` must be one or more",
+        ),
         (
             UperNet(NARROW(), 3, fuse_upsample=nn.MaxPoolDownsample),
             MAPS,

@@ -66,9 +66,11 @@ def test_compressed_channels_are_those_down_and_up():
         ({"resampler": "conv"}, "`resampler` must keep .*, with 'upernet'"),
         ({"architecture": "unet", "stage_features": ()}, "be one or more positive"),
         ({"architecture": "unet", "stage_features": (4, 0)}, "one or more positive"),
+        ({"architecture": "psanet", "attention_window": (4, 3)}, "two positive odd"),
+        ({"compressed_channels": (0, 4)}, r"be 2 positive ints, got \(0, 4\)"),
     ],
 )
-def test_fields_without_an_effect_are_refused(fields, words):
+def test_fields_that_break_a_rule_are_refused(fields, words):
     with pytest.raises(RefusedError, match=words):
         SegmenterConfig(**fields)
 

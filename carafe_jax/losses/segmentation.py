@@ -7,6 +7,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Integer
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import wide_dtype
 
@@ -48,9 +49,14 @@ def pixel_loss(
       precision, in theirs.
 
     Raises:
-      RefusedError: The shapes do not match, or the labels are not ints.
+      RefusedError: The logits are not floating or have no class, the shapes do not
+        match, or the labels are not ints.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
+    if not jnp.issubdtype(logits.dtype, jnp.floating):
+        raise RefusedError(f"`logits` must be floating, got {logits.dtype}.")
+    rule = "have at least one class, along the last axis"
+    check("logits", logits.shape, rule, holds=logits.shape[-1:] > (0,))
     if labels.shape != logits.shape[:-1]:
         raise RefusedError(
             f"`labels` must have the shape {logits.shape[:-1]}, that of `logits` "

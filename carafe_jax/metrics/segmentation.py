@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Integer
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_count, check_not_negative
 from carafe_jax.errors import RefusedError, no_type_check
 
 # As in CSAIL's code: the IoU of a class that is absent from both maps is 0.
@@ -35,8 +35,10 @@ def confusion_matrix(
       Numbers of pixels: rows are true classes, columns predicted ones.
 
     Raises:
-      RefusedError: The shapes differ, or a value is not a class.
+      RefusedError: The shapes differ, a value is not a class, or `classes` is not
+        positive.
     """
+    check_count("classes", classes)
     labels, predicted = np.asarray(labels), np.asarray(predicted)
     if labels.shape != predicted.shape:
         raise RefusedError(
@@ -113,13 +115,16 @@ def segmentation_quality(
       confusion: Sum of the results of `confusion_matrix`.
 
     Raises:
-      RefusedError: The matrix is not square and not negative, or counts no pixel.
+      RefusedError: The matrix is not square or not of ints, has a negative number, or
+        counts no pixel.
     """
     confusion = np.asarray(confusion)
     square = confusion.ndim == 2 and len({*confusion.shape}) == 1
-    rule = "be a square matrix of counts"
-    holds = square and bool((confusion >= 0).all())
-    check("confusion", confusion.shape, rule, holds=holds)
+    check("confusion", confusion.shape, "be a square matrix", holds=square)
+    # Fractions, as of a normalised matrix, have no number of pixels.
+    if not np.issubdtype(confusion.dtype, np.integer):
+        raise RefusedError(f"`confusion` must be ints, got {confusion.dtype}.")
+    check_not_negative("confusion", confusion.min(initial=0))
     intersection = np.diagonal(confusion).astype(np.float64)
     union = confusion.sum(0) + confusion.sum(1) - intersection
     pixels = int(confusion.sum())

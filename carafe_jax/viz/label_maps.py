@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import UInt8
 
-from carafe_jax.arguments import check, check_up_to_1
+from carafe_jax.arguments import check, check_count, check_up_to_1, is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.texts import printable
 from carafe_jax.viz.colours import BLACK, Colour
@@ -16,6 +17,7 @@ _MOST_CLASSES = 255
 Palette = UInt8[np.ndarray, "k 3"]
 
 
+@no_type_check
 def default_palette(count: int) -> Palette:
     """Return the colours of the first classes of PASCAL VOC's palette, without black.
 
@@ -29,10 +31,10 @@ def default_palette(count: int) -> Palette:
       RGB of each class.
 
     Raises:
-      RefusedError: There are too many classes.
+      RefusedError: The number of classes is another value.
     """
-    rule = f"lie in [1, {_MOST_CLASSES}]"
-    check("count", count, rule, holds=1 <= count <= _MOST_CLASSES)
+    rule = f"be an int in [1, {_MOST_CLASSES}]"
+    check("count", count, rule, holds=is_count(count) and count <= _MOST_CLASSES)
     numbers = np.arange(1, count + 1)  # VOC's number 0 is black.
     channels = [
         sum((numbers >> 3 * bit + channel & 1) << 7 - bit for bit in range(3))
@@ -54,9 +56,9 @@ def colour_label_map(
     Raises:
       RefusedError: The label map has a wrong shape or type, or a label without colour.
     """
-    _check_labels(labels)
+    labels = _checked_labels(labels)
     colours = default_palette(_MOST_CLASSES) if palette is None else palette
-    _check_palette(colours)
+    colours = _checked_palette(colours)
     known = labels[labels != _IGNORED]
     if known.size and known.max() >= len(colours):
         raise RefusedError(
@@ -90,6 +92,7 @@ def overlay_label_map(
     """
     check_up_to_1("opacity", opacity)
     colours = colour_label_map(labels, palette=palette)
+    photograph = np.asarray(photograph)
     if photograph.dtype != np.uint8 or photograph.shape != colours.shape:
         raise RefusedError(
             f"`photograph` must be uint8 of shape {colours.shape}, as its labels, got "
@@ -124,10 +127,14 @@ def draw_legend(
       RGB on white.
 
     Raises:
-      RefusedError: An argument is wrong, as in `colour_label_map`, or a label has no
-        name.
+      RefusedError: An argument is wrong, as in `colour_label_map`, the label map has no
+        pixel, or a label has no name.
       MissingExtraError: Pillow or matplotlib is not installed.
     """
+    labels = _checked_labels(labels)
+    check("labels", labels.shape, "have at least one pixel", holds=labels.size > 0)
+    check_count("text_size", text_size)
+    check_count("height", height)
     pen = Pen(text_size)
     line, _ = pen.size("")
     check("height", height, f"be at least {line}, of a line", holds=height >= line)
@@ -168,15 +175,20 @@ def _column(
     return column
 
 
-def _check_labels(labels: np.ndarray) -> None:
+@no_type_check
+def _checked_labels(labels: ArrayLike) -> UInt8[np.ndarray, "h w"]:
+    labels = np.asarray(labels)
     if labels.dtype != np.uint8 or labels.ndim != 2:
         raise RefusedError(
             "`labels` must be uint8 of shape (h, w), got "
             f"{labels.dtype} of shape {labels.shape}."
         )
+    return labels
 
 
-def _check_palette(palette: np.ndarray) -> None:
+@no_type_check
+def _checked_palette(palette: ArrayLike) -> Palette:
+    palette = np.asarray(palette)
     if (
         palette.dtype != np.uint8
         or palette.ndim != 2
@@ -187,3 +199,4 @@ def _check_palette(palette: np.ndarray) -> None:
             f"`palette` must be uint8 of shape (k, 3), k in [1, {_MOST_CLASSES}], got "
             f"{palette.dtype} of shape {palette.shape}."
         )
+    return palette

@@ -60,3 +60,8 @@ def test_what_does_not_fit_is_refused():
         pixel_loss(LOGITS, LABELS[:1])
     with pytest.raises(RefusedError, match="`labels` must be ints, got float32"):
         pixel_loss(LOGITS, LABELS.astype(np.float32))
+    with pytest.raises(RefusedError, match="`logits` must be floating, got int32"):
+        pixel_loss(LOGITS.astype(np.int32), LABELS)
+    for shape in ((2, 3, 4, 0), ()):
+        with pytest.raises(RefusedError, match="`logits` must have at least one class"):
+            pixel_loss(np.zeros(shape, np.float32), np.zeros(shape[:-1], np.int32))

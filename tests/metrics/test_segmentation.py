@@ -64,3 +64,24 @@ def test_matrices_without_pixels_are_refused():
         segmentation_quality(np.zeros((3, 3), int))
     with pytest.raises(RefusedError, match="`confusion` must be a square matrix"):
         segmentation_quality(np.zeros((3, 2), int))
+
+
+@pytest.mark.parametrize(
+    ("confusion", "words"),
+    [
+        (np.array([[0.5, 0.2], [0.2, 0.1]]), "`confusion` must be ints, got float64"),
+        (np.array([[np.nan, 1], [1, 1]]), "`confusion` must be ints, got float64"),
+        (np.eye(2, dtype=bool), "`confusion` must be ints, got bool"),
+        (np.array([[1, -3], [1, 1]]), "`confusion` must not be negative, got .*-3"),
+    ],
+)
+def test_matrices_of_other_numbers_than_counts_are_refused(confusion, words):
+    with pytest.raises(RefusedError, match=words):
+        segmentation_quality(confusion)
+
+
+@pytest.mark.parametrize("classes", [0, -2, 2.5, "3", None])
+def test_number_of_classes_that_is_no_count_is_refused(classes):
+    labels = np.full(2, 255)
+    with pytest.raises(RefusedError, match=rf"`classes` must be .*got {classes!r}\."):
+        confusion_matrix(labels, labels, classes=classes)

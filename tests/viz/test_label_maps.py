@@ -1,5 +1,7 @@
 """Label maps in colour."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,8 @@ from carafe_jax.viz import (
 LABELS = np.array([[0, 1, 2], [2, 255, 2]], np.uint8)
 PALETTE = np.array([[10, 20, 30], [200, 0, 0], [0, 250, 0]], np.uint8)
 CLASSES = ["sky", "tree", "road"]
+FRACTION: Any = 40.5
+NOTHING: Any = None
 
 
 def test_default_palette_is_that_of_pascal_voc():
@@ -31,9 +35,9 @@ def test_default_palette_has_distinct_colours_without_black():
     np.testing.assert_array_equal(default_palette(7), colours[:7])
 
 
-@pytest.mark.parametrize("count", [0, 256])
+@pytest.mark.parametrize("count", [0, 256, 2.5, "3"])
 def test_palettes_of_other_sizes_are_refused(count):
-    with pytest.raises(RefusedError, match=r"`count` must lie in \[1, 255\]"):
+    with pytest.raises(RefusedError, match=r"`count` must be an int in \[1, 255\]"):
         default_palette(count)
 
 
@@ -103,6 +107,26 @@ def test_low_legends_have_several_columns():
         (
             lambda: draw_legend(LABELS, classes=CLASSES[:2], height=99),
             "`classes` must name every label, got 2 names and the label 2",
+        ),
+        (
+            lambda: draw_legend(LABELS / 1, classes=CLASSES, height=99),
+            "`labels` must be uint8 of shape .*, got float64",
+        ),
+        (
+            lambda: draw_legend(LABELS[:0], classes=CLASSES, height=99),
+            r"`labels` must have at least one pixel, got \(0, 3\)",
+        ),
+        (
+            lambda: draw_legend(LABELS, classes=CLASSES, height=99, text_size=0),
+            "`text_size` must be positive, got 0",
+        ),
+        (
+            lambda: draw_legend(LABELS, classes=CLASSES, height=FRACTION),
+            "`height` must be an integer, got 40.5",
+        ),
+        (
+            lambda: overlay_label_map(NOTHING, LABELS),
+            "`photograph` must be uint8 of shape .*, got object",
         ),
     ],
 )

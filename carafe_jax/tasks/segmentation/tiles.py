@@ -9,6 +9,8 @@ from PIL import Image
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
 from carafe_jax.viz import draw_legend, overlay_label_map
 
+_LEAST_HEIGHT = 30  # Of a legend, in pixels: one line, beside a wide photograph.
+
 
 def draw_tiles(
     photograph: UInt8[np.ndarray, "h w 3"],
@@ -32,7 +34,10 @@ def draw_tiles(
     maps = [_resized(x, size, Image.Resampling.NEAREST) for x in label_maps]
     tile = _resized(photograph, size, Image.Resampling.LANCZOS)
     legend = draw_legend(
-        np.concatenate(maps), classes=classes.names, palette=palette, height=height
+        np.concatenate(maps),
+        classes=classes.names,
+        palette=palette,
+        height=max(height, _LEAST_HEIGHT),
     )
     overlays = [overlay_label_map(tile, x, palette=palette) for x in maps]
     return [Image.fromarray(x) for x in (tile, *overlays, legend)]

@@ -7,17 +7,34 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import write_atomically
+from carafe_jax.files import check_new, write_atomically
 
 _READABLE_SIDE = 600  # Pixels; smaller photographs are enlarged for their labels.
 _QUALITY = 92
 _LARGEST_SIDE = 65_500  # Of a JPEG.
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def readable_scale(size: tuple[int, int]) -> int:
     """Return the factor by which a small photograph is enlarged for its labels."""
     return min(math.ceil(_READABLE_SIDE / max(size)), 8)
+
+
+def check_picture_path(name: str, path: pathlib.Path) -> None:
+    """Raise unless a picture can be written to a path, as a PNG or a JPEG.
+
+    Args:
+      name: Name of the argument.
+      path: File, which may exist.
+
+    Raises:
+      RefusedError: The path has another suffix, or no file can be written to it.
+    """
+    rule = f"end in {', '.join(_SUFFIXES)}"
+    check(name, str(path), rule, holds=path.suffix.lower() in _SUFFIXES)
+    check_new(name, path, overwrite=True)
 
 
 def check_picture_size(size: tuple[int, int], *, kept: str) -> None:

@@ -5,14 +5,13 @@ import pathlib
 
 from rich.console import Console
 
-from carafe_jax.arguments import check
-from carafe_jax.files import check_new
 from carafe_jax.tasks.inpainting.data import InpaintingDataset
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions, chosen_fills
 from carafe_jax.tasks.inpainting.filler import Fill
 from carafe_jax.tasks.inpainting.hole_kinds import with_each_kind
 from carafe_jax.tasks.inpainting.loading import load
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.pictures import check_picture_path
 from carafe_jax.train import CheckpointChoice
 from experiments.inpainting.comparison.sheet import (
     best_fill,
@@ -22,7 +21,6 @@ from experiments.inpainting.comparison.sheet import (
 
 # Titles have room in columns that are this many pixels wide.
 _MINIMUM_SIDE = 160
-_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def write_comparison(
@@ -43,10 +41,7 @@ def write_comparison(
       RefusedError: The output cannot be written, a folder holds no such checkpoint, or
         the source cannot be used.
     """
-    rule = f"end in {', '.join(_SUFFIXES)}"
-    holds = output.suffix.lower() in _SUFFIXES
-    check("output", str(output), rule, holds=holds)
-    check_new("output", output, overwrite=True)
+    check_picture_path("output", output)
     with loading(console, carafe):
         with_carafe, with_plain = load(carafe, which=which), load(plain, which=which)
     data = test.applied_to(with_carafe.data, source)

@@ -12,9 +12,9 @@ from rich.console import Console
 from carafe_jax.data import TestSplit, UnreadableImageError, list_images
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_new
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.photograph_batches import read_pixels
+from carafe_jax.tasks.pictures import check_picture_path
 from carafe_jax.tasks.segmentation import SegmentationDataset, TrainedSegmenter, load
 from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.tiles import draw_tiles
@@ -51,7 +51,7 @@ def write_comparison(
         networks have different classes, the source cannot be used, or no photograph can
         be read.
     """
-    check_new("output", output, overwrite=True)
+    check_picture_path("output", output)
     segmenters: dict[str, TrainedSegmenter] = {}
     for title, run in {_PLAIN: plain, _CARAFE: carafe}.items():
         with loading(console, run):

@@ -117,6 +117,12 @@ def test_photographs_that_cannot_be_read_are_left_out(tmp_path, folder, runs):
         report.read_files(files, rows=1, console=QUIET)
 
 
+def test_output_that_is_no_picture_is_refused_before_the_networks_are_loaded(tmp_path):
+    paths = {"carafe": tmp_path, "plain": tmp_path, "output": tmp_path / "sheet.txt"}
+    with pytest.raises(RefusedError, match=r"`output` must end in .*sheet\.txt'"):
+        main(DrawComparison(**paths), QUIET)
+
+
 def test_no_rows_are_refused(tmp_path):
     paths = {"carafe": tmp_path, "plain": tmp_path, "output": tmp_path}
     with pytest.raises(RefusedError, match="`rows` must"):

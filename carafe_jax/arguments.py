@@ -103,16 +103,18 @@ def check_seed(name: str, value: object) -> None:
     check(name, value, "lie in [0, 2**32)", holds=0 <= _number(value) < 2**32)
 
 
+@no_type_check
 def check_fractions(name: str, ends: tuple[Number, Number]) -> None:
     """Raise unless the two numbers satisfy 0 < low <= high <= 1."""
-    low, high = map(_number, ends)
+    low, high = _ends(ends)
     rule = "be two numbers 0 < low <= high <= 1"
     check(name, ends, rule, holds=0 < low <= high <= 1)
 
 
+@no_type_check
 def check_range(name: str, ends: tuple[Number, Number]) -> None:
     """Raise unless the two numbers are finite and 0 <= low <= high."""
-    low, high = map(_number, ends)
+    low, high = _ends(ends)
     rule = "be two finite numbers 0 <= low <= high"
     check(name, ends, rule, holds=0 <= low <= high < math.inf)
 
@@ -196,6 +198,12 @@ def _number(value: Any) -> float:
 def _elements(value: Any) -> tuple[Any, ...]:
     """Return the elements of a sequence; none of any other value."""
     return tuple(value) if isinstance(value, Sequence) else ()
+
+
+def _ends(value: Any) -> tuple[float, float]:
+    """Return two numbers, or NaN for any other value."""
+    ends = [_number(each) for each in _elements(value)]
+    return (ends[0], ends[1]) if len(ends) == 2 else (math.nan, math.nan)
 
 
 def _is_integer(value: Any) -> bool:

@@ -75,12 +75,21 @@ def test_error_that_names_no_field_of_the_group_is_kept():
         (
             arguments.check_fractions,
             [(0.1, 0.1), (0.5, 1)],
-            [(0, 1), (0.5, 1.5), (float("nan"), 1), (0.5, float("nan"))],
+            [(0, 1), (0.5, 1.5), (float("nan"), 1), (0.5, float("nan")), (0.5,), None],
         ),
         (
             arguments.check_range,
             [(0, 0), (1, 2.5)],
-            [(2, 1), (-1, 2), (0, 1e999), (float("nan"), 1), (0, float("nan"))],
+            [
+                (2, 1),
+                (-1, 2),
+                (0, 1e999),
+                (float("nan"), 1),
+                (0, float("nan")),
+                (1,),
+                1,
+                "12",
+            ],
         ),
     ],
 )

@@ -86,8 +86,8 @@ class ClassifierConfig:
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
     stem: StemChoice = "plain"
-    """Stem of the ResNet: one convolution of 7x7; or three of 3x3, as in the published
-    segmentation networks."""
+    """Stem of the ResNet. "plain": one convolution of 7x7; "deep": three of 3x3, as in
+    the published segmentation networks."""
     compressed_channels: int = 16
     """Input channels of the content encoders of CARAFE++ (C_m of the paper; table XII
     has 4 to 64)."""

@@ -51,8 +51,8 @@ class DetectorConfig:
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
     stem: StemChoice = "plain"
-    """Stem of the ResNet: one convolution of 7x7, as in the weights of torchvision; or
-    three of 3x3, for a backbone that was trained with them."""
+    """Stem of the ResNet. "plain": one convolution of 7x7, as in the weights of
+    torchvision; "deep": three of 3x3, for a backbone that was trained with them."""
     downsampler: Downsampler = "conv"
     """Down-sampler in the seven places of the paper's section 4.1. "conv": strided
     convolutions, and max pooling in the stem, as in the weights of torchvision; the

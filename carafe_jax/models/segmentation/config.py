@@ -76,8 +76,8 @@ class SegmenterConfig:
     width: int = 64
     """Channels of the stem; each stage has twice as many as the one before."""
     stem: StemChoice = "deep"
-    """Stem of the ResNet: three 3x3 convolutions, as in the published networks; or one
-    of 7x7, as in the weights of torchvision."""
+    """Stem of the ResNet. "deep": three 3x3 convolutions, as in the published networks;
+    "plain": one of 7x7, as in the weights of torchvision."""
     downsampler: Downsampler = "conv"
     """Down-sampler in the seven places of the paper's section 4.1. "conv": strided
     convolutions, and max pooling in the stem; "carafe" is the backbone of table IX."""

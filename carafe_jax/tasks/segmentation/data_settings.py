@@ -8,6 +8,7 @@ from carafe_jax.arguments import (
     check_choice,
     check_choices,
     check_count,
+    check_ints,
     check_range,
 )
 from carafe_jax.data import TestSplit
@@ -89,17 +90,18 @@ class SegmentationData:
         check_choices(self)
         if self.test_split is not None:
             check_choice("test_split", self.test_split, get_args(TestSplit))
-        rule = "have one or more numbers of at least 1"
-        holds = len(self.short_sides) > 0 and min(self.short_sides) >= 1
-        check("short_sides", self.short_sides, rule, holds=holds)
+        check_ints("short_sides", self.short_sides)
         check_count("test_short_side", self.test_short_side)
+        check_count("long_side", self.long_side)
         largest = max(*self.short_sides, self.test_short_side)
         rule = f"be at least the largest short side, {largest}"
         check("long_side", self.long_side, rule, holds=self.long_side >= largest)
         check_count("buckets", self.buckets)
-        rule = f"be two positive multiples of {SIZE_DIVISOR} or None"
-        holds = all(x > 0 and x % SIZE_DIVISOR == 0 for x in self.crop_size or ())
-        check("crop_size", self.crop_size, rule, holds=holds)
+        if self.crop_size is not None:
+            check_ints("crop_size", self.crop_size, length=2)
+            rule = f"be two positive multiples of {SIZE_DIVISOR} or None"
+            holds = all(side % SIZE_DIVISOR == 0 for side in self.crop_size)
+            check("crop_size", self.crop_size, rule, holds=holds)
         check_range("crop_scales", self.crop_scales)
         rule = "have positive numbers"
         check("crop_scales", self.crop_scales, rule, holds=self.crop_scales[0] > 0)

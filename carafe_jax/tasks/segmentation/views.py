@@ -2,11 +2,13 @@
 
 import dataclasses
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check_ints
+from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 
 
+@no_type_check
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Views:
     """Views of each photograph. The probabilities of the classes are averaged."""
@@ -18,9 +20,8 @@ class Views:
     """Whether the mirror image of each resized photograph is segmented as well."""
 
     def __post_init__(self) -> None:
-        rule = "have numbers of at least 1"
-        holds = all(side >= 1 for side in self.short_sides)
-        check("short_sides", self.short_sides, rule, holds=holds)
+        if self.short_sides != ():
+            check_ints("short_sides", self.short_sides)
 
     def sizes(self, size: Size, data: SegmentationData) -> tuple[Size, ...]:
         """Return the sizes to which a photograph is resized.

@@ -279,13 +279,14 @@ def test_photographs_without_pixels_are_refused():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"short_sides": ()}, "`short_sides` must have one or more numbers"),
-        ({"short_sides": (300, 0)}, "`short_sides` must have one or more numbers"),
+        ({"short_sides": ()}, "`short_sides` must be one or more positive ints"),
+        ({"short_sides": (300, 0)}, "`short_sides` must be one or more positive ints"),
         ({"long_side": 44}, "`long_side` must be at least the largest short side, 45"),
         ({"test_short_side": 0}, "`test_short_side` must be positive"),
         ({"test_split": "dev"}, "`test_split` must be one of 'val', 'validation'"),
         ({"buckets": 0}, "`buckets` must be positive"),
         ({"crop_size": (512, 500)}, "`crop_size` must be two positive multiples of 32"),
+        ({"crop_size": (32,)}, r"`crop_size` must be 2 positive ints, got \(32,\)"),
         ({"crop_scales": (0.0, 1.0)}, "`crop_scales` must have positive"),
         ({"crop_scales": (2.0, 1.0)}, "`crop_scales` must be two finite"),
         ({"ignored_labels": (256,)}, "`ignored_labels` must have values in"),

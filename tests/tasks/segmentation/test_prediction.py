@@ -80,7 +80,9 @@ def test_label_maps_of_other_views_have_another_provenance(segmenter):
 
 
 def test_short_sides_of_views_must_be_positive():
-    with pytest.raises(RefusedError, match="`short_sides` must have numbers of"):
+    with pytest.raises(
+        RefusedError, match="`short_sides` must be one or more positive ints"
+    ):
         Views(short_sides=(0,))
 
 

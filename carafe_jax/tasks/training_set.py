@@ -49,7 +49,8 @@ def claim_training_set(workdir: pathlib.Path, training_set: TrainingSet) -> None
             got += ", but with other file names, sizes, annotations or label values"
         raise RefusedError(
             "`data.source` must have the training set that the run started with, "
-            f"{known}, got {got}. Give another `workdir` to train on it."
+            f"{known}, got {got}. Give another `workdir`, or delete {path} if "
+            "the change is meant."
         )
     if is_first() and not resumes:
         text = json.dumps(dataclasses.asdict(training_set), indent=0) + "\n"

@@ -36,7 +36,7 @@ TRAINING = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_detector_is_trained_used_evaluated_and_exported(tmp_path, capsys):
     folder, workdir = drawn_folder(tmp_path / "data"), tmp_path / "run"
     train = ["train", "detection", "--data.source", str(folder)]

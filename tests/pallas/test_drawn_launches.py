@@ -58,7 +58,13 @@ def launch_cases(draw, multiple):
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(x, marks=pytest.mark.weekly if x == "mosaic_gpu" else ())
+        for x in BACKENDS
+    ],
+)
 def test_launch_of_any_sizes_agrees_with_the_loop(backend):
     module = module_of(backend)
     multiple = 8 if backend == "mosaic_gpu" else 1

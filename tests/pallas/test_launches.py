@@ -85,9 +85,17 @@ FEW = [
     LaunchCase(WIDE["x2, two groups"], "bfloat16", "bfloat16", "softmax"),
     LaunchCase(WIDE["x1/2"], "float32", "float32"),
 ]
+
+
+def marks_of(case: LaunchCase) -> pytest.MarkDecorator | tuple[()]:
+    """Return the marks of a case: the interpreters need long for many channels."""
+    if case.case == WIDE["x1/2"]:
+        return pytest.mark.weekly
+    return pytest.mark.slow if case.case.shape[-1] > 100 else ()
+
+
 RUN = [
-    # The interpreters need long for many channels.
-    pytest.param(case, marks=pytest.mark.slow if case.case.shape[-1] > 100 else [])
+    pytest.param(case, marks=marks_of(case))
     for case in (LAUNCH_CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW)
 ]
 

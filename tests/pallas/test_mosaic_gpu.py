@@ -35,7 +35,7 @@ SIZES: list[Any] = [
     (2, 3, 1, (1, 3, 5, 256), "bfloat16", "bfloat16", "softmax"),
 ]
 CASES = [LaunchCase(Case(*sizes[:4]), *sizes[4:]) for sizes in SIZES]
-FEW = [CASES[index] for index in (1, 7, 11)]
+FEW = [CASES[7], *(pytest.param(CASES[x], marks=pytest.mark.weekly) for x in (1, 11))]
 RUN = CASES if os.environ.get("CARAFE_BATTERY") == "full" else FEW
 NAMES = ["out", "grad_features", "grad_kernels"]
 

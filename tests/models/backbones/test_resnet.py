@@ -237,7 +237,7 @@ def test_blocks_start_as_their_shortcut():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_rematerialised_blocks_have_the_same_gradients():
     def gradients(rematerialize):
         image = jnp.asarray(np.random.default_rng(0).normal(size=(2, 33, 32, 3)))

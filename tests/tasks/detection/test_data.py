@@ -186,7 +186,7 @@ def test_sequence_depends_on_the_data_alone(fields):
         assert_same(take(make(seed=1, **fields).training_batches(), 8), expected)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_worker_processes_make_the_same_batches():
     fields: dict[str, Any] = {"flips": "both", "turns": "all"}
     expected = take(make(**fields).training_batches(), 5)

@@ -375,7 +375,7 @@ def test_source_without_a_readable_photograph_is_an_error(greys, make):
         next(make(data))
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_worker_processes_make_the_same_batches(greys):
     workers = dataclasses.replace(greys, worker_processes=1, read_threads=1)
     for first, second in zip(take(greys, 3), take(workers, 3), strict=True):

@@ -82,7 +82,7 @@ def is_zero(tree):
     return not any(np.any(leaf) for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_slots_without_objects_change_no_bit(train):
     chex.assert_trees_all_equal(train(batch(slots=3)), train(batch(slots=6)))
 

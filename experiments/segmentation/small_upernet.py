@@ -38,8 +38,7 @@ RUN = SegmentationRun(
         width=16,
         features=32,
         pooled_features=32,
-        # 64 up would be twice the decoder's channels; 16 is the fewest of table XI.
-        compressed_channels=(16, 16),
+        compressed_channels=(16, 16),  # 64 up would be twice the decoder's channels.
     ),
     optimizer=SegmentationOptimizer(
         method="adam",

@@ -17,12 +17,8 @@ experiments.classification.imagenet_resnet50 --network.stem deep --workdir that 
 An encoder of CSAIL in their place: --start.model None --start.weights FILE
 """
 
-import dataclasses
-
 from carafe_jax.cli.train import train_one_of
 from carafe_jax.models.segmentation import SegmenterConfig
-from carafe_jax.tasks.segmentation import SegmentationOptimizer, SegmentationRun
-from carafe_jax.train import SGD, Loop
 from experiments.segmentation._ade20k import UPERNET, ade20k_run, with_parts
 from experiments.segmentation._resamplers import PLACES
 
@@ -44,29 +40,10 @@ ROWS = {
     )
     for depth in (50, 101)
 }
-SEMSEG = SegmentationOptimizer(
-    sgd=SGD(
-        learning_rate=0.01,
-        nesterov=False,
-        warmup=0.0,
-        decay="polynomial",
-        decayed="all",
-        rate_factors=(("^(?!backbone/)", 10.0),),  # All layers but those of the ResNet.
-    )
-)
-
-
-def run_of(name: str, network: SegmenterConfig) -> SegmentationRun:
-    """Return the run of a row, by the recipe of CSAIL or of semseg."""
-    if network.architecture == "upernet":
-        return ade20k_run(f"table_8_{name}", network)
-    run = ade20k_run(f"table_8_{name}", network, crop_size=(480, 480))
-    loop = Loop(epochs=100, evaluate_every=5, save_every=1000)
-    return dataclasses.replace(run, optimizer=SEMSEG, loop=loop)
 
 
 if __name__ == "__main__":
     train_one_of(
-        {name: run_of(name, network) for name, network in ROWS.items()},
+        {name: ade20k_run(f"table_8_{name}", each) for name, each in ROWS.items()},
         doc=__doc__ or "",
     )

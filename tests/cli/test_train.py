@@ -25,10 +25,14 @@ MODEL = ["--model", "gs://bucket/run"]
             "start.model",
             "s3",
         ),
-        (["train", "inpainting", *TINY, "--data.source", "s3://b/r"], "source", "s3"),
+        (
+            ["train", "inpainting", *TINY, "--data.source", "s3://b/r"],
+            "data.source",
+            "s3",
+        ),
         (
             ["train", "classification", "--data.source", "file:///photos"],
-            "source",
+            "data.source",
             "file:///photos",
         ),
         (["evaluate", *MODEL], "--model", "gs://bucket/run"),

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import pytest
 
 from carafe_jax.train.paths import flatten_with_paths
-from experiments.segmentation.table_8_networks import ROWS, run_of
+from experiments.segmentation._ade20k import ade20k_run
+from experiments.segmentation.table_8_networks import ROWS
 
 
 @pytest.mark.parametrize("name", ["pspnet_r50", "psanet_r50"])
 def test_new_layers_learn_ten_times_as_fast_as_the_backbone(name):
-    run = run_of(name, ROWS[name])
+    run = ade20k_run(name, ROWS[name])
     sgd = run.optimizer.sgd
     ((pattern, factor),) = sgd.rate_factors
     network, images = run.network.make(5), jnp.zeros((1, 97, 97, 3))
@@ -30,6 +31,6 @@ def test_new_layers_learn_ten_times_as_fast_as_the_backbone(name):
 
 
 def test_upernet_is_trained_by_the_default_recipe():
-    run = run_of("upernet_r50", ROWS["upernet_r50"])
+    run = ade20k_run("upernet_r50", ROWS["upernet_r50"])
     assert run.optimizer == type(run)().optimizer
     assert run.data.crop_size is None

@@ -1,7 +1,8 @@
 """A process of a tiny run: `python -m tests.tasks.classification.process`.
 
-Its arguments are a folder of images, the folder of the run, and any of the options
-"distributed", "fully_sharded" and "stopped" (by a signal before the fourth step).
+Its arguments are a folder of images, the folder of the run, the network's down-sampler,
+and any of the options "distributed", "fully_sharded" and "stopped" (by a signal before
+the fourth step).
 """
 
 import os
@@ -26,13 +27,13 @@ from tests.tasks.classification.small import use_small_resnet
 
 def main() -> None:
     use_small_resnet()
-    folder, workdir, *options = sys.argv[1:]
+    folder, workdir, downsampler, *options = sys.argv[1:]
     config = ClassificationRun(
         data=ClassificationData(
             source=folder, image_size=16, resize_size=16, batch_size=8, read_threads=1
         ),
         network=ClassifierConfig(
-            depth=18, width=4, downsampler="carafe", compressed_channels=4
+            depth=18, width=4, downsampler=downsampler, compressed_channels=4
         ),
         optimizer=SGD(learning_rate=0.3),
         loop=Loop(

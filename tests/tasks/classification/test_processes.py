@@ -30,9 +30,9 @@ def folder(tmp_path_factory):
     return root
 
 
-def program(folder, workdir, *options):
+def program(folder, workdir, downsampler, *options):
     module = "tests.tasks.classification.process"
-    return "-m", module, str(folder), str(workdir), *options
+    return "-m", module, str(folder), str(workdir), downsampler, *options
 
 
 def environment(*, devices=4, **variables):
@@ -43,11 +43,12 @@ def environment(*, devices=4, **variables):
     }
 
 
-def one_process(folder, workdir, *options):
-    run_python(*program(folder, workdir, *options), environment=environment())
+def one_process(folder, workdir, downsampler, *options):
+    words = program(folder, workdir, downsampler, *options)
+    run_python(*words, environment=environment())
 
 
-def two_processes(folder, workdir, *options, status=0):
+def two_processes(folder, workdir, downsampler, *options, status=0):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -55,7 +56,7 @@ def two_processes(folder, workdir, *options, status=0):
         processes = [
             stack.enter_context(
                 start_python(
-                    *program(folder, workdir, "distributed", *options),
+                    *program(folder, workdir, downsampler, "distributed", *options),
                     environment=environment(
                         devices=2,
                         JAX_COORDINATOR_ADDRESS=address,
@@ -73,11 +74,19 @@ def variables_of(workdir):
     return Checkpoints(workdir, best="top1").restore_variables(step=STEPS)
 
 
+# Programs of CARAFE++ take three times as long to compile.
+@pytest.fixture(
+    scope="module", params=["conv", pytest.param("carafe", marks=pytest.mark.weekly)]
+)
+def downsampler(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def on_one(folder, tmp_path_factory):
+def on_one(folder, downsampler, tmp_path_factory):
     """The folder of a run of one process with four devices."""
     workdir = tmp_path_factory.mktemp("one")
-    one_process(folder, workdir)
+    one_process(folder, workdir, downsampler)
     return workdir
 
 
@@ -95,22 +104,24 @@ def assert_same_run(workdir, other):
     np.testing.assert_allclose(*tables, rtol=1e-3, atol=1e-4)
 
 
-def test_two_processes_stop_together_resume_and_match_one(folder, on_one, tmp_path):
-    stopped = two_processes(folder, tmp_path, "stopped", status=128 + 15)
+def test_two_processes_stop_together_resume_and_match_one(
+    folder, downsampler, on_one, tmp_path
+):
+    stopped = two_processes(folder, tmp_path, downsampler, "stopped", status=128 + 15)
     assert "after step 4 of 6" in stopped[0]
     assert "Stopped by" not in stopped[1]  # Only the first process reports.
-    two_processes(folder, tmp_path)
+    two_processes(folder, tmp_path, downsampler)
     assert_same_run(tmp_path, on_one)
 
 
 @pytest.mark.weekly
-def test_sharded_states_give_the_same_numbers(folder, on_one, tmp_path):
-    one_process(folder, tmp_path, "fully_sharded")
+def test_sharded_states_give_the_same_numbers(folder, downsampler, on_one, tmp_path):
+    one_process(folder, tmp_path, downsampler, "fully_sharded")
     assert_same_run(tmp_path, on_one)
 
 
 def test_unknown_processes_are_an_error_with_a_message(folder, tmp_path):
     with start_python(
-        *program(folder, tmp_path, "distributed"), environment=environment()
+        *program(folder, tmp_path, "conv", "distributed"), environment=environment()
     ) as process:
         assert "must be known by Slurm" in process.finish(status=1)

@@ -44,7 +44,9 @@ def gradients(task, variables, batch):
 
 
 # Networks without CARAFE++ run in another test of this file.
-@pytest.mark.parametrize("convolution", ["plain", "partial"])
+@pytest.mark.parametrize(
+    "convolution", ["plain", pytest.param("partial", marks=pytest.mark.weekly)]
+)
 def test_run_ends_with_pictures_and_a_table(tmp_path, convolution):
     config = adversarial(tmp_path, convolution=convolution)
     status, text = call(train_and_report, config)
@@ -122,6 +124,7 @@ def test_statistics_of_both_networks_move(example):
         assert any((a != b).any() for a, b in zip(before, after, strict=True))
 
 
+@pytest.mark.weekly
 def test_resumed_run_has_the_same_bits(tmp_path):
     def run(folder, config):
         return train(
@@ -161,6 +164,7 @@ def test_negative_weight_is_refused():
         AdversarialLoss(weight=-1.0)
 
 
+@pytest.mark.weekly
 def test_run_of_version_01_is_loaded_and_made_longer(tmp_path):
     config = adversarial(tmp_path, steps=1, resampler="conv")
     assert call(train_and_report, config)[0] == 0

@@ -7,18 +7,13 @@ aot.csv. The exit status is 1 if a step exceeds the memory or gathers an activat
 Command: python -m experiments.benchmarks.networks.aot
 """
 
-import csv
 import dataclasses
+import functools
 import pathlib
-import time
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
@@ -29,18 +24,21 @@ from carafe_jax.tasks.classification import (
     SourceContents,
 )
 from carafe_jax.train import SGD, Loop
-from carafe_jax.train.mesh import batch_sharding
 from carafe_jax.train.step import abstract_state, make_train_step
 from experiments.benchmarks.networks.collectives import (
     bytes_of,
-    collectives_of,
     gathered_activations,
+)
+from experiments.benchmarks.networks.compiled_steps import (
+    CompiledStep,
+    compile_and_report,
+    compile_step,
 )
 from experiments.benchmarks.networks.pods import (
     MEMORY,
     Topology,
+    batch_array,
     mesh_of,
-    prepare_compiler,
 )
 from experiments.benchmarks.networks.sizes import measure
 
@@ -48,6 +46,25 @@ _IMAGES_OF_A_NORM = 64  # As on each device of the paper.
 # A v5e chip, by Google's pages on Cloud TPU: 819 GB/s of memory, 197 TFLOP/s in
 # bfloat16, four links of 400 Gbit/s.
 _BANDWIDTH, _PEAK, _LINKS = 819e9, 197e12, 4 * 400e9 / 8
+_HEADER = (
+    "slice",
+    "batch",
+    "down-\nsampler",
+    "GiB",
+    "TFLOP",
+    "GB",
+    "MB\nreduced",
+    "MB\ngathered",
+    "compile\n(s)",
+    "step\n(ms)",
+)
+_NOTE = (
+    f"GiB: memory in use, of {MEMORY / 2**30:.0f}. TFLOP: of the network's products, "
+    "forward and two gradients. GB: memory traffic, by XLA's estimate. MB: reduced and "
+    "gathered by collectives. step: predicted time, the longer of operations at 197 "
+    "TFLOP/s and memory traffic at 819 GB/s, plus collectives at 200 GB/s; nothing was "
+    "run."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,32 +105,30 @@ class Aot:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-    """One compiled step; sizes in bytes per chip, times in seconds."""
+class ClassifierStep:
+    """One compiled step; bytes and operations per chip."""
 
-    topology: str
+    topology: Topology
     batch_size: int
-    depth: int
-    downsampler: str
+    depth: Depth
+    downsampler: Downsampler
     fully_sharded: bool
-    arguments: int
-    temporaries: int
+    compiled: CompiledStep
     operations: float
-    traffic: float
-    reduced: int
-    gathered: int
+    """Of the network's products, forward and two gradients."""
     activations_gathered: int
-    compile_seconds: float
+    """Collectives that gather activations."""
 
     @property
-    def memory(self) -> int:
-        """Memory of a step; the donated state counts once."""
-        return self.arguments + self.temporaries
+    def reduced(self) -> int:
+        """Bytes that collectives reduce."""
+        return bytes_of(self.compiled.collectives, "all-reduce", "reduce-scatter")
 
     @property
-    def fits(self) -> bool:
-        """Whether a chip has enough memory."""
-        return self.memory <= MEMORY
+    def gathered(self) -> int:
+        """Bytes that collectives gather and exchange."""
+        kinds = ("all-gather", "all-to-all", "collective-permute")
+        return bytes_of(self.compiled.collectives, *kinds)
 
     @property
     def predicted_seconds(self) -> float:
@@ -122,30 +137,77 @@ class Result:
         A ring sends the bytes of a reduction twice, and those of a gather once.
         """
         links = (2 * self.reduced + self.gathered) / _LINKS
-        return max(self.operations / _PEAK, self.traffic / _BANDWIDTH) + links
+        traffic = self.compiled.traffic / _BANDWIDTH
+        return max(self.operations / _PEAK, traffic) + links
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row of the file, by column."""
+        return {
+            "topology": self.topology,
+            "batch_size": self.batch_size,
+            "depth": self.depth,
+            "downsampler": self.downsampler,
+            "fully_sharded": self.fully_sharded,
+            "arguments": self.compiled.arguments,
+            "temporaries": self.compiled.temporaries,
+            "operations": self.operations,
+            "traffic": self.compiled.traffic,
+            "reduced": self.reduced,
+            "gathered": self.gathered,
+            "activations_gathered": self.activations_gathered,
+            "compile_seconds": self.compiled.seconds,
+            "predicted_seconds": self.predicted_seconds,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row of the printed table."""
+        return (
+            self.topology,
+            str(self.batch_size),
+            self.downsampler,
+            f"{self.compiled.memory / 2**30:.2f}",
+            f"{self.operations / 1e12:.2f}",
+            f"{self.compiled.traffic / 1e9:.1f}",
+            f"{self.reduced / 1e6:.0f}",
+            f"{self.gathered / 1e6:.0f}",
+            f"{self.compiled.seconds:.0f}",
+            f"{1e3 * self.predicted_seconds:.0f}",
+        )
+
+    def problem(self) -> str | None:
+        """Return a sentence about a step that is too large or gathers activations."""
+        if not self.compiled.fits:
+            return f"{self.downsampler} on {self.topology} does not fit."
+        if self.activations_gathered:
+            return f"{self.downsampler} on {self.topology} gathers an activation."
+        return None
 
 
 def main(config: Aot, console: Console) -> int:
     """Compile each variant and print the table."""
-    prepare_compiler()
-    results = []
-    for topology, batch_size in zip(config.topologies, config.batch_sizes, strict=True):
-        for downsampler in config.downsamplers:
-            label = f"ResNet-{config.depth}, {downsampler}, {topology}, {batch_size}"
-            with console.status(f"Compiling {label}"):
-                results.append(compile_step(config, topology, batch_size, downsampler))
-            _write(config.output, results)
-    _draw(config, results, console)
-    bad = [r for r in results if r.activations_gathered or not r.fits]
-    for result in bad:
-        what = "does not fit" if not result.fits else "gathers an activation"
-        console.print(f"{result.downsampler} on {result.topology} {what}.")
-    return int(bool(bad))
+    return compile_and_report(
+        {
+            f"ResNet-{config.depth}, {downsampler}, {topology}, {batch_size}": (
+                functools.partial(
+                    compile_variant, config, topology, batch_size, downsampler
+                )
+            )
+            for topology, batch_size in zip(
+                config.topologies, config.batch_sizes, strict=True
+            )
+            for downsampler in config.downsamplers
+        },
+        title=f"Training step of ResNet-{config.depth}, bfloat16, per chip",
+        header=_HEADER,
+        note=_NOTE,
+        output=config.output,
+        console=console,
+    )
 
 
-def compile_step(
+def compile_variant(
     config: Aot, topology: Topology, batch_size: int, downsampler: Downsampler
-) -> Result:
+) -> ClassifierStep:
     """Compile one variant and analyse the program."""
     mesh = mesh_of(topology)
     model = ClassifierConfig(
@@ -162,101 +224,28 @@ def compile_step(
     task = ClassificationTask(model, data, source=SourceContents(names, 0, 0))
     loop = Loop(steps=1, fully_sharded=config.fully_sharded)
     state = abstract_state(task, SGD(), loop, mesh=mesh)
-    began = time.perf_counter()
-    with jax.set_mesh(mesh):
-        # JAX does not type the analyses of a compiled program.
-        step: Any = make_train_step(task, loop, mesh=mesh)
-        batch = _batch(batch_size, config.image_size, mesh)
-        compiled: Any = step.lower(state, batch).compile()
-    seconds = time.perf_counter() - began
-    memory, costs = compiled.memory_analysis(), compiled.cost_analysis()
-    found = collectives_of(compiled.as_text())
+    sides = (config.image_size, config.image_size)
+    compiled = compile_step(
+        make_train_step(task, loop, mesh=mesh),
+        state,
+        {
+            "image": batch_array((batch_size, *sides, 3), jnp.uint8, mesh),
+            "label": batch_array((batch_size,), jnp.int32, mesh),
+        },
+        mesh=mesh,
+    )
     size = measure(model, image_size=config.image_size, classes=config.classes)
-    return Result(
+    return ClassifierStep(
         topology=topology,
         batch_size=batch_size,
         depth=config.depth,
         downsampler=downsampler,
         fully_sharded=config.fully_sharded,
-        arguments=memory.argument_size_in_bytes,
-        temporaries=memory.temp_size_in_bytes,
+        compiled=compiled,
         # Forward and two gradients; XLA does not see into the kernels.
         operations=3 * 2 * size.multiply_adds * batch_size / mesh.size,
-        traffic=float(costs.get("bytes accessed", 0.0)),
-        reduced=bytes_of(found, "all-reduce", "reduce-scatter"),
-        gathered=bytes_of(found, "all-gather", "all-to-all", "collective-permute"),
-        activations_gathered=len(gathered_activations(found, state)),
-        compile_seconds=seconds,
+        activations_gathered=len(gathered_activations(compiled.collectives, state)),
     )
-
-
-def _batch(batch_size: int, side: int, mesh: Mesh) -> dict[str, jax.ShapeDtypeStruct]:
-    sharding = batch_sharding(mesh)
-    shapes = {
-        "image": ((batch_size, side, side, 3), jnp.uint8),
-        "label": ((batch_size,), jnp.int32),
-    }
-    return {
-        name: jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
-        for name, (shape, dtype) in shapes.items()
-    }
-
-
-def _write(path: pathlib.Path, results: list[Result]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        columns = [f.name for f in dataclasses.fields(Result)]
-        writer = csv.DictWriter(file, [*columns, "predicted_seconds"])
-        writer.writeheader()
-        for result in results:
-            row = dataclasses.asdict(result)
-            writer.writerow({**row, "predicted_seconds": result.predicted_seconds})
-
-
-def _draw(config: Aot, results: list[Result], console: Console) -> None:
-    table = Table(
-        title=f"Training step of ResNet-{config.depth}, bfloat16, per chip",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-        pad_edge=False,
-    )
-    for column in (
-        "slice",
-        "batch",
-        "down-\nsampler",
-        "GiB",
-        "TFLOP",
-        "GB",
-        "MB\nreduced",
-        "MB\ngathered",
-        "compile\n(s)",
-        "step\n(ms)",
-    ):
-        table.add_column(column, justify="right")
-    for r in results:
-        table.add_row(
-            r.topology,
-            str(r.batch_size),
-            r.downsampler,
-            f"{r.memory / 2**30:.2f}",
-            f"{r.operations / 1e12:.2f}",
-            f"{r.traffic / 1e9:.1f}",
-            f"{r.reduced / 1e6:.0f}",
-            f"{r.gathered / 1e6:.0f}",
-            f"{r.compile_seconds:.0f}",
-            f"{1e3 * r.predicted_seconds:.0f}",
-        )
-    console.print(table)
-    console.print(
-        f"GiB: memory in use, of {MEMORY / 2**30:.0f}. TFLOP: of the network's "
-        "products, forward and two gradients. GB: memory traffic, by XLA's estimate. "
-        "MB: reduced and gathered by collectives. step: predicted time, the longer of "
-        "operations at 197 TFLOP/s and memory traffic at 819 GB/s, plus collectives at "
-        "200 GB/s; nothing was run."
-    )
-    console.print(f"Table: {config.output}", markup=False)
 
 
 if __name__ == "__main__":

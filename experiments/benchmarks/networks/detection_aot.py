@@ -28,11 +28,10 @@ from carafe_jax.tasks.detection import (
 )
 from experiments.benchmarks.networks.pod_steps import (
     PodSteps,
-    Program,
-    batch_array,
-    compile_and_report,
-    image_sizes,
+    Training,
+    compile_pod_steps,
 )
+from experiments.benchmarks.networks.pods import batch_array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,6 @@ class DetectionAot(PodSteps):
     objects: int = 100
     """Slots for the objects of an image."""
     classes: int = 80
-    """Number of classes."""
     output: pathlib.Path = pathlib.Path("runs/detection/detection_aot.csv")
 
 
@@ -52,31 +50,29 @@ def main(config: DetectionAot, console: Console) -> int:
     """Compile each step and print the table."""
     detector = DetectorConfig(depth=config.depth, dtype="bfloat16").make(config.classes)
 
-    def losses(params: Any, collections: Any, batch: Any, key: jax.Array) -> Any:
-        variables = {"params": params, **collections}
-        found = detection_losses(
-            detector, variables, batch, key, settings=DetectionTraining()
-        )
+    def losses(variables: Any, batch: DetectionBatch, key: jax.Array) -> Any:
+        settings = DetectionTraining()
+        found = detection_losses(detector, variables, batch, key, settings=settings)
         return found.total, {}
 
-    def program_of(images: int, mesh: Mesh) -> Program:
+    def training_of(images: int, mesh: Mesh) -> Training:
         batch = abstract_batch(config, images, mesh)
-        variables = jax.eval_shape(
-            detector.init, jax.random.key(0), batch.images, batch.image_sizes
-        )
-        return Program(variables=variables, batch=batch, losses=losses)
+        key = jax.random.key(0)
+        variables = jax.eval_shape(detector.init, key, batch.images, batch.image_sizes)
+        return Training(batch=batch, variables=variables, losses=losses)
 
     title = f"Mask R-CNN R{config.depth} with CARAFE++, bfloat16"
-    return compile_and_report(config, program_of, title=title, console=console)
+    return compile_pod_steps(config, training_of, title=title, console=console)
 
 
 def abstract_batch(config: DetectionAot, images: int, mesh: Mesh) -> DetectionBatch:
     """Return the shapes of the batch of all chips."""
     size, slots = (config.height, config.width), (images, config.objects)
+    sizes = batch_array((images, 2), jnp.int32, mesh)
     return DetectionBatch(
         images=batch_array((images, *size, 3), jnp.float32, mesh),
-        image_sizes=image_sizes(images, mesh),
-        padded_sizes=image_sizes(images, mesh),
+        image_sizes=sizes,
+        padded_sizes=sizes,
         truth=GroundTruth(
             boxes=Boxes(
                 batch_array((*slots, 4), jnp.float32, mesh),

@@ -1,41 +1,44 @@
-"""Training steps that are compiled ahead of time for a TPU slice: what a chip needs."""
+"""Training steps on large images, compiled ahead of time for a TPU slice."""
 
-import csv
 import dataclasses
 import functools
 import pathlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from carafe_jax.arguments import check_count
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import Depth
-from carafe_jax.train.mesh import batch_sharding, replicated
+from carafe_jax.train.mesh import replicated
 from experiments.benchmarks.networks.collectives import (
     bytes_of,
-    collectives_of,
     other_elements,
     reduces_gradients,
 )
-from experiments.benchmarks.networks.pods import (
-    MEMORY,
-    Topology,
-    mesh_of,
-    prepare_compiler,
+from experiments.benchmarks.networks.compiled_steps import (
+    CompiledStep,
+    compile_and_report,
+    compile_step,
 )
+from experiments.benchmarks.networks.pods import MEMORY, Topology, mesh_of
 
-Losses = Callable[[Any, Any, Any, jax.Array], tuple[jax.Array, Any]]
-"""Function of parameters, collections, batch and key: the loss, and updated
-collections."""
+_HEADER = (
+    "slice",
+    "images",
+    "GiB of\narguments",
+    "GiB",
+    "all-reduces",
+    "MB\nreduced",
+    "compile\n(s)",
+)
+_NOTE = (
+    f"GiB: memory in use, arguments included, of {MEMORY / 2**30:.0f}. Nothing was run."
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,8 @@ class PodSteps:
     """Columns of the padded images."""
     depth: Depth = 50
     """Layers of the ResNet."""
+    classes: int
+    """Number of classes."""
     output: pathlib.Path
     """The table as a file."""
 
@@ -65,56 +70,87 @@ class PodSteps:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Program:
-    """What a step trains and on what, as shapes."""
+class Training:
+    """What a step trains, and on what, as shapes."""
 
-    variables: Any
-    """Parameters under "params", and other collections."""
     batch: Any
     """Arrays of the batch of all chips."""
-    losses: Losses
-    """The loss to minimise."""
+    variables: Any
+    """Parameters under "params", and other collections."""
+    losses: Callable[[Any, Any, jax.Array], tuple[jax.Array, Any]]
+    """Function of variables, batch and key: the loss to minimise, and updated
+    collections."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Result:
-    """One compiled step; sizes in bytes per chip."""
+class PodStep:
+    """One compiled step."""
 
-    topology: str
+    config: PodSteps
     images: int
-    height: int
-    width: int
-    depth: int
-    arguments: int
-    temporaries: int
-    all_reduces: int
-    reduced: int
+    compiled: CompiledStep
     others: str
-    compile_seconds: float
+    """Collectives other than sums of gradients or scalars."""
 
     @property
-    def memory(self) -> int:
-        """Memory of a step; the donated state counts once."""
-        return self.arguments + self.temporaries
+    def reduced(self) -> int:
+        """Bytes that collectives reduce."""
+        return bytes_of(self.compiled.collectives, "all-reduce")
 
     @property
-    def fits(self) -> bool:
-        """Whether a chip has enough memory."""
-        return self.memory <= MEMORY
+    def all_reduces(self) -> int:
+        """Number of reductions."""
+        return sum(one.kind == "all-reduce" for one in self.compiled.collectives)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the row of the file, by column."""
+        return {
+            "topology": self.config.topology,
+            "images": self.images,
+            "height": self.config.height,
+            "width": self.config.width,
+            "depth": self.config.depth,
+            "arguments": self.compiled.arguments,
+            "temporaries": self.compiled.temporaries,
+            "all_reduces": self.all_reduces,
+            "reduced": self.reduced,
+            "others": self.others,
+            "compile_seconds": self.compiled.seconds,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row of the printed table."""
+        return (
+            self.config.topology,
+            str(self.images),
+            f"{self.compiled.arguments / 2**30:.2f}",
+            f"{self.compiled.memory / 2**30:.2f}",
+            str(self.all_reduces),
+            f"{self.reduced / 1e6:.0f}",
+            f"{self.compiled.seconds:.0f}",
+        )
+
+    def problem(self) -> str | None:
+        """Return a sentence about a step with other collectives, or too large."""
+        if self.others:
+            return f"The step of {self.images} images has {self.others}."
+        if not self.compiled.fits:
+            return f"The step of {self.images} images does not fit."
+        return None
 
 
-def compile_and_report(
+def compile_pod_steps(
     config: PodSteps,
-    program_of: Callable[[int, Mesh], Program],
+    training_of: Callable[[int, Mesh], Training],
     *,
     title: str,
     console: Console,
 ) -> int:
-    """Compile each step, write the file and print the table.
+    """Compile each step with momentum, write the file and print the table.
 
     Args:
       config: Steps to compile.
-      program_of: Makes the program for a number of images on all chips.
+      training_of: Returns the training on a number of images on all chips.
       title: Name of the network and of its dtype.
       console: Console for the table.
 
@@ -123,30 +159,29 @@ def compile_and_report(
       sum of arrays of the parameters' sizes (gradients, statistics of batch norms) or
       of scalars; else 0.
     """
-    prepare_compiler()
-    results: list[Result] = []
-    for images in config.images:
-        with console.status(f"Compiling for {images} images on each chip"):
-            results.append(_compile_step(config, images, program_of))
-        _write(config.output, results)
-    title = f"Training step of {title}, {config.height} x {config.width}, per chip"
-    _draw(results, title, console)
-    console.print(f"Table: {config.output}", markup=False)
-    bad = [r for r in results if r.others or not r.fits]
-    for r in bad:
-        what = f"has {r.others}" if r.others else "does not fit"
-        console.print(f"The step of {r.images} images {what}.", markup=False)
-    return int(bool(bad))
+
+    def compile_variant(images: int) -> PodStep:
+        mesh = mesh_of(config.topology)
+        return _compile(config, images, training_of(images * mesh.size, mesh), mesh)
+
+    return compile_and_report(
+        {
+            f"for {images} images on each chip": functools.partial(
+                compile_variant, images
+            )
+            for images in config.images
+        },
+        title=f"Training step of {title}, {config.height} x {config.width}, per chip",
+        header=_HEADER,
+        note=_NOTE,
+        output=config.output,
+        console=console,
+    )
 
 
-def _compile_step(
-    config: PodSteps, images: int, program_of: Callable[[int, Mesh], Program]
-) -> Result:
-    """Compile one step with momentum and analyse the program."""
-    mesh = mesh_of(config.topology)
-    program = program_of(images * mesh.size, mesh)
+def _compile(config: PodSteps, images: int, training: Training, mesh: Mesh) -> PodStep:
     optimizer = optax.sgd(0.02, momentum=0.9)
-    collections = dict(program.variables)
+    collections = dict(training.variables)
     params = collections.pop("params")
     state = (params, collections, jax.eval_shape(optimizer.init, params))
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -157,91 +192,23 @@ def _compile_step(
         params, collections, moments = state
 
         def loss(params: Any) -> tuple[jax.Array, Any]:
-            return program.losses(params, collections, batch, key)
+            return training.losses({"params": params, **collections}, batch, key)
 
         grads, updated = jax.grad(loss, has_aux=True)(params)
         updates, moments = optimizer.update(grads, moments, params)
         params = optax.apply_updates(params, updates)
         return params, {**collections, **updated}, moments
 
-    began = time.perf_counter()
-    with jax.set_mesh(mesh):
-        # JAX does not type the analyses of a compiled program.
-        jitted: Any = jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
-        compiled: Any = jitted.lower(state, program.batch, key).compile()
-    seconds = time.perf_counter() - began
-    memory, found = compiled.memory_analysis(), collectives_of(compiled.as_text())
-    other = [one for one in found if not reduces_gradients(one, params)]
-    return Result(
-        topology=config.topology,
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=replicated(mesh))
+    compiled = compile_step(jitted, state, training.batch, key, mesh=mesh)
+    others = (x for x in compiled.collectives if not reduces_gradients(x, params))
+    return PodStep(
+        config=config,
         images=images,
-        height=config.height,
-        width=config.width,
-        depth=config.depth,
-        arguments=memory.argument_size_in_bytes,
-        temporaries=memory.temp_size_in_bytes,
-        all_reduces=sum(one.kind == "all-reduce" for one in found),
-        reduced=bytes_of(found, "all-reduce"),
-        others="; ".join(
-            f"{one.kind} of {other_elements(one, params)}" for one in other
-        ),
-        compile_seconds=seconds,
+        compiled=compiled,
+        others="; ".join(f"{x.kind} of {other_elements(x, params)}" for x in others),
     )
-
-
-def batch_array(shape: tuple[int, ...], dtype: Any, mesh: Mesh) -> Any:
-    """Return the shape of an array of the batch, which is split over the chips."""
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=batch_sharding(mesh))
-
-
-def image_sizes(images: int, mesh: Mesh) -> Any:
-    """Return the shape of the sizes of the images of a batch."""
-    return batch_array((images, 2), jnp.int32, mesh)
 
 
 def _placed(x: Any, *, sharding: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-
-def _write(path: pathlib.Path, results: Sequence[Result]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in dataclasses.fields(Result)])
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(result) for result in results)
-
-
-def _draw(results: Sequence[Result], title: str, console: Console) -> None:
-    table = Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        show_edge=False,
-        pad_edge=False,
-    )
-    for column in (
-        "slice",
-        "images",
-        "GiB of\narguments",
-        "GiB",
-        "all-reduces",
-        "MB\nreduced",
-        "compile\n(s)",
-    ):
-        table.add_column(column, justify="right")
-    for r in results:
-        table.add_row(
-            r.topology,
-            str(r.images),
-            f"{r.arguments / 2**30:.2f}",
-            f"{r.memory / 2**30:.2f}",
-            str(r.all_reduces),
-            f"{r.reduced / 1e6:.0f}",
-            f"{r.compile_seconds:.0f}",
-        )
-    console.print(table)
-    console.print(
-        f"GiB: memory in use, arguments included, of {MEMORY / 2**30:.0f}. Nothing was "
-        "run."
-    )

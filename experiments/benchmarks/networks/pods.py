@@ -2,7 +2,7 @@
 
 import importlib.util
 import os
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -10,7 +10,7 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
 
 from carafe_jax.errors import MissingExtraError
-from carafe_jax.train.mesh import BATCH_AXIS
+from carafe_jax.train.mesh import BATCH_AXIS, batch_sharding
 
 Topology = Literal["v5e:4x4", "v5e:16x16"]
 MEMORY = 16 * 2**30
@@ -32,3 +32,8 @@ def mesh_of(topology: Topology) -> Mesh:
     """Return the mesh of all chips of a slice, on one axis."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     return Mesh(np.ravel(devices.devices), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def batch_array(shape: tuple[int, ...], dtype: Any, mesh: Mesh) -> Any:
+    """Return the shape of an array of a batch, which is split over the chips."""
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=batch_sharding(mesh))

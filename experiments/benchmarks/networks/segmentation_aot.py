@@ -22,11 +22,10 @@ from carafe_jax.models.segmentation import SegmenterConfig
 from carafe_jax.tasks.segmentation.loss import segmentation_losses
 from experiments.benchmarks.networks.pod_steps import (
     PodSteps,
-    Program,
-    batch_array,
-    compile_and_report,
-    image_sizes,
+    Training,
+    compile_pod_steps,
 )
+from experiments.benchmarks.networks.pods import batch_array
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,6 @@ class SegmentationAot(PodSteps):
     height: int = 608
     width: int = 800
     classes: int = 150
-    """Number of classes."""
     output: pathlib.Path = pathlib.Path("runs/segmentation/segmentation_aot.csv")
 
 
@@ -46,27 +44,26 @@ def main(config: SegmentationAot, console: Console) -> int:
         depth=config.depth, downsampler="carafe", dtype="bfloat16"
     ).make(config.classes)
 
-    def losses(params: Any, collections: Any, batch: Any, key: jax.Array) -> Any:
-        variables = {"params": params, **collections}
+    def losses(variables: Any, batch: Any, key: jax.Array) -> Any:
         found = segmentation_losses(
             network, variables, batch, key, dtype="bfloat16", labels_at="logits"
         )
         return found.total, dict(found.collections)
 
-    def program_of(images: int, mesh: Mesh) -> Program:
+    def training_of(images: int, mesh: Mesh) -> Training:
         size = (images, config.height, config.width)
         batch = {
             "image": batch_array((*size, 3), jnp.uint8, mesh),
-            "image_size": image_sizes(images, mesh),
+            "image_size": batch_array((images, 2), jnp.int32, mesh),
             "label": batch_array(size, jnp.uint8, mesh),
         }
         variables = jax.eval_shape(
             network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3))
         )
-        return Program(variables=variables, batch=batch, losses=losses)
+        return Training(batch=batch, variables=variables, losses=losses)
 
     title = f"UperNet R{config.depth} with CARAFE++ in four places, bfloat16"
-    return compile_and_report(config, program_of, title=title, console=console)
+    return compile_pod_steps(config, training_of, title=title, console=console)
 
 
 if __name__ == "__main__":

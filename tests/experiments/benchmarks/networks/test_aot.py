@@ -1,16 +1,20 @@
 """Numbers read from compiled training steps; compiling them takes minutes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks.networks.aot import Aot, Result
+from experiments.benchmarks.networks.aot import Aot, ClassifierStep
 from experiments.benchmarks.networks.collectives import (
     Collective,
     collectives_of,
     gathered_activations,
     reduces_gradients,
 )
+from experiments.benchmarks.networks.compiled_steps import CompiledStep
+from tests.experiments.benchmarks.networks.recorded import recorded_columns
 
 PROGRAM = """
   %a = (f32[64]{0}, bf16[3,3,8]{2,1,0}) all-reduce(%x, %y), channel_id=1
@@ -48,35 +52,42 @@ def test_sums_of_gradients_and_scalars_are_told_from_sums_of_activations():
     assert not reduces_gradients(exchange, everything)
 
 
-def result(**fields):
-    sizes = {"arguments": 2**30, "temporaries": 2**30, "operations": 197e9}
-    return Result(
-        **{
-            "topology": "v5e:4x4",
-            "batch_size": 1024,
-            "depth": 50,
-            "downsampler": "carafe",
-            "fully_sharded": False,
-            "traffic": 819e3,
-            "reduced": 0,
-            "gathered": 0,
-            "activations_gathered": 0,
-            "compile_seconds": 1.0,
-            **sizes,
-            **fields,
-        }
+def step(*, operations=197e9, traffic=819e3, reduced=0, temporaries=2**30):
+    return ClassifierStep(
+        topology="v5e:4x4",
+        batch_size=1024,
+        depth=50,
+        downsampler="carafe",
+        fully_sharded=False,
+        compiled=CompiledStep(
+            arguments=2**30,
+            temporaries=temporaries,
+            traffic=traffic,
+            collectives=[Collective("all-reduce", (reduced // 4,), reduced)],
+            seconds=1.0,
+        ),
+        operations=operations,
+        activations_gathered=0,
     )
 
 
 def test_time_is_predicted_from_the_slower_of_products_and_memory():
-    assert result().predicted_seconds == pytest.approx(1e-3)
-    assert result(traffic=819e7).predicted_seconds == pytest.approx(1e-2)
-    assert result(reduced=10**8).predicted_seconds == pytest.approx(2e-3)
+    assert step().predicted_seconds == pytest.approx(1e-3)
+    assert step(traffic=819e7).predicted_seconds == pytest.approx(1e-2)
+    assert step(reduced=10**8).predicted_seconds == pytest.approx(2e-3)
 
 
 def test_more_than_the_memory_of_a_chip_does_not_fit():
-    assert result().fits
-    assert not result(temporaries=16 * 2**30).fits
+    assert step().problem() is None
+    large = step(temporaries=16 * 2**30)
+    assert large.problem() == "carafe on v5e:4x4 does not fit."
+    gathers = dataclasses.replace(step(), activations_gathered=1)
+    assert gathers.problem() == "carafe on v5e:4x4 gathers an activation."
+
+
+def test_columns_are_those_of_the_recorded_numbers():
+    columns = list(step().columns())
+    assert columns == recorded_columns("benchmarks/networks/aot.csv")
 
 
 def test_batches_must_fit_topologies_and_norms():

@@ -17,22 +17,14 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run
-from carafe_jax.train import CheckpointChoice
 from experiments.detection.comparison.report import write_comparison
+from experiments.two_runs import TwoRuns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawComparison:
+class DrawComparison(TwoRuns):
     """Two trained detectors, and test photographs."""
 
-    carafe: pathlib.Path
-    """Folder of the run that trained the detector with CARAFE++."""
-    plain: pathlib.Path
-    """Folder of the run that trained the detector with plain up-samplers."""
-    which: CheckpointChoice = "best"
-    """Checkpoint of both: the best by AP of the boxes, or the last."""
-    source: str | None = None
-    """Folder in COCO's form. None: the source of the run with CARAFE++."""
     photographs: tuple[str, ...] = ()
     """File names of test photographs. Empty: `rows` of them, from all over the set."""
     rows: int = 3
@@ -52,7 +44,14 @@ class DrawComparison:
 
 def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the pictures."""
-    write_comparison(**vars(config), console=console)
+    write_comparison(
+        config,
+        photographs=config.photographs,
+        rows=config.rows,
+        score_threshold=config.score_threshold,
+        side=config.side,
+        console=console,
+    )
     return 0
 
 

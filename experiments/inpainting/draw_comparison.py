@@ -9,37 +9,24 @@ For a web page: add -o comparison.jpg --test.holes boxes strokes --test.sample-r
 """
 
 import dataclasses
-import pathlib
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
-from carafe_jax.train import CheckpointChoice
 from experiments.inpainting.comparison.report import write_comparison
+from experiments.two_runs import TwoRuns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawComparison:
+class DrawComparison(TwoRuns):
     """Two trained networks, and test images: those of the first, or a source."""
 
-    carafe: pathlib.Path
-    """Folder of the run that trained the network with CARAFE++."""
-    plain: pathlib.Path
-    """Folder of the run that trained the network with plain layers."""
-    which: CheckpointChoice = "best"
-    """Checkpoint of both: the best or the last."""
-    source: str | None = None
-    """Source of the photographs. None: that of the run with CARAFE++."""
     scale: int | None = None
     """Pixels drawn per pixel of a picture. None: enough for readable titles."""
     batch_size: int = 16
     """Pictures per batch."""
-    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """File of the picture, a PNG or a JPEG."""
     test: EvaluationOptions = EvaluationOptions(holes=("free-form",), sample_rows=6)
     """Test pictures and their holes, and the classic fills; the best fill is drawn."""
 
@@ -51,7 +38,13 @@ class DrawComparison:
 
 def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the picture."""
-    write_comparison(**vars(config), console=console)
+    write_comparison(
+        config,
+        scale=config.scale,
+        batch_size=config.batch_size,
+        test=config.test,
+        console=console,
+    )
     return 0
 
 

@@ -10,30 +10,20 @@ The runs A and B: `compare_upsamplers` trains them, in runs/segmentation/compari
 
 import dataclasses
 import pathlib
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
 from carafe_jax.data import TestSplit
-from carafe_jax.train import CheckpointChoice
 from experiments.segmentation.comparison.report import write_comparison
+from experiments.two_runs import TwoRuns
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawComparison:
+class DrawComparison(TwoRuns):
     """Two trained networks, and photographs."""
 
-    carafe: pathlib.Path
-    """Folder of the run that trained the network with CARAFE++."""
-    plain: pathlib.Path
-    """Folder of the run that trained the network without."""
-    which: CheckpointChoice = "best"
-    """Checkpoint of both: the best by mean IoU, or the last."""
-    source: str | None = None
-    """Source of test photographs. None: that of the run with CARAFE++."""
     test_split: TestSplit | None = None
     """Split of the source. None: that of the run, or of another source the first."""
     photographs: tuple[pathlib.Path, ...] = ()
@@ -42,8 +32,6 @@ class DrawComparison:
     """Number of photographs, from all over the set."""
     side: int = 400
     """Longer side of a drawn photograph, in pixels."""
-    output: Annotated[pathlib.Path, tyro.conf.arg(aliases=("-o",))]
-    """Picture to write."""
 
     def __post_init__(self) -> None:
         check_count("rows", self.rows)
@@ -52,7 +40,14 @@ class DrawComparison:
 
 def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the picture."""
-    write_comparison(**vars(config), console=console)
+    write_comparison(
+        config,
+        test_split=config.test_split,
+        photographs=config.photographs,
+        rows=config.rows,
+        side=config.side,
+        console=console,
+    )
     return 0
 
 

@@ -1,7 +1,7 @@
 """Loads both detectors, and writes the pictures."""
 
 import dataclasses
-import pathlib
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,10 +10,11 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.arguments import check
-from carafe_jax.data import AnnotatedImages, UnreadableImageError
+from carafe_jax.data import AnnotatedImages
+from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
-from carafe_jax.tasks.detection import PhotographDetections, TrainedDetector, load
+from carafe_jax.tasks.detection import PhotographDetections, load
 from carafe_jax.tasks.detection.data import DetectionDataset
 from carafe_jax.tasks.detection.photographs import read_photograph
 from carafe_jax.tasks.detection.tiles import (
@@ -21,61 +22,69 @@ from carafe_jax.tasks.detection.tiles import (
     draw_tile,
     true_objects,
 )
-from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.tile_sheet import stack_tiles
-from carafe_jax.train import CheckpointChoice
 from experiments.detection.comparison.pyramids import activation_maps, draw_pyramids
+from experiments.two_runs import TwoRuns, read_photographs
 
 _DETECTIONS, _PYRAMIDS = "detections.png", "pyramids.png"
 
 
 def write_comparison(
+    runs: TwoRuns,
     *,
-    carafe: pathlib.Path,
-    plain: pathlib.Path,
-    which: CheckpointChoice,
-    source: str | None,
     photographs: Sequence[str],
     rows: int,
     score_threshold: float,
     side: int,
-    output: pathlib.Path,
     console: Console,
 ) -> None:
     """Draw detections by both networks beside the truth, and their feature pyramids.
+
+    Args:
+      runs: Both networks, the source, and the folder of the pictures.
+      photographs: File names, as for `choose`.
+      rows: Number of photographs, as for `choose`.
+      score_threshold: Score above which detections are drawn.
+      side: Longer side of a photograph among its detections, in pixels.
+      console: Console for progress and the paths.
 
     Raises:
       RefusedError: The output cannot be written, a folder holds no such checkpoint, the
         source cannot be used, or the photographs are not in it.
     """
     for name in (_DETECTIONS, _PYRAMIDS):
-        check_new("output", output / name, overwrite=True)
-    detectors: dict[str, TrainedDetector] = {}
-    for name, run in {"plain up-samplers": plain, "CARAFE++": carafe}.items():
-        with loading(console, run):
-            detectors[name] = load(run, which=which).with_limits(
-                score_threshold=score_threshold, max_detections=100
-            )
-    data = detectors["CARAFE++"].data
-    data = dataclasses.replace(data, source=source or data.source)
+        check_new("output", runs.output / name, overwrite=True)
+    plain, carafe = runs.load(load, console)
+    detectors = {
+        name: network.with_limits(score_threshold=score_threshold, max_detections=100)
+        for name, network in {"plain up-samplers": plain, "CARAFE++": carafe}.items()
+    }
+    data = dataclasses.replace(carafe.data, source=runs.source or carafe.data.source)
     images = DetectionDataset(data, masks=False).held_out
-    chosen = read_all(images, choose(images, photographs, rows=rows), console)
+    chosen = read_photographs(
+        functools.partial(read_photograph, images),
+        choose(images, photographs, rows=rows),
+        argument="source",
+        console=console,
+    )
     with console.status("detecting"):
         found = {
             name: [detector.detect(x) for x in chosen.values()]
             for name, detector in detectors.items()
         }
-    output.mkdir(parents=True, exist_ok=True)
+    runs.output.mkdir(parents=True, exist_ok=True)
     sheet = draw_sheet(images, chosen, found, side=side)
-    Image.fromarray(sheet).save(output / _DETECTIONS)
+    Image.fromarray(sheet).save(runs.output / _DETECTIONS)
     with console.status("drawing feature pyramids"):
         maps = {
             name: activation_maps(detector, list(chosen.values()))
             for name, detector in detectors.items()
         }
         pictures = {name: list(chosen.values()) for name in detectors}
-        draw_pyramids(pictures, maps).savefig(output / _PYRAMIDS, dpi=100)
-    print_line(console, f"Pictures: {output / _DETECTIONS}, {output / _PYRAMIDS}")
+        draw_pyramids(pictures, maps).savefig(runs.output / _PYRAMIDS, dpi=100)
+    paths = f"{runs.output / _DETECTIONS}, {runs.output / _PYRAMIDS}"
+    print_line(console, f"Pictures: {paths}")
 
 
 def choose(images: AnnotatedImages, names: Sequence[str], *, rows: int) -> list[int]:
@@ -101,8 +110,7 @@ def choose(images: AnnotatedImages, names: Sequence[str], *, rows: int) -> list[
             "`source` must have test photographs with objects, got none in "
             f"{len(images)}."
         )
-    places = np.linspace(0, len(filled) - 1, min(rows, len(filled)))
-    return [filled[place] for place in places.round().astype(int)]
+    return [filled[place] for place in spread(len(filled), rows)]
 
 
 def draw_sheet(
@@ -143,21 +151,3 @@ def _objects(found: PhotographDetections) -> DrawnObjects:
 
 def _has_objects(images: AnnotatedImages, index: int) -> bool:
     return not images.objects(index, masks=False).crowd.all()
-
-
-def read_all(
-    images: AnnotatedImages, indices: Sequence[int], console: Console
-) -> dict[int, UInt8[np.ndarray, "h w 3"]]:
-    """Return the photographs that can be read, by their index."""
-    read: dict[int, np.ndarray] = {}
-    for index in indices:
-        try:
-            read[index] = read_photograph(images, index)
-        except UnreadableImageError as error:
-            print_line(console, f"Left out: {error}")
-    if not read:
-        raise RefusedError(
-            f"`source` must have test photographs that can be read, got {len(indices)} "
-            "that cannot."
-        )
-    return read

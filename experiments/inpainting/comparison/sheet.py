@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 
+from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.inpainting.data import (
     HeldOutExamples,
@@ -57,8 +57,7 @@ def different_pictures(
     Raises:
       RefusedError: None of them can be read.
     """
-    count = min(of_each * len(sets), len(sets[0]))
-    rows = np.linspace(0, len(sets[0]) - 1, count).astype(int).tolist()
+    rows = spread(len(sets[0]), of_each * len(sets))
     kinds = (sets[place % len(sets)] for place in range(len(rows)))
     chosen = (some[row] for some, row in zip(kinds, rows, strict=True))
     read = [example for example in chosen if example["valid"]]

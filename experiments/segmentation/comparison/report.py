@@ -1,7 +1,7 @@
 """Segments photographs with both networks, and writes the sheet."""
 
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,19 +9,17 @@ from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import TestSplit, UnreadableImageError, list_images
+from carafe_jax.data import TestSplit, list_images
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.photograph_batches import read_pixels
 from carafe_jax.tasks.pictures import check_picture_path
 from carafe_jax.tasks.segmentation import SegmentationDataset, TrainedSegmenter, load
 from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.tiles import draw_tiles
 from carafe_jax.tasks.tile_sheet import stack_tiles
-from carafe_jax.train import CheckpointChoice
-
-_PLAIN, _CARAFE = "plain up-samplers", "CARAFE++"
+from experiments.two_runs import TwoRuns, read_photographs
 
 
 class Example(NamedTuple):
@@ -32,47 +30,49 @@ class Example(NamedTuple):
 
 
 def write_comparison(
+    runs: TwoRuns,
     *,
-    carafe: pathlib.Path,
-    plain: pathlib.Path,
-    which: CheckpointChoice,
-    source: str | None,
     test_split: TestSplit | None,
     photographs: Sequence[pathlib.Path],
     rows: int,
     side: int,
-    output: pathlib.Path,
     console: Console,
 ) -> None:
     """Draw the label maps of both networks beside the photographs and the truth.
+
+    Args:
+      runs: Both networks, the source, and the path of the picture.
+      test_split: Split of the source. None: that of the run, or of another source the
+        first.
+      photographs: Image files and folders, drawn without truth in place of the source.
+      rows: Largest number of photographs.
+      side: Longer side of a drawn photograph, in pixels.
+      console: Console for progress and the path.
 
     Raises:
       RefusedError: The output cannot be written, a folder holds no such checkpoint, the
         networks have different classes, the source cannot be used, or no photograph can
         be read.
     """
-    check_picture_path("output", output)
-    segmenters: dict[str, TrainedSegmenter] = {}
-    for title, run in {_PLAIN: plain, _CARAFE: carafe}.items():
-        with loading(console, run):
-            segmenters[title] = load(run, which=which)
-    known = segmenters[_CARAFE].classes
-    if segmenters[_PLAIN].classes.names != known.names:
+    check_picture_path("output", runs.output)
+    plain, carafe = runs.load(load, console)
+    if plain.classes.names != carafe.classes.names:
         raise RefusedError(
             "`plain` must be a run on the classes of `carafe`, got others in "
-            f"{str(plain)!r}."
+            f"{str(runs.plain)!r}."
         )
     if photographs:
         examples = read_files(photographs, rows=rows, console=console)
     else:
-        data = segmenters[_CARAFE].data.evaluated_on(source, test_split)
-        dataset = SegmentationDataset(data, known.names)
+        data = carafe.data.evaluated_on(runs.source, test_split)
+        dataset = SegmentationDataset(data, carafe.classes.names)
         examples = read_test_set(dataset, rows=rows, console=console)
     with console.status("segmenting"):
-        sheet = draw_sheet(segmenters, examples, side=side)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(output)
-    print_line(console, f"Picture: {output}")
+        networks = {"plain up-samplers": plain, "CARAFE++": carafe}
+        sheet = draw_sheet(networks, examples, side=side)
+    runs.output.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet).save(runs.output)
+    print_line(console, f"Picture: {runs.output}")
 
 
 def read_files(
@@ -92,7 +92,9 @@ def read_files(
     def read(index: int) -> Example:
         return Example(read_pixels(files[index]), None)
 
-    return _read_some(read, count=len(files), rows=rows, console=console)
+    indices = spread(len(files), rows)
+    found = read_photographs(read, indices, argument="photographs", console=console)
+    return [*found.values()]
 
 
 def read_test_set(
@@ -104,7 +106,9 @@ def read_test_set(
     def read(index: int) -> Example:
         return Example(*read_photograph(images, index))
 
-    return _read_some(read, count=len(images), rows=rows, console=console)
+    indices = spread(len(images), rows)
+    found = read_photographs(read, indices, argument="source", console=console)
+    return [*found.values()]
 
 
 def draw_sheet(
@@ -132,17 +136,3 @@ def draw_sheet(
     truth = () if examples[0].truth is None else ("truth",)
     titles = ("photograph", *truth, *segmenters, "classes")
     return stack_tiles(drawn, titles=titles)
-
-
-def _read_some(
-    read: Callable[[int], Example], *, count: int, rows: int, console: Console
-) -> list[Example]:
-    examples: list[Example] = []
-    for index in spread(count, rows):
-        try:
-            examples.append(read(index))
-        except UnreadableImageError as error:
-            print_line(console, f"Left out: {error}")
-    if not examples:
-        raise RefusedError("At least one photograph must be readable, got none.")
-    return examples

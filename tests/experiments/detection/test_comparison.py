@@ -93,7 +93,7 @@ def test_names_choose_photographs_and_others_are_refused():
 
 
 def test_photographs_have_objects_and_are_from_all_over_the_set():
-    assert report.choose(SmallSet(), [], rows=3) == [0, 3, 4]
+    assert report.choose(SmallSet(), [], rows=3) == [0, 1, 4]
     everything = report.choose(SmallSet(), [], rows=100)
     assert everything == [x for x in range(len(SmallSet())) if x != EMPTY]
 
@@ -124,15 +124,6 @@ def test_output_is_checked_before_anything_is_loaded(tmp_path):
     config = DrawComparison(carafe=none, plain=none, output=tmp_path / "file" / "out")
     with pytest.raises(RefusedError, match="`output` must"):
         main(config, QUIET)
-
-
-def test_photographs_that_cannot_be_read_are_left_out():
-    console = Console(record=True, width=200)
-    images = SmallSet(unreadable=(0,))
-    assert [*report.read_all(images, [0, 1], console)] == [1]
-    assert "Left out: cannot read '0.png'" in console.export_text()
-    with pytest.raises(RefusedError, match=r"`source` must .* be read, got 1"):
-        report.read_all(images, [0], console)
 
 
 class Strided(FasterRCNN):

@@ -113,7 +113,7 @@ def test_photographs_that_cannot_be_read_are_left_out(tmp_path, folder, runs):
     files = [folder / "val" / "images"]
     assert len(report.read_files(files, rows=9, console=console)) == 2
     assert "Left out: cannot read" in console.export_text()
-    with pytest.raises(RefusedError, match="must be readable, got none"):
+    with pytest.raises(RefusedError, match=r"`photographs` must .* be read, got 1"):
         report.read_files(files, rows=1, console=QUIET)
 
 

@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import math
-import operator
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import numpy as np
 
 from carafe_jax.errors import RefusedError, no_type_check
 
@@ -44,9 +45,9 @@ def check_finite(name: str, value: object) -> None:
 
 
 def check_count(name: str, value: object) -> None:
-    """Raise unless the value is an integer of at least 1."""
+    """Raise unless the value is an integer of at least 1, as `is_count` defines it."""
     check(name, value, "be an integer", holds=_is_integer(value))
-    check(name, value, "be positive", holds=_number(value) >= 1)
+    check(name, value, "be positive", holds=is_count(value))
 
 
 def check_ints(name: str, values: object, *, length: int | None = None) -> None:
@@ -74,8 +75,8 @@ def check_window(name: str, value: object) -> None:
 
 
 def is_count(value: object) -> bool:
-    """Return whether a value is a positive int."""
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    """Return whether a value is a positive int, Python's or NumPy's; no bool."""
+    return _is_integer(value) and _number(value) > 0
 
 
 def check_not_negative(name: str, value: object) -> None:
@@ -206,9 +207,7 @@ def _ends(value: Any) -> tuple[float, float]:
     return (ends[0], ends[1]) if len(ends) == 2 else (math.nan, math.nan)
 
 
-def _is_integer(value: Any) -> bool:
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return True
+def _is_integer(value: object) -> bool:
+    # Products of narrower integers of NumPy overflow.
+    kinds = (int, np.int32, np.int64)
+    return isinstance(value, kinds) and not isinstance(value, bool)

@@ -51,10 +51,14 @@ def test_error_that_names_no_field_of_the_group_is_kept():
     ("function", "accepted", "refused"),
     [
         (arguments.check_positive, [1, 0.1], [0, -1, float("nan"), "1", None, [1, 2]]),
-        (arguments.check_count, [1, np.int64(2)], [0, 1.5, float("nan"), "1", None]),
+        (
+            arguments.check_count,
+            [1, np.int64(2)],
+            [0, 1.5, 2.0, np.uint8(2), True, float("nan"), "1", None, np.ones(1, int)],
+        ),
         (
             arguments.check_ints,
-            [(1,), [2, 3]],
+            [(1,), [2, 3], (np.int32(4), 5)],
             [(), (0,), (1.5,), ("a",), (True,), 5, None, "12"],
         ),
         (
@@ -64,7 +68,7 @@ def test_error_that_names_no_field_of_the_group_is_kept():
         ),
         (
             arguments.check_window,
-            [(1, 3), [5, 5]],
+            [(1, 3), [5, np.int64(5)]],
             [(), (3,), (3, 3, 3), (2, 3), (3.0, 3), (-3, -3), ("a", "b"), 3, None],
         ),
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),

@@ -9,6 +9,8 @@ import typing
 from collections.abc import Collection, Mapping
 from typing import Any, Literal, TypeVar, overload
 
+import numpy as np
+
 from carafe_jax.arguments import in_group
 from carafe_jax.errors import RefusedError, no_type_check
 
@@ -111,7 +113,7 @@ def _plain(value: Any) -> Any:
         return [_plain(x) for x in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return str(value)
+    return int(value) if isinstance(value, np.integer) else str(value)
 
 
 @no_type_check

@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import math
-import numbers
 from collections.abc import Sequence
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -11,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, UInt8
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.extras import import_or_explain
 from carafe_jax.texts import printable
@@ -71,7 +70,7 @@ def draw_detections(
     objects = _checked(pixels, boxes, labels, scores, masks)
     if classes is not None:
         _check_names("classes", classes)
-    check("scale", scale, "be an integer of at least 1", holds=_is_count(scale))
+    check("scale", scale, "be an integer of at least 1", holds=is_count(scale))
     scale = int(scale)
     picture = _enlarged(pixels, scale)
     style = _Style.of(picture.shape[:2])
@@ -186,10 +185,6 @@ def _check_names(name: str, values: Any) -> None:
     check(name, values, rule, holds=holds)
     for value in values:
         check(name, value, rule, holds=isinstance(value, str))
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, numbers.Integral) and int(value) >= 1
 
 
 def _enlarged(photograph: np.ndarray, scale: int) -> np.ndarray:

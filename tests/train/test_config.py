@@ -3,6 +3,7 @@ import json
 import pathlib
 from typing import Literal
 
+import numpy as np
 import pytest
 
 from carafe_jax.errors import RefusedError
@@ -64,6 +65,11 @@ def started(config, workdir):
 def test_same_configuration_is_accepted_again(tmp_path):
     started(Run(), tmp_path / "run")
     check(Run(), tmp_path / "run")
+
+
+def test_integers_of_numpy_are_stored_as_integers(tmp_path):
+    check(Run(widths=(np.int64(3), 4)), tmp_path)  # pyright: ignore[reportArgumentType]
+    assert read_config(tmp_path).fields["widths"] == [3, 4]
 
 
 def test_file_names_its_format_and_its_task(tmp_path):

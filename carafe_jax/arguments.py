@@ -74,6 +74,14 @@ def check_window(name: str, value: object) -> None:
     check(name, value, "be two positive odd ints", holds=holds)
 
 
+def check_multiples(name: str, values: object, divisor: int) -> None:
+    """Raise unless the value is two positive multiples of a number, or None."""
+    sides = _elements(values)
+    holds = len(sides) == 2 and all(is_count(x) and x % divisor == 0 for x in sides)
+    rule = f"be two positive multiples of {divisor} or None"
+    check(name, values, rule, holds=values is None or holds)
+
+
 def is_count(value: object) -> bool:
     """Return whether a value is a positive int, Python's or NumPy's; no bool."""
     return _is_integer(value) and _number(value) > 0

@@ -71,6 +71,11 @@ def test_error_that_names_no_field_of_the_group_is_kept():
             [(1, 3), [5, np.int64(5)]],
             [(), (3,), (3, 3, 3), (2, 3), (3.0, 3), (-3, -3), ("a", "b"), 3, None],
         ),
+        (
+            functools.partial(arguments.check_multiples, divisor=32),
+            [None, (32, 96), [np.int64(64), 32]],
+            [(), (32,), (32, 32, 32), (32, 33), (0, 32), (32.0, 32), 32, "ab"],
+        ),
         (arguments.check_not_negative, [0, 1], [-1, float("nan")]),
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
         (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),

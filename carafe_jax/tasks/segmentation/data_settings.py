@@ -9,6 +9,7 @@ from carafe_jax.arguments import (
     check_choices,
     check_count,
     check_ints,
+    check_multiples,
     check_range,
 )
 from carafe_jax.data import TestSplit
@@ -97,11 +98,7 @@ class SegmentationData:
         rule = f"be at least the largest short side, {largest}"
         check("long_side", self.long_side, rule, holds=self.long_side >= largest)
         check_count("buckets", self.buckets)
-        if self.crop_size is not None:
-            check_ints("crop_size", self.crop_size, length=2)
-            rule = f"be two positive multiples of {SIZE_DIVISOR} or None"
-            holds = all(side % SIZE_DIVISOR == 0 for side in self.crop_size)
-            check("crop_size", self.crop_size, rule, holds=holds)
+        check_multiples("crop_size", self.crop_size, SIZE_DIVISOR)
         check_range("crop_scales", self.crop_scales)
         rule = "have positive numbers"
         check("crop_scales", self.crop_scales, rule, holds=self.crop_scales[0] > 0)

@@ -7,7 +7,7 @@
 
 import pathlib
 
-from carafe_jax.data.sources.segmentation.label_classes import (
+from carafe_jax.data.sources.segmentation.label_table import (
     ClassEntry,
     lines_of,
     read_classes_file,

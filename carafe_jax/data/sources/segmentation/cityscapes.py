@@ -7,7 +7,7 @@
 
 import pathlib
 
-from carafe_jax.data.sources.segmentation.label_classes import ClassEntry
+from carafe_jax.data.sources.segmentation.label_table import ClassEntry
 from carafe_jax.data.sources.segmentation.layout import Layout, SplitFolders
 from carafe_jax.data.sources.splits import TEST_FOLDERS, named_folders
 from carafe_jax.errors import RefusedError

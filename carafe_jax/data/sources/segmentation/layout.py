@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
 from carafe_jax.arguments import check
-from carafe_jax.data.sources.segmentation.label_classes import ClassEntry
+from carafe_jax.data.sources.segmentation.label_table import ClassEntry
 from carafe_jax.data.sources.splits import TEST_FOLDERS, Split, TestSplit
 
 

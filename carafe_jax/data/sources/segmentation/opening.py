@@ -7,7 +7,7 @@ from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.segmentation.ade20k import find_ade20k
 from carafe_jax.data.sources.segmentation.cityscapes import find_cityscapes
 from carafe_jax.data.sources.segmentation.files import PairedFiles, find_pairs
-from carafe_jax.data.sources.segmentation.label_classes import make_label_classes
+from carafe_jax.data.sources.segmentation.label_table import make_label_table
 from carafe_jax.data.sources.segmentation.layout import (
     FindLayout,
     Layout,
@@ -52,7 +52,7 @@ def open_segmented_folder(
       test_fraction: Fraction of the test set, as in `split_names`.
       classes_file: List of the classes. None: that of the layout.
       ignored_labels: Further values of label maps that are ignored.
-      classes: Classes of training, as in `make_label_classes`.
+      classes: Classes of training, as in `make_label_table`.
 
     Returns:
       Images in the order of their relative paths.
@@ -72,7 +72,7 @@ def open_segmented_folder(
     findings = Findings()
     # Findings that both splits share are reported with the training split alone.
     is_second = split == "test" and "train" in folders
-    label_classes = make_label_classes(
+    label_table = make_label_table(
         layout.entries,
         origin=layout.origin,
         ignored_labels=[*ignored_labels, *layout.ignored],
@@ -85,7 +85,7 @@ def open_segmented_folder(
     )
     if is_hashed:
         pairs = _part(pairs, split, test_fraction, folder)
-    images = check_pairs(pairs, label_classes=label_classes, findings=findings)
+    images = check_pairs(pairs, label_table=label_table, findings=findings)
     findings.log(printable(pairs.folders.images))
     return images
 

@@ -14,11 +14,11 @@ from carafe_jax.data.sources.digests import digest_of_texts
 from carafe_jax.data.sources.findings import EXAMPLES, Findings
 from carafe_jax.data.sources.images import DigestedImages
 from carafe_jax.data.sources.reading import read_all_logged
-from carafe_jax.data.sources.segmentation.label_classes import LabelClasses
 from carafe_jax.data.sources.segmentation.label_files import (
     check_label_header,
     read_values,
 )
+from carafe_jax.data.sources.segmentation.label_table import LabelTable
 from carafe_jax.data.sources.segmentation.treatments import DAMAGED
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import counted
@@ -60,7 +60,7 @@ class SegmentedPairs:
     """Pairs that are used."""
     sizes: Int32[np.ndarray, "n 2"]
     """Height and width of the upright images."""
-    label_classes: LabelClasses
+    label_table: LabelTable
     findings: Findings
 
     def __len__(self) -> int:
@@ -69,12 +69,12 @@ class SegmentedPairs:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by label."""
-        return self.label_classes.names
+        return self.label_table.names
 
     @property
     def palette(self) -> UInt8[np.ndarray, "k 3"] | None:
         """RGB colour of each class. None: the source has no colours."""
-        return self.label_classes.palette
+        return self.label_table.palette
 
     def name(self, index: int) -> str:
         """Return the file or record name of an image, in printable form."""
@@ -85,7 +85,7 @@ class SegmentedPairs:
         return digest_of_texts(
             self.pairs.digest(),
             str(self.indices.tolist()),
-            str(self.label_classes.labels.tolist()),
+            str(self.label_table.labels.tolist()),
         )
 
     def size(self, index: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class SegmentedPairs:
                 check_label_header(file, name)
                 values = read_values(file, name)
             self._check_size(index, values.shape[::-1], name, partner="image")
-            return self.label_classes.labels_of(values, name)
+            return self.label_table.labels_of(values, name)
         except RefusedError as error:
             # Unreadable images are listed by their own names. A header was valid when
             # the source was opened.
@@ -137,13 +137,13 @@ class SegmentedPairs:
 
 
 def check_pairs(
-    pairs: PairedImages, *, label_classes: LabelClasses, findings: Findings
+    pairs: PairedImages, *, label_table: LabelTable, findings: Findings
 ) -> SegmentedPairs:
     """Read the headers of all images and label maps.
 
     Args:
       pairs: At least one image with its label map.
-      label_classes: Classes of the label maps.
+      label_table: Classes of the label maps, by value.
       findings: Pairs that cannot be opened are added.
 
     Returns:
@@ -180,7 +180,7 @@ def check_pairs(
         pairs,
         np.array([*sizes], np.int64),
         np.array([*sizes.values()], np.int32),
-        label_classes,
+        label_table,
         findings,
     )
 

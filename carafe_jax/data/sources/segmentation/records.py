@@ -8,9 +8,9 @@ from typing import Any
 from PIL import Image
 
 from carafe_jax.data.sources.findings import Findings
-from carafe_jax.data.sources.segmentation.label_classes import (
+from carafe_jax.data.sources.segmentation.label_table import (
     ClassEntry,
-    make_label_classes,
+    make_label_table,
     read_classes_file,
 )
 from carafe_jax.data.sources.segmentation.pairs import SegmentedPairs, check_pairs
@@ -78,7 +78,7 @@ def open_segmented_tfds(
       classes_file: List of the classes. None: the names of the label feature, which is
         a `LabeledImage`.
       ignored_labels: Values of label maps that are ignored, beside 255.
-      classes: Classes of training, as in `make_label_classes`.
+      classes: Classes of training, as in `make_label_table`.
 
     Returns:
       Images in the order of the data set.
@@ -105,7 +105,7 @@ def open_segmented_tfds(
     else:
         entries, origin = read_classes_file(classes_file), repr(printable(classes_file))
     findings = Findings()
-    label_classes = make_label_classes(
+    label_table = make_label_table(
         entries,
         origin=origin,
         ignored_labels=ignored_labels,
@@ -114,7 +114,7 @@ def open_segmented_tfds(
     )
     label_maps = dataclasses.replace(images, feature=label_feature)
     pairs = PairedRecords(images, label_maps)
-    opened = check_pairs(pairs, label_classes=label_classes, findings=findings)
+    opened = check_pairs(pairs, label_table=label_table, findings=findings)
     findings.log(f"tfds:{name}/{split}")
     return opened
 

@@ -6,7 +6,7 @@ CamVid is published in this form, among others. SPLIT is `train`, `val`, `valida
 
 import pathlib
 
-from carafe_jax.data.sources.segmentation.label_classes import read_classes_file
+from carafe_jax.data.sources.segmentation.label_table import read_classes_file
 from carafe_jax.data.sources.segmentation.layout import Layout, SplitFolders
 from carafe_jax.data.sources.splits import TEST_FOLDERS, named_folders
 from carafe_jax.errors import RefusedError

@@ -33,10 +33,11 @@ class ClassEntry:
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelClasses:
-    """Classes of a source, in ascending order of their values in its files."""
+class LabelTable:
+    """Labels and names of the values in the label maps of a source."""
 
     names: tuple[str, ...]
+    """Names of the classes, by label."""
     palette: UInt8[np.ndarray, "k 3"] | None
     """RGB colour of each class. None: they have no colours."""
     labels: UInt8[np.ndarray, "256"]
@@ -67,15 +68,15 @@ class LabelClasses:
         return self.labels[values]
 
 
-def make_label_classes(
+def make_label_table(
     entries: Sequence[ClassEntry],
     *,
     origin: str,
     ignored_labels: Collection[int],
     classes: Sequence[str] | None,
     findings: Findings,
-) -> LabelClasses:
-    """Return the classes of a source, without the void ones.
+) -> LabelTable:
+    """Return the table of the classes of a source, without the void ones.
 
     A class is void if its name is one of `VOID_NAMES`, in any case, or if its value is
     in `ignored_labels`. The value 255 is ignored unless an entry has it.
@@ -120,7 +121,7 @@ def make_label_classes(
     known = np.zeros(256, bool)
     ignored = {IGNORED_LABEL, *ignored_labels}
     known[[*ignored, *(entry.value for entry in entries)]] = True
-    return LabelClasses(names, _palette(used, names, origin), labels, known)
+    return LabelTable(names, _palette(used, names, origin), labels, known)
 
 
 def read_classes_file(path: pathlib.Path) -> list[ClassEntry]:

@@ -20,12 +20,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.text import Text
 
-from carafe_jax.arguments import check, check_between_0_and_1, check_count
+from carafe_jax.arguments import (
+    check,
+    check_between_0_and_1,
+    check_count,
+    errors_in_group,
+)
 from carafe_jax.cli.console import run
 from carafe_jax.cli.data_tables import print_reports
-from carafe_jax.cli.task_options import errors_of_options, options_of
+from carafe_jax.cli.task_options import options_of
 from carafe_jax.data import UnreadableImageError, unlogged_findings
 from carafe_jax.files import check_folder, write_atomically
+from carafe_jax.tasks.classification.data_check_options import (
+    DataCheckOptions as ClassificationOptions,
+)
 from carafe_jax.tasks.data_check import SPLITS, CheckedSplit, SplitReport, check_split
 from carafe_jax.tasks.detection.data_check_options import (
     DataCheckOptions as DetectionOptions,
@@ -68,6 +76,8 @@ class CheckData:
     """Fraction of a folder that is held out for testing, as `data.test_fraction` of a
     run."""
     # Groups of options are named after the packages of the tasks.
+    classification: ClassificationOptions = ClassificationOptions()
+    """Options for classification only."""
     detection: DetectionOptions = DetectionOptions()
     """Options for detection only."""
     segmentation: SegmentationOptions = SegmentationOptions()
@@ -101,6 +111,7 @@ def main(config: CheckData, console: Console) -> int:
     check_folder("output", config.output)
     task = _task(config.task)
     groups = {
+        "classification": config.classification,
         "detection": config.detection,
         "segmentation": config.segmentation,
         "inpainting": config.inpainting,
@@ -111,7 +122,7 @@ def main(config: CheckData, console: Console) -> int:
     with (
         console.status(opening),
         unlogged_findings(),
-        errors_of_options(package, options),
+        errors_in_group(package, type(options)),
     ):
         splits = TASKS[task].data_check.open_splits(
             config.source, test_fraction=config.test_fraction, options=options

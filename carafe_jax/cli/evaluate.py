@@ -15,11 +15,14 @@ from typing import Annotated, NoReturn
 import tyro
 from rich.console import Console
 
-from carafe_jax.arguments import check_count
+from carafe_jax.arguments import check_count, errors_in_group
 from carafe_jax.cli.console import run
-from carafe_jax.cli.task_options import errors_of_options, options_of
+from carafe_jax.cli.task_options import options_of
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_folder
+from carafe_jax.tasks.classification.evaluation_options import (
+    EvaluationOptions as ClassificationOptions,
+)
 from carafe_jax.tasks.detection.evaluation_options import (
     EvaluationOptions as DetectionOptions,
 )
@@ -51,6 +54,8 @@ class Evaluate:
     """Folder to write to; required with `source`. None: `evaluation` in the folder of
     the run."""
     # Groups of options are named after the packages of the tasks.
+    classification: ClassificationOptions = ClassificationOptions()
+    """Options for classification runs only."""
     detection: DetectionOptions = DetectionOptions()
     """Options for detection runs only."""
     segmentation: SegmentationOptions = SegmentationOptions()
@@ -78,6 +83,7 @@ def main(config: Evaluate, console: Console) -> int:
     output = config.output or config.model / "evaluation"
     check_folder("output", output)
     groups = {
+        "classification": config.classification,
         "detection": config.detection,
         "inpainting": config.inpainting,
         "segmentation": config.segmentation,
@@ -87,7 +93,7 @@ def main(config: Evaluate, console: Console) -> int:
         groups,
         given_for=f"{str(config.model)!r}, of the task {opened.config.task!r}",
     )
-    with errors_of_options(opened.task.package, options):
+    with errors_in_group(opened.task.package, type(options)):
         opened.task.evaluation.evaluate(
             config.model,
             which=config.which,

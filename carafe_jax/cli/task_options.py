@@ -1,16 +1,14 @@
 """Groups of options, each for the data or the runs of one task."""
 
-import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from carafe_jax.arguments import errors_in_group
 from carafe_jax.errors import RefusedError
 
 
 def options_of(package: str, groups: Mapping[str, Any], *, given_for: str) -> Any:
-    """Return the group of options of a task; None for a task without options.
+    """Return the group of options of a task.
 
     Args:
       package: Package of the task.
@@ -31,18 +29,4 @@ def options_of(package: str, groups: Mapping[str, Any], *, given_for: str) -> An
                 f"`{name}` options must be left out for another task, got "
                 f"{', '.join(given)} for {given_for}."
             )
-    return groups.get(package)
-
-
-def errors_of_options(
-    package: str, options: Any
-) -> contextlib.AbstractContextManager[None]:
-    """Return a context whose errors name the options of a task with their group.
-
-    Args:
-      package: Package of the task.
-      options: Dataclass of its options. None: it has none.
-    """
-    if options is None:
-        return contextlib.nullcontext()
-    return errors_in_group(package, type(options))
+    return groups[package]

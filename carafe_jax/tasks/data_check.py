@@ -117,8 +117,7 @@ class DataCheckModule(Protocol):
         Args:
           source: Source of the images.
           test_fraction: Fraction of a folder that is held out for testing.
-          options: Data options of a run, the task's `DataCheckOptions`; None for a task
-            without any.
+          options: Data options of a run, the task's `DataCheckOptions`.
         """
         ...
 

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, get_args, runtime_checkable
 
 import numpy as np
 
 from carafe_jax.arguments import (
     check_between_0_and_1,
+    check_choice,
     check_not_negative,
     check_positive,
     check_seed,
@@ -17,6 +18,7 @@ from carafe_jax.data import (
     BatchOptions,
     GroupedOrder,
     ProcessShard,
+    TestSplit,
     Visit,
     batches_of_all,
     batches_of_all_groups,
@@ -24,7 +26,7 @@ from carafe_jax.data import (
     endless_batches_of_groups,
 )
 
-Data = TypeVar("Data", bound="DataFields")
+ImageData = TypeVar("ImageData", bound="ImageDataFields")
 
 
 @runtime_checkable
@@ -50,6 +52,11 @@ class DataFields(Protocol):
 @runtime_checkable
 class ImageDataFields(DataFields, Protocol):
     """Fields of data that are read from a source of images."""
+
+    @property
+    def test_split(self) -> TestSplit | None:
+        """Name of the test set. None: the first that the source has."""
+        ...
 
     @property
     def test_fraction(self) -> float:
@@ -85,6 +92,8 @@ def check_image_data(data: ImageDataFields) -> None:
     """
     check_positive("batch_size", data.batch_size)
     check_seed("seed", data.seed)
+    if data.test_split is not None:
+        check_choice("test_split", data.test_split, get_args(TestSplit))
     check_between_0_and_1("test_fraction", data.test_fraction)
     check_not_negative("unreadable_limit", data.unreadable_limit)
     check_not_negative("worker_processes", data.worker_processes)
@@ -220,17 +229,40 @@ def grouped_evaluation_iterator(
     )
 
 
-def evaluated_data(data: Data, *, source: str | None, batch_size: int) -> Data:
+def on_test_set(
+    data: ImageData, *, source: str | None, test_split: TestSplit | None
+) -> ImageData:
+    """Return a run's data with another test set.
+
+    Args:
+      data: Data of the run, a dataclass.
+      source: Source of the test set. None: that of the run.
+      test_split: Split to evaluate on. None: that of the run; of another source, the
+        first of val, validation and test that it has.
+    """
+    if source is None:
+        source, test_split = data.source, test_split or data.test_split
+    fields: Any = data  # Any: a protocol is no dataclass to type checkers.
+    return dataclasses.replace(fields, source=source, test_split=test_split)
+
+
+def evaluated_data(
+    data: ImageData,
+    *,
+    source: str | None,
+    test_split: TestSplit | None,
+    batch_size: int,
+) -> ImageData:
     """Return a run's data as an evaluation reads them.
 
     Args:
       data: Data of the run, a dataclass.
-      source: Source of the images. None: that of the run.
+      source: Source of the images, as for `on_test_set`.
+      test_split: Split to evaluate on, as for `on_test_set`.
       batch_size: Images per batch.
     """
-    source = data.source if source is None else source
-    fields: Any = data  # Any: a protocol is no dataclass to type checkers.
-    return dataclasses.replace(fields, source=source, batch_size=batch_size)
+    fields: Any = on_test_set(data, source=source, test_split=test_split)
+    return dataclasses.replace(fields, batch_size=batch_size)
 
 
 def batch_options(data: ImageDataFields) -> BatchOptions:

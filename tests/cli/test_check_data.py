@@ -8,6 +8,9 @@ from PIL import Image
 
 from carafe_jax.cli import check_data
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.classification.data_check_options import (
+    DataCheckOptions as ClassificationOptions,
+)
 from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
 from carafe_jax.tasks.detection.data_check_options import (
     DataCheckOptions as DetectionOptions,
@@ -225,6 +228,18 @@ def test_labelled_images_are_counted_by_class(tmp_path):
     }
     assert report["training"]["findings"] == []
     assert (tmp_path / "report" / "sheet.png").exists()
+
+
+def test_labelled_images_of_the_chosen_split_are_counted(tmp_path):
+    for split, count in (("train", 1), ("val", 1), ("test", 2)):
+        (tmp_path / "data" / split / "dark").mkdir(parents=True)
+        for number in range(count):
+            path = tmp_path / "data" / split / "dark" / f"{number}.png"
+            Image.new("RGB", (20, 24)).save(path)
+    options = {"classification": ClassificationOptions(test_split="test")}
+    source, output = tmp_path / "data", tmp_path / "report"
+    _, _, report = check(source, output, "classification", **options)
+    assert report["test"]["classes"] == {"dark": {"images": 2}}
 
 
 def test_photographs_are_counted(tmp_path):

@@ -18,6 +18,9 @@ from carafe_jax.data import UnreadableImageError
 from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.tasks.classification import ClassificationData, load
+from carafe_jax.tasks.classification.evaluation_options import (
+    EvaluationOptions as ClassificationOptions,
+)
 from carafe_jax.tasks.classification.export import export as export_program
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.run import train_and_report
@@ -74,6 +77,14 @@ def test_evaluation_agrees_with_the_table_of_the_run(folder, run, tmp_path, sour
     assert provenance["step"] == 2
     assert provenance["data"]["source"] == str(folder)
     assert f"{row['loss']:.4f}" in text
+
+
+def test_evaluation_refuses_a_split_that_the_source_lacks(run, tmp_path):
+    options = ClassificationOptions(test_split="test")
+    config = evaluate.Evaluate(model=run, output=tmp_path, classification=options)
+    rule = r"`classification.test_split` must .*\(val\), got 'test'"
+    with pytest.raises(RefusedError, match=rule):
+        call(evaluate.main, config)
 
 
 def test_evaluation_refuses_other_classes(run, tmp_path):

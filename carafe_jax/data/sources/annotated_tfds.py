@@ -14,7 +14,7 @@ from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_columns import ObjectColumns, all_of, check_boxes
 from carafe_jax.data.sources.object_table import ObjectTable
 from carafe_jax.data.sources.reading import read_all_logged
-from carafe_jax.data.sources.splits import Split
+from carafe_jax.data.sources.splits import Split, TestSplit
 from carafe_jax.data.sources.tabled import TabledImages
 from carafe_jax.data.sources.tfds import ImageRecords, check_features, open_tfds
 from carafe_jax.data.sources.treatments import (
@@ -51,7 +51,11 @@ class AnnotatedRecords(TabledImages):
 
 
 def open_annotated_tfds(
-    name: str, *, split: Split, classes: Sequence[str] | None
+    name: str,
+    *,
+    split: Split,
+    test_split: TestSplit | None,
+    classes: Sequence[str] | None,
 ) -> AnnotatedRecords:
     """Open one split of a data set with objects; every record is read once.
 
@@ -62,6 +66,7 @@ def open_annotated_tfds(
       name: Name of the data set, such as "coco/2017". Its feature `objects` has `bbox`
         and `label`, and optionally `area`, `id` and `is_crowd`.
       split: Split to open, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
       classes: Classes of training, which must be those of the data set. None: any.
 
     Returns:
@@ -71,7 +76,7 @@ def open_annotated_tfds(
       RefusedError: The data set is not prepared, or lacks the split or a feature.
       MissingExtraError: TensorFlow Datasets is not installed.
     """
-    images = open_tfds(name, split=split)
+    images = open_tfds(name, split=split, test_split=test_split)
     check_features(images.records, name, "objects")
     features = images.records.dataset_info.features["objects"]
     for feature in ("bbox", "label"):

@@ -8,7 +8,12 @@ from PIL import Image
 
 from carafe_jax.data.decoding import open_image
 from carafe_jax.data.sources.digests import digest_of_files
-from carafe_jax.data.sources.splits import Split, split_folders, split_names
+from carafe_jax.data.sources.splits import (
+    Split,
+    TestSplit,
+    split_folders,
+    split_names,
+)
 from carafe_jax.data.sources.walk import image_names
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
@@ -39,20 +44,26 @@ class ImageFiles:
 
 
 def open_image_files(
-    folder: pathlib.Path, *, split: Split, test_fraction: float
+    folder: pathlib.Path,
+    *,
+    split: Split,
+    test_split: TestSplit | None = None,
+    test_fraction: float,
 ) -> ImageFiles:
     """List one split of a folder of images; no file is opened.
 
     Args:
       folder: Folder of images, in any nesting.
       split: Split to list, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
       test_fraction: Fraction of the test set, as in `split_names`.
 
     Returns:
       Files in the order of their relative paths.
 
     Raises:
-      RefusedError: The folder does not exist, or has no file in this split.
+      RefusedError: The folder does not exist, or has no `test_split` or no file in
+        this split.
     """
     if os.path.isfile(folder):
         raise RefusedError(
@@ -61,7 +72,7 @@ def open_image_files(
         )
     if not folder.is_dir():
         raise RefusedError(f"`source` must be an existing folder, got {str(folder)!r}.")
-    folders = split_folders(folder)
+    folders = split_folders(folder, test_split)
     root = folder if folders is None else folders[split]
     found = names = image_names(root)
     if folders is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from carafe_jax.data.sources.folder import ImageFiles, open_image_files
-from carafe_jax.data.sources.splits import Split, split_folders
+from carafe_jax.data.sources.splits import Split, TestSplit, split_folders
 from carafe_jax.data.sources.walk import folder_names, image_names
 from carafe_jax.errors import RefusedError
 
@@ -40,7 +40,11 @@ class LabelledFiles:
 
 
 def open_labelled_folder(
-    folder: pathlib.Path, *, split: Split, test_fraction: float
+    folder: pathlib.Path,
+    *,
+    split: Split,
+    test_split: TestSplit | None,
+    test_fraction: float,
 ) -> LabelledFiles:
     """List one split of a folder of labelled images; no file is opened.
 
@@ -51,17 +55,20 @@ def open_labelled_folder(
     Args:
       folder: `SPLIT/CLASS/*.jpg` or `CLASS/*.jpg`, in any nesting below the class.
       split: Split to list, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
       test_fraction: Fraction of the test set, as in `split_names`.
 
     Returns:
       Files in the order of their relative paths.
 
     Raises:
-      RefusedError: The folder does not exist, has no file in this split, or its test
-        set has a class that the training set does not have.
+      RefusedError: The folder does not exist, has no `test_split` or no file in this
+        split, or its test set has a class that the training set does not have.
     """
-    files = open_image_files(folder, split=split, test_fraction=test_fraction)
-    folders = split_folders(folder)
+    files = open_image_files(
+        folder, split=split, test_split=test_split, test_fraction=test_fraction
+    )
+    folders = split_folders(folder, test_split)
     trained = folders["train"] if folders else folder
     is_listed = folders is not None and split == "train"
     names = files.names if is_listed else image_names(trained, log=False)

@@ -57,6 +57,7 @@ def open_photographs(
     split: Split,
     minimum_side: int,
     sufficient_side: int | None = None,
+    test_split: TestSplit | None = None,
     test_fraction: float = 0.1,
     cache_bytes: int = 2**31,
 ) -> Photographs:
@@ -72,6 +73,8 @@ def open_photographs(
         as for a damaged one (see `UnreadableImages`).
       sufficient_side: Sufficient length of the shorter side in pixels: larger
         photographs are reduced by an integer factor, never below it.
+      test_split: Name of the test set: "val", "validation" or "test". None: by the
+        rule.
       test_fraction: Fraction of a folder to hold out for the test set, in (0, 1), if no
         sub-folders split it.
       cache_bytes: Size of the cache of decoded photographs.
@@ -81,7 +84,8 @@ def open_photographs(
       relative paths.
 
     Raises:
-      RefusedError: The source does not exist, or has no image in this split.
+      RefusedError: The source does not exist, or has no `test_split` or no image in
+        this split.
       PhotographsTooSmallError: Every built-in photograph is too small.
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
@@ -92,24 +96,33 @@ def open_photographs(
         f"be at least `minimum_side`, {minimum_side}",
         holds=sufficient_side is None or sufficient_side >= minimum_side,
     )
-    _check_split(split, test_fraction)
+    _check_split(split, test_split, test_fraction)
     source = _checked_source(source, kinds=f"'builtin', {_KINDS}")
     if source == "builtin":
+        rule = "be None for the source 'builtin'"
+        check("test_split", test_split, rule, holds=test_split is None)
         return open_builtin(
             split=split, minimum_side=minimum_side, sufficient_side=sufficient_side
         )
     if source.startswith(_TFDS):
-        images = open_tfds(source.removeprefix(_TFDS), split=split)
+        name = source.removeprefix(_TFDS)
+        images = open_tfds(name, split=split, test_split=test_split)
     else:
         check_local("source", source)
         folder = pathlib.Path(source).expanduser()
-        images = open_image_files(folder, split=split, test_fraction=test_fraction)
+        images = open_image_files(
+            folder, split=split, test_split=test_split, test_fraction=test_fraction
+        )
     return DecodedPhotographs(images, minimum_side, sufficient_side, cache_bytes)
 
 
 @no_type_check
 def open_labelled_images(
-    source: Source, *, split: Split, test_fraction: float = 0.1
+    source: Source,
+    *,
+    split: Split,
+    test_split: TestSplit | None = None,
+    test_fraction: float = 0.1,
 ) -> LabelledImages:
     """Open one split of a source of labelled images; no file is opened yet.
 
@@ -118,23 +131,27 @@ def open_labelled_images(
         numbered in the order of their names; or "tfds:NAME" for a prepared data set of
         TensorFlow Datasets with "image" and "label", such as "tfds:imagenet2012".
       split: Split to open, by the rule of `sources.splits`.
+      test_split: Name of the test set, as in `open_photographs`.
       test_fraction: Fraction of the test set, as in `open_photographs`.
 
     Returns:
       Images by index, in a fixed order: for a folder, that of the relative paths.
 
     Raises:
-      RefusedError: The source does not exist, has no image in this split, or its test
-        set has a class that the training set does not have.
+      RefusedError: The source does not exist, has no `test_split` or no image in this
+        split, or its test set has a class that the training set does not have.
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
-    _check_split(split, test_fraction)
+    _check_split(split, test_split, test_fraction)
     source = _checked_source(source)
     if source.startswith(_TFDS):
-        return open_labelled_tfds(source.removeprefix(_TFDS), split=split)
+        name = source.removeprefix(_TFDS)
+        return open_labelled_tfds(name, split=split, test_split=test_split)
     check_local("source", source)
     folder = pathlib.Path(source).expanduser()
-    return open_labelled_folder(folder, split=split, test_fraction=test_fraction)
+    return open_labelled_folder(
+        folder, split=split, test_split=test_split, test_fraction=test_fraction
+    )
 
 
 @no_type_check
@@ -142,6 +159,7 @@ def open_annotated_images(
     source: Source,
     *,
     split: Split,
+    test_split: TestSplit | None = None,
     test_fraction: float = 0.1,
     classes: Sequence[str] | None = None,
     masks: Literal["optional", "required"] = "optional",
@@ -159,6 +177,7 @@ def open_annotated_images(
         as "tfds:coco/2017", which has no masks.
       split: Split to open, by the rule of `sources.splits`: the test set is the first
         of val, validation and test with annotations; without one, a part of train.
+      test_split: Name of the test set, as in `open_photographs`.
       test_fraction: Fraction of the test set, as in `open_photographs`.
       classes: Classes of the training set, to which those of the source are matched by
         name. None: those of its training annotations, which are read for it.
@@ -174,18 +193,21 @@ def open_annotated_images(
       MissingExtraError: TensorFlow Datasets is needed and not installed; or pycocotools
         is, to read masks.
     """
-    _check_split(split, test_fraction)
+    _check_split(split, test_split, test_fraction)
     if classes is not None:
         check_class_names("classes", classes)
-    check_annotated_source(source, masks=masks)
+    check_annotated_source(source, test_split=test_split, masks=masks)
     source = os.fspath(source)
     if source.startswith(_TFDS):
         name = source.removeprefix(_TFDS)
-        images = open_annotated_tfds(name, split=split, classes=classes)
+        images = open_annotated_tfds(
+            name, split=split, test_split=test_split, classes=classes
+        )
     else:
         images = open_coco_folder(
             pathlib.Path(source).expanduser(),
             split=split,
+            test_split=test_split,
             test_fraction=test_fraction,
             classes=classes,
         )
@@ -212,12 +234,16 @@ def check_masks(images: AnnotatedImages, source: Source, *, split: Split) -> Non
 
 @no_type_check
 def check_annotated_source(
-    source: Source, *, masks: Literal["optional", "required"]
+    source: Source,
+    *,
+    test_split: TestSplit | None = None,
+    masks: Literal["optional", "required"],
 ) -> None:
     """Raise if a source cannot be one of annotated images, before anything is read.
 
     Args:
       source: Source, as in `open_annotated_images`.
+      test_split: As in `open_annotated_images`.
       masks: As in `open_annotated_images`.
 
     Raises:
@@ -229,7 +255,7 @@ def check_annotated_source(
     source = _checked_source(source)
     if not source.startswith(_TFDS):
         check_local("source", source)
-        find_splits(pathlib.Path(source).expanduser())
+        find_splits(pathlib.Path(source).expanduser(), test_split)
     elif masks == "required":
         raise RefusedError(
             f"`source` must have instance masks, got {source!r}: data sets of TFDS "
@@ -262,8 +288,7 @@ def open_segmented_images(
         for a prepared data set of TensorFlow Datasets.
       split: Split to open, by the rule of `sources.splits`: the test set is the first
         of val, validation and test with label maps; without one, a part of train.
-      test_split: Name of the test set: "val", "validation" or "test". None: by the
-        rule.
+      test_split: Name of the test set, as in `open_photographs`.
       test_fraction: Fraction of the test set, as in `open_photographs`.
       classes_file: File with the index, the name and the colour of each class in a
         line: "3 Road 128 64 128". None: the list of the source.
@@ -282,9 +307,7 @@ def open_segmented_images(
       RefusedError: The source does not exist or is invalid.
       MissingExtraError: TensorFlow Datasets is needed and not installed.
     """
-    _check_split(split, test_fraction)
-    if test_split is not None:
-        check_choice("test_split", test_split, TEST_FOLDERS)
+    _check_split(split, test_split, test_fraction)
     if classes is not None:
         check_class_names("classes", classes)
     source = _checked_source(source)
@@ -356,6 +379,8 @@ def _checked_source(source: Source, *, kinds: str = _KINDS) -> str:
     return os.fspath(source)
 
 
-def _check_split(split: str, test_fraction: float) -> None:
+def _check_split(split: str, test_split: str | None, test_fraction: float) -> None:
     check("split", split, "be 'train' or 'test'", holds=split in ("train", "test"))
+    if test_split is not None:
+        check_choice("test_split", test_split, TEST_FOLDERS)
     check_between_0_and_1("test_fraction", test_fraction)

@@ -10,15 +10,16 @@ It is the same for photographs and for labelled images:
 - A data set of TensorFlow Datasets has the training set "train" and the test set
   "validation", or "test" if there is no "validation".
 
-Segmented images can be opened with another of these names as the test set.
+A source can be opened with another of these names as the test set, by `test_split`.
 """
 
 import hashlib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TypeVar
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
 
 Split = Literal["train", "test"]
@@ -36,13 +37,39 @@ class MissingSplitError(RefusedError):
     """A source has no images of the split that is opened."""
 
 
-def split_folders(folder: pathlib.Path) -> dict[Split, pathlib.Path] | None:
-    """Return the sub-folders that split a folder, or None if it has no such pair."""
+def name_of_test_set(
+    present: Collection[str], test_split: TestSplit | None
+) -> TestSplit | None:
+    """Return the name of the test set of a folder, or None if it has none.
+
+    Args:
+      present: Names of the splits that the folder has.
+      test_split: Name of the test set. None: the first of `TEST_FOLDERS` that exists.
+
+    Raises:
+      RefusedError: The folder has no split of the name `test_split`.
+    """
+    known = [name for name in TEST_FOLDERS if name in present]
+    rule = f"be None or a split of `source` ({', '.join(known) or 'none'})"
+    check("test_split", test_split, rule, holds=test_split in (None, *known))
+    return test_split or next(iter(known), None)
+
+
+def split_folders(
+    folder: pathlib.Path, test_split: TestSplit | None = None
+) -> dict[Split, pathlib.Path] | None:
+    """Return the sub-folders that split a folder, or None if it has no such pair.
+
+    Args:
+      folder: Existing folder.
+      test_split: Name of the test set. None: by the rule.
+
+    Raises:
+      RefusedError: The folder is not split, or not into `test_split`.
+    """
     found = named_folders(folder, ("train", *TEST_FOLDERS))
-    test = next((found[name] for name in TEST_FOLDERS if name in found), None)
-    if test is None or "train" not in found:
-        return None
-    return {"train": found["train"], "test": test}
+    test = name_of_test_set(found if "train" in found else (), test_split)
+    return None if test is None else {"train": found["train"], "test": found[test]}
 
 
 def named_folders(

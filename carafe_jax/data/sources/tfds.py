@@ -118,12 +118,15 @@ def open_tfds(
     return ImageRecords(f"tfds:{name}/{split}", records, features[0])
 
 
-def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
+def open_labelled_tfds(
+    name: str, *, split: Split, test_split: TestSplit | None
+) -> LabelledRecords:
     """Open one split of a data set of labelled images; nothing is downloaded.
 
     Args:
       name: Name of the data set, such as "imagenet2012".
       split: Split to open, by the rule of `splits`.
+      test_split: Name of the test set. None: by the rule.
 
     Returns:
       Images in the order of the data set, with its labels.
@@ -132,7 +135,7 @@ def open_labelled_tfds(name: str, *, split: Split) -> LabelledRecords:
       RefusedError: The data set is invalid, as for `open_tfds`, or has no labels.
       MissingExtraError: TensorFlow Datasets is not installed.
     """
-    images = open_tfds(name, split=split)
+    images = open_tfds(name, split=split, test_split=test_split)
     check_features(images.records, name, "label")
     label = images.records.dataset_info.features["label"]
     return LabelledRecords(images, tuple(label.names))

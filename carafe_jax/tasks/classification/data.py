@@ -13,6 +13,7 @@ from carafe_jax.data import (
     BatchIterator,
     LabelledImages,
     Split,
+    TestSplit,
     UnreadableImages,
     decode_box,
     decode_centre,
@@ -66,6 +67,9 @@ class ClassificationData:
     """Whether to flip training images left to right with probability 1/2."""
     seed: int = 0
     """Seed of the order and crops of training, in [0, 2**32)."""
+    test_split: TestSplit | None = None
+    """Split to evaluate on. None: the first of val, validation and test that the source
+    has."""
     test_fraction: float = 0.1
     """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
     `train` and `val`, `validation` or `test` split it."""
@@ -275,10 +279,14 @@ class ClassificationDataset:
         )
 
     def _open(self, split: Split) -> tuple[LabelledImages, UnreadableImages]:
+        data = self.data
         images = open_labelled_images(
-            self.data.source, split=split, test_fraction=self.data.test_fraction
+            data.source,
+            split=split,
+            test_split=data.test_split,
+            test_fraction=data.test_fraction,
         )
-        return images, UnreadableImages(images, self.data.unreadable_limit)
+        return images, UnreadableImages(images, data.unreadable_limit)
 
 
 def training_batches(

@@ -11,6 +11,7 @@ from carafe_jax.data import (
     open_labelled_images,
 )
 from carafe_jax.data.spread import spread
+from carafe_jax.tasks.classification.data_check_options import DataCheckOptions
 from carafe_jax.tasks.data_check import (
     ObjectCounts,
     Splits,
@@ -55,12 +56,16 @@ class LabelledSplit:
 
 
 def open_splits(
-    source: str, *, test_fraction: float, options: None = None
+    source: str, *, test_fraction: float, options: DataCheckOptions
 ) -> Splits[LabelledSplit]:
-    """Open the splits of a source of labelled images, which has no options."""
-    del options
+    """Open the splits of a source of labelled images."""
     return open_existing(
         lambda split: LabelledSplit(
-            open_labelled_images(source, split=split, test_fraction=test_fraction)
+            open_labelled_images(
+                source,
+                split=split,
+                test_split=options.test_split,
+                test_fraction=test_fraction,
+            )
         )
     )

@@ -7,6 +7,9 @@ from rich.progress import track
 
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.tasks.classification.data import ClassificationDataset
+from carafe_jax.tasks.classification.evaluation_options import (
+    EvaluationOptions as EvaluationOptions,
+)
 from carafe_jax.tasks.classification.evaluator import ClassifierEvaluator
 from carafe_jax.tasks.classification.loading import load
 from carafe_jax.tasks.classification.logits import logits_of
@@ -27,7 +30,7 @@ def evaluate(
     source: str | None,
     batch_size: int,
     output: pathlib.Path,
-    options: None,
+    options: EvaluationOptions,
     console: Console,
 ) -> None:
     """Classify every test image; print and write the results.
@@ -38,17 +41,21 @@ def evaluate(
       source: Source of the labelled images. None: that of the run.
       batch_size: Images per batch.
       output: Folder for quality.csv and provenance.json.
-      options: None: classification has no options.
+      options: Test set.
       console: Console for the progress bar and the table.
 
     Raises:
       RefusedError: The folder holds no such checkpoint, or the source has other classes
         than the run.
     """
-    del options
     with loading(console, model):
         trained = load(model, which=which)
-    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
+    data = evaluated_data(
+        trained.data,
+        source=source,
+        test_split=options.test_split,
+        batch_size=batch_size,
+    )
     dataset = ClassificationDataset(data)
     images = dataset.held_out.images
     check_same_classes("source", images.classes, trained.classes)

@@ -74,6 +74,7 @@ class DetectionRun(RunConfig):
         """
         check_annotated_source(
             self.data.source,
+            test_split=self.data.test_split,
             masks="required" if self.network.has_masks else "optional",
         )
         self._check_frozen()

@@ -84,6 +84,7 @@ class DetectionDataset:
         return open_annotated_images(
             self.data.source,
             split="train",
+            test_split=self.data.test_split,
             test_fraction=self.data.test_fraction,
             masks="required" if self.masks else "optional",
         )
@@ -94,6 +95,7 @@ class DetectionDataset:
         return open_annotated_images(
             self.data.source,
             split="test",
+            test_split=self.data.test_split,
             test_fraction=self.data.test_fraction,
             classes=self.training.classes if self.classes is None else self.classes,
             masks="required" if self.masks else "optional",

@@ -177,6 +177,7 @@ def open_splits(
         images = open_annotated_images(
             source,
             split=split,
+            test_split=options.test_split,
             test_fraction=test_fraction,
             classes=None if training is None else training.classes,
         )

@@ -5,6 +5,7 @@ import math
 from typing import Literal
 
 from carafe_jax.arguments import check, check_choices, check_count
+from carafe_jax.data import TestSplit
 from carafe_jax.tasks.data_fields import check_image_data
 from carafe_jax.tasks.detection.buckets import bucket_size, bucket_sizes
 from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size, resized_size
@@ -54,6 +55,9 @@ class DetectionData:
     error if there are such photographs."""
     seed: int = 0
     """Seed of the order and augmentation of training, in [0, 2**32)."""
+    test_split: TestSplit | None = None
+    """Split to evaluate on. None: the first of val, validation and test that the source
+    has."""
     test_fraction: float = 0.1
     """Fraction of the photographs that is held out for testing, in (0, 1), if the
     source has annotations of training photographs alone."""

@@ -53,7 +53,7 @@ def evaluate(
       batch_size: Photographs per batch.
       output: Folder for quality.csv, per_class.csv, detections_bbox.json,
         detections_segm.json, samples.png and provenance.json.
-      options: Numbers of detections, and pictures.
+      options: Test set, numbers of detections, and pictures.
       console: Console for the progress bar and the table.
 
     Raises:
@@ -63,7 +63,12 @@ def evaluate(
     with loading(console, model):
         trained = load(model, which=which)
     assert trained.step is not None  # Runs have one.
-    data = evaluated_data(trained.data, source=source, batch_size=batch_size)
+    data = evaluated_data(
+        trained.data,
+        source=source,
+        test_split=options.test_split,
+        batch_size=batch_size,
+    )
     masks = isinstance(trained.network, MaskRCNN)
     dataset = DetectionDataset(data, masks, trained.classes)
     check_test_objects(dataset.held_out)

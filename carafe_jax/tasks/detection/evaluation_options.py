@@ -3,12 +3,16 @@
 import dataclasses
 
 from carafe_jax.arguments import check, check_count, check_up_to_1
+from carafe_jax.data import TestSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """Numbers of detections to evaluate with, and pictures."""
+    """Test set, numbers of detections and pictures of an evaluation."""
 
+    test_split: TestSplit | None = None
+    """Split to evaluate on, as `data.test_split` of a run. None: that of the run; of
+    another source, the first of val, validation and test that it has."""
     max_detections: tuple[int, ...] = ()
     """Largest numbers of detections per photograph, such as 100 300: the table has a
     row for each. Empty: that of the run."""

@@ -22,6 +22,7 @@ from carafe_jax.data import (
     Photographs,
     PhotographsTooSmallError,
     Split,
+    TestSplit,
     UnreadableImages,
     free_form_hole,
     open_photographs,
@@ -91,6 +92,9 @@ class InpaintingData:
     """Fixed crops per test photograph."""
     test_photographs: int | None = None
     """Number of test photographs to use, spread evenly over all of them. None: all."""
+    test_split: TestSplit | None = None
+    """Split to evaluate on. None: the first of val, validation and test that the source
+    has."""
     test_fraction: float = 0.1
     """Fraction of a folder that is held out for testing, in (0, 1), unless sub-folders
     `train` and `val`, `validation` or `test` split it."""
@@ -322,6 +326,7 @@ class InpaintingDataset:
                 minimum_side=data.crop_size,
                 # The smallest square cropped from it still has `crop_size` pixels.
                 sufficient_side=math.ceil(data.crop_size / data.crop_fraction[0]),
+                test_split=data.test_split,
                 test_fraction=data.test_fraction,
                 cache_bytes=data.cache_mebibytes * 2**20,
             )

@@ -63,6 +63,7 @@ def open_splits(
                 source,
                 split=split,
                 minimum_side=options.crop_size or 1,
+                test_split=options.test_split,
                 test_fraction=test_fraction,
                 cache_bytes=0,
             )

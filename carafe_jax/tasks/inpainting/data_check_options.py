@@ -3,12 +3,16 @@
 import dataclasses
 
 from carafe_jax.arguments import check_count
+from carafe_jax.data import TestSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataCheckOptions:
-    """Size of photographs that a run can use."""
+    """Split to read, and size of photographs that a run can use."""
 
+    test_split: TestSplit | None = None
+    """Split to test on, as `data.test_split` of a run. None: the first of val,
+    validation and test that the source has."""
     crop_size: int | None = None
     """Side of the crops, as `data.crop_size` of a run: photographs with a smaller side
     count as unreadable. None: they may have any size."""

@@ -18,8 +18,9 @@ from carafe_jax.arguments import (
     check_fractions,
     check_positive,
 )
-from carafe_jax.data import FreeFormHoles
+from carafe_jax.data import FreeFormHoles, TestSplit
 from carafe_jax.data.sources.opening import name_of_source
+from carafe_jax.tasks.data_fields import on_test_set
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.inpainting.classic_fills import (
     CLASSIC_FILLS,
@@ -60,6 +61,9 @@ from carafe_jax.train import CheckpointChoice
 class EvaluationOptions:
     """Test images of an inpainting run, and classic fills to compare with."""
 
+    test_split: TestSplit | None = None
+    """Split to evaluate on, as `data.test_split` of a run. None: that of the run; of
+    another source, the first of val, validation and test that it has."""
     crop_size: int | None = None
     """Side of the test crops, in pixels. None: that of the run."""
     test_photographs: int | None = None
@@ -109,10 +113,11 @@ class EvaluationOptions:
 
         Returns:
           The data, in which `source` and the options that are not None replace the
-          run's values.
+          run's values; another source has a test set of its own.
         """
+        data = on_test_set(data, source=source, test_split=self.test_split)
         names = ("crop_size", "test_photographs", "test_crops", "test_seed")
-        values = {"source": source, **{name: getattr(self, name) for name in names}}
+        values = {name: getattr(self, name) for name in names}
         given = {name: value for name, value in values.items() if value is not None}
         return dataclasses.replace(data, **given)
 

@@ -1,11 +1,10 @@
 """Fields of segmentation data."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 from carafe_jax.arguments import (
     check,
-    check_choice,
     check_choices,
     check_count,
     check_ints,
@@ -89,8 +88,6 @@ class SegmentationData:
     def __post_init__(self) -> None:
         check_image_data(self)
         check_choices(self)
-        if self.test_split is not None:
-            check_choice("test_split", self.test_split, get_args(TestSplit))
         check_ints("short_sides", self.short_sides)
         check_count("test_short_side", self.test_short_side)
         check_count("long_side", self.long_side)
@@ -105,20 +102,6 @@ class SegmentationData:
         rule = "have values in [0, 255]"
         holds = all(0 <= value <= 255 for value in self.ignored_labels)
         check("ignored_labels", self.ignored_labels, rule, holds=holds)
-
-    def evaluated_on(
-        self, source: str | None, test_split: TestSplit | None
-    ) -> "SegmentationData":
-        """Return the data with another test set.
-
-        Args:
-          source: Source of the test set. None: that of these data.
-          test_split: Split to evaluate on. None: that of these data; of another source,
-            the first of val, validation and test that it has.
-        """
-        if source is None:
-            source, test_split = self.source, test_split or self.test_split
-        return dataclasses.replace(self, source=source, test_split=test_split)
 
     def training_sizes(self, size: Size) -> tuple[Size, ...]:
         """Return the sizes of a resized training photograph, by short side."""

@@ -64,8 +64,12 @@ def evaluate(
     views = Views(short_sides=options.short_sides, flip=options.flip)
     with loading(console, model):
         trained = load(model, which=which, views=views)
-    chosen = trained.data.evaluated_on(source, options.test_split)
-    data = evaluated_data(chosen, source=None, batch_size=batch_size)
+    data = evaluated_data(
+        trained.data,
+        source=source,
+        test_split=options.test_split,
+        batch_size=batch_size,
+    )
     dataset = SegmentationDataset(data, trained.classes.names, views)
     groups = dataset.held_out_examples.groups
     batches = track(

@@ -1,6 +1,5 @@
 """Loads both detectors, and writes the pictures."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +13,7 @@ from carafe_jax.data import AnnotatedImages
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
+from carafe_jax.tasks.data_fields import on_test_set
 from carafe_jax.tasks.detection import PhotographDetections, load
 from carafe_jax.tasks.detection.data import DetectionDataset
 from carafe_jax.tasks.detection.photographs import read_photograph
@@ -60,7 +60,7 @@ def write_comparison(
         name: network.with_limits(score_threshold=score_threshold, max_detections=100)
         for name, network in {"plain up-samplers": plain, "CARAFE++": carafe}.items()
     }
-    data = dataclasses.replace(carafe.data, source=runs.source or carafe.data.source)
+    data = on_test_set(carafe.data, source=runs.source, test_split=None)
     images = DetectionDataset(data, masks=False).held_out
     chosen = read_photographs(
         functools.partial(read_photograph, images),

@@ -12,6 +12,7 @@ from rich.console import Console
 from carafe_jax.data import TestSplit, list_images
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
+from carafe_jax.tasks.data_fields import on_test_set
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.photograph_batches import read_pixels
 from carafe_jax.tasks.pictures import check_picture_path
@@ -64,7 +65,7 @@ def write_comparison(
     if photographs:
         examples = read_files(photographs, rows=rows, console=console)
     else:
-        data = carafe.data.evaluated_on(runs.source, test_split)
+        data = on_test_set(carafe.data, source=runs.source, test_split=test_split)
         dataset = SegmentationDataset(data, carafe.classes.names)
         examples = read_test_set(dataset, rows=rows, console=console)
     with console.status("segmenting"):

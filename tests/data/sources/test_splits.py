@@ -4,6 +4,7 @@ import pytest
 
 from carafe_jax.data import open_labelled_images, open_photographs
 from carafe_jax.data.sources.splits import split_names, split_of_tfds
+from carafe_jax.errors import RefusedError
 from tests.data.sources.pictures import reds, write
 
 NAMES = [f"{i % 3}/deep/{i:03}.png" for i in range(100)]
@@ -31,6 +32,24 @@ def test_first_existing_sub_folder_is_the_test_set(tmp_path, names, present):
     write(tmp_path, ["train/x/0.png", *(f"{name}/x/0.png" for name in present)])
     assert names(tmp_path, "train") == [str(tmp_path / "train/x/0.png")]
     assert names(tmp_path, "test") == [str(tmp_path / f"{present[0]}/x/0.png")]
+
+
+@pytest.mark.parametrize("names", [photographs, labelled])
+def test_another_test_set_can_be_chosen(tmp_path, names):
+    write(tmp_path, [f"{name}/x/0.png" for name in ("train", "val", "test")])
+    for split in ("train", "test"):
+        found = names(tmp_path, split, test_split="test")
+        assert found == [str(tmp_path / split / "x/0.png")]
+    rule = r"`test_split` must be .* a split .*\(val, test\), got 'validation'"
+    with pytest.raises(RefusedError, match=rule):
+        names(tmp_path, "test", test_split="validation")
+    with pytest.raises(RefusedError, match=r"`test_split` must .*\(none\), got 'val'"):
+        names(tmp_path / "train", "test", test_split="val")
+
+
+def test_built_in_photographs_have_one_test_set():
+    with pytest.raises(RefusedError, match=r"`test_split` must be None .*, got 'val'"):
+        photographs("builtin", "test", test_split="val")
 
 
 @pytest.mark.parametrize("names", [photographs, labelled])

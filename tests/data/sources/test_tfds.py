@@ -73,6 +73,17 @@ def test_splits_are_used(install, test_name):
         np.testing.assert_array_equal(photographs[0], expected, strict=True)
 
 
+def test_another_test_set_can_be_chosen(install):
+    dark, light = (np.full((20, 24, 3), shade, np.uint8) for shade in (9, 200))
+    install(train=[dark], validation=[dark], test=[light])
+    assert open_birds("test", test_split="test")[0].max() == 200
+    name = f"tfds:{NAME}"
+    image, _ = open_labelled_images(name, split="test", test_split="test").open(0)
+    assert decode_image(image).max() == 200
+    with pytest.raises(RefusedError, match="`source` must have a split named val, got"):
+        open_birds("test", test_split="val")
+
+
 def test_grey_images_become_rgb(install):
     grey = np.random.default_rng(0).integers(0, 256, (20, 24), np.uint8)
     install(train=[grey])

@@ -5,7 +5,7 @@ import os
 import pathlib
 import re
 
-from carafe_jax.data.sources.splits import TEST_FOLDERS, Split
+from carafe_jax.data.sources.splits import Split, TestSplit, name_of_test_set
 from carafe_jax.errors import RefusedError
 
 _NAME = re.compile(r"instances_(train|val|validation|test)(\d*)\.json", re.IGNORECASE)
@@ -20,7 +20,9 @@ class SplitFiles:
     pictures: pathlib.Path
 
 
-def find_splits(folder: pathlib.Path) -> dict[Split, SplitFiles]:
+def find_splits(
+    folder: pathlib.Path, test_split: TestSplit | None = None
+) -> dict[Split, SplitFiles]:
     """Return the files of each split that a folder has.
 
     The pictures of `annotations/instances_train2017.json` are in `train2017`, in
@@ -29,20 +31,29 @@ def find_splits(folder: pathlib.Path) -> dict[Split, SplitFiles]:
 
     Args:
       folder: Folder of the data set.
+      test_split: Name of the test set. None: the first of the three.
 
     Raises:
-      RefusedError: The folder, its annotation files or the folder of their pictures do
-        not exist, or several annotation files are of one split.
+      RefusedError: The folder, its annotation files, those of `test_split` or the
+        folder of their pictures do not exist, or several annotation files are of one
+        split.
     """
     if not folder.is_dir():
         raise RefusedError(
             f"`source` must be an existing folder with {_LAYOUT}, got {str(folder)!r}."
         )
     named = _annotation_files(folder)
+    if not named:
+        raise RefusedError(
+            f"`source` must have {_LAYOUT}, for SPLIT train, val or test, got "
+            f"{str(folder)!r} without an annotation file."
+        )
+    names: dict[Split, str | None] = {
+        "train": "train" if "train" in named else None,
+        "test": name_of_test_set(named, test_split),
+    }
     found: dict[Split, SplitFiles] = {}
-    names_of: dict[Split, tuple[str, ...]] = {"train": ("train",), "test": TEST_FOLDERS}
-    for split, names in names_of.items():
-        name = next((name for name in names if name in named), None)
+    for split, name in names.items():
         if name is None:
             continue
         if len(named[name]) > 1:
@@ -53,11 +64,6 @@ def find_splits(folder: pathlib.Path) -> dict[Split, SplitFiles]:
             )
         file = named[name][0]
         found[split] = SplitFiles(file, _pictures_of(file, folder))
-    if not found:
-        raise RefusedError(
-            f"`source` must have {_LAYOUT}, for SPLIT train, val or test, got "
-            f"{str(folder)!r} without an annotation file."
-        )
     return found
 
 

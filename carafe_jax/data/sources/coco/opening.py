@@ -18,7 +18,12 @@ from carafe_jax.data.sources.coco.layout import SplitFiles, find_splits
 from carafe_jax.data.sources.coco.pictures import Pictures, find_pictures
 from carafe_jax.data.sources.findings import Findings
 from carafe_jax.data.sources.object_table import ObjectTable
-from carafe_jax.data.sources.splits import MissingSplitError, Split, split_names
+from carafe_jax.data.sources.splits import (
+    MissingSplitError,
+    Split,
+    TestSplit,
+    split_names,
+)
 from carafe_jax.data.sources.tabled import TabledImages
 from carafe_jax.errors import RefusedError
 from carafe_jax.texts import printable
@@ -60,6 +65,7 @@ def open_coco_folder(
     folder: pathlib.Path,
     *,
     split: Split,
+    test_split: TestSplit | None,
     test_fraction: float,
     classes: Sequence[str] | None,
 ) -> AnnotatedFiles:
@@ -69,6 +75,7 @@ def open_coco_folder(
       folder: Folder of the data set, as in `layout.find_splits`.
       split: Split to read. With annotations for training alone, it is a part of these
         images, by the rule of `splits`.
+      test_split: Name of the test set. None: the first that has annotations.
       test_fraction: Fraction of the test set, as in `split_names`.
       classes: Classes of training. None: those of the training file, if there is one.
 
@@ -80,7 +87,7 @@ def open_coco_folder(
       RefusedError: The folder or an annotation file is invalid (see `treatments`), or
         has no objects to train on.
     """
-    files = find_splits(folder)
+    files = find_splits(folder, test_split)
     is_hashed = "test" not in files
     if split not in files and not is_hashed:
         raise MissingSplitError(

@@ -4,9 +4,8 @@ import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 
-from carafe_jax.arguments import check
 from carafe_jax.data.sources.segmentation.label_table import ClassEntry
-from carafe_jax.data.sources.splits import TEST_FOLDERS, Split, TestSplit
+from carafe_jax.data.sources.splits import Split, TestSplit, name_of_test_set
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +49,12 @@ def folders_by_split(
 
     Args:
       named: Folders by the names "train", "val", "validation" and "test".
-      test_split: Name of the test set. None: the first of `TEST_FOLDERS` that exists.
+      test_split: Name of the test set. None: by the rule of `splits`.
 
     Raises:
       RefusedError: There are no folders of the name `test_split`.
     """
-    present = [name for name in TEST_FOLDERS if name in named]
-    rule = f"be None or a split with label maps ({', '.join(present) or 'none'})"
-    check("test_split", test_split, rule, holds=test_split in (None, *present))
-    test = test_split or next(iter(present), None)
+    test = name_of_test_set(named, test_split)
     found: dict[Split, SplitFolders] = {}
     if "train" in named:
         found["train"] = named["train"]

@@ -129,6 +129,17 @@ def test_test_set_is_the_first_of_val_validation_and_test(tmp_path, splits, pict
     assert open_train(tmp_path).image_id(1) == 10
 
 
+def test_another_test_set_can_be_chosen(tmp_path):
+    for number, split in enumerate(("train", "val2017", "test"), 1):
+        images = [image(1), image(9 + number)]
+        write_split(tmp_path, content(images=images), split=split)
+    assert open_test(tmp_path, test_split="test").image_id(1) == 12
+    with pytest.raises(
+        RefusedError, match=r"`test_split` must .*\(val, test\), got 'v"
+    ):
+        open_test(tmp_path, test_split="validation")
+
+
 def test_pictures_may_be_below_images_and_without_the_year(tmp_path):
     write_split(tmp_path, content(), split="train2017")
     (tmp_path / "images").mkdir()

@@ -86,8 +86,7 @@ def main(config: Segment, console: Console) -> int:
     found = find_photographs(config.photographs, output=config.output)
     make_folder("output", config.output)
     with loading(console, config.model):
-        views = Views(short_sides=config.short_sides, flip=config.flip)
-        segmenter = load(config.model, which=config.which, views=views)
+        segmenter = load(config.model, which=config.which, views=config.views)
     plan = plan_label_maps(
         found,
         output=config.output,

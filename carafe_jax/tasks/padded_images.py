@@ -25,17 +25,28 @@ def padded_image(
 
 
 @no_type_check
-def normalised_images(images: Array, sizes: Array, *, dtype: DTypeLike) -> Array:
+def normalised_images(
+    images: Array, sizes: Array, *, dtype: DTypeLike, starts: Array | None = None
+) -> Array:
     """Return images with the colours of ImageNet normalised, and zeros in the padding.
 
     Args:
       images: (n, h, w, 3) RGB in [0, 255].
       sizes: (n, 2) height and width of each image without its padding.
       dtype: Of the result; the computation is in float32.
+      starts: (n, 2) rows of padding above each image, and columns on its left. None:
+        all padding is at the bottom and right.
     """
     mean, std = (jnp.array(x, jnp.float32) for x in (IMAGENET_MEAN, IMAGENET_STD))
     normalised = (images.astype(jnp.float32) - mean) / std
-    rows = jnp.arange(images.shape[1]) < sizes[:, :1]
-    columns = jnp.arange(images.shape[2]) < sizes[:, 1:]
+    if starts is None:
+        starts = jnp.zeros_like(sizes)
+    rows = _is_inside(images.shape[1], starts[:, :1], sizes[:, :1])
+    columns = _is_inside(images.shape[2], starts[:, 1:], sizes[:, 1:])
     inside = rows[:, :, None] & columns[:, None, :]
     return jnp.where(inside[..., None], normalised, 0).astype(dtype)
+
+
+def _is_inside(length: int, starts: Array, sizes: Array) -> Array:
+    places = jnp.arange(length)
+    return (places >= starts) & (places < starts + sizes)

@@ -1,8 +1,10 @@
 """Evaluation of a trained segmentation network on a test set."""
 
 import dataclasses
+import functools
 import pathlib
 
+import jax
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -22,15 +24,15 @@ from carafe_jax.tasks.segmentation.evaluation_options import (
 )
 from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
 from carafe_jax.tasks.segmentation.loading import load
-from carafe_jax.tasks.segmentation.outputs import predictions_of
+from carafe_jax.tasks.segmentation.outputs import predictions_of, window_logits_of
 from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 from carafe_jax.tasks.segmentation.quality import COLUMNS, write_per_class
 from carafe_jax.tasks.segmentation.samples import draw_samples
-from carafe_jax.tasks.segmentation.views import Views
+from carafe_jax.tasks.segmentation.window_batches import with_window_logits
 from carafe_jax.tasks.tables import draw_table, write_table
 from carafe_jax.texts import counted, listed, printable
-from carafe_jax.train import CheckpointChoice
+from carafe_jax.train import CheckpointChoice, ShardedPredictor
 
 _SHOWN = 5  # Names of classes in a line.
 
@@ -61,7 +63,7 @@ def evaluate(
       RefusedError: The folder holds no such checkpoint, or the source has a class that
         the run does not have.
     """
-    views = Views(short_sides=options.short_sides, flip=options.flip)
+    views = options.views
     with loading(console, model):
         trained = load(model, which=which, views=views)
     data = evaluated_data(
@@ -82,8 +84,19 @@ def evaluate(
         trained.network,
         dtype=trained.dtype,
         align_corners=trained.align_corners,
-        flip=views.flip,
+        views=views,
     )
+    if views.window is not None:
+        logits_of = ShardedPredictor(
+            window_logits_of(trained.network, dtype=trained.dtype, flip=views.flip)
+        )
+        batches = with_window_logits(
+            batches,
+            functools.partial(logits_of, trained.variables),
+            window=views.window,
+            windows_at_once=batch_size,
+            photographs_at_once=jax.local_device_count(),
+        )
     evaluator = SegmentationEvaluator(predict, dataset, classes=trained.classes)
     quality = evaluator.measure(trained.variables, batches)
     with console.status("drawing label maps"):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int32, UInt8
 
+from carafe_jax.arguments import check
 from carafe_jax.tasks.exported_program import (
     Platform,
     check_fixed_program,
@@ -39,6 +40,9 @@ def export(
       RefusedError: An argument is invalid.
       MissingExtraError: flatbuffers is not installed.
     """
+    window = trained.views.sliding_window
+    rule = "be None, as an exported program takes whole images"
+    check("trained.views.sliding_window", window, rule, holds=window is None)
     check_fixed_program(
         platform=platform,
         batch_size=batch_size,

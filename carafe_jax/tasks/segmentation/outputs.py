@@ -8,8 +8,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt8
 
 from carafe_jax.models.segmentation import SegmentationNetwork
+from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.tasks.segmentation.label_maps import label_maps
+from carafe_jax.tasks.segmentation.sliding_windows import mean_over_windows
+from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.train import Variables
 
 Predict = Callable[[Variables, Mapping[str, Any]], UInt8[Array, "n h w"]]
@@ -22,34 +25,33 @@ def predictions_of(
     *,
     dtype: str,
     align_corners: bool,
-    flip: bool = False,
+    views: Views | None = None,
 ) -> Predict:
     """Return the function from variables and test batches to label maps.
+
+    With sliding windows, the batches are those of `with_window_logits`, and the
+    variables are not used.
 
     Args:
       network: Network of normalised images.
       dtype: Dtype of the images that it takes.
       align_corners: Whether logits are resized with aligned corners.
-      flip: Whether the mirror images are views as well.
+      views: Views of each photograph. None: one.
     """
-
-    def logits_of(
-        variables: Variables, images: UInt8[Array, "n h w 3"]
-    ) -> Float[Array, "n oh ow k"]:
-        n, height, width = images.shape[:3]
-        whole = jnp.broadcast_to(jnp.array([height, width]), (n, 2))
-        normalised = normalised_images(images, whole, dtype=dtype)
-        logits: Any = network.apply(variables, normalised)
-        return logits
+    views = views or Views()
+    if views.window is not None:
+        return _predictions_of_windows(views.window, align_corners=align_corners)
 
     def predict(
         variables: Variables, batch: Mapping[str, Any]
     ) -> UInt8[Array, "n h w"]:
-        views = [jnp.asarray(images) for images in batch["images"]]
-        logits = [logits_of(variables, images) for images in views]
-        if flip:
-            mirrored = [logits_of(variables, images[:, :, ::-1]) for images in views]
-            logits += [each[:, :, ::-1] for each in mirrored]
+        logits: list[Array] = []
+        for images in batch["images"]:
+            images = jnp.asarray(images)
+            n, *size = images.shape[:3]
+            whole = jnp.broadcast_to(jnp.array(size), (n, 2))
+            normalised = normalised_images(images, whole, dtype=dtype)
+            logits += _logits_of(network, variables, normalised, flip=views.flip)
         return label_maps(
             logits,
             batch["label_size"],
@@ -58,6 +60,70 @@ def predictions_of(
         )
 
     return predict
+
+
+def window_logits_of(
+    network: SegmentationNetwork, *, dtype: str, flip: bool
+) -> Callable[[Variables, Mapping[str, Any]], Float[Array, "b f oh ow k"]]:
+    """Return the function from variables and windows to the logits of each window.
+
+    Args:
+      network: Network of normalised images.
+      dtype: Dtype of the images that it takes.
+      flip: Whether the mirror image of each window is segmented as well.
+    """
+
+    def logits_of(
+        variables: Variables, batch: Mapping[str, Any]
+    ) -> Float[Array, "b f oh ow k"]:
+        images = normalised_images(
+            batch["image"],
+            batch["image_size"],
+            dtype=dtype,
+            starts=batch["image_start"],
+        )
+        return jnp.stack(_logits_of(network, variables, images, flip=flip), axis=1)
+
+    return logits_of
+
+
+def _predictions_of_windows(window: Size, *, align_corners: bool) -> Predict:
+    def predict(
+        variables: Variables, batch: Mapping[str, Any]
+    ) -> UInt8[Array, "n h w"]:
+        del variables  # The batch has the logits.
+        probabilities = [
+            mean_over_windows(
+                jnp.asarray(logits),
+                size=Size(*images.shape[1:3]),
+                window=window,
+                align_corners=align_corners,
+            )
+            for logits, images in zip(batch["logits"], batch["images"], strict=True)
+        ]
+        return label_maps(
+            probabilities,
+            batch["label_size"],
+            shape=batch["label"].shape[1:],
+            scores="probabilities",
+        )
+
+    return predict
+
+
+def _logits_of(
+    network: SegmentationNetwork,
+    variables: Variables,
+    images: Float[Array, "n h w 3"],
+    *,
+    flip: bool,
+) -> list[Float[Array, "n oh ow k"]]:
+    """Return the logits of images, and those of their mirror images, mirrored back."""
+    apply: Callable[..., Array] = network.apply
+    logits = [apply(variables, images)]
+    if flip:
+        logits.append(apply(variables, images[:, :, ::-1])[:, :, ::-1])
+    return logits
 
 
 def confusion_matrices(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -22,9 +23,16 @@ from carafe_jax.tasks.photograph_batches import (
 from carafe_jax.tasks.segmentation.data import SegmentationData
 from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
-from carafe_jax.tasks.segmentation.outputs import predictions_of
+from carafe_jax.tasks.segmentation.outputs import (
+    predictions_of,
+    window_logits_of,
+)
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
 from carafe_jax.tasks.segmentation.views import Views
+from carafe_jax.tasks.segmentation.window_batches import (
+    WindowBatch,
+    with_window_logits,
+)
 from carafe_jax.train import Variables
 
 
@@ -73,7 +81,10 @@ class TrainedSegmenter:
         }
 
     def predict(self, batch: Mapping[str, Any]) -> UInt8[Array, "n h w"]:
-        """Return the label maps of a test batch, at the shape of its labels."""
+        """Return the label maps of a test batch, at the shape of its labels.
+
+        With sliding windows, the batch is one of `with_window_logits`.
+        """
         return self._predictions(self.variables, batch)
 
     @no_type_check
@@ -101,8 +112,9 @@ class TrainedSegmenter:
         """Return an iterator over the label maps of photographs, in their order.
 
         Photographs of one resized size and one padded size of label maps share batches;
-        a program is compiled for each. A few batches of resized photographs are in
-        memory at a time.
+        a program is compiled for each. With sliding windows, the network is compiled
+        once for photographs of all sizes, and takes `batch_size` windows at once. A few
+        batches of resized photographs are in memory at a time.
 
         Args:
           photographs: As `segment` takes them, of any sizes.
@@ -120,10 +132,17 @@ class TrainedSegmenter:
 
     @functools.cached_property
     def _predictor(self) -> BatchPredictor["_Prepared", PhotographLabels]:
+        if self.views.window is None:
+            return BatchPredictor(
+                prepare=self._prepare,
+                size=lambda prepared: (prepared.sizes, prepared.label_size),
+                predict=self._segment,
+            )
+        # Windows of photographs of all sizes share batches.
         return BatchPredictor(
             prepare=self._prepare,
-            size=lambda prepared: (prepared.sizes, prepared.label_size),
-            predict=self._segment,
+            size=lambda prepared: None,
+            predict=functools.partial(self._segment_windows, self.views.window),
         )
 
     def _prepare(self, photograph: Any) -> "_Prepared":
@@ -134,24 +153,43 @@ class TrainedSegmenter:
 
     def _segment(self, prepared: Sequence["_Prepared"]) -> list[PhotographLabels]:
         """Return the label maps of images of one size, with maps of one padded size."""
-        batch = {
-            "images": jax.tree.map(
-                lambda *views: np.stack(views), *(each.images for each in prepared)
-            ),
-            "label_size": np.array([each.size for each in prepared], np.int32),
-            # Only its shape is read.
-            "label": np.zeros((len(prepared), *prepared[0].label_size), np.uint8),
-        }
-        maps = jax.device_get(self._program(self.variables, batch))
-        palette = np.array(self.classes.palette, np.uint8)
-        return [
-            PhotographLabels(
-                labels=labels[: each.size.height, : each.size.width],
-                classes=self.classes.names,
-                palette=palette,
-            )
-            for labels, each in zip(maps, prepared, strict=True)
+        maps = jax.device_get(self._program(self.variables, _stacked(prepared)))
+        return [self._labels(*pair) for pair in zip(maps, prepared, strict=True)]
+
+    def _segment_windows(
+        self, window: Size, prepared: Sequence["_Prepared"]
+    ) -> list[PhotographLabels]:
+        """Return the label maps of images, without those of copies at the end."""
+
+        def logits_of(windows: Iterable[WindowBatch]) -> Iterator[Array]:
+            return (self._windows(self.variables, each) for each in windows)
+
+        others = [
+            x for x, following in itertools.pairwise(prepared) if x is not following
         ]
+        distinct = [*others, prepared[-1]]
+        batches = with_window_logits(
+            (_stacked([each]) for each in distinct),
+            logits_of,
+            window=window,
+            windows_at_once=len(prepared),
+            photographs_at_once=1,
+        )
+        found: list[PhotographLabels] = []
+        for batch, each in zip(batches, distinct, strict=True):
+            (labels,) = jax.device_get(self._program(self.variables, batch))
+            found.append(self._labels(labels, each))
+        return found
+
+    def _labels(
+        self, labels: UInt8[np.ndarray, "h w"], prepared: "_Prepared"
+    ) -> PhotographLabels:
+        height, width = prepared.size
+        return PhotographLabels(
+            labels=labels[:height, :width],
+            classes=self.classes.names,
+            palette=np.array(self.classes.palette, np.uint8),
+        )
 
     @functools.cached_property
     def _predictions(self) -> Any:
@@ -159,12 +197,19 @@ class TrainedSegmenter:
             self.network,
             dtype=self.dtype,
             align_corners=self.align_corners,
-            flip=self.views.flip,
+            views=self.views,
         )
 
     @functools.cached_property
     def _program(self) -> Any:
         return jax.jit(self._predictions)
+
+    @functools.cached_property
+    def _windows(self) -> Any:
+        logits_of = window_logits_of(
+            self.network, dtype=self.dtype, flip=self.views.flip
+        )
+        return jax.jit(logits_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +228,23 @@ class _Prepared:
         return padded_label_size(self.size)
 
 
+def _stacked(prepared: Sequence[_Prepared]) -> dict[str, Any]:
+    """Return a test batch of photographs of one size."""
+    return {
+        "images": jax.tree.map(
+            lambda *views: np.stack(views), *(each.images for each in prepared)
+        ),
+        "label_size": np.array([each.size for each in prepared], np.int32),
+        # Only its shape is read.
+        "label": np.zeros((len(prepared), *prepared[0].label_size), np.uint8),
+    }
+
+
 def _other_than_default(views: Views) -> dict[str, Any]:
     """Return the fields that are not the default, as label maps record them in JSON."""
-    fields = {"short_sides": list(views.short_sides), "flip": views.flip}
+    fields = {
+        "short_sides": list(views.short_sides),
+        "flip": views.flip,
+        "sliding_window": list(views.sliding_window or ()),
+    }
     return {name: value for name, value in fields.items() if value}

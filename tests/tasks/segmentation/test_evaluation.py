@@ -49,7 +49,7 @@ def test_evaluation_agrees_with_the_table_of_the_run(finished):
 
 
 def test_views_of_an_evaluation_are_recorded(finished, tmp_path):
-    views = {"short_sides": (32, 64), "flip": True}
+    views = {"short_sides": (32, 64), "flip": True, "sliding_window": (40, 33)}
     config = Evaluate(
         model=finished.workdir,
         which="last",
@@ -58,7 +58,11 @@ def test_views_of_an_evaluation_are_recorded(finished, tmp_path):
     )
     assert call(main, config)[0] == 0
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
-    assert provenance["views"] == {"short_sides": [32, 64], "flip": True}
+    assert provenance["views"] == {
+        "short_sides": [32, 64],
+        "flip": True,
+        "sliding_window": [40, 33],
+    }
     (numbers,) = read_table(tmp_path / "out" / "quality.csv").values()
     assert 0 < numbers["pixel_accuracy"] < 1
 

@@ -57,7 +57,9 @@ def ade20k_run(name: str, network: SegmenterConfig) -> SegmentationRun:
         return run
     return dataclasses.replace(
         run,
-        data=dataclasses.replace(run.data, crop_size=(480, 480)),
+        data=dataclasses.replace(
+            run.data, crop_size=(480, 480), rotation=10.0, blur="gaussian"
+        ),
         optimizer=SEMSEG,
         loop=Loop(epochs=100, evaluate_every=5, save_every=1000),
     )

@@ -66,6 +66,13 @@ class SegmentationData:
     flips: Literal["none", "horizontal", "both"] = "horizontal"
     """Directions in which training images are flipped, each with probability 1/2;
     "both": horizontal and vertical."""
+    rotation: float = 0.0
+    """Largest angle of random rotations of training images, in degrees, in [0, 180].
+    Each image is rotated about its centre with probability 1/2; corners without a pixel
+    have the mean colour, and are ignored. semseg's code has 10."""
+    blur: Literal["none", "gaussian"] = "none"
+    """Blur of training images, each with probability 1/2; "gaussian": a filter of 5x5
+    pixels, as in semseg's code."""
     seed: int = 0
     """Seed of the order and augmentation of training, in [0, 2**32)."""
     test_split: TestSplit | None = None
@@ -99,6 +106,9 @@ class SegmentationData:
         check_range("crop_scales", self.crop_scales)
         rule = "have positive numbers"
         check("crop_scales", self.crop_scales, rule, holds=self.crop_scales[0] > 0)
+        rotation = self.rotation
+        holds = isinstance(rotation, int | float) and 0 <= rotation <= 180
+        check("rotation", rotation, "lie in [0, 180]", holds=holds)
         rule = "have values in [0, 255]"
         holds = all(0 <= value <= 255 for value in self.ignored_labels)
         check("ignored_labels", self.ignored_labels, rule, holds=holds)

@@ -14,6 +14,7 @@ from carafe_jax.data import (
 )
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.padded_images import padded_image
+from carafe_jax.tasks.segmentation.augmentation import augment
 from carafe_jax.tasks.segmentation.buckets import Bucket
 from carafe_jax.tasks.segmentation.data_batches import SegmentationTrainingBatch
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
@@ -73,14 +74,18 @@ class TrainingExamples:
             resized = data.training_sizes(own)[side]
         else:
             resized = scaled_size(own, rng.uniform(*data.crop_scales))
+        image, labels = augment(
+            rng,
+            resize_photograph(pixels, resized),
+            resize_labels(labels, resized),
+            data=data,
+        )
         part = _random_part(rng, resized, size, flips=data.flips)
-        image = resize_photograph(pixels, resized)[part]
+        image, labels = image[part], labels[part]
         return SegmentationTrainingBatch(
             image=padded_image(image, size),
             image_size=np.array(image.shape[:2], np.int32),
-            label=padded_image(
-                resize_labels(labels, resized)[part], size, value=IGNORED_LABEL
-            ),
+            label=padded_image(labels, size, value=IGNORED_LABEL),
         )
 
 

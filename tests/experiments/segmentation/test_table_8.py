@@ -28,6 +28,7 @@ def test_new_layers_learn_ten_times_as_fast_as_the_backbone(name):
     assert factor * sgd.learning_rate == pytest.approx(0.1)
     assert sgd.decayed == "all"
     assert run.optimization.rate_factors == sgd.rate_factors
+    assert (run.data.rotation, run.data.blur) == (10, "gaussian")
 
 
 def test_upernet_is_trained_by_the_default_recipe():

@@ -114,7 +114,9 @@ def test_incomplete_batches_are_filled_with_photographs_without_labels():
         assert (batch["label"][1] == 255).all()
 
 
-@pytest.mark.parametrize("fields", [{}, {"crop_size": (32, 64)}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"crop_size": (32, 64), "rotation": 10.0, "blur": "gaussian"}]
+)
 def test_sequence_depends_on_the_data_alone(fields):
     fields = {"flips": "both", **fields}
     expected = take(make(**fields).training_batches(), 8)
@@ -166,6 +168,36 @@ def test_labels_are_flipped_with_their_photographs(flips, count):
                 assert label[0, 0] == flipped
             assert label[h - 1, 0] == 255
     assert len(seen) == count
+
+
+def test_labels_are_rotated_with_their_photographs():
+    rotated = 0
+    for batch in take(make(rotation=20.0, batch_size=1).training_batches(), 20):
+        (h, w), index = batch["image_size"][0], int(batch["image"][0, 9, 9, 0])
+        image, label = batch["image"][0, :h, :w].astype(int), batch["label"][0, :h, :w]
+        outside = (image == (124, 116, 104)).all(-1)  # The mean colour.
+        rotated += outside.any()
+        assert (label[outside] == 255).all()
+        # Red is the index of the photograph, and blue counts its columns.
+        from_middle = image[..., 2] - TRAINING.size(index)[1] / 2
+        known = (label != 255) & (image[..., 0] == index) & (np.abs(from_middle) > 2)
+        assert known.mean() > 0.4
+        np.testing.assert_array_equal(label[known], from_middle[known] > 0)
+    assert 4 < rotated < 16
+
+
+def test_half_the_photographs_are_blurred():
+    sharp = take(make(batch_size=1).training_batches(), 20)
+    blurred = take(make(batch_size=1, blur="gaussian").training_batches(), 20)
+    changes = [
+        np.abs(one["image"] - other["image"].astype(int)).max()
+        for one, other in zip(sharp, blurred, strict=True)
+    ]
+    assert 4 < np.count_nonzero(changes) < 16
+    assert max(changes) < 5  # The colours are ramps.
+    assert_same(
+        [{"label": x["label"]} for x in blurred], [{"label": x["label"]} for x in sharp]
+    )
 
 
 def test_vertical_flips_move_the_bottom_to_the_top():
@@ -290,6 +322,8 @@ def test_photographs_without_pixels_are_refused():
         ({"crop_scales": (0.0, 1.0)}, "`crop_scales` must have positive"),
         ({"crop_scales": (2.0, 1.0)}, "`crop_scales` must be two finite"),
         ({"ignored_labels": (256,)}, "`ignored_labels` must have values in"),
+        ({"rotation": -1.0}, r"`rotation` must lie in \[0, 180\], got -1.0"),
+        ({"blur": "box"}, "`blur` must be one of 'none', 'gaussian'"),
         ({"batch_size": 0}, "`batch_size` must be positive"),
     ],
 )

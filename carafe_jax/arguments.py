@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -65,6 +65,14 @@ def check_ints(name: str, values: object, *, length: int | None = None) -> None:
     found = _elements(values)
     holds = len(found) > 0 if length is None else len(found) == length
     check(name, values, rule, holds=holds and all(map(is_count, found)))
+
+
+def check_label_values(name: str, values: object) -> None:
+    """Raise unless the value is a collection of ints in [0, 255], labels of 8 bits."""
+    found: Any = values if isinstance(values, Collection) else (None,)
+    texts = isinstance(values, str | bytes)
+    holds = not texts and all(_is_integer(x) and 0 <= x <= 255 for x in found)
+    check(name, values, "be ints in [0, 255]", holds=holds)
 
 
 def check_window(name: str, value: object) -> None:

@@ -67,6 +67,11 @@ def test_error_that_names_no_field_of_the_group_is_kept():
             [(), (1,), (1, 2, 3), (0, 1), None],
         ),
         (
+            arguments.check_label_values,
+            [(), {0, 255}, np.arange(3)],
+            [5, None, (256,), (-1,), (1.5,), "12", b"12"],
+        ),
+        (
             arguments.check_window,
             [(1, 3), [5, np.int64(5)]],
             [(), (3,), (3, 3, 3), (2, 3), (3.0, 3), (-3, -3), ("a", "b"), 3, None],

@@ -15,6 +15,7 @@ from carafe_jax.arguments import (
     check_between_0_and_1,
     check_choice,
     check_class_names,
+    check_label_values,
     check_positive,
 )
 from carafe_jax.data.sources.annotated import AnnotatedImages
@@ -311,9 +312,7 @@ def open_segmented_images(
     if classes is not None:
         check_class_names("classes", classes)
     source = _checked_source(source)
-    rule = "be values in [0, 255]"
-    holds = all(0 <= value <= 255 for value in ignored_labels)
-    check("ignored_labels", ignored_labels, rule, holds=holds)
+    check_label_values("ignored_labels", ignored_labels)
     file = None if classes_file is None else pathlib.Path(classes_file).expanduser()
     if source.startswith(_TFDS):
         return open_segmented_tfds(

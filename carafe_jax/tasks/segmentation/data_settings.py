@@ -8,6 +8,7 @@ from carafe_jax.arguments import (
     check_choices,
     check_count,
     check_ints,
+    check_label_values,
     check_multiples,
     check_range,
 )
@@ -109,9 +110,7 @@ class SegmentationData:
         rotation = self.rotation
         holds = isinstance(rotation, int | float) and 0 <= rotation <= 180
         check("rotation", rotation, "lie in [0, 180]", holds=holds)
-        rule = "have values in [0, 255]"
-        holds = all(0 <= value <= 255 for value in self.ignored_labels)
-        check("ignored_labels", self.ignored_labels, rule, holds=holds)
+        check_label_values("ignored_labels", self.ignored_labels)
 
     def training_sizes(self, size: Size) -> tuple[Size, ...]:
         """Return the sizes of a resized training photograph, by short side."""

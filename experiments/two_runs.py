@@ -45,9 +45,9 @@ class TwoRuns:
           RefusedError: A folder holds no such checkpoint.
         """
         with loading(console, self.plain):
-            plain = load(self.plain, which=self.which)
+            plain = load(self.plain, which=self.which, argument="plain")
         with loading(console, self.carafe):
-            carafe = load(self.carafe, which=self.which)
+            carafe = load(self.carafe, which=self.which, argument="carafe")
         return plain, carafe
 
 

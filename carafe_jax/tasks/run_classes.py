@@ -54,8 +54,12 @@ class ClassesFile(Generic[Classes]):
             with write_atomically(path) as partial:
                 partial.write_text(json.dumps(self.entries(classes), indent=0) + "\n")
 
-    def read(self, workdir: pathlib.Path) -> Classes:
+    def read(self, workdir: pathlib.Path, *, argument: str = "model") -> Classes:
         """Return the classes of a run.
+
+        Args:
+          workdir: Folder of the run.
+          argument: Name of the argument that holds the folder, for errors.
 
         Raises:
           RefusedError: The folder has no file of classes, or one that is damaged.
@@ -63,8 +67,8 @@ class ClassesFile(Generic[Classes]):
         path = workdir / self.name
         if not path.exists():
             raise RefusedError(
-                f"`model` must be the folder of a {self.task} run, with {self.name}, "
-                f"got {str(workdir)!r}."
+                f"`{argument}` must be the folder of a {self.task} run, with "
+                f"{self.name}, got {str(workdir)!r}."
             )
         try:
             return self.parse(json.loads(path.read_bytes()))

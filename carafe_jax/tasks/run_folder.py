@@ -72,20 +72,23 @@ def open_run(workdir: pathlib.Path, *, argument: str = "model") -> OpenedRun:
     return OpenedRun(workdir, task, config)
 
 
-def open_run_of(model: pathlib.Path, kinds: tuple[type[Run], ...]) -> Run:
+def open_run_of(
+    model: pathlib.Path, kinds: tuple[type[Run], ...], *, argument: str = "model"
+) -> Run:
     """Return the configuration of a run of some tasks.
 
     Args:
       model: Folder of the run.
       kinds: Classes of the configurations of these tasks.
+      argument: Name of the argument that holds the folder, for errors.
 
     Raises:
       RefusedError: The folder holds no run, or one of another task.
     """
-    config = open_run(model).config
+    config = open_run(model, argument=argument).config
     if not isinstance(config, kinds):
         raise RefusedError(
-            f"`model` must be the folder of a run of {kinds[0].task}, got "
+            f"`{argument}` must be the folder of a run of {kinds[0].task}, got "
             f"{str(model)!r}, of the task {config.task!r}."
         )
     return config

@@ -14,11 +14,11 @@ def test_plain_network_is_left_of_that_with_carafe():
     paths = {name: pathlib.Path(name) for name in ("carafe", "plain", "output")}
     runs = TwoRuns(**paths, which="last")
 
-    def load(run, *, which):
-        return run.name, which
+    def load(run, *, which, argument):
+        return run.name, which, argument
 
     loaded = runs.load(load, Console(quiet=True))
-    assert loaded == (("plain", "last"), ("carafe", "last"))
+    assert loaded == (("plain", "last", "plain"), ("carafe", "last", "carafe"))
 
 
 def read(index):

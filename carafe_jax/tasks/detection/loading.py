@@ -31,22 +31,26 @@ _SHOWN = 3  # Names in an error.
 
 @no_type_check
 def load(
-    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+    model: str | os.PathLike[str],
+    *,
+    which: CheckpointChoice = "best",
+    argument: str = "model",
 ) -> TrainedDetector:
     """Load a checkpoint of a run.
 
     Args:
       model: Folder of the run.
       which: The checkpoint: the best by AP of the boxes, or the last.
+      argument: Name of the argument that holds the folder, for errors.
 
     Raises:
       RefusedError: The folder holds no detection run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run_of(model, (DetectionRun,))
-    categories = CATEGORIES_FILE.read(model)
+    config = open_run_of(model, (DetectionRun,), argument=argument)
+    categories = CATEGORIES_FILE.read(model, argument=argument)
     variables, step = restore_trained(
-        model, best=config.best, which=which, argument="model"
+        model, best=config.best, which=which, argument=argument
     )
     return TrainedDetector(
         network=config.network.make(len(categories.names)),

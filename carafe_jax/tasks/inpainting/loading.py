@@ -13,21 +13,27 @@ from carafe_jax.train import CheckpointChoice, restore_trained
 
 @no_type_check
 def load(
-    model: str | os.PathLike[str], *, which: CheckpointChoice = "best"
+    model: str | os.PathLike[str],
+    *,
+    which: CheckpointChoice = "best",
+    argument: str = "model",
 ) -> TrainedInpainter:
     """Load a checkpoint of a run, with or without a discriminator.
 
     Args:
       model: Folder of the run.
       which: The checkpoint: the best by PSNR in the hole, or the last.
+      argument: Name of the argument that holds the folder, for errors.
 
     Raises:
       RefusedError: The folder holds no inpainting run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run_of(model, (InpaintingRun, AdversarialInpaintingRun))
+    config = open_run_of(
+        model, (InpaintingRun, AdversarialInpaintingRun), argument=argument
+    )
     variables, step = restore_trained(
-        model, best=config.best, which=which, argument="model"
+        model, best=config.best, which=which, argument=argument
     )
     if isinstance(config, AdversarialInpaintingRun):
         network, variables = config.generator.make(), part(variables, "generator")

@@ -18,6 +18,7 @@ def load(
     *,
     which: CheckpointChoice = "best",
     views: Views | None = None,
+    argument: str = "model",
 ) -> TrainedSegmenter:
     """Load a checkpoint of a run.
 
@@ -26,15 +27,16 @@ def load(
       which: The checkpoint: the best by mean IoU, or the last.
       views: Views of each photograph, whose probabilities are averaged. None: one, at
         the size of the run's test images.
+      argument: Name of the argument that holds the folder, for errors.
 
     Raises:
       RefusedError: The folder holds no segmentation run, or no such checkpoint.
     """
     model = pathlib.Path(model)
-    config = open_run_of(model, (SegmentationRun,))
-    classes = LABEL_CLASSES_FILE.read(model)
+    config = open_run_of(model, (SegmentationRun,), argument=argument)
+    classes = LABEL_CLASSES_FILE.read(model, argument=argument)
     variables, step = restore_trained(
-        model, best=config.best, which=which, argument="model"
+        model, best=config.best, which=which, argument=argument
     )
     return TrainedSegmenter(
         network=config.network.make(len(classes.names)),

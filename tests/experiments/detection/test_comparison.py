@@ -64,7 +64,7 @@ def test_both_pictures_of_a_folder_are_written(tmp_path, monkeypatch):
     data = DetectionData(source=str(drawn_folder(tmp_path / "drawn")))
     scores = {"carafe": 0.9, "plain": 0.3}
     monkeypatch.setattr(
-        report, "load", lambda run, which: Detector(data, scores[run.name])
+        report, "load", lambda run, which, argument: Detector(data, scores[run.name])
     )
     monkeypatch.setattr(
         report, "activation_maps", lambda _, photos: [random_maps(1) for _ in photos]

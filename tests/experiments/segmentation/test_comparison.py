@@ -48,7 +48,7 @@ def runs(folder, monkeypatch):
     """Networks by the name of their run, which tests may replace."""
     data = SegmentationData(source=str(folder))
     made = {"carafe": Segmenter(data, 1), "plain": Segmenter(data, 0)}
-    monkeypatch.setattr(report, "load", lambda run, which: made[run.name])
+    monkeypatch.setattr(report, "load", lambda run, which, argument: made[run.name])
     return made
 
 
@@ -120,6 +120,12 @@ def test_photographs_that_cannot_be_read_are_left_out(tmp_path, folder, runs):
 def test_output_that_is_no_picture_is_refused_before_the_networks_are_loaded(tmp_path):
     paths = {"carafe": tmp_path, "plain": tmp_path, "output": tmp_path / "sheet.txt"}
     with pytest.raises(RefusedError, match=r"`output` must end in .*sheet\.txt'"):
+        main(DrawComparison(**paths), QUIET)
+
+
+def test_folder_without_a_run_is_refused_by_its_option(tmp_path):
+    paths = {"carafe": tmp_path, "plain": tmp_path, "output": tmp_path / "sheet.png"}
+    with pytest.raises(RefusedError, match="`plain` must be the folder of a run"):
         main(DrawComparison(**paths), QUIET)
 
 

@@ -50,10 +50,12 @@ def main(config: Scenes, console: Console) -> int:
 
 
 def write_split(config: Scenes, split: ScenesSplit, *, console: Console) -> None:
-    """Write the pictures and the label maps of one split."""
+    """Write the pictures and the label maps of one split, without those of before."""
     images, labels = (config.output / split / kind for kind in ("images", "labels"))
-    images.mkdir(parents=True, exist_ok=True)
-    labels.mkdir(exist_ok=True)
+    for folder in (images, labels):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{'[0-9]' * 5}.png"):
+            old.unlink()
     for number, scene in enumerate(config.compose(split, console), 1):
         name = f"{number:05d}.png"
         scene.picture.save(images / name)

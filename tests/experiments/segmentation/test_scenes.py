@@ -1,5 +1,7 @@
 """Label maps of composed scenes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -41,3 +43,6 @@ def test_folder_is_a_source_of_segmented_images(tmp_path):
         assert len(np.setdiff1d(labels, range(4))) == 1
     with pytest.raises(RefusedError, match="`output`"):
         main(config, QUIET)
+    smaller = dataclasses.replace(config, train=1, overwrite=True)
+    assert main(smaller, QUIET) == 0
+    assert len(open_segmented_images(tmp_path, split="train")) == 1

@@ -16,6 +16,9 @@ class FoundPhotographs(NamedTuple):
     names: dict[pathlib.Path, str]
     """Names by photograph: the path within the folder that was given, after the
     folder's name where several paths were given."""
+    other_names: dict[pathlib.Path, str]
+    """Names that the photographs have where their path is given alone, or no longer
+    alone."""
     inside_output: int
     """Number of images in the output folder, which are no photographs."""
 
@@ -41,14 +44,18 @@ def find_photographs(
             "`output` must be another folder than that of the photographs, got "
             f"{str(output)!r}."
         )
-    found: dict[pathlib.Path, tuple[pathlib.Path, str]] = {}
-    for photograph, name in _names(given):
+    found: dict[pathlib.Path, tuple[pathlib.Path, str, str]] = {}
+    for photograph, name, other in _names(given):
         real = photograph.resolve()
         if within in real.parents:
             inside += 1
         else:
-            found.setdefault(real, (photograph, name))
-    return FoundPhotographs(dict(found.values()), inside)
+            found.setdefault(real, (photograph, name, other))
+    return FoundPhotographs(
+        {photograph: name for photograph, name, _ in found.values()},
+        {photograph: other for photograph, _, other in found.values()},
+        inside,
+    )
 
 
 def output_path(output: pathlib.Path, name: str, ending: str) -> pathlib.Path:
@@ -87,11 +94,13 @@ def with_path(photograph: pathlib.Path, reason: str) -> str:
     return reason if named else f"{photograph}: {reason}"
 
 
-def _names(given: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str]]:
+def _names(given: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, str]]:
+    """Yield each photograph, its name, and its name with another number of paths."""
     for path in given:
         folder = path if path.is_dir() else path.parent
         # The names of several folders tell apart photographs of the same names.
-        prefix = path.resolve().name if path.is_dir() and len(given) > 1 else ""
+        prefix = path.resolve().name if path.is_dir() else ""
         for photograph in list_images(path, argument="photographs"):
-            name = pathlib.PurePath(prefix) / photograph.relative_to(folder)
-            yield photograph, name.as_posix()
+            alone = photograph.relative_to(folder)
+            names = alone.as_posix(), (prefix / alone).as_posix()
+            yield photograph, *(names if len(given) == 1 else names[::-1])

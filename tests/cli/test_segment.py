@@ -133,6 +133,19 @@ def test_same_command_skips_what_is_finished(tmp_path):
 
 
 @pytest.mark.usefixtures("loaded")
+def test_command_with_one_more_path_skips_what_is_finished(tmp_path):
+    save(tmp_path / "photos" / "a.png")
+    alone = options(tmp_path, tmp_path / "photos")
+    call(main, alone)
+    more = options(tmp_path, tmp_path / "photos", save(tmp_path / "b.png", seed=1))
+    for config, segmented, skipped in ((more, 1, 1), (alone, 0, 1), (more, 0, 2)):
+        _, text = call(main, config)
+        assert f"{segmented} photograph" in text
+        assert f"skipped, as they were finished: {skipped}" in text
+    assert "photos/a.png" not in files_of(alone.output)
+
+
+@pytest.mark.usefixtures("loaded")
 def test_interrupted_command_continues(tmp_path, monkeypatch):
     for seed, name in enumerate(("a.png", "b.png", "c.png")):
         save(tmp_path / "photos" / name, seed=seed)

@@ -71,20 +71,29 @@ def plan_label_maps(
       provenance: All that label maps depend on, besides the photographs.
       opacity: Opacity of the overlays. None: none are written.
       overwrite: Whether existing files may be overwritten. Otherwise photographs that
-        are finished are skipped.
+        are finished are skipped, also under the name that they had when their path was
+        given alone, or with others.
 
     Raises:
       RefusedError: A file exists that is of another photograph, network or opacity, and
         must not be overwritten.
     """
-    jobs = [
-        _job(photograph, name, output, provenance, opacity)
-        for photograph, name in found.names.items()
-    ]
+
+    def job_of(
+        photograph: pathlib.Path, names: Mapping[pathlib.Path, str]
+    ) -> SegmentJob:
+        return _job(photograph, names[photograph], output, provenance, opacity)
+
+    jobs = [job_of(photograph, found.names) for photograph in found.names]
     outputs = {job.photograph: job.label_map for job in jobs}
     problems = equal_outputs(outputs, kind="label map")
     jobs = [job for job in jobs if job.photograph not in problems]
-    waiting = jobs if overwrite else [job for job in jobs if not job.finished]
+    waiting = [
+        job
+        for job in jobs
+        if overwrite
+        or not (job.finished or job_of(job.photograph, found.other_names).finished)
+    ]
     for job in waiting:
         try:
             for path, _ in job.outputs:

@@ -6,10 +6,11 @@ under these colours, with the names of the classes in it.
 Example: carafe-jax segment photo.jpg folder/ --model RUN -o out/
 """
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 from rich.console import Console
@@ -65,8 +66,9 @@ class Segment(Views):
     opacity: float = 0.6
     """Weight of the colours in overlays, in [0, 1]; 1 hides the photograph."""
     overwrite: bool = False
-    """Start anew, and overwrite existing files. Otherwise photographs that are finished
-    are skipped, and files by another network or with another opacity are an error."""
+    """Start anew: existing files of the photographs are deleted first. Otherwise
+    photographs that are finished are skipped, and files by another network or with
+    another opacity are an error."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -94,6 +96,9 @@ def main(config: Segment, console: Console) -> int:
         opacity=config.opacity if config.pictures == "drawn" else None,
         overwrite=config.overwrite,
     )
+    if config.overwrite:
+        # First: a repeated command takes the files that exist for finished.
+        plan.delete_outputs()
     failures: dict[pathlib.Path, str] = {}
     try:
         for job, failure in _segment_each(plan, segmenter, config, console):
@@ -125,7 +130,8 @@ def _segment_each(
     plan: SegmentPlan, segmenter: TrainedSegmenter, config: Segment, console: Console
 ) -> Iterator[tuple[SegmentJob, str | None]]:
     """Write the files of each photograph; yield the reason of a failure, or None."""
-    outcomes = track(
+    # Any: the generator is typed as an iterable.
+    outcomes: Any = track(
         segmenter.segment_all(
             (job.photograph for job in plan.jobs), batch_size=config.batch_size
         ),
@@ -133,16 +139,18 @@ def _segment_each(
         total=len(plan.jobs),
         console=console,
     )
-    for job, found in zip(plan.jobs, outcomes, strict=True):
-        if isinstance(found, UnreadableImageError):
-            yield job, str(found)
-            continue
-        try:
-            _write(job, found, opacity=config.opacity)
-        except RefusedError as error:
-            yield job, str(error)
-        else:
-            yield job, None
+    # Closed when writing is interrupted: the bar ends before the last lines.
+    with contextlib.closing(outcomes):
+        for job, found in zip(plan.jobs, outcomes, strict=True):
+            if isinstance(found, UnreadableImageError):
+                yield job, str(found)
+                continue
+            try:
+                _write(job, found, opacity=config.opacity)
+            except RefusedError as error:
+                yield job, str(error)
+            else:
+                yield job, None
 
 
 def _write(job: SegmentJob, found: PhotographLabels, *, opacity: float) -> None:

@@ -145,13 +145,16 @@ def test_command_with_one_more_path_skips_what_is_finished(tmp_path):
     assert "photos/a.png" not in files_of(alone.output)
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.usefixtures("loaded")
-def test_interrupted_command_continues(tmp_path, monkeypatch):
+def test_interrupted_command_continues(tmp_path, monkeypatch, overwrite):
     for seed, name in enumerate(("a.png", "b.png", "c.png")):
         save(tmp_path / "photos" / name, seed=seed)
     whole = options(tmp_path, tmp_path / "photos", output=tmp_path / "whole")
     call(main, whole)
     config = options(tmp_path, tmp_path / "photos")
+    if overwrite:
+        call(main, dataclasses.replace(config, opacity=0.5))
 
     def interrupt(path):
         raise KeyboardInterrupt
@@ -162,10 +165,11 @@ def test_interrupted_command_continues(tmp_path, monkeypatch):
         patch.setattr(segment, "decode_photograph", lambda path: next(calls)(path))
         recorder = Console(record=True, width=200, file=io.StringIO())
         with pytest.raises(KeyboardInterrupt):
-            main(config, recorder)
+            main(dataclasses.replace(config, overwrite=overwrite), recorder)
     text = recorder.export_text()
     assert "Segmented 1 of 3 photographs, written to" in text
-    assert "Repeat the command to continue." in text
+    command = "the command, without --overwrite," if overwrite else "the command"
+    assert f"Repeat {command} to continue." in text
     status, text = call(main, config)
     assert status == 0
     assert "were finished: 1" in text

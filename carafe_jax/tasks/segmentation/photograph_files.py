@@ -54,6 +54,12 @@ class SegmentPlan:
     problems: dict[pathlib.Path, str]
     """Reasons why photographs are left out, by photograph."""
 
+    def delete_outputs(self) -> None:
+        """Delete the existing files of the photographs to segment."""
+        for job in self.jobs:
+            for path, _ in job.outputs:
+                path.unlink(missing_ok=True)
+
 
 def plan_label_maps(
     found: FoundPhotographs,

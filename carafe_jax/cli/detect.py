@@ -17,11 +17,11 @@ import numpy as np
 import tyro
 from jaxtyping import UInt8
 from rich.console import Console
-from rich.progress import track
 
 from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run, with_option_names
 from carafe_jax.cli.interruption import interrupted
+from carafe_jax.cli.progress import tracked
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
@@ -225,29 +225,25 @@ def _detect_each(
 ) -> dict[pathlib.Path, str]:
     """Collect the detections, and write pictures; return the reasons of failures."""
     failures: dict[pathlib.Path, str] = {}
-    outcomes = track(
-        detector.detect_all(
-            (job.photograph for job in plan.jobs), batch_size=config.batch_size
-        ),
-        description="detecting",
-        total=len(plan.jobs),
-        console=console,
+    outcomes = detector.detect_all(
+        (job.photograph for job in plan.jobs), batch_size=config.batch_size
     )
     written = time.monotonic()
-    for job, found in zip(plan.jobs, outcomes, strict=True):
-        if isinstance(found, UnreadableImageError):
-            failures[job.photograph] = str(found)
-            continue
-        # Before its picture: only pictures of recorded photographs are complete.
-        results.add(job.name, job.photograph, found)
-        if config.pictures == "drawn":
-            try:
-                _write_picture(job, found, classes=detector.classes)
-            except RefusedError as error:
-                failures[job.photograph] = str(error)
-        if time.monotonic() - written > _WRITE_EVERY:
-            results.write(config.output / RESULTS)
-            written = time.monotonic()
+    with tracked(outcomes, "detecting", total=len(plan.jobs), console=console) as each:
+        for job, found in zip(plan.jobs, each, strict=True):
+            if isinstance(found, UnreadableImageError):
+                failures[job.photograph] = str(found)
+                continue
+            # Before its picture: only pictures of recorded photographs are complete.
+            results.add(job.name, job.photograph, found)
+            if config.pictures == "drawn":
+                try:
+                    _write_picture(job, found, classes=detector.classes)
+                except RefusedError as error:
+                    failures[job.photograph] = str(error)
+            if time.monotonic() - written > _WRITE_EVERY:
+                results.write(config.output / RESULTS)
+                written = time.monotonic()
     return failures
 
 

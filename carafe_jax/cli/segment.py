@@ -6,19 +6,18 @@ under these colours, with the names of the classes in it.
 Example: carafe-jax segment photo.jpg folder/ --model RUN -o out/
 """
 
-import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from rich.console import Console
-from rich.progress import track
 
 from carafe_jax.arguments import check_count, check_up_to_1
 from carafe_jax.cli.console import run, with_option_names
 from carafe_jax.cli.interruption import interrupted
+from carafe_jax.cli.progress import tracked
 from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
@@ -130,18 +129,11 @@ def _segment_each(
     plan: SegmentPlan, segmenter: TrainedSegmenter, config: Segment, console: Console
 ) -> Iterator[tuple[SegmentJob, str | None]]:
     """Write the files of each photograph; yield the reason of a failure, or None."""
-    # Any: the generator is typed as an iterable.
-    outcomes: Any = track(
-        segmenter.segment_all(
-            (job.photograph for job in plan.jobs), batch_size=config.batch_size
-        ),
-        description="segmenting",
-        total=len(plan.jobs),
-        console=console,
+    outcomes = segmenter.segment_all(
+        (job.photograph for job in plan.jobs), batch_size=config.batch_size
     )
-    # Closed when writing is interrupted: the bar ends before the last lines.
-    with contextlib.closing(outcomes):
-        for job, found in zip(plan.jobs, outcomes, strict=True):
+    with tracked(outcomes, "segmenting", total=len(plan.jobs), console=console) as each:
+        for job, found in zip(plan.jobs, each, strict=True):
             if isinstance(found, UnreadableImageError):
                 yield job, str(found)
                 continue

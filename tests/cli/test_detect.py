@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from rich.console import Console
 
 from carafe_jax import files
-from carafe_jax.cli import detect
+from carafe_jax.cli import detect, progress
 from carafe_jax.cli.detect import Detect, main
 from carafe_jax.errors import RefusedError
 from carafe_jax.run_length_codes import runs_to_rle
@@ -165,6 +165,19 @@ def test_same_command_skips_what_is_finished(tmp_path):
 
 
 @pytest.mark.usefixtures("loaded")
+def test_finished_photographs_are_skipped_if_another_path_is_given(tmp_path):
+    for name in ("photos", "more"):
+        save(tmp_path / name / f"{name}.png")
+    alone = options(tmp_path, tmp_path / "photos")
+    both = options(tmp_path, tmp_path / "photos", tmp_path / "more")
+    for config, skipped in ((alone, 0), (both, 1), (alone, 1), (both, 2)):
+        status, text = call(main, config)
+        assert (status, f"finished: {skipped}" in text) == (0, skipped > 0)
+    images = content_of(both)["images"]
+    assert [x["file_name"] for x in images] == ["photos.png", "more/more.png"]
+
+
+@pytest.mark.usefixtures("loaded")
 def test_pictures_of_others_are_overwritten_on_request_alone(tmp_path):
     photo = save(tmp_path / "photo.png")
     save(tmp_path / "out" / "photo.jpg")
@@ -194,7 +207,10 @@ def test_interrupted_command_continues(tmp_path, monkeypatch, moment):
             # Without a chance to write what was detected.
             patch.setattr(CocoFile, "add", lambda *args: None)
         if moment == "detected":
-            patch.setattr(detect, "track", lambda found, **_: one_and(found, interrupt))
+            shown = progress.track
+            patch.setattr(
+                progress, "track", lambda found, **_: shown(one_and(found, interrupt))
+            )
         else:
             calls = iter([read, interrupt])
             patch.setattr(detect, "decode_photograph", lambda path: next(calls)(path))

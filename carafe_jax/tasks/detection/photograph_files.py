@@ -9,6 +9,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
 from carafe_jax.tasks.detection.coco_file import recorded_path
 from carafe_jax.tasks.photograph_files import (
+    FoundPhotographs,
     equal_outputs,
     find_photographs,
     output_path,
@@ -60,7 +61,8 @@ def plan_detections(
       overwrite: Whether existing files may be overwritten.
       pictures: Whether pictures are written.
       recorded: Paths of the photographs in the `detections.json` to continue, by their
-        names; they are finished if they have their pictures. None: there is no such
+        names, also those that they had when their path was given alone, or with
+        others; they are finished if they have their pictures. None: there is no such
         file, and pictures that exist are those of others.
 
     Raises:
@@ -71,7 +73,8 @@ def plan_detections(
     found = find_photographs(given, output=output)
     jobs = [
         DetectJob(photograph, name, _picture(output, name))
-        for photograph, name in found.names.items()
+        for photograph in found.names
+        for name in [_name(photograph, found, recorded or {})]
     ]
     problems = _recorded_problems(jobs, recorded or {}, output, pictures=pictures)
     if pictures:
@@ -98,6 +101,18 @@ def plan_detections(
         problems=problems,
         inside_output=found.inside_output,
     )
+
+
+def _name(
+    photograph: pathlib.Path, found: FoundPhotographs, recorded: Mapping[str, str]
+) -> str:
+    """Return the name under which a photograph is recorded, or else its name now.
+
+    Names change where a path is given alone, and then with others.
+    """
+    name, other = found.names[photograph], found.other_names[photograph]
+    path = recorded_path(photograph)
+    return other if recorded.get(printable(other)) == path else name
 
 
 def _check_no_pictures(jobs: Sequence[DetectJob]) -> None:

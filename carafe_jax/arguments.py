@@ -224,6 +224,6 @@ def _ends(value: Any) -> tuple[float, float]:
 
 
 def _is_integer(value: object) -> bool:
-    # Products of narrower integers of NumPy overflow.
-    kinds = (int, np.int32, np.int64)
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    if isinstance(value, np.signedinteger):
+        return value.dtype.itemsize >= 4  # Products of narrower integers overflow.
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -103,4 +103,5 @@ def _names(given: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, s
         for photograph in list_images(path, argument="photographs"):
             alone = photograph.relative_to(folder)
             names = alone.as_posix(), (prefix / alone).as_posix()
-            yield photograph, *(names if len(given) == 1 else names[::-1])
+            name, other = names if len(given) == 1 else names[::-1]
+            yield photograph, name, other

@@ -1,6 +1,7 @@
 """Two runs that are drawn side by side, and the photographs."""
 
 import pathlib
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from experiments.two_runs import TwoRuns, read_photographs
 
 
 def test_plain_network_is_left_of_that_with_carafe():
-    paths = {name: pathlib.Path(name) for name in ("carafe", "plain", "output")}
+    paths: Any = {name: pathlib.Path(name) for name in ("carafe", "plain", "output")}
     runs = TwoRuns(**paths, which="last")
 
     def load(run, *, which, argument):

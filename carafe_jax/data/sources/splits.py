@@ -49,7 +49,7 @@ def name_of_test_set(
     Raises:
       RefusedError: The folder has no split of the name `test_split`.
     """
-    known = [name for name in TEST_FOLDERS if name in present]
+    known: list[TestSplit] = [name for name in TEST_FOLDERS if name in present]
     rule = f"be None or a split of `source` ({', '.join(known) or 'none'})"
     check("test_split", test_split, rule, holds=test_split in (None, *known))
     return test_split or next(iter(known), None)

@@ -119,11 +119,11 @@ def _logits_of(
     flip: bool,
 ) -> list[Float[Array, "n oh ow k"]]:
     """Return the logits of images, and those of their mirror images, mirrored back."""
-    apply: Callable[..., Array] = network.apply
-    logits = [apply(variables, images)]
-    if flip:
-        logits.append(apply(variables, images[:, :, ::-1])[:, :, ::-1])
-    return logits
+    own: Any = network.apply(variables, images)
+    if not flip:
+        return [own]
+    mirrored: Any = network.apply(variables, images[:, :, ::-1])
+    return [own, mirrored[:, :, ::-1]]
 
 
 def confusion_matrices(

@@ -4,8 +4,7 @@ The code is https://github.com/hszhao/semseg, tool/test.py, by which the publish
 PSPNets and PSANets were evaluated.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,20 +77,19 @@ def mean_over_windows(
     n, _, count, *_, classes = logits.shape
     padded, (top, left), starts = window_grid(size, window)
     places = jnp.array(starts)
+    lax: Any = jax.lax  # Its types are partly unknown.
 
     def add(index: Array, total: Array) -> Array:
-        own = jax.lax.dynamic_index_in_dim(logits, index, axis=1, keepdims=False)
+        own: Array = lax.dynamic_index_in_dim(logits, index, axis=1, keepdims=False)
         flat = own.reshape(n * count, *own.shape[2:])
         resized = resize_bilinear(flat, size=window, align_corners=align_corners)
         found = jax.nn.softmax(resized).reshape(n, count, *window, classes).mean(1)
         place = (0, places[index, 0], places[index, 1], 0)
-        before = jax.lax.dynamic_slice(total, place, found.shape)
-        return jax.lax.dynamic_update_slice(total, before + found, place)
+        before = lax.dynamic_slice(total, place, found.shape)
+        return lax.dynamic_update_slice(total, before + found, place)
 
-    fori_loop: Callable[..., Array] = jax.lax.fori_loop
-    total = fori_loop(
-        0, len(starts), add, jnp.zeros((n, *padded, classes), logits.dtype)
-    )
+    nothing = jnp.zeros((n, *padded, classes), logits.dtype)
+    total: Array = lax.fori_loop(0, len(starts), add, nothing)
     covered = np.zeros((*padded, 1), np.float32)
     for y, x in starts:
         covered[y : y + window.height, x : x + window.width] += 1

@@ -67,7 +67,10 @@ def _parts(
     for batch in batches:
         for start in range(0, len(batch["label_size"]), largest):
             part = slice(start, start + largest)
-            yield jax.tree.map(lambda x, part=part: x[part], dict(batch))
+            yield {
+                "images": tuple(images[part] for images in batch["images"]),
+                **{k: x[part] for k, x in batch.items() if k != "images"},
+            }
 
 
 def _windows(batch: Mapping[str, Any], window: Size) -> Iterator[WindowBatch]:

@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import sys
+from typing import Any
 
 import jax
 from rich.console import Console
@@ -27,7 +28,8 @@ from tests.tasks.classification.small import use_small_resnet
 
 def main() -> None:
     use_small_resnet()
-    folder, workdir, downsampler, *options = sys.argv[1:]
+    folder, workdir, *options = sys.argv[1:]
+    downsampler: Any = options.pop(0)
     config = ClassificationRun(
         data=ClassificationData(
             source=folder, image_size=16, resize_size=16, batch_size=8, read_threads=1

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -152,7 +153,7 @@ def net_process(segmenter, window):
 def test_photographs_of_all_sizes_share_a_program_of_the_network():
     segmenter = segmenter_of(sliding_window=(40, 33))
     arrays = [photograph(*size) for size in [(60, 90), (90, 60), (9, 50), (64, 64)]]
-    found = list(segmenter.segment_all(arrays, batch_size=2))
+    found: Any = list(segmenter.segment_all(arrays, batch_size=2))
     assert segmenter._windows._cache_size() == 1
     for each, array in zip(found, arrays, strict=True):
         np.testing.assert_array_equal(each.labels, segmenter.segment(array).labels)
@@ -194,10 +195,11 @@ def test_label_maps_of_windows_have_another_provenance():
 
 
 def test_window_must_be_two_sides():
+    side: Any = (40,)
     with pytest.raises(
         RefusedError, match=r"`sliding_window` must be 2 positive ints, got \(40,\)"
     ):
-        Views(sliding_window=(40,))
+        Views(sliding_window=side)
 
 
 def test_programs_with_windows_are_not_exported():

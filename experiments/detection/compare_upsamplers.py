@@ -4,8 +4,8 @@ Paper: tables V to VII of CARAFE++ (arXiv:2012.04733), scaled down: CARAFE++ in 
 mask head against nearest neighbour and deconvolution.
 Cost: twelve runs of half an hour or less on two CPU cores.
 Expected: CARAFE++ ahead, as in the paper: by 1.1 box AP and 0.9 mask AP.
-Reached: nuclei, two seeds, 2026-12-01: box AP 0.359 and mask AP 0.385 with CARAFE++,
-0.360 and 0.375 without; with a lateral P6, one seed, 0.314 and 0.327.
+Reached: nuclei, three seeds, 2026-12-01: box AP 0.356 and mask AP 0.382 with CARAFE++,
+0.362 and 0.378 without; with a lateral P6, one seed, 0.314 and 0.327.
 Command: python -m experiments.detection.compare_upsamplers --base.data.source FOLDER
 """
 

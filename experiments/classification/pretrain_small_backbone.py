@@ -2,9 +2,10 @@
 
 Paper: section 4.1 of CARAFE++ (arXiv:2012.04733), scaled down: detectors start from a
 backbone that was trained to classify, CARAFE++ included.
-Cost: 15 epochs of crops of 112 px, 142,000 in all.
+Cost: 4 epochs of crops of 112 px, half an hour on a CPU core.
 Expected: no number in the paper.
-Reached: not run.
+Reached: imagenette at 128 px, 2026-12-01: top-1 51.4 %; the first epoch had the learning
+rate of a run of ten.
 Command: python -m experiments.classification.pretrain_small_backbone
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
 The detector: python -m experiments.detection.compare_stems
@@ -25,7 +26,7 @@ RUN = ClassificationRun(
         batch_size=64,
     ),
     network=ClassifierConfig(depth=18, width=32),
-    loop=Loop(epochs=15, evaluate_every=1, save_every=100),
+    loop=Loop(epochs=4, evaluate_every=1, save_every=100),
     workdir=pathlib.Path("runs/classification/small_backbone"),
 )
 

@@ -253,9 +253,9 @@ def test_each_split_is_opened_once_on_its_first_use(folder, monkeypatch):
     opened = []
     open_images = module.open_labelled_images
 
-    def open_and_count(source, *, split, test_fraction):
+    def open_and_count(source, *, split, **options):
         opened.append(split)
-        return open_images(source, split=split, test_fraction=test_fraction)
+        return open_images(source, split=split, **options)
 
     monkeypatch.setattr(module, "open_labelled_images", open_and_count)
     dataset = ClassificationDataset(make(folder))

@@ -39,7 +39,7 @@ def sources(monkeypatch):
     """Open sources in memory, which tests may replace."""
     opened = {"train": TRAINING, "test": HELD_OUT}
 
-    def open_images(source, *, split, test_fraction, masks, classes=None):
+    def open_images(source, *, split, masks, classes=None, **options):
         return opened[split]
 
     monkeypatch.setattr(module, "open_annotated_images", open_images)
@@ -389,17 +389,15 @@ def test_each_split_is_opened_once(sources, monkeypatch):
         return sources[split]
 
     monkeypatch.setattr(module, "open_annotated_images", open_images)
-    dataset = make(test_fraction=0.2)
+    dataset = make(test_split="val", test_fraction=0.2)
     for _ in range(2):
         take(dataset.training_batches(), 1)
         list(dataset.test_batches())
         assert dataset.contents.test_images == 7
+    options = {"test_split": "val", "test_fraction": 0.2, "masks": "required"}
     assert opened == [
-        ("train", {"test_fraction": 0.2, "masks": "required"}),
-        (
-            "test",
-            {"test_fraction": 0.2, "masks": "required", "classes": TRAINING.classes},
-        ),
+        ("train", options),
+        ("test", {**options, "classes": TRAINING.classes}),
     ]
 
 

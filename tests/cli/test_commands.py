@@ -175,7 +175,9 @@ def test_class_of_an_error_decides_how_it_is_printed(error, fixable):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.weekly)]
+)
 def test_signalled_command_saves_and_reports_how_to_resume(tmp_path, number):
     scalars = tmp_path / "run" / "scalars.csv"
     with start_python(

@@ -75,7 +75,13 @@ def test_logits_agree_with_the_loop(case, backend):
         np.testing.assert_allclose(got, want, rtol=0, atol=atol)
 
 
-@costly_backends
+@pytest.mark.parametrize(
+    "backend",
+    [
+        pytest.param(name, marks=[] if name == "triton" else pytest.mark.weekly)
+        for name in BACKENDS
+    ],
+)
 def test_a_gradient_penalty_is_that_of_plain_jax(backend):
     case = Case(scale=2, kernel_size=3, groups=1, shape=(1, 2, 2, 8))
     features, logits, _ = LaunchCase(case, normalizer="softmax").draw()

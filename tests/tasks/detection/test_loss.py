@@ -21,9 +21,18 @@ _THEIRS = {
     "masks": "loss_mask",
 }
 
+# The other cases have every layer and both dtypes.
+_LONG = {("faster_rcnn_fpn", "float64"), ("faster_rcnn_dcnv2_fpn", "float32")}
+
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "dtype"), CASES_AND_DTYPES)
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(*x, marks=pytest.mark.weekly if x in _LONG else ())
+        for x in CASES_AND_DTYPES
+    ],
+)
 def test_losses_and_gradients_equal_those_of_mmdetection(name, dtype):
     arrays, check = load(name), functools.partial(check_close, name=name)
     losses, grads = _losses_and_grads(name, dtype)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.subprocesses import run_python
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.weekly
 
 
 @pytest.fixture(scope="module")

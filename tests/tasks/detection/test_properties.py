@@ -22,7 +22,7 @@ PARTS = ("rpn_objectness", "rpn_boxes", "classes", "boxes", "masks")
 ALL = dict.fromkeys(PARTS, 1.0)
 FIRST_STAGE, SECOND_STAGE = PARTS[:2], PARTS[2:]
 SAMPLERS = pytest.mark.parametrize(
-    "sampler", [pytest.param(random_sampler, marks=pytest.mark.slow), strided_sampler]
+    "sampler", [pytest.param(random_sampler, marks=pytest.mark.weekly), strided_sampler]
 )
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from experiments.benchmarks.networks.speed import Speed, main
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_steps_are_timed_beside_strided_convolutions(tmp_path):
     console = Console(record=True, width=120)
     config = Speed(

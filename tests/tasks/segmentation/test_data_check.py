@@ -95,7 +95,7 @@ def test_labels_are_read_as_by_a_run_with_the_same_options(source, tmp_path):
 
 
 def test_options_that_break_a_rule_are_refused():
-    with pytest.raises(RefusedError, match=r"`ignored_labels` must have values in"):
+    with pytest.raises(RefusedError, match=r"`ignored_labels` must be ints in"):
         DataCheckOptions(ignored_labels=(256,))
 
 

@@ -191,7 +191,7 @@ def test_folders_of_other_layouts_are_refused(tmp_path, name):
     [
         ({"source": ""}, "`source` must be 'tfds:NAME' or"),
         ({"source": "gs://bucket/set"}, "must be a path of the file system"),
-        ({"ignored_labels": (256,)}, r"`ignored_labels` must be values in \[0, 255\]"),
+        ({"ignored_labels": (256,)}, r"`ignored_labels` must be ints in \[0, 255\]"),
         ({"split": "val"}, "`split` must be"),
         ({"test_split": "train"}, "`test_split` must be one of 'val', "),
         ({"test_fraction": 1.5}, "`test_fraction` must"),

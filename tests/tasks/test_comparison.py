@@ -129,7 +129,7 @@ def test_comparison_of_one_seed_shows_no_deviation(tmp_path):
     assert [row.steps for row in read_rows(config.results)] == [2, 2]
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_comparison_has_a_row_for_each_network(tmp_path):
     config = compare_generators.Comparison(
         base=adversarial(tmp_path, steps=2), seeds=(0,), results=tmp_path / "rows.csv"

@@ -149,7 +149,7 @@ def test_resumed_run_has_the_same_bits(tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_four_devices_share_a_batch_and_exchange_sums_alone():
     output = run_python(
         "-m",

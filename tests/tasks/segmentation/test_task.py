@@ -45,7 +45,7 @@ def steps_of(run: SegmentationRun, loop: Loop) -> list[Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [1, pytest.param(2, marks=pytest.mark.weekly)])
 def test_network_learns_a_small_set(folder, accumulate):
     loop = Loop(steps=40, accumulate=accumulate)
     scalars = steps_of(run_of(folder, batch_size=4), loop)

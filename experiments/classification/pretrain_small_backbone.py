@@ -4,8 +4,8 @@ Paper: section 4.1 of CARAFE++ (arXiv:2012.04733), scaled down: detectors start 
 backbone that was trained to classify, CARAFE++ included.
 Cost: 4 epochs of crops of 112 px, half an hour on a CPU core.
 Expected: no number in the paper.
-Reached: imagenette at 128 px, 2026-12-01: top-1 51.4 %; the first epoch had the learning
-rate of a run of ten.
+Reached: imagenette at 128 px, 2026-12-01: top-1 51.4 %; the first epoch had the rate of
+a run of ten.
 Command: python -m experiments.classification.pretrain_small_backbone
 A folder instead of TFDS: --data.source FOLDER (train/CLASS/*.jpg, val/CLASS/*.jpg)
 The detector: python -m experiments.detection.compare_stems

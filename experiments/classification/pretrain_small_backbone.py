@@ -2,7 +2,7 @@
 
 Paper: section 4.1 of CARAFE++ (arXiv:2012.04733), scaled down: detectors start from a
 backbone that was trained to classify, CARAFE++ included.
-Cost: 4 epochs of crops of 112 px, half an hour on a CPU core.
+Cost: 4 epochs of crops of 112 px, 48 minutes on one CPU core beside other work.
 Expected: no number in the paper.
 Reached: imagenette at 128 px, 2026-12-01: top-1 51.4 %; the first epoch had the rate of
 a run of ten.

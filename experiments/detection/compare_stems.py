@@ -2,7 +2,8 @@
 
 Paper: section 5.1 of CARAFE++ (arXiv:2012.04733), which freezes the stem of a
 pretrained backbone and does not say whether its CARAFE++ is frozen, too.
-Cost: two runs of 360 steps of four photographs of 192 x 256 px, half an hour each.
+Cost: two runs of 360 steps of four photographs of 192 x 256 px, each 47 minutes on one
+CPU core beside other work.
 Expected: no number in the paper.
 Reached: 696 photographs of seven animals, CARAFE++ of the stem frozen, one seed,
 2026-12-01: box AP 0.055, mask AP 0.040.

@@ -1,5 +1,6 @@
 """Settings of all tests, and of the processes that they start."""
 
+import gc
 import logging
 import os
 import signal
@@ -60,6 +61,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("aot") or item.get_closest_marker("weekly"):
             item.add_marker("slow")
+
+
+def pytest_collection_finish():
+    """Collect garbage seldom: tracing makes many objects, of which few are garbage.
+
+    Python looks through all of them after each 700 new ones, an eighth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 @pytest.hookimpl(wrapper=True)

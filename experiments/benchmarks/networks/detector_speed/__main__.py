@@ -1,10 +1,10 @@
 """Time Mask R-CNN with and without CARAFE++, beside torchvision's.
 
 Paper: table I of CARAFE++ (arXiv:2012.04733): FPN with CARAFE++, 12.5 to 12.2 images/s.
-Cost: on two CPU cores a minute for each network to compile, and seconds a step.
-Shows: medians of inference and of a training step, and of the ResNet alone, whose time
-is that of its convolutions; as a table and detector_speed.csv. torchvision's rows need
-torch and torchvision.
+Cost: half an hour on two CPU cores.
+Shows: medians of inference and of a training step, and of the ResNet alone, forward and
+with gradients, whose time is that of its convolutions; as a table and
+detector_speed.csv. torchvision's rows need torch and torchvision.
 Command: python -m experiments.benchmarks.networks.detector_speed
 """
 
@@ -78,7 +78,7 @@ def _draw(config: DetectorSpeed, programs: list[Program]) -> Table:
     )
     table.add_column("network")
     for mode in config.modes:
-        table.add_column(mode, justify="right")
+        table.add_column(mode.replace("_", " "), justify="right")
     found = {(x.network, x.mode): f"{1e3 * x.median:.0f}" for x in programs}
     for name in config.networks:
         if any(network == name for network, _ in found):

@@ -7,7 +7,7 @@ from typing import Literal
 from carafe_jax.arguments import check_count
 
 NetworkName = Literal["torchvision", "carafe_jax", "carafe_fpn", "carafe_fpn_mask"]
-Mode = Literal["backbone", "inference", "training"]
+Mode = Literal["backbone", "backbone_gradients", "inference", "training"]
 
 TITLES: dict[NetworkName, str] = {
     "torchvision": "torchvision",
@@ -26,9 +26,14 @@ class DetectorSpeed:
 
     networks: tuple[NetworkName, ...] = tuple(TITLES)
     """Detectors to time: Mask R-CNN with ResNet-50 and FPN."""
-    modes: tuple[Mode, ...] = ("backbone", "inference", "training")
-    """Programs of each detector: the ResNet alone, forward; detections and masks of a
-    batch; losses and gradients of a batch."""
+    modes: tuple[Mode, ...] = (
+        "backbone",
+        "backbone_gradients",
+        "inference",
+        "training",
+    )
+    """Programs of each detector: the ResNet alone, forward, and with its gradients;
+    detections and masks of a batch; losses and gradients of a batch."""
     batch_size: int = 1
     """Images in a batch."""
     height: int = 512

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from carafe_jax.models import ResNet50
 from carafe_jax.models.detection import FPN, BoxHead, MaskHead, MaskRCNN, RPNHead
@@ -51,9 +52,12 @@ def programs_of(inputs: Inputs, *, fpn: dict[str, Any], mask: dict[str, Any]) ->
         weights=jnp.ones(n),
     )
 
-    def backbone(variables: Any, images: jax.Array) -> Any:
-        params = {name: tree["backbone"] for name, tree in variables.items()}
-        return detector.backbone.apply(params, images)
+    def backbone(params: Any, images: jax.Array) -> Any:
+        parts = {x: tree["backbone"] for x, tree in variables.items()}
+        return detector.backbone.apply({**parts, "params": params}, images)
+
+    def energy(params: Any, images: jax.Array) -> jax.Array:
+        return optax.tree.norm(backbone(params, images), squared=True)
 
     def loss(params: Any, batch: DetectionBatch) -> jax.Array:
         return detection_losses(
@@ -65,11 +69,15 @@ def programs_of(inputs: Inputs, *, fpn: dict[str, Any], mask: dict[str, Any]) ->
         ).total
 
     infer, train = jax.jit(detector.apply), jax.jit(jax.value_and_grad(loss))
-    alone = jax.jit(backbone)
+    alone, gradients = jax.jit(backbone), jax.jit(jax.value_and_grad(energy))
+    params = variables["params"]
     return {
-        "backbone": lambda: jax.block_until_ready(alone(variables, images)),
+        "backbone": lambda: jax.block_until_ready(alone(params["backbone"], images)),
+        "backbone_gradients": lambda: jax.block_until_ready(
+            gradients(params["backbone"], images)
+        ),
         "inference": lambda: jax.block_until_ready(infer(variables, images, sizes)),
-        "training": lambda: jax.block_until_ready(train(variables["params"], batch)),
+        "training": lambda: jax.block_until_ready(train(params, batch)),
     }
 
 

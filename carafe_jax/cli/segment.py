@@ -59,7 +59,8 @@ class Segment(Views):
     which: CheckpointChoice = "best"
     """Checkpoint of the run: the best by mean IoU, or the last."""
     batch_size: int = 1
-    """Photographs of one size per batch; more need memory, and pay on accelerators."""
+    """Photographs of one size per batch, with sliding windows windows; more need
+    memory, and pay on accelerators."""
     pictures: Literal["drawn", "none"] = "drawn"
     """Whether to write overlays, or label maps alone."""
     opacity: float = 0.6

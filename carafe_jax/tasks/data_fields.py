@@ -25,8 +25,11 @@ from carafe_jax.data import (
     endless_batches,
     endless_batches_of_groups,
 )
+from carafe_jax.errors import no_type_check
 
 ImageData = TypeVar("ImageData", bound="ImageDataFields")
+T = TypeVar("T")
+_OF_SOURCE = "of_source"
 
 
 @runtime_checkable
@@ -229,6 +232,15 @@ def grouped_evaluation_iterator(
     )
 
 
+@no_type_check
+def source_field(default: T) -> T:
+    """Return a dataclass field that describes the files of `source`.
+
+    Its value holds for that source alone: another one has the default (`on_test_set`).
+    """
+    return dataclasses.field(default=default, metadata={_OF_SOURCE: True})
+
+
 def on_test_set(
     data: ImageData, *, source: str | None, test_split: TestSplit | None
 ) -> ImageData:
@@ -240,10 +252,16 @@ def on_test_set(
       test_split: Split to evaluate on. None: that of the run; of another source, the
         first of val, validation and test that it has.
     """
-    if source is None:
-        source, test_split = data.source, test_split or data.test_split
     fields: Any = data  # Any: a protocol is no dataclass to type checkers.
-    return dataclasses.replace(fields, source=source, test_split=test_split)
+    if source is None or source == data.source:
+        return dataclasses.replace(fields, test_split=test_split or data.test_split)
+    defaults = {
+        field.name: field.default
+        for field in dataclasses.fields(fields)
+        if _OF_SOURCE in field.metadata
+    }
+    changed = {"source": source, "test_split": test_split, **defaults}
+    return dataclasses.replace(fields, **changed)
 
 
 def evaluated_data(

@@ -2,7 +2,7 @@
 
 Paper: table VIII of CARAFE++ (arXiv:2012.04733); CARAFE++ in the backbone and in all
 places of the decoder.
-Cost: for each row 100,000 steps of 16 images, of PSPNet and PSANet 100 epochs, 126,300
+Cost: for each row 100,000 steps of 16 images, of PSPNet and PSANet 100 epochs, 126,400
 steps; not run yet.
 Expected: mIoU / pixel accuracy in %: upernet_r50 40.44 / 79.80, _carafe 43.05 / 80.81;
 upernet_r101 42.00 / 80.79, _carafe 43.94 / 81.26; pspnet_r50 41.68 / 80.04, _r101

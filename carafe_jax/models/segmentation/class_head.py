@@ -22,8 +22,8 @@ from carafe_jax.ops import wide_dtype
 class ClassHead(nn.Module):
     """A 3x3 convolution with norm and ReLU, dropout, and a 1x1 convolution.
 
-    It ends all segmentation networks here, and is their auxiliary head (FCN, Long et
-    al. 2015).
+    It ends UperNet, PSPNet and PSANet, and is the auxiliary head of the last two (FCN,
+    Long et al. 2015).
 
     Attributes:
       classes: Number of classes.

@@ -14,13 +14,14 @@ from carafe_jax.arguments import (
 )
 from carafe_jax.data import TestSplit
 from carafe_jax.errors import no_type_check
-from carafe_jax.tasks.data_fields import check_image_data
+from carafe_jax.tasks.data_fields import check_image_data, source_field
 from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.segmentation.resizing import resized_size
 from carafe_jax.train import unstored_field
 
 SIZE_DIVISOR = 32
-"""Number whose multiples are the sides of all images of batches: the stride of C5."""
+"""Number whose multiples are the sides of resized images: the stride of C5."""
+_CROP_SCALES = (0.5, 2.0)
 
 
 # Our own errors for wrong fields are clearer.
@@ -33,15 +34,15 @@ class SegmentationData:
     """Source of the photographs: the path of a folder with `SPLIT/images/NAME.jpg`,
     `SPLIT/labels/NAME.png` and `classes.txt` (splits `train`, `val` and `test`), of
     ADE20K or of Cityscapes; or "tfds:NAME"."""
-    classes_file: str | None = None
+    classes_file: str | None = source_field(None)
     """File with the index, the name and the colour of each class in a line, such as
     "3 Road 128 64 128". None: the list of the source."""
-    ignored_labels: tuple[int, ...] = ()
+    ignored_labels: tuple[int, ...] = source_field(())
     """Values of label maps that are ignored, beside 255 and those of classes named
     void, unlabelled, unlabeled, ignore or ignored."""
-    image_feature: str = "image"
+    image_feature: str = source_field("image")
     """Feature of the photographs in a data set of TFDS."""
-    label_feature: str = "segmentation_mask"
+    label_feature: str = source_field("segmentation_mask")
     """Feature of the label maps in a data set of TFDS."""
     batch_size: int = 16
     """Images per step, over all processes together."""
@@ -61,9 +62,11 @@ class SegmentationData:
     crop_size: tuple[int, int] | None = None
     """Height and width of random crops to train on, in pixels, multiples of 32. None:
     whole photographs, resized to `short_sides`."""
-    crop_scales: tuple[float, float] = (0.5, 2.0)
+    crop_scales: tuple[float, float] = _CROP_SCALES
     """Smallest and largest scale of photographs before they are cropped, which is drawn
-    uniformly. Smaller photographs than the crop are padded."""
+    uniformly. Scales around that of test photographs, which `test_short_side` limits,
+    show objects at the sizes of the test. Smaller photographs than the crop are
+    padded."""
     flips: Literal["none", "horizontal", "both"] = "horizontal"
     """Directions in which training images are flipped, each with probability 1/2;
     "both": horizontal and vertical."""
@@ -107,6 +110,9 @@ class SegmentationData:
         check_range("crop_scales", self.crop_scales)
         rule = "have positive numbers"
         check("crop_scales", self.crop_scales, rule, holds=self.crop_scales[0] > 0)
+        rule = f"be {_CROP_SCALES}, its default, without `crop_size`"
+        holds = self.crop_size is not None or self.crop_scales == _CROP_SCALES
+        check("crop_scales", self.crop_scales, rule, holds=holds)
         rotation = self.rotation
         holds = isinstance(rotation, int | float) and 0 <= rotation <= 180
         check("rotation", rotation, "lie in [0, 180]", holds=holds)
@@ -119,15 +125,18 @@ class SegmentationData:
             for short_side in self.short_sides
         )
 
-    def test_size(self, size: Size, *, short_side: int | None = None) -> Size:
+    def test_size(
+        self, size: Size, *, short_side: int | None = None, long_side: int | None = None
+    ) -> Size:
         """Return the size of a resized test photograph.
 
         Args:
           size: Of the photograph.
           short_side: Limit of the short side. None: `test_short_side`.
+          long_side: Limit of the long side. None: that of the data.
         """
-        if short_side is None:
-            short_side = self.test_short_side
         return resized_size(
-            size, short_side=short_side, long_side=self.long_side
+            size,
+            short_side=short_side or self.test_short_side,
+            long_side=long_side or self.long_side,
         ).padded_to(SIZE_DIVISOR)

@@ -15,7 +15,6 @@ from carafe_jax.data import SegmentedImages, UnreadableImageError
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.data.spread import spread
 from carafe_jax.metrics import SegmentationQuality
-from carafe_jax.tasks.data_fields import evaluated_data
 from carafe_jax.tasks.evaluation_provenance import write_evaluation_provenance
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.tasks.segmentation.data import SegmentationDataset
@@ -24,7 +23,6 @@ from carafe_jax.tasks.segmentation.evaluation_options import (
 )
 from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
 from carafe_jax.tasks.segmentation.loading import load
-from carafe_jax.tasks.segmentation.outputs import predictions_of, window_logits_of
 from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 from carafe_jax.tasks.segmentation.quality import COLUMNS, write_per_class
@@ -54,24 +52,19 @@ def evaluate(
       which: Checkpoint of the run: the best or the last.
       source: Source of the segmented photographs, whose classes are matched to those of
         the run by name. None: that of the run.
-      batch_size: Photographs per batch.
+      batch_size: Photographs per batch; with sliding windows, windows.
       output: Folder for quality.csv, per_class.csv, samples.png and provenance.json.
       options: Test set, views of each photograph, and number of pictures.
       console: Console for the progress bar and the table.
 
     Raises:
-      RefusedError: The folder holds no such checkpoint, or the source has a class that
-        the run does not have.
+      RefusedError: The folder holds no such checkpoint, the source has a class that the
+        run does not have, or an option does not suit the run or the source.
     """
     views = options.views
     with loading(console, model):
         trained = load(model, which=which, views=views)
-    data = evaluated_data(
-        trained.data,
-        source=source,
-        test_split=options.test_split,
-        batch_size=batch_size,
-    )
+    data = options.data(trained.data, source=source, batch_size=batch_size)
     dataset = SegmentationDataset(data, trained.classes.names, views)
     groups = dataset.held_out_examples.groups
     batches = track(
@@ -80,16 +73,8 @@ def evaluate(
         total=sum(-(-len(group.indices) // batch_size) for group in groups),
         console=console,
     )
-    predict = predictions_of(
-        trained.network,
-        dtype=trained.dtype,
-        align_corners=trained.align_corners,
-        views=views,
-    )
     if views.window is not None:
-        logits_of = ShardedPredictor(
-            window_logits_of(trained.network, dtype=trained.dtype, flip=views.flip)
-        )
+        logits_of = ShardedPredictor(trained.window_logits)
         batches = with_window_logits(
             batches,
             functools.partial(logits_of, trained.variables),
@@ -97,19 +82,22 @@ def evaluate(
             windows_at_once=batch_size,
             photographs_at_once=jax.local_device_count(),
         )
-    evaluator = SegmentationEvaluator(predict, dataset, classes=trained.classes)
+    evaluator = SegmentationEvaluator(
+        trained.predictions, dataset, classes=trained.classes
+    )
     quality = evaluator.measure(trained.variables, batches)
-    with console.status("drawing label maps"):
-        sheet = _draw(trained, dataset.held_out, rows=options.sample_rows)
     output.mkdir(parents=True, exist_ok=True)
     results = {trained.name: quality.numbers}
     write_table(output / "quality.csv", results)
     names = trained.classes.names
     write_per_class(output / "per_class.csv", {trained.name: quality}, classes=names)
-    Image.fromarray(sheet).save(output / "samples.png")
     write_evaluation_provenance(
         output, step=trained.step, data=data, views=dataclasses.asdict(views)
     )
+    # After the scores: it compiles further programs.
+    with console.status("drawing label maps"):
+        sheet = _draw(trained, dataset.held_out, rows=options.sample_rows)
+    Image.fromarray(sheet).save(output / "samples.png")
     photographs = counted(len(dataset.held_out), "test photograph")
     title = f"{photographs} of {name_of_source(data.source)}, step {trained.step}"
     console.print(draw_table(results, COLUMNS, title=title, label="network"))

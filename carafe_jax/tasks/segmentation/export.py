@@ -34,7 +34,7 @@ def export(
       platform: Platform that the program runs on, "cpu" or "tpu".
       batch_size: Images per batch, n.
       size: Height and width of the images, multiples of 32. None: those of a landscape
-        photograph of 4:3, resized as in the run.
+        photograph of 4:3, resized as in `trained.views`.
 
     Raises:
       RefusedError: An argument is invalid.
@@ -43,6 +43,9 @@ def export(
     window = trained.views.sliding_window
     rule = "be None, as an exported program takes whole images"
     check("trained.views.sliding_window", window, rule, holds=window is None)
+    sides = trained.views.short_sides
+    rule = "have at most one side, as an exported program takes images of one size"
+    check("trained.views.short_sides", sides, rule, holds=len(sides) <= 1)
     check_fixed_program(
         platform=platform,
         batch_size=batch_size,
@@ -68,4 +71,6 @@ def export(
 
 def exported_size(trained: TrainedSegmenter, size: tuple[int, int] | None) -> Size:
     """Return the size of the images of an exported program."""
-    return trained.data.test_size(_LANDSCAPE) if size is None else Size(*size)
+    if size is not None:
+        return Size(*size)
+    return trained.views.sizes(_LANDSCAPE, trained.data)[0]

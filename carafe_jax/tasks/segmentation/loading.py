@@ -30,10 +30,13 @@ def load(
       argument: Name of the argument that holds the folder, for errors.
 
     Raises:
-      RefusedError: The folder holds no segmentation run, or no such checkpoint.
+      RefusedError: The folder holds no segmentation run, or no such checkpoint, or a
+        short side of the views exceeds the limit of the long side.
     """
     model = pathlib.Path(model)
     config = open_run_of(model, (SegmentationRun,), argument=argument)
+    views = views or Views()
+    views.check_limits(config.data)
     classes = LABEL_CLASSES_FILE.read(model, argument=argument)
     variables, step = restore_trained(
         model, best=config.best, which=which, argument=argument
@@ -47,5 +50,5 @@ def load(
         classes=classes,
         data=config.data,
         step=step,
-        views=views or Views(),
+        views=views,
     )

@@ -107,7 +107,9 @@ def _aligned(
     if labels_at == "image":
         size = labels.shape[1:]
         return resize_bilinear(logits, size=size, align_corners=True), labels
+    # The strides of networks are powers of two, which odd sides hide: 49 / 8 gives 7.
     strides = [
-        -(-a // b) for a, b in zip(labels.shape[1:], logits.shape[1:3], strict=True)
+        1 << (-(-side // length) - 1).bit_length()
+        for side, length in zip(labels.shape[1:], logits.shape[1:3], strict=True)
     ]
     return logits, labels[:, :: strides[0], :: strides[1]]

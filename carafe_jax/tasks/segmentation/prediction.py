@@ -76,7 +76,7 @@ class TrainedSegmenter:
             "weights": weights_digest(self.variables),
             "dtype": self.dtype,
             "short_side": self.data.test_short_side,
-            "long_side": self.data.long_side,
+            "long_side": self.views.long_side or self.data.long_side,
             **_other_than_default(self.views),
         }
 
@@ -85,7 +85,7 @@ class TrainedSegmenter:
 
         With sliding windows, the batch is one of `with_window_logits`.
         """
-        return self._predictions(self.variables, batch)
+        return self.predictions(self.variables, batch)
 
     @no_type_check
     def segment(
@@ -118,15 +118,15 @@ class TrainedSegmenter:
 
         Args:
           photographs: As `segment` takes them, of any sizes.
-          batch_size: Photographs per batch.
+          batch_size: Photographs per batch; with sliding windows, windows.
 
         Returns:
           The label maps in the order of the photographs; for a file that cannot be
           read, its error instead.
 
         Raises:
-          RefusedError: `batch_size` is not positive, or an array is not uint8 of shape
-            (h, w, 3).
+          RefusedError: `batch_size` is not positive; or, when the iterator reaches it,
+            an array is not uint8 of shape (h, w, 3), or has no pixel.
         """
         return self._predictor.all(photographs, batch_size=batch_size)
 
@@ -192,7 +192,8 @@ class TrainedSegmenter:
         )
 
     @functools.cached_property
-    def _predictions(self) -> Any:
+    def predictions(self) -> Any:
+        """Function of `outputs.predictions_of`, to be traced by JAX."""
         return predictions_of(
             self.network,
             dtype=self.dtype,
@@ -202,14 +203,16 @@ class TrainedSegmenter:
 
     @functools.cached_property
     def _program(self) -> Any:
-        return jax.jit(self._predictions)
+        return jax.jit(self.predictions)
+
+    @functools.cached_property
+    def window_logits(self) -> Any:
+        """Function of `outputs.window_logits_of`, to be traced by JAX."""
+        return window_logits_of(self.network, dtype=self.dtype, flip=self.views.flip)
 
     @functools.cached_property
     def _windows(self) -> Any:
-        logits_of = window_logits_of(
-            self.network, dtype=self.dtype, flip=self.views.flip
-        )
-        return jax.jit(logits_of)
+        return jax.jit(self.window_logits)
 
 
 @dataclasses.dataclass(frozen=True)

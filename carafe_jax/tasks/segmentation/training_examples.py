@@ -125,6 +125,6 @@ def _reversed(places: slice) -> slice:
 def _blank(size: Size) -> SegmentationTrainingBatch:
     return SegmentationTrainingBatch(
         image=np.zeros((*size, 3), np.uint8),
-        image_size=np.array(size, np.int32),
+        image_size=np.zeros(2, np.int32),
         label=np.full(size, IGNORED_LABEL, np.uint8),
     )

@@ -43,7 +43,7 @@ def with_window_logits(
     the network is compiled once for photographs of all sizes.
 
     Args:
-      batches: Test batches.
+      batches: Test batches. Examples that are not `valid` are left out.
       logits_of: Function from windows to logits.
       window: Size of a window.
       windows_at_once: Windows per batch of `logits_of`.
@@ -64,9 +64,12 @@ def with_window_logits(
 def _parts(
     batches: Iterable[Mapping[str, Any]], largest: int
 ) -> Iterator[dict[str, Any]]:
+    """Yield parts of the batches, without the examples that are not valid."""
     for batch in batches:
-        for start in range(0, len(batch["label_size"]), largest):
-            part = slice(start, start + largest)
+        places = np.arange(len(batch["label_size"]))
+        kept = places[batch["valid"]] if "valid" in batch else places
+        for start in range(0, len(kept), largest):
+            part = kept[start : start + largest]
             yield {
                 "images": tuple(images[part] for images in batch["images"]),
                 **{k: x[part] for k, x in batch.items() if k != "images"},

@@ -231,6 +231,8 @@ def test_unreadable_photographs_are_replaced_in_their_bucket(sources, caplog):
     sources["train"] = dataclasses.replace(TRAINING, damaged=frozenset(range(5)))
     blank = [b for b in take(make().training_batches(), 5) if not visited(b)]
     assert len(blank) == 3
+    # All padding: no black pixel in the statistics of batch norms.
+    assert not any(b["image_size"].any() for b in blank)
     sources["train"] = dataclasses.replace(TRAINING, damaged=frozenset(range(8)))
     with pytest.raises(RefusedError, match="must have readable images"):
         make().check_readable()
@@ -320,6 +322,7 @@ def test_photographs_without_pixels_are_refused():
         ({"crop_size": (512, 500)}, "`crop_size` must be two positive multiples of 32"),
         ({"crop_size": (32,)}, r"`crop_size` must be two .* or None, got \(32,\)"),
         ({"crop_scales": (0.0, 1.0)}, "`crop_scales` must have positive"),
+        ({"crop_scales": (0.7, 1.6)}, "`crop_scales` must be .* without `crop_size`"),
         ({"crop_scales": (2.0, 1.0)}, "`crop_scales` must be two finite"),
         ({"ignored_labels": (256,)}, "`ignored_labels` must be ints in"),
         ({"ignored_labels": 5}, r"`ignored_labels` must be ints in \[0, 255\], got 5"),

@@ -1,6 +1,7 @@
 """Evaluation of a trained segmentation network by the command."""
 
 import csv
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from carafe_jax.cli.evaluate import Evaluate, main
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.segmentation import load
+from carafe_jax.tasks.segmentation import SegmentationData, load
 from carafe_jax.tasks.segmentation.evaluation_options import EvaluationOptions
 from carafe_jax.tasks.tables import read_table
 from tests.tasks.runs import call
@@ -60,6 +61,7 @@ def test_views_of_an_evaluation_are_recorded(finished, tmp_path):
     provenance = json.loads((tmp_path / "out" / "provenance.json").read_text())
     assert provenance["views"] == {
         "short_sides": [32, 64],
+        "long_side": None,
         "flip": True,
         "sliding_window": [40, 33],
     }
@@ -82,6 +84,36 @@ def test_classes_of_another_source_are_matched_by_name(finished, tmp_path):
     assert float(rows[0]["iou"]) == 0
     assert rows[3]["absent"] == "1"
     assert read_table(output / "quality.csv")["UperNet R18"]["pixel_accuracy"] < 1
+
+
+def test_label_maps_of_another_source_are_read_by_its_own_options():
+    """The run's list of classes and its ignored values are for its own source."""
+    other = "other"
+    trained = SegmentationData(
+        source="pictures", classes_file="classes.txt", ignored_labels=(2,)
+    )
+    data = EvaluationOptions().data(trained, source=other, batch_size=2)
+    assert data == dataclasses.replace(
+        trained, source=other, classes_file=None, ignored_labels=(), batch_size=2
+    )
+    options = EvaluationOptions(classes_file="own.txt", label_feature="labels")
+    data = options.data(trained, source=other, batch_size=2)
+    assert (data.classes_file, data.label_feature) == ("own.txt", "labels")
+    for source in (None, trained.source):
+        data = EvaluationOptions().data(trained, source=source, batch_size=2)
+        assert data == dataclasses.replace(trained, batch_size=2)
+        words = (
+            "`classes_file` must be None unless `source` is another one .* 'own.txt'"
+        )
+        with pytest.raises(RefusedError, match=words):
+            options.data(trained, source=source, batch_size=2)
+
+
+def test_split_of_the_run_is_that_of_its_source_named_again():
+    trained = SegmentationData(source="pictures", test_split="test")
+    for source, split in {None: "test", "pictures": "test", "other": None}.items():
+        data = EvaluationOptions().data(trained, source=source, batch_size=2)
+        assert data.test_split == split
 
 
 def test_set_of_another_source_can_be_chosen(finished, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.segmentation import SegmentationData
 from carafe_jax.tasks.segmentation.export import export, exported_size
+from carafe_jax.tasks.segmentation.views import Views
 from tests.tiny_trained_segmenter import tiny_trained_segmenter
 
 
@@ -36,6 +37,15 @@ def test_default_size_is_that_of_a_landscape_photograph(segmenter):
     trained = dataclasses.replace(segmenter, data=data)
     assert exported_size(trained, None) == (96, 128)
     assert exported_size(trained, (64, 32)) == (64, 32)
+    larger = dataclasses.replace(trained, views=Views(short_sides=(144,)))
+    assert exported_size(larger, None) == (160, 192)
+
+
+def test_programs_with_several_scales_are_not_exported(segmenter):
+    trained = dataclasses.replace(segmenter, views=Views(short_sides=(32, 64)))
+    words = r"short_sides` must have at most one side, .* got \(32, 64\)"
+    with pytest.raises(RefusedError, match=words):
+        export(trained)
 
 
 @pytest.mark.parametrize(

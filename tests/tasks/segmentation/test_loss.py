@@ -93,6 +93,20 @@ def test_images_whose_labels_are_ignored_change_no_loss():
         assert getattr(whole, name) == close_to(expected), name
 
 
+@pytest.mark.parametrize("stride", [4, 8])
+@pytest.mark.parametrize("side", [1, 9, 25, 33, 49])
+def test_labels_of_odd_maps_are_those_of_the_stride(side, stride):
+    sides = (2, side, side)
+    batch: Any = {
+        "image": RNG.integers(0, 256, (*sides, 3)).astype(np.uint8),
+        "image_size": np.array([[side, side]] * 2, np.int32),
+        "label": RNG.integers(0, 3, sides).astype(np.uint8),
+    }
+    found = losses(network(stride=stride), batch)
+    labels = batch["label"][:, ::stride, ::stride]
+    assert found.classes == close_to(pixel_loss(logits_of(batch, stride), labels).mean)
+
+
 def test_unknown_size_of_labels_is_refused():
     rule = "`labels_at` must be one of 'logits', 'image', got 'images'"
     with pytest.raises(RefusedError, match=rule):

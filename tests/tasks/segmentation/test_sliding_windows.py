@@ -188,6 +188,34 @@ def test_logits_are_those_of_the_windows_of_each_photograph():
                 np.testing.assert_array_equal(found[:, 0], cut_windows(image, window))
 
 
+def test_windows_of_examples_that_are_not_valid_are_not_segmented():
+    images = np.random.default_rng(0).integers(0, 256, (4, 20, 30, 3), np.uint8)
+    batch = {
+        "images": (images,),
+        "label_size": np.zeros((4, 2), np.int32),
+        "index": np.arange(4),
+        "valid": np.array([True, False, True, False]),
+    }
+    seen = 0
+
+    def pixels_of(windows):
+        nonlocal seen
+        for each in windows:
+            seen += len(each["image"])
+            yield each["image"][:, None]
+
+    parts = with_window_logits(
+        [batch, {**batch, "valid": np.zeros(4, np.bool_)}],
+        pixels_of,
+        window=Size(24, 24),
+        windows_at_once=1,
+        photographs_at_once=4,
+    )
+    (part,) = parts
+    assert part["index"].tolist() == [0, 2]
+    assert seen == 2 * len(cut_windows(images[0], Size(24, 24)))
+
+
 def test_label_maps_of_windows_have_another_provenance():
     own = segmenter_of().provenance()
     windowed = segmenter_of(sliding_window=(40, 33)).provenance()

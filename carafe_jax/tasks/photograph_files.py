@@ -1,12 +1,13 @@
 """Photographs in files and folders, and the paths of what is written for them."""
 
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from carafe_jax.data import list_images
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_folder
+from carafe_jax.files import check_folder, check_new
 from carafe_jax.texts import counted
 
 
@@ -17,10 +18,11 @@ class FoundPhotographs(NamedTuple):
     """Names by photograph: the path within the folder that was given, after the
     folder's name where several paths were given."""
     other_names: dict[pathlib.Path, str]
-    """Names that the photographs have where their path is given alone, or no longer
-    alone."""
+    """Names of the same photographs if one path instead of several were given, or
+    several instead of one."""
     inside_output: int
-    """Number of images in the output folder, which are no photographs."""
+    """Number of images in the output folder that the search of a folder found; they are
+    no photographs."""
 
 
 def find_photographs(
@@ -34,27 +36,36 @@ def find_photographs(
       output: Folder to write to.
 
     Raises:
-      RefusedError: A path does not exist or has no images, or the output cannot be
-        written or is a folder of photographs.
+      RefusedError: A path does not exist or has no images; or the output cannot be
+        written, is a folder of photographs, or holds a given file or all images.
     """
     check_folder("output", output)
-    within, inside = output.resolve(), 0
-    if any(path.is_dir() and path.resolve() == within for path in given):
-        raise RefusedError(
-            "`output` must be another folder than that of the photographs, got "
-            f"{str(output)!r}."
-        )
+    within = output.resolve()
+    rule = (
+        "`output` must be another folder than that of the photographs, got "
+        f"{str(output)!r}"
+    )
+    for path in given:
+        if path.is_dir() and path.resolve() == within:
+            raise RefusedError(f"{rule}.")
+        if os.path.isfile(path) and within in path.resolve().parents:
+            raise RefusedError(f"{rule}, which holds {str(path)!r}.")
     found: dict[pathlib.Path, tuple[pathlib.Path, str, str]] = {}
+    left_out: list[pathlib.Path] = []
     for photograph, name, other in _names(given):
         real = photograph.resolve()
         if within in real.parents:
-            inside += 1
+            left_out.append(photograph)
         else:
             found.setdefault(real, (photograph, name, other))
+    if left_out and not found:
+        raise RefusedError(
+            f"{rule}, which holds all of them, such as {str(left_out[0])!r}."
+        )
     return FoundPhotographs(
         {photograph: name for photograph, name, _ in found.values()},
         {photograph: other for photograph, _, other in found.values()},
-        inside,
+        len(left_out),
     )
 
 
@@ -62,6 +73,21 @@ def output_path(output: pathlib.Path, name: str, ending: str) -> pathlib.Path:
     """Return the path of a file for a photograph: its name with another ending."""
     stem = pathlib.PurePath(name).with_suffix("")
     return output / stem.with_name(f"{stem.name}{ending}")
+
+
+def delete_outputs(outputs: Mapping[pathlib.Path, Sequence[pathlib.Path]]) -> None:
+    """Delete the existing files of photographs, so that none is taken for finished.
+
+    Photographs, folders, and files that may not be written to are kept.
+
+    Args:
+      outputs: Paths of files, which need not exist, by photograph.
+    """
+    photographs = {photograph.resolve() for photograph in outputs}
+    for paths in outputs.values():
+        for path in paths:
+            if _may_be_written(path) and path.resolve() not in photographs:
+                path.unlink(missing_ok=True)
 
 
 def equal_outputs(
@@ -105,3 +131,11 @@ def _names(given: Sequence[pathlib.Path]) -> Iterator[tuple[pathlib.Path, str, s
             names = alone.as_posix(), (prefix / alone).as_posix()
             name, other = names if len(given) == 1 else names[::-1]
             yield photograph, name, other
+
+
+def _may_be_written(path: pathlib.Path) -> bool:
+    try:
+        check_new("output", path, overwrite=True)
+    except RefusedError:
+        return False
+    return True

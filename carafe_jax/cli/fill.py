@@ -35,7 +35,7 @@ from carafe_jax.tasks.inpainting.mask_files import HoleColour
 from carafe_jax.tasks.inpainting.photograph_files import write_photograph
 from carafe_jax.tasks.inpainting.prediction import check_filling
 from carafe_jax.tasks.lines import loading, print_line
-from carafe_jax.tasks.photograph_files import with_path
+from carafe_jax.tasks.photograph_files import delete_outputs, with_path
 from carafe_jax.train import CheckpointChoice
 
 Method = Callable[[np.ndarray, np.ndarray, ReportProgress], np.ndarray]
@@ -85,8 +85,8 @@ class FillOptions:
     photograph is halved until it fits, and its fill is up-sampled: faster, but softer.
     None: the full size."""
     overwrite: bool = False
-    """Overwrite existing files. Otherwise an existing file is an error; in folders, its
-    photograph is skipped."""
+    """Start anew: all existing outputs of the photographs are deleted first. Otherwise
+    an existing output is an error; in folders, its photograph is skipped."""
 
     def __post_init__(self) -> None:
         check_not_negative("grow", self.grow)
@@ -116,6 +116,8 @@ def main(config: FillOptions, console: Console) -> int:
         config.photo, config.mask, output=config.output, overwrite=config.overwrite
     )
     name, fill = _method(config, console)
+    # First: a repeated command takes the outputs that exist for finished.
+    delete_outputs(plan.replaced)
     filled: list[FillJob] = []
     failures: dict[pathlib.Path, str] = {}
     try:
@@ -140,6 +142,8 @@ def main(config: FillOptions, console: Console) -> int:
         summary += f"; not filled: {len(problems)}"
     if plan.unused:
         summary += f"; masks not used: {len(plan.unused)}"
+    if plan.inside_output:
+        summary += f"; images in the output folder, left out: {plan.inside_output}"
     if filled:
         summary += f". Written to {config.output}"
     print_line(console, summary)

@@ -210,6 +210,56 @@ def test_interrupted_command_continues(tmp_path, monkeypatch):
     assert "Filled by mean-colour: 1; skipped, as their outputs exist: 2" in text
 
 
+def test_overwriting_deletes_all_outputs_first(tmp_path, monkeypatch):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    for name in ("a.png", "b.png", "no_mask.png"):
+        save(tmp_path / "photos" / name, random_photo(16, 16))
+        if name != "no_mask.png":
+            save(tmp_path / "masks" / name, hole)
+        save(tmp_path / "out" / name, hole)
+    save(tmp_path / "out" / "other.png", hole)
+    config = _folders(tmp_path)
+
+    def interrupt(path, photograph):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fill, "write_photograph", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            main(dataclasses.replace(config, overwrite=True), Console(quiet=True))
+    assert {path.name for path in _files(config.output)} == {"other.png"}
+    _, text = call(main, config)
+    assert "Filled by spline: 2; not filled: 1" in text
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_outputs_in_the_folder_of_photographs_are_no_photographs(tmp_path, overwrite):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    save(tmp_path / "photos" / "a.png", random_photo(16, 16))
+    save(tmp_path / "masks" / "a.png", hole)
+    output = tmp_path / "photos" / "out"
+    config = dataclasses.replace(_folders(tmp_path), output=output)
+    call(main, config)
+    status, text = call(main, dataclasses.replace(config, overwrite=overwrite))
+    assert status == 0
+    assert "images in the output folder, left out: 1" in text
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_photographs_and_masks_are_never_outputs(tmp_path, overwrite):
+    hole = (255 * square_hole(16, 16)).astype(np.uint8)
+    for name in ("a.png", "photos/a.png"):
+        save(tmp_path / "photos" / name, random_photo(16, 16))
+        save(tmp_path / "masks" / name, hole)
+    save(tmp_path / "photos" / "masks" / "a.png", random_photo(16, 16))
+    before = {path: path.read_bytes() for path in _files(tmp_path)}
+    config = dataclasses.replace(_folders(tmp_path), output=tmp_path)
+    status, text = call(main, dataclasses.replace(config, overwrite=overwrite))
+    assert status == 1
+    assert "`output` must be another file than the photographs and masks" in text
+    assert {path: path.read_bytes() for path in before} == before
+
+
 def test_masks_without_a_photograph_are_named_and_are_no_failure(tmp_path):
     hole = (255 * square_hole(16, 16)).astype(np.uint8)
     save(tmp_path / "photos" / "a.png", random_photo(16, 16))

@@ -39,6 +39,10 @@ class FillPlan:
     """Reasons why photographs cannot be filled, by photograph."""
     unused: dict[pathlib.Path, str]
     """Reasons why masks belong to no photograph, by mask."""
+    replaced: dict[pathlib.Path, list[pathlib.Path]]
+    """Outputs of the photographs to delete before a new start, by photograph."""
+    inside_output: int = 0
+    """Number of images in the output folder, which are no photographs."""
 
 
 def plan_fills(
@@ -51,11 +55,12 @@ def plan_fills(
       mask: Image that marks the hole; or a folder with one per photograph, of the same
         relative path except for the file extension.
       output: PNG file; or a folder, if `photo` is a folder.
-      overwrite: Whether existing output files may be overwritten.
+      overwrite: Whether to start anew: the existing outputs of all photographs are to
+        be deleted.
 
     Raises:
-      RefusedError: A path does not exist or is of the wrong kind, or the output exists
-        or cannot be written.
+      RefusedError: A path does not exist or is of the wrong kind; or the output exists,
+        cannot be written or is a folder of photographs or masks, or of all of them.
     """
     for name, path in {"photo": photo, "mask": mask}.items():
         if not path.exists():
@@ -78,7 +83,8 @@ def plan_fills(
             f"`output` must be another file than `mask`, got {str(output)!r}."
         )
     job = FillJob(photo, mask, output)
-    return FillPlan(jobs=[job], skipped=0, problems={}, unused={})
+    replaced = {photo: [output]} if overwrite else {}
+    return FillPlan(jobs=[job], skipped=0, problems={}, unused={}, replaced=replaced)
 
 
 def read_job(
@@ -114,8 +120,22 @@ def _pair_folders(
             "`output` must be another folder than `photo` and `mask`, got "
             f"{str(output)!r}."
         )
-    photos, masks = _by_stem(photo, "photo"), _by_stem(mask, "mask")
+    photos, inside = _by_stem(photo, "photo", output=output)
+    masks, _ = _by_stem(mask, "mask", output=output)
+    given = {
+        path.resolve()
+        for group in (photos, masks)
+        for x in group.values()
+        for path in x
+    }
     jobs, problems = _pairs(photos, masks, output=output)
+    for job in jobs:
+        if job.output.resolve() in given:
+            problems[job.photo] = (
+                "`output` must be another file than the photographs and masks, got "
+                f"{str(job.output)!r}."
+            )
+    jobs = [job for job in jobs if job.photo not in problems]
     waiting = [job for job in jobs if overwrite or not os.path.isfile(job.output)]
     problems |= {
         job.photo: reason for job in waiting if (reason := _output_problem(job))
@@ -130,7 +150,25 @@ def _pair_folders(
             if stem not in photos
             for path in paths
         },
+        replaced=_replaced(photos, given, output=output) if overwrite else {},
+        inside_output=inside,
     )
+
+
+def _replaced(
+    photos: _Stems, given: set[pathlib.Path], *, output: pathlib.Path
+) -> dict[pathlib.Path, list[pathlib.Path]]:
+    """Return the outputs of all photographs, also of those that cannot be filled."""
+    outputs = {stem: _output(output, stem) for stem in photos}
+    return {
+        path: [outputs[stem]] if outputs[stem].resolve() not in given else []
+        for stem, paths in photos.items()
+        for path in paths
+    }
+
+
+def _output(output: pathlib.Path, stem: str) -> pathlib.Path:
+    return output / f"{stem}.png"
 
 
 def _pairs(
@@ -142,7 +180,7 @@ def _pairs(
     for stem, found in photos.items():
         of_stem = masks.get(stem, [])
         if len(found) == len(of_stem) == 1:
-            jobs.append(FillJob(found[0], of_stem[0], output / f"{stem}.png"))
+            jobs.append(FillJob(found[0], of_stem[0], _output(output, stem)))
         else:
             reason = (
                 f"there must be one photograph and one mask called {stem}.*, got "
@@ -161,10 +199,25 @@ def _output_problem(job: FillJob) -> str:
     return ""
 
 
-def _by_stem(folder: pathlib.Path, argument: str) -> _Stems:
-    """Group the images of a folder by their relative path without its extension."""
+def _by_stem(
+    folder: pathlib.Path, argument: str, *, output: pathlib.Path
+) -> tuple[_Stems, int]:
+    """Group the images of a folder by their relative path without its extension.
+
+    Those in an output folder within it are left out, and counted.
+    """
     groups: _Stems = {}
+    within, inside = output.resolve(), 0
+    apart = folder.resolve() not in within.parents
     for path in list_images(folder, argument=argument):
+        if not apart and within in path.resolve().parents:
+            inside += 1
+            continue
         stem = path.relative_to(folder).with_suffix("").as_posix()
         groups.setdefault(stem, []).append(path)
-    return groups
+    if not groups:
+        raise RefusedError(
+            f"`output` must be another folder than that of `{argument}`, got "
+            f"{str(output)!r}, which holds all images of {str(folder)!r}."
+        )
+    return groups, inside

@@ -22,7 +22,11 @@ from carafe_jax.data import UnreadableImageError, decode_photograph
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import make_folder
 from carafe_jax.tasks.lines import loading, print_line
-from carafe_jax.tasks.photograph_files import find_photographs, with_path
+from carafe_jax.tasks.photograph_files import (
+    delete_outputs,
+    find_photographs,
+    with_path,
+)
 from carafe_jax.tasks.segmentation.label_map_files import (
     write_label_map,
     write_overlay,
@@ -66,9 +70,9 @@ class Segment(Views):
     opacity: float = 0.6
     """Weight of the colours in overlays, in [0, 1]; 1 hides the photograph."""
     overwrite: bool = False
-    """Start anew: existing files of the photographs are deleted first. Otherwise
-    photographs that are finished are skipped, and files by another network or with
-    another opacity are an error."""
+    """Start anew: all existing label maps and overlays of the photographs are deleted
+    first. Otherwise photographs that are finished are skipped, and files by another
+    network or with another opacity are an error."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,22 +100,23 @@ def main(config: Segment, console: Console) -> int:
         opacity=config.opacity if config.pictures == "drawn" else None,
         overwrite=config.overwrite,
     )
-    if config.overwrite:
-        # First: a repeated command takes the files that exist for finished.
-        plan.delete_outputs()
+    # First: a repeated command takes the files that exist for finished.
+    delete_outputs(plan.replaced)
+    segmented = 0
     failures: dict[pathlib.Path, str] = {}
     try:
         for job, failure in _segment_each(plan, segmenter, config, console):
-            if failure is not None:
+            if failure is None:
+                segmented += 1
+            else:
                 failures[job.photograph] = failure
     except KeyboardInterrupt:
-        print_line(console, _interrupted(config, plan))
+        print_line(console, _interrupted(config, plan, segmented))
         raise
     problems = plan.problems | failures
     for path, reason in problems.items():
         line = f"Not segmented: {with_path(path, reason)}"
         print_line(console, with_option_names(line, Segment))
-    segmented = len(plan.jobs) - len(failures)
     summary = (
         f"{counted(segmented, 'photograph')} segmented by {segmenter.name}. Written to "
         f"{config.output}"
@@ -164,13 +169,11 @@ def _write(job: SegmentJob, found: PhotographLabels, *, opacity: float) -> None:
         )
 
 
-def _interrupted(config: Segment, plan: SegmentPlan) -> str:
-    total = len(plan.jobs) + plan.skipped
-    finished = sum(job.finished for job in plan.jobs) + plan.skipped
+def _interrupted(config: Segment, plan: SegmentPlan, segmented: int) -> str:
     return interrupted(
         "Segmented",
-        finished,
-        total,
+        segmented + plan.skipped,
+        len(plan.jobs) + plan.skipped,
         output=config.output,
         overwrite=config.overwrite,
     )

@@ -14,6 +14,7 @@ from carafe_jax.cli import segment
 from carafe_jax.cli.segment import Segment, main
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks import pictures
+from carafe_jax.tasks.segmentation import photograph_files
 from carafe_jax.tasks.segmentation.views import Views
 from tests.cli.test_commands import run
 from tests.tasks.photograph_files import files_of, save
@@ -157,6 +158,8 @@ def test_interrupted_command_continues(tmp_path, monkeypatch, overwrite):
         call(main, dataclasses.replace(config, opacity=0.5))
 
     def interrupt(path):
+        # What is finished was counted as it was written.
+        patch.setattr(photograph_files, "read_origin", None)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -176,6 +179,51 @@ def test_interrupted_command_continues(tmp_path, monkeypatch, overwrite):
     assert files_of(config.output) == files_of(whole.output)
     for name in files_of(whole.output):
         assert (config.output / name).read_bytes() == (whole.output / name).read_bytes()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_overwriting_deletes_files_of_every_option_and_name_first(tmp_path):
+    save(tmp_path / "photos" / "a.png")
+    alone = options(tmp_path, tmp_path / "photos")
+    call(main, alone)
+    label_map_alone = dataclasses.replace(alone, pictures="none", overwrite=True)
+    call(main, label_map_alone)
+    assert files_of(alone.output) == {"a.png"}
+    call(main, alone)
+    given = tmp_path / "photos", save(tmp_path / "b.png", seed=1)
+    call(main, options(tmp_path, *given, overwrite=True))
+    expected = {"photos/a.png", "photos/a_overlay.jpg", "b.png", "b_overlay.jpg"}
+    assert files_of(alone.output) == expected
+
+
+@pytest.mark.usefixtures("loaded")
+def test_overwriting_keeps_files_of_other_photographs_and_programs(tmp_path):
+    call(main, options(tmp_path, save(tmp_path / "other" / "a.png")))
+    save(tmp_path / "out" / "b_overlay.jpg")
+    save(tmp_path / "photos" / "a.png", seed=1)
+    given = tmp_path / "photos", save(tmp_path / "b.png", seed=2)
+    call(main, options(tmp_path, *given, pictures="none", overwrite=True))
+    kept = {"a.png", "a_overlay.jpg", "b_overlay.jpg"}
+    assert files_of(tmp_path / "out") == {*kept, "photos/a.png", "b.png"}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_finished_photograph_is_no_problem_if_another_of_its_name_is_added(tmp_path):
+    save(tmp_path / "photos" / "a.png")
+    config = options(tmp_path, tmp_path / "photos")
+    call(main, config)
+    save(tmp_path / "photos" / "a.jpg", seed=1)
+    status, text = call(main, config)
+    assert status == 1
+    assert "a.jpg: its label map would be" in text
+    assert "finished: 1; not segmented: 1" in text
+
+
+@pytest.mark.usefixtures("loaded")
+def test_given_photograph_in_the_output_folder_is_refused(tmp_path):
+    photo = save(tmp_path / "photo.png")
+    with pytest.raises(RefusedError, match="`output` must be another folder than"):
+        main(options(tmp_path, photo, output=tmp_path), Console(quiet=True))
 
 
 @pytest.mark.usefixtures("loaded")

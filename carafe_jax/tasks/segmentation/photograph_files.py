@@ -53,12 +53,8 @@ class SegmentPlan:
     """Number of photographs that are finished already."""
     problems: dict[pathlib.Path, str]
     """Reasons why photographs are left out, by photograph."""
-
-    def delete_outputs(self) -> None:
-        """Delete the existing files of the photographs to segment."""
-        for job in self.jobs:
-            for path, _ in job.outputs:
-                path.unlink(missing_ok=True)
+    replaced: dict[pathlib.Path, list[pathlib.Path]]
+    """Files of the photographs to delete before a new start, by photograph."""
 
 
 def plan_label_maps(
@@ -76,9 +72,9 @@ def plan_label_maps(
       output: Folder to write to.
       provenance: All that label maps depend on, besides the photographs.
       opacity: Opacity of the overlays. None: none are written.
-      overwrite: Whether existing files may be overwritten. Otherwise photographs that
-        are finished are skipped, also under the name that they had when their path was
-        given alone, or with others.
+      overwrite: Whether to start anew: the existing files of all photographs are to be
+        deleted. Otherwise photographs that are finished are skipped, also under the
+        name that they had when their path was given alone, or with others.
 
     Raises:
       RefusedError: A file exists that is of another photograph, network or opacity, and
@@ -92,15 +88,21 @@ def plan_label_maps(
 
     jobs = [job_of(photograph, found.names) for photograph in found.names]
     outputs = {job.photograph: job.label_map for job in jobs}
-    problems = equal_outputs(outputs, kind="label map")
-    jobs = [job for job in jobs if job.photograph not in problems]
+    equal = equal_outputs(outputs, kind="label map")
     waiting = [
         job
         for job in jobs
         if overwrite
         or not (job.finished or job_of(job.photograph, found.other_names).finished)
     ]
+    problems = {
+        job.photograph: equal[job.photograph]
+        for job in waiting
+        if job.photograph in equal
+    }
     for job in waiting:
+        if job.photograph in problems:
+            continue
         try:
             for path, _ in job.outputs:
                 check_new("output", path, overwrite=True)
@@ -109,7 +111,52 @@ def plan_label_maps(
     ready = [job for job in waiting if job.photograph not in problems]
     if not overwrite:
         _check_own(ready)
-    return SegmentPlan(jobs=ready, skipped=len(jobs) - len(waiting), problems=problems)
+    return SegmentPlan(
+        jobs=ready,
+        skipped=len(jobs) - len(waiting),
+        problems=problems,
+        replaced=_replaced(jobs, ready, found, output) if overwrite else {},
+    )
+
+
+def _replaced(
+    jobs: list[SegmentJob],
+    ready: list[SegmentJob],
+    found: FoundPhotographs,
+    output: pathlib.Path,
+) -> dict[pathlib.Path, list[pathlib.Path]]:
+    """Return the files that are written anew, and other files of the photographs."""
+    replaced: dict[pathlib.Path, list[pathlib.Path]] = {}
+    for job in jobs:
+        name, other = (
+            _paths(output, names[job.photograph])
+            for names in (found.names, found.other_names)
+        )
+        written = [path for path, _ in job.outputs] if job in ready else []
+        # All others may be of another program, or of a photograph of that name.
+        own = [
+            path
+            for path in (*name, *other)
+            if path not in written and _is_of(path, job.photograph)
+        ]
+        replaced[job.photograph] = [*written, *own]
+    return replaced
+
+
+def _is_of(path: pathlib.Path, photograph: pathlib.Path) -> bool:
+    """Return whether a file is a label map or an overlay of a photograph."""
+    origin = read_origin(path) if os.path.isfile(path) else None
+    return origin is not None and origin.get("photograph") == _digest(photograph)
+
+
+def _digest(photograph: pathlib.Path) -> str:
+    # Label maps may be published, and paths are private.
+    return hashlib.sha256(os.fsencode(photograph.resolve())).hexdigest()[:16]
+
+
+def _paths(output: pathlib.Path, name: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """Return the paths of the label map and the overlay."""
+    return output_path(output, name, ".png"), output_path(output, name, "_overlay.jpg")
 
 
 def _job(
@@ -119,13 +166,12 @@ def _job(
     provenance: Mapping[str, Any],
     opacity: float | None,
 ) -> SegmentJob:
-    # Label maps may be published, and paths are private.
-    path = hashlib.sha256(os.fsencode(photograph.resolve())).hexdigest()[:16]
-    origin = {**provenance, "photograph": path}
+    origin = {**provenance, "photograph": _digest(photograph)}
+    label_map, overlay = _paths(output, name)
     return SegmentJob(
         photograph,
-        label_map=output_path(output, name, ".png"),
-        overlay=None if opacity is None else output_path(output, name, "_overlay.jpg"),
+        label_map=label_map,
+        overlay=None if opacity is None else overlay,
         origin=origin,
         overlay_origin={**origin, "opacity": opacity},
     )

@@ -28,6 +28,7 @@ from carafe_jax.files import make_folder
 from carafe_jax.models.detection import MMDetectionName
 from carafe_jax.tasks.detection.coco_file import (
     CocoFile,
+    Content,
     read_content,
     recorded_photographs,
 )
@@ -44,7 +45,7 @@ from carafe_jax.tasks.detection.prediction import (
     TrainedDetector,
 )
 from carafe_jax.tasks.lines import loading, print_line
-from carafe_jax.tasks.photograph_files import with_path
+from carafe_jax.tasks.photograph_files import delete_outputs, with_path
 from carafe_jax.tasks.pictures import (
     check_picture_size,
     readable_scale,
@@ -89,9 +90,9 @@ class Detect:
     pictures: Literal["drawn", "none"] = "drawn"
     """Whether to write pictures, or detections.json alone."""
     overwrite: bool = False
-    """Start anew, and overwrite existing files. Otherwise photographs that are finished
-    are skipped, and detections by another detector or with other options are an
-    error."""
+    """Start anew: detections.json and all existing pictures of the photographs are
+    deleted first. Otherwise photographs that are finished are skipped, and detections
+    by another detector or with other options are an error."""
 
     def __post_init__(self) -> None:
         check_below_1("score_threshold", self.score_threshold)
@@ -125,7 +126,7 @@ def run_subcommand(args: list[str]) -> NoReturn:
 def main(config: Detect, console: Console) -> int:
     """Detect in every photograph; list those that cannot be read or written."""
     results_file = config.output / RESULTS
-    stored = None if config.overwrite else read_content(results_file)
+    stored = _stored(config)
     plan = plan_detections(
         config.photographs,
         output=config.output,
@@ -138,9 +139,13 @@ def main(config: Detect, console: Console) -> int:
         score_threshold=config.score_threshold, max_detections=config.max_detections
     )
     results = CocoFile(
-        detector.categories, provenance=detector.provenance(), stored=stored
+        detector.categories,
+        provenance=detector.provenance(),
+        stored=None if config.overwrite else stored,
     )
-    # From here on, the pictures in the folder are those of this command.
+    # First: recorded photographs whose pictures exist are taken for finished.
+    delete_outputs(plan.replaced)
+    # From here on, the pictures of recorded photographs are those of this command.
     results.write(results_file)
     problems = dict(plan.problems)
     try:
@@ -162,6 +167,20 @@ def main(config: Detect, console: Console) -> int:
             "a lower --score-threshold detects more.",
         )
     return 1 if problems else 0
+
+
+def _stored(config: Detect) -> Content | None:
+    """Return the content of the results that exist; None: there are none of detect.
+
+    Raises:
+      RefusedError: A file of another program must not be overwritten.
+    """
+    try:
+        return read_content(config.output / RESULTS)
+    except (RefusedError, OSError):
+        if config.overwrite:
+            return None
+        raise
 
 
 def _summary(

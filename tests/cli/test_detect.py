@@ -189,6 +189,64 @@ def test_pictures_of_others_are_overwritten_on_request_alone(tmp_path):
     assert call(main, again)[0] == 0
 
 
+@pytest.mark.usefixtures("loaded")
+def test_overwriting_deletes_pictures_of_every_option_and_name_first(tmp_path):
+    save(tmp_path / "photos" / "a.png")
+    alone = options(tmp_path, tmp_path / "photos")
+    call(main, alone)
+    save(alone.output / "other.jpg")
+    call(main, dataclasses.replace(alone, pictures="none", overwrite=True))
+    assert files_of(alone.output) == {"detections.json", "other.jpg"}
+    call(main, alone)
+    given = tmp_path / "photos", save(tmp_path / "b.png", seed=1)
+    call(main, options(tmp_path, *given, overwrite=True))
+    pictures = {"photos/a.jpg", "b.jpg", "other.jpg"}
+    assert files_of(alone.output) == {"detections.json", *pictures}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_interrupted_new_start_leaves_no_earlier_picture(tmp_path, monkeypatch):
+    config = options(tmp_path, save(tmp_path / "a.png"))
+    call(main, config)
+    picture = config.output / "a.jpg"
+    expected = picture.read_bytes()
+    save(picture)
+
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # After the detections are recorded, before they are drawn.
+        patch.setattr(detect, "decode_photograph", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            main(dataclasses.replace(config, overwrite=True), Console(quiet=True))
+    assert not picture.exists()
+    call(main, config)
+    assert picture.read_bytes() == expected
+
+
+@pytest.mark.parametrize("pictures", ["drawn", "none"])
+@pytest.mark.usefixtures("loaded")
+def test_finished_photograph_is_no_problem_if_another_of_its_name_is_added(
+    tmp_path, pictures
+):
+    first, second = (save(tmp_path / name / "x.jpg") for name in ("a", "b"))
+    call(main, options(tmp_path, first.parent, pictures=pictures))
+    both = options(tmp_path, first.parent, second, pictures=pictures)
+    status, text = call(main, both)
+    assert status == 1
+    assert "finished: 1; not detected: 1" in text
+    assert f"Not detected: {second}: " in text
+    assert "has another photograph of its name" in text
+
+
+@pytest.mark.usefixtures("loaded")
+def test_given_photograph_in_the_output_folder_is_refused(tmp_path):
+    photo = save(tmp_path / "photo.png")
+    with pytest.raises(RefusedError, match="`output` must be another folder than"):
+        main(options(tmp_path, photo, output=tmp_path), Console(quiet=True))
+
+
 @pytest.mark.parametrize("moment", ["detected", "recorded", "killed"])
 @pytest.mark.usefixtures("loaded")
 def test_interrupted_command_continues(tmp_path, monkeypatch, moment):
@@ -349,6 +407,16 @@ def test_photographs_whose_pictures_would_have_one_name_are_left_out(tmp_path):
     assert {path.name for path in found.problems} == {"a.png", "a.jpg"}
     (reason, _) = found.problems.values()
     assert "like that of 1 other photograph" in reason
+
+
+def test_photographs_that_would_be_recorded_under_one_name_are_left_out(tmp_path):
+    given = [save(tmp_path / name / "x.jpg") for name in ("a", "b")]
+    found = plan_detections(
+        given, output=tmp_path / "out", overwrite=False, pictures=False
+    )
+    assert not found.jobs
+    reason = found.problems[given[0]]
+    assert "name in detections.json would be x.jpg, like that of 1 other" in reason
 
 
 def test_images_in_the_output_folder_are_no_photographs(tmp_path):

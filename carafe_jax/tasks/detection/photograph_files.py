@@ -42,6 +42,8 @@ class DetectPlan:
     """Reasons why photographs are left out, by photograph."""
     inside_output: int
     """Number of images in the output folder, which are no photographs."""
+    replaced: dict[pathlib.Path, list[pathlib.Path]]
+    """Pictures of the photographs to delete before a new start, by photograph."""
 
 
 def plan_detections(
@@ -58,12 +60,13 @@ def plan_detections(
       given: Image files and folders, which are searched recursively. A photograph that
         is given twice counts once.
       output: Folder of the pictures and of `detections.json`.
-      overwrite: Whether existing files may be overwritten.
+      overwrite: Whether to start anew: the existing pictures of all photographs are to
+        be deleted.
       pictures: Whether pictures are written.
-      recorded: Paths of the photographs in the `detections.json` to continue, by their
+      recorded: Paths of the photographs in the `detections.json` that exists, by their
         names, also those that they had when their path was given alone, or with
-        others; they are finished if they have their pictures. None: there is no such
-        file, and pictures that exist are those of others.
+        others. Unless `overwrite`, they are finished if they have their pictures. None:
+        there is no such file, and pictures that exist are those of others.
 
     Raises:
       RefusedError: A path does not exist, the output cannot be written, or a file in it
@@ -71,15 +74,24 @@ def plan_detections(
     """
     check_new("output", output / RESULTS, overwrite=True)
     found = find_photographs(given, output=output)
+    replaced: dict[pathlib.Path, list[pathlib.Path]] = {}
+    if overwrite:
+        replaced = _replaced(found, recorded or {}, output)
+        recorded = None
     jobs = [
         DetectJob(photograph, name, _picture(output, name))
         for photograph in found.names
         for name in [_name(photograph, found, recorded or {})]
     ]
     problems = _recorded_problems(jobs, recorded or {}, output, pictures=pictures)
-    if pictures:
-        outputs = {job.photograph: job.picture for job in jobs}
-        problems |= equal_outputs(outputs, kind="picture")
+    # Without those that clash with a recorded photograph, which stays as it is.
+    outputs = {
+        job.photograph: job.picture if pictures else pathlib.Path(job.name)
+        for job in jobs
+        if job.photograph not in problems
+    }
+    kind = "picture" if pictures else f"name in {RESULTS}"
+    problems |= equal_outputs(outputs, kind=kind)
     jobs = [job for job in jobs if job.photograph not in problems]
     waiting = [
         job
@@ -100,7 +112,20 @@ def plan_detections(
         skipped=len(jobs) - len(waiting),
         problems=problems,
         inside_output=found.inside_output,
+        replaced=replaced,
     )
+
+
+def _replaced(
+    found: FoundPhotographs, recorded: Mapping[str, str], output: pathlib.Path
+) -> dict[pathlib.Path, list[pathlib.Path]]:
+    """Return the pictures under the photographs' names, and those that are recorded."""
+    return {
+        photograph: [
+            _picture(output, x) for x in {name, _name(photograph, found, recorded)}
+        ]
+        for photograph, name in found.names.items()
+    }
 
 
 def _name(

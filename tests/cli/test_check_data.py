@@ -1,6 +1,9 @@
 """The subcommand `check-data`."""
 
 import json
+import sys
+import types
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,9 @@ from carafe_jax.tasks.detection.data_check_options import (
 )
 from carafe_jax.tasks.inpainting.data_check_options import (
     DataCheckOptions as InpaintingOptions,
+)
+from carafe_jax.tasks.segmentation.data_check_options import (
+    DataCheckOptions as SegmentationOptions,
 )
 from tests.data.sources.coco.files import annotation, content, image, write_split
 from tests.tasks.detection.drawn_folder import drawn_folder
@@ -240,6 +246,22 @@ def test_labelled_images_of_the_chosen_split_are_counted(tmp_path):
     source, output = tmp_path / "data", tmp_path / "report"
     _, _, report = check(source, output, "classification", **options)
     assert report["test"]["classes"] == {"dark": {"images": 2}}
+
+
+def test_wrong_test_split_of_tfds_is_refused_by_its_option(tmp_path, monkeypatch):
+    module: Any = types.ModuleType("tensorflow_datasets")
+    module.decode = types.SimpleNamespace(SkipDecoding=lambda: None)
+    module.data_source = lambda name, **_: {"train": [{}], "test": [{}]}
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", module)
+    config = check_data.CheckData(
+        source="tfds:birds",
+        output=tmp_path / "report",
+        task="segmentation",
+        segmentation=SegmentationOptions(test_split="val"),
+    )
+    rule = r"`segmentation.test_split` must be .* of `source` \(test\), got 'val'"
+    with pytest.raises(RefusedError, match=rule):
+        call(check_data.main, config)
 
 
 def test_photographs_are_counted(tmp_path):

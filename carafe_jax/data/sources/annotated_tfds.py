@@ -93,7 +93,7 @@ def open_annotated_tfds(
         )
     findings = Findings()
     columns, file_names = _columns(images, findings, classes=len(names))
-    findings.log(f"tfds:{name}/{split}")
+    findings.log(images.source)
     if split == "train" and not len(columns["bbox"]):
         raise RefusedError(
             f"`source` must hold an object to train on, got 'tfds:{name}' with none."

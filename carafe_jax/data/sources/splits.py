@@ -16,15 +16,14 @@ A source can be opened with another of these names as the test set, by `test_spl
 import hashlib
 import os
 import pathlib
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError
 
 Split = Literal["train", "test"]
 TestSplit = Literal["val", "validation", "test"]
-T = TypeVar("T")
 
 TEST_FOLDERS: tuple[TestSplit, ...] = ("val", "validation", "test")
 _TFDS: dict[Split, tuple[str, ...]] = {
@@ -50,8 +49,7 @@ def name_of_test_set(
       RefusedError: The folder has no split of the name `test_split`.
     """
     known: list[TestSplit] = [name for name in TEST_FOLDERS if name in present]
-    rule = f"be None or a split of `source` ({', '.join(known) or 'none'})"
-    check("test_split", test_split, rule, holds=test_split in (None, *known))
+    _check_test_split(test_split, known)
     return test_split or next(iter(known), None)
 
 
@@ -110,18 +108,23 @@ def split_names(
     return [name for name in names if (name in test) == (split == "test")]
 
 
-def split_of_tfds(
-    splits: Mapping[str, T], split: Split, test_split: TestSplit | None = None
-) -> T | None:
-    """Return one split of a data set of TFDS, or None if it is missing.
+def name_in_tfds(
+    present: Collection[str], split: Split, test_split: TestSplit | None = None
+) -> str | None:
+    """Return the name of a split of a data set of TFDS, or None if it is missing.
 
     Args:
-      splits: Splits by their names.
-      split: Split to return.
+      present: Names of the splits that the data set has.
+      split: Split to find.
       test_split: Name of the test set. None: by the rule.
+
+    Raises:
+      RefusedError: The data set has no split of the name `test_split`, which is an
+        error for the training set, too.
     """
+    _check_test_split(test_split, [name for name in TEST_FOLDERS if name in present])
     names = _names_in_tfds(split, test_split)
-    return next((splits[name] for name in names if name in splits), None)
+    return next((name for name in names if name in present), None)
 
 
 def tfds_names(split: Split, test_split: TestSplit | None = None) -> str:
@@ -133,6 +136,11 @@ def _names_in_tfds(split: Split, test_split: TestSplit | None) -> tuple[str, ...
     if split == "test" and test_split is not None:
         return (test_split,)
     return _TFDS[split]
+
+
+def _check_test_split(test_split: TestSplit | None, known: Sequence[TestSplit]) -> None:
+    rule = f"be None or a split of `source` ({', '.join(known) or 'none'})"
+    check("test_split", test_split, rule, holds=test_split in (None, *known))
 
 
 def _rank(name: str) -> float:

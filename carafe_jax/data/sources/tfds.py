@@ -14,7 +14,7 @@ from carafe_jax.data.sources.splits import (
     MissingSplitError,
     Split,
     TestSplit,
-    split_of_tfds,
+    name_in_tfds,
     tfds_names,
 )
 from carafe_jax.errors import MissingExtraError, RefusedError
@@ -97,7 +97,7 @@ def open_tfds(
 
     Raises:
       MissingSplitError: The data set has no such split, or no images in it.
-      RefusedError: The data set is not prepared, or has no images.
+      RefusedError: The data set is not prepared, or has no images or no `test_split`.
       MissingExtraError: TensorFlow Datasets is not installed.
     """
     try:
@@ -107,15 +107,16 @@ def open_tfds(
             f"'tfds:{name}' needs TensorFlow Datasets: pip install 'carafe-jax[tfds]'."
         ) from error
     splits = _prepared(tfds, name, features)
-    records = split_of_tfds(splits, split, test_split)
-    if records is None or len(records) == 0:
+    found = name_in_tfds(splits, split, test_split)
+    records = () if found is None else splits[found]
+    if len(records) == 0:
         raise MissingSplitError(
-            f"`source` must have a split named {tfds_names(split, test_split)}, "
-            f"got 'tfds:{name}' with {sorted(splits)}."
+            f"`source` must have images in a split named "
+            f"{tfds_names(split, test_split)}, got 'tfds:{name}' with {sorted(splits)}."
         )
     for feature in features:
         check_features(records, name, feature)
-    return ImageRecords(f"tfds:{name}/{split}", records, features[0])
+    return ImageRecords(f"tfds:{name}/{found}", records, features[0])
 
 
 def open_labelled_tfds(

@@ -3,7 +3,7 @@
 import pytest
 
 from carafe_jax.data import open_labelled_images, open_photographs
-from carafe_jax.data.sources.splits import split_names, split_of_tfds
+from carafe_jax.data.sources.splits import name_in_tfds, split_names
 from carafe_jax.errors import RefusedError
 from tests.data.sources.pictures import reds, write
 
@@ -96,11 +96,11 @@ def test_no_hashed_split_of_two_files_is_empty(fraction):
 
 
 def test_tfds_validation_split_is_preferred_to_test():
-    every = {"train": 1, "test": 2, "validation": 3, "other": 4}
-    assert split_of_tfds(every, "train") == 1
-    assert split_of_tfds(every, "test") == 3
-    assert split_of_tfds({"train": 1, "test": 2}, "test") == 2
-    assert split_of_tfds({"test": 2}, "train") is None
+    every = ("train", "test", "validation", "other")
+    assert name_in_tfds(every, "train") == "train"
+    assert name_in_tfds(every, "test") == "validation"
+    assert name_in_tfds(("train", "test"), "test") == "test"
+    assert name_in_tfds(("test",), "train") is None
 
 
 @pytest.mark.parametrize("names", [photographs, labelled])

@@ -66,10 +66,13 @@ def open_birds(split, **kwargs):
 def test_splits_are_used(install, test_name):
     bird, finch = np.random.default_rng(0).integers(0, 256, (2, 20, 24, 3), np.uint8)
     install(train=[bird], **{test_name: [finch]})
-    for split, expected in (("train", bird), ("test", finch)):
+    for split, found, expected in (
+        ("train", "train", bird),
+        ("test", test_name, finch),
+    ):
         photographs = open_birds(split)
         assert len(photographs) == 1
-        assert photographs.name(0) == f"tfds:{NAME}/{split}[0]"
+        assert photographs.name(0) == f"tfds:{NAME}/{found}[0]"
         np.testing.assert_array_equal(photographs[0], expected, strict=True)
 
 
@@ -80,8 +83,17 @@ def test_another_test_set_can_be_chosen(install):
     name = f"tfds:{NAME}"
     image, _ = open_labelled_images(name, split="test", test_split="test").open(0)
     assert decode_image(image).max() == 200
-    with pytest.raises(RefusedError, match="`source` must have a split named val, got"):
-        open_birds("test", test_split="val")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_wrong_test_set_is_refused_whichever_split_is_opened(install, split):
+    pixels = np.zeros((20, 24, 3), np.uint8)
+    install(train=[pixels], validation=[pixels], test=[pixels])
+    rule = r"`test_split` must be None or a split of `source` \(validation, test\), got"
+    with pytest.raises(RefusedError, match=f"^{rule} 'val'"):
+        open_birds(split, test_split="val")
+    with pytest.raises(RefusedError, match=f"^{rule} 'val'"):
+        open_labelled_images(f"tfds:{NAME}", split=split, test_split="val")
 
 
 def test_grey_images_become_rgb(install):

@@ -115,7 +115,7 @@ def open_segmented_tfds(
     label_maps = dataclasses.replace(images, feature=label_feature)
     pairs = PairedRecords(images, label_maps)
     opened = check_pairs(pairs, label_table=label_table, findings=findings)
-    findings.log(f"tfds:{name}/{split}")
+    findings.log(images.source)
     return opened
 
 

@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from carafe_jax.data import (
-    MissingSplitError,
     SegmentedImages,
     Split,
     open_segmented_images,
@@ -88,8 +87,18 @@ def test_set_can_be_chosen(install):
     assert len(open_pets("test")) == 1
     assert len(open_pets("test", test_split="test")) == 2
     assert len(open_pets("train", test_split="test")) == 1
-    with pytest.raises(MissingSplitError, match="a split named val, got"):
-        open_pets("test", test_split="val")
+    rule = r"`test_split` must .* \(validation, test\), got 'val'"
+    for split in ("train", "test"):
+        with pytest.raises(RefusedError, match=rule):
+            open_pets(split, test_split="val")
+
+
+def test_names_and_findings_have_the_split_that_was_found(install, caplog):
+    install(train=[record()], validation=[None, record()])
+    images = open_pets("test")
+    assert images.name(0) == f"tfds:{NAME}/validation[1]"
+    assert f"tfds:{NAME}/validation" in caplog.text
+    assert "/test" not in caplog.text
 
 
 def test_damaged_records_are_dropped(install):

@@ -63,10 +63,14 @@ def split_folders(
       test_split: Name of the test set. None: by the rule.
 
     Raises:
-      RefusedError: The folder is not split, or not into `test_split`.
+      RefusedError: There is no `test_split`, or no `train` beside it.
     """
     found = named_folders(folder, ("train", *TEST_FOLDERS))
-    test = name_of_test_set(found if "train" in found else (), test_split)
+    if found and "train" not in found:
+        rule = "be None if `source` has no folder `train` beside its test set"
+        check("test_split", test_split, rule, holds=test_split is None)
+        return None
+    test = name_of_test_set(found, test_split)
     return None if test is None else {"train": found["train"], "test": found[test]}
 
 

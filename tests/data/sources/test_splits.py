@@ -47,6 +47,16 @@ def test_another_test_set_can_be_chosen(tmp_path, names):
         names(tmp_path / "train", "test", test_split="val")
 
 
+@pytest.mark.parametrize("names", [photographs, labelled])
+def test_test_set_without_a_training_set_beside_it_cannot_be_chosen(tmp_path, names):
+    write(tmp_path, [f"test/x/{i}.png" for i in range(4)])
+    rule = "`test_split` must be None if `source` has no folder `train` .*, got 'test'"
+    for split in ("train", "test"):
+        with pytest.raises(RefusedError, match=rule):
+            names(tmp_path, split, test_split="test")
+    assert len(names(tmp_path, "train") + names(tmp_path, "test")) == 4
+
+
 def test_built_in_photographs_have_one_test_set():
     with pytest.raises(RefusedError, match=r"`test_split` must be None .*, got 'val'"):
         photographs("builtin", "test", test_split="val")

@@ -46,8 +46,25 @@ def check_finite(name: str, value: object) -> None:
 
 def check_count(name: str, value: object) -> None:
     """Raise unless the value is an integer of at least 1, as `is_count` defines it."""
-    check(name, value, "be an integer", holds=_is_integer(value))
+    check(name, value, "be an integer", holds=_is_any_integer(value))
+    check_integer_types(name, value, [value])
     check(name, value, "be positive", holds=is_count(value))
+
+
+def check_integer_types(name: str, value: object, numbers: Sequence[Any]) -> None:
+    """Raise if an integer is of a type whose sums and products overflow.
+
+    Args:
+        name: Name of the argument.
+        value: Its value.
+        numbers: Numbers in it; those that are no integers are not checked.
+
+    Raises:
+        RefusedError: An integer is neither an int nor of np.int32 or np.int64.
+    """
+    holds = all(_is_integer(x) for x in numbers if _is_any_integer(x))
+    rule = "use int, np.int32 or np.int64 for integers, as other types overflow"
+    check(name, value, rule, holds=holds)
 
 
 def check_ints(name: str, values: object, *, length: int | None = None) -> None:
@@ -63,6 +80,7 @@ def check_ints(name: str, values: object, *, length: int | None = None) -> None:
     """
     rule = f"be {'one or more' if length is None else length} positive ints"
     found = _elements(values)
+    check_integer_types(name, values, found)
     holds = len(found) > 0 if length is None else len(found) == length
     check(name, values, rule, holds=holds and all(map(is_count, found)))
 
@@ -71,13 +89,14 @@ def check_label_values(name: str, values: object) -> None:
     """Raise unless the value is a collection of ints in [0, 255], labels of 8 bits."""
     found: Any = values if isinstance(values, Collection) else (None,)
     texts = isinstance(values, str | bytes)
-    holds = not texts and all(_is_integer(x) and 0 <= x <= 255 for x in found)
+    holds = not texts and all(_is_any_integer(x) and 0 <= x <= 255 for x in found)
     check(name, values, "be ints in [0, 255]", holds=holds)
 
 
 def check_window(name: str, value: object) -> None:
     """Raise unless the value is two positive odd ints, sides of a centred window."""
     sides = _elements(value)
+    check_integer_types(name, value, sides)
     holds = len(sides) == 2 and all(is_count(side) and side % 2 for side in sides)
     check(name, value, "be two positive odd ints", holds=holds)
 
@@ -85,13 +104,14 @@ def check_window(name: str, value: object) -> None:
 def check_multiples(name: str, values: object, divisor: int) -> None:
     """Raise unless the value is two positive multiples of a number, or None."""
     sides = _elements(values)
+    check_integer_types(name, values, sides)
     holds = len(sides) == 2 and all(is_count(x) and x % divisor == 0 for x in sides)
     rule = f"be two positive multiples of {divisor} or None"
     check(name, values, rule, holds=values is None or holds)
 
 
 def is_count(value: object) -> bool:
-    """Return whether a value is a positive int, Python's or NumPy's; no bool."""
+    """Return whether a value is a positive int, np.int32 or np.int64; no bool."""
     return _is_integer(value) and _number(value) > 0
 
 
@@ -112,7 +132,12 @@ def check_below_1(name: str, value: object) -> None:
 
 def check_up_to_1(name: str, value: object) -> None:
     """Raise unless the number is in [0, 1], as a fraction or an IoU must be."""
-    check(name, value, "lie in [0, 1]", holds=0 <= _number(value) <= 1)
+    check_up_to(name, value, 1)
+
+
+def check_up_to(name: str, value: object, largest: int) -> None:
+    """Raise unless the number is in [0, `largest`]."""
+    check(name, value, f"lie in [0, {largest}]", holds=0 <= _number(value) <= largest)
 
 
 def check_seed(name: str, value: object) -> None:
@@ -204,7 +229,7 @@ def errors_in_group(group: str, kind: "type[DataclassInstance]") -> Iterator[Non
 
 def _number(value: Any) -> float:
     """Return a number, or NaN, which follows no rule, for any other value."""
-    if isinstance(value, str | bytes):
+    if isinstance(value, str | bytes | bool | np.bool_):
         return math.nan
     try:
         return float(value)
@@ -227,3 +252,7 @@ def _is_integer(value: object) -> bool:
     if isinstance(value, np.signedinteger):
         return value.dtype.itemsize >= 4  # Products of narrower integers overflow.
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_any_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)

@@ -7,6 +7,7 @@ import pytest
 from carafe_jax import arguments
 from carafe_jax.data import PhotographsTooSmallError
 from carafe_jax.errors import RefusedError
+from carafe_jax.nn import _arguments as nn_arguments
 
 
 def test_error_names_the_argument_the_rule_and_the_value():
@@ -50,7 +51,11 @@ def test_error_that_names_no_field_of_the_group_is_kept():
 @pytest.mark.parametrize(
     ("function", "accepted", "refused"),
     [
-        (arguments.check_positive, [1, 0.1], [0, -1, float("nan"), "1", None, [1, 2]]),
+        (
+            arguments.check_positive,
+            [1, 0.1],
+            [0, -1, float("nan"), "1", None, [1, 2], True, np.True_],
+        ),
         (
             arguments.check_count,
             [1, np.int64(2)],
@@ -68,8 +73,8 @@ def test_error_that_names_no_field_of_the_group_is_kept():
         ),
         (
             arguments.check_label_values,
-            [(), {0, 255}, np.arange(3)],
-            [5, None, (256,), (-1,), (1.5,), "12", b"12"],
+            [(), {0, 255}, np.arange(3), np.array([0, 255], np.uint8), [np.uint64(3)]],
+            [5, None, (256,), (-1,), (1.5,), "12", b"12", (True,), [np.True_]],
         ),
         (
             arguments.check_window,
@@ -85,6 +90,11 @@ def test_error_that_names_no_field_of_the_group_is_kept():
         (arguments.check_between_0_and_1, [0.1, 0.9], [0, 1, float("nan")]),
         (arguments.check_below_1, [0, 0.9], [-0.1, 1, float("nan")]),
         (arguments.check_up_to_1, [0, 1], [-0.1, 1.1, float("nan"), "1"]),
+        (
+            functools.partial(arguments.check_up_to, largest=180),
+            [0, 180, np.float32(10), np.int64(3)],
+            [-0.1, 180.5, float("nan"), True, "1", None],
+        ),
         (arguments.check_seed, [0, 2**32 - 1], [-1, 2**32]),
         (
             arguments.check_fractions,
@@ -113,3 +123,20 @@ def test_values_that_break_a_rule_are_refused(function, accepted, refused):
     for value in refused:
         with pytest.raises(RefusedError, match=r"^`name` must .*, got .*\.$"):
             function("name", value)
+
+
+@pytest.mark.parametrize(
+    ("function", "value"),
+    [
+        (arguments.check_count, np.uint32(5)),
+        (arguments.check_ints, (np.int16(5), 3)),
+        (arguments.check_window, (5, np.uint8(5))),
+        (functools.partial(arguments.check_multiples, divisor=2), (np.uint64(4), 2)),
+        (nn_arguments.check_int, np.uint8(5)),
+        (nn_arguments.check_odd_int, np.uint8(5)),
+    ],
+)
+def test_integers_that_overflow_are_refused_by_their_type(function, value):
+    rule = "^`name` must use int, np.int32 or np.int64 for integers, .*, got "
+    with pytest.raises(RefusedError, match=rule):
+        function("name", value)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from carafe_jax.arguments import check, is_count
+from carafe_jax.arguments import check, check_integer_types, is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.nn.masked import Masked
 from carafe_jax.ops import Scale, parse_scale
@@ -52,11 +52,13 @@ def along_channels(
 
 def check_int(name: str, value: object) -> None:
     """Raise unless the value is a positive int."""
+    check_integer_types(name, value, [value])
     check(name, value, "be a positive int", holds=is_count(value))
 
 
 def check_odd_int(name: str, value: object) -> None:
     """Raise unless the value is a positive odd int, the side of a centred window."""
+    check_integer_types(name, value, [value])
     holds = is_count(value) and cast(int, value) % 2 == 1
     check(name, value, "be a positive odd int", holds=holds)
 

@@ -109,11 +109,13 @@ def _parts(
 
 def _plain(value: Any) -> Any:
     """Return a value for JSON; a path, for example, as its string."""
+    if isinstance(value, (np.ndarray, np.integer, np.floating, np.bool_)):
+        return value.tolist()
     if isinstance(value, (tuple, list)):
         return [_plain(x) for x in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    return int(value) if isinstance(value, np.integer) else str(value)
+    return str(value)
 
 
 @no_type_check

@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, UInt8
 
-from carafe_jax.arguments import check, is_count
+from carafe_jax.arguments import check, check_integer_types, is_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.extras import import_or_explain
 from carafe_jax.texts import printable
@@ -70,6 +70,7 @@ def draw_detections(
     objects = _checked(pixels, boxes, labels, scores, masks)
     if classes is not None:
         _check_names("classes", classes)
+    check_integer_types("scale", scale, [scale])
     check("scale", scale, "be an integer of at least 1", holds=is_count(scale))
     scale = int(scale)
     picture = _enlarged(pixels, scale)

@@ -6,7 +6,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import UInt8
 
-from carafe_jax.arguments import check, check_count, check_up_to_1, is_count
+from carafe_jax.arguments import (
+    check,
+    check_count,
+    check_integer_types,
+    check_up_to_1,
+    is_count,
+)
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.texts import printable
 from carafe_jax.viz.colours import BLACK, Colour
@@ -33,6 +39,7 @@ def default_palette(count: int) -> Palette:
     Raises:
       RefusedError: The number of classes is another value.
     """
+    check_integer_types("count", count, [count])
     rule = f"be an int in [1, {_MOST_CLASSES}]"
     check("count", count, rule, holds=is_count(count) and count <= _MOST_CLASSES)
     numbers = np.arange(1, count + 1)  # VOC's number 0 is black.

@@ -67,8 +67,11 @@ def test_same_configuration_is_accepted_again(tmp_path):
     check(Run(), tmp_path / "run")
 
 
-def test_integers_of_numpy_are_stored_as_integers(tmp_path):
-    check(Run(widths=(np.int64(3), 4)), tmp_path)  # pyright: ignore[reportArgumentType]
+@pytest.mark.parametrize(
+    "widths", [(np.int64(3), 4), (np.float32(3), 4), np.array([3, 4], np.uint8)]
+)
+def test_numbers_of_numpy_are_stored_as_numbers(tmp_path, widths):
+    check(Run(widths=widths), tmp_path)
     assert read_config(tmp_path).fields["widths"] == [3, 4]
 
 

@@ -313,6 +313,7 @@ def open_segmented_images(
         check_class_names("classes", classes)
     source = _checked_source(source)
     check_label_values("ignored_labels", ignored_labels)
+    ignored_labels = [*map(int, ignored_labels)]  # Integers of NumPy can overflow.
     file = None if classes_file is None else pathlib.Path(classes_file).expanduser()
     if source.startswith(_TFDS):
         return open_segmented_tfds(

@@ -11,6 +11,7 @@ from carafe_jax.arguments import (
     check_label_values,
     check_multiples,
     check_range,
+    check_up_to,
 )
 from carafe_jax.data import TestSplit
 from carafe_jax.errors import no_type_check
@@ -113,9 +114,7 @@ class SegmentationData:
         rule = f"be {_CROP_SCALES}, its default, without `crop_size`"
         holds = self.crop_size is not None or self.crop_scales == _CROP_SCALES
         check("crop_scales", self.crop_scales, rule, holds=holds)
-        rotation = self.rotation
-        holds = isinstance(rotation, int | float) and 0 <= rotation <= 180
-        check("rotation", rotation, "lie in [0, 180]", holds=holds)
+        check_up_to("rotation", self.rotation, 180)
         check_label_values("ignored_labels", self.ignored_labels)
 
     def training_sizes(self, size: Size) -> tuple[Size, ...]:

@@ -327,6 +327,7 @@ def test_photographs_without_pixels_are_refused():
         ({"ignored_labels": (256,)}, "`ignored_labels` must be ints in"),
         ({"ignored_labels": 5}, r"`ignored_labels` must be ints in \[0, 255\], got 5"),
         ({"rotation": -1.0}, r"`rotation` must lie in \[0, 180\], got -1.0"),
+        ({"rotation": True}, r"`rotation` must lie in \[0, 180\], got True"),
         ({"blur": "box"}, "`blur` must be one of 'none', 'gaussian'"),
         ({"batch_size": 0}, "`batch_size` must be positive"),
     ],
@@ -334,3 +335,8 @@ def test_photographs_without_pixels_are_refused():
 def test_wrong_fields_are_refused(fields, message):
     with pytest.raises(RefusedError, match=message):
         make(**fields)
+
+
+def test_numbers_of_numpy_are_accepted():
+    fields: Any = {"rotation": np.float32(10), "ignored_labels": (np.uint8(3),)}
+    assert SegmentationData(source="none", **fields).rotation == 10

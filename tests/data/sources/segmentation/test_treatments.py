@@ -78,8 +78,12 @@ def test_void_classes_are_ignored_by_their_names(root, name):
     assert open_train(root).classes == ("sky", "tree")
 
 
-def test_values_are_ignored_by_option(root):
-    images = open_train(root, ignored_labels=(2, 9))
+@pytest.mark.parametrize(
+    "values",
+    [(2, 9), np.unique(np.array([[9, 2], [2, 2]], np.uint8)), [np.uint64(2), 9]],
+)
+def test_values_are_ignored_by_option(root, values):
+    images = open_train(root, ignored_labels=values)
     assert images.classes == ("sky",)
     assert "2 void classes in the list" in found(images)["kept"]
     assert "(tall tree (2), Unlabelled (7))" in found(images)["kept"]

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run
+from carafe_jax.data import TestSplit
 from experiments.detection.comparison.report import write_comparison
 from experiments.two_runs import TwoRuns
 
@@ -25,10 +26,12 @@ from experiments.two_runs import TwoRuns
 class DrawComparison(TwoRuns):
     """Two trained detectors, and test photographs."""
 
+    test_split: TestSplit | None = None
+    """Split of the source. None: that of the run, or of another source the first."""
     photographs: tuple[str, ...] = ()
     """File names of test photographs. Empty: `rows` of them, from all over the set."""
     rows: int = 3
-    """Number of photographs."""
+    """Number of photographs where no names are given."""
     score_threshold: float = 0.5
     """Only detections of a higher score are drawn, in [0, 1)."""
     side: int = 512
@@ -46,6 +49,7 @@ def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the pictures."""
     write_comparison(
         config,
+        test_split=config.test_split,
         photographs=config.photographs,
         rows=config.rows,
         score_threshold=config.score_threshold,

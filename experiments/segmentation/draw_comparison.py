@@ -13,7 +13,7 @@ import pathlib
 
 from rich.console import Console
 
-from carafe_jax.arguments import check_count
+from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
 from carafe_jax.data import TestSplit
 from experiments.segmentation.comparison.report import write_comparison
@@ -27,15 +27,21 @@ class DrawComparison(TwoRuns):
     test_split: TestSplit | None = None
     """Split of the source. None: that of the run, or of another source the first."""
     photographs: tuple[pathlib.Path, ...] = ()
-    """Image files and folders of them, drawn without truth in place of the source."""
+    """Image files and folders of them, drawn without truth in place of the source. All
+    are drawn if there is no folder among them."""
     rows: int = 4
-    """Number of photographs, from all over the set."""
+    """Number of photographs, from all over the source or the folders."""
     side: int = 400
     """Longer side of a drawn photograph, in pixels."""
 
     def __post_init__(self) -> None:
         check_count("rows", self.rows)
         check_count("side", self.side)
+        if self.photographs:
+            for name in ("source", "test_split"):
+                value = getattr(self, name)
+                rule = "be None where `photographs` are drawn in its place"
+                check(name, value, rule, holds=value is None)
 
 
 def main(config: DrawComparison, console: Console) -> int:

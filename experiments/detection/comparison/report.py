@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.arguments import check
-from carafe_jax.data import AnnotatedImages
+from carafe_jax.data import AnnotatedImages, TestSplit
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
@@ -33,6 +33,7 @@ _DETECTIONS, _PYRAMIDS = "detections.png", "pyramids.png"
 def write_comparison(
     runs: TwoRuns,
     *,
+    test_split: TestSplit | None,
     photographs: Sequence[str],
     rows: int,
     score_threshold: float,
@@ -43,6 +44,8 @@ def write_comparison(
 
     Args:
       runs: Both networks, the source, and the folder of the pictures.
+      test_split: Split of the source. None: that of the run, or of another source the
+        first.
       photographs: File names, as for `choose`.
       rows: Number of photographs, as for `choose`.
       score_threshold: Score above which detections are drawn.
@@ -60,12 +63,12 @@ def write_comparison(
         name: network.with_limits(score_threshold=score_threshold, max_detections=100)
         for name, network in {"plain up-samplers": plain, "CARAFE++": carafe}.items()
     }
-    data = on_test_set(carafe.data, source=runs.source, test_split=None)
+    data = on_test_set(carafe.data, source=runs.source, test_split=test_split)
     images = DetectionDataset(data, masks=False).held_out
     chosen = read_photographs(
         functools.partial(read_photograph, images),
         choose(images, photographs, rows=rows),
-        argument="source",
+        argument="photographs" if photographs else "source",
         console=console,
     )
     with console.status("detecting"):

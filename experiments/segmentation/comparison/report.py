@@ -46,7 +46,7 @@ def write_comparison(
       test_split: Split of the source. None: that of the run, or of another source the
         first.
       photographs: Image files and folders, drawn without truth in place of the source.
-      rows: Largest number of photographs.
+      rows: Largest number of photographs of the source or of folders.
       side: Longer side of a drawn photograph, in pixels.
       console: Console for progress and the path.
 
@@ -83,7 +83,8 @@ def read_files(
 
     Args:
       paths: Image files, and folders that are searched for them.
-      rows: Largest number of photographs, from all over the files.
+      rows: Largest number of photographs, from all over the files, if there is a folder
+        among the paths; otherwise all are read.
       console: Console for a line about each that cannot be read.
     """
     files = [
@@ -93,6 +94,8 @@ def read_files(
     def read(index: int) -> Example:
         return Example(read_pixels(files[index]), None)
 
+    if not any(path.is_dir() for path in paths):
+        rows = len(files)
     indices = spread(len(files), rows)
     found = read_photographs(read, indices, argument="photographs", console=console)
     return [*found.values()]

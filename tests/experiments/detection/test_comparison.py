@@ -1,6 +1,7 @@
 """Pictures of two detectors side by side."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,42 @@ def test_both_pictures_of_a_folder_are_written(tmp_path, monkeypatch):
         assert sheet.size == (3 * 120 + 2 * 4, 26 + 2 * (112 + 4))
     with Image.open(tmp_path / "out" / "pyramids.png") as picture:
         assert picture.width > 1000
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Return the fields of two runs on a folder with a split `test`, too."""
+    folder = drawn_folder(tmp_path / "drawn")
+    shutil.copytree(folder / "train", folder / "test")
+    annotations = folder / "annotations"
+    shutil.copy(
+        annotations / "instances_train.json", annotations / "instances_test.json"
+    )
+    detector = Detector(DetectionData(source=str(folder)), 0.9)
+    monkeypatch.setattr(report, "load", lambda run, which, argument: detector)
+    monkeypatch.setattr(
+        report, "activation_maps", lambda _, photos: [random_maps(1) for _ in photos]
+    )
+    paths = {name: tmp_path / name for name in ("carafe", "plain", "output")}
+    return {**paths, "score_threshold": 0.25, "side": 120, "rows": 5}
+
+
+def test_split_of_the_test_set_can_be_chosen(tmp_path, runs):
+    assert main(DrawComparison(**runs, test_split="test"), QUIET) == 0
+    with Image.open(tmp_path / "output" / "detections.png") as sheet:
+        assert sheet.height == 26 + 4 * (112 + 4)
+
+
+@pytest.mark.parametrize("argument", ["photographs", "source"])
+def test_unreadable_photographs_are_refused_by_what_chose_them(
+    tmp_path, runs, argument
+):
+    files = sorted((tmp_path / "drawn" / "val").iterdir())
+    for file in files:
+        file.write_text("none")
+    names = tuple(map(str, files)) if argument == "photographs" else ()
+    with pytest.raises(RefusedError, match=f"`{argument}` must have .* be read, got 2"):
+        main(DrawComparison(**runs, photographs=names), QUIET)
 
 
 def test_names_choose_photographs_and_others_are_refused():

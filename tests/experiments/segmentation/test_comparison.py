@@ -96,6 +96,23 @@ def test_photographs_without_truth_lack_its_column(tmp_path, folder, runs):
     assert len(pictures(sheet, rows=4, count=3)) == 3
 
 
+def test_all_files_that_are_given_by_name_are_drawn(tmp_path, folder, runs):
+    files = [folder / "val" / "images" / f"{index}.png" for index in (2, 0, 1)]
+    sheet = draw(tmp_path, photographs=tuple(files), rows=1)
+    assert len(pictures(sheet, rows=3, count=3)) == 3
+    found = report.read_files(files, rows=1, console=QUIET)
+    for example, file in zip(found, files, strict=True):
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(example.photograph, np.asarray(image))
+
+
+@pytest.mark.parametrize(("field", "value"), [("source", "a"), ("test_split", "val")])
+def test_source_beside_photographs_is_refused(tmp_path, field, value):
+    rule = f"`{field}` must be None where `photographs` are drawn .*, got '{value}'"
+    with pytest.raises(RefusedError, match=rule):
+        draw(tmp_path, photographs=(tmp_path,), **{field: value})
+
+
 def test_split_of_the_test_set_can_be_chosen(tmp_path, runs):
     assert draw(tmp_path, test_split="test").shape[0] == 26 + 2 * (143 + 4)
 

@@ -11,11 +11,22 @@ from rich.console import Console
 from rich.progress import track
 
 from carafe_jax.arguments import check, check_count, check_seed
+from carafe_jax.files import check_new
 from experiments.scenes.composition import Scene, compose, load_backgrounds
 from experiments.scenes.cutouts import CLASSES, make_cutouts
 
 ScenesSplit = Literal["train", "val"]
 SPLITS: tuple[ScenesSplit, ...] = ("train", "val")
+
+
+def picture_name(number: int) -> str:
+    """Return the file name of a picture by its number."""
+    return f"{number:05d}.png"
+
+
+def pictures_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the files of a folder that are named as pictures of scenes, in order."""
+    return sorted(folder.glob(f"{'[0-9]' * 5}.png"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,6 +59,21 @@ class Scenes:
         low, high = self.objects
         rule = "be two numbers 1 <= low <= high"
         check("objects", self.objects, rule, holds=1 <= low <= high)
+
+    def check_pictures(self, *folders: str) -> None:
+        """Raise if a split has pictures that must not be overwritten or deleted.
+
+        Args:
+          folders: Folders of the pictures in that of a split; "." for itself.
+
+        Raises:
+          RefusedError: A file named as `picture_name` does exists without `overwrite`,
+            or cannot be written to.
+        """
+        for split in SPLITS:
+            for folder in folders:
+                for path in pictures_in(self.output / split / folder):
+                    check_new("output", path, overwrite=self.overwrite)
 
     def compose(self, split: ScenesSplit, console: Console) -> Iterator[Scene]:
         """Yield the scenes of a split.

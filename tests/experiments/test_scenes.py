@@ -1,13 +1,17 @@
 """Composed scenes, and their objects."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from rich.console import Console
 
 from carafe_jax.errors import RefusedError
+from experiments.detection.scenes import __main__ as detection
 from experiments.scenes.composition import compose, load_backgrounds
 from experiments.scenes.cutouts import CLASSES, make_cutouts
 from experiments.scenes.options import Scenes
+from experiments.segmentation.scenes import __main__ as segmentation
 
 
 def test_every_class_has_a_cutout_and_coins_differ():
@@ -33,6 +37,27 @@ def test_scenes_depend_on_seed_and_split():
 
     assert first("train") == first("train")
     assert len({first("train"), first("val"), first("train", seed=1)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("main", "place"),
+    [
+        (segmentation.main, "train/images/00001.png"),
+        (segmentation.main, "val/labels/12345.png"),
+        (detection.main, "train/00001.png"),
+    ],
+)
+def test_pictures_of_others_are_kept_without_overwrite(tmp_path, main, place):
+    path = tmp_path / place
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    config = Scenes(output=tmp_path, train=1, val=1, width=32, height=24)
+    with pytest.raises(RefusedError, match=f"`output` must not exist, .*{path.name}'"):
+        main(config, Console(quiet=True))
+    assert path.read_text() == "mine"
+    assert [x for x in tmp_path.rglob("*") if x.is_file()] == [path]
+    replaced = dataclasses.replace(config, overwrite=True)
+    assert main(replaced, Console(quiet=True)) == 0
 
 
 def test_numbers_of_objects_must_be_a_range():

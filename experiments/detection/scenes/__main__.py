@@ -17,7 +17,7 @@ from carafe_jax.files import check_new
 from carafe_jax.tasks.lines import print_line
 from experiments.detection.scenes.records import annotation_of, image_record
 from experiments.scenes.cutouts import CLASSES
-from experiments.scenes.options import SPLITS, ScenesSplit
+from experiments.scenes.options import SPLITS, ScenesSplit, picture_name
 from experiments.scenes.options import Scenes as Scenes
 
 
@@ -27,6 +27,7 @@ def main(config: Scenes, console: Console) -> int:
     for split in SPLITS:
         file = annotations / f"instances_{split}.json"
         check_new("output", file, overwrite=config.overwrite)
+    config.check_pictures(".")
     annotations.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         written = write_split(config, split, console=console)
@@ -45,7 +46,7 @@ def write_split(
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, scene in enumerate(config.compose(split, console), 1):
-        name = f"{image_id:05d}.png"
+        name = picture_name(image_id)
         scene.picture.save(folder / name)
         images.append(image_record(image_id, name, scene.picture.size))
         for scene_object in scene.objects:

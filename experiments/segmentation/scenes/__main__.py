@@ -19,7 +19,13 @@ from carafe_jax.files import check_new
 from carafe_jax.tasks.lines import print_line
 from experiments.scenes.composition import BACKGROUNDS, Scene
 from experiments.scenes.cutouts import CLASSES as OBJECTS
-from experiments.scenes.options import SPLITS, Scenes, ScenesSplit
+from experiments.scenes.options import (
+    SPLITS,
+    Scenes,
+    ScenesSplit,
+    picture_name,
+    pictures_in,
+)
 
 CLASSES = (*OBJECTS, *BACKGROUNDS)
 _COLOURS = {
@@ -40,6 +46,7 @@ def main(config: Scenes, console: Console) -> int:
     """Write the pictures and the label maps of both splits."""
     names = config.output / "classes.txt"
     check_new("output", names, overwrite=config.overwrite)
+    config.check_pictures("images", "labels")
     config.output.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         write_split(config, split, console=console)
@@ -54,10 +61,10 @@ def write_split(config: Scenes, split: ScenesSplit, *, console: Console) -> None
     images, labels = (config.output / split / kind for kind in ("images", "labels"))
     for folder in (images, labels):
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{'[0-9]' * 5}.png"):
+        for old in pictures_in(folder):
             old.unlink()
     for number, scene in enumerate(config.compose(split, console), 1):
-        name = f"{number:05d}.png"
+        name = picture_name(number)
         scene.picture.save(images / name)
         Image.fromarray(label_map_of(scene)).save(labels / name)
 

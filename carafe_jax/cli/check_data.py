@@ -1,9 +1,8 @@
 """Report what a data set holds, and what is wrong with it.
 
 Shows: images, sizes, classes and objects or pixels of each split; what is dropped,
-mended, left out or refused by a run, and why. Written to the
-output folder: report.json, and sheet.png with pictures, their boxes, masks and names,
-or their label maps.
+mended, left out or refused by a run, and why. The output folder gets report.json, and
+sheet.png with pictures, their boxes, masks and names, or their label maps.
 Example: carafe-jax check-data FOLDER --task detection -o report
 Options that change what a run reads or refuses are in the group of its task.
 """

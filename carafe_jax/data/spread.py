@@ -4,7 +4,9 @@ import numpy as np
 
 
 def spread(total: int, count: int) -> list[int]:
-    """Return indices that are spread evenly, with the first and the last.
+    """Return indices that are spread evenly, from the first on.
+
+    The last is among them if they are two or more.
 
     Args:
       total: Number of indices.

@@ -26,8 +26,8 @@ class Loop:
     """Seed of the initial parameters and of the randomness in the steps."""
     accumulate: int = 1
     """Microbatches of a batch, for gradient accumulation. They run one after another,
-    so that a device holds the activations of one microbatch alone. Batch norms see
-    microbatches."""
+    so that a device holds the activations of one microbatch alone. Each weighs as much
+    as the examples, or pixels, that count in it. Batch norms see microbatches."""
     average_decay: float = 0.0
     """Decay of an exponential moving average of the parameters, which is evaluated in
     their place; 0 keeps no average."""

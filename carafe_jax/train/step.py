@@ -198,19 +198,29 @@ def _loss(task: Task, optimizer: SupportsFreezing | None) -> Loss:
 def _gradients(
     loss: Loss, variables: Variables, batch: Batch, key: jax.Array, *, accumulate: int
 ) -> tuple[Any, jax.Array, Auxiliary]:
-    """Return gradients, loss and auxiliary outputs of a batch, by microbatches."""
+    """Return gradients, loss and auxiliary outputs of a batch, by microbatches.
+
+    They are means over the microbatches, weighted by `Auxiliary.weight`.
+    """
 
     def micro(collections: Variables, batch: Batch, key: jax.Array):
         def of_params(params: Any) -> tuple[jax.Array, Auxiliary]:
             return loss({"params": params, **collections}, batch, key)
 
         (value, aux), gradients = jax.value_and_grad(of_params, has_aux=True)(params)
-        return (gradients, value, aux.scalars), {**collections, **aux.collections}
+        result = gradients, value, aux.scalars
+        return result, aux.weight, {**collections, **aux.collections}
+
+    def weighted(collections: Variables, batch: Batch, key: jax.Array):
+        result, weight, collections = micro(collections, batch, key)
+        if weight is not None:
+            result = jax.tree.map(lambda x: x * weight, result)
+        return (result, weight), collections
 
     def add(carry: tuple[Variables, Any], numbered: tuple[jax.Array, Batch]):
         collections, total = carry
         index, examples = numbered
-        result, collections = micro(
+        result, collections = weighted(
             collections, examples, jax.random.fold_in(key, index)
         )
         return (collections, jax.tree.map(jnp.add, total, result)), None
@@ -218,16 +228,17 @@ def _gradients(
     collections = dict(variables)
     params = collections.pop("params")
     if accumulate == 1:
-        (gradients, value, scalars), collections = micro(collections, batch, key)
+        (gradients, value, scalars), _, collections = micro(collections, batch, key)
         return gradients, value, Auxiliary(scalars, collections)
     microbatches = jax.tree.map(lambda x: _split(x, accumulate), dict(batch))
     first = jax.tree.map(lambda x: x[0], microbatches)
-    shapes, _ = jax.eval_shape(micro, collections, first, key)
+    shapes, _ = jax.eval_shape(weighted, collections, first, key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    (collections, total), _ = lax.scan(
+    (collections, (total, weight)), _ = lax.scan(
         add, (collections, zeros), (jnp.arange(accumulate), microbatches)
     )
-    gradients, value, scalars = jax.tree.map(lambda x: x / accumulate, total)
+    divisor = accumulate if weight is None else jnp.maximum(weight, 1)
+    gradients, value, scalars = jax.tree.map(lambda x: x / divisor, total)
     return gradients, value, Auxiliary(scalars, collections)
 
 

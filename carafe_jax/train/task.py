@@ -20,6 +20,9 @@ class Auxiliary(NamedTuple):
     """Scalars to log, means over the examples."""
     collections: Variables
     """Collections that the forward pass updated, such as "batch_stats"."""
+    weight: Float[Array, ""] | None = None
+    """Number of examples, or pixels, that loss and scalars are means over: the weight
+    of a microbatch. None: all microbatches have equal weights."""
 
 
 @runtime_checkable

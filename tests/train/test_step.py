@@ -45,9 +45,24 @@ class Line:
         return ()
 
 
-def steps(loop, *, count=3):
+class CountedLine(Line):
+    """The same; examples with a positive third feature do not count."""
+
+    def loss(self, variables, batch, key):
+        error = batch["x"] @ variables["params"]["w"] - batch["y"]
+        counts = batch["x"][:, 2] < 0
+        weight = counts.sum().astype(jnp.float32)
+
+        def mean(x):
+            return jnp.where(counts, x, 0).sum() / jnp.maximum(weight, 1)
+
+        aux = Auxiliary({"error": mean(error)}, {}, weight)
+        return mean(jnp.square(error)), aux
+
+
+def steps(loop, *, count=3, task=None):
     """States after each step, on the host, and the scalars of the last."""
-    task, mesh = Line(), make_mesh()
+    task, mesh = task or Line(), make_mesh()
     state = init_state(task, plain, loop, mesh=mesh)
     step = make_train_step(task, loop, mesh=mesh)
     batches, states = task.batches(), []
@@ -67,6 +82,30 @@ def test_microbatches_make_the_same_step(microbatches):
         accumulated[-1].params, whole[-1].params, rtol=1e-5, atol=1e-6
     )
     chex.assert_trees_all_close(summed, scalars, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("microbatches", [2, 8])
+def test_microbatches_weigh_as_much_as_the_examples_that_count(microbatches):
+    loop = Loop(steps=3)
+    whole, scalars = steps(loop, task=CountedLine())
+    loop = dataclasses.replace(loop, accumulate=microbatches)
+    accumulated, summed = steps(loop, task=CountedLine())
+    # Float32 sums in another order.
+    chex.assert_trees_all_close(
+        accumulated[-1].params, whole[-1].params, rtol=1e-5, atol=1e-6
+    )
+    chex.assert_trees_all_close(summed, scalars, rtol=1e-4, atol=1e-6)
+
+
+def test_batch_without_an_example_that_counts_has_no_gradient():
+    class Nothing(CountedLine):
+        def loss(self, variables, batch, key):
+            batch = {**batch, "x": jnp.abs(batch["x"])}
+            return super().loss(variables, batch, key)
+
+    states, scalars = steps(Loop(steps=1, accumulate=2), count=1, task=Nothing())
+    np.testing.assert_array_equal(states[0].params["w"], 1)
+    assert scalars["loss"] == scalars["gradient_norm"] == 0
 
 
 @pytest.mark.parametrize("microbatches", [1, 4])

@@ -76,7 +76,13 @@ class DetectionTask:
     def loss(
         self, variables: Variables, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Auxiliary]:
-        """Return the sum of the losses of both stages."""
+        """Return the sum of the losses of both stages.
+
+        The weight of a microbatch is the number of its images, without those that fill
+        the batch. Each loss is divided by its count of anchors, regions or objects in
+        the microbatch, not in the whole batch. Gradients of microbatches are thus
+        close to those of the batch, but equal only if the counts per image are.
+        """
         losses = detection_losses(
             self.network,
             variables,
@@ -87,7 +93,8 @@ class DetectionTask:
         )
         names = (*_LOSSES, "masks") if self._config.has_masks else _LOSSES
         scalars = {name: getattr(losses, name) for name in (*names, "accuracy")}
-        return losses.total, Auxiliary(scalars, dict(losses.collections))
+        images = jnp.asarray(batch["weight"]).sum()
+        return losses.total, Auxiliary(scalars, dict(losses.collections), images)
 
     def batches(self) -> Batches:
         """Open this process's shard of the training batches."""

@@ -29,6 +29,8 @@ class SegmentationLosses(NamedTuple):
     """That of the auxiliary head. None: the network has none."""
     accuracy: Float[Array, ""]
     """Fraction of the pixels whose class is right."""
+    counted: Float[Array, ""]
+    """Number of pixels that `classes` and `accuracy` are means over."""
     collections: Variables
     """Updated collections, such as "batch_stats"."""
 
@@ -94,6 +96,7 @@ def segmentation_losses(
         classes=loss.mean,
         auxiliary=auxiliary,
         accuracy=right.sum() / jnp.maximum(loss.counted, 1),
+        counted=loss.counted,
         collections=dict(found[1]),
     )
 

@@ -78,7 +78,12 @@ class SegmentationTask:
     def loss(
         self, variables: Variables, batch: Mapping[str, Any], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Auxiliary]:
-        """Return the mean cross-entropy of the pixels, with that of auxiliary heads."""
+        """Return the mean cross-entropy of the pixels, with that of auxiliary heads.
+
+        The weight of a microbatch is the number of its pixels that are not ignored, so
+        that microbatches make the loss of the whole batch. The auxiliary loss has the
+        same weight, which is an approximation where its logits have another stride.
+        """
         jitter_key, key = jax.random.split(key)
         images = self._jitter(jitter_key, batch["image"])
         losses = segmentation_losses(
@@ -92,7 +97,8 @@ class SegmentationTask:
         scalars = {"classes": losses.classes, "accuracy": losses.accuracy}
         if losses.auxiliary is not None:
             scalars["auxiliary"] = losses.auxiliary
-        return losses.total, Auxiliary(scalars, dict(losses.collections))
+        collections = dict(losses.collections)
+        return losses.total, Auxiliary(scalars, collections, losses.counted)
 
     def batches(self) -> Batches:
         """Open this process's shard of the training batches."""

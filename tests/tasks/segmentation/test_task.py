@@ -7,9 +7,14 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from carafe_jax.data import ColourJitter
-from carafe_jax.models.segmentation import SegmenterConfig
+from carafe_jax.models.segmentation import (
+    SegmentationNetwork,
+    SegmentationOutputs,
+    SegmenterConfig,
+)
 from carafe_jax.tasks.segmentation import SegmentationRun
 from carafe_jax.tasks.segmentation import task as module
 from carafe_jax.tasks.segmentation.loss import AUXILIARY_WEIGHT
@@ -102,6 +107,35 @@ def test_heads_with_dropout_and_an_auxiliary_loss_are_trained(folder, architectu
         sizes = [float(abs(x).max()) for x in jax.tree.leaves(own)]
         assert np.isfinite(sizes).all(), part
         assert max(sizes) > 0, part
+
+
+class EachPixel(SegmentationNetwork):
+    """Logits of every fourth pixel, by its colour alone."""
+
+    @nn.compact
+    def outputs(self, images, train=False):
+        logits = nn.Dense(self.classes, name="logits")(images[:, ::4, ::4])
+        return SegmentationOutputs(logits, None)
+
+
+def test_microbatches_weigh_as_much_as_their_pixels_that_count(folder):
+    task: Any = run_of(folder).make_task()
+    fields: Any = {"backbone": None, "classes": len(task.classes.names)}
+    task.network = EachPixel(**fields)
+    first = next(task.batches())
+    batch: Any = {name: np.concatenate([x, x]) for name, x in first.items()}
+    # Every second image is in the second microbatch: all its labels are ignored.
+    batch["label"][1::2] = 255
+    found, mesh = [], make_mesh()
+    for accumulate in (1, 2):
+        loop, optimizer = Loop(steps=1, accumulate=accumulate), Adam()
+        state: Any = init_state(task, optimizer, loop, mesh=mesh)
+        step = make_train_step(task, loop, mesh=mesh, optimizer=optimizer)
+        _, scalars = step(state, put_batch(batch, mesh=mesh))
+        found.append({name: float(x) for name, x in scalars.items()})
+    whole, accumulated = found
+    assert accumulated == pytest.approx(whole, rel=1e-5)
+    assert whole["gradient_norm"] > 0
 
 
 def test_jitter_changes_the_images_that_the_loss_sees(folder, monkeypatch):

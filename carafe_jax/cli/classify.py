@@ -13,12 +13,12 @@ from typing import Annotated, NoReturn
 
 import tyro
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
 from carafe_jax.arguments import check_count
 from carafe_jax.cli.console import run
+from carafe_jax.cli.progress import tracked
 from carafe_jax.data import UnreadableImageError, list_images
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new, is_same_file, write_atomically
@@ -120,15 +120,14 @@ def _classify_each(
 
     The file is there once all images are classified.
     """
-    outcomes = trained.classify_all(
-        track(paths, description="classifying", console=console),
-        count=config.classes,
-        batch_size=config.batch_size,
-    )
     with (
+        tracked(paths, "classifying", total=len(paths), console=console) as given,
         write_atomically(config.output) as partial,
         partial.open("w", newline="", encoding="utf-8") as file,
     ):
+        outcomes = trained.classify_all(
+            given, count=config.classes, batch_size=config.batch_size
+        )
         writer = csv.writer(file)
         writer.writerow(["image", "rank", "class", "probability"])
         for path, outcome in zip(paths, outcomes, strict=True):

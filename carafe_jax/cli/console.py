@@ -8,6 +8,7 @@ import os
 import pathlib
 import signal
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -84,12 +85,14 @@ def _run(
 
         with respond_while_compiling():
             status = main(parsed, console)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _end_bars(error)
         console.print(stopped)
         _exit_immediately(128 + signal.SIGINT)
     except Exception as error:
         if isinstance(error, BrokenPipeError) or not is_user_error(error):
             raise
+        _end_bars(error)
         kind = config if isinstance(config, type) else type(config)
         text = with_option_names(_message(error), kind)
         message = Text.assemble(("error: ", "bold red"), text)
@@ -98,6 +101,11 @@ def _run(
     if status > 128 and not _has_joined_others():
         _exit_immediately(status)
     sys.exit(status)
+
+
+def _end_bars(error: BaseException) -> None:
+    """End the progress bars of generators that the frames of an error still hold."""
+    traceback.clear_frames(error.__traceback__)
 
 
 def _has_joined_others() -> bool:

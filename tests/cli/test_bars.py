@@ -1,0 +1,38 @@
+"""Progress bars of commands that end by an error or a signal."""
+
+import dataclasses
+import sys
+
+import pytest
+
+from carafe_jax.cli import console
+from carafe_jax.errors import RefusedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """No options."""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RefusedError("wrong")])
+def test_bar_ends_before_the_last_line(error, monkeypatch):
+    events: list[str] = []
+
+    def bar():
+        try:
+            yield from range(3)
+        finally:
+            events.append("the bar ends")
+
+    def command(options, shown_on):
+        bars = bar()
+        for _ in bars:
+            raise error
+
+    monkeypatch.setattr(console, "_exit_immediately", sys.exit)
+    monkeypatch.setattr(
+        console.PipedConsole, "print", lambda *args, **_: events.append("the last line")
+    )
+    with pytest.raises(SystemExit):
+        console.run(command, Options, doc="Test.", args=[])
+    assert events == ["the bar ends", "the last line"]

@@ -24,10 +24,11 @@ def test_bar_ends_before_the_last_line(error, monkeypatch):
         finally:
             events.append("the bar ends")
 
-    def command(options, shown_on):
+    def command(options, shown_on) -> int:
         bars = bar()
         for _ in bars:
             raise error
+        return 0
 
     monkeypatch.setattr(console, "_exit_immediately", sys.exit)
     monkeypatch.setattr(

@@ -14,6 +14,8 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.models import ClassifierConfig
 from carafe_jax.models.detection import DetectorConfig
 from carafe_jax.tasks.detection import DetectionData, DetectionRun, detection_losses
+from carafe_jax.tasks.detection import task as module
+from carafe_jax.tasks.detection.loss import DetectionLosses
 from carafe_jax.tasks.run_config import Start
 from carafe_jax.tasks.run_folder import check_run
 from carafe_jax.train import Adam, Loop, load_weights
@@ -48,6 +50,18 @@ def test_losses_are_float32_and_named(folder, network):
     assert set(auxiliary.scalars) == names | masks
     assert {x.dtype.name for x in [total, *auxiliary.scalars.values()]} == {"float32"}
     assert set(auxiliary.collections) == {"batch_stats"}
+
+
+def test_weight_of_a_microbatch_is_the_number_of_its_images(folder, monkeypatch):
+    zeros: dict[str, Any] = dict.fromkeys(DetectionLosses._fields, jnp.zeros(()))
+    losses = DetectionLosses(**{**zeros, "collections": {}})
+    monkeypatch.setattr(module, "detection_losses", lambda *args, **options: losses)
+    task: Any = run_of(folder).make_task()
+    batch = jax.tree.map(jnp.asarray, next(task.batches()))
+    # All but the first image fill the batch.
+    batch["weight"] = jnp.where(jnp.arange(len(batch["weight"])) > 0, 0, 1.0)
+    _, auxiliary = task.loss({}, batch, jax.random.key(0))
+    assert auxiliary.weight == 1
 
 
 @pytest.mark.slow

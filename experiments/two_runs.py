@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import tyro
 from rich.console import Console
 
-from carafe_jax.data import UnreadableImageError
+from carafe_jax.data import TestSplit, UnreadableImageError
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.train import CheckpointChoice
@@ -49,6 +49,14 @@ class TwoRuns:
         with loading(console, self.carafe):
             carafe = load(self.carafe, which=self.which, argument="carafe")
         return plain, carafe
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoRunsOnSplit(TwoRuns):
+    """Runs of two networks, and a split of a source that is chosen by its name."""
+
+    test_split: TestSplit | None = None
+    """Split of the source. None: that of the run, or of another source the first."""
 
 
 def read_photographs(

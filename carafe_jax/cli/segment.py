@@ -6,9 +6,10 @@ under these colours, with the names of the classes in it.
 Example: carafe-jax segment photo.jpg folder/ --model RUN -o out/
 """
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Annotated, Literal, NoReturn
 
 import tyro
@@ -105,11 +106,15 @@ def main(config: Segment, console: Console) -> int:
     segmented = 0
     failures: dict[pathlib.Path, str] = {}
     try:
-        for job, failure in _segment_each(plan, segmenter, config, console):
-            if failure is None:
-                segmented += 1
-            else:
-                failures[job.photograph] = failure
+        # Closed at once, so that the bar ends before the last lines.
+        with contextlib.closing(
+            _segment_each(plan, segmenter, config, console)
+        ) as outcomes:
+            for job, failure in outcomes:
+                if failure is None:
+                    segmented += 1
+                else:
+                    failures[job.photograph] = failure
     except KeyboardInterrupt:
         print_line(console, _interrupted(config, plan, segmented))
         raise
@@ -133,7 +138,7 @@ def main(config: Segment, console: Console) -> int:
 
 def _segment_each(
     plan: SegmentPlan, segmenter: TrainedSegmenter, config: Segment, console: Console
-) -> Iterator[tuple[SegmentJob, str | None]]:
+) -> Generator[tuple[SegmentJob, str | None], None, None]:
     """Write the files of each photograph; yield the reason of a failure, or None."""
     outcomes = segmenter.segment_all(
         (job.photograph for job in plan.jobs), batch_size=config.batch_size

@@ -17,17 +17,14 @@ from rich.console import Console
 
 from carafe_jax.arguments import check_below_1, check_count
 from carafe_jax.cli.console import run
-from carafe_jax.data import TestSplit
 from experiments.detection.comparison.report import write_comparison
-from experiments.two_runs import TwoRuns
+from experiments.two_runs import TwoRunsOnSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawComparison(TwoRuns):
+class DrawComparison(TwoRunsOnSplit):
     """Two trained detectors, and test photographs."""
 
-    test_split: TestSplit | None = None
-    """Split of the source. None: that of the run, or of another source the first."""
     photographs: tuple[str, ...] = ()
     """File names of test photographs. Empty: `rows` of them, from all over the set."""
     rows: int = 3
@@ -49,7 +46,6 @@ def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the pictures."""
     write_comparison(
         config,
-        test_split=config.test_split,
         photographs=config.photographs,
         rows=config.rows,
         score_threshold=config.score_threshold,

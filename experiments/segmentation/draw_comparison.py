@@ -15,17 +15,14 @@ from rich.console import Console
 
 from carafe_jax.arguments import check, check_count
 from carafe_jax.cli.console import run
-from carafe_jax.data import TestSplit
 from experiments.segmentation.comparison.report import write_comparison
-from experiments.two_runs import TwoRuns
+from experiments.two_runs import TwoRunsOnSplit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DrawComparison(TwoRuns):
+class DrawComparison(TwoRunsOnSplit):
     """Two trained networks, and photographs."""
 
-    test_split: TestSplit | None = None
-    """Split of the source. None: that of the run, or of another source the first."""
     photographs: tuple[pathlib.Path, ...] = ()
     """Image files and folders of them, drawn without truth in place of the source. All
     are drawn if there is no folder among them."""
@@ -48,7 +45,6 @@ def main(config: DrawComparison, console: Console) -> int:
     """Draw and write the picture."""
     write_comparison(
         config,
-        test_split=config.test_split,
         photographs=config.photographs,
         rows=config.rows,
         side=config.side,

@@ -22,6 +22,16 @@ from carafe_jax.tasks.segmentation import (
 )
 from carafe_jax.train import Adam, Loop
 
+_ADAM = Adam(
+    learning_rate=2e-3,
+    muon_learning_rate=1e-2,
+    warmup_steps=0,
+    beta2=0.999,
+    weight_decay=0.1,
+    clip_norm=math.inf,
+    decay="polynomial",
+    power=0.9,
+)
 RUN = SegmentationRun(
     data=SegmentationData(
         source="camvid",
@@ -40,19 +50,7 @@ RUN = SegmentationRun(
         pooled_features=32,
         compressed_channels=(16, 16),  # 64 up would be twice the decoder's channels.
     ),
-    optimizer=SegmentationOptimizer(
-        method="adam",
-        adam=Adam(
-            learning_rate=2e-3,
-            muon_learning_rate=1e-2,
-            warmup_steps=0,
-            beta2=0.999,
-            weight_decay=0.1,
-            clip_norm=math.inf,
-            decay="polynomial",
-            power=0.9,
-        ),
-    ),
+    optimizer=SegmentationOptimizer(method="adam", adam=_ADAM),
     loop=Loop(steps=460, evaluate_every=115, save_every=115),
     workdir=pathlib.Path("runs/segmentation/small_upernet"),
 )

@@ -9,7 +9,7 @@ from PIL import Image
 from rich.console import Console
 
 from carafe_jax.arguments import check
-from carafe_jax.data import AnnotatedImages, TestSplit
+from carafe_jax.data import AnnotatedImages
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
@@ -25,15 +25,14 @@ from carafe_jax.tasks.detection.tiles import (
 from carafe_jax.tasks.lines import print_line
 from carafe_jax.tasks.tile_sheet import stack_tiles
 from experiments.detection.comparison.pyramids import activation_maps, draw_pyramids
-from experiments.two_runs import TwoRuns, read_photographs
+from experiments.two_runs import TwoRunsOnSplit, read_photographs
 
 _DETECTIONS, _PYRAMIDS = "detections.png", "pyramids.png"
 
 
 def write_comparison(
-    runs: TwoRuns,
+    runs: TwoRunsOnSplit,
     *,
-    test_split: TestSplit | None,
     photographs: Sequence[str],
     rows: int,
     score_threshold: float,
@@ -44,8 +43,6 @@ def write_comparison(
 
     Args:
       runs: Both networks, the source, and the folder of the pictures.
-      test_split: Split of the source. None: that of the run, or of another source the
-        first.
       photographs: File names, as for `choose`.
       rows: Number of photographs, as for `choose`.
       score_threshold: Score above which detections are drawn.
@@ -63,7 +60,7 @@ def write_comparison(
         name: network.with_limits(score_threshold=score_threshold, max_detections=100)
         for name, network in {"plain up-samplers": plain, "CARAFE++": carafe}.items()
     }
-    data = on_test_set(carafe.data, source=runs.source, test_split=test_split)
+    data = on_test_set(carafe.data, source=runs.source, test_split=runs.test_split)
     images = DetectionDataset(data, masks=False).held_out
     chosen = read_photographs(
         functools.partial(read_photograph, images),

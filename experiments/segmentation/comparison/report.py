@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 
-from carafe_jax.data import TestSplit, list_images
+from carafe_jax.data import list_images
 from carafe_jax.data.spread import spread
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.data_fields import on_test_set
@@ -20,7 +20,7 @@ from carafe_jax.tasks.segmentation import SegmentationDataset, TrainedSegmenter,
 from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.tiles import draw_tiles
 from carafe_jax.tasks.tile_sheet import stack_tiles
-from experiments.two_runs import TwoRuns, read_photographs
+from experiments.two_runs import TwoRunsOnSplit, read_photographs
 
 
 class Example(NamedTuple):
@@ -31,9 +31,8 @@ class Example(NamedTuple):
 
 
 def write_comparison(
-    runs: TwoRuns,
+    runs: TwoRunsOnSplit,
     *,
-    test_split: TestSplit | None,
     photographs: Sequence[pathlib.Path],
     rows: int,
     side: int,
@@ -43,8 +42,6 @@ def write_comparison(
 
     Args:
       runs: Both networks, the source, and the path of the picture.
-      test_split: Split of the source. None: that of the run, or of another source the
-        first.
       photographs: Image files and folders, drawn without truth in place of the source.
       rows: Largest number of photographs of the source or of folders.
       side: Longer side of a drawn photograph, in pixels.
@@ -65,7 +62,7 @@ def write_comparison(
     if photographs:
         examples = read_files(photographs, rows=rows, console=console)
     else:
-        data = on_test_set(carafe.data, source=runs.source, test_split=test_split)
+        data = on_test_set(carafe.data, source=runs.source, test_split=runs.test_split)
         dataset = SegmentationDataset(data, carafe.classes.names)
         examples = read_test_set(dataset, rows=rows, console=console)
     with console.status("segmenting"):

@@ -127,12 +127,13 @@ def _replaced(
 ) -> dict[pathlib.Path, list[pathlib.Path]]:
     """Return the files that are written anew, and other files of the photographs."""
     replaced: dict[pathlib.Path, list[pathlib.Path]] = {}
+    anew = {job.photograph for job in ready}
     for job in jobs:
         name, other = (
             _paths(output, names[job.photograph])
             for names in (found.names, found.other_names)
         )
-        written = [path for path, _ in job.outputs] if job in ready else []
+        written = [path for path, _ in job.outputs] if job.photograph in anew else []
         # All others may be of another program, or of a photograph of that name.
         own = [
             path

@@ -61,7 +61,7 @@ class Views:
             rule = f"be at least the largest short side, {largest}"
             check("long_side", self.long_side, rule, holds=self.long_side >= largest)
         limit = data.long_side
-        rule = f"be at most the long side of the run, {limit}, or have a `long_side`"
+        rule = f"be at most the long side of the run, {limit}, without `long_side`"
         holds = self.long_side is not None or largest <= limit
         check("short_sides", self.short_sides, rule, holds=holds)
 

@@ -63,6 +63,7 @@ def main(config: DetectorSpeed, console: Console) -> int:
         "batch_size": config.batch_size,
         "height": config.height,
         "width": config.width,
+        "objects": config.objects,
     }
     write_times(config.output, programs, sizes=lambda _: sizes)
     console.print(_draw(config, programs))

@@ -109,7 +109,7 @@ def test_a_method_of_opencv_is_refused_before_any_file_where_it_is_missing(
     monkeypatch.setitem(sys.modules, "cv2", None)
     nothing = tmp_path / "nothing"
     paths: dict[str, Any] = dict.fromkeys(("photo", "mask", "output"), nothing)
-    with pytest.raises(MissingExtraError, match="'telea' needs OpenCV: pip install"):
+    with pytest.raises(MissingExtraError, match="'telea' needs cv2"):
         main(FillOptions(**paths, method="telea"), Console(quiet=True))
 
 

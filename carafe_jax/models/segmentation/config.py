@@ -93,8 +93,8 @@ class SegmenterConfig:
     pooled_features: int = 512
     """Channels of each scale of the pyramid pooling."""
     attention_window: tuple[int, int] = (59, 59)
-    """Rows and columns of PSANet's attention, both odd. With training crops of 16 k + 1
-    pixels, 2 k + 1 covers all pairs of positions."""
+    """Rows and columns of PSANet's attention, both odd. With images of up to 16 k
+    pixels, 2 k - 1 covers all pairs of positions: 59 for 480."""
     auxiliary_features: int = 256
     """Channels of the auxiliary head of PSPNet and PSANet."""
     dropout: float = 0.1

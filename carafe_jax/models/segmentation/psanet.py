@@ -30,8 +30,8 @@ class PSANet(DilatedNetwork):
       backbone: Network that returns the maps c2 to c5, with c4 and c5 at the stride of
         the logits: `ResNet(output_stride=8)`.
       classes: Number of classes.
-      window: Rows and columns of the attention, both odd. For training images with
-        sides of 16 k + 1 pixels, 2 k + 1 covers all pairs: 59 for 465.
+      window: Rows and columns of the attention, both odd. With images of up to 16 k
+        pixels, 2 k - 1 covers all pairs of positions: 59 for 465 or 480.
       features: Channels of the head and of the attention (default: 512).
       shrink: Factor by which the attended map is smaller than c5 (default: 2).
       auxiliary_features: Channels of the auxiliary head. None: no such head

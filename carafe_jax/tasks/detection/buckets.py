@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int64
 
-from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
+from carafe_jax.tasks.image_size import Size
 
 
 class Bucket(NamedTuple):

@@ -32,7 +32,6 @@ from carafe_jax.tasks.detection.held_out_examples import (
 from carafe_jax.tasks.detection.photographs import (
     prepare_photograph as prepare_photograph,
 )
-from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.trained_objects import (
     Excess,
     TrainingPhotographs,
@@ -41,6 +40,7 @@ from carafe_jax.tasks.detection.trained_objects import (
     training_photographs,
 )
 from carafe_jax.tasks.detection.training_examples import TrainingExamples
+from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.training_set import TrainingSet
 from carafe_jax.texts import counted
 

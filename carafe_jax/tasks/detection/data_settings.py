@@ -8,7 +8,8 @@ from carafe_jax.arguments import check, check_choices, check_count
 from carafe_jax.data import TestSplit
 from carafe_jax.tasks.data_fields import check_image_data
 from carafe_jax.tasks.detection.buckets import bucket_size, bucket_sizes
-from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size, resized_size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, resized_size
+from carafe_jax.tasks.image_size import Size
 from carafe_jax.train import unstored_field
 
 

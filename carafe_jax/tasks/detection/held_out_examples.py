@@ -9,7 +9,7 @@ from carafe_jax.tasks.detection.buckets import Bucket, make_buckets
 from carafe_jax.tasks.detection.data_batches import DetectionTestBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData
 from carafe_jax.tasks.detection.photographs import prepare_photograph, read_photograph
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.image_size import Size
 
 
 @dataclasses.dataclass(frozen=True)

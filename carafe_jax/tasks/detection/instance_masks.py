@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from carafe_jax.run_length_codes import RLE, ends_of_runs, mask_tools
-from carafe_jax.tasks.detection.resizing import Size, nearest_pixels
+from carafe_jax.tasks.detection.resizing import nearest_pixels
 from carafe_jax.tasks.detection.views import View
+from carafe_jax.tasks.image_size import Size
 
 
 class VisibleMask(NamedTuple):

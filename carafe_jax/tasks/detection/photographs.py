@@ -7,11 +7,9 @@ from carafe_jax.data import AnnotatedImages, UnreadableImageError, decode_image
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection.data_batches import DetectionTestBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData
-from carafe_jax.tasks.detection.resizing import (
-    SIZE_DIVISOR,
-    Size,
-    resize_photograph,
-)
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 from carafe_jax.tasks.padded_images import padded_image as padded_image
 
 

@@ -1,10 +1,9 @@
 """Sizes and resizing of photographs and masks, as in mmdetection 3.3."""
 
 import numpy as np
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 
-from carafe_jax.extras import import_extra
-from carafe_jax.tasks.image_size import Size as Size
+from carafe_jax.tasks.image_size import Size
 
 # All sizes of batches are multiples of this: FPN with CARAFE++ halves maps six times.
 SIZE_DIVISOR = 64
@@ -28,25 +27,6 @@ def resized_size(
     if largest_scale is not None:
         scale = min(scale, largest_scale)
     return Size(*(max(1, int(side * scale + 0.5)) for side in size))
-
-
-def resize_photograph(
-    pixels: UInt8[np.ndarray, "h w 3"], size: Size
-) -> UInt8[np.ndarray, "rh rw 3"]:
-    """Resize a photograph by bilinear interpolation, without antialiasing.
-
-    Args:
-      pixels: Photograph, 8 bits.
-      size: Of the result.
-
-    Raises:
-      MissingExtraError: OpenCV is not installed.
-    """
-    if pixels.shape[:2] == size:
-        return pixels
-    cv2 = import_extra("cv2", extra="detection", purpose="Resizing of photographs")
-    shape = (size.width, size.height)
-    return cv2.resize(pixels, shape, interpolation=cv2.INTER_LINEAR)
 
 
 def nearest_pixels(side: int, resized: int) -> Int64[np.ndarray, "resized"]:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Int64
 
 from carafe_jax.data import AnnotatedImages, ImageObjects
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.image_size import Size
 from carafe_jax.texts import counted
 
 _LEAST_SIDE = 32

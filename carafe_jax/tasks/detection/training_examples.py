@@ -11,9 +11,11 @@ from carafe_jax.tasks.detection.data_batches import DetectionTrainingBatch
 from carafe_jax.tasks.detection.data_settings import DetectionData
 from carafe_jax.tasks.detection.instance_masks import pack_masks
 from carafe_jax.tasks.detection.photographs import padded_image, read_photograph
-from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size, resize_photograph
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
 from carafe_jax.tasks.detection.visible_objects import visible_objects
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 
 
 @dataclasses.dataclass(frozen=True)

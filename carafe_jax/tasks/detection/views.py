@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float64
 
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.image_size import Size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

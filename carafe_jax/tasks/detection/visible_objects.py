@@ -7,9 +7,9 @@ from jaxtyping import Float64, Int64
 
 from carafe_jax.data import ImageObjects
 from carafe_jax.tasks.detection.instance_masks import VisibleMask, visible_masks
-from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.trained_objects import trained_objects
 from carafe_jax.tasks.detection.views import View, whole_view
+from carafe_jax.tasks.image_size import Size
 
 
 class VisibleObjects(NamedTuple):

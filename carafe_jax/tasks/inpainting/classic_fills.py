@@ -10,8 +10,8 @@ from skimage import restoration
 
 from carafe_jax.models import spline_fill
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
-from carafe_jax.tasks.inpainting.opencv import require_opencv
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+from carafe_jax.tasks.opencv import require_opencv
 
 _spline_fill: Callable[..., jax.Array] = jax.jit(spline_fill, static_argnames="tension")
 

@@ -16,7 +16,7 @@ from carafe_jax.data import upright
 from carafe_jax.data.decoding import decoder_errors
 from carafe_jax.data.loading import raw_mode_of
 from carafe_jax.errors import RefusedError
-from carafe_jax.tasks.inpainting.opencv import require_opencv
+from carafe_jax.tasks.opencv import require_opencv
 
 DEEP_COLOURS = "Reading or writing colours with 16 bits per channel"
 _END_OF_HEADER = 33  # Bytes of a PNG's signature and IHDR chunk.

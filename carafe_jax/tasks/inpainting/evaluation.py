@@ -42,7 +42,6 @@ from carafe_jax.tasks.inpainting.hole_kinds import (
 )
 from carafe_jax.tasks.inpainting.loading import load
 from carafe_jax.tasks.inpainting.measuring import draw_fills, measure_fills
-from carafe_jax.tasks.inpainting.opencv import INSTALL_OPENCV, has_opencv
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
 from carafe_jax.tasks.inpainting.prediction import TrainedInpainter
 from carafe_jax.tasks.inpainting.quality import COLUMNS
@@ -52,6 +51,7 @@ from carafe_jax.tasks.inpainting.quality_by_hole import (
     write_means,
 )
 from carafe_jax.tasks.lines import loading, print_line
+from carafe_jax.tasks.opencv import INSTALL_OPENCV, has_opencv
 from carafe_jax.tasks.tables import draw_table
 from carafe_jax.texts import counted
 from carafe_jax.train import CheckpointChoice

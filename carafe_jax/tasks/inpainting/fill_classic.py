@@ -8,7 +8,6 @@ from carafe_jax.errors import no_type_check
 from carafe_jax.tasks.inpainting.classic_fills import CLASSIC_FILLS, ClassicMethod
 from carafe_jax.tasks.inpainting.data import InpaintingBatch
 from carafe_jax.tasks.inpainting.hole_boxes import box_of
-from carafe_jax.tasks.inpainting.opencv import require_opencv
 from carafe_jax.tasks.inpainting.photographs import (
     check_hole,
     check_photograph,
@@ -16,6 +15,7 @@ from carafe_jax.tasks.inpainting.photographs import (
     to_8_bit_rgb,
 )
 from carafe_jax.tasks.inpainting.pixels import from_pixels, to_pixels
+from carafe_jax.tasks.opencv import require_opencv
 
 _MINIMUM_SIDE = 64
 

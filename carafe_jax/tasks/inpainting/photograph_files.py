@@ -19,7 +19,7 @@ from carafe_jax.tasks.inpainting.deep_colours import (
     encode_16_bits,
     read_16_bits,
 )
-from carafe_jax.tasks.inpainting.opencv import require_opencv
+from carafe_jax.tasks.opencv import require_opencv
 
 # Mode that holds the same values in a PNG, by the mode that Pillow reads.
 _KEPT = {

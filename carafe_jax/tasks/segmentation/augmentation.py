@@ -3,16 +3,15 @@
 The code is https://github.com/hszhao/semseg, util/transform.py.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import UInt8
 
 from carafe_jax.data import IGNORED_LABEL, IMAGENET_MEAN
-from carafe_jax.extras import import_extra
+from carafe_jax.tasks.opencv import require_opencv
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 
 _BLUR_SIZE = (5, 5)  # Pixels.
+_PURPOSE = "Augmentation of photographs"
 
 
 def augment(
@@ -38,7 +37,7 @@ def augment(
         image, labels = rotate(image, labels, angle=angle)
     if data.blur == "gaussian" and rng.integers(2):
         # OpenCV derives the standard deviation, 1.1 pixels, from the size.
-        image = _opencv().GaussianBlur(image, _BLUR_SIZE, 0)
+        image = require_opencv(_PURPOSE).GaussianBlur(image, _BLUR_SIZE, 0)
     return image, labels
 
 
@@ -55,7 +54,7 @@ def rotate(
       labels: Label map; its new corners are ignored.
       angle: Counter-clockwise, in degrees.
     """
-    cv2 = _opencv()
+    cv2 = require_opencv(_PURPOSE)
     height, width = labels.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
     size = (width, height)
@@ -70,7 +69,3 @@ def rotate(
             borderValue=IGNORED_LABEL,
         ),
     )
-
-
-def _opencv() -> Any:
-    return import_extra("cv2", extra="opencv", purpose="Augmentation of photographs")

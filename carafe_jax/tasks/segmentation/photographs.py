@@ -11,8 +11,8 @@ from carafe_jax.data import (
 )
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
-from carafe_jax.tasks.segmentation.resizing import resize_photograph
 from carafe_jax.tasks.segmentation.views import Views
 
 

@@ -4,13 +4,11 @@ The code is https://github.com/CSAILVision/semantic-segmentation-pytorch, by whi
 published UperNets were trained.
 """
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import UInt8
 
-from carafe_jax.extras import import_extra
 from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import require_opencv
 
 
 def resized_size(size: Size, *, short_side: int, long_side: int) -> Size:
@@ -33,29 +31,9 @@ def scaled_size(size: Size, scale: float) -> Size:
     return Size(*(max(1, int(side * scale)) for side in size))
 
 
-def resize_photograph(
-    pixels: UInt8[np.ndarray, "h w 3"], size: Size
-) -> UInt8[np.ndarray, "rh rw 3"]:
-    """Resize a photograph by bilinear interpolation, without antialiasing.
-
-    Args:
-      pixels: RGB, 8 bits.
-      size: Of the result.
-
-    Raises:
-      MissingExtraError: OpenCV is not installed.
-    """
-    cv2 = _opencv()
-    return cv2.resize(pixels, size.transposed, interpolation=cv2.INTER_LINEAR)
-
-
 def resize_labels(
     labels: UInt8[np.ndarray, "h w"], size: Size
 ) -> UInt8[np.ndarray, "rh rw"]:
     """Resize a label map by nearest-neighbour interpolation."""
-    cv2 = _opencv()
+    cv2 = require_opencv("Resizing of label maps")
     return cv2.resize(labels, size.transposed, interpolation=cv2.INTER_NEAREST)
-
-
-def _opencv() -> Any:
-    return import_extra("cv2", extra="opencv", purpose="Resizing of photographs")

@@ -13,17 +13,14 @@ from carafe_jax.data import (
     Visit,
 )
 from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 from carafe_jax.tasks.padded_images import padded_image
 from carafe_jax.tasks.segmentation.augmentation import augment
 from carafe_jax.tasks.segmentation.buckets import Bucket
 from carafe_jax.tasks.segmentation.data_batches import SegmentationTrainingBatch
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
 from carafe_jax.tasks.segmentation.photographs import read_photograph
-from carafe_jax.tasks.segmentation.resizing import (
-    resize_labels,
-    resize_photograph,
-    scaled_size,
-)
+from carafe_jax.tasks.segmentation.resizing import resize_labels, scaled_size
 
 
 @dataclasses.dataclass(frozen=True)

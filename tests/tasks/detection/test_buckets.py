@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carafe_jax.tasks.detection.buckets import bucket_size, bucket_sizes, make_buckets
-from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size, resized_size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, resized_size
+from carafe_jax.tasks.image_size import Size
 
 sizes_of_coco = functools.partial(bucket_sizes, short_side=800, long_side=1333)
 drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)

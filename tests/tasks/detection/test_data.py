@@ -13,7 +13,7 @@ from carafe_jax.data import TooManyUnreadableImagesError
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.detection import data as module
 from carafe_jax.tasks.detection.data import DetectionData, DetectionDataset
-from carafe_jax.tasks.detection.resizing import Size
+from carafe_jax.tasks.image_size import Size
 from tests.tasks.detection.memory_source import (
     MemorySource,
     Photograph,

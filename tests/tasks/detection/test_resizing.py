@@ -11,12 +11,12 @@ from carafe_jax.tasks.detection.device_batch import normalised_images
 from carafe_jax.tasks.detection.photographs import padded_image
 from carafe_jax.tasks.detection.resizing import (
     SIZE_DIVISOR,
-    Size,
     nearest_pixels,
-    resize_photograph,
     resized_size,
 )
 from carafe_jax.tasks.detection.views import View, whole_view
+from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 from tests.detection_goldens import load
 
 # Limits of the golden pictures, as short and long side.

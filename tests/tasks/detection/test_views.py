@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carafe_jax.tasks.detection.resizing import Size
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
+from carafe_jax.tasks.image_size import Size
 
 BOOLEANS = (False, True)
 drawn = settings(max_examples=60, deadline=None, derandomize=True, database=None)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from carafe_jax.data import ImageObjects
 from carafe_jax.tasks.detection.instance_masks import pack_masks
-from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR, Size
+from carafe_jax.tasks.detection.resizing import SIZE_DIVISOR
 from carafe_jax.tasks.detection.trained_objects import trained_objects
 from carafe_jax.tasks.detection.views import View, random_view, whole_view
 from carafe_jax.tasks.detection.visible_objects import VisibleObjects, visible_objects
+from carafe_jax.tasks.image_size import Size
 from tests.tasks.detection.memory_source import objects_of, random_masks
 
 SIZE = Size(20, 30)

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 
 from carafe_jax.tasks.image_size import Size
+from carafe_jax.tasks.opencv import resize_photograph
 from carafe_jax.tasks.segmentation.data_settings import SegmentationData
-from carafe_jax.tasks.segmentation.resizing import (
-    resize_labels,
-    resize_photograph,
-    resized_size,
-)
+from carafe_jax.tasks.segmentation.resizing import resize_labels, resized_size
 
 DATA = SegmentationData(source="memory")
 

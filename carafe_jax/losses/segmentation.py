@@ -1,5 +1,6 @@
 """Loss of semantic segmentation."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -19,14 +20,14 @@ class PixelLoss(NamedTuple):
     """
 
     total: Float[Array, ""]
-    """Sum over the pixels that are not ignored."""
-    counted: Float[Array, ""]
-    """Number of those pixels."""
+    """Weighted sum over the pixels that are not ignored."""
+    weight: Float[Array, ""]
+    """Sum of the weights of those pixels; without `class_weights`, their number."""
 
     @property
     def mean(self) -> Float[Array, ""]:
-        """Mean over the pixels; 0 where all are ignored."""
-        return self.total / jnp.maximum(self.counted, 1)
+        """Weighted mean over the pixels; 0 where none has a weight."""
+        return self.total / jnp.where(self.weight > 0, self.weight, 1)
 
 
 @no_type_check
@@ -35,6 +36,7 @@ def pixel_loss(
     labels: Integer[Array | np.ndarray, "*n"],
     *,
     ignored: int = 255,
+    class_weights: Float[Array | np.ndarray, " k"] | Sequence[float] | None = None,
 ) -> PixelLoss:
     """Return the cross-entropy of the classes of all pixels.
 
@@ -43,14 +45,16 @@ def pixel_loss(
       labels: Class of each pixel, an index below k or `ignored`. Other values count as
         ignored too; sources of labels refuse them when they are read.
       ignored: Label of pixels that do not count.
+      class_weights: Weight of the pixels of each class, as `weight` of PyTorch's
+        cross-entropy. None: 1.
 
     Returns:
-      The sum over the pixels and their number, in float32 or, if the logits have more
-      precision, in theirs.
+      The weighted sum over the pixels and the sum of the weights, in float32 or, if the
+      logits have more precision, in theirs.
 
     Raises:
       RefusedError: The logits are not floating or have no class, the shapes do not
-        match, or the labels are not ints.
+        match, the labels are not ints, or a class has no weight.
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
     if not jnp.issubdtype(logits.dtype, jnp.floating):
@@ -71,5 +75,12 @@ def pixel_loss(
     losses = optax.softmax_cross_entropy_with_integer_labels(
         logits, jnp.where(counted, labels, 0)
     )
-    total = jnp.where(counted, losses, 0).sum()
-    return PixelLoss(total, counted.sum(dtype=logits.dtype))
+    weights = counted.astype(logits.dtype)
+    if class_weights is not None:
+        each = jnp.asarray(class_weights, logits.dtype)
+        rule = f"have one number for each of the {logits.shape[-1]} classes"
+        holds = each.shape == logits.shape[-1:]
+        check("class_weights", each.shape, rule, holds=holds)
+        weights *= each[jnp.where(counted, labels, 0)]
+    total = jnp.where(counted, weights * losses, 0).sum()
+    return PixelLoss(total, weights.sum())

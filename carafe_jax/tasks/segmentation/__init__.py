@@ -21,6 +21,9 @@ from carafe_jax.tasks.segmentation.prediction import (
     TrainedSegmenter as TrainedSegmenter,
 )
 from carafe_jax.tasks.segmentation.task import SegmentationTask as SegmentationTask
+from carafe_jax.tasks.segmentation.training_settings import (
+    SegmentationTraining as SegmentationTraining,
+)
 from carafe_jax.tasks.segmentation.views import Views as Views
 
 __all__ = [
@@ -32,6 +35,7 @@ __all__ = [
     "SegmentationOptimizer",
     "SegmentationRun",
     "SegmentationTask",
+    "SegmentationTraining",
     "TrainedSegmenter",
     "Views",
     "load",

@@ -14,6 +14,7 @@ from carafe_jax.tasks.segmentation.data import SegmentationData
 from carafe_jax.tasks.segmentation.optimizer import SegmentationOptimizer
 from carafe_jax.tasks.segmentation.quality import COLUMNS
 from carafe_jax.tasks.segmentation.task import SegmentationTask
+from carafe_jax.tasks.segmentation.training_settings import SegmentationTraining
 from carafe_jax.train import SGD, Adam, Loop, Variables, unstored_field
 
 
@@ -33,6 +34,8 @@ class SegmentationRun(RunConfig):
     """Photographs with their label maps."""
     network: SegmenterConfig = SegmenterConfig()
     """Architecture of the network."""
+    training: SegmentationTraining = SegmentationTraining()
+    """Weights of the classes in the loss."""
     jitter: ColourJitter = ColourJitter()
     """Colour jitter of training images; none by default, as in the paper."""
     optimizer: SegmentationOptimizer = SegmentationOptimizer()
@@ -65,6 +68,7 @@ class SegmentationRun(RunConfig):
         return SegmentationTask(
             self.network,
             self.data,
+            training=self.training,
             jitter=self.jitter,
             network_name=self.network_name,
         )

@@ -1,6 +1,7 @@
 """Loss of segmentation networks on a training batch."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
@@ -21,16 +22,16 @@ AUXILIARY_WEIGHT = 0.4
 
 
 class SegmentationLosses(NamedTuple):
-    """Losses of a batch, means over the pixels that are not ignored."""
+    """Losses of a batch, weighted means over the pixels that are not ignored."""
 
     classes: Float[Array, ""]
     """Cross-entropy of the logits."""
     auxiliary: Float[Array, ""] | None
     """That of the auxiliary head. None: the network has none."""
     accuracy: Float[Array, ""]
-    """Fraction of the pixels whose class is right."""
-    counted: Float[Array, ""]
-    """Number of pixels that `classes` and `accuracy` are means over."""
+    """Fraction of the pixels whose class is right, without weights."""
+    weight: Float[Array, ""]
+    """Sum of the weights of the pixels that `classes` is a mean over."""
     collections: Variables
     """Updated collections, such as "batch_stats"."""
 
@@ -52,6 +53,7 @@ def segmentation_losses(
     *,
     dtype: DTypeLike,
     labels_at: LabelsAt,
+    class_weights: Sequence[float] | None = None,
 ) -> SegmentationLosses:
     """Return the losses of a batch; to be traced by JAX.
 
@@ -69,9 +71,11 @@ def segmentation_losses(
         of the labels, from the first on, at the stride s of the logits, as in CSAIL's
         code of early 2019; later versions start with the third. "image": logits are
         resized to the labels, with aligned corners, as in semseg.
+      class_weights: Weights of the classes, as for `pixel_loss`.
 
     Raises:
-      RefusedError: `labels_at` is unknown.
+      RefusedError: `labels_at` is unknown, or there is another number of weights than
+        of classes.
     """
     check_choice("labels_at", labels_at, get_args(LabelsAt))
     images = normalised_images(batch["image"], batch["image_size"], dtype=dtype)
@@ -86,17 +90,21 @@ def segmentation_losses(
     outputs: SegmentationOutputs = found[0]
     labels = jnp.asarray(batch["label"])
     logits, own = _aligned(outputs.logits, labels, labels_at)
-    loss = pixel_loss(logits, own, ignored=IGNORED_LABEL)
-    right = logits.argmax(-1) == own
+    pixels = functools.partial(
+        pixel_loss, ignored=IGNORED_LABEL, class_weights=class_weights
+    )
+    loss = pixels(logits, own)
+    right = (logits.argmax(-1) == own).sum()
+    counted = (own < logits.shape[-1]) & (own != IGNORED_LABEL)
     auxiliary = None
     if outputs.auxiliary_logits is not None:
         logits, own = _aligned(outputs.auxiliary_logits, labels, labels_at)
-        auxiliary = pixel_loss(logits, own, ignored=IGNORED_LABEL).mean
+        auxiliary = pixels(logits, own).mean
     return SegmentationLosses(
         classes=loss.mean,
         auxiliary=auxiliary,
-        accuracy=right.sum() / jnp.maximum(loss.counted, 1),
-        counted=loss.counted,
+        accuracy=right / jnp.maximum(counted.sum(), 1),
+        weight=loss.weight,
         collections=dict(found[1]),
     )
 

@@ -20,6 +20,7 @@ from carafe_jax.tasks.segmentation.label_classes import (
 from carafe_jax.tasks.segmentation.loss import segmentation_losses
 from carafe_jax.tasks.segmentation.outputs import predictions_of
 from carafe_jax.tasks.segmentation.report import report_label_maps
+from carafe_jax.tasks.segmentation.training_settings import SegmentationTraining
 from carafe_jax.tasks.tables import Results
 from carafe_jax.tasks.training_set import claim_training_set
 from carafe_jax.train import Auxiliary, Batches, Evaluator, TrainState, Variables
@@ -38,6 +39,7 @@ class SegmentationTask:
         config: SegmenterConfig,
         data: SegmentationData,
         *,
+        training: SegmentationTraining | None = None,
         jitter: ColourJitter | None = None,
         network_name: str = "network",
     ) -> None:
@@ -46,11 +48,17 @@ class SegmentationTask:
         Args:
           config: Network.
           data: Photographs with label maps.
+          training: Weights of the classes. None: the defaults.
           jitter: Colour jitter of training images. None: none.
           network_name: Name of the network in tables.
+
+        Raises:
+          RefusedError: There is another number of weights than of classes.
         """
         self.dataset = SegmentationDataset(data)
         images = self.dataset.training
+        self._training = training or SegmentationTraining()
+        self._training.check_classes(images.classes)
         palette = images.palette
         if palette is None:
             palette = default_palette(len(images.classes))
@@ -80,9 +88,10 @@ class SegmentationTask:
     ) -> tuple[Float[Array, ""], Auxiliary]:
         """Return the mean cross-entropy of the pixels, with that of auxiliary heads.
 
-        The weight of a microbatch is the number of its pixels that are not ignored, so
-        that microbatches make the loss of the whole batch. The auxiliary loss has the
-        same weight, which is an approximation where its logits have another stride.
+        The weight of a microbatch is that of its pixels, so that microbatches make the
+        loss of the whole batch. The auxiliary loss has the same weight, which is an
+        approximation where its logits have another stride; so has the accuracy, where
+        classes have weights.
         """
         jitter_key, key = jax.random.split(key)
         images = self._jitter(jitter_key, batch["image"])
@@ -93,12 +102,13 @@ class SegmentationTask:
             key,
             dtype=self._config.dtype,
             labels_at="image" if self._config.align_corners else "logits",
+            class_weights=self._training.class_weights,
         )
         scalars = {"classes": losses.classes, "accuracy": losses.accuracy}
         if losses.auxiliary is not None:
             scalars["auxiliary"] = losses.auxiliary
         collections = dict(losses.collections)
-        return losses.total, Auxiliary(scalars, collections, losses.counted)
+        return losses.total, Auxiliary(scalars, collections, losses.weight)
 
     def batches(self) -> Batches:
         """Open this process's shard of the training batches."""

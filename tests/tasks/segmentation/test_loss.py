@@ -37,9 +37,14 @@ class Strided(SegmentationNetwork):
         return SegmentationOutputs(logits, -logits if self.has_auxiliary else None)
 
 
-def losses(network, batch=BATCH, *, labels_at: LabelsAt = "logits"):
+def losses(network, batch=BATCH, *, labels_at: LabelsAt = "logits", class_weights=None):
     compute = functools.partial(
-        segmentation_losses, network, {}, dtype="float32", labels_at=labels_at
+        segmentation_losses,
+        network,
+        {},
+        dtype="float32",
+        labels_at=labels_at,
+        class_weights=class_weights,
     )
     return jax.jit(lambda batch, key: compute(batch, key)._replace(collections={}))(
         batch, jax.random.key(0)
@@ -72,6 +77,18 @@ def test_labels_of_the_logits_are_those_of_every_fourth_pixel():
     counted = labels != 255
     right = (logits.argmax(-1) == labels)[counted].mean()
     assert found.accuracy == pytest.approx(float(right), rel=1e-6)
+
+
+def test_classes_have_weights_in_both_losses_and_none_in_the_accuracy():
+    weights = (0.5, 2.0, 0.0)
+    found, plain = losses(network(), class_weights=weights), losses(network())
+    logits, labels = logits_of(BATCH, 4), LABELS[:, ::4, ::4]
+    loss = pixel_loss(logits, labels, class_weights=weights)
+    assert found.classes == close_to(loss.mean)
+    assert found.weight == close_to(loss.weight)
+    auxiliary = pixel_loss(-logits, labels, class_weights=weights).mean
+    assert found.auxiliary == close_to(auxiliary)
+    assert found.accuracy == close_to(plain.accuracy)
 
 
 def test_logits_are_resized_to_the_labels_with_aligned_corners():

@@ -1,21 +1,24 @@
 """The task of segmentation: its training step with each network."""
 
 import dataclasses
+import math
 import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
 
 from carafe_jax.data import ColourJitter
+from carafe_jax.errors import RefusedError
 from carafe_jax.models.segmentation import (
     SegmentationNetwork,
     SegmentationOutputs,
     SegmenterConfig,
 )
-from carafe_jax.tasks.segmentation import SegmentationRun
+from carafe_jax.tasks.segmentation import SegmentationRun, SegmentationTraining
 from carafe_jax.tasks.segmentation import task as module
 from carafe_jax.tasks.segmentation.loss import AUXILIARY_WEIGHT
 from carafe_jax.train import Adam, Loop
@@ -136,6 +139,37 @@ def test_microbatches_weigh_as_much_as_their_pixels_that_count(folder):
     whole, accumulated = found
     assert accumulated == pytest.approx(whole, rel=1e-5)
     assert whole["gradient_norm"] > 0
+
+
+def test_weights_of_the_classes_are_those_of_the_loss(folder):
+    run = run_of(folder)
+    batch = jax.tree.map(jnp.asarray, next(run.make_task().batches()))
+    losses = []
+    for weights in (None, (1.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)):
+        task: Any = dataclasses.replace(
+            run, training=SegmentationTraining(class_weights=weights)
+        ).make_task()
+        fields: Any = {"backbone": None, "classes": len(task.classes.names)}
+        task.network = EachPixel(**fields)
+        variables = task.init(jax.random.key(0))
+        losses.append(float(task.loss(variables, batch, jax.random.key(0))[0]))
+    both, first, second = losses
+    assert min(first, second) < both < max(first, second)
+
+
+def test_another_number_of_weights_than_of_classes_is_refused(folder):
+    training = SegmentationTraining(class_weights=(1.0, 2.0))
+    run = dataclasses.replace(run_of(folder), training=training)
+    rule = "`training.class_weights` must have 4 numbers, one for each class"
+    with pytest.raises(RefusedError, match=rule):
+        run.make_task()
+
+
+@pytest.mark.parametrize("weights", [(1.0, -1.0), (1.0, math.inf), (0.0, 0.0), "12"])
+def test_invalid_weights_of_classes_are_refused(weights):
+    rule = "`class_weights` must be finite numbers that are not negative, not all 0"
+    with pytest.raises(RefusedError, match=rule):
+        SegmentationTraining(class_weights=weights)
 
 
 def test_jitter_changes_the_images_that_the_loss_sees(folder, monkeypatch):

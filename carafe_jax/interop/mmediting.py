@@ -158,9 +158,11 @@ def mmediting_sn_patch_gan_to_flax(
     network = "mmediting's MultiLayerDiscriminator"
     variables = _convert(state, places, network, absent)
     for layer, norms in variables.get("batch_stats", {}).items():
-        kernel = variables["params"][layer]["conv"]["kernel"]
-        v = norms["weight_norm"]["conv/kernel/v"]
-        norms["weight_norm"] = _singular_vector(kernel, v)
+        # Modules that are absent have no kernel.
+        conv = variables.get("params", {}).get(layer, {}).get("conv", {})
+        if "kernel" in conv:
+            v = norms["weight_norm"]["conv/kernel/v"]
+            norms["weight_norm"] = _singular_vector(conv["kernel"], v)
     return variables
 
 

@@ -105,7 +105,7 @@ def check_names(
 
 
 def array_of(state: Mapping[str, Any], name: str) -> np.ndarray:
-    """Return one of the weights as a NumPy array of the same floating-point type.
+    """Return a copy of one of the weights, an array of the same floating-point type.
 
     Args:
       state: Result of `read_state_dict`: arrays, or torch's tensors on any device.
@@ -119,7 +119,7 @@ def array_of(state: Mapping[str, Any], name: str) -> np.ndarray:
         value = value.detach().cpu()
         # NumPy itself has no bfloat16; float32 represents its values exactly.
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value
-    array = np.asarray(value)
+    array = np.array(value)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise RefusedError(
             f"`state_dict[{name!r}]` must hold floating-point numbers, got "

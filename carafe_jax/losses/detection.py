@@ -93,7 +93,7 @@ def classification_loss(
 
     Args:
       logits: Logits of the classes and, last, of the background.
-      classes: True classes.
+      classes: True classes; of boxes of weight 0 any number.
       weights: 1 for sampled boxes, 0 for the others.
       count: Number to divide by.
 
@@ -106,7 +106,9 @@ def classification_loss(
     logits = _wide(logits)
     classes = _checked("classes", classes, logits.shape[:-1])
     weights = _checked("weights", weights, logits.shape[:-1])
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
+    # An index beyond the classes would give NaN, also with a weight of zero.
+    chosen = jnp.where(weights > 0, classes, 0)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, chosen)
     return _average(losses, weights, count)
 
 
@@ -140,7 +142,8 @@ def mask_loss(
     labels = targets.astype(logits.dtype)
     losses = optax.sigmoid_binary_cross_entropy(logits, labels).mean((-2, -1))
     weights = weights.astype(losses.dtype)
-    return (losses * weights).sum() / jnp.maximum(weights.sum(), 1)
+    total = weights.sum()
+    return (losses * weights).sum() / jnp.where(total > 0, total, 1)
 
 
 def _wide(x: Array | np.ndarray) -> Array:

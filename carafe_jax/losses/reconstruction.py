@@ -50,4 +50,5 @@ def masked_l1(
     images, originals = images.astype(dtype), originals.astype(dtype)
     error = jnp.abs(images - originals).mean(-1, keepdims=True)
     counted = jnp.asarray(mask, dtype)
-    return (error * counted).sum() / jnp.maximum(counted.sum(), 1)
+    total = counted.sum()
+    return (error * counted).sum() / jnp.where(total > 0, total, 1)

@@ -12,6 +12,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Num
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import wide_dtype
 
@@ -96,8 +97,13 @@ def ssim_map(
     Returns:
         Structural similarity of the window around each pixel, at most 1, in float32 or,
         if the images have more precision, in theirs.
+
+    Raises:
+        RefusedError: The shapes do not match.
     """
     images, targets = jnp.asarray(images), jnp.asarray(targets)
+    rule = f"have the shape of `targets`, {targets.shape}"
+    check("images", images.shape, rule, holds=images.shape == targets.shape)
     dtype = wide_dtype(images.dtype, targets.dtype)
     # A separate function, as `jax.jit` loses the type of the function it wraps.
     return jnp.asarray(_ssim_map(images.astype(dtype), targets.astype(dtype)))

@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Complex, Float, Num
 
-from carafe_jax.arguments import check
+from carafe_jax.arguments import check, check_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import wide_dtype
 
@@ -97,6 +97,7 @@ def lattice_map(
       RefusedError: The shapes do not match, or the period is below 2.
     """
     images, masks = jnp.asarray(images), jnp.asarray(masks)
+    check_count("period", period)
     check("period", period, "be at least 2", holds=period >= 2)
     if images.ndim != 4 or masks.shape != (*images.shape[:3], 1):
         raise RefusedError(

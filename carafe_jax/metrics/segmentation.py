@@ -50,8 +50,8 @@ def confusion_matrix(
     for name, array in {"labels": labels, "predicted": predicted}.items():
         if not np.issubdtype(array.dtype, np.integer):
             raise RefusedError(f"`{name}` must be ints, got {array.dtype}.")
+        _check_classes(name, array[counted], classes)
         pairs[name] = array[counted].astype(np.int64)
-        _check_classes(name, pairs[name], classes)
     counts = np.bincount(
         pairs["labels"] * classes + pairs["predicted"], minlength=classes**2
     )

@@ -7,7 +7,7 @@ from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
 from carafe_jax.errors import no_type_check
-from carafe_jax.nn._arguments import checked_features
+from carafe_jax.nn._arguments import check_odd_int, checked_features
 from carafe_jax.nn.carafe import CARAFEDownsample
 from carafe_jax.nn.conv import Conv
 from carafe_jax.nn.dtypes import Dtypes, dtypes_of
@@ -248,6 +248,7 @@ class CARAFEConv(nn.Module):
 def _convolve(
     block: ResampleConv | CARAFEConv, features: Float[Array, "n h w c"], dtypes: Dtypes
 ) -> Float[Array, "n h w f"]:
+    check_odd_int("kernel_size", block.kernel_size)
     pad = block.kernel_size // 2
     return Conv(
         block.features,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, DTypeLike, Float
 
+from carafe_jax.arguments import check_ints
 from carafe_jax.errors import no_type_check
 from carafe_jax.models.conv_blocks import CARAFEConv, ResampleConv
 from carafe_jax.models.resampler_choices import InitialKernels, carafe_fields
@@ -72,6 +73,7 @@ class EncoderDecoder(nn.Module):
           x: Map, or images.
           train: Passed to the resamplers.
         """
+        check_ints("stage_features", self.stage_features)
         dtype = dtypes_of(self, x)["dtype"]
         x, skips = self._encode(x.astype(dtype), dtype, train=train)
         for index, dilation in enumerate(self.middle_dilations):

@@ -31,6 +31,10 @@ class BatchNorm(nn.Module):
     devices. If each group is on one device, only the running statistics need
     communication.
 
+    As in `nn.BatchNorm`, the variance is the mean of the squares minus the square of
+    the mean, one pass over the map. In float32 it has a relative error of 1e-7 times
+    the square of mean / standard deviation: 1 % where the mean is 300 times as large.
+
     Attributes:
       use_running_average: Whether to normalise with the running statistics instead of
         those of the batch; can be passed to the call instead.
@@ -70,7 +74,8 @@ class BatchNorm(nn.Module):
 
         Raises:
           RefusedError: `groups` does not divide the number of examples, a group has
-            one value per channel in training, or another field or argument is invalid.
+            fewer than two values per channel in training, or another field or argument
+            is invalid.
         """
         running = nn.merge_param(
             "use_running_average", self.use_running_average, use_running_average
@@ -122,7 +127,7 @@ class BatchNorm(nn.Module):
     def _checked_count(self, x: Float[Array, "g m *s c"]) -> int:
         """Return the number of values per channel, whose variance must be defined."""
         count = x.size // (self.groups * x.shape[-1])
-        if count == 1:
+        if count < 2:
             raise RefusedError(
                 "`features` must have more than one value per channel in training, "
                 f"as a variance needs, got shape {x.shape[1:]}"

@@ -14,4 +14,4 @@ def _function() -> Callable[..., Any]:
 
 
 Conv = functools.partial(nn.Conv, conv_general_dilated_cls=_function)
-"""Layer with the fields, parameters and values of `nn.Conv`."""
+"""Layer with the fields, parameters and values of `nn.Conv`, without forward mode."""

@@ -22,7 +22,8 @@ def adaptive_average_pool(
 
     Bin i of b covers the rows `floor(i * h / b)` to `ceil((i + 1) * h / b)`, columns
     likewise. Neighbouring bins overlap where b does not divide h, and repeat rows where
-    b is larger than h. The averages are two products with matrices of constants.
+    b is larger than h. The averages are two products with matrices of constants:
+    an infinite value or NaN spreads to all bins of its channel.
 
     Args:
       features: Feature map, floating.

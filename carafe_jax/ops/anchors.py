@@ -96,7 +96,8 @@ def anchor_validity(
     check_positive("stride", stride)
     _check_ratios(ratios)
     height, width = size
-    limits = -(-jnp.asarray(padded_size) // stride)
+    # Unsigned sizes have no negative.
+    limits = -(-jnp.asarray(padded_size).astype(jnp.int32) // stride)
     rows = jnp.arange(height, dtype=limits.dtype) < limits[0]
     columns = jnp.arange(width, dtype=limits.dtype) < limits[1]
     inside = rows[:, None] & columns[None, :]

@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int, Integer, UInt8
 
+from carafe_jax.arguments import check_count
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops.boxes import checked_boxes, clip_boxes
 from carafe_jax.ops.roi_align.samples import axis_of, weights_of_cells
@@ -41,7 +42,7 @@ def crop_bitmaps(
     Args:
       bitmaps: Masks of objects, 1 inside and 0 outside, as large as the image.
       boxes: Boxes x1, y1, x2, y2 in pixels.
-      targets: Index of the bitmap that each box crops.
+      targets: Index of the bitmap that each box crops; clipped to those that exist.
       output_size: Side of the crops.
 
     Returns:
@@ -73,8 +74,7 @@ def crop_bitmaps(
         )
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         raise RefusedError(f"`targets` must be integers, got dtype {targets.dtype}.")
-    if output_size < 1:
-        raise RefusedError(f"`output_size` must be at least 1, got {output_size}.")
+    check_count("output_size", output_size)
     crops = _Crop(clip_boxes(lax.stop_gradient(boxes), bitmaps.shape[1:]), targets)
     if not boxes.shape[0]:
         return jnp.zeros((0, output_size, output_size), boxes.dtype)

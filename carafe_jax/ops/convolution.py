@@ -152,6 +152,8 @@ def _kernel_gradient(
     """
     rows, columns, channels, features = kernel.shape
     n, height, width, _ = grad.shape
+    if 0 in grad.shape:
+        return jnp.zeros_like(kernel)
     (stride_y, stride_x), (dilation_y, dilation_x) = fields.strides, fields.dilation
     padding = fields.padding
     if isinstance(padding, str):

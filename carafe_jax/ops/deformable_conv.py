@@ -187,6 +187,8 @@ def _output_size(
         (length + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
         for length, taps in zip(features.shape[1:3], weights.shape[:2], strict=True)
     )
+    rule = f"have windows that fit into the padded map of {features.shape[1:3]}"
+    check("weights", weights.shape, rule, holds=height > 0 and width > 0)
     return height, width
 
 

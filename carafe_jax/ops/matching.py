@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int32
 
 from carafe_jax.arguments import check, check_up_to_1
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.ops.boxes import Boxes, pairwise_iou
+from carafe_jax.ops.boxes import Boxes, check_slots, pairwise_iou
 
 
 class Matches(NamedTuple):
@@ -145,12 +145,12 @@ def _last_taker(iou: Float[Array, "n m"], least: float) -> Int32[Array, " n"]:
 @no_type_check
 def _check_ranks(boxes: Boxes, targets: Boxes) -> None:
     for name, given in (("boxes", boxes), ("targets", targets)):
+        check_slots(name, given)
         shape = jnp.shape(given.coordinates)
-        if len(shape) != 2 or jnp.shape(given.valid) != shape[:1]:
+        if len(shape) != 2:
             raise RefusedError(
-                f"`{name}` must be those of one image, coordinates of shape (n, 4) and "
-                f"valid of shape (n,), got {shape} and {jnp.shape(given.valid)}. Use "
-                "`jax.vmap` for more images."
+                f"`{name}` must be those of one image, coordinates of shape (n, 4), "
+                f"got {shape}. Use `jax.vmap` for more images."
             )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from carafe_jax.arguments import check
 from carafe_jax.errors import RefusedError, no_type_check
 from carafe_jax.ops import parse_scale, reassemble
 from carafe_jax.viz.levels import Level
@@ -75,15 +76,18 @@ def strongest_sources(
       share: Fraction of the sum, in (0, 1].
 
     Raises:
-      RefusedError: `share` is out of range.
+      RefusedError: `share` is out of range, or no weight is positive.
     """
     if not 0 < share <= 1:
         raise RefusedError(f"`share` must lie in (0, 1], got {share}.")
     values = np.asarray(weights, np.float64)
+    rule = "be finite, with a positive sum"
+    total = float(values.sum())
+    check("weights", total, rule, holds=0 < total < math.inf)
     order = np.argsort(values, axis=None)[::-1]
     before = np.cumsum(values.ravel()[order]) - values.ravel()[order]
     # Rounding errors must not add pixels once the fraction is reached.
-    needed = before < share * values.sum() * (1 - 1e-6)
+    needed = before < share * total * (1 - 1e-6)
     strongest = np.zeros(values.size, bool)
     strongest[order[needed]] = True
     return strongest.reshape(values.shape)

@@ -200,3 +200,11 @@ def test_module_that_is_meant_to_be_absent_is_left_out():
     }
     converted = mmediting_global_local_to_flax(weights, absent=("decoder.dec7",))
     assert "output" not in converted["params"]
+
+
+def test_vector_without_its_kernel_is_kept_where_modules_may_be_absent():
+    name = "conv1.conv.weight_v"
+    weights = {name: sn_patch_gan()[name]}
+    found = mmediting_sn_patch_gan_to_flax(weights, absent=None)
+    (stored,) = jax.tree.leaves(found)
+    np.testing.assert_array_equal(stored, weights[name])

@@ -1,5 +1,6 @@
 """State dicts as users save them: wrapped, of parallel modules, in any order."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -71,6 +72,15 @@ def test_arrays_keep_their_type(dtype):
     weights = {name: np.asarray(x, dtype) for name, x in state_dict().items()}
     params = mmcv_carafe_to_flax(weights)["params"]
     assert params["channel_compressor"]["bias"].dtype == dtype
+
+
+def test_arrays_are_copies():
+    weights = {name: np.array(x) for name, x in state_dict().items()}
+    params = mmcv_carafe_to_flax(weights)["params"]
+    before = jax.tree.map(np.copy, params)
+    for array in weights.values():
+        array[:] = 7
+    assert_same(params, before)
 
 
 @pytest.mark.parametrize("value", [np.zeros(4, int), np.array([None] * 4), "abcd", 1j])

@@ -83,6 +83,24 @@ def test_losses_of_narrow_logits_are_float32():
     assert actual.dtype == jnp.float32
 
 
+def test_class_of_a_box_of_weight_zero_is_not_read():
+    weights = np.array([1.0, 0.0], np.float32)
+    losses = [
+        classification_loss(LOGITS, np.array([0, each]), weights=weights, count=1)
+        for each in (0, 255, -1)
+    ]
+    assert np.isfinite(losses[0])
+    assert losses[1:] == losses[:1] * 2
+
+
+def test_masks_are_averaged_by_weights_of_any_sum():
+    whole, half = (
+        mask_loss(LOGITS[None], POSITIVE[None], weights=np.array([weight], np.float32))
+        for weight in (1, 0.5)
+    )
+    assert whole == half > 0
+
+
 @pytest.mark.parametrize(
     ("loss", "words"),
     [

@@ -39,6 +39,12 @@ def test_empty_mask_gives_zero_loss():
     assert masked_l1(images, -images, mask=np.zeros((1, 2, 2, 1))) == 0
 
 
+def test_pixels_are_averaged_by_weights_of_any_sum():
+    images = np.ones((1, 2, 2, 3), np.float32)
+    mask = np.full((1, 2, 2, 1), 0.125, np.float32)
+    assert masked_l1(images, -images, mask=mask) == 2
+
+
 def test_bfloat16_is_summed_in_float32():
     images = jnp.ones((1, 32, 32, 3), jnp.bfloat16)
     loss = masked_l1(images, -images, mask=images[..., :1])

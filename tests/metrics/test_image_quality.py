@@ -103,6 +103,12 @@ def test_ssim_map_has_the_size_of_the_images(height, width):
     assert ssim_map(images, targets).shape == (3, height, width)
 
 
+def test_ssim_map_refuses_images_of_another_size():
+    images, targets, _ = batch()
+    with pytest.raises(ValueError, match="`images` must have the shape of `targets`"):
+        ssim_map(images[:, 1:], targets)
+
+
 def test_ssim_of_equal_images_is_one():
     _, targets, _ = batch()
     # Variances are differences of float32 means of squares: seen 1.2e-5.

@@ -1,3 +1,5 @@
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -107,6 +109,12 @@ def test_energy_is_float32_of_images_of_less_precision():
 def test_a_period_of_one_pixel_is_refused():
     with pytest.raises(ValueError, match="`period` must be at least 2, got 1"):
         lattice_energy(np.zeros((1, 8, 8, 3)), np.ones((1, 8, 8, 1)), period=1)
+
+
+def test_a_period_that_is_no_integer_is_refused():
+    period: Any = 2.5
+    with pytest.raises(ValueError, match=r"`period` must be an integer, got 2\.5"):
+        lattice_map(np.zeros((1, 8, 8, 3)), np.ones((1, 8, 8, 1)), period=period)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 8, 9, 1), (1, 8, 8, 3)])

@@ -50,6 +50,7 @@ def test_matrix_counts_pairs_and_leaves_ignored_pixels_out():
     [
         ([0, 3], [0, 1], "`labels` must be classes below 3, or ignored, got 3"),
         ([0, 1], [0, -1], "`predicted` must be classes below 3, .*got -1"),
+        ([0, 1], np.array([0, 2**64 - 1], np.uint64), f"got {2**64 - 1}"),
         ([0, 1], [0], r"`predicted` must have the shape of `labels`, \(2,\)"),
         ([0, 1], [0.0, 1.0], "`predicted` must be ints, got float64"),
     ],

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.models import CARAFEConv, ConvBlock, DeconvBlock
+from carafe_jax.models.conv_blocks import ResampleConv
 from carafe_jax.nn import BatchNorm, CARAFEUpsample
 
 BLOCKS = [ConvBlock, DeconvBlock, CARAFEConv]
@@ -27,6 +29,12 @@ def test_relu_of_a_fresh_block_keeps_the_mean_square(make):
     np.testing.assert_allclose(
         np.square(inner).mean(), np.square(features).mean(), rtol=0.2
     )
+
+
+@pytest.mark.parametrize("make", [CARAFEConv, ResampleConv])
+def test_even_windows_around_a_resampler_are_refused(make):
+    with pytest.raises(RefusedError, match="`kernel_size` must be a positive odd int"):
+        make(features=4, kernel_size=4).init(jax.random.key(0), random_map(1, 6, 6, 3))
 
 
 @pytest.mark.parametrize("make", BLOCKS)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from carafe_jax.errors import RefusedError
 from carafe_jax.nn import BatchNorm
 from tests.subprocesses import run_python
 
@@ -124,6 +125,12 @@ def test_groups_within_a_device_need_no_communication(groups, collectives):
         environment={"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "4"},
     )
     assert output.strip() == str(collectives)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 2), (0, 3, 3, 2)])
+def test_batches_without_a_variance_are_refused_in_training(shape):
+    with pytest.raises(RefusedError, match="`features` must have more than one value"):
+        apply(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("groups", [0, 3])

@@ -87,6 +87,12 @@ def test_validity_follows_the_order_of_anchors():
     np.testing.assert_array_equal(valid, np.repeat([1, 1, 0, 0, 0, 0], 2).astype(bool))
 
 
+def test_sizes_may_be_unsigned():
+    size = np.array([4, 5], np.uint32)
+    valid = anchor_validity((1, 3), stride=4, padded_size=size, ratios=(1.0,))
+    np.testing.assert_array_equal(valid, [True, True, False])
+
+
 def test_anchors_are_float32_at_least():
     assert anchor_grid((1, 1), stride=4, dtype=jnp.bfloat16).dtype == jnp.float32
 

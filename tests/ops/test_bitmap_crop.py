@@ -136,7 +136,7 @@ def test_boxes_have_no_gradient_and_no_box_has_an_empty_result():
         ({"bitmaps": BITMAPS[:0]}, "at least one pixel"),
         ({"targets": TARGETS[:2]}, r"`targets` must be \(r,\) for `boxes`"),
         ({"targets": TARGETS / 1.0}, "`targets` must be integers, got dtype float"),
-        ({"output_size": 0}, "`output_size` must be at least 1, got 0"),
+        ({"output_size": 0}, "`output_size` must be positive, got 0"),
         ({"boxes": BOXES.astype(int)}, "`boxes` must be floating"),
     ],
 )

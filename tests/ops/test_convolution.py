@@ -49,6 +49,12 @@ def test_gradients_are_those_of_xla(fields, window):
         )
 
 
+def test_empty_outputs_have_the_gradient_zero():
+    fields = {"window_strides": (2, 2), "padding": "VALID"}
+    for gradient in gradients(convolve, draw(1, 2, 2, 3), draw(3, 3, 3, 4), **fields):
+        assert not np.any(gradient)
+
+
 def test_gradients_of_narrow_kernels_are_summed_in_float32():
     x, kernel = draw(1, 64, 64, 2), draw(3, 3, 2, 4)
     fields = {"window_strides": (1, 1), "padding": "SAME"}

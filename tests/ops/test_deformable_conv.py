@@ -237,6 +237,7 @@ ZEROS = {
         ({"weights": np.zeros((3, 3, 3, 2))}, "`weights` must have a number of inputs"),
         ({"weights": np.zeros((3, 3, 1, 2))}, "`weights` must have a number of inputs"),
         ({"weights": np.zeros((3, 0, 4, 2))}, "must have no empty axis"),
+        ({"weights": np.zeros((9, 9, 4, 2))}, "`weights` must have windows that fit"),
         (
             {"offsets": np.zeros((1, 5, 4, 9))},
             r"`offsets` must have shape \(1, 5, 4, 1",

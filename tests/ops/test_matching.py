@@ -1,5 +1,6 @@
 """Matching of boxes to targets, against mmdetection and a loop."""
 
+import dataclasses
 import functools
 
 import chex
@@ -276,6 +277,26 @@ def test_wrong_thresholds_are_refused(rule, message):
     boxes = boxes_of(drawn_boxes(0, 5, integer=True))
     with pytest.raises(RefusedError, match=message):
         match_boxes(boxes, boxes, **rule)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda boxes: boxes.coordinates, "`targets` must be `Boxes`, got"),
+        (
+            lambda boxes: dataclasses.replace(boxes, coordinates=np.zeros((5, 4), int)),
+            "`targets` must be floating",
+        ),
+        (
+            lambda boxes: dataclasses.replace(boxes, valid=np.arange(5)),
+            "`targets.valid` must be Boolean",
+        ),
+    ],
+)
+def test_targets_that_are_no_boxes_are_refused(change, message):
+    boxes = boxes_of(drawn_boxes(0, 5, integer=True))
+    with pytest.raises(RefusedError, match=message):
+        match_boxes(boxes, change(boxes), **RPN)
 
 
 def test_more_images_than_one_are_refused():

@@ -198,6 +198,11 @@ def test_strongest_sources_are_the_fewest(share, count):
     assert weights[strongest].min() > weights[~strongest].max()
 
 
+def test_weights_without_a_sum_are_refused():
+    with pytest.raises(ValueError, match="`weights` must be finite, with a positive"):
+        strongest_sources(np.zeros((2, 2)))
+
+
 @pytest.mark.parametrize("share", [0, 1.1])
 def test_share_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=rf"`share` must lie in \(0, 1\], got {share}"):

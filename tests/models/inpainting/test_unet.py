@@ -172,6 +172,12 @@ def test_wrong_inputs_are_refused(image, mask, message):
         small_conv().init(jax.random.key(0), image, mask)
 
 
+def test_stages_without_features_are_refused():
+    image, mask = random_batch(1, 4, 4)
+    with pytest.raises(ValueError, match="`stage_features` must be one or more"):
+        UNet(stage_features=()).init(jax.random.key(0), image, mask)
+
+
 def test_activation_is_an_argument():
     image, mask = random_batch(1, 8, 8)
     network = small_conv()

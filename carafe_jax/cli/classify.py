@@ -8,7 +8,7 @@ import contextlib
 import csv
 import dataclasses
 import pathlib
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NoReturn
 
 import tyro
@@ -23,7 +23,7 @@ from carafe_jax.data import UnreadableImageError, list_images
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new, is_same_file, write_atomically
 from carafe_jax.tasks.classification import load
-from carafe_jax.tasks.classification.prediction import Prediction, TrainedClassifier
+from carafe_jax.tasks.classification.prediction import Prediction
 from carafe_jax.tasks.lines import loading, print_line
 from carafe_jax.texts import counted, percent, printable
 from carafe_jax.train import CheckpointChoice
@@ -53,7 +53,8 @@ class Classify:
     )
     """CSV file to write."""
     overwrite: bool = False
-    """Overwrite an existing file, which is an error otherwise."""
+    """Overwrite an existing file, which is an error otherwise, also after Ctrl-C, which
+    leaves the predictions until then."""
 
     def __post_init__(self) -> None:
         check_count("classes", self.classes)
@@ -78,27 +79,28 @@ def main(config: Classify, console: Console) -> int:
         )
     with loading(console, config.model):
         trained = load(config.model, which=config.which)
-    shown, done, unreadable = _empty_table(len(paths)), 0, 0
+    shown, unreadable = _empty_table(len(paths)), 0
+    predictions = _Predictions()
     try:
-        # Closed at once, so that no part of a file is left.
-        with contextlib.closing(
-            _classify_each(paths, trained, config, console)
-        ) as outcomes:
-            for path, outcome in outcomes:
-                done += 1
+        with (
+            tracked(paths, "classifying", total=len(paths), console=console) as given,
+            predictions.written_to(config.output),
+        ):
+            outcomes = trained.classify_all(
+                given, count=config.classes, batch_size=config.batch_size
+            )
+            for path, outcome in zip(paths, outcomes, strict=True):
                 name = printable(path)
                 if isinstance(outcome, UnreadableImageError):
                     unreadable += 1
                     print_line(console, f"Unreadable: {name} ({outcome.reason})")
-                elif shown.row_count < _SHOWN:
+                    continue
+                predictions.add(name, outcome)
+                if shown.row_count < _SHOWN:
                     # Text: rich would read brackets in names as markup.
                     shown.add_row(Text(name), Text(_prediction_text(outcome)))
     except KeyboardInterrupt:
-        images = counted(len(paths), "image")
-        print_line(
-            console,
-            f"Classified {done} of {images}. {config.output} is written when all are.",
-        )
+        print_line(console, _interrupted(predictions, paths, config))
         raise
     if shown.row_count:
         console.print(shown)
@@ -110,33 +112,58 @@ def main(config: Classify, console: Console) -> int:
     return 1 if unreadable else 0
 
 
-def _classify_each(
-    paths: Sequence[pathlib.Path],
-    trained: TrainedClassifier,
-    config: Classify,
-    console: Console,
-) -> Generator[tuple[pathlib.Path, Prediction | UnreadableImageError], None, None]:
-    """Write the CSV as images are classified; yield the outcome of each.
+class _Predictions:
+    """Writes the predictions of images to a CSV, as they are made."""
 
-    The file is there once all images are classified.
-    """
-    with (
-        tracked(paths, "classifying", total=len(paths), console=console) as given,
-        write_atomically(config.output) as partial,
-        partial.open("w", newline="", encoding="utf-8") as file,
-    ):
-        outcomes = trained.classify_all(
-            given, count=config.classes, batch_size=config.batch_size
-        )
-        writer = csv.writer(file)
-        writer.writerow(["image", "rank", "class", "probability"])
-        for path, outcome in zip(paths, outcomes, strict=True):
-            if not isinstance(outcome, UnreadableImageError):
-                writer.writerows(
-                    [printable(path), rank, printable(label), probability]
-                    for rank, (label, probability) in enumerate(outcome, 1)
-                )
-            yield path, outcome
+    def __init__(self) -> None:
+        self.written = 0
+        """Number of images in the file, once it is there."""
+        self._added = 0
+
+    @contextlib.contextmanager
+    def written_to(self, path: pathlib.Path) -> Iterator[None]:
+        """Write the images of the block; the file is there once the block ends.
+
+        So it is after Ctrl-C, with the images until then, if there are any: they may
+        have taken hours.
+        """
+        interruption = None
+        with (
+            write_atomically(path) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            self._writer = csv.writer(file)
+            self._writer.writerow(["image", "rank", "class", "probability"])
+            try:
+                yield
+            except KeyboardInterrupt as error:
+                if not self._added:
+                    raise
+                interruption = error
+        self.written = self._added
+        if interruption is not None:
+            raise interruption
+
+    def add(self, image: str, prediction: Prediction) -> None:
+        rows = [
+            [image, rank, printable(label), probability]
+            for rank, (label, probability) in enumerate(prediction, 1)
+        ]
+        # Not from a generator: Ctrl-C could leave out the last rows of the image.
+        self._writer.writerows(rows)
+        self._added += 1
+
+
+def _interrupted(
+    predictions: _Predictions, paths: Sequence[pathlib.Path], config: Classify
+) -> str:
+    images = counted(len(paths), "image")
+    if not predictions.written:
+        return f"Stopped before the predictions of the {images} were written."
+    return (
+        f"Classified {predictions.written:,} of {images}, written to {config.output}. "
+        "Repeat the command with --overwrite to classify all of them."
+    )
 
 
 def _empty_table(images: int) -> Table:

@@ -91,8 +91,9 @@ class Detect:
     """Whether to write pictures, or detections.json alone."""
     overwrite: bool = False
     """Start anew: detections.json and all existing pictures of the photographs are
-    deleted first. Otherwise photographs that are finished are skipped, and detections
-    by another detector or with other options are an error."""
+    deleted first. Otherwise photographs that are finished are skipped, unless their
+    files have changed since, and detections by another detector or with other options
+    are an error."""
 
     def __post_init__(self) -> None:
         check_below_1("score_threshold", self.score_threshold)
@@ -145,6 +146,8 @@ def main(config: Detect, console: Console) -> int:
     )
     # First: recorded photographs whose pictures exist are taken for finished.
     delete_outputs(plan.replaced)
+    for name in plan.outdated:
+        results.remove(name)
     # From here on, the pictures of recorded photographs are those of this command.
     results.write(results_file)
     problems = dict(plan.problems)
@@ -254,7 +257,7 @@ def _detect_each(
                 failures[job.photograph] = str(found)
                 continue
             # Before its picture: only pictures of recorded photographs are complete.
-            results.add(job.name, job.photograph, found)
+            results.add(job.name, job.photograph, found, fingerprint=job.fingerprint)
             if config.pictures == "drawn":
                 try:
                     _write_picture(job, found, classes=detector.classes)

@@ -72,8 +72,8 @@ class Segment(Views):
     """Weight of the colours in overlays, in [0, 1]; 1 hides the photograph."""
     overwrite: bool = False
     """Start anew: all existing label maps and overlays of the photographs are deleted
-    first. Otherwise photographs that are finished are skipped, and files by another
-    network or with another opacity are an error."""
+    first. Otherwise photographs that are finished are skipped, unless their files have
+    changed since, and files by another network or with another opacity are an error."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -101,7 +101,8 @@ def main(config: Segment, console: Console) -> int:
         opacity=config.opacity if config.pictures == "drawn" else None,
         overwrite=config.overwrite,
     )
-    # First: a repeated command takes the files that exist for finished.
+    # First: a repeated command takes the files that exist for finished, and results of
+    # before a photograph changed are not to outlast it.
     delete_outputs(plan.replaced)
     segmented = 0
     failures: dict[pathlib.Path, str] = {}

@@ -69,6 +69,20 @@ def find_photographs(
     )
 
 
+def file_fingerprint(photograph: pathlib.Path) -> str:
+    """Return the size in bytes and the time of change in ns of a photograph's file.
+
+    A command records it with its result, before it reads the photograph: a file that
+    was replaced since has another one, and so has one that was touched. It is empty for
+    a file that cannot be accessed.
+    """
+    try:
+        status = photograph.stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 def output_path(output: pathlib.Path, name: str, ending: str) -> pathlib.Path:
     """Return the path of a file for a photograph: its name with another ending."""
     stem = pathlib.PurePath(name).with_suffix("")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import json
+import pathlib
 import shutil
 
 import jax
@@ -22,6 +23,7 @@ from carafe_jax.tasks.classification.evaluation_options import (
     EvaluationOptions as ClassificationOptions,
 )
 from carafe_jax.tasks.classification.export import export as export_program
+from carafe_jax.tasks.classification.prediction import TrainedClassifier
 from carafe_jax.tasks.inpainting.evaluation import EvaluationOptions
 from carafe_jax.tasks.run import train_and_report
 from carafe_jax.tasks.tables import read_table
@@ -130,27 +132,72 @@ def test_prediction_names_the_likeliest_classes(folder, run, tmp_path):
     assert sum(probabilities[:2]) == pytest.approx(1, abs=1e-5)
 
 
-def test_interrupted_prediction_counts_its_images_and_leaves_no_file(
-    folder, run, tmp_path, monkeypatch
+@pytest.mark.parametrize("batches", [0, 2])
+def test_interrupted_prediction_keeps_what_it_classified(
+    folder, run, tmp_path, monkeypatch, batches
 ):
     config = classify.Classify(
         model=run,
         images=(folder / "val",),
+        batch_size=2,
         output=tmp_path / "predictions.csv",
     )
+    whole = dataclasses.replace(config, output=tmp_path / "whole.csv")
+    call(classify.main, whole)
+    expected = whole.output.read_text().splitlines()
+    whole.output.unlink()
+    likeliest, calls = TrainedClassifier._most_likely, []
 
-    def interrupt(prediction):
+    def interrupted(self, pixels, count):
+        if len(calls) == batches:
+            raise KeyboardInterrupt
+        calls.append(pixels)
+        return likeliest(self, pixels, count)
+
+    recorder = Console(record=True, width=300, file=io.StringIO())
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedClassifier, "_most_likely", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            classify.main(config, recorder)
+    text = recorder.export_text()
+    if not batches:
+        assert "Stopped before the predictions of the 6 images were written." in text
+        assert not any(tmp_path.iterdir())
+        return
+    assert f"Classified 4 of 6 images, written to {config.output}. Repeat the" in text
+    assert [*tmp_path.iterdir()] == [config.output]
+    # A header, and two classes of each image.
+    assert config.output.read_text().splitlines() == expected[: 1 + 4 * 2]
+    with pytest.raises(RefusedError, match=r"`output` must not exist.* --overwrite"):
+        classify.main(config, Console(quiet=True))
+    call(classify.main, dataclasses.replace(config, overwrite=True))
+    assert config.output.read_text().splitlines() == expected
+
+
+def test_prediction_interrupted_while_it_is_shown_or_moved_is_not_cut(
+    folder, run, tmp_path, monkeypatch
+):
+    """An image has all of its rows, and the last line is true."""
+
+    def interrupt(*args):
         raise KeyboardInterrupt
 
-    calls = iter([classify._prediction_text, interrupt])
-    monkeypatch.setattr(classify, "_prediction_text", lambda x: next(calls)(x))
-    recorder = Console(record=True, width=300, file=io.StringIO())
-    with pytest.raises(KeyboardInterrupt):
-        classify.main(config, recorder)
-    count = len([*(folder / "val").rglob("*.png")])
-    text = recorder.export_text()
-    assert f"Classified 2 of {count} images. {config.output} is written when" in text
-    assert not any(tmp_path.iterdir())
+    config = classify.Classify(
+        model=run, images=(folder / "val",), output=tmp_path / "predictions.csv"
+    )
+    for module, name, expected in (
+        (pathlib.Path, "replace", "Stopped before the predictions of the 6 images"),
+        (classify, "_prediction_text", "Classified 1 of 6 images, written to"),
+    ):
+        recorder = Console(record=True, width=300, file=io.StringIO())
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                classify.main(config, recorder)
+        assert expected in recorder.export_text()
+        written = "Classified" in expected
+        assert [*tmp_path.iterdir()] == [config.output] * written
+    assert len(config.output.read_text().splitlines()) == 1 + 2
 
 
 def test_arrays_are_classified_as_files_are(folder, run):

@@ -25,7 +25,7 @@ from carafe_jax.tasks.detection.coco_file import CocoFile
 from carafe_jax.tasks.detection.photograph_files import DetectJob, plan_detections
 from carafe_jax.tasks.detection.prediction import PhotographDetections
 from tests.cli.test_commands import run
-from tests.tasks.photograph_files import files_of, save
+from tests.tasks.photograph_files import files_of, replace, save
 from tests.tasks.runs import call
 from tests.tiny_trained_detector import tiny_trained_detector
 
@@ -118,12 +118,12 @@ def test_mask_without_a_pixel_is_written(tmp_path, detector):
         encoded_masks=(empty,),
     )
     results = CocoFile(detector.categories, provenance={"weights": "drawn"})
-    results.add("a.png", tmp_path / "a.png", found)
+    results.add("a.png", tmp_path / "a.png", found, fingerprint="")
     results.write(tmp_path / "detections.json")
     coco = COCO(tmp_path / "detections.json")
     assert coco.anns[1]["area"] == 0
     assert not coco.annToMask(coco.anns[1]).any()
-    job = DetectJob(save(tmp_path / "a.png"), "a.png", tmp_path / "a.jpg")
+    job = DetectJob(save(tmp_path / "a.png"), "a.png", tmp_path / "a.jpg", "")
     detect._write_picture(job, found, classes=detector.classes)
     assert job.picture.stat().st_size
 
@@ -162,6 +162,66 @@ def test_same_command_skips_what_is_finished(tmp_path):
     assert [x["file_name"] for x in images] == ["a.png", "b.png"]
     call(main, dataclasses.replace(config, overwrite=True))
     assert (config.output / "a.jpg").stat().st_mtime_ns != before
+
+
+def detections_of(config, name):
+    content = content_of(config)
+    (image,) = (x for x in content["images"] if x["file_name"] == name)
+    return [
+        {key: x for key, x in found.items() if key not in ("id", "image_id")}
+        for found in content["annotations"]
+        if found["image_id"] == image["id"]
+    ]
+
+
+@pytest.mark.parametrize("first_pictures", ["drawn", "none"])
+@pytest.mark.usefixtures("loaded")
+def test_replaced_photograph_is_detected_in_again(tmp_path, first_pictures):
+    photo = save(tmp_path / "photos" / "a.png")
+    save(tmp_path / "photos" / "b.png", seed=1)
+    config = options(tmp_path, tmp_path / "photos", pictures="none")
+    call(main, dataclasses.replace(config, pictures="drawn"))
+    replace(photo, (48, 64), seed=2)
+    expected = dataclasses.replace(config, output=tmp_path / "new", pictures="drawn")
+    call(main, expected)
+    status, text = call(main, dataclasses.replace(config, pictures=first_pictures))
+    assert status == 0
+    assert "in 2 photographs, by tiny" in text
+    assert "skipped, as they were finished: 1" in text
+    assert (config.output / "a.jpg").exists() == (first_pictures == "drawn")
+    call(main, dataclasses.replace(config, pictures="drawn"))
+    for name in ("a", "b"):
+        found = detections_of(config, f"{name}.png")
+        assert found == detections_of(expected, f"{name}.png") != []
+        picture = (config.output / f"{name}.jpg").read_bytes()
+        assert picture == (expected.output / f"{name}.jpg").read_bytes()
+
+
+@pytest.mark.usefixtures("loaded")
+def test_replaced_photograph_that_is_no_image_keeps_no_result(tmp_path):
+    photo = save(tmp_path / "a.png")
+    config = options(tmp_path, photo)
+    call(main, config)
+    photo.write_bytes(b"no image")
+    status, text = call(main, config)
+    assert status == 1
+    assert "0 objects in 0 photographs" in text
+    assert "not detected: 1" in text
+    assert files_of(config.output) == {"detections.json"}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_photograph_of_which_no_fingerprint_is_recorded_is_detected_in_again(tmp_path):
+    config = options(tmp_path, save(tmp_path / "a.png"))
+    call(main, config)
+    content = content_of(config)
+    earlier = {**content, "images": [dict(x) for x in content["images"]]}
+    for image in earlier["images"]:
+        del image["fingerprint"]
+    (config.output / "detections.json").write_text(json.dumps(earlier))
+    status, text = call(main, config)
+    assert (status, "skipped" in text) == (0, False)
+    assert content_of(config) == content
 
 
 @pytest.mark.usefixtures("loaded")
@@ -263,7 +323,7 @@ def test_interrupted_command_continues(tmp_path, monkeypatch, moment):
         read = detect.decode_photograph
         if moment == "killed":
             # Without a chance to write what was detected.
-            patch.setattr(CocoFile, "add", lambda *args: None)
+            patch.setattr(CocoFile, "add", lambda *args, **fields: None)
         if moment == "detected":
             shown = progress.track
             patch.setattr(

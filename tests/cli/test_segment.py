@@ -17,7 +17,7 @@ from carafe_jax.tasks import pictures
 from carafe_jax.tasks.segmentation import photograph_files
 from carafe_jax.tasks.segmentation.views import Views
 from tests.cli.test_commands import run
-from tests.tasks.photograph_files import files_of, save
+from tests.tasks.photograph_files import files_of, replace, save
 from tests.tasks.runs import call
 from tests.tiny_trained_segmenter import CLASSES, tiny_trained_segmenter
 
@@ -144,6 +144,78 @@ def test_command_with_one_more_path_skips_what_is_finished(tmp_path):
         assert f"{segmented} photograph" in text
         assert f"skipped, as they were finished: {skipped}" in text
     assert "photos/a.png" not in files_of(alone.output)
+
+
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.usefixtures("loaded")
+def test_replaced_photograph_is_segmented_again(tmp_path, more):
+    photo = save(tmp_path / "photos" / "a.png")
+    config = options(tmp_path, tmp_path / "photos")
+    call(main, config)
+    replace(photo, (48, 64), seed=2)
+    other = save(tmp_path / "photos" / "b.png", seed=1)
+    call(main, dataclasses.replace(config, photographs=(other,)))
+    if more:
+        more_photo = save(tmp_path / "c.png", seed=3)
+        config = dataclasses.replace(config, photographs=(other.parent, more_photo))
+        call(main, options(tmp_path, more_photo))
+    status, text = call(main, config)
+    assert status == 0
+    assert "1 photograph segmented" in text
+    assert f"skipped, as they were finished: {2 if more else 1}" in text
+    expected = dataclasses.replace(config, output=tmp_path / "new")
+    call(main, expected)
+    named = "photos/a" if more else "a"
+    for name in (f"{named}.png", f"{named}_overlay.jpg"):
+        new = (expected.output / name).read_bytes()
+        assert (config.output / name).read_bytes() == new
+    # Also where its new files have other names, no earlier ones are left.
+    assert ("a.png" in files_of(config.output)) == (not more)
+    assert ("a_overlay.jpg" in files_of(config.output)) == (not more)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_photograph_of_which_no_fingerprint_is_recorded_is_segmented_again(
+    tmp_path, monkeypatch
+):
+    def unrecorded(write):
+        def write_without(*args, origin, **fields):
+            earlier = {key: x for key, x in origin.items() if key != "fingerprint"}
+            write(*args, origin=earlier, **fields)
+
+        return write_without
+
+    config = options(tmp_path, save(tmp_path / "a.png"))
+    with monkeypatch.context() as patch:
+        for name in ("write_label_map", "write_overlay"):
+            patch.setattr(segment, name, unrecorded(getattr(segment, name)))
+        call(main, config)
+    for skipped in (False, True):
+        status, text = call(main, config)
+        assert (status, "skipped" in text) == (0, skipped)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_overlay_of_a_replaced_photograph_is_deleted_if_none_is_drawn(tmp_path):
+    config = options(tmp_path, save(tmp_path / "a.png"))
+    call(main, config)
+    replace(config.photographs[0], (48, 64), seed=2)
+    call(main, dataclasses.replace(config, pictures="none"))
+    assert files_of(config.output) == {"a.png"}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_replaced_photograph_does_not_replace_files_of_other_options(tmp_path):
+    config = options(tmp_path, save(tmp_path / "a.png"))
+    call(main, config)
+    before = {x: (config.output / x).read_bytes() for x in files_of(config.output)}
+    replace(config.photographs[0], (48, 64), seed=2)
+    other = dataclasses.replace(config, opacity=0.5)
+    with pytest.raises(RefusedError, match=r"\(opacity 0\.6, now 0\.5\) and 0 others"):
+        main(other, Console(quiet=True))
+    assert before == {
+        x: (config.output / x).read_bytes() for x in files_of(config.output)
+    }
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

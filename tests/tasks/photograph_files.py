@@ -1,5 +1,6 @@
 """Photographs in arrays and files, for predictions."""
 
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -23,6 +24,13 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(photograph(*size, seed)).save(path)
     return path
+
+
+def replace(path: pathlib.Path, size: tuple[int, int], seed: int) -> None:
+    """Write another photograph to a path, as if a minute later."""
+    changed = path.stat().st_mtime_ns + 60 * 10**9
+    save(path, size, seed)
+    os.utime(path, ns=(changed, changed))
 
 
 def save_every_kind(

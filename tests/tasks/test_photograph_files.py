@@ -8,6 +8,7 @@ import pytest
 from carafe_jax.errors import RefusedError
 from carafe_jax.tasks.photograph_files import (
     delete_outputs,
+    file_fingerprint,
     find_photographs,
     with_path,
 )
@@ -24,6 +25,17 @@ def test_reason_that_quotes_its_photograph_is_kept():
 def test_reason_with_an_output_of_an_equal_path_gets_its_photograph():
     reason = "its label map would be out/photos/a.png"
     assert with_path(PHOTOGRAPH, reason) == f"photos/a.png: {reason}"
+
+
+def test_fingerprints_differ_by_size_and_by_time(tmp_path):
+    path = tmp_path / "a.png"
+    found = []
+    for content, time in ((b"one", 1), (b"three", 1), (b"three", 2)):
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+        found.append(file_fingerprint(path))
+    assert len({*found, file_fingerprint(tmp_path / "none.png")}) == 4
+    assert found[-1] == file_fingerprint(path)
 
 
 @pytest.mark.parametrize("output", [".", "photos"])

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,15 @@ from carafe_jax.texts import printable
 
 Content = Mapping[str, Any]
 """Content of a file."""
+
+
+class RecordedPhotograph(NamedTuple):
+    """A photograph as it is recorded in a file."""
+
+    path: str
+    """Its path, as `recorded_path` returns it."""
+    fingerprint: str | None
+    """That of its file when it was read. None: an earlier version recorded none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,17 +73,36 @@ class CocoFile:
         """Number of detections so far."""
         return sum(len(each.annotations) for each in self._photographs.values())
 
-    def add(self, name: str, path: pathlib.Path, found: PhotographDetections) -> None:
-        """Add a photograph with its detections, or replace those of the name."""
+    def add(
+        self,
+        name: str,
+        path: pathlib.Path,
+        found: PhotographDetections,
+        *,
+        fingerprint: str,
+    ) -> None:
+        """Add a photograph with its detections, or replace those of the name.
+
+        Args:
+          name: Name of the photograph in the file.
+          path: Its file.
+          found: Its detections.
+          fingerprint: `file_fingerprint` of the file, from before it was read.
+        """
         height, width = found.size
         image: dict[str, Any] = {
             "file_name": printable(name),
             "path": recorded_path(path),
+            "fingerprint": fingerprint,
             "width": width,
             "height": height,
         }
         annotations = [self._annotation(found, index) for index in range(len(found))]
         self._photographs[image["file_name"]] = _Photograph(image, annotations)
+
+    def remove(self, name: str) -> None:
+        """Remove the photograph of a name, which must be there, and its detections."""
+        del self._photographs[printable(name)]
 
     def has(self, name: str) -> bool:
         """Return whether there is a photograph of this name."""
@@ -169,9 +197,12 @@ def _is_own(content: Content) -> bool:
     return complete and len(names) == len(numbers) and "weights" in content["info"]
 
 
-def recorded_photographs(content: Content) -> dict[str, str]:
-    """Return the paths of the photographs in a file by their names, as recorded."""
-    return {image["file_name"]: image["path"] for image in content["images"]}
+def recorded_photographs(content: Content) -> dict[str, RecordedPhotograph]:
+    """Return the photographs in a file by their names, as recorded."""
+    return {
+        image["file_name"]: RecordedPhotograph(image["path"], image.get("fingerprint"))
+        for image in content["images"]
+    }
 
 
 def recorded_path(photograph: pathlib.Path) -> str:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from carafe_jax.errors import RefusedError
 from carafe_jax.files import check_new
-from carafe_jax.tasks.detection.coco_file import recorded_path
+from carafe_jax.tasks.detection.coco_file import RecordedPhotograph, recorded_path
 from carafe_jax.tasks.photograph_files import (
     FoundPhotographs,
     equal_outputs,
+    file_fingerprint,
     find_photographs,
     output_path,
 )
@@ -29,6 +30,8 @@ class DetectJob:
     """Name of the photograph in the results: its path within the folder that was given,
     after the folder's name where several paths were given."""
     picture: pathlib.Path
+    fingerprint: str
+    """That of the photograph's file."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,11 @@ class DetectPlan:
     inside_output: int
     """Number of images in the output folder, which are no photographs."""
     replaced: dict[pathlib.Path, list[pathlib.Path]]
-    """Pictures of the photographs to delete before a new start, by photograph."""
+    """Pictures to delete before the first detection, by photograph: those to start anew
+    without, or those of before a photograph was changed."""
+    outdated: list[str]
+    """Names of the photographs whose recorded detections are of before the photograph
+    was changed, and are to be removed."""
 
 
 def plan_detections(
@@ -52,7 +59,7 @@ def plan_detections(
     output: pathlib.Path,
     overwrite: bool,
     pictures: bool = True,
-    recorded: Mapping[str, str] | None = None,
+    recorded: Mapping[str, RecordedPhotograph] | None = None,
 ) -> DetectPlan:
     """Match photographs with pictures that can be written.
 
@@ -63,10 +70,11 @@ def plan_detections(
       overwrite: Whether to start anew: the existing pictures of all photographs are to
         be deleted.
       pictures: Whether pictures are written.
-      recorded: Paths of the photographs in the `detections.json` that exists, by their
-        names, also those that they had when their path was given alone, or with
-        others. Unless `overwrite`, they are finished if they have their pictures. None:
-        there is no such file, and pictures that exist are those of others.
+      recorded: Photographs in the `detections.json` that exists, by their names, also
+        those that they had when their path was given alone, or with others. Unless
+        `overwrite`, they are finished if they have their pictures, and their own files
+        have not changed since. None: there is no such file, and pictures that exist are
+        those of others.
 
     Raises:
       RefusedError: A path does not exist, the output cannot be written, or a file in it
@@ -74,12 +82,14 @@ def plan_detections(
     """
     check_new("output", output / RESULTS, overwrite=True)
     found = find_photographs(given, output=output)
-    replaced: dict[pathlib.Path, list[pathlib.Path]] = {}
+    replaced: dict[pathlib.Path, list[pathlib.Path]] = {x: [] for x in found.names}
     if overwrite:
         replaced = _replaced(found, recorded or {}, output)
         recorded = None
     jobs = [
-        DetectJob(photograph, name, _picture(output, name))
+        DetectJob(
+            photograph, name, _picture(output, name), file_fingerprint(photograph)
+        )
         for photograph in found.names
         for name in [_name(photograph, found, recorded or {})]
     ]
@@ -93,10 +103,14 @@ def plan_detections(
     kind = "picture" if pictures else f"name in {RESULTS}"
     problems |= equal_outputs(outputs, kind=kind)
     jobs = [job for job in jobs if job.photograph not in problems]
+    outdated = [job for job in jobs if _is_outdated(job, recorded or {})]
+    # Also where none are drawn now: a later command would take them for finished.
+    replaced |= {job.photograph: [job.picture] for job in outdated}
     waiting = [
         job
         for job in jobs
         if printable(job.name) not in (recorded or {})
+        or _is_outdated(job, recorded or {})
         or (pictures and not os.path.isfile(job.picture))
     ]
     if pictures:
@@ -113,11 +127,20 @@ def plan_detections(
         problems=problems,
         inside_output=found.inside_output,
         replaced=replaced,
+        outdated=[job.name for job in outdated],
     )
 
 
+def _is_outdated(job: DetectJob, recorded: Mapping[str, RecordedPhotograph]) -> bool:
+    """Return whether the photograph is recorded, and has changed since."""
+    then = recorded.get(printable(job.name))
+    return then is not None and then.fingerprint != job.fingerprint
+
+
 def _replaced(
-    found: FoundPhotographs, recorded: Mapping[str, str], output: pathlib.Path
+    found: FoundPhotographs,
+    recorded: Mapping[str, RecordedPhotograph],
+    output: pathlib.Path,
 ) -> dict[pathlib.Path, list[pathlib.Path]]:
     """Return the pictures under the photographs' names, and those that are recorded."""
     return {
@@ -129,15 +152,18 @@ def _replaced(
 
 
 def _name(
-    photograph: pathlib.Path, found: FoundPhotographs, recorded: Mapping[str, str]
+    photograph: pathlib.Path,
+    found: FoundPhotographs,
+    recorded: Mapping[str, RecordedPhotograph],
 ) -> str:
     """Return the name under which a photograph is recorded, or else its name now.
 
     Names change where a path is given alone, and then with others.
     """
     name, other = found.names[photograph], found.other_names[photograph]
-    path = recorded_path(photograph)
-    return other if recorded.get(printable(other)) == path else name
+    then = recorded.get(printable(other))
+    own = then is not None and then.path == recorded_path(photograph)
+    return other if own else name
 
 
 def _check_no_pictures(jobs: Sequence[DetectJob]) -> None:
@@ -152,15 +178,16 @@ def _check_no_pictures(jobs: Sequence[DetectJob]) -> None:
 
 def _recorded_problems(
     jobs: Sequence[DetectJob],
-    recorded: Mapping[str, str],
+    recorded: Mapping[str, RecordedPhotograph],
     output: pathlib.Path,
     *,
     pictures: bool,
 ) -> dict[pathlib.Path, str]:
     """Return the photographs of whose name, or picture, another one is recorded."""
-    taken = {name: (name, path) for name, path in recorded.items()}
-    if pictures:
-        taken = {str(_picture(output, x)): (x, path) for x, path in recorded.items()}
+    taken = {
+        str(_picture(output, name)) if pictures else name: (name, then.path)
+        for name, then in recorded.items()
+    }
     problems: dict[pathlib.Path, str] = {}
     for job in jobs:
         name = printable(job.name)

@@ -12,10 +12,13 @@ from carafe_jax.files import check_new
 from carafe_jax.tasks.photograph_files import (
     FoundPhotographs,
     equal_outputs,
+    file_fingerprint,
     output_path,
 )
 from carafe_jax.tasks.segmentation.label_map_files import Origin, read_origin
 from carafe_jax.texts import counted
+
+_FINGERPRINT = "fingerprint"  # Of the photograph, in an origin.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,8 @@ class SegmentPlan:
     problems: dict[pathlib.Path, str]
     """Reasons why photographs are left out, by photograph."""
     replaced: dict[pathlib.Path, list[pathlib.Path]]
-    """Files of the photographs to delete before a new start, by photograph."""
+    """Files of the photographs to delete before the first is segmented, by photograph:
+    those to start anew without, or those of before a photograph was changed."""
 
 
 def plan_label_maps(
@@ -73,8 +77,9 @@ def plan_label_maps(
       provenance: All that label maps depend on, besides the photographs.
       opacity: Opacity of the overlays. None: none are written.
       overwrite: Whether to start anew: the existing files of all photographs are to be
-        deleted. Otherwise photographs that are finished are skipped, also under the
-        name that they had when their path was given alone, or with others.
+        deleted. Otherwise photographs that are finished, and whose own files have not
+        changed since, are skipped, also under the name that they had when their path
+        was given alone, or with others.
 
     Raises:
       RefusedError: A file exists that is of another photograph, network or opacity, and
@@ -115,7 +120,11 @@ def plan_label_maps(
         jobs=ready,
         skipped=len(jobs) - len(waiting),
         problems=problems,
-        replaced=_replaced(jobs, ready, found, output) if overwrite else {},
+        replaced=(
+            _replaced(jobs, ready, found, output)
+            if overwrite
+            else _outdated(jobs, ready, found, output)
+        ),
     )
 
 
@@ -144,6 +153,40 @@ def _replaced(
     return replaced
 
 
+def _outdated(
+    jobs: list[SegmentJob],
+    ready: list[SegmentJob],
+    found: FoundPhotographs,
+    output: pathlib.Path,
+) -> dict[pathlib.Path, list[pathlib.Path]]:
+    """Return the files of this command that were made before a photograph changed.
+
+    Overlays of any opacity: none would be right beside the new label map.
+    """
+    none: dict[pathlib.Path, list[pathlib.Path]] = {job.photograph: [] for job in jobs}
+    return none | {
+        job.photograph: [
+            path
+            for names in (found.names, found.other_names)
+            for path in _paths(output, names[job.photograph])
+            if _is_outdated(path, job.origin)
+        ]
+        for job in ready
+    }
+
+
+def _is_outdated(path: pathlib.Path, now: Origin) -> bool:
+    then = read_origin(path) if os.path.isfile(path) else None
+    if then is None or then.get(_FINGERPRINT) == now[_FINGERPRINT]:
+        return False
+    changing = (_FINGERPRINT, "opacity")
+    return _without(then, *changing) == _without(now, *changing)
+
+
+def _without(origin: Origin, *names: str) -> Origin:
+    return {name: x for name, x in origin.items() if name not in names}
+
+
 def _is_of(path: pathlib.Path, photograph: pathlib.Path) -> bool:
     """Return whether a file is a label map or an overlay of a photograph."""
     origin = read_origin(path) if os.path.isfile(path) else None
@@ -167,7 +210,11 @@ def _job(
     provenance: Mapping[str, Any],
     opacity: float | None,
 ) -> SegmentJob:
-    origin = {**provenance, "photograph": _digest(photograph)}
+    origin = {
+        **provenance,
+        "photograph": _digest(photograph),
+        _FINGERPRINT: file_fingerprint(photograph),
+    }
     label_map, overlay = _paths(output, name)
     return SegmentJob(
         photograph,
@@ -179,18 +226,24 @@ def _job(
 
 
 def _check_own(jobs: list[SegmentJob]) -> None:
+    """Raise if files to write exist that are not of the same photographs and options.
+
+    Those of before a photograph was changed are its own.
+    """
     others = [
-        (path, origin)
+        (path, then, now)
         for job in jobs
-        for path, origin in job.outputs
-        if os.path.exists(path) and read_origin(path) != origin
+        for path, now in job.outputs
+        if os.path.exists(path)
+        for then in [read_origin(path)]
+        if then is None or _without(then, _FINGERPRINT) != _without(now, _FINGERPRINT)
     ]
     if others:
-        path, origin = others[0]
+        path, then, now = others[0]
         raise RefusedError(
             "`output` must not hold label maps or overlays of other photographs, "
             "networks or options, or other files of their names, got "
-            f"{str(path)!r} ({_changes(read_origin(path), origin)}) and "
+            f"{str(path)!r} ({_changes(then, now)}) and "
             f"{counted(len(others) - 1, 'other')}; --overwrite writes over them."
         )
 
@@ -198,7 +251,11 @@ def _check_own(jobs: list[SegmentJob]) -> None:
 def _changes(then: Origin | None, now: Origin) -> str:
     if then is None:
         return "of another program"
-    names = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+    names = [
+        name
+        for name in _without({**now, **then}, _FINGERPRINT)
+        if then.get(name) != now.get(name)
+    ]
     return "; ".join(f"{x} {_shown(then, x)}, now {_shown(now, x)}" for x in names)
 
 

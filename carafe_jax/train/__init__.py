@@ -3,6 +3,7 @@
 from carafe_jax.train.checkpoints import CheckpointChoice as CheckpointChoice
 from carafe_jax.train.checkpoints import Checkpoints as Checkpoints
 from carafe_jax.train.checkpoints import restore_trained as restore_trained
+from carafe_jax.train.evaluators import DeviceFunction as DeviceFunction
 from carafe_jax.train.evaluators import ShardedPredictor as ShardedPredictor
 from carafe_jax.train.evaluators import mean_over_examples as mean_over_examples
 from carafe_jax.train.fields import growable_field as growable_field
@@ -49,6 +50,7 @@ __all__ = [
     "Batches",
     "CheckpointChoice",
     "Checkpoints",
+    "DeviceFunction",
     "Evaluator",
     "Loop",
     "NotFiniteError",

@@ -61,6 +61,42 @@ def due(evaluators: Sequence[Evaluator], *, step: int, loop: Loop) -> list[Evalu
     ]
 
 
+class DeviceFunction:
+    """A function of variables and a batch whose outputs stay on the devices.
+
+    Predictors that share it compile it once, for each shape of what it takes.
+    """
+
+    def __init__(
+        self, compute: Callable[[Variables, Any], PyTree], *, takes: str, gives: str
+    ) -> None:
+        """Store the function.
+
+        Args:
+          compute: A pure function of the variables and of one entry of a batch. Its
+            outputs have a leading axis of examples; the outputs of an example depend on
+            that example alone.
+          takes: Name of the entry.
+          gives: Name under which the outputs are added to the batch.
+        """
+        self._given, self._takes, self._gives = compute, takes, gives
+        self._program: Callable[[Variables, Any], Any] | None = None
+
+    def added(self, variables: Variables, batch: Batch, *, mesh: Mesh) -> Batch:
+        """Return a batch on the devices of a mesh with the outputs added."""
+        program = self._program = self._program or self._compiled(mesh)
+        return {**batch, self._gives: program(variables, batch[self._takes])}
+
+    def _compiled(self, mesh: Mesh) -> Callable[[Variables, Any], Any]:
+        def computed(variables: Variables, taken: Any) -> PyTree:
+            # Shards are gathered where they are used; examples stay on their devices.
+            variables = lax.with_sharding_constraint(variables, replicated(mesh))
+            return self._given(variables, taken)
+
+        sharding = batch_sharding(mesh)
+        return jax.jit(computed, in_shardings=(None, sharding), out_shardings=sharding)
+
+
 class ShardedPredictor:
     """Computes a function of variables and batches on all devices of all processes."""
 
@@ -68,6 +104,7 @@ class ShardedPredictor:
         self,
         predict: Callable[[Variables, Any], PyTree],
         *,
+        before: DeviceFunction | None = None,
         mesh: Mesh | None = None,
     ) -> None:
         """Store the function; the first batch of each shape compiles it.
@@ -75,9 +112,10 @@ class ShardedPredictor:
         Args:
           predict: A pure function. Its outputs have a leading axis of examples; the
             outputs of an example depend on that example alone.
+          before: Function whose outputs are added to each batch. None: none.
           mesh: From `make_mesh`; None creates one at the first batch.
         """
-        self._given = predict
+        self._given, self._before = predict, before
         self._mesh = mesh
         self._program: Callable[[Variables, Batch], Any] | None = None
 
@@ -104,7 +142,10 @@ class ShardedPredictor:
         for batch in batches:
             padded = _padded(batch, multiple=len(mesh.local_devices), least=rows)
             rows = len(padded["valid"])
-            following = program(variables, put_batch(padded, mesh=mesh))
+            placed = put_batch(padded, mesh=mesh)
+            if self._before is not None:
+                placed = self._before.added(variables, placed, mesh=mesh)
+            following = program(variables, placed)
             if running is not None:
                 yield _fetched(running)
             running = following

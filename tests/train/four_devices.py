@@ -15,6 +15,7 @@ import numpy as np
 
 from carafe_jax.train import (
     Adam,
+    DeviceFunction,
     Evaluator,
     Loop,
     ShardedPredictor,
@@ -62,6 +63,25 @@ def predicts_batches_that_the_devices_cannot_share(_: pathlib.Path) -> None:
         np.testing.assert_allclose(
             outputs["y"], x @ WEIGHTS["params"]["w"], rtol=1e-5, atol=1e-6
         )
+
+
+def adds_outputs_that_stay_on_the_devices(_: pathlib.Path) -> None:
+    shardings: list[Any] = []
+
+    def doubled(_: Any, x: jax.Array) -> jax.Array:
+        return 2 * x
+
+    def halved(_: Any, batch: Any) -> jax.Array:
+        jax.debug.inspect_array_sharding(batch["y"], callback=shardings.append)
+        return batch["y"] / 2
+
+    before = DeviceFunction(doubled, takes="x", gives="y")
+    predictor: Any = ShardedPredictor(halved, before=before)
+    given = batches(5, 8)
+    for batch, outputs in zip(given, predictor(WEIGHTS, given), strict=True):
+        np.testing.assert_array_equal(outputs, batch["x"])
+    assert shardings
+    assert all(x.num_devices == 4 and not x.is_fully_replicated for x in shardings)
 
 
 def predicts_with_sharded_variables(_: pathlib.Path) -> None:
@@ -121,6 +141,7 @@ def starts_sharded_from_weights(folder: pathlib.Path) -> None:
 
 CHECKS = (
     predicts_batches_that_the_devices_cannot_share,
+    adds_outputs_that_stay_on_the_devices,
     predicts_with_sharded_variables,
     initializers_give_the_same_numbers_in_shards,
     trains_resumes_and_stays_sharded,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from carafe_jax.errors import RefusedError
-from carafe_jax.train import Loop, ShardedPredictor
+from carafe_jax.train import DeviceFunction, Loop, ShardedPredictor
 from carafe_jax.train.evaluators import check_evaluators, due
 from tests.train.toy import Scores
 
@@ -78,6 +78,23 @@ def test_smaller_batches_need_no_program_of_their_own():
     list(predictor(WEIGHTS, batches(4, 3, 1)))
     list(predictor(WEIGHTS, batches(4)))
     assert traced == [(4, 3)]
+
+
+def test_predictors_share_a_function_that_is_compiled_once_for_what_it_takes():
+    traced = []
+
+    def double(variables, x):
+        traced.append(x.shape)
+        return 2 * x
+
+    before = DeviceFunction(double, takes="x", gives="doubled")
+    (batch,) = batches(3)
+    given = [{**batch, "y": np.ones((3, size))} for size in (1, 2)]
+    for predict in (lambda _, x: x["doubled"], lambda _, x: x["doubled"] + x["x"]):
+        found: Any = list(ShardedPredictor(predict, before=before)(WEIGHTS, given))
+        factor = float(found[0][0, 0] / given[0]["x"][0, 0])
+        np.testing.assert_allclose(found[1], factor * given[1]["x"], rtol=1e-6)
+    assert traced == [(3, 3)]
 
 
 def test_function_sees_which_examples_are_valid():

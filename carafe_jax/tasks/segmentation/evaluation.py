@@ -83,7 +83,10 @@ def evaluate(
             photographs_at_once=jax.local_device_count(),
         )
     evaluator = SegmentationEvaluator(
-        trained.predictions, dataset, classes=trained.classes
+        trained.label_maps,
+        dataset,
+        classes=trained.classes,
+        logits=trained.logits if views.window is None else None,
     )
     quality = evaluator.measure(trained.variables, batches)
     output.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Evaluation of a segmentation network on the whole test set."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,9 +12,14 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.metrics import SegmentationQuality, segmentation_quality
 from carafe_jax.tasks.segmentation.data import SegmentationDataset
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
-from carafe_jax.tasks.segmentation.outputs import Predict, confusion_matrices
+from carafe_jax.tasks.segmentation.outputs import (
+    Images,
+    Logits,
+    Predict,
+    confusion_matrices,
+)
 from carafe_jax.tasks.segmentation.samples import draw_samples
-from carafe_jax.train import ShardedPredictor, TrainState, Variables
+from carafe_jax.train import DeviceFunction, ShardedPredictor, TrainState, Variables
 
 PICTURES = 4
 """Rows of the sheet that is drawn at each evaluation."""
@@ -31,7 +36,12 @@ class SegmentationEvaluator:
     every = None
 
     def __init__(
-        self, predict: Predict, dataset: SegmentationDataset, *, classes: LabelClasses
+        self,
+        predict: Predict,
+        dataset: SegmentationDataset,
+        *,
+        classes: LabelClasses,
+        logits: Callable[[Variables, Images], Logits] | None = None,
     ) -> None:
         """Read no photograph yet.
 
@@ -39,8 +49,14 @@ class SegmentationEvaluator:
           predict: Function from variables and test batches to label maps.
           dataset: Dataset with the test set.
           classes: Classes, with their colours in pictures.
+          logits: Function from variables and the images of a batch to its "logits",
+            which are added for `predict`. It is compiled for each size of the images
+            alone. None: batches have what `predict` needs.
         """
         count = len(classes.names)
+        before = None
+        if logits is not None:
+            before = DeviceFunction(logits, takes="images", gives="logits")
 
         def measure(variables: Variables, batch: Mapping[str, Any]) -> Array:
             predicted = predict(variables, batch)
@@ -49,8 +65,8 @@ class SegmentationEvaluator:
         def draw(variables: Variables, batch: Mapping[str, Any]) -> dict[str, Array]:
             return {"predicted": predict(variables, batch), "index": batch["index"]}
 
-        self._measure = ShardedPredictor(measure)
-        self._predict = ShardedPredictor(draw)
+        self._measure = ShardedPredictor(measure, before=before)
+        self._predict = ShardedPredictor(draw, before=before)
         self._dataset, self._classes = dataset, classes
 
     def evaluate(self, state: TrainState) -> dict[str, float]:

@@ -1,10 +1,11 @@
 """Label maps of photographs, and their comparison with the truth, on the device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
 from carafe_jax.models.segmentation import SegmentationNetwork
@@ -12,48 +13,61 @@ from carafe_jax.tasks.image_size import Size
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.tasks.segmentation.label_maps import label_maps
 from carafe_jax.tasks.segmentation.sliding_windows import mean_over_windows
-from carafe_jax.tasks.segmentation.views import Views
 from carafe_jax.train import Variables
 
 Predict = Callable[[Variables, Mapping[str, Any]], UInt8[Array, "n h w"]]
 """Function of a network's variables and a test batch that returns the class of each
 pixel of the photographs, at the shape of the batch's labels."""
+Images = Sequence[UInt8[Array | np.ndarray, "n _ _ 3"]]
+"""Batches of resized photographs: one for each of their sizes."""
+Logits = tuple[Float[Array, "n _ _ k"], ...]
+"""Logits of all views of photographs."""
 
 
-def predictions_of(
-    network: SegmentationNetwork,
-    *,
-    dtype: str,
-    align_corners: bool,
-    views: Views | None = None,
-) -> Predict:
-    """Return the function from variables and test batches to label maps.
-
-    With sliding windows, the batches are those of `with_window_logits`, and the
-    variables are not used.
+def logits_of(
+    network: SegmentationNetwork, *, dtype: str, flip: bool = False
+) -> Callable[[Variables, Images], Logits]:
+    """Return the function from variables and resized photographs to logits.
 
     Args:
       network: Network of normalised images.
       dtype: Dtype of the images that it takes.
-      align_corners: Whether logits are resized with aligned corners.
-      views: Views of each photograph. None: one.
+      flip: Whether the mirror image of each photograph is segmented as well.
     """
-    views = views or Views()
-    if views.window is not None:
-        return _predictions_of_windows(views.window, align_corners=align_corners)
+
+    def compute(variables: Variables, images: Images) -> Logits:
+        logits: list[Array] = []
+        for given in images:
+            each = jnp.asarray(given)
+            n, *size = each.shape[:3]
+            whole = jnp.broadcast_to(jnp.array(size), (n, 2))
+            normalised = normalised_images(each, whole, dtype=dtype)
+            logits += _logits_of(network, variables, normalised, flip=flip)
+        return tuple(logits)
+
+    return compute
+
+
+def label_maps_of(*, align_corners: bool, window: Size | None = None) -> Predict:
+    """Return the function from test batches with logits to label maps.
+
+    It does not depend on the network, so that one of many sizes of photographs and
+    label maps costs little to compile.
+
+    Args:
+      align_corners: Whether logits are resized with aligned corners.
+      window: Size of the windows that the logits are of; the batches are then those of
+        `with_window_logits`. None: they are those of `logits_of`.
+    """
+    if window is not None:
+        return _label_maps_of_windows(window, align_corners=align_corners)
 
     def predict(
         variables: Variables, batch: Mapping[str, Any]
     ) -> UInt8[Array, "n h w"]:
-        logits: list[Array] = []
-        for images in batch["images"]:
-            images = jnp.asarray(images)
-            n, *size = images.shape[:3]
-            whole = jnp.broadcast_to(jnp.array(size), (n, 2))
-            normalised = normalised_images(images, whole, dtype=dtype)
-            logits += _logits_of(network, variables, normalised, flip=views.flip)
+        del variables  # The batch has the logits.
         return label_maps(
-            logits,
+            batch["logits"],
             batch["label_size"],
             shape=batch["label"].shape[1:],
             align_corners=align_corners,
@@ -87,7 +101,7 @@ def window_logits_of(
     return logits_of
 
 
-def _predictions_of_windows(window: Size, *, align_corners: bool) -> Predict:
+def _label_maps_of_windows(window: Size, *, align_corners: bool) -> Predict:
     def predict(
         variables: Variables, batch: Mapping[str, Any]
     ) -> UInt8[Array, "n h w"]:

@@ -24,7 +24,8 @@ from carafe_jax.tasks.segmentation.data import SegmentationData
 from carafe_jax.tasks.segmentation.held_out_examples import padded_label_size
 from carafe_jax.tasks.segmentation.label_classes import LabelClasses
 from carafe_jax.tasks.segmentation.outputs import (
-    predictions_of,
+    label_maps_of,
+    logits_of,
     window_logits_of,
 )
 from carafe_jax.tasks.segmentation.photographs import prepare_photograph
@@ -85,7 +86,10 @@ class TrainedSegmenter:
 
         With sliding windows, the batch is one of `with_window_logits`.
         """
-        return self.predictions(self.variables, batch)
+        if self.views.window is None:
+            logits = self.logits(self.variables, batch["images"])
+            batch = {**batch, "logits": logits}
+        return self.label_maps(self.variables, batch)
 
     @no_type_check
     def segment(
@@ -111,10 +115,11 @@ class TrainedSegmenter:
     ) -> Iterator[PhotographLabels | UnreadableImageError]:
         """Return an iterator over the label maps of photographs, in their order.
 
-        Photographs of one resized size and one padded size of label maps share batches;
-        a program is compiled for each. With sliding windows, the network is compiled
-        once for photographs of all sizes, and takes `batch_size` windows at once. A few
-        batches of resized photographs are in memory at a time.
+        Photographs of one resized size and one padded size of label maps share batches.
+        The network is compiled for each resized size, and a small program for each pair
+        of sizes. With sliding windows, the network is compiled once for photographs of
+        all sizes, and takes `batch_size` windows at once. A few batches of resized
+        photographs are in memory at a time.
 
         Args:
           photographs: As `segment` takes them, of any sizes.
@@ -153,7 +158,9 @@ class TrainedSegmenter:
 
     def _segment(self, prepared: Sequence["_Prepared"]) -> list[PhotographLabels]:
         """Return the label maps of images of one size, with maps of one padded size."""
-        maps = jax.device_get(self._program(self.variables, _stacked(prepared)))
+        batch = _stacked(prepared)
+        batch["logits"] = self._logits(self.variables, batch.pop("images"))
+        maps = jax.device_get(self._label_maps(self.variables, batch))
         return [self._labels(*pair) for pair in zip(maps, prepared, strict=True)]
 
     def _segment_windows(
@@ -177,7 +184,7 @@ class TrainedSegmenter:
         )
         found: list[PhotographLabels] = []
         for batch, each in zip(batches, distinct, strict=True):
-            (labels,) = jax.device_get(self._program(self.variables, batch))
+            (labels,) = jax.device_get(self._label_maps(self.variables, batch))
             found.append(self._labels(labels, each))
         return found
 
@@ -192,18 +199,22 @@ class TrainedSegmenter:
         )
 
     @functools.cached_property
-    def predictions(self) -> Any:
-        """Function of `outputs.predictions_of`, to be traced by JAX."""
-        return predictions_of(
-            self.network,
-            dtype=self.dtype,
-            align_corners=self.align_corners,
-            views=self.views,
-        )
+    def logits(self) -> Any:
+        """Function of `outputs.logits_of`, to be traced by JAX."""
+        return logits_of(self.network, dtype=self.dtype, flip=self.views.flip)
 
     @functools.cached_property
-    def _program(self) -> Any:
-        return jax.jit(self.predictions)
+    def _logits(self) -> Any:
+        return jax.jit(self.logits)
+
+    @functools.cached_property
+    def label_maps(self) -> Any:
+        """Function of `outputs.label_maps_of`, to be traced by JAX."""
+        return label_maps_of(align_corners=self.align_corners, window=self.views.window)
+
+    @functools.cached_property
+    def _label_maps(self) -> Any:
+        return jax.jit(self.label_maps)
 
     @functools.cached_property
     def window_logits(self) -> Any:

@@ -18,7 +18,7 @@ from carafe_jax.tasks.segmentation.label_classes import (
     LabelClasses,
 )
 from carafe_jax.tasks.segmentation.loss import segmentation_losses
-from carafe_jax.tasks.segmentation.outputs import predictions_of
+from carafe_jax.tasks.segmentation.outputs import label_maps_of, logits_of
 from carafe_jax.tasks.segmentation.report import report_label_maps
 from carafe_jax.tasks.segmentation.training_settings import SegmentationTraining
 from carafe_jax.tasks.tables import Results
@@ -67,11 +67,11 @@ class SegmentationTask:
         self.network = config.make(len(images.classes))
         self._config, self._name = config, network_name
         self._jitter = jitter or ColourJitter()
-        predict = predictions_of(
-            self.network, dtype=config.dtype, align_corners=config.align_corners
-        )
         self._evaluator = SegmentationEvaluator(
-            predict, self.dataset, classes=self.classes
+            label_maps_of(align_corners=config.align_corners),
+            self.dataset,
+            classes=self.classes,
+            logits=logits_of(self.network, dtype=config.dtype),
         )
 
     def steps_per_epoch(self) -> int:

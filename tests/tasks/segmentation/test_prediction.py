@@ -70,7 +70,7 @@ def test_views_are_averaged_with_their_mirror_images(segmenter):
     assert (found != segmenter.segment(pixels).labels).any()
     for other in [(62, 92), (64, 96)]:  # Of the same sizes.
         several.segment(photograph(*other))
-    assert several._program._cache_size() == 1
+    assert several._logits._cache_size() == several._label_maps._cache_size() == 1
 
 
 def test_label_maps_of_other_views_have_another_provenance(segmenter):
@@ -113,7 +113,15 @@ def test_photographs_of_one_padded_size_share_a_program(segmenter):
     fresh = tiny_trained_segmenter()
     for size in [(60, 90), (62, 92), (64, 96)]:
         fresh.segment(photograph(*size))
-    assert fresh._program._cache_size() == 1
+    assert fresh._label_maps._cache_size() == 1
+
+
+def test_photographs_of_one_resized_size_share_the_program_of_the_network(segmenter):
+    fresh = tiny_trained_segmenter()
+    for size in [(60, 90), (120, 180), (240, 360)]:
+        fresh.segment(photograph(*size))
+    assert fresh._logits._cache_size() == 1
+    assert fresh._label_maps._cache_size() == 3
 
 
 def test_photograph_without_pixels_is_refused(segmenter):

@@ -11,7 +11,7 @@ from carafe_jax.errors import RefusedError
 from carafe_jax.files import write_atomically
 from carafe_jax.tasks.renamed_fields import with_current_names
 from carafe_jax.tasks.run_config import RunConfig
-from carafe_jax.train.fields import defaults_of, flatten
+from carafe_jax.train.fields import defaults_of, flatten, unstored_fields
 
 Configuration = Mapping[str, Any]
 """Values by the path of their field, such as "loop.steps", and the task."""
@@ -38,11 +38,13 @@ def hash_of(configuration: Configuration) -> str:
 def differences(stored: Configuration, run: RunConfig) -> dict[str, str]:
     """Return the differences of a run from a stored configuration: a text per field.
 
-    A field that is not stored did not exist yet, and counts as its default.
+    A field that is not stored did not exist yet, and counts as its default. Fields that
+    do not affect results may differ, even if an older version stored them.
     """
     now = configuration_of(run)
     defaults = {k: v for k, v in defaults_of(run).items() if k in now}
     before = {**defaults, **with_current_names(stored)}
+    before = {k: v for k, v in before.items() if k not in unstored_fields(run)}
     return {
         name: f"`{name}` is {_shown(now, name)} but was {_shown(before, name)}"
         for name in sorted({*now, *before})

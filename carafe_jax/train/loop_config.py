@@ -20,7 +20,7 @@ class Loop:
     evaluate_every: int = 250
     """Steps between evaluations, each with a checkpoint; epochs if the length is in
     epochs. The last step is always evaluated."""
-    save_every: int = 250
+    save_every: int = unstored_field(250)
     """Steps between checkpoints without an evaluation."""
     seed: int = 0
     """Seed of the initial parameters and of the randomness in the steps."""

@@ -145,6 +145,15 @@ def test_rows_stored_under_the_old_name_of_a_field_are_kept(file):
     assert len(file.read()) == 1
 
 
+def test_rows_stored_with_a_field_without_an_effect_on_results_are_kept(file):
+    path = file.path.with_suffix(".json")
+    (fields,) = json.loads(path.read_text()).values()
+    fields["loop.save_every"] = 7
+    path.write_text(json.dumps({hash_of(fields): fields}))
+    write_rows(file.path, [row(hash_of(fields), seed=0)])
+    assert len(file.read()) == 1
+
+
 def test_untrained_rows_of_other_data_are_refused(file, tmp_path):
     other = inpainting(tmp_path / "runs", resampler="carafe", steps=9)
     # The result of a classic fill depends on the data only.

@@ -111,6 +111,15 @@ def test_unstored_fields_may_differ(tmp_path):
     check(Run(workdir=pathlib.Path("elsewhere")), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["log_every", "save_every"])
+def test_fields_of_a_loop_without_an_effect_on_results_may_differ(tmp_path, name):
+    loop = Loop(steps=4)
+    started(loop, tmp_path)
+    rewrite(tmp_path, {name: 7})  # As an older version stored them.
+    check(dataclasses.replace(loop, **{name: 1}), tmp_path)
+    assert name not in read_config(tmp_path).fields
+
+
 def test_unstored_field_can_lack_a_default(tmp_path):
     check(Given(size=1, workdir=tmp_path), tmp_path)
     assert dict(read_config(tmp_path).fields) == {"size": 1}

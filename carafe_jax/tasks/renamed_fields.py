@@ -1,4 +1,4 @@
-"""Names and values in stored configurations that later versions renamed."""
+"""Names and values in stored configurations that later versions changed."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,9 @@ _VALUES = {("network.downsampler", "lip_own"): "lip_bottleneck"}
 def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored fields under their current names, with their current values.
 
+    Earlier versions counted `loop.evaluate_every` in epochs where they so counted the
+    length; such a number becomes None, an evaluation after each epoch.
+
     Args:
       fields: Values by the path of their field, such as "loop.steps".
     """
@@ -17,4 +20,7 @@ def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     for (name, old), new in _VALUES.items():
         if current.get(name) == old:
             current[name] = new
+    # Only versions that stored `save_every` counted in epochs.
+    if "loop.save_every" in fields and fields.get("loop.epochs") is not None:
+        current["loop.evaluate_every"] = None
     return current

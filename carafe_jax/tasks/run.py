@@ -54,7 +54,7 @@ def _train_and_report(config: RunConfig, console: Console) -> int:
     with console.status("opening the data"):
         task = config.make_task()
     loop = config.loop
-    if loop.epochs is not None:
+    if loop.depends_on_epoch:
         loop = loop.in_steps(task.steps_per_epoch())
     steps = loop.total_steps
     if _is_finished(config.workdir, steps):

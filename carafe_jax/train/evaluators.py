@@ -54,10 +54,19 @@ def due(evaluators: Sequence[Evaluator], *, step: int, loop: Loop) -> list[Evalu
     """Return the evaluators that are due after a step.
 
     Each has its own interval, or else that of the loop. At the last step all are due.
+
+    Args:
+      evaluators: Evaluators of a task.
+      step: Number of steps that have been run.
+      loop: Loop with its length and its evaluations in steps.
+
+    Raises:
+      RefusedError: The length, or an interval that is needed, is in epochs.
     """
-    last = step == loop.total_steps
+    if step == loop.total_steps:
+        return list(evaluators)
     return [
-        x for x in evaluators if last or step % (x.every or loop.evaluate_every) == 0
+        x for x in evaluators if step % (x.every or loop.steps_between_evaluations) == 0
     ]
 
 

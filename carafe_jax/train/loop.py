@@ -136,7 +136,7 @@ def train(
         display.announce("opening data")
         batches, evaluators = task.batches(), task.evaluators()
         check_evaluators(evaluators)
-        if loop.epochs is not None:
+        if loop.depends_on_epoch:
             loop = loop.in_steps(task.steps_per_epoch())
         total, mesh = loop.total_steps, make_mesh()
         checkpoints = Checkpoints(workdir, best=task.best)

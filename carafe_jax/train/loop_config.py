@@ -17,9 +17,10 @@ class Loop:
     """Passes over the training examples; None if the length is in steps."""
     log_every: int = unstored_field(10)
     """Steps between logs of scalars in the progress bar, the CSV and TensorBoard."""
-    evaluate_every: int = 250
-    """Steps between evaluations, each with a checkpoint; epochs if the length is in
-    epochs. The last step is always evaluated."""
+    evaluate_every: int | None = None
+    """Steps between evaluations, each with a checkpoint, also if the length is in
+    epochs. None: after each pass over the training examples. The last step is always
+    evaluated."""
     save_every: int = unstored_field(250)
     """Steps between checkpoints without an evaluation."""
     seed: int = 0
@@ -42,33 +43,42 @@ class Loop:
                 f"{self.steps} steps and {self.epochs} epochs. To replace a length in "
                 "epochs by one in steps, also pass `--loop.epochs None`."
             )
-        length = "steps" if self.epochs is None else "epochs"
-        for name in (length, "log_every", "evaluate_every", "save_every", "accumulate"):
+        for name in ("steps", "epochs", "evaluate_every"):
+            if getattr(self, name) is not None:
+                check_positive(name, getattr(self, name))
+        for name in ("log_every", "save_every", "accumulate"):
             check_positive(name, getattr(self, name))
         check_seed("seed", self.seed)
         check_below_1("average_decay", self.average_decay)
+
+    @property
+    def depends_on_epoch(self) -> bool:
+        """Whether the length or the evaluations are counted in epochs."""
+        return self.epochs is not None or self.evaluate_every is None
 
     def in_steps(self, steps_per_epoch: int) -> "Loop":
         """Return the same loop with its length and its evaluations counted in steps.
 
         Args:
-          steps_per_epoch: Whole batches of one pass over the training examples.
+          steps_per_epoch: Whole batches of one pass over the training examples; without
+            effect unless the loop `depends_on_epoch`.
 
         Raises:
           RefusedError: An epoch has no whole batch.
         """
-        if self.epochs is None:
+        if not self.depends_on_epoch:
             return self
         if steps_per_epoch < 1:
             raise RefusedError(
                 "An epoch must hold at least one whole batch, got "
-                f"{steps_per_epoch} of them."
+                f"{steps_per_epoch} of them. A loop whose length and `evaluate_every` "
+                "are in steps does not depend on it."
             )
         return dataclasses.replace(
             self,
-            steps=self.epochs * steps_per_epoch,
+            steps=self.steps if self.epochs is None else self.epochs * steps_per_epoch,
             epochs=None,
-            evaluate_every=self.evaluate_every * steps_per_epoch,
+            evaluate_every=self.evaluate_every or steps_per_epoch,
         )
 
     @property
@@ -84,3 +94,17 @@ class Loop:
                 f"{self.epochs} epochs."
             )
         return self.steps
+
+    @property
+    def steps_between_evaluations(self) -> int:
+        """Steps between evaluations of a loop that does not depend on an epoch.
+
+        Raises:
+          RefusedError: They are counted in epochs.
+        """
+        if self.evaluate_every is None:
+            raise RefusedError(
+                "`evaluate_every` of the loop must be in steps (`Loop.in_steps`), got "
+                "None, a pass over the training examples."
+            )
+        return self.evaluate_every

@@ -36,7 +36,7 @@ class Comparison(ComparisonConfig):
             batch_size=128,
         ),
         network=ClassifierConfig(depth=18, width=16),
-        loop=Loop(epochs=10, evaluate_every=1, save_every=1000),
+        loop=Loop(epochs=10, save_every=1000),
         workdir=pathlib.Path("runs/classification/comparison"),
     )
     results: pathlib.Path = pathlib.Path(

@@ -26,7 +26,7 @@ RUN = ClassificationRun(
         batch_size=64,
     ),
     network=ClassifierConfig(depth=18, width=32),
-    loop=Loop(epochs=4, evaluate_every=1, save_every=100),
+    loop=Loop(epochs=4, save_every=100),
     workdir=pathlib.Path("runs/classification/small_backbone"),
 )
 

@@ -32,7 +32,7 @@ def coco_run(name: str, network: DetectorConfig, *, epochs: int = 12) -> Detecti
     backbone = f"imagenet_resnet{network.depth}{suffix}"
     return DetectionRun(
         network=dataclasses.replace(network, dtype="bfloat16"),
-        loop=Loop(epochs=epochs, evaluate_every=1, save_every=1000),
+        loop=Loop(epochs=epochs, save_every=1000),
         start=Start(model=pathlib.Path("runs/classification") / backbone),
         workdir=pathlib.Path("runs/detection") / name,
     )

@@ -61,5 +61,5 @@ def ade20k_run(name: str, network: SegmenterConfig) -> SegmentationRun:
             run.data, crop_size=(480, 480), rotation=10.0, blur="gaussian"
         ),
         optimizer=SEMSEG,
-        loop=Loop(epochs=100, evaluate_every=5, save_every=1000),
+        loop=Loop(epochs=100, evaluate_every=5000, save_every=1000),
     )

@@ -54,7 +54,7 @@ def run(folder, tmp_path_factory):
             source=str(folder), image_size=16, resize_size=18, batch_size=3
         ),
         network=ClassifierConfig(depth=18, width=2),
-        loop=Loop(epochs=1, evaluate_every=1, average_decay=0.5),
+        loop=Loop(epochs=1, average_decay=0.5),
     )
     assert train_and_report(config, Console(quiet=True)) == 0
     return workdir

@@ -66,7 +66,7 @@ def classification(folder, workdir, *, epochs=2, **fields):
                 read_threads=1,
             ),
             "network": ClassifierConfig(depth=18, width=2, downsampler="conv"),
-            "loop": Loop(epochs=epochs, evaluate_every=1, log_every=1),
+            "loop": Loop(epochs=epochs, log_every=1),
             "workdir": workdir,
             **fields,
         }

@@ -386,3 +386,17 @@ def test_old_names_of_fields_and_values_are_upgraded():
         "data.masks.hole_fraction": [0.1, 0.2],
         "network.downsampler": "lip_bottleneck",
     }
+
+
+@pytest.mark.parametrize(
+    ("stored", "current"),
+    [
+        ({"epochs": 12, "evaluate_every": 2, "save_every": 250}, None),
+        ({"epochs": None, "evaluate_every": 2, "save_every": 250}, 2),
+        ({"epochs": 12, "evaluate_every": 2}, 2),  # As this version stores it.
+    ],
+)
+def test_stored_evaluations_in_epochs_become_those_after_each_epoch(stored, current):
+    fields = {f"loop.{name}": value for name, value in stored.items()}
+    old = StoredConfig(format=2, task="classification", fields=fields)
+    assert upgrade(old).fields["loop.evaluate_every"] == current

@@ -338,18 +338,27 @@ def test_length_is_in_steps_or_in_epochs(steps, epochs):
         Loop(steps=steps, epochs=epochs)
 
 
-def test_epochs_and_their_evaluations_are_converted_to_steps():
-    loop = Loop(epochs=3, evaluate_every=2, save_every=5).in_steps(10)
-    assert loop == Loop(steps=30, evaluate_every=20, save_every=5)
+@pytest.mark.parametrize("length", [{"epochs": 3}, {"steps": 30}])
+def test_evaluations_are_in_steps_or_follow_each_epoch(length):
+    each = Loop(**length, save_every=5)
+    assert each.in_steps(10) == Loop(steps=30, evaluate_every=10, save_every=5)
+    counted = Loop(**length, evaluate_every=2)
+    assert counted.in_steps(10) == Loop(steps=30, evaluate_every=2)
 
 
 def test_loop_in_steps_is_unchanged():
-    assert Loop(steps=7).in_steps(10) == Loop(steps=7)
+    loop = Loop(steps=7, evaluate_every=3)
+    assert loop.in_steps(10) == loop.in_steps(0) == loop
 
 
-def test_epoch_without_a_whole_batch_is_refused():
+@pytest.mark.parametrize(
+    "loop",
+    [Loop(epochs=1), Loop(epochs=1, evaluate_every=2), Loop(steps=1)],
+    ids=["both", "length", "evaluations"],
+)
+def test_epoch_without_a_whole_batch_is_refused(loop):
     with pytest.raises(RefusedError, match="at least one whole batch, got 0"):
-        Loop(epochs=1).in_steps(0)
+        loop.in_steps(0)
 
 
 def test_steps_of_a_loop_in_epochs_are_not_known():

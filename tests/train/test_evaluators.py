@@ -35,6 +35,11 @@ def test_evaluator_is_due_at_its_own_cadence_and_at_the_end(every, steps):
     assert found == steps
 
 
+def test_cadence_in_epochs_is_refused():
+    with pytest.raises(RefusedError, match=r"must be in steps .* got None, a pass"):
+        due([Scores()], step=1, loop=Loop(steps=10))
+
+
 @pytest.mark.parametrize("names", [("a", "a"), ("test", "train")])
 def test_evaluators_of_the_same_name_are_refused(names):
     with pytest.raises(RefusedError, match="names must differ, and none be 'train'"):

@@ -324,10 +324,24 @@ def test_task_without_evaluators_is_trained(tmp_path):
 
 
 def test_length_can_be_in_epochs(tmp_path):
-    outcome = run(tmp_path, loop=Loop(epochs=2, evaluate_every=1))
+    outcome = run(tmp_path, loop=Loop(epochs=2))
     assert int(outcome.state.step) == 2 * Regression().steps_per_epoch()
     tests = [row for row in read_scalars(tmp_path) if row[1] == "test"]
     assert [step for step, _, _ in tests] == [3, 6]
+
+
+def test_length_in_steps_can_be_evaluated_after_each_epoch(tmp_path):
+    run(tmp_path, loop=Loop(steps=7))
+    tests = [row for row in read_scalars(tmp_path) if row[1] == "test"]
+    assert [step for step, _, _ in tests] == [3, 6, 7]
+
+
+def test_length_in_steps_needs_no_epoch(tmp_path):
+    class Endless(Regression):
+        def steps_per_epoch(self):
+            raise AssertionError("The steps of an epoch are not known.")
+
+    assert int(run(tmp_path, Endless()).state.step) == loop.steps
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -86,7 +86,7 @@ class Watched(Regression):
 @pytest.mark.parametrize("make", [terminal, no_terminal])
 def test_each_phase_is_shown_before_it_begins(tmp_path, make):
     task = Watched(console=make())
-    run(task, task.console, tmp_path, steps=None, epochs=2, evaluate_every=1)
+    run(task, task.console, tmp_path, steps=None, epochs=2, evaluate_every=None)
     assert task.seen == {
         "batches": "opening data",
         "evaluators": "opening data",

@@ -29,7 +29,7 @@ class ClassificationRun(RunConfig):
 
     workdir: pathlib.Path = unstored_field(pathlib.Path("runs/classification/default"))
     """Folder of the run. The same command resumes where it stopped."""
-    loop: Loop = Loop(epochs=90, evaluate_every=1, save_every=1000)
+    loop: Loop = Loop(epochs=90, save_every=1000)
     """Length of the run, and intervals of logging, evaluation and saving."""
     data: ClassificationData = ClassificationData(
         source="tfds:imagenet2012", batch_size=1024

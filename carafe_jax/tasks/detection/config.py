@@ -29,7 +29,7 @@ class DetectionRun(RunConfig):
 
     workdir: pathlib.Path = unstored_field(pathlib.Path("runs/detection/default"))
     """Folder of the run. The same command resumes where it stopped."""
-    loop: Loop = Loop(epochs=12, evaluate_every=1, save_every=1000)
+    loop: Loop = Loop(epochs=12, save_every=1000)
     """Length of the run, and intervals of logging, evaluation and saving."""
     data: DetectionData = DetectionData(source="coco")
     """Photographs with their objects."""

@@ -48,7 +48,7 @@ def test_run_ends_with_a_table_of_the_whole_test_set(folder, tmp_path):
 
 def test_interrupted_run_ends_with_the_bits_of_an_uninterrupted_one(folder, tmp_path):
     def run(workdir, *, stop_after=None):
-        loop = Loop(epochs=2, evaluate_every=1, log_every=1, average_decay=0.9)
+        loop = Loop(epochs=2, log_every=1, average_decay=0.9)
         config = classification(folder, workdir, loop=loop)
         task = task_of(config)
         if stop_after is not None:
@@ -162,7 +162,8 @@ def test_run_of_version_01_is_loaded_and_made_longer(folder, tmp_path):
         for name, value in stored.items()
         if not name.startswith((*gone, "optimizer.weight_decays", "data.test_fraction"))
     }
-    (tmp_path / "config.json").write_text(json.dumps({**old, "data.broken_limit": 7}))
+    old |= {"data.broken_limit": 7, "evaluate_every": 1, "save_every": 250}
+    (tmp_path / "config.json").write_text(json.dumps(old))
     opened = open_run(tmp_path).config
     assert isinstance(opened, ClassificationRun)
     assert (opened.loop.epochs, opened.loop.steps) == (1, None)

@@ -16,8 +16,8 @@ from orbax.checkpoint import checkpoint_managers
 
 from carafe_jax.arguments import check_choice
 from carafe_jax.errors import RefusedError, no_type_check
-from carafe_jax.files import check_local
-from carafe_jax.train.processes import is_first
+from carafe_jax.files import check_local, write_atomically
+from carafe_jax.train.processes import call_on_first, is_first
 from carafe_jax.train.state import TrainState
 from carafe_jax.train.task import Batches, Variables
 from carafe_jax.train.workdir import check_workdir
@@ -111,6 +111,14 @@ class Checkpoints:
         """Step of the best checkpoint; None if none was evaluated."""
         return self._manager.best_step()
 
+    def has_scalars(self, step: int) -> bool:
+        """Return whether a checkpoint was saved with the scalars of an evaluation.
+
+        Args:
+          step: Step of the checkpoint.
+        """
+        return _scalars_file(self._folder / str(step)).exists()
+
     def save(
         self,
         state: TrainState,
@@ -118,6 +126,8 @@ class Checkpoints:
         scalars: dict[str, float] | None,
     ) -> None:
         """Save a state and its position in the data, unless its step is already saved.
+
+        If it was saved without scalars, they are added.
 
         Args:
           state: State of the run.
@@ -130,6 +140,8 @@ class Checkpoints:
         assert not self._read_only
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
+            if scalars is not None and not self.has_scalars(step):
+                self._add_scalars(step, scalars)
             return
         with self._explain_failed_save():
             self._manager.save(
@@ -141,6 +153,19 @@ class Checkpoints:
                 metrics=scalars,
                 force=True,
             )
+
+    def _add_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        """Add scalars to a checkpoint, in the file of orbax."""
+        self.wait()
+
+        def write() -> None:
+            path = _scalars_file(self._folder / str(step))
+            with write_atomically(path) as partial:
+                partial.write_text(json.dumps(scalars), encoding="utf-8")
+
+        with self._explain_failed_save():
+            call_on_first(write)
+        self._manager.reload()
 
     def restore(
         self, state: TrainState, batches: Batches | None = None, *, step: int
@@ -321,6 +346,11 @@ def _has_state(folder: pathlib.Path) -> bool:
     return (folder / "state").exists()
 
 
+def _scalars_file(folder: pathlib.Path) -> pathlib.Path:
+    """Return the file of orbax that holds the scalars of a checkpoint."""
+    return folder / "metrics" / "metrics"
+
+
 def _step_folders(folder: pathlib.Path) -> list[pathlib.Path]:
     return [x for x in folder.glob("[0-9]*") if x.name.isdigit() and x.is_dir()]
 
@@ -348,7 +378,7 @@ def _check_metadata(folder: pathlib.Path, *, best: str) -> None:
         # Orbax ignores a file that is not JSON.
         if content not in (_MISSING, None) and not isinstance(content, dict):
             raise RefusedError(f"{metadata} is damaged: delete it; nothing is lost.")
-        measured = step / "metrics" / "metrics"
+        measured = _scalars_file(step)
         scalars = _json(measured)
         if scalars is _MISSING:
             continue

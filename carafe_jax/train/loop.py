@@ -88,11 +88,11 @@ def train(
     not. `defer_signals` lists the signals; only the main thread handles them.
 
     An error between two steps, for example in the input pipeline, is raised after the
-    state of the last step is saved, without the scalars of a failed evaluation. If a
-    signal has come before, the error is not raised: the run ends like any interruption,
-    as it does when the next batch does not arrive within seconds of a signal. One of
-    several processes cannot save without the others: they resume from the last
-    checkpoint.
+    state of the last step is saved, without the scalars of a failed evaluation. A run
+    that is resumed from such a checkpoint first evaluates it. If a signal has come
+    before, the error is not raised: the run ends like any interruption, as it does when
+    the next batch does not arrive within seconds of a signal. One of several processes
+    cannot save without the others: they resume from the last checkpoint.
 
     A run may be resumed with a greater length. From this step on, it follows the
     learning-rate schedule of the new length: a rate that had decayed to zero rises to
@@ -163,7 +163,9 @@ def train(
         if start:
             _LOGGER.info("Resuming from step %d of %d.", start, total)
             _log_growth(optimizer, step=start, total=total, before=provenance.length)
-        records = Records(workdir, step=start, writes=is_first())
+        missed = _missed(evaluators, checkpoints=checkpoints, step=start, loop=loop)
+        repeated = [x.name for x in evaluators] if missed else []
+        records = Records(workdir, step=start, repeated=repeated, writes=is_first())
         stack.enter_context(_closed(records))
         run = _Run(
             workdir=workdir,
@@ -183,7 +185,9 @@ def train(
         )
         # Signals stay deferred until the last save ends: they would interrupt it.
         with defer_signals() as interruption, stack.pop_all():
-            outcome = run.train(state, start=start, interruption=interruption)
+            outcome = run.train(
+                state, start=start, evaluate_start=missed, interruption=interruption
+            )
     provenance.update(int(outcome.state.step))
     stopped_by = outcome.interrupted_by or signal_of_any(interruption.signal)
     return dataclasses.replace(outcome, interrupted_by=stopped_by, weights=report)
@@ -221,12 +225,18 @@ class _Run:
     display: ProgressDisplay
 
     def train(
-        self, state: TrainState, *, start: int, interruption: Interruption
+        self,
+        state: TrainState,
+        *,
+        start: int,
+        evaluate_start: bool,
+        interruption: Interruption,
     ) -> Outcome:
-        """Run the steps after `start`."""
+        """Run the steps after `start`, which itself is evaluated on demand."""
         current = _Current(state, start, self._position())
+        first = start if evaluate_start else start + 1
         try:
-            return self._train(current, start=start, interruption=interruption)
+            return self._train(current, first=first, interruption=interruption)
         except NotFiniteError:
             raise
         except (Exception, BatchTimeoutError) as error:
@@ -241,8 +251,9 @@ class _Run:
             return Outcome(saved, None, interruption.signal)
 
     def _train(
-        self, current: "_Current", *, start: int, interruption: Interruption
+        self, current: "_Current", *, first: int, interruption: Interruption
     ) -> Outcome:
+        """Run all steps; evaluate and save those from `first` on that are due."""
         loop, total = self.loop, self.loop.total_steps
         alone = jax.process_count() == 1
         while True:
@@ -255,7 +266,7 @@ class _Run:
                 stopped_by = signal_of_any(interruption.signal)
             leaving = last or stopped_by is not None
             saving = leaving or bool(evaluating) or step % loop.save_every == 0
-            if saving and step > start:
+            if saving and step >= first:
                 self.display.report(step, self.log.flush())
                 with self.log.paused():
                     scalars = self._evaluate(state, evaluating, step=step)
@@ -392,6 +403,19 @@ class _Current:
         """Return the state and its step, between two steps."""
         assert self.state is not None
         return self.state, self.step
+
+
+def _missed(
+    evaluators: Sequence[Evaluator], *, checkpoints: Checkpoints, step: int, loop: Loop
+) -> bool:
+    """Return whether the evaluation of a checkpoint is missing: it failed, for example.
+
+    Scalars are missing also where the evaluators that were due measure no `best`: only
+    all together they must.
+    """
+    if not step or not evaluators or checkpoints.has_scalars(step):
+        return False
+    return len(due(evaluators, step=step, loop=loop)) == len(evaluators)
 
 
 def _as_numbers(scalars: Mapping[str, Any], *, evaluator: str) -> dict[str, float]:

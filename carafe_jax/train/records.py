@@ -4,7 +4,7 @@ import csv
 import io
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from jaxtyping import UInt8
@@ -27,13 +27,20 @@ class Records:
     """
 
     def __init__(
-        self, workdir: pathlib.Path, *, step: int, writes: bool = True
+        self,
+        workdir: pathlib.Path,
+        *,
+        step: int,
+        repeated: Collection[str] = (),
+        writes: bool = True,
     ) -> None:
         """Open the records of a run at the step from which it is resumed.
 
         Args:
           workdir: Folder of the run.
           step: Records of later steps are deleted.
+          repeated: Names of the evaluators that evaluate `step` again; their scalars of
+            it are deleted, too.
           writes: Whether this process writes; otherwise another process does.
 
         Raises:
@@ -44,7 +51,11 @@ class Records:
         if not writes:
             return
         path = self._path = workdir / "scalars.csv"
-        rows = _rows_until(step, path)
+        rows = [
+            row
+            for row in _rows_until(step, path)
+            if int(row[0]) < step or row[1] not in repeated
+        ]
         with write_atomically(path) as partial, partial.open("w", newline="") as file:
             csv.writer(file).writerows([_COLUMNS, *rows])
         self._file = path.open("ab", buffering=0)

@@ -17,7 +17,7 @@ from carafe_jax.train.checkpoints import Checkpoints
 from carafe_jax.train.signal_watch import respond_while_compiling
 from carafe_jax.train.step import CompiledStep
 from tests.subprocesses import run_python, start_python
-from tests.train.test_loop import Killed, read_scalars, run
+from tests.train.test_loop import Killed, loop, read_scalars, run
 from tests.train.toy import Regression, Scores, SeenBatches
 
 
@@ -166,12 +166,13 @@ def test_error_is_raised_where_its_state_cannot_be_saved(tmp_path, monkeypatch, 
 
 @dataclasses.dataclass
 class Acting(Scores):
-    """Calls a function at its second evaluation."""
+    """Calls a function at evaluation `at`, by default the second."""
 
     act: Callable[[], object] = nothing
+    at: int = 1
 
     def evaluate(self, state):
-        if self.evaluations == 1:
+        if self.evaluations == self.at:
             self.act()
         return super().evaluate(state)
 
@@ -182,6 +183,32 @@ def test_state_is_saved_where_it_cannot_be_evaluated(tmp_path, whole):
     assert last_step(tmp_path) == 8
     resumed = run(tmp_path)
     chex.assert_trees_all_equal(resumed.state.params, whole[1].state.params)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_resumed_run_repeats_an_evaluation_that_failed(tmp_path, whole, at):
+    # The first evaluator succeeds before the second fails.
+    scores = (3.0, 1.0, 2.0)
+    measures = (Scores("other", scores=scores), Acting(scalar="b", act=fail, at=at))
+    with pytest.raises(RuntimeError, match="a worker was killed"):
+        run(tmp_path, Regression(measures=measures))
+    assert last_step(tmp_path) == 4 * (at + 1)
+    again = (Scores("other", scores=scores[at:]), Scores(scalar="b"))
+    resumed = run(tmp_path, Regression(measures=again))
+    chex.assert_trees_all_equal(resumed.state.params, whole[1].state.params)
+    assert resumed.scalars == {"score": 2.0}
+    rows = [row[:2] for row in read_scalars(tmp_path) if row[1] != "train"]
+    assert rows == [(x, name) for x in (4, 8, 12) for name in ("other", "test")]
+    assert restore_trained(tmp_path, best="score", which="best")[1] == 4
+    # Nothing is left to repeat.
+    assert run(tmp_path, Regression(measures=(Scores(),))).scalars is None
+
+
+def test_run_shortened_to_its_last_checkpoint_is_evaluated(tmp_path):
+    run(tmp_path, Killed(6, signal.SIGTERM))
+    shorter = dataclasses.replace(loop, steps=7)
+    assert run(tmp_path, Regression(scores=(9.0,)), loop=shorter).scalars is not None
+    assert restore_trained(tmp_path, best="score", which="best")[1] == 7
 
 
 def test_signal_during_an_evaluation_ends_the_run_once_it_is_saved(tmp_path, whole):

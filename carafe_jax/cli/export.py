@@ -14,7 +14,7 @@ from rich.console import Console
 
 from carafe_jax.cli.console import run
 from carafe_jax.errors import RefusedError
-from carafe_jax.files import check_new
+from carafe_jax.files import check_new, write_atomically
 from carafe_jax.tasks import classification, detection, segmentation
 from carafe_jax.tasks.classification.export import export as export_classifier
 from carafe_jax.tasks.detection import export as detection_export
@@ -78,9 +78,13 @@ def main(config: Export, console: Console) -> int:
         )
     with console.status("exporting"):
         exported = export(config)
-    config.output.parent.mkdir(parents=True, exist_ok=True)
-    config.output.write_bytes(exported.program)
-    names.write_text(json.dumps(exported.classes) + "\n")
+    # The program appears last, when both files are complete.
+    with (
+        write_atomically(config.output) as program,
+        write_atomically(names) as classes,
+    ):
+        program.write_bytes(exported.program)
+        classes.write_text(json.dumps(exported.classes) + "\n")
     size = len(exported.program) / 2**20
     print_line(console, f"{config.output}: {size:.1f} MiB, classes: {names}")
     for line in exported.usage:

@@ -6,6 +6,7 @@ import io
 import json
 import pathlib
 import shutil
+import types
 
 import jax
 import jax.export
@@ -345,6 +346,22 @@ def test_exported_program_gives_the_same_logits(run, tmp_path, batch_size):
     with pytest.raises(ValueError, match=r"`output` must not exist.* --overwrite"):
         call(export.main, config)
     assert call(export.main, dataclasses.replace(config, overwrite=True))[0] == 0
+
+
+def test_export_that_fails_changes_no_file(run, tmp_path, monkeypatch):
+    model, names = tmp_path / "model.jax", tmp_path / "model.jax.classes.json"
+    model.write_bytes(b"program")
+    names.write_text("classes")
+    monkeypatch.setattr(export, "_EXPORTS", {"classification": lambda _: exported})
+    for fields in ({"program": "not bytes"}, {"classes": {"not JSON"}}):
+        exported = types.SimpleNamespace(
+            **{"program": b"new", "classes": ("new",), "usage": (), **fields}
+        )
+        with pytest.raises(TypeError):
+            call(export.main, export.Export(model=run, output=model, overwrite=True))
+        assert sorted(tmp_path.iterdir()) == [model, names]
+        assert model.read_bytes() == b"program"
+        assert names.read_text() == "classes"
 
 
 def test_exported_program_accepts_images_of_any_size(run, tmp_path):

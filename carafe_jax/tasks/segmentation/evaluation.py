@@ -3,15 +3,15 @@
 import dataclasses
 import functools
 import pathlib
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from carafe_jax.data import SegmentedImages, UnreadableImageError
 from carafe_jax.data.sources.opening import name_of_source
 from carafe_jax.data.spread import spread
 from carafe_jax.metrics import SegmentationQuality
@@ -23,10 +23,8 @@ from carafe_jax.tasks.segmentation.evaluation_options import (
 )
 from carafe_jax.tasks.segmentation.evaluator import SegmentationEvaluator
 from carafe_jax.tasks.segmentation.loading import load
-from carafe_jax.tasks.segmentation.photographs import read_photograph
 from carafe_jax.tasks.segmentation.prediction import TrainedSegmenter
 from carafe_jax.tasks.segmentation.quality import COLUMNS, write_per_class
-from carafe_jax.tasks.segmentation.samples import draw_samples
 from carafe_jax.tasks.segmentation.window_batches import with_window_logits
 from carafe_jax.tasks.tables import draw_table, write_table
 from carafe_jax.texts import counted, listed, printable
@@ -67,28 +65,25 @@ def evaluate(
     data = options.data(trained.data, source=source, batch_size=batch_size)
     dataset = SegmentationDataset(data, trained.classes.names, views)
     groups = dataset.held_out_examples.groups
+    with_logits = functools.partial(
+        _with_logits,
+        trained=trained,
+        window_logits=ShardedPredictor(trained.window_logits),
+        batch_size=batch_size,
+    )
     batches = track(
         dataset.test_batches(),
         description="labelling pixels",
         total=sum(-(-len(group.indices) // batch_size) for group in groups),
         console=console,
     )
-    if views.window is not None:
-        logits_of = ShardedPredictor(trained.window_logits)
-        batches = with_window_logits(
-            batches,
-            functools.partial(logits_of, trained.variables),
-            window=views.window,
-            windows_at_once=batch_size,
-            photographs_at_once=jax.local_device_count(),
-        )
     evaluator = SegmentationEvaluator(
         trained.label_maps,
         dataset,
         classes=trained.classes,
         logits=trained.logits if views.window is None else None,
     )
-    quality = evaluator.measure(trained.variables, batches)
+    quality = evaluator.measure(trained.variables, with_logits(batches))
     output.mkdir(parents=True, exist_ok=True)
     results = {trained.name: quality.numbers}
     write_table(output / "quality.csv", results)
@@ -97,9 +92,11 @@ def evaluate(
     write_evaluation_provenance(
         output, step=trained.step, data=data, views=dataclasses.asdict(views)
     )
+    chosen = spread(len(dataset.held_out), options.sample_rows)
     # After the scores: it compiles further programs.
     with console.status("drawing label maps"):
-        sheet = _draw(trained, dataset.held_out, rows=options.sample_rows)
+        batches = dataset.test_batches(chosen=chosen)
+        sheet = evaluator.sheet(trained.variables, with_logits(batches))
     Image.fromarray(sheet).save(output / "samples.png")
     photographs = counted(len(dataset.held_out), "test photograph")
     title = f"{photographs} of {name_of_source(data.source)}, step {trained.step}"
@@ -109,18 +106,24 @@ def evaluate(
     print_line(console, f"Tables and pictures: {output}")
 
 
-def _draw(
-    trained: TrainedSegmenter, images: SegmentedImages, *, rows: int
-) -> UInt8[np.ndarray, "h w 3"]:
-    """Return a sheet of photographs from the whole test set."""
-    predicted: dict[int, np.ndarray] = {}
-    for index in spread(len(images), rows):
-        try:
-            photograph, _ = read_photograph(images, index)
-        except UnreadableImageError:
-            continue
-        predicted[index] = trained.segment(photograph).labels
-    return draw_samples(images, predicted, trained.classes)
+def _with_logits(
+    batches: Iterable[Any],
+    trained: TrainedSegmenter,
+    *,
+    window_logits: ShardedPredictor,
+    batch_size: int,
+) -> Iterable[Any]:
+    """Return test batches, with the logits of their windows if there are any."""
+    window = trained.views.window
+    if window is None:
+        return batches
+    return with_window_logits(
+        batches,
+        functools.partial(window_logits, trained.variables),
+        window=window,
+        windows_at_once=batch_size,
+        photographs_at_once=jax.local_device_count(),
+    )
 
 
 def _absent_classes(quality: SegmentationQuality, names: tuple[str, ...]) -> str:

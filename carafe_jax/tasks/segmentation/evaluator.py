@@ -99,17 +99,25 @@ class SegmentationEvaluator:
         """Return a sheet of some test photographs, with truth and label maps.
 
         They are spread evenly over the test set: neighbours may be frames of one video.
+        """
+        chosen = spread(len(self._dataset.held_out), PICTURES)
+        sheet = self.sheet(state.evaluation_variables, self._batches(chosen=chosen))
+        return {"samples": sheet}
+
+    def sheet(
+        self, variables: Variables, batches: Iterable[Any]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Return all photographs of test batches, with truth and label maps.
+
         Unreadable ones are left out.
         """
-        images = self._dataset.held_out
-        batches = self._batches(chosen=spread(len(images), PICTURES))
         predicted: dict[int, np.ndarray] = {}
-        for outputs in self._predict(state.evaluation_variables, batches):
+        for outputs in self._predict(variables, batches):
             predicted |= dict(
                 zip(outputs["index"].tolist(), outputs["predicted"], strict=True)
             )
         drawn = dict(sorted(predicted.items()))
-        return {"samples": draw_samples(images, drawn, self._classes)}
+        return draw_samples(self._dataset.held_out, drawn, self._classes)
 
     def _batches(self, *, chosen: Sequence[int] | None = None) -> Iterable[Any]:
         return self._dataset.test_batches(

@@ -53,8 +53,8 @@ class Classify:
     )
     """CSV file to write."""
     overwrite: bool = False
-    """Overwrite an existing file, which is an error otherwise, also after Ctrl-C, which
-    leaves the predictions until then."""
+    """Overwrite an existing file, which is an error otherwise. Ctrl-C leaves a new file
+    with the predictions made so far, and an existing one unchanged."""
 
     def __post_init__(self) -> None:
         check_count("classes", self.classes)
@@ -125,9 +125,9 @@ class _Predictions:
         """Write the images of the block; the file is there once the block ends.
 
         So it is after Ctrl-C, with the images until then, if there are any: they may
-        have taken hours.
+        have taken hours. A file that exists is replaced by all images alone.
         """
-        interruption = None
+        interruption, is_new = None, not path.exists()
         with (
             write_atomically(path) as partial,
             partial.open("w", newline="", encoding="utf-8") as file,
@@ -137,7 +137,7 @@ class _Predictions:
             try:
                 yield
             except KeyboardInterrupt as error:
-                if not self._added:
+                if not self._added or not is_new:
                     raise
                 interruption = error
         self.written = self._added

@@ -101,8 +101,8 @@ def main(config: Segment, console: Console) -> int:
         opacity=config.opacity if config.pictures == "drawn" else None,
         overwrite=config.overwrite,
     )
-    # First: a repeated command takes the files that exist for finished, and results of
-    # before a photograph changed are not to outlast it.
+    # First: a repeated command takes the files that exist for finished, and those of an
+    # earlier version of a photograph must not stay if this command is interrupted.
     delete_outputs(plan.replaced)
     segmented = 0
     failures: dict[pathlib.Path, str] = {}

@@ -93,7 +93,7 @@ def classification_loss(
 
     Args:
       logits: Logits of the classes and, last, of the background.
-      classes: True classes; of boxes of weight 0 any number.
+      classes: True classes; any integers where the weight is 0.
       weights: 1 for sampled boxes, 0 for the others.
       count: Number to divide by.
 

@@ -10,8 +10,8 @@ _VALUES = {("network.downsampler", "lip_own"): "lip_bottleneck"}
 def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return stored fields under their current names, with their current values.
 
-    Earlier versions counted `loop.evaluate_every` in epochs where they so counted the
-    length; such a number becomes None, an evaluation after each epoch.
+    Earlier versions counted `loop.evaluate_every` in epochs if the length was in
+    epochs. Such a number becomes None, an evaluation after each epoch.
 
     Args:
       fields: Values by the path of their field, such as "loop.steps".

@@ -112,7 +112,7 @@ class Checkpoints:
         return self._manager.best_step()
 
     def has_scalars(self, step: int) -> bool:
-        """Return whether a checkpoint was saved with the scalars of an evaluation.
+        """Return whether a checkpoint has the scalars of an evaluation.
 
         Args:
           step: Step of the checkpoint.
@@ -140,7 +140,7 @@ class Checkpoints:
         assert not self._read_only
         step = int(jax.device_get(state.step))
         if step in self._manager.all_steps():
-            if scalars is not None and not self.has_scalars(step):
+            if scalars is not None:
                 self._add_scalars(step, scalars)
             return
         with self._explain_failed_save():
@@ -155,13 +155,15 @@ class Checkpoints:
             )
 
     def _add_scalars(self, step: int, scalars: dict[str, float]) -> None:
-        """Add scalars to a checkpoint, in the file of orbax."""
+        """Add scalars to a checkpoint that has none, in the file of orbax."""
         self.wait()
 
+        # The first process decides: others could see a file that it has just written.
         def write() -> None:
             path = _scalars_file(self._folder / str(step))
-            with write_atomically(path) as partial:
-                partial.write_text(json.dumps(scalars), encoding="utf-8")
+            if not path.exists():
+                with write_atomically(path) as partial:
+                    partial.write_text(json.dumps(scalars), encoding="utf-8")
 
         with self._explain_failed_save():
             call_on_first(write)

@@ -73,6 +73,8 @@ def due(evaluators: Sequence[Evaluator], *, step: int, loop: Loop) -> list[Evalu
 class DeviceFunction:
     """A function of variables and a batch whose outputs stay on the devices.
 
+    The outputs replace the entry of the batch that it takes.
+
     Predictors that share it compile it once, for each shape of what it takes.
     """
 
@@ -86,15 +88,16 @@ class DeviceFunction:
             outputs have a leading axis of examples; the outputs of an example depend on
             that example alone.
           takes: Name of the entry.
-          gives: Name under which the outputs are added to the batch.
+          gives: Name of the outputs in the batch.
         """
         self._given, self._takes, self._gives = compute, takes, gives
         self._program: Callable[[Variables, Any], Any] | None = None
 
-    def added(self, variables: Variables, batch: Batch, *, mesh: Mesh) -> Batch:
-        """Return a batch on the devices of a mesh with the outputs added."""
+    def replaced(self, variables: Variables, batch: Batch, *, mesh: Mesh) -> Batch:
+        """Return a batch on the devices of a mesh with the outputs."""
         program = self._program = self._program or self._compiled(mesh)
-        return {**batch, self._gives: program(variables, batch[self._takes])}
+        rest = {name: x for name, x in batch.items() if name != self._takes}
+        return {**rest, self._gives: program(variables, batch[self._takes])}
 
     def _compiled(self, mesh: Mesh) -> Callable[[Variables, Any], Any]:
         def computed(variables: Variables, taken: Any) -> PyTree:
@@ -121,7 +124,7 @@ class ShardedPredictor:
         Args:
           predict: A pure function. Its outputs have a leading axis of examples; the
             outputs of an example depend on that example alone.
-          before: Function whose outputs are added to each batch. None: none.
+          before: Function that is applied to each batch first. None: none.
           mesh: From `make_mesh`; None creates one at the first batch.
         """
         self._given, self._before = predict, before
@@ -153,7 +156,7 @@ class ShardedPredictor:
             rows = len(padded["valid"])
             placed = put_batch(padded, mesh=mesh)
             if self._before is not None:
-                placed = self._before.added(variables, placed, mesh=mesh)
+                placed = self._before.replaced(variables, placed, mesh=mesh)
             following = program(variables, placed)
             if running is not None:
                 yield _fetched(running)

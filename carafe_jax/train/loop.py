@@ -411,7 +411,7 @@ def _missed(
     """Return whether the evaluation of a checkpoint is missing: it failed, for example.
 
     Scalars are missing also where the evaluators that were due measure no `best`: only
-    all together they must.
+    all evaluators together must measure it.
     """
     if not step or not evaluators or checkpoints.has_scalars(step):
         return False

@@ -18,9 +18,9 @@ class Loop:
     log_every: int = unstored_field(10)
     """Steps between logs of scalars in the progress bar, the CSV and TensorBoard."""
     evaluate_every: int | None = None
-    """Steps between evaluations, each with a checkpoint, also if the length is in
-    epochs. None: after each pass over the training examples. The last step is always
-    evaluated."""
+    """Steps between evaluations, even if the length is in epochs. Each evaluation also
+    saves a checkpoint. None: after each pass over the training examples. The last step
+    is always evaluated."""
     save_every: int = unstored_field(250)
     """Steps between checkpoints without an evaluation."""
     seed: int = 0

@@ -40,7 +40,7 @@ class Records:
           workdir: Folder of the run.
           step: Records of later steps are deleted.
           repeated: Names of the evaluators that evaluate `step` again; their scalars of
-            it are deleted, too.
+            it are deleted, too, but not from TensorBoard's file.
           writes: Whether this process writes; otherwise another process does.
 
         Raises:

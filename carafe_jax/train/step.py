@@ -237,7 +237,7 @@ def _gradients(
     (collections, (total, weight)), _ = lax.scan(
         add, (collections, zeros), (jnp.arange(accumulate), microbatches)
     )
-    divisor = accumulate if weight is None else jnp.maximum(weight, 1)
+    divisor = accumulate if weight is None else jnp.where(weight > 0, weight, 1)
     gradients, value, scalars = jax.tree.map(lambda x: x / divisor, total)
     return gradients, value, Auxiliary(scalars, collections)
 

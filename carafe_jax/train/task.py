@@ -21,8 +21,8 @@ class Auxiliary(NamedTuple):
     collections: Variables
     """Collections that the forward pass updated, such as "batch_stats"."""
     weight: Float[Array, ""] | None = None
-    """Number of examples, or pixels, that loss and scalars are means over: the weight
-    of a microbatch. None: all microbatches have equal weights."""
+    """Weight of a microbatch: the number of examples that loss and scalars are means
+    over, or the sum of the weights of pixels. None: all have equal weights."""
 
 
 @runtime_checkable

@@ -171,7 +171,14 @@ def test_interrupted_prediction_keeps_what_it_classified(
     assert config.output.read_text().splitlines() == expected[: 1 + 4 * 2]
     with pytest.raises(RefusedError, match=r"`output` must not exist.* --overwrite"):
         classify.main(config, Console(quiet=True))
-    call(classify.main, dataclasses.replace(config, overwrite=True))
+    again = dataclasses.replace(config, overwrite=True)
+    call(classify.main, again)
+    assert config.output.read_text().splitlines() == expected
+    calls.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainedClassifier, "_most_likely", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            classify.main(again, Console(quiet=True))
     assert config.output.read_text().splitlines() == expected
 
 

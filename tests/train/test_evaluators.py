@@ -86,20 +86,28 @@ def test_smaller_batches_need_no_program_of_their_own():
 
 
 def test_predictors_share_a_function_that_is_compiled_once_for_what_it_takes():
-    traced = []
+    traced: dict[str, list[Any]] = {"sum": [], "predict": []}
 
-    def double(variables, x):
-        traced.append(x.shape)
-        return 2 * x
+    def summed(variables, x):
+        traced["sum"].append(x.shape)
+        return x.sum(1)
 
-    before = DeviceFunction(double, takes="x", gives="doubled")
-    (batch,) = batches(3)
-    given = [{**batch, "y": np.ones((3, size))} for size in (1, 2)]
-    for predict in (lambda _, x: x["doubled"], lambda _, x: x["doubled"] + x["x"]):
-        found: Any = list(ShardedPredictor(predict, before=before)(WEIGHTS, given))
-        factor = float(found[0][0, 0] / given[0]["x"][0, 0])
-        np.testing.assert_allclose(found[1], factor * given[1]["x"], rtol=1e-6)
-    assert traced == [(3, 3)]
+    def halved(variables, batch):
+        traced["predict"].append(sorted(batch))
+        return batch["sum"] / 2
+
+    before = DeviceFunction(summed, takes="x", gives="sum")
+    given = [{"x": np.ones((3, size), np.float32)} for size in (4, 8)]
+    given += [{**given[1], "y": np.ones(3)}]
+    for predict in (halved, lambda _, batch: batch["sum"]):
+        outputs: Any = list(ShardedPredictor(predict, before=before)(WEIGHTS, given))
+        scale = 0.5 if predict is halved else 1
+        np.testing.assert_array_equal(
+            [x[0] for x in outputs], np.array([4, 8, 8]) * scale
+        )
+    assert traced["sum"] == [(3, 4), (3, 8)]
+    # What the function took is not there to compile for.
+    assert traced["predict"] == [["sum", "valid"], ["sum", "valid", "y"]]
 
 
 def test_function_sees_which_examples_are_valid():

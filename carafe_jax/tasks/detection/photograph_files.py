@@ -46,8 +46,8 @@ class DetectPlan:
     inside_output: int
     """Number of images in the output folder, which are no photographs."""
     replaced: dict[pathlib.Path, list[pathlib.Path]]
-    """Pictures to delete before the first detection, by photograph: those to start anew
-    without, or those of before a photograph was changed."""
+    """Pictures to delete before the first detection, by photograph: all of them
+    for a new start, otherwise those made before a photograph changed."""
     outdated: list[str]
     """Names of the photographs whose recorded detections are of before the photograph
     was changed, and are to be removed."""

@@ -49,9 +49,9 @@ class SegmentationEvaluator:
           predict: Function from variables and test batches to label maps.
           dataset: Dataset with the test set.
           classes: Classes, with their colours in pictures.
-          logits: Function from variables and the images of a batch to its "logits",
-            which are added for `predict`. It is compiled for each size of the images
-            alone. None: batches have what `predict` needs.
+          logits: Function from variables and the "images" of a batch to the "logits"
+            that `predict` has in their place. It is compiled for each size of the
+            images alone. None: batches have what `predict` needs.
         """
         count = len(classes.names)
         before = None

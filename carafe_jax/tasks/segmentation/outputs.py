@@ -51,8 +51,8 @@ def logits_of(
 def label_maps_of(*, align_corners: bool, window: Size | None = None) -> Predict:
     """Return the function from test batches with logits to label maps.
 
-    It does not depend on the network, so that one of many sizes of photographs and
-    label maps costs little to compile.
+    It does not depend on the network, so that it compiles quickly for each pair of
+    sizes.
 
     Args:
       align_corners: Whether logits are resized with aligned corners.

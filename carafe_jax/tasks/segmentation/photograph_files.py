@@ -58,7 +58,7 @@ class SegmentPlan:
     """Reasons why photographs are left out, by photograph."""
     replaced: dict[pathlib.Path, list[pathlib.Path]]
     """Files of the photographs to delete before the first is segmented, by photograph:
-    those to start anew without, or those of before a photograph was changed."""
+    all of them for a new start, otherwise those made before a photograph changed."""
 
 
 def plan_label_maps(

@@ -121,8 +121,11 @@ class EachPixel(SegmentationNetwork):
         return SegmentationOutputs(logits, None)
 
 
-def test_microbatches_weigh_as_much_as_their_pixels_that_count(folder):
-    task: Any = run_of(folder).make_task()
+@pytest.mark.parametrize("weight", [None, 1e-5])
+def test_microbatches_weigh_as_much_as_their_pixels_that_count(folder, weight):
+    weights = None if weight is None else (weight,) * 4
+    training = SegmentationTraining(class_weights=weights)
+    task: Any = dataclasses.replace(run_of(folder), training=training).make_task()
     fields: Any = {"backbone": None, "classes": len(task.classes.names)}
     task.network = EachPixel(**fields)
     first = next(task.batches())

@@ -16,9 +16,15 @@ def tracked(
 ) -> Iterator[Iterator[Item]]:
     """Yield an iterator over the items, with a bar until the block ends.
 
-    Lines that are printed after an error, or Ctrl-C, in the block come after the bar.
+    Without items there is no bar, which would end at 0 %. Lines that are printed after an error, or Ctrl-C, in the block come after the bar.
     """
     # Any: the generator is typed as an iterable.
-    bar: Any = track(items, description=description, total=total, console=console)
+    bar: Any = track(
+        items,
+        description=description,
+        total=total,
+        console=console,
+        disable=total == 0,
+    )
     with contextlib.closing(bar):
         yield bar

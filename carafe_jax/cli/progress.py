@@ -16,7 +16,8 @@ def tracked(
 ) -> Iterator[Iterator[Item]]:
     """Yield an iterator over the items, with a bar until the block ends.
 
-    Without items there is no bar, which would end at 0 %. Lines that are printed after an error, or Ctrl-C, in the block come after the bar.
+    Without items there is no bar, which would end at 0 %. Lines that are printed after
+    an error, or Ctrl-C, in the block come after the bar.
     """
     # Any: the generator is typed as an iterable.
     bar: Any = track(

@@ -79,6 +79,7 @@ def inpainting_quality(
         return _quality(images, originals, jnp.asarray(masks) > 0)
 
 
+@no_type_check
 def ssim_map(
     images: Float[Array | np.ndarray, "b h w c"],
     targets: Float[Array | np.ndarray, "b h w c"],

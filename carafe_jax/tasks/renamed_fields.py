@@ -23,4 +23,7 @@ def with_current_names(fields: Mapping[str, Any]) -> dict[str, Any]:
     # Only versions that stored `save_every` counted in epochs.
     if "loop.save_every" in fields and fields.get("loop.epochs") is not None:
         current["loop.evaluate_every"] = None
+    # The only choice before there was one.
+    if fields.get("network.architecture") == "upernet":
+        current.setdefault("training.labels_at", "first")
     return current

@@ -9,6 +9,7 @@ from carafe_jax.tasks.segmentation import (
     SegmentationData,
     SegmentationOptimizer,
     SegmentationRun,
+    SegmentationTraining,
 )
 from carafe_jax.train import SGD, Loop
 from experiments.segmentation._resamplers import PLAIN
@@ -54,7 +55,9 @@ def ade20k_run(name: str, network: SegmenterConfig) -> SegmentationRun:
         workdir=pathlib.Path("runs/segmentation") / name,
     )
     if network.architecture == "upernet":
-        return run
+        return dataclasses.replace(
+            run, training=SegmentationTraining(labels_at="first")
+        )
     return dataclasses.replace(
         run,
         data=dataclasses.replace(

@@ -19,6 +19,7 @@ from carafe_jax.tasks.segmentation import (
     SegmentationData,
     SegmentationOptimizer,
     SegmentationRun,
+    SegmentationTraining,
 )
 from carafe_jax.train import Adam, Loop
 
@@ -50,6 +51,7 @@ RUN = SegmentationRun(
         pooled_features=32,
         compressed_channels=(16, 16),  # 64 up would be twice the decoder's channels.
     ),
+    training=SegmentationTraining(labels_at="first"),  # As the network in PyTorch.
     optimizer=SegmentationOptimizer(method="adam", adam=_ADAM),
     loop=Loop(steps=460, evaluate_every=115, save_every=115),
     workdir=pathlib.Path("runs/segmentation/small_upernet"),

@@ -35,7 +35,7 @@ class SegmentationRun(RunConfig):
     network: SegmenterConfig = SegmenterConfig()
     """Architecture of the network."""
     training: SegmentationTraining = SegmentationTraining()
-    """Weights of the classes in the loss."""
+    """Loss to minimise."""
     jitter: ColourJitter = ColourJitter()
     """Colour jitter of training images; none by default, as in the paper."""
     optimizer: SegmentationOptimizer = SegmentationOptimizer()

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
-from jaxtyping import Array, DTypeLike, Float, Integer, Key
+import numpy as np
+from jaxtyping import Array, DTypeLike, Float, Int, Integer, Key
 
 from carafe_jax.arguments import check_choice
 from carafe_jax.data import IGNORED_LABEL
@@ -16,7 +17,7 @@ from carafe_jax.nn import resize_bilinear
 from carafe_jax.tasks.padded_images import normalised_images
 from carafe_jax.train import Variables
 
-LabelsAt = Literal["logits", "image"]
+LabelsAt = Literal["first", "centre", "image"]
 AUXILIARY_WEIGHT = 0.4
 """Weight of the auxiliary loss, as in semseg and CSAIL's code."""
 
@@ -53,6 +54,7 @@ def segmentation_losses(
     *,
     dtype: DTypeLike,
     labels_at: LabelsAt,
+    align_corners: bool = False,
     class_weights: Sequence[float] | None = None,
 ) -> SegmentationLosses:
     """Return the losses of a batch; to be traced by JAX.
@@ -67,10 +69,12 @@ def segmentation_losses(
       batch: Arrays of a training batch: images, their sizes, and labels.
       key: Key of the dropout.
       dtype: Of the normalised images.
-      labels_at: Size of the maps that are compared. "logits": every s-th row and column
-        of the labels, from the first on, at the stride s of the logits, as in CSAIL's
-        code of early 2019; later versions start with the third. "image": logits are
-        resized to the labels, with aligned corners, as in semseg.
+      labels_at: Pixels that are compared. "first": at the stride s of the logits,
+        every s-th row and column of the labels, from the first on, as in CSAIL's code
+        of early 2019; "centre": from the middle one on, s // 2, as in its later
+        versions, where a logit stands for its pixels when it is resized. "image": all;
+        the logits are resized to the labels.
+      align_corners: Whether they are resized with aligned corners, as in semseg.
       class_weights: Weights of the classes, as for `pixel_loss`.
 
     Raises:
@@ -89,7 +93,10 @@ def segmentation_losses(
     )
     outputs: SegmentationOutputs = found[0]
     labels = jnp.asarray(batch["label"])
-    logits, own = _aligned(outputs.logits, labels, labels_at)
+    aligned = functools.partial(
+        _aligned, labels_at=labels_at, align_corners=align_corners
+    )
+    logits, own = aligned(outputs.logits, labels)
     pixels = functools.partial(
         pixel_loss, ignored=IGNORED_LABEL, class_weights=class_weights
     )
@@ -98,7 +105,7 @@ def segmentation_losses(
     counted = (own < logits.shape[-1]) & (own != IGNORED_LABEL)
     auxiliary = None
     if outputs.auxiliary_logits is not None:
-        logits, own = _aligned(outputs.auxiliary_logits, labels, labels_at)
+        logits, own = aligned(outputs.auxiliary_logits, labels)
         auxiliary = pixels(logits, own).mean
     return SegmentationLosses(
         classes=loss.mean,
@@ -112,15 +119,25 @@ def segmentation_losses(
 def _aligned(
     logits: Float[Array, "n oh ow k"],
     labels: Integer[Array, "n h w"],
+    *,
     labels_at: LabelsAt,
+    align_corners: bool,
 ) -> tuple[Float[Array, "n lh lw k"], Integer[Array, "n lh lw"]]:
     """Return logits and labels at one size."""
     if labels_at == "image":
         size = labels.shape[1:]
-        return resize_bilinear(logits, size=size, align_corners=True), labels
-    # The strides of networks are powers of two, which odd sides hide: 49 / 8 gives 7.
-    strides = [
-        1 << (-(-side // length) - 1).bit_length()
+        resized = resize_bilinear(logits, size=size, align_corners=align_corners)
+        return resized, labels
+    rows, columns = (
+        _compared(side, length, labels_at)
         for side, length in zip(labels.shape[1:], logits.shape[1:3], strict=True)
-    ]
-    return logits, labels[:, :: strides[0], :: strides[1]]
+    )
+    return logits, labels[:, rows][:, :, columns]
+
+
+def _compared(side: int, length: int, labels_at: LabelsAt) -> Int[np.ndarray, "length"]:
+    """Return the rows of labels that are compared with those of logits."""
+    # The strides of networks are powers of two, which odd sides hide: 49 / 8 gives 7.
+    stride = 1 << (-(-side // length) - 1).bit_length()
+    start = stride // 2 if labels_at == "centre" else 0
+    return np.minimum(start + stride * np.arange(length), side - 1)

@@ -17,7 +17,7 @@ from carafe_jax.tasks.segmentation.label_classes import (
     LABEL_CLASSES_FILE,
     LabelClasses,
 )
-from carafe_jax.tasks.segmentation.loss import segmentation_losses
+from carafe_jax.tasks.segmentation.loss import LabelsAt, segmentation_losses
 from carafe_jax.tasks.segmentation.outputs import label_maps_of, logits_of
 from carafe_jax.tasks.segmentation.report import report_label_maps
 from carafe_jax.tasks.segmentation.training_settings import SegmentationTraining
@@ -48,7 +48,7 @@ class SegmentationTask:
         Args:
           config: Network.
           data: Photographs with label maps.
-          training: Weights of the classes. None: the defaults.
+          training: Loss. None: the defaults.
           jitter: Colour jitter of training images. None: none.
           network_name: Name of the network in tables.
 
@@ -59,6 +59,8 @@ class SegmentationTask:
         images = self.dataset.training
         self._training = training or SegmentationTraining()
         self._training.check_classes(images.classes)
+        published: LabelsAt = "image" if config.align_corners else "centre"
+        self._labels_at = self._training.labels_at or published
         palette = images.palette
         if palette is None:
             palette = default_palette(len(images.classes))
@@ -101,7 +103,8 @@ class SegmentationTask:
             {**batch, "image": images},
             key,
             dtype=self._config.dtype,
-            labels_at="image" if self._config.align_corners else "logits",
+            labels_at=self._labels_at,
+            align_corners=self._config.align_corners,
             class_weights=self._training.class_weights,
         )
         scalars = {"classes": losses.classes, "accuracy": losses.accuracy}

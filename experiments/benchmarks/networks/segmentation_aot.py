@@ -46,7 +46,7 @@ def main(config: SegmentationAot, console: Console) -> int:
 
     def losses(variables: Any, batch: Any, key: jax.Array) -> Any:
         found = segmentation_losses(
-            network, variables, batch, key, dtype="bfloat16", labels_at="logits"
+            network, variables, batch, key, dtype="bfloat16", labels_at="centre"
         )
         return found.total, dict(found.collections)
 

@@ -168,6 +168,42 @@ def test_another_number_of_weights_than_of_classes_is_refused(folder):
         run.make_task()
 
 
+@pytest.mark.parametrize(
+    ("architecture", "labels_at", "expected"),
+    [
+        ("upernet", None, "centre"),
+        ("upernet", "first", "first"),
+        ("pspnet", None, "image"),
+        ("pspnet", "centre", "centre"),
+    ],
+)
+def test_labels_are_compared_as_in_the_published_code_or_as_chosen(
+    folder, monkeypatch, architecture, labels_at, expected
+):
+    chosen = []
+
+    def losses(network, variables, batch, key, **options):
+        chosen.append((options["labels_at"], options["align_corners"]))
+        raise StopIteration
+
+    monkeypatch.setattr(module, "segmentation_losses", losses)
+    run = dataclasses.replace(
+        run_of(folder),
+        network=SegmenterConfig(architecture=architecture),
+        training=SegmentationTraining(labels_at=labels_at),
+    )
+    task: Any = run.make_task()
+    with pytest.raises(StopIteration):
+        task.loss({}, next(task.batches()), jax.random.key(0))
+    assert chosen == [(expected, architecture == "pspnet")]
+
+
+def test_unknown_pixels_of_the_loss_are_refused():
+    labels_at: Any = "logits"
+    with pytest.raises(RefusedError, match="`labels_at` must be one of 'first'"):
+        SegmentationTraining(labels_at=labels_at)
+
+
 @pytest.mark.parametrize("weights", [(1.0, -1.0), (1.0, math.inf), (0.0, 0.0), "12"])
 def test_invalid_weights_of_classes_are_refused(weights):
     rule = "`class_weights` must be finite numbers that are not negative, not all 0"
@@ -189,6 +225,6 @@ def test_jitter_changes_the_images_that_the_loss_sees(folder, monkeypatch):
         with pytest.raises(StopIteration):
             task.loss({}, batch, jax.random.key(0))
     (plain, at), (jittered, _) = seen
-    assert at == "logits"
+    assert at == "centre"
     np.testing.assert_array_equal(plain, batch["image"])
     assert not np.array_equal(plain, jittered)

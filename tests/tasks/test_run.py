@@ -389,6 +389,22 @@ def test_old_names_of_fields_and_values_are_upgraded():
 
 
 @pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"network.architecture": "upernet"}, "first"),
+        (
+            {"network.architecture": "upernet", "training.labels_at": None},
+            None,
+        ),
+        ({"network.architecture": "pspnet"}, "absent"),
+    ],
+)
+def test_runs_before_the_choice_of_labels_were_trained_on_the_first(fields, expected):
+    stored = StoredConfig(format=2, task="segmentation", fields=fields)
+    assert upgrade(stored).fields.get("training.labels_at", "absent") == expected
+
+
+@pytest.mark.parametrize(
     ("stored", "current"),
     [
         ({"epochs": 12, "evaluate_every": 2, "save_every": 250}, None),

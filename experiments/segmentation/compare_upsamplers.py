@@ -30,7 +30,11 @@ class Comparison(ComparisonConfig):
     """The same run with each up-sampler and each seed, evaluated on `test`."""
 
     base: SegmentationRun = dataclasses.replace(
-        with_fields(RUN, "data", test_split="test"),
+        with_fields(
+            with_fields(RUN, "data", test_split="test"),
+            "training",
+            labels_at="first",  # As the network in PyTorch.
+        ),
         loop=dataclasses.replace(RUN.loop, evaluate_every=RUN.loop.total_steps),
         workdir=pathlib.Path("runs/segmentation/comparison"),
     )

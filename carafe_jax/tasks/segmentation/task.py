@@ -60,7 +60,7 @@ class SegmentationTask:
         self._training = training or SegmentationTraining()
         self._training.check_classes(images.classes)
         published: LabelsAt = "image" if config.align_corners else "centre"
-        self._labels_at = self._training.labels_at or published
+        self._labels_at: LabelsAt = self._training.labels_at or published
         palette = images.palette
         if palette is None:
             palette = default_palette(len(images.classes))

@@ -3,7 +3,7 @@
 Paper: figure 7 of CARAFE++ (arXiv:2012.04733).
 Cost: seconds, and the compilation of two networks.
 Expected: no number; the pictures show what two networks have learned.
-Reached: not run.
+Reached: the composed pictures, 2026-12-01: little difference, in experiments/README.
 Command: python -m experiments.segmentation.draw_comparison --carafe A --plain B -o FILE
 The runs A and B: `compare_upsamplers` trains them, in runs/segmentation/comparison
 """

@@ -4,8 +4,8 @@ Paper: tables VIII and IX of CARAFE++ (arXiv:2012.04733), scaled down: CARAFE++ 
 pyramid pooling, the feature pyramid and the fusion, on a ResNet-18 a quarter as wide.
 Cost: 460 steps of eight crops of 256 x 192 px, 3,680 images.
 Expected: no number in the paper.
-Reached: the composed pictures, AMD EPYC, 2026-12-01: mean IoU 0.886 with bilinear
-up-sampling.
+Reached: the composed pictures, AMD EPYC, 2026-12-01: mean IoU 0.886, with bilinear
+up-sampling as well.
 Command: python -m experiments.segmentation.small_upernet
 Another folder, with SPLIT/images, SPLIT/labels and classes.txt: --data.source FOLDER
 The pictures of experiments.segmentation.scenes: add --data.crop-scales 0.7 1.6

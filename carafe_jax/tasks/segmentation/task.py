@@ -59,8 +59,8 @@ class SegmentationTask:
         images = self.dataset.training
         self._training = training or SegmentationTraining()
         self._training.check_classes(images.classes)
-        published: LabelsAt = "image" if config.align_corners else "centre"
-        self._labels_at: LabelsAt = self._training.labels_at or published
+        default: LabelsAt = "image" if config.align_corners else "centre"
+        self._labels_at: LabelsAt = self._training.labels_at or default
         palette = images.palette
         if palette is None:
             palette = default_palette(len(images.classes))
